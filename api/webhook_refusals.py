@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind
 
 from api.causes import Cause, Question
 from api.server import Port
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id
 from observability import counting, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say

@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+ODD_KEY = "has a line break or a character that no key has"
+"""What is wrong with a key that can't stand in the head of a request."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # `2852039166`, `0xA9FEA9FE` and `169.254.43518` are 169.254.169.254 to a resolver, and no name's last label looks so.
@@ -33,6 +36,11 @@ def address_problem(url: str, *, secure: bool) -> str | None:
     if secure and not url.lower().startswith("https:") and not here:
         return "must begin with https://"
     return None
+
+
+def may_be_sent(value: str) -> bool:
+    """Return True if it can stand in the head of a request."""
+    return value.isascii() and (not value or value.isprintable())
 
 
 def _host(url: str) -> str | None:

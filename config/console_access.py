@@ -4,7 +4,6 @@ The environment and `SECRETS_DIR` are read again after a few seconds, so that a 
 was changed, counts at once for those who are logged in. What is wrong with one token closes that one alone.
 """
 
-import os
 import re
 import threading
 import time
@@ -12,15 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.addresses import address_problem
+from config.addresses import address_problem, may_be_sent
 from config.console_roles import ConsoleRole, RoleUnreadable, parse_role, parse_roles
-from config.secret_files import UNREADABLE, SecretFiles, unreadable
-from config.tenant_problems import NOT_LISTED, may_be_sent
+from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 
 SHORTEST_TOKEN = 32
 FEWEST_CHARACTERS = 10
 _REREAD_SECONDS = 5.0
-_TOKEN, _ROLE, _OIDC, _DIRECTORY = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_", "SECRETS_DIR"
+_TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
 _CLIENT_SECRET = f"{_OIDC}CLIENT_SECRET"
 ACCESS_SETTINGS: dict[str, str] = {
     "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
@@ -94,14 +92,7 @@ def read_access(
 
     A token and its role change together, and so do the settings of the provider.
     """
-    files = SecretFiles(secrets_dir, group=_group, secret=_is_secret, on_problem=on_problem, now=now)
-
-    def read() -> Mapping[str, str]:
-        values = {name: value.strip() for name, value in os.environ.items() if value.strip() and _group(name)}
-        values |= files.read()
-        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
-
-    return read
+    return SecretFiles(secrets_dir, group=_group, secret=_is_secret, on_problem=on_problem, now=now).over_environment
 
 
 def _group(name: str) -> str:
@@ -154,7 +145,7 @@ def parse_access(values: Mapping[str, str]) -> ConsoleAccess:
 
     Nobody, while it is not known what `SECRETS_DIR` has: a role there may be narrower.
     """
-    if values.get(_DIRECTORY) == UNREADABLE:
+    if values.get(DIRECTORY) == UNREADABLE:
         return ConsoleAccess(problems=(NOT_LISTED,))
     problems: list[str] = []
     tokens = _tokens(values, problems)

@@ -41,22 +41,16 @@ CookieKey = Annotated[SigningKey, AfterValidator(_not_guessed)]
 class ConsoleSettings(DiagnoseSettings, StoreSettings):
     """Settings of `ai-agents console`."""
 
-    console_key: CookieKey = Field(
-        repr=False,
-        description="Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, "
-        "ten of them different.",
-    )
-    console_previous_key: CookieKey | None = Field(
-        None, repr=False, description="The key before the last change: who is logged in with it stays so."
-    )
-    console_url: Origin | None = Field(
-        None,
-        description="Where people reach the console: `https://console.example.com`, without a path. Another `Host` is "
-        "refused. Needed unless it listens on this machine alone.",
-    )
-    console_ca_bundle: Certificates | None = Field(
-        None, description="Certificates (PEM) of a private CA that signs the OpenID provider's certificate."
-    )
+    console_key: CookieKey = Field(repr=False)
+    """Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, ten of them
+    different."""
+    console_previous_key: CookieKey | None = Field(None, repr=False)
+    """The key before the last change: who is logged in with it stays so."""
+    console_url: Origin | None = None
+    """Where people reach the console: `https://console.example.com`, without a path. Another `Host` is refused. Needed
+    unless it listens on this machine alone."""
+    console_ca_bundle: Certificates | None = None
+    """Certificates (PEM) of a private CA that signs the OpenID provider's certificate."""
     https_proxy: ProxyUrl | None = HTTPS_PROXY
     no_proxy: str | None = NO_PROXY
     metrics_port: int | None = METRICS_PORT

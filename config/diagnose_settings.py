@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from config.settings import ByHandSettings
 from config.trace_settings import TraceFileSettings
@@ -19,9 +19,8 @@ def _without_user(url: str) -> str:
 class DiagnoseSettings(ByHandSettings):
     """Settings of `ai-agents diagnose`."""
 
-    jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = Field(
-        None, description="Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."
-    )
+    jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = None
+    """Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."""
 
 
 class TraceSettings(TraceFileSettings, ByHandSettings):

@@ -43,6 +43,12 @@ def secrets_dir() -> Path | None:
     return Path(folder) if folder else None
 
 
+def tenants_file() -> Path | None:
+    """Return `TENANTS_FILE`, usable or not."""
+    path = os.environ.get("TENANTS_FILE")
+    return Path(path) if path else None
+
+
 def spans_leave_the_process() -> bool:
     """Return True if a collector is named in OpenTelemetry's own settings, and tracing is not switched off there."""
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))

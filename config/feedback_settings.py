@@ -36,18 +36,11 @@ SigningKey = Annotated[str, AfterValidator(_signing_key)]
 class FeedbackSettings(LogSettings):
     """What each process needs that makes or reads links for feedback."""
 
-    feedback_url: PageUrl | None = Field(
-        None,
-        description="Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. "
-        "With it and `FEEDBACK_KEY` each note has a link to it; without them there is neither.",
-    )
-    feedback_key: SigningKey | None = Field(
-        None,
-        repr=False,
-        validate_default=True,
-        description="Signs the links, so that none can be made up or changed; the same for API and workers, 32 "
-        "characters at least.",
-    )
+    feedback_url: PageUrl | None = None
+    """Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. With it and
+    `FEEDBACK_KEY` each note has a link to it; without them there is neither."""
+    feedback_key: SigningKey | None = Field(None, repr=False, validate_default=True)
+    """Signs the links, so that none can be made up or changed; the same for API and workers, 32 characters at least."""
 
     @field_validator("feedback_key")
     @classmethod
@@ -61,16 +54,10 @@ class FeedbackSettings(LogSettings):
 class FeedbackPageSettings(FeedbackSettings):
     """What the process needs that has the page."""
 
-    feedback_previous_key: SigningKey | None = Field(
-        None, repr=False, description="The key before the last change: links that were signed with it go on working."
-    )
-    feedback_port: int = Field(
-        8002,
-        ge=1,
-        le=65535,
-        description="Port of that page, on all addresses; nothing else is there. Listened on where `FEEDBACK_URL` is "
-        "set.",
-    )
+    feedback_previous_key: SigningKey | None = Field(None, repr=False)
+    """The key before the last change: links that were signed with it go on working."""
+    feedback_port: int = Field(8002, ge=1, le=65535)
+    """Port of that page, on all addresses; nothing else is there. Listened on where `FEEDBACK_URL` is set."""
 
     @field_validator("feedback_previous_key")
     @classmethod

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -41,16 +41,23 @@ class LogSettings(BaseSettings):
     """What each process needs to write its lines."""
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True, allow_inf_nan=False
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
-    log_format: Literal["text", "json"] = Field("text", description="Format of the log lines.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least level of the lines; lines that the FAQ promises are printed at any level."
-    )
-    secrets_dir: Path | None = Field(
-        None, description="Directory with one file a setting, named like it; wins over the environment."
-    )
+    log_format: Literal["text", "json"] = "text"
+    """Format of the log lines."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level of the lines; lines that the FAQ promises are printed at any level."""
+    secrets_dir: Path | None = None
+    """Directory with one file a setting, named like it; wins over the environment."""
+    tenants_file: Path | None = None
+    """`tenants.toml`: what tenants have beside addresses and secrets ([settings of a tenant](#settings-of-a-tenant)).
+    Read again while a process runs."""
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Settings from files that change while a process runs: `SECRETS_DIR`.
+"""Settings from files that change while a process runs: `SECRETS_DIR`, `TENANTS_FILE`.
 
 A file is read while somebody writes it. What it has then is the beginning of a value: it must not be a value of its
 own, and what the file had before must go on. So a new text counts once nobody has touched its file for two seconds.
@@ -9,6 +9,7 @@ one for ever: a secret is withdrawn by deleting its file, and that counts at onc
 can't be read stays as it was.
 """
 
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -20,6 +21,9 @@ LONG_SECONDS = 60.0
 """After so long nobody is in the middle of writing any more: no file holds others back for longer."""
 UNREADABLE = "\0"
 """Stands for a file that can't be read, where nothing was read before: unset might be a laxer value."""
+DIRECTORY = "SECRETS_DIR"
+NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
+"""What is wrong while its files could never be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,23 @@ class _Change:
 class SecretFiles:
     """The files of a folder as settings, name -> text; a folder of None has none. `read()` it again and again.
 
-    Files of one `group` (by default each is its own) change together: a secret and the one before it, an address and
-    its key. Those whose group is empty are left out. `secret` says which may be withdrawn by nothing but deletion;
-    `on_problem` hears once of each file that is not used as it is.
+    `setting` names the folder. Files of one `group` (by default each is its own) change together: a secret and the one
+    before it, an address and its key. Those whose group is empty are left out. `secret` says which may be withdrawn by
+    nothing but deletion; `on_problem` hears once of each file that is not used as it is.
     """
 
     def __init__(
         self,
         folder: Path | None,
         *,
+        setting: str = "SECRETS_DIR",
         group: Callable[[str], str] = lambda name: name,
         secret: Callable[[str], bool] = lambda _: True,
         on_problem: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
+        self._setting = setting
         self._group = group
         self._secret = secret
         self._on_problem = on_problem
@@ -75,6 +81,14 @@ class SecretFiles:
         """True if the folder is there, and nobody knows yet which files it has: each reading has failed."""
         return self._unlisted and not self._there
 
+    def over_environment(self) -> dict[str, str]:
+        """Return variables of the environment with the files laid over them; those whose group is empty are left out.
+
+        An empty one counts as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed.
+        """
+        values = {name: value.strip() for name, value in os.environ.items() if value.strip() and self._group(name)}
+        return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
+
     def read(self) -> dict[str, str]:
         """Return the settings in force. The first reading takes the files as they are.
 
@@ -86,10 +100,10 @@ class SecretFiles:
             # A share that is away for a moment takes no tenant with it.
             self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
             if self._there:
-                self._tell("SECRETS_DIR", f"SECRETS_DIR can't be read ({type(failure).__name__})")
+                self._tell(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
         else:
             self._there = True
-            self._told.pop("SECRETS_DIR", None)
+            self._told.pop(self._setting, None)
             if self._started:
                 self._take(found)
             else:

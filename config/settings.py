@@ -1,7 +1,7 @@
 """The settings of each process, read once at its start, each one named and checked.
 
 A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DIR` are named like the settings and
-win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and its siblings) are in `config.tenants`.
+win over the environment. Settings of a tenant are in `config.tenants`.
 The keys for the model are read again as those are: `config.tenant_directory` has them as they are now.
 """
 
@@ -9,10 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from config.addresses import ODD_KEY, may_be_sent
 from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
 from config.loading import LogSettings
-from config.reconcile_settings import ReconcileSettings
-from config.tenant_problems import ODD_KEY, may_be_sent
 from config.trace_settings import TraceFileSettings
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
@@ -49,15 +48,11 @@ ModelKey = Annotated[str, AfterValidator(_model_key)]
 class JobSettings(LogSettings):
     """What everything needs that touches the rows of jobs."""
 
-    database_url: PostgresUrl = Field(
-        description="Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."
-    )
-    job_deadline_seconds: int = Field(
-        1800,
-        gt=0,
-        description="A job that has not ended by then is failed; waits for a desk's rate, for a tenant's "
-        "`JOBS_MOST_RUNNING_`, or for somebody who has to act, are not counted, up to a day.",
-    )
+    database_url: PostgresUrl
+    """Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
+    job_deadline_seconds: int = Field(1800, gt=0)
+    """A job that has not ended by then is failed; waits for a desk's rate, for a tenant's `jobs.most_running`, or for
+    somebody who has to act, are not counted, up to a day."""
 
 
 class ByHandSettings(JobSettings):
@@ -67,10 +62,9 @@ class ByHandSettings(JobSettings):
 class StoreSettings(JobSettings):
     """What each process needs that touches jobs."""
 
-    redis_url: RedisUrl = Field(
-        description="Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by "
-        "`?ssl_ca_certs=FILE` where a private CA signed it."
-    )
+    redis_url: RedisUrl
+    """Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by `?ssl_ca_certs=FILE` where
+    a private CA signed it."""
 
 
 class ForgetSettings(StoreSettings):
@@ -80,25 +74,20 @@ class ForgetSettings(StoreSettings):
 class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
     """Settings of `ai-agents api`."""
 
-    webhook_timeout_seconds: float = Field(
-        10, gt=0, description="Longest time for the headers of a request, and again for its body."
-    )
-    api_probe_port: int | None = Field(
-        None,
-        ge=1,
-        le=65535,
-        description="Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the "
-        "first three are at the webhook's port.",
-    )
+    webhook_timeout_seconds: float = Field(10, gt=0)
+    """Longest time for the headers of a request, and again for its body."""
+    api_probe_port: int | None = Field(None, ge=1, le=65535)
+    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the first three are
+    at the webhook's port."""
 
 
 class DeskClientSettings(StoreSettings):
     """What each process needs that calls ServiceDesk Plus."""
 
-    servicedesk_timeout_seconds: float = Field(10, gt=0, description="Longest wait for one answer of ServiceDesk Plus.")
-    servicedesk_ca_bundle: Certificates | None = Field(
-        None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
-    )
+    servicedesk_timeout_seconds: float = Field(10, gt=0)
+    """Longest wait for one answer of ServiceDesk Plus."""
+    servicedesk_ca_bundle: Certificates | None = None
+    """Certificates (PEM) of a private CA that signs the desks' certificates."""
     https_proxy: ProxyUrl | None = HTTPS_PROXY
     no_proxy: str | None = NO_PROXY
 
@@ -111,76 +100,65 @@ class BackgroundSettings(TraceFileSettings, DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
     metrics_port: int | None = METRICS_PORT
-    worker_stuck_seconds: float = Field(
-        60,
-        ge=1,
-        description="A worker that takes no job for this long, though jobs wait and it has room, ends itself; so does "
-        "housekeeping that stands still for longer than its work may take.",
-    )
+    worker_stuck_seconds: float = Field(60, ge=1)
+    """A worker that takes no job for this long, though jobs wait and it has room, ends itself; so does housekeeping
+    that stands still for longer than its work may take."""
 
 
 class EmbeddingSettings(BackgroundSettings):
     """What each process needs that makes embeddings."""
 
-    embeddings_base_url: HttpUrl | None = Field(
-        None,
-        description="Where tenants with `SERVICEDESK_EMBEDDINGS_<TENANT>=endpoint` have theirs from, and their texts "
-        "are sent: `https://api.openai.com/v1`.",
-    )
-    embeddings_api_key: ModelKey | None = Field(None, description="Its key.")
-    embeddings_model: str = Field(
-        "text-embedding-3-small", description="Its model; with another one all copies get their embeddings anew."
-    )
-    embeddings_ca_bundle: Certificates | None = Field(
-        None, description="Certificates (PEM) of a private CA that signs its certificate."
-    )
+    embeddings_base_url: HttpUrl | None = None
+    """Where tenants with `servicedesk.embeddings` of `endpoint` have theirs from, and their texts are sent:
+    `https://api.openai.com/v1`."""
+    embeddings_api_key: ModelKey | None = None
+    """Its key."""
+    embeddings_model: str = "text-embedding-3-small"
+    """Its model; with another one all copies get their embeddings anew."""
+    embeddings_ca_bundle: Certificates | None = None
+    """Certificates (PEM) of a private CA that signs its certificate."""
 
 
 class ModelAddressSettings(EmbeddingSettings):
     """What each process needs that calls the server of the model."""
 
-    openai_base_url: HttpUrl = Field(
-        "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
-    )
-    openai_ca_bundle: Certificates | None = Field(
-        None, description="Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."
-    )
+    openai_base_url: HttpUrl = "https://api.openai.com/v1"
+    """OpenRouter: `https://openrouter.ai/api/v1`."""
+    openai_ca_bundle: Certificates | None = None
+    """Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."""
 
 
 class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     """Settings of `ai-agents worker` and `replay`."""
 
-    openai_api_key: ModelKey = Field(
-        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file "
-        "of it in `SECRETS_DIR` is read again like a tenant's."
-    )
-    openai_model: str = Field("gpt-6-luna", description="Model that is asked for; any that does chat completions.")
-    openai_fallback_model: str | None = Field(
-        None, description="Asked while the first is down; not for a tenant with an address or a key of its own."
-    )
-    openai_fallback_api_key: ModelKey | None = Field(
-        None, description="Its key, where that is another one. Its file is read again likewise."
-    )
-    openai_fallback_base_url: HttpUrl | None = Field(None, description="Its address, likewise; then with its key.")
-    openai_timeout_seconds: float = Field(30, gt=0, description="Longest silence (no content) of GPT-4.")
-    openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")
-    context_timeout_seconds: float = Field(30, gt=0, description="Longest time for gathering context.")
-    attempt_timeout_seconds: float = Field(
-        240, gt=0, description="Longest time for one attempt at a job, beside that for GPT-4's answer."
-    )
-    note_settle_seconds: float = Field(
-        60,
-        gt=0,
-        description="Wait before a note of unknown outcome is posted again, if it is not there; "
-        "`SERVICEDESK_TIMEOUT_SECONDS` at least.",
-    )
-    lease_seconds: float = Field(
-        45, ge=1, lt=60, description="A worker that does not renew its claim for this long has lost the job."
-    )
-    worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
-    worker_grace_seconds: float = Field(
-        50, ge=0, description="Time that running jobs have to end after SIGTERM before they are given back."
-    )
+    openai_api_key: ModelKey
+    """Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file of it in
+    `SECRETS_DIR` is read again like a tenant's."""
+    openai_model: str = "gpt-6-luna"
+    """Model that is asked for; any that does chat completions."""
+    openai_fallback_model: str | None = None
+    """Asked while the first is down; not for a tenant with an address or a key of its own."""
+    openai_fallback_api_key: ModelKey | None = None
+    """Its key, where that is another one. Its file is read again likewise."""
+    openai_fallback_base_url: HttpUrl | None = None
+    """Its address, likewise; then with its key."""
+    openai_timeout_seconds: float = Field(30, gt=0)
+    """Longest silence (no content) of GPT-4."""
+    openai_deadline_seconds: float = Field(120, gt=0)
+    """Longest time for one whole answer of GPT-4."""
+    context_timeout_seconds: float = Field(30, gt=0)
+    """Longest time for gathering context."""
+    attempt_timeout_seconds: float = Field(240, gt=0)
+    """Longest time for one attempt at a job, beside that for GPT-4's answer."""
+    note_settle_seconds: float = Field(60, gt=0)
+    """Wait before a note of unknown outcome is posted again, if it is not there; `SERVICEDESK_TIMEOUT_SECONDS` at
+    least."""
+    lease_seconds: float = Field(45, ge=1, lt=60)
+    """A worker that does not renew its claim for this long has lost the job."""
+    worker_concurrency: int = Field(128, gt=0, le=1024)
+    """Jobs in flight in one worker process."""
+    worker_grace_seconds: float = Field(50, ge=0)
+    """Time that running jobs have to end after SIGTERM before they are given back."""
 
     @field_validator("openai_fallback_api_key", "openai_fallback_base_url")
     @classmethod
@@ -200,24 +178,27 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
         return seconds
 
 
-class HousekeepingSettings(ReconcileSettings, ModelAddressSettings):
+class HousekeepingSettings(ModelAddressSettings):
     """Settings of `ai-agents housekeeping`."""
 
-    sync_interval_seconds: float = Field(
-        300, gt=0, description="Time between two copies of a desk's newest tickets and solutions."
-    )
-    keep_text_days: int = Field(
-        30,
-        ge=1,
-        le=36500,
-        description="GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after "
-        "the desk last showed them, or as soon as it says that they are gone.",
-    )
-    keep_jobs_days: int = Field(90, ge=1, le=36500, description="The rows of jobs are purged so long after their end.")
+    sync_interval_seconds: float = Field(300, gt=0)
+    """Time between two copies of a desk's newest tickets and solutions."""
+    keep_text_days: int = Field(30, ge=1, le=36500)
+    """GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after the desk last
+    showed them, or as soon as it says that they are gone."""
+    keep_jobs_days: int = Field(90, ge=1, le=36500)
+    """The rows of jobs are purged so long after their end."""
+    reconcile_interval_seconds: float = Field(300, gt=0, le=1800)
+    """Time between two looks at a desk's new tickets; one that has had no webhook for so long has missed it
+    ([Reconcile](reconcile.md))."""
+    reconcile_window_hours: int = Field(24, ge=1, le=168)
+    """How old a ticket may be whose webhook is missed, for its job to be made; not beyond half of `KEEP_JOBS_DAYS`."""
 
 
 class MigrateSettings(LogSettings):
     """Settings of `ai-agents migrate`."""
 
-    database_admin_url: PostgresUrl = Field(description="Postgres, as the owner of the tables; for migrations only.")
-    database_url: PostgresUrl = Field(description="Tells the application's role, which the migration grants to.")
+    database_admin_url: PostgresUrl
+    """Postgres, as the owner of the tables; for migrations only."""
+    database_url: PostgresUrl
+    """Tells the application's role, which the migration grants to."""

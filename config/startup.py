@@ -33,7 +33,7 @@ def load_with_tenants(
 
     Those whose settings are unusable are closed, and `problems` of the directory tells why; `on_problem` hears later of
     settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for
-    each setting that is missing or wrong, the tenants' included.
+    each setting that is missing or wrong, the tenants' included, and for a `tenants.toml` that is no TOML.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
     there, said = _NEEDS[needs]
@@ -44,7 +44,8 @@ def load_with_tenants(
         settings = load(kind, **not_needed(tenants))
     except SettingsRefused as refused:
         problems += refused.problems
-    if settings is not None and (needs == "nothing" or any(there(tenant) for tenant in tenants.all())):
+    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
+    if settings is not None and tenants.file_problem is None and enough:
         return settings, tenants
     problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
     if said and not tenants.problems and not any(there(tenant) for tenant in tenants.all()):

@@ -1,7 +1,7 @@
 """The tenants of a running process, and its own keys for the model.
 
-The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated secret needs no
-restart; a file that is being written counts when it is finished (`config.secret_files`).
+The environment, `SECRETS_DIR` and `tenants.toml` are read again after a few seconds, so that a new tenant or a rotated
+secret needs no restart; a file that is being written counts when it is finished (`config.secret_files`).
 """
 
 import threading
@@ -12,6 +12,7 @@ from dataclasses import replace
 from config.tenant_names import ALL_KEYS, Keys
 from config.tenant_reading import TenantProblem, keys_after, names_tenant, secrets_in, tenants_after
 from config.tenants import Tenant
+from config.tenants_file import TENANTS_TOML, FileUnusable, Tables, tables_in
 
 _REREAD_SECONDS = 5.0
 
@@ -41,6 +42,9 @@ class TenantDirectory:
         self._reading = threading.Lock()
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, str] = {}
+        self._tables: Tables | None = None
+        self.file_problem: str | None = None
+        """Why `tenants.toml` is not used as it is: its last good version counts, else all tenants are closed."""
         self._values = read()
         self._tenants, self._keys, self.problems = self._parse(self._values)
         self._all: Sequence[Tenant] = list(self._tenants.values())
@@ -95,8 +99,13 @@ class TenantDirectory:
             self._on_problem(problem)
 
     def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], dict[str, str], list[TenantProblem]]:
-        tenants, problems = tenants_after(self._tenants, values, self._keys_used)
+        try:
+            self._tables, self.file_problem = tables_in(values.get(TENANTS_TOML, "")), None
+        except FileUnusable as unusable:
+            self.file_problem = str(unusable)
+        tenants, problems = tenants_after(self._tenants, values, self._tables, self._keys_used)
         closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
         told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
         keys, of_keys = keys_after(self._keys, values)
-        return tenants, keys, told + of_keys
+        of_file = [TenantProblem("", self.file_problem)] if self.file_problem is not None else []
+        return tenants, keys, told + of_keys + of_file

@@ -1,17 +1,20 @@
-"""How the environment and `SECRETS_DIR` become tenants.
+"""How the environment, `SECRETS_DIR` and `tenants.toml` become tenants.
 
 A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
-worked, each part by itself, but for secrets that are not there any more. While nobody knows what `SECRETS_DIR` has, all
-are closed: a model of a tenant's own, or a rule for its tickets, may stand there.
+worked, but for secrets that are not there any more. Four parts stand by themselves: its table of the file, what its
+webhooks are checked by, its desk, its model. While nobody knows what `SECRETS_DIR` has, all are closed: a model of a
+tenant's own may stand there.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from config.secret_files import UNREADABLE, SecretFiles
+from config.addresses import ODD_KEY, address_problem, may_be_sent
+from config.environment import tenants_file
+from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 from config.tenant_names import (
     ALL_KEYS,
     DESK_KEYS,
@@ -19,23 +22,22 @@ from config.tenant_names import (
     SECRETS,
     Keys,
     by_tenant,
+    id_problem,
+    is_tenant_id,
     owner,
     setting_suffix,
 )
-from config.tenant_parts import tenant_left, tenant_of
-from config.tenant_problems import (
-    NOT_LISTED,
-    id_problems,
-    is_tenant_id,
-    key_problems,
-    problems_of,
-    shared_token,
-)
-from config.tenants import Tenant
+from config.tenant_settings import REMOVED, TenantSettings
+from config.tenants import DeskSettings, ModelSettings, NoteSettings, Tenant
+from config.tenants_file import TENANTS_TOML, FileUnusable, Tables, has_path, settings_of, tables_in
+from config.ticket_rules import TicketRules
 
-_DIRECTORY = "SECRETS_DIR"
 PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
 """Settings of the process itself that are read again like those of tenants, since their keys are rotated too."""
+_SIGN = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET")
+_SHORTEST_TOKEN = 32
+Variables = Mapping[str, str]
+"""Of one tenant: setting without the tenant -> value."""
 
 
 def read_environment(
@@ -46,8 +48,8 @@ def read_environment(
 ) -> Callable[[], Mapping[str, str]]:
     """Return a reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
 
-    Empty values count as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem`
-    hears of changed files that are not used as they are; `now` is the time that files are stamped with.
+    TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` hears of changed files that are not used
+    as they are; `now` is the time that files are stamped with.
     """
     files = SecretFiles(
         secrets_dir,
@@ -56,11 +58,19 @@ def read_environment(
         on_problem=on_problem,
         now=now,
     )
+    path = tenants_file()
+    file = SecretFiles(
+        path.parent if path else None,
+        setting="TENANTS_FILE",
+        group=lambda name: name if path is not None and name == path.name else "",
+        secret=lambda _: False,
+        on_problem=on_problem,
+        now=now,
+    )
 
     def read() -> Mapping[str, str]:
-        values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
-        values |= files.read()
-        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
+        of_file = {TENANTS_TOML: file.read().get(path.name, UNREADABLE)} if path else {}
+        return files.over_environment() | of_file
 
     return read
 
@@ -81,9 +91,13 @@ class TenantProblem:
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
     """Return True if any of `values` (setting name -> value) is a setting of the tenant, usable or not.
 
-    True as well while nobody knows, since `SECRETS_DIR` could never be listed.
+    True as well while nobody knows, since `SECRETS_DIR` could never be listed, or the file can't be read.
     """
-    return _is_unlisted(values) or any(owner(name)[1] == tenant_id for name in values)
+    try:
+        tables = tables_in(values.get(TENANTS_TOML, ""))
+    except FileUnusable:
+        return True
+    return _is_unlisted(values) or tenant_id in tables or any(owner(name)[1] == tenant_id for name in values)
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
@@ -107,7 +121,7 @@ def keys_here(values: Mapping[str, str]) -> Keys:
 
 
 def _is_unlisted(values: Mapping[str, str]) -> bool:
-    return values.get(_DIRECTORY) == UNREADABLE
+    return values.get(DIRECTORY) == UNREADABLE
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
@@ -115,53 +129,206 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
 
     One whose token is another tenant's too is there, but without it. Keys of another kind than `keys` may be missing.
     """
-    tenants, problems = _each_alone(values, keys)
-    return tenants, problems + _take_shared_tokens(tenants, values)
-
-
-def _each_alone(values: Mapping[str, str], keys: Keys) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    if _is_unlisted(values):
-        return {}, [TenantProblem("", NOT_LISTED)]
-    tenants: dict[str, Tenant] = {}
-    problems: list[TenantProblem] = []
-    for tenant_id, settings in sorted(by_tenant(values).items()):
-        wrong = id_problems(tenant_id) or problems_of(tenant_id, settings, keys)
-        if wrong:
-            problems += [TenantProblem(tenant_id, sentence) for sentence in wrong]
-        else:
-            tenants[tenant_id] = tenant_of(tenant_id, settings)
-    return tenants, problems
-
-
-def _take_shared_tokens(tenants: dict[str, Tenant], values: Mapping[str, str]) -> list[TenantProblem]:
-    settings = by_tenant(values)
-    problems = []
-    for tenant in list(tenants.values()):
-        if sentence := shared_token(tenant.id, tenant.webhook_token, settings):
-            tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
-            problems.append(TenantProblem(tenant.id, sentence))
-    return problems
+    try:
+        tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
+    except FileUnusable as unusable:
+        return {}, [TenantProblem("", str(unusable))]
+    return {name: one for name, one in tenants.items() if one != Tenant(name, usable=False)}, problems
 
 
 def tenants_after(
-    before: Mapping[str, Tenant], values: Mapping[str, str], keys: Keys = ALL_KEYS
+    before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables | None, keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
-    tenants, problems = _each_alone(values, keys)
-    settings = by_tenant(values)
-    if _is_unlisted(values):
-        return {name: Tenant(name, usable=False) for name in sorted(settings) if is_tenant_id(name)}, problems
-    for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
-        tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id], keys)
-    for tenant in [tenants[tenant_id] for tenant_id in tenants.keys() & before.keys()]:
-        own = before[tenant.id].model
-        if (own.api_key or own.withdrawn) and not tenant.model.api_key:
-            # Its texts may be meant for its own account only: they do not go to the process's instead.
-            tenants[tenant.id] = replace(tenant, model=replace(tenant.model, withdrawn=True), usable=False)
-            sentence = f"OPENAI_API_KEY_{setting_suffix(tenant.id)} is gone: its jobs wait for one, or for a restart"
+    """Return the tenants of `values` and `tables`, of unusable ones what is left of those `before`, and problems.
+
+    All are closed while there never were usable tables (None): one may ask for more to be masked.
+    """
+    variables = by_tenant(values)
+    if tables is None or _is_unlisted(values):
+        ids = filter(is_tenant_id, sorted(variables.keys() | (tables or {}).keys()))
+        problems = [TenantProblem("", NOT_LISTED)] if _is_unlisted(values) else []
+        return {name: Tenant(name, usable=False) for name in ids}, problems
+    tenants: dict[str, Tenant] = {}
+    problems = []
+    for tenant_id in sorted(variables.keys() | tables.keys()):
+        own = variables.get(tenant_id, {})
+        if (wrong_id := id_problem(tenant_id)) is not None:
+            named = f"WEBHOOK_SECRET_{setting_suffix(tenant_id)[:63]}" if own else TENANTS_TOML
+            problems.append(TenantProblem(tenant_id, f"{named}: {wrong_id}"))
+            continue
+        tenant, sentences = _read(before.get(tenant_id, Tenant(tenant_id)), own, tables.get(tenant_id), keys)
+        tenants[tenant_id] = tenant
+        problems += [TenantProblem(tenant_id, sentence) for sentence in sentences]
+    for tenant in list(tenants.values()):
+        if tenant.webhook_token and (sentence := _shared_token(tenant.id, tenant.webhook_token, variables)):
+            tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
             problems.append(TenantProblem(tenant.id, sentence))
-    problems += _take_shared_tokens(tenants, values)
-    return dict(sorted(tenants.items())), problems
+    return tenants, problems
+
+
+def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple[Tenant, list[str]]:
+    """Return a tenant as it is after the one `old`, and what is wrong with its settings."""
+    settings, of_table = _settings(old.id, variables, table)
+    required = settings.webhook.require_timestamp if settings else old.require_timestamp
+    of_webhook = _webhook_problems(old.id, variables, require_timestamp=required)
+    of_desk = _desk_problems(old.id, variables, settings, keys)
+    of_model = _model_problems(old.id, variables, settings, keys)
+    wrong = [*of_table, *of_webhook, *of_desk, *of_model]
+    if wrong and not (old.opens_webhook or old.desk):
+        return Tenant(old.id, usable=False), wrong
+    lacks_current = bool(wrong) and variables.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE
+    secrets = tuple(variables[name] for name in _SIGN[:2] if variables.get(name, UNREADABLE) != UNREADABLE)
+    if lacks_current and "PREVIOUS_WEBHOOK_SECRET" in variables:
+        secrets = tuple(secret for secret in old.webhook_secrets if secret in secrets)
+    tenant = replace(old, usable=not wrong, webhook_secrets=secrets, lacks_current_secret=lacks_current)
+    if settings is not None:
+        tenant = replace(tenant, **_of_table(settings))
+    token = variables.get("WEBHOOK_TOKEN", "")
+    if not of_webhook:
+        tenant = replace(tenant, webhook_token=token, retired_secret=variables.get("RETIRED_WEBHOOK_SECRET", ""))
+    elif token != old.webhook_token or tenant.require_timestamp:
+        tenant = replace(tenant, webhook_token="")
+    if settings is not None and not of_desk:
+        tenant = replace(tenant, desk=_desk(variables, settings))
+    elif tenant.desk is not None and not tenant.desk.credentials.items() <= variables.items():
+        tenant = replace(tenant, desk=None)
+    model = old.model
+    if settings is not None and not of_model:
+        model = ModelSettings(**settings.openai.model_dump(), api_key=variables.get("OPENAI_API_KEY", ""))
+    elif model.api_key and variables.get("OPENAI_API_KEY") != model.api_key:
+        model = model.model_copy(update={"api_key": ""})
+    if (old.model.api_key or old.model.withdrawn) and not model.api_key:
+        # Its texts may be meant for its own account only: they do not go to the process's instead.
+        model, tenant = model.model_copy(update={"withdrawn": True}), replace(tenant, usable=False)
+        wrong.append(f"OPENAI_API_KEY_{setting_suffix(old.id)} is gone: its jobs wait for one, or for a restart")
+    return replace(tenant, model=model), wrong
+
+
+def _settings(tenant_id: str, variables: Variables, table: object) -> tuple[TenantSettings | None, list[str]]:
+    """Return what a tenant's table says, or None and what is wrong with it."""
+    suffix = setting_suffix(tenant_id)
+    settings, wrong = settings_of(tenant_id, table)
+    for name, path in REMOVED.items():
+        if name in variables and has_path(table, path):
+            wrong.append(f"{name}_{suffix} is set, and {tenant_id}.{path} in {TENANTS_TOML} too: remove the variable")
+        elif name in variables:
+            wrong.append(
+                f"{name}_{suffix} is read no more: `ai-agents config migrate` prints the file that replaces it"
+            )
+    if not variables:
+        wrong.append(
+            f"{tenant_id} in {TENANTS_TOML}: neither WEBHOOK_SECRET_{suffix} nor SERVICEDESK_URL_{suffix} is set"
+        )
+    elif settings and settings.webhook.mode == "poll" and not _has_desk(variables):
+        wrong.append(f"SERVICEDESK_URL_{suffix} is missing, but {tenant_id}.webhook.mode in {TENANTS_TOML} is poll")
+    return (None if wrong else settings), wrong
+
+
+def _of_table(settings: TenantSettings) -> dict[str, Any]:
+    polled = settings.webhook.mode == "poll"
+    tickets, context = settings.tickets, settings.context
+    return {
+        "require_timestamp": settings.webhook.require_timestamp,
+        "dry_run": settings.mode == "dry-run",
+        "rules": TicketRules(tickets.only, tickets.never, context.within, context.never_topics),
+        "share": settings.jobs,
+        "note": NoteSettings(**settings.note.model_dump(), masking=settings.masking),
+        "audit_days": settings.audit_days,
+        "polled": polled,
+        "recovers": polled or settings.reconcile == "on",
+    }
+
+
+def _desk(variables: Variables, settings: TenantSettings) -> DeskSettings | None:
+    """Return the desk of settings that have no problem; None if there is none."""
+    if not _has_desk(variables):
+        return None
+    edition = variables.get("SERVICEDESK_EDITION", "onpremises").lower()
+    of_table = settings.servicedesk.model_dump()
+    if of_table["rate_per_minute"] is None:
+        of_table["rate_per_minute"] = 30 if edition == "cloud" else 60
+    return DeskSettings(
+        **of_table,
+        edition=edition,
+        url=variables["SERVICEDESK_URL"].rstrip("/").removesuffix("/api/v3"),
+        **{name.removeprefix("SERVICEDESK_").lower(): variables.get(name, "") for name in DESK_KEYS},
+    )
+
+
+def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp: bool) -> list[str]:
+    suffix = setting_suffix(tenant_id)
+    wrong = _unreadable(suffix, variables, (*_SIGN, "WEBHOOK_TOKEN"))
+    if "PREVIOUS_WEBHOOK_SECRET" in variables and "WEBHOOK_SECRET" not in variables:
+        wrong.append(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
+    retired = variables.get("RETIRED_WEBHOOK_SECRET")
+    if retired is not None and retired in map(variables.get, _SIGN[:2]):
+        wrong.append(f"RETIRED_WEBHOOK_SECRET_{suffix} is a secret that is still in use")
+    token = variables.get("WEBHOOK_TOKEN", UNREADABLE)
+    if token == UNREADABLE:
+        return wrong
+    if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must be {_SHORTEST_TOKEN} characters at least, without blanks")
+    if token in map(variables.get, _SIGN):
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
+    if require_timestamp:
+        path = f"{tenant_id}.webhook.require_timestamp in {TENANTS_TOML}"
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} and {path} exclude each other: a token is no signature")
+    return wrong
+
+
+def _shared_token(tenant_id: str, token: str, tenants: Mapping[str, Variables]) -> str | None:
+    """Return the problem of a token that another tenant uses too: its holder posts as both."""
+    holders = [
+        f"{name}_{setting_suffix(other)}"
+        for other, variables in sorted(tenants.items())
+        for name in ("WEBHOOK_TOKEN", *_SIGN)
+        if other != tenant_id and variables.get(name) == token
+    ]
+    wrong = f"WEBHOOK_TOKEN_{setting_suffix(tenant_id)} is off: it is the same as {', '.join(holders)}"
+    return wrong if holders else None
+
+
+def _has_desk(variables: Variables) -> bool:
+    return any(name.startswith("SERVICEDESK_") and name not in REMOVED for name in variables)
+
+
+def _desk_problems(tenant_id: str, variables: Variables, settings: TenantSettings | None, keys: Keys) -> list[str]:
+    suffix = setting_suffix(tenant_id)
+    names = ("SERVICEDESK_URL", "SERVICEDESK_EDITION", *DESK_KEYS)
+    wrong = _unreadable(suffix, variables, names)
+    if wrong or not _has_desk(variables):
+        return wrong
+    edition = variables.get("SERVICEDESK_EDITION", "onpremises").lower()
+    needed = ["SERVICEDESK_URL"]
+    if edition not in ("onpremises", "cloud"):
+        wrong.append(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
+    elif "desk" in keys:
+        needed += DESK_KEYS[1:] if edition == "cloud" else DESK_KEYS[:1]
+    wrong += [f"{name}_{suffix} is missing" for name in needed if name not in variables]
+    wrong += [f"{name}_{suffix} {ODD_KEY}" for name in DESK_KEYS if not may_be_sent(variables.get(name, ""))]
+    if settings and edition == "cloud":
+        of_table = settings.servicedesk
+        given = {"client_id": of_table.client_id, "accounts_url": of_table.accounts_url}
+        wrong += [f"{tenant_id}.servicedesk.{key} in {TENANTS_TOML} is missing" for key in given if not given[key]]
+    if "SERVICEDESK_URL" in variables:
+        problem = address_problem(variables["SERVICEDESK_URL"], secure=edition == "cloud")
+        wrong += [f"SERVICEDESK_URL_{suffix} {problem}"] if problem else []
+    return wrong
+
+
+def _model_problems(tenant_id: str, variables: Variables, settings: TenantSettings | None, keys: Keys) -> list[str]:
+    suffix = setting_suffix(tenant_id)
+    wrong = _unreadable(suffix, variables, MODEL_KEYS)
+    if not wrong and not may_be_sent(variables.get("OPENAI_API_KEY", "")):
+        wrong.append(f"OPENAI_API_KEY_{suffix} {ODD_KEY}")
+    if settings and settings.openai.base_url and "model" in keys and "OPENAI_API_KEY" not in variables:
+        # The process's own key must not be sent there.
+        wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but {tenant_id}.openai.base_url in {TENANTS_TOML} is set")
+    return wrong
+
+
+def _unreadable(suffix: str, variables: Variables, names: tuple[str, ...]) -> list[str]:
+    return [unreadable(f"{name}_{suffix}") for name in names if variables.get(name) == UNREADABLE]
 
 
 def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[dict[str, str], list[TenantProblem]]:
@@ -171,6 +338,14 @@ def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[di
     never was is left out.
     """
     keys = {name: values.get(name, "") for name in PROCESS_KEYS if name in values or name in before}
-    wrong = {name: key_problems(name, key) for name, key in keys.items()}
-    problems = [TenantProblem("", sentence) for sentences in wrong.values() for sentence in sentences]
+    wrong = {name: _key_problem(name, key) for name, key in keys.items()}
+    problems = [TenantProblem("", sentence) for sentence in wrong.values() if sentence]
     return {name: "" if wrong[name] else key for name, key in keys.items()}, problems
+
+
+def _key_problem(name: str, key: str) -> str | None:
+    if key == UNREADABLE:
+        return f"{name} is wrong: its file can't be read as text"
+    if not key:
+        return f"{name} is gone: what is asked with it waits for another one, or for a restart"
+    return None if may_be_sent(key) else f"{name} is wrong: {ODD_KEY}"

@@ -1,48 +1,30 @@
-"""Tenants: who may post webhooks, which desk a ticket belongs to, and how its enhancement is made.
+"""Tenants of a running process: `tenants.toml` (`config.tenant_settings`) joined with addresses and secrets.
 
-They are settings (`config.tenant_names`), read again while a process runs (`config.tenant_directory`).
+They are read again while a process runs (`config.tenant_directory`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import Field
+
+from config.tenant_settings import JobShare, MaskingKind, NoteSection, OpenAISection, ServiceDeskSection
 from config.ticket_rules import TicketRules
 
 _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}
 
 
-EmbeddingKind = Literal["none", "local", "endpoint"]
-EMBEDDINGS: Mapping[str, EmbeddingKind] = {"none": "none", "local": "local", "endpoint": "endpoint"}
-"""By their names in a setting."""
-MaskingKind = Literal["none", "personal", "all"]
-MASKINGS: Mapping[str, MaskingKind] = {"none": "none", "personal": "personal", "all": "all"}
-"""Likewise."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeskSettings:
+class DeskSettings(ServiceDeskSection):
     """How to reach one tenant's ServiceDesk Plus. Credentials stay out of its text."""
 
     url: str
     edition: Literal["onpremises", "cloud"]
-    portal_id: str = ""
-    api_key: str = field(default="", repr=False)
-    client_id: str = field(default="", repr=False)
-    client_secret: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    accounts_url: str = ""
     rate_per_minute: int = 60
-    closed_statuses: frozenset[str] = frozenset()
-    failure_note: bool = False
-    history_days: int = 365
-    """How far back its tickets are copied."""
-    conversation: bool = False
-    """True if what was said in a closed ticket is copied too: a call for each mail."""
-    embeddings: EmbeddingKind = "none"
-    """By which its copies are found beside their words."""
-    languages: tuple[str, ...] = ()
-    """Those that its texts may be in; without any, the ones that are told apart by themselves."""
+    api_key: str = Field("", repr=False)
+    client_id: str = Field("", repr=False)
+    accounts_url: str = ""
+    client_secret: str = Field("", repr=False)
+    refresh_token: str = Field("", repr=False)
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -55,47 +37,18 @@ class DeskSettings:
         return all(self.credentials.values())
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """What a tenant has of its own for the model; what is empty is the process's. The key stays out of its text.
+class ModelSettings(OpenAISection):
+    """The tenant's own model; an empty field stands for the process's. The key stays out of its text."""
 
-    `daily_tokens` and `daily_dollars` are what its jobs may spend in a day of UTC; None without a limit.
-    """
-
-    api_key: str = field(default="", repr=False)
-    base_url: str = ""
-    name: str = ""
-    daily_tokens: int | None = None
-    daily_dollars: float | None = None
+    api_key: str = Field("", repr=False)
     withdrawn: bool = False
     """True if its key is gone: no model may be asked for the tenant, since its texts may be meant for that one only."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoteSettings:
+class NoteSettings(NoteSection):
     """How its notes are made, and what of a ticket a model may see."""
 
-    language: str = ""
-    """A code (`de`) that they are in; empty for each in that of its ticket."""
-    rules: str = ""
-    """What the tenant adds to what the model is told: house rules, tone."""
-    if_nothing_found: bool = True
-    """False if a ticket for which nothing was found gets none, and no model is asked."""
-    if_reopened: bool = True
-    """False if a ticket that has a note gets no further one when it is reopened."""
-    prompt_tokens: int = 8000
-    """How many tokens the ticket and what was found for it may have."""
     masking: MaskingKind = "personal"
-    """What is replaced before a text goes to a model: nothing, what is personal, or addresses and hosts as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobShare:
-    """How much of the workers a tenant gets where jobs of several wait, and how many jobs it may have; None: any."""
-
-    weight: float = 1
-    most_running: int | None = None
-    most_waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +69,12 @@ class Tenant:
     """Recognised, so that the log can say who still uses it, and never accepted."""
     lacks_current_secret: bool = False
     """True if the one of `webhook_secrets` is the previous one: the current one is gone, or can't be read."""
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = field(default_factory=ModelSettings)
     rules: TicketRules = field(default_factory=TicketRules)
     dry_run: bool = False
     """True if its tickets get no note."""
-    share: JobShare = JobShare()
-    note: NoteSettings = NoteSettings()
+    share: JobShare = field(default_factory=JobShare)
+    note: NoteSettings = field(default_factory=NoteSettings)
     audit_days: int = 0
     """How long it keeps a record of what a model was sent and answered; 0 for none."""
     polled: bool = False

@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from config.loading import LogSettings
 
 
 class TraceFileSettings(LogSettings):
     """What each process needs that makes spans, or shows them."""
 
-    traces_dir: Path | None = Field(
-        None,
-        description="Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, "
-        "of which the oldest are deleted. `ai-agents trace` draws them.",
-    )
+    traces_dir: Path | None = None
+    """Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, of which
+    the oldest are deleted. `ai-agents trace` draws them."""

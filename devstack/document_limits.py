@@ -17,7 +17,7 @@ LIMITS = (
     ("Signed timestamp: clocks may be apart by", "webhooks.signing:WINDOW_SECONDS"),
     ("Why a signature does not match is looked for at most every", "api.causes:BETWEEN_SEARCHES_SECONDS"),
     ("A ticket id, in digits", "webhooks.fields:TICKET_ID"),
-    ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
+    ("A tenant's id, in characters", "config.tenant_names:TENANT_ID"),
     ("Connections and requests at once of one API process", "api.server:MOST_CONNECTIONS"),
     ("The same of the page for feedback", "api.feedback_port:MOST_CONNECTIONS"),
     ("Votes that one API process records at once", "feedback.app:MOST_AT_ONCE"),

@@ -31,6 +31,7 @@ from config.settings import (
     WorkerSettings,
 )
 from config.tenant_names import TENANT_SETTINGS
+from config.tenant_settings import FIELDS
 from devstack import document_limits, document_verdicts, transitions
 from observability import exposition, metrics
 from support.check.findings import CHECKS
@@ -63,7 +64,7 @@ def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row
         for name, field in kind.model_fields.items():
             given = "required" if field.default is PydanticUndefined else f"`{field.default}`"
             default = "" if field.default is None else given
-            found.setdefault(name.upper(), (default, str(field.description), []))[2].append(process)
+            found.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
     rows = [
         (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)
         for name, (default, description, users) in found.items()
@@ -74,6 +75,21 @@ def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row
 def tenant_settings() -> list[Row]:
     """Give one row a setting that each tenant has."""
     return [("setting", "meaning"), *((f"`{prefix}<TENANT>`", text) for prefix, text in TENANT_SETTINGS.items())]
+
+
+def tenant_keys() -> list[Row]:
+    """Give one row a key of `tenants.toml`, by its path below the tenant's table."""
+    rows: list[Row] = [("key", "default", "meaning")]
+    for path, field in FIELDS.items():
+        default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
+        rows.append(
+            (
+                f"`{path}`",
+                f"`{default}`" if default not in ("", '""', "[]", "{}") else "",
+                " ".join(str(field.description).split()),
+            )
+        )
+    return rows
 
 
 def console_access() -> list[Row]:
@@ -228,6 +244,7 @@ TABLES: dict[str, Table] = {
     "checks": check_rows,
     "settings": settings,
     "tenant settings": tenant_settings,
+    "tenant keys": tenant_keys,
     "console access": console_access,
     "metrics": metric_rows,
     "labels": label_rows,

@@ -1,5 +1,6 @@
 """The environment of each process, made from scratch: no setting of the caller leaks into the system."""
 
+import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ _MACHINE = frozenset(
 _PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
 _PASSED_ON_PREFIXES = ("LC_", "OTEL_")
 # A simulated desk takes more calls than a customer's, whose rate would be the limit of every experiment.
-_DESK_RATE_PER_MINUTE = "30000"
+_DESK_RATE_PER_MINUTE = 30_000
 
 
 class SettingsUnusable(Exception):
@@ -117,14 +118,34 @@ def product_environment(
         settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = tenant.edition
         if tenant.edition == "cloud":
             settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{address}/app/{_PORTAL}"
-            settings[f"SERVICEDESK_ACCOUNTS_URL_{tenant.suffix}"] = address
-            for name, value in tenant.oauth.items():
-                settings[f"SERVICEDESK_{name.upper()}_{tenant.suffix}"] = value
+            for name in ("client_secret", "refresh_token"):
+                settings[f"SERVICEDESK_{name.upper()}_{tenant.suffix}"] = tenant.oauth[name]
         else:
             settings[f"SERVICEDESK_URL_{tenant.suffix}"] = address
             settings[f"SERVICEDESK_API_KEY_{tenant.suffix}"] = tenant.desk_key
-        settings[f"SERVICEDESK_RATE_PER_MINUTE_{tenant.suffix}"] = _DESK_RATE_PER_MINUTE
     return settings
+
+
+def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, object]:
+    """Return what the tenants have in `tenants.toml`, by path; the desks are below `desk_url`."""
+    keys: dict[str, object] = {}
+    for tenant in tenants:
+        keys[f"{tenant.id}.servicedesk.rate_per_minute"] = _DESK_RATE_PER_MINUTE
+        if tenant.edition == "cloud":
+            keys[f"{tenant.id}.servicedesk.client_id"] = tenant.oauth["client_id"]
+            keys[f"{tenant.id}.servicedesk.accounts_url"] = f"{desk_url}/{tenant.id}"
+    return keys
+
+
+def parted(settings: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the variables of `settings`, and those that are keys of `tenants.toml`, named by their path."""
+    keys = {name: value for name, value in settings.items() if "." in name}
+    return {name: str(value) for name, value in settings.items() if name not in keys}, keys
+
+
+def toml_of(keys: Mapping[str, object]) -> str:
+    """Return TOML with a line for each path (`acme.note.rules`); JSON's texts, numbers and lists are TOML's too."""
+    return "".join(f"{path} = {json.dumps(value, ensure_ascii=False)}\n" for path, value in keys.items())
 
 
 def console_environment(port: int) -> dict[str, str]:

@@ -19,7 +19,10 @@ from devstack.surroundings import (
     SimulatedTenant,
     desk_config,
     external_servers,
+    parted,
     product_environment,
+    tenant_keys,
+    toml_of,
 )
 from devstack.valkey import Valkey
 
@@ -31,7 +34,8 @@ class System(Startable):
     """Servers, simulators and processes of the system, in one folder.
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
-    processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
+    processes; REDISCLI_AUTH among them is the password of the embedded Redis. Those with a path for a name
+    (`acme.note.rules`) are keys of `tenants.toml`. `openai_seconds` is how long one answer
     of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `console`, `postgres`
     and `redis`; others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL
     replace the embedded servers; else simulated tickets never get near them. With `traces` the processes keep their
@@ -47,7 +51,7 @@ class System(Startable):
         *,
         tenants: Sequence[str | SimulatedTenant] = ("acme", "globex"),
         workers: int = 1,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
         openai_seconds: float = 1.0,
         housekeeping: bool = True,
         console: bool = False,
@@ -61,6 +65,7 @@ class System(Startable):
         self.tenants = [
             tenant if isinstance(tenant, SimulatedTenant) else SimulatedTenant(tenant) for tenant in tenants
         ]
+        variables, keys = parted(settings or {})
         own = ("api", "desk", "openai", "feedback", "console")
         self._ports = {name: free_port() for name in own} | dict(ports or {})
         self._with_housekeeping, self._with_console = housekeeping, console
@@ -77,11 +82,14 @@ class System(Startable):
                 port=self._ports.get("redis"),
                 log_folder=self.logs,
                 appendonly=True,
-                password=(settings or {}).get("REDISCLI_AUTH"),
+                password=variables.get("REDISCLI_AUTH"),
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
         kept = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
-        self._settings = self._product_settings(openai_key) | kept | dict(settings or {})
+        self._tenants_file = self.folder / "tenants.toml"
+        kept["TENANTS_FILE"] = str(self._tenants_file)
+        self._tenant_keys = tenant_keys(self._url("desk"), self.tenants) | keys
+        self._settings = self._product_settings(openai_key) | kept | variables
         self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
@@ -171,17 +179,38 @@ class System(Startable):
         self._start_one(worker)
         return worker
 
-    def restart(self, process: Process, settings: Mapping[str, str] | None = None) -> None:
-        """Stop a process (unless it is down), and start it with these settings changed from now on."""
+    def restart(self, process: Process, settings: Mapping[str, object] | None = None) -> None:
+        """Stop a process (unless it is down), and start it with these settings changed from now on.
+
+        Keys of `tenants.toml` change for the others too, as they read it again.
+        """
+        variables, keys = parted(settings or {})
         process.stop(_GRACE_SECONDS)
-        process.environment.update(settings or {})
+        process.environment.update(variables)
+        self.write_tenants(keys)
         self._start_one(process)
 
-    def configure(self, settings: Mapping[str, str]) -> None:
+    def configure(self, settings: Mapping[str, object]) -> None:
         """Change settings of each of the product's processes, from its next start on; later workers have them too."""
-        self._settings.update(settings)
+        variables, keys = parted(settings)
+        self._settings.update(variables)
         for process in (self.api, *self.workers, self.housekeeping, self.console):
-            process.environment.update(settings)
+            process.environment.update(variables)
+        self.write_tenants(keys)
+
+    def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
+        """Write `tenants.toml`, with these keys changed from now on (None removes one); it is read while it runs."""
+        self._tenant_keys |= keys or {}
+        told = {path: value for path, value in self._tenant_keys.items() if value is not None}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self._tenants_file.with_name("tenants.toml.new")
+        beside.write_text(f"# Made by the devstack.\n{toml_of(told)}", encoding="utf-8")
+        beside.replace(self._tenants_file)
+
+    @property
+    def tenant_keys(self) -> dict[str, object]:
+        """Return what is in `tenants.toml`, by path; None for what was taken away."""
+        return dict(self._tenant_keys)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -218,6 +247,7 @@ class System(Startable):
         descriptor = os.open(self._desk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(desk_config(self.tenants, f"{self._url('api')}/webhook"), file)
+        self.write_tenants()
 
     def _product_processes(self) -> list[Process]:
         beside = [(self.housekeeping, self._with_housekeeping), (self.console, self._with_console)]

@@ -7,7 +7,8 @@ from typing import Any
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, JobShare, Tenant
+from config.tenant_settings import JobShare
+from config.tenants import DeskSettings, Tenant
 from dispatch.inbox import Inbox
 from housekeeping.desk_rounds import DeskRounds
 from housekeeping.missed import MissedTickets, ReconcileLimits
@@ -87,7 +88,7 @@ class Reconciling(DeskRounds):
 
     def _now(self, tenant_id: str) -> Tenant:
         # One that has just left gets no job.
-        return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare(most_waiting=0))
+        return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare.model_construct(most_waiting=0))
 
     async def _tell(self, tenant: Tenant) -> None:
         """Tell the tenant's figures as metrics, and in a line of each hour what was found in it, if anything was."""

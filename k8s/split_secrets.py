@@ -21,6 +21,9 @@ TENANTS = (
     r"|OPENAI_BASE_URL|OPENAI_MODEL|OPENAI_DAILY_TOKENS|OPENAI_DAILY_DOLLARS)_.+"
 )
 
+# What is no longer read as a variable goes into it: `ai-agents config migrate` prints that.
+FILE = {"tenants.toml": "# See docs/settings.md.\n"}
+
 
 def main() -> None:
     """Read the old secret from standard input and write the two files."""
@@ -34,7 +37,7 @@ def main() -> None:
     ]
     plain = {key: base64.b64decode(old[key]).decode() for key in settings}
     metadata = {"name": "ai-agents-tenants", "namespace": NAMESPACE}
-    items.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain})
+    items.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain | FILE})
     write("split.json", {"apiVersion": "v1", "kind": "List", "items": items})
     write("moved.json", {"data": dict.fromkeys([*sorted(secrets), *settings])})
 

@@ -1,7 +1,7 @@
 """What is told of tenants whose settings are unusable: lines, and a metric."""
 
 from config.tenant_directory import TenantDirectory
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id
 from config.tenant_reading import TenantProblem
 from observability import counting, metrics, phrases
 from observability.logging import say

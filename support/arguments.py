@@ -153,6 +153,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_secrets(verbs)
     sync = _verb(verbs, "sync", "tell how much of each desk is copied; with --tenant, copy that one to its end first")
     sync.add_argument("--tenant", type=tenant, metavar="ID", help="copy this tenant's desk, and tell of it alone")
+    _add_config(verbs)
     kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
     kit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
@@ -234,6 +235,13 @@ def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.add_argument("--dry-run", action="store_true", help="tell what would be done, and change nothing")
     rotate.add_argument("--yes", action="store_true", help="do not ask first")
     rotate.set_defaults(refuse=rotate.error)
+
+
+def _add_config(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    does = "print what `tenants.toml` may have, or the file for variables of releases before it"
+    whats = verbs.add_parser("config", help=does, description=does).add_subparsers(dest="what", required=True)
+    whats.add_parser("schema", help="print the JSON schema of the file")
+    whats.add_parser("migrate", help="print the file that replaces the variables which are set here")
 
 
 def _verb(

@@ -7,8 +7,8 @@ from typing import Any
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import setting_suffix
 from config.tenant_reading import read_environment
+from config.tenants_file import key_name
 from storage import audit
 from storage.models import AuditRecord
 from storage.session import Database
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
         if rows:
             print(table(_HEAD, rows, terminal_width()))
         elif not found:
-            why = f" {chosen.tenant} keeps none: see AUDIT_DAYS_{setting_suffix(chosen.tenant)}." if days == 0 else ""
+            why = f" {chosen.tenant} keeps none: see {key_name(chosen.tenant, 'audit_days')}." if days == 0 else ""
             print(f"No audit record matches.{why}", file=sys.stderr)
         return 0 if found or chosen.job is None else NOT_DONE_EXIT
 

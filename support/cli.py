@@ -28,6 +28,7 @@ _BY_HAND = {
     "replay": "support.replay:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
+    "config": "support.config_file:run",
     "diagnose": "support.diagnose.command:run",
     "trace": "support.trace:run",
     "documents": "support.documents.command:run",

@@ -15,6 +15,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenant_names import setting_suffix
 from config.tenant_reading import read_environment
 from config.tenants import Tenant
+from config.tenants_file import key_name
 from integrations.errors import HeldBack, Temporary
 from integrations.holds import HoldReason
 from storage import audit
@@ -77,7 +78,7 @@ def _allowed(records: Sequence[AuditRecord], tenant: Tenant) -> list[AuditRecord
     allowed = [record for record in records if may_be_sent_again(record, tenant.note)]
     if len(allowed) < len(records):
         left_out = f"{len(records) - len(allowed)} of {len(records)} records are left out"
-        why = f"less was masked in them than MASKING_{setting_suffix(tenant.id)} says now"
+        why = f"less was masked in them than {key_name(tenant.id, 'masking')} says now"
         print(f"{left_out}: {why}.", file=sys.stderr)
     return allowed
 

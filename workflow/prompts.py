@@ -8,7 +8,7 @@ from workflow.case import TicketCase
 
 CURRENT = "2"
 _VERSIONS = Path(__file__).with_name("prompt_versions")
-# Languages by their codes, as `SERVICEDESK_LANGUAGES_<TENANT>` has them. Of any other the code is told.
+# Languages by their codes, as `servicedesk.languages` has them. Of any other the code is told.
 _NAMES = {
     "en": "English",
     "de": "German",

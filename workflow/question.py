@@ -83,7 +83,7 @@ def question_of(
 
 def wanted_language(of_tenant: str, subject: str, description: str) -> str:
     """Return the code of the language that an answer is wanted in; empty where that is for the model to tell."""
-    told = [of_tenant] if of_tenant else languages_of(f"{subject}\n{description}")
+    told = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return told[0] if len(told) == 1 else ""
 
 

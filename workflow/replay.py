@@ -2,14 +2,12 @@
 
 import json
 
-from config.tenants import MASKINGS
+from config.tenant_settings import MASKINGS
 from integrations.values import Prompt
 from storage.models import AuditRecord
 from workflow.prompts import Instructions
 from workflow.question import wanted_language
 from workflow.wishes import NoteWishes
-
-_BY_STRENGTH = list(MASKINGS)
 
 
 def prompt_again(record: AuditRecord, wishes: NoteWishes, version: str | None) -> tuple[Prompt, str]:
@@ -28,5 +26,5 @@ def prompt_again(record: AuditRecord, wishes: NoteWishes, version: str | None) -
 
 def may_be_sent_again(record: AuditRecord, wishes: NoteWishes) -> bool:
     """Return True unless less was masked then than the tenant wants now: what was sent then may not leave any more."""
-    known = record.masking in _BY_STRENGTH
-    return known and _BY_STRENGTH.index(record.masking) >= _BY_STRENGTH.index(wishes.masking)
+    strength = {kind: place for place, kind in enumerate(MASKINGS)}
+    return strength.get(record.masking, -1) >= strength[wishes.masking]

@@ -29,7 +29,7 @@ class NoteWishes(Protocol):
 
     @property
     def language(self) -> str:
-        """The language that they are in, as a code; empty for that of each ticket."""
+        """The language that they are in, as a code; `ticket` for that of each ticket."""
 
     @property
     def rules(self) -> str:

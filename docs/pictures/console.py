@@ -82,6 +82,6 @@ def log_in(page: Page, system: System) -> None:
 if __name__ == "__main__":
     with (
         tempfile.TemporaryDirectory() as folder,
-        System(Path(folder), console=True, settings={"AUDIT_DAYS_ACME": "7", "AUDIT_DAYS_GLOBEX": "7"}) as running,
+        System(Path(folder), console=True, settings={"acme.audit_days": 7, "globex.audit_days": 7}) as running,
     ):
         take(running)

@@ -71,12 +71,12 @@ class Models:
 
     def _first(self, tenant: Tenant) -> Endpoint | None:
         own, process = tenant.model, self._settings
-        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_parts`).
+        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_reading`).
         key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
         if own.withdrawn:
             return None
         base_url = own.base_url or process.openai_base_url
-        name = own.name or process.openai_model
+        name = own.model or process.openai_model
         server = f"model at {urlsplit(base_url).hostname}"
         if own.api_key:
             server = f"model of {tenant.id}"

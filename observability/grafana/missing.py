@@ -11,7 +11,7 @@ MISSING = (
         "short",
         (Query(f"max by (tenant_id) (ai_agents_reconcile_missed_tickets{{{TENANT}}})", "{{tenant_id}}"),),
         "0. Tickets that a desk has had for an interval of reconciliation, and that have no job; of the last hour.",
-        "the desk's trigger is off or left these out, or it can't reach us. `RECONCILE_<TENANT>=on` makes their jobs.",
+        "the desk's trigger is off or left these out, or it can't reach us. With `reconcile` on, they get jobs.",
         _WEBHOOKS,
         limits=(1,),
         decimals=0,

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_names import setting_suffix
 from config.tenants import DeskSettings, Tenant
+from config.tenants_file import key_name
 from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import open_client
@@ -86,23 +87,23 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     rows.not_checked("only a note would show it: the first job does", "desk note writing")
     call = _Call(tenant.id, tenant.desk, settings, redis)
     try:
-        await _look(rows, call, tenant.desk, setting_suffix(tenant.id))
+        await _look(rows, call, tenant.desk, tenant.id)
     finally:
         await call.close()
     return rows.all
 
 
-async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) -> None:
+async def _look(rows: Findings, call: _Call, desk: DeskSettings, tenant_id: str) -> None:
     try:
         await call.token()
     except (OutsideFailure, HeldBack) as failure:
-        _accounts_failed(rows, failure, desk, suffix)
+        _accounts_failed(rows, failure, desk, tenant_id)
         return
     wanted = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
     try:
         listed = (await call.get("/requests", wanted)).body.get("requests")
     except (OutsideFailure, HeldBack) as failure:
-        _first_call_failed(rows, failure, desk, suffix)
+        _first_call_failed(rows, failure, desk, tenant_id)
     else:
         rows.answers("desk", desk.url)
         rows.ok("taken", "desk credentials", "desk portal")
@@ -110,7 +111,7 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
         try:
             await _rights(rows, call, listed)
         except HeldBack as throttled:
-            _rate_failed(rows, throttled.reason, desk, suffix)
+            _rate_failed(rows, throttled.reason, desk, tenant_id)
     _clock(rows, call)
 
 
@@ -140,10 +141,10 @@ async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Await
         rows.ok("readable", name)
 
 
-def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
+def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
     """Tell why there is no token: only the answer of the accounts host itself says anything of the secrets."""
     what = _what(failure)
-    address = f"SERVICEDESK_ACCOUNTS_URL_{suffix}"
+    address = key_name(tenant_id, "servicedesk.accounts_url")
     if "certificate" in what:
         remedy = _BUNDLE
     elif "proxy" in what:
@@ -153,7 +154,7 @@ def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: D
     elif what == "429":
         remedy = "wait ten minutes: the accounts host gives a refresh token ten tokens in that time"
     else:
-        remedy = f"make SERVICEDESK_CLIENT_ID_{suffix}, its secret and refresh token anew, for {address}"
+        remedy = f"make {tenant_id}.servicedesk.client_id, its secret and refresh token anew, for {address}"
     rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
 
 
@@ -162,9 +163,10 @@ def _what(failure: OutsideFailure | HeldBack) -> str:
     return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
 
 
-def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
+def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
     """Tell what the desk's first answer says, and what stands before that."""
     what = _what(failure)
+    suffix = setting_suffix(tenant_id)
     address = f"SERVICEDESK_URL_{suffix}"
     if "certificate" in what:
         rows.ok("it answers", "desk address")
@@ -194,14 +196,15 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
         remedy = f"give the technician of the key the right to see requests, or the cloud's token the scope {_REQUESTS}"
         rows.failed("desk ticket", failure.reason, remedy)
     elif what == THROTTLED:
-        _rate_failed(rows, failure.reason, desk, suffix)
+        _rate_failed(rows, failure.reason, desk, tenant_id)
     else:
         remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
         rows.failed("desk portal", failure.reason, remedy)
 
 
-def _rate_failed(rows: Findings, reason: str, desk: DeskSettings, suffix: str) -> None:
-    rows.failed("desk rate", reason, f"lower SERVICEDESK_RATE_PER_MINUTE_{suffix} (now {desk.rate_per_minute})")
+def _rate_failed(rows: Findings, reason: str, desk: DeskSettings, tenant_id: str) -> None:
+    name = key_name(tenant_id, "servicedesk.rate_per_minute")
+    rows.failed("desk rate", reason, f"lower {name} (now {desk.rate_per_minute})")
 
 
 def _clock(rows: Findings, call: _Call) -> None:

@@ -10,6 +10,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenant_names import ALL_KEYS, Keys, setting_suffix
 from config.tenant_reading import keys_here, read_environment
 from config.tenants import Tenant
+from config.tenants_file import key_name
 from support.check.findings import Finding, Findings
 
 _SHORTEST_SECRET = 24
@@ -110,7 +111,7 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
 def reconcile_rows(tenant: Tenant) -> list[Finding]:
     """Return what is done about a new ticket whose webhook never comes."""
     rows = Findings(["missing webhooks"], tenant.id)
-    name = f"RECONCILE_{setting_suffix(tenant.id)}"
+    name = key_name(tenant.id, "reconcile")
     if tenant.desk is None:
         rows.not_checked("the tenant has no desk", "missing webhooks")
     elif tenant.polled:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id
 from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from observability import metrics, phrases

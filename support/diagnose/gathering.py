@@ -175,7 +175,7 @@ class Gatherer:
         if not self._tenants.process_key("OPENAI_API_KEY"):
             return {}
         shared = [each for each in self._tenants.all() if not (each.model.api_key or each.model.withdrawn)]
-        same = {each.id for each in shared if each.model.name == tenant.model.name}
+        same = {each.id for each in shared if each.model.model == tenant.model.model}
         sharing = same - {tenant.id} if tenant.id in same else set()
         waiting = await job_figures.jobs_held_back(self._database) if sharing else {}
         found: dict[str, datetime] = {}

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from config.tenant_names import setting_suffix
+from config.tenants_file import key_name
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState
@@ -201,7 +201,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         return told(facts, VerdictCode.NO_WORKER, says, _RESTART, anchor="alive-but-taking-nothing")
     if facts.most_running is not None:
         says = f"waits until one of the client's jobs ends: {facts.most_running} are at work, and no more may be"
-        mend = f"wait: JOBS_MOST_RUNNING_{setting_suffix(facts.tenant_id or '')} says how many, not the workers"
+        mend = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} says how many, not the workers"
         return told(facts, VerdictCode.WAITING_BACKLOG, says, mend)
     cause = known_cause(job.reason or "")
     if cause is not None and cause.verdict in FAILING:

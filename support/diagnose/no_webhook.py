@@ -1,6 +1,6 @@
 """A ticket of which no webhook came, as far as anybody knows: how support says it, and what mends it."""
 
-from config.tenant_names import setting_suffix
+from config.tenants_file import key_name
 from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import Facts
 from support.diagnose.refusals import clock
@@ -37,13 +37,12 @@ def of_no_webhook(facts: Facts) -> Diagnosis:
 
 def _by_itself(facts: Facts) -> str:
     """Return what reconciliation does about it, as the tenant has it; empty where that is not known."""
-    suffix = setting_suffix(facts.tenant_id or "")
-    name = f"RECONCILE_{suffix}"
+    name = key_name(facts.tenant_id, "reconcile")
     if facts.reconcile is None:
         return ""
     if facts.missing is None:
         # What the desk's list says is enough to leave it out: nothing is kept of it then.
-        rules = f"TICKETS_ONLY_{suffix} or TICKETS_NEVER_{suffix}"
+        rules = key_name(facts.tenant_id, "tickets")
         return f"see whether {rules} leaves it out: then no job is made of it" if facts.has_rules else ""
     if facts.missing.left_out:
         return f"{_LEFT_OUT}, so nothing is made of it"
@@ -72,11 +71,11 @@ def _of_polled(facts: Facts) -> Diagnosis:
 
 
 def _left_out(facts: Facts, says: str) -> Diagnosis:
-    suffix = setting_suffix(facts.tenant_id or "")
+    rules = key_name(facts.tenant_id, "tickets")
     return told(
         facts,
         VerdictCode.LEFT_OUT,
         says,
-        f"if it should not be: see TICKETS_ONLY_{suffix} and TICKETS_NEVER_{suffix}, and what our key may see there",
+        f"if it should not be: see {rules}, and what our key may see there",
         unless_closed(facts, f"then {enhance_by_hand(facts)}, for it is not looked at again"),
     )

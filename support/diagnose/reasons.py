@@ -40,7 +40,8 @@ _STATUS_PAGE = "look at the model's status page"
 _KEY = "SERVICEDESK_API_KEY_{suffix} (on premises), or SERVICEDESK_REFRESH_TOKEN_{suffix} (in the cloud)"
 _NEW_KEY = (
     "have the client give us a new key: SERVICEDESK_API_KEY_{suffix} on premises; in the cloud "
-    "SERVICEDESK_CLIENT_ID_{suffix}, SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}"
+    "SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}, with {tenant}.servicedesk.client_id in "
+    "tenants.toml"
 )
 _ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
 
@@ -89,7 +90,8 @@ CAUSES: dict[str, JobCause] = {
     HoldReason.NOT_FOUND: _held("the service has none of that name", "mend OPENAI_MODEL, or OPENAI_BASE_URL"),
     HoldReason.NOT_PERMITTED: _held("we may not use it from here", "ask the model's service why"),
     SPENDING_LIMIT: _held(
-        "the tenant has spent what it may in a day", "wait until midnight UTC, or raise OPENAI_DAILY_TOKENS_<TENANT>"
+        "the tenant has spent what it may in a day",
+        "wait until midnight UTC, or raise {tenant}.openai.daily_tokens in tenants.toml",
     ),
     MODEL_UNAVAILABLE: _model("the model is down"),
     "GPT-4 timeout": _model("the model was silent for too long"),
@@ -111,12 +113,13 @@ CAUSES: dict[str, JobCause] = {
     RATE_LIMIT: JobCause(
         VerdictCode.RATE_HELD,
         "waits: the desk has had its calls of this minute",
-        "wait; if the desk bears more, raise SERVICEDESK_RATE_PER_MINUTE_<TENANT>",
+        "wait; if the desk bears more, raise {tenant}.servicedesk.rate_per_minute in tenants.toml",
     ),
     THROTTLED: JobCause(
         VerdictCode.RATE_HELD,
         "waits: the desk throttles our calls",
-        "wait; if it lasts, lower SERVICEDESK_RATE_PER_MINUTE_{suffix}, or have the client raise the desk's own limit",
+        "wait; if it lasts, lower {tenant}.servicedesk.rate_per_minute in tenants.toml, or have the client raise the "
+        "desk's own limit",
     ),
     "tenant closed": JobCause(
         VerdictCode.TENANT_CLOSED,
@@ -132,7 +135,7 @@ CAUSES: dict[str, JobCause] = {
     LEFT_OUT: _nobodys(
         VerdictCode.LEFT_OUT,
         "is of a kind that the client's rules leave out",
-        "if it should not be: TICKETS_ONLY_<TENANT>, TICKETS_NEVER_<TENANT>, then " + _RETRY,
+        "if it should not be: {tenant}.tickets in tenants.toml, then " + _RETRY,
     ),
     NOTHING_FOUND: _nobodys(
         VerdictCode.NOTHING_FOUND, "got no enhancement: nothing was like it, and the client wants no note then"

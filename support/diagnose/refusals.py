@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from config.tenant_names import setting_suffix
+from config.tenants_file import key_name
 from storage.rejections import Receiving, RefusedLately, RefusedWebhook
 from support.diagnose.diagnosis import Diagnosis, told
 from support.diagnose.facts import Facts
@@ -83,7 +84,7 @@ def _mend(kind: str, cause: str, facts: Facts) -> str:
         case "token mismatch" | "token missing":
             return f"have the client compare their desk's token with WEBHOOK_TOKEN_{suffix}"
         case "too many jobs waiting":
-            return f"ask what sends so many; Engineering may raise JOBS_MOST_WAITING_{suffix}"
+            return f"ask what sends so many; Engineering may raise {key_name(facts.tenant_id, 'jobs.most_waiting')}"
     return _MENDS.get(kind, _CORRECT).format(tenant=facts.tenant_id)
 
 

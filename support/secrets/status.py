@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from config.exits import NOT_UNDERSTOOD_EXIT
-from config.secret_files import UNREADABLE, unreadable
+from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
-from config.tenant_problems import NOT_LISTED
 from config.tenant_reading import read_environment, secrets_in
 from storage import known_secrets
 from storage.known_secrets import (

@@ -8,6 +8,7 @@ from config.tenant_directory import TenantDirectory
 from tests.kit.postgres import Store
 from tests.kit.receiver import SECRET, Receiver, raw
 from tests.kit.signing import timed
+from tests.kit.tenants_toml import filed
 
 FULL = "too many jobs waiting: 1 or more of this tenant wait"
 
@@ -15,7 +16,7 @@ FULL = "too many jobs waiting: 1 or more of this tenant wait"
 @pytest.fixture
 async def receiver(store: Store) -> Receiver:
     """The receiver of a tenant that has its most jobs waiting."""
-    made = Receiver(TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": SECRET, "JOBS_MOST_WAITING_ACME": "1"}))
+    made = Receiver(TenantDirectory(lambda: filed({"WEBHOOK_SECRET_ACME": SECRET}, {"acme.jobs.most_waiting": 1})))
     made.app.state.api = replace(made.app.state.api, database=store.database)
     await store.accept(ticket_id="1")
     return made

@@ -12,8 +12,8 @@ ACME = {
     "PREVIOUS_WEBHOOK_SECRET_ACME": "an 0lder secret",
     "SERVICEDESK_URL_ACME": "https://desk.acme.example",
     "SERVICEDESK_API_KEY_ACME": "a k3y",
-    "SERVICEDESK_RATE_PER_MINUTE_ACME": "300",
-    "SERVICEDESK_CLOSED_STATUSES_ACME": "Done,Gone",
+    "RETIRED_WEBHOOK_SECRET_ACME": "300",
+    "SERVICEDESK_EDITION_ACME": "onpremises",
 }
 
 

@@ -6,20 +6,22 @@ from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.kit.clock import Clock
+from tests.kit.tenants_toml import filed
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "s3cret",
     "SERVICEDESK_URL_ACME": "https://desk.acme.example:8080",
     "SERVICEDESK_API_KEY_ACME": "k3y",
 }
-CLOUD = {
-    "SERVICEDESK_EDITION_GLOBEX": "cloud",
-    "SERVICEDESK_URL_GLOBEX": "https://sdpondemand.manageengine.eu/app/itdesk",
-    "SERVICEDESK_CLIENT_ID_GLOBEX": "id",
-    "SERVICEDESK_CLIENT_SECRET_GLOBEX": "hidden",
-    "SERVICEDESK_REFRESH_TOKEN_GLOBEX": "token",
-    "SERVICEDESK_ACCOUNTS_URL_GLOBEX": "https://accounts.zoho.eu/",
-}
+CLOUD = filed(
+    {
+        "SERVICEDESK_EDITION_GLOBEX": "cloud",
+        "SERVICEDESK_URL_GLOBEX": "https://sdpondemand.manageengine.eu/app/itdesk",
+        "SERVICEDESK_CLIENT_SECRET_GLOBEX": "hidden",
+        "SERVICEDESK_REFRESH_TOKEN_GLOBEX": "token",
+    },
+    {"globex.servicedesk.client_id": "id", "globex.servicedesk.accounts_url": "https://accounts.zoho.eu/"},
+)
 
 
 def tenant(values: dict[str, str]) -> Tenant:

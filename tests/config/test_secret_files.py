@@ -9,6 +9,7 @@ from config.loading import SettingsRefused
 from config.settings import ApiSettings
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import SECRETS
 from config.tenant_reading import TenantProblem
 from tests.config.folder import ACME, Folder
 
@@ -16,9 +17,9 @@ from tests.config.folder import ACME, Folder
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "30"),
+        ("RETIRED_WEBHOOK_SECRET_ACME", "30"),
         ("SERVICEDESK_URL_ACME", "https://desk.acme"),
-        ("SERVICEDESK_CLOSED_STATUSES_ACME", "Done"),
+        ("SERVICEDESK_EDITION_ACME", "onprem"),
     ],
 )
 def test_a_setting_that_is_no_secret_may_become_shorter(folder: Folder, name: str, text: str) -> None:
@@ -31,8 +32,8 @@ def test_a_setting_that_is_no_secret_may_become_shorter(folder: Folder, name: st
 
 
 def test_a_setting_that_is_no_secret_may_be_emptied(folder: Folder) -> None:
-    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "")
-    assert "SERVICEDESK_RATE_PER_MINUTE_ACME" not in folder.after(6)
+    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "")
+    assert "RETIRED_WEBHOOK_SECRET_ACME" not in folder.after(6)
     assert folder.told == []
 
 
@@ -53,13 +54,13 @@ def test_an_emptied_secret_stays_and_holds_back_no_rotation(folder: Folder) -> N
     assert "PREVIOUS_WEBHOOK_SECRET_ACME" not in folder.after(6)
 
 
-@pytest.mark.parametrize("name", [name for name in ACME if "SECRET" in name or "KEY" in name])
+@pytest.mark.parametrize("name", [name for name in ACME if name.removesuffix("_ACME") in SECRETS])
 def test_a_secret_that_was_cut_short_counts_after_a_minute_and_holds_back_nothing(folder: Folder, name: str) -> None:
     text = ACME[name][:4]
     folder.write(name, text)
-    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "200")
+    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "200")
     assert folder.after(1) == ACME
-    changed = ACME | {"SERVICEDESK_RATE_PER_MINUTE_ACME": "200"}
+    changed = ACME | {"RETIRED_WEBHOOK_SECRET_ACME": "200"}
     assert [folder.after(seconds) == changed for seconds in (5, 53)] == [True, True]
     assert folder.after(1) == changed | {name: text}
     assert folder.told == [f"{name}: its file has only the beginning of the secret; that counts after a minute"]
@@ -90,9 +91,9 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
     (folder.path / "WEBHOOK_SECRET_ACME").symlink_to("WEBHOOK_SECRET_ACME")
     (folder.path / "SERVICEDESK_API_KEY_ACME").write_bytes(b"\xc3")
     os.utime(folder.path / "SERVICEDESK_API_KEY_ACME", (0, 0))
-    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
+    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "30")
     for _ in range(2):
-        assert folder.after(6) == ACME | {"SERVICEDESK_RATE_PER_MINUTE_ACME": "30"}
+        assert folder.after(6) == ACME | {"RETIRED_WEBHOOK_SECRET_ACME": "30"}
     names = ("SERVICEDESK_API_KEY_ACME", "WEBHOOK_SECRET_ACME")
     assert folder.told == [f"{name}: its file can't be read as text" for name in names]
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()

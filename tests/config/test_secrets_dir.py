@@ -29,8 +29,8 @@ def test_a_directory_that_can_not_be_read_leaves_all_as_it_was(
         patch.setattr(Path, "iterdir", failing(failure))
         assert [folder.after(6) == ACME for _ in range(2)] == [True, True]
     assert folder.told == [f"SECRETS_DIR can't be read ({failure.__name__})"]
-    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
-    assert folder.after(6)["SERVICEDESK_RATE_PER_MINUTE_ACME"] == "30"
+    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "30")
+    assert folder.after(6)["RETIRED_WEBHOOK_SECRET_ACME"] == "30"
 
 
 def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> None:

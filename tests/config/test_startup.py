@@ -9,14 +9,16 @@ from config.settings import ApiSettings, WorkerSettings
 from config.startup import load_with_tenants
 from support.check.findings import State
 from support.check.settings import load_parts
-from tests.config.given import ACME, CLOUD
+from tests.config.given import ACME
 
 COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL": "redis://redis:6379/0"}
+
+DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERVICEDESK_API_KEY_GLOBEX": "k"}
 
 
 @pytest.mark.parametrize(
     ("tenants", "needed"),
-    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), (CLOUD | {"OPENAI_API_KEY_ACME": "k"}, True)],
+    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), ({**DESK_OF_GLOBEX, "OPENAI_API_KEY_ACME": "k"}, True)],
     ids=["no own key", "each its own", "one without"],
 )
 def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
@@ -71,7 +73,7 @@ def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is what queues that desk's jobs."""
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
@@ -79,6 +81,7 @@ def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsRefused, match="no tenant may post"):
         load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
-    monkeypatch.setenv("WEBHOOK_MODE_ACME", "poll")
+    (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")
+    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "file.toml"))
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
     assert [(one.id, one.polled) for one in tenants.all()] == [("acme", True)]

@@ -69,8 +69,8 @@ def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays(
     [
         ("SERVICEDESK_URL_ACME", "not an address"),
         ("SERVICEDESK_EDITION_ACME", "other"),
-        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "fast"),
-        ("WEBHOOK_REQUIRE_TIMESTAMP_ACME", "perhaps"),
+        ("tenants.toml", "acme.mode = 'perhaps'"),
+        ("AUDIT_DAYS_ACME", "30"),
     ],
 )
 def test_a_secret_that_is_gone_is_refused_whatever_else_is_wrong(gone: str, name: str, value: str) -> None:

@@ -106,7 +106,7 @@ def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: 
     clock = Clock()
 
     def write(tenant: str) -> Path:
-        strict = tmp_path / f"WEBHOOK_REQUIRE_TIMESTAMP_{tenant}"
+        strict = tmp_path / f"RETIRED_WEBHOOK_SECRET_{tenant}"
         (tmp_path / f"WEBHOOK_SECRET_{tenant}").write_text("s3cret")
         strict.symlink_to(strict.name)
         return strict
@@ -122,6 +122,6 @@ def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: 
     ]
     for path in loops:
         path.unlink()
-        path.write_text("true")
+        path.write_text("older")
     clock.now += 6
-    assert tenants.all() == [Tenant(one, ("s3cret",), require_timestamp=True) for one in ("acme", "globex")]
+    assert tenants.all() == [Tenant(one, ("s3cret",), retired_secret="older") for one in ("acme", "globex")]

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from config.secret_files import UNREADABLE
 from config.tenant_reading import TenantProblem, parse_tenants
 from config.tenants import ModelSettings
 from config.ticket_rules import TicketRules, parse_names
 from tests.config.given import ACME, asked, directory, sentences, tenant
+from tests.kit.tenants_toml import filed
 
 TOKEN = "t" * 32
 
@@ -23,13 +23,11 @@ def test_a_token_alone_makes_a_tenant_and_what_only_says_how_does_not() -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true"}, "a token is no signature"),
+        (filed({"WEBHOOK_TOKEN_ACME": TOKEN}, {"acme.webhook.require_timestamp": True}), "a token is no signature"),
         ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         ({"WEBHOOK_TOKEN_ACME": TOKEN, "RETIRED_WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         ({"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
-        ({"OPENAI_BASE_URL_ACME": "https://model.acme.example/v1"}, "OPENAI_API_KEY_ACME is missing"),
-        *(({"AUDIT_DAYS_ACME": days}, "from 0 to 3650") for days in ("-1", "3651", "00000", "all", "٣")),
-        ({"OPENAI_BASE_URL_ACME": "nowhere", "OPENAI_API_KEY_ACME": "k"}, "must be http(s)://"),
+        (filed({}, {"acme.openai.base_url": "https://model.acme.example/v1"}), "OPENAI_API_KEY_ACME is missing"),
     ],
 )
 def test_settings_that_exclude_or_need_each_other(more: dict[str, str], told: str) -> None:
@@ -39,27 +37,35 @@ def test_settings_that_exclude_or_need_each_other(more: dict[str, str], told: st
 
 def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
     acme = tenant(
-        ACME
-        | {
-            "OPENAI_BASE_URL_ACME": "https://model.acme.example/v1/",
-            "OPENAI_API_KEY_ACME": "hidden",
-            "OPENAI_MODEL_ACME": "big",
-            "OPENAI_DAILY_TOKENS_ACME": "1000",
-            "OPENAI_DAILY_DOLLARS_ACME": "2.50",
-            "TICKETS_ONLY_ACME": "category: Network, category:E-Mail ,event:ticket.created",
-            "TICKETS_NEVER_ACME": "group:HR",
-            "CONTEXT_WITHIN_ACME": "site:Graz, group:Finance",
-            "CONTEXT_NEVER_TOPICS_ACME": "Drafts,  Old  Ones ,",
-            "SERVICEDESK_HISTORY_DAYS_ACME": "730",
-            "SERVICEDESK_CONVERSATION_ACME": "Copy",
-            "SERVICEDESK_EMBEDDINGS_ACME": "Local",
-            "MODE_ACME": "Dry-Run",
-            "AUDIT_DAYS_ACME": "365",
-            "RETIRED_WEBHOOK_SECRET_ACME": "older",
-            "SERVICEDESK_PORTAL_ID_ACME": "2",
-        }
+        filed(
+            ACME | {"OPENAI_API_KEY_ACME": "hidden", "RETIRED_WEBHOOK_SECRET_ACME": "older"},
+            {
+                "acme.openai.base_url": "https://model.acme.example/v1/",
+                "acme.openai.model": "big",
+                "acme.openai.daily_tokens": 1000,
+                "acme.openai.daily_dollars": 2.5,
+                "acme.tickets.only.category": [" Network", "E-Mail "],
+                "acme.tickets.only.event": ["ticket.created"],
+                "acme.tickets.never.group": ["HR"],
+                "acme.context.within.site": ["Graz"],
+                "acme.context.within.group": ["Finance"],
+                "acme.context.never_topics": ["Drafts", "Old  Ones"],
+                "acme.servicedesk.history_days": 730,
+                "acme.servicedesk.conversation": True,
+                "acme.servicedesk.embeddings": "local",
+                "acme.servicedesk.portal_id": "2",
+                "acme.mode": "dry-run",
+                "acme.audit_days": 365,
+            },
+        )
     )
-    assert acme.model == ModelSettings("hidden", "https://model.acme.example/v1", "big", 1000, 2.5)
+    assert acme.model == ModelSettings(
+        api_key="hidden",
+        base_url="https://model.acme.example/v1",
+        model="big",
+        daily_tokens=1000,
+        daily_dollars=2.5,
+    )
     assert acme.rules.only == {"category": {"network", "e-mail"}, "event": {"ticket.created"}}
     assert acme.rules.never == {"group": {"hr"}}
     assert acme.rules.within == {"site": {"graz"}, "group": {"finance"}}
@@ -98,20 +104,18 @@ def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> Non
     assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})
 
 
-OWN = ACME | {
-    "WEBHOOK_TOKEN_ACME": "t" * 32,
-    "OPENAI_API_KEY_ACME": "k",
-    "OPENAI_BASE_URL_ACME": "https://model",
-    "TICKETS_NEVER_ACME": "group:HR",
-}
+OWN = filed(
+    ACME | {"WEBHOOK_TOKEN_ACME": "t" * 32, "OPENAI_API_KEY_ACME": "k"},
+    {"acme.openai.base_url": "https://model", "acme.tickets.never.group": ["HR"]},
+)
 
 
-def test_each_part_stays_while_its_settings_are_unusable_but_for_secrets_gone() -> None:
-    for wrong in ({"OPENAI_BASE_URL_ACME": "nowhere"}, {"TICKETS_NEVER_ACME": "HR"}, {"MODE_ACME": "wet"}):
+def test_the_table_stays_while_it_is_unusable_but_for_secrets_gone() -> None:
+    for wrong in ({"acme.openai.base_url": "nowhere"}, {"acme.tickets.never.group": "HR"}, {"acme.mode": "wet"}):
         values = dict(OWN)
         tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
         before = asked(tenants)
-        values |= wrong
+        values |= filed(values, wrong | {"acme.jobs.weight": 3})
         clock.now += 6
         assert asked(tenants) == replace(before, usable=False)
         del values["WEBHOOK_TOKEN_ACME"], values["OPENAI_API_KEY_ACME"]
@@ -121,11 +125,35 @@ def test_each_part_stays_while_its_settings_are_unusable_but_for_secrets_gone() 
         assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
 
 
+def test_another_key_is_not_sent_to_the_address_before_while_the_table_is_unusable() -> None:
+    values = dict(OWN)
+    tenants, clock = directory(lambda: values)
+    values |= filed(values, {"acme.openai.base_url": "nowhere"}) | {
+        "OPENAI_API_KEY_ACME": "another",
+        "SERVICEDESK_API_KEY_ACME": "another",
+    }
+    clock.now += 6
+    assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).desk) == ("", True, None)
+    values |= filed(values, {"acme.openai.base_url": "https://other"})
+    clock.now += 6
+    assert (asked(tenants).model.api_key, asked(tenants).model.base_url) == ("another", "https://other")
+    assert asked(tenants).usable
+
+
+def test_a_table_without_a_problem_counts_though_the_desk_is_unusable() -> None:
+    values = dict(OWN)
+    tenants, clock = directory(lambda: values)
+    desk = asked(tenants).desk
+    values |= filed(values, {"acme.mode": "dry-run"}) | {"SERVICEDESK_URL_ACME": "nowhere"}
+    clock.now += 6
+    assert (asked(tenants).dry_run, asked(tenants).desk, asked(tenants).usable) == (True, desk, False)
+
+
 def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
     values = dict(OWN)
     tenants, clock = directory(lambda: values)
     assert asked(tenants).webhook_token
-    values["WEBHOOK_REQUIRE_TIMESTAMP_ACME"] = "true"
+    values |= filed(values, {"acme.webhook.require_timestamp": True})
     clock.now += 6
     assert (asked(tenants).webhook_token, asked(tenants).require_timestamp) == ("", True)
 
@@ -170,41 +198,28 @@ def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
     assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).usable) == ("k", False, True)
 
 
-POLLED = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")} | {
-    "WEBHOOK_MODE_ACME": "Poll"
-}
+POLLED = filed(
+    {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}, {"acme.webhook.mode": "poll"}
+)
 
 
 def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
     polled = tenant(POLLED)
     assert (polled.polled, polled.recovers, polled.opens_webhook, polled.usable) == (True, True, False, True)
-    assert tenant(POLLED | {"RECONCILE_ACME": "report"}).recovers
+    assert tenant(filed(POLLED, {"acme.reconcile": "report"})).recovers
     assert tenant(POLLED | {"WEBHOOK_SECRET_ACME": "s3cret"}).opens_webhook
-    told, healed = tenant(ACME), tenant(ACME | {"RECONCILE_ACME": "On"})
+    told, healed = tenant(ACME), tenant(filed(ACME, {"acme.reconcile": "on"}))
     assert [(one.polled, one.recovers) for one in (told, healed)] == [(False, False), (False, True)]
 
 
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        (ACME | {"RECONCILE_ACME": "off"}, "RECONCILE_ACME must be report or on"),
-        (ACME | {"WEBHOOK_MODE_ACME": "pull"}, "WEBHOOK_MODE_ACME must be push or poll"),
-        (
-            {"WEBHOOK_SECRET_ACME": "s3cret", "WEBHOOK_MODE_ACME": "poll"},
-            "SERVICEDESK_URL_ACME is missing, but WEBHOOK_MODE_ACME is poll",
-        ),
-        (ACME | {"RECONCILE_ACME": UNREADABLE}, "RECONCILE_ACME: its file can't be read as text"),
-        (ACME | {"WEBHOOK_MODE_ACME": UNREADABLE}, "WEBHOOK_MODE_ACME: its file can't be read as text"),
-    ],
-    ids=["reconcile", "mode", "no desk", "unreadable", "unreadable mode"],
-)
-def test_what_is_done_without_a_webhook_is_checked_and_stays_as_it_was(values: dict[str, str], said: str) -> None:
-    assert sentences(values) == [said]
-    now = dict(ACME | {"RECONCILE_ACME": "on"})
+def test_a_tenant_without_a_desk_can_not_be_polled() -> None:
+    values = filed({"WEBHOOK_SECRET_ACME": "s3cret"}, {"acme.webhook.mode": "poll"})
+    assert sentences(values) == ["SERVICEDESK_URL_ACME is missing, but acme.webhook.mode in tenants.toml is poll"]
+    now = filed(ACME, {"acme.reconcile": "on"})
     tenants, clock = directory(lambda: now)
     before = asked(tenants)
     now.clear()
-    now |= ACME | values if "no desk" not in said and "SERVICEDESK" not in said else values
+    now |= values
     clock.now += 6
     left = asked(tenants)
     assert (left.polled, left.recovers, left.usable) == (before.polled, before.recovers, False)

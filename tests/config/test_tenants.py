@@ -6,12 +6,13 @@ from config.secret_files import UNREADABLE
 from config.tenant_reading import names_tenant, parse_tenants
 from config.tenants import DeskSettings
 from tests.config.given import ACME, CLOUD, sentences, tenant
+from tests.kit.tenants_toml import filed
 
 
 def test_a_desk_on_premises_needs_an_address_and_a_key() -> None:
     acme = tenant(ACME)
     assert (acme.id, acme.webhook_secrets) == ("acme", ("s3cret",))
-    assert acme.desk == DeskSettings("https://desk.acme.example:8080", "onpremises", api_key="k3y", rate_per_minute=60)
+    assert acme.desk == DeskSettings(url="https://desk.acme.example:8080", edition="onpremises", api_key="k3y")
 
 
 def test_a_cloud_desk_needs_oauth_credentials_and_is_called_less_often() -> None:
@@ -75,16 +76,15 @@ def test_a_key_that_cannot_be_sent_is_named(value: str) -> None:
 
 def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
     told = " ".join(sentences({"SERVICEDESK_EDITION_GLOBEX": "cloud"}))
-    assert [name for name in CLOUD if "EDITION" not in name and f"{name} is missing" not in told] == []
+    variables = [name for name in CLOUD if name.startswith("SERVICEDESK_") and "EDITION" not in name]
+    keys = [f"globex.servicedesk.{key} in tenants.toml" for key in ("client_id", "accounts_url")]
+    assert [name for name in (*variables, *keys) if f"{name} is missing" not in told] == []
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SERVICEDESK_EDITION_ACME", "hunter2"),
-        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "hunter2"),
-        ("SERVICEDESK_FAILURE_NOTE_ACME", "hunter2"),
-        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "0"),
         ("SERVICEDESK_URL_ACME", "hunter2"),
         ("SERVICEDESK_URL_ACME", "ftp://hunter2"),
         ("SERVICEDESK_URL_ACME", "https://"),
@@ -99,28 +99,9 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
         ("SERVICEDESK_URL_ACME", "http://[fe80::1]/hunter2"),
         ("SERVICEDESK_URL_ACME", "http://0.0.0.0/hunter2"),
         ("SERVICEDESK_URL_ACME", "http://224.0.0.1/hunter2"),
-        ("SERVICEDESK_PORTAL_ID_ACME", "hunter2\n"),
         ("WEBHOOK_TOKEN_ACME", "hunter2"),
         ("WEBHOOK_TOKEN_ACME", "hunter2 " * 8),
-        ("TICKETS_ONLY_ACME", "hunter2"),
-        ("TICKETS_NEVER_ACME", "hunter2:HR"),
-        ("CONTEXT_WITHIN_ACME", "event:hunter2"),
-        ("CONTEXT_WITHIN_ACME", "hunter2"),
-        ("SERVICEDESK_HISTORY_DAYS_ACME", "0"),
-        ("SERVICEDESK_HISTORY_DAYS_ACME", "hunter2"),
-        ("SERVICEDESK_CONVERSATION_ACME", "hunter2"),
-        ("SERVICEDESK_EMBEDDINGS_ACME", "hunter2"),
-        ("TICKETS_NEVER_ACME", "group:"),
-        ("MODE_ACME", "hunter2"),
-        ("OPENAI_DAILY_TOKENS_ACME", "hunter2"),
-        ("OPENAI_DAILY_TOKENS_ACME", "0"),
-        ("OPENAI_DAILY_DOLLARS_ACME", "hunter2"),
-        ("OPENAI_DAILY_DOLLARS_ACME", "inf"),
-        ("OPENAI_DAILY_DOLLARS_ACME", "0.0"),
         ("OPENAI_API_KEY_ACME", "hunter2\n"),
-        ("JOBS_WEIGHT_ACME", "hunter2"),
-        ("JOBS_MOST_RUNNING_ACME", "9999999999"),
-        ("JOBS_MOST_WAITING_ACME", "0"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:
@@ -157,11 +138,14 @@ def test_names_and_addresses_of_a_desk_are_accepted(host: str) -> None:
     assert tenant(ACME | {"SERVICEDESK_URL_ACME": f"http://{host}/"}).desk is not None
 
 
-@pytest.mark.parametrize("name", ["SERVICEDESK_URL_GLOBEX", "SERVICEDESK_ACCOUNTS_URL_GLOBEX"])
-def test_tokens_of_the_cloud_go_over_https_or_stay_on_this_machine(name: str) -> None:
-    assert sentences(CLOUD | {name: "http://desk.example/app/it"}) == [f"{name} must begin with https://"]
+def test_tokens_of_the_cloud_go_over_https_or_stay_on_this_machine() -> None:
+    name, path = "SERVICEDESK_URL_GLOBEX", "globex.servicedesk.accounts_url"
+    elsewhere = "http://desk.example/app/it"
+    assert sentences(CLOUD | {name: elsewhere}) == [f"{name} must begin with https://"]
+    assert sentences(filed(CLOUD, {path: elsewhere})) == [f"{path} in tenants.toml: must begin with https://"]
     for here in ("http://127.0.0.1:8000/app/it", "http://[::1]:8000/app/it", "http://localhost/app/it"):
         assert tenant(CLOUD | {name: here}).desk is not None
+        assert tenant(filed(CLOUD, {path: here})).desk is not None
 
 
 def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
@@ -169,23 +153,10 @@ def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
     assert sentence == "WEBHOOK_SECRET_ACME is missing, but PREVIOUS_WEBHOOK_SECRET_ACME is set"
 
 
-@pytest.mark.parametrize(("value", "required"), [("true", True), ("TRUE", True), ("false", False), (None, False)])
-def test_a_tenant_may_require_a_signed_timestamp(value: str | None, required: bool) -> None:
-    acme = tenant(ACME | ({} if value is None else {"WEBHOOK_REQUIRE_TIMESTAMP_ACME": value}))
-    assert acme.require_timestamp is required
-
-
-@pytest.mark.parametrize("value", ["yes", "1", "on", "hunter2"])
-def test_whether_a_timestamp_is_required_is_said_plainly(value: str) -> None:
-    (sentence,) = sentences(ACME | {"WEBHOOK_REQUIRE_TIMESTAMP_ACME": value})
-    assert sentence == "WEBHOOK_REQUIRE_TIMESTAMP_ACME must be true or false"
-
-
-def test_the_requirement_alone_makes_no_tenant() -> None:
-    assert parse_tenants({"WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true", "WEBHOOK_REQUIRE_TIMESTAMP_B": "yes"}) == ({}, [])
-    # A tenant of such a name is another one.
-    tenants, problems = parse_tenants({"WEBHOOK_SECRET_REQUIRE_TIMESTAMP_ACME": "s"})
-    assert (list(tenants), problems) == (["require-timestamp-acme"], [])
+@pytest.mark.parametrize("required", [True, False, None])
+def test_a_tenant_may_require_a_signed_timestamp(required: bool | None) -> None:
+    acme = tenant(filed(ACME, {"acme.webhook.require_timestamp": required}))
+    assert acme.require_timestamp is bool(required)
 
 
 def test_what_an_admin_writes_around_an_address_does_not_matter() -> None:
@@ -193,8 +164,8 @@ def test_what_an_admin_writes_around_an_address_does_not_matter() -> None:
         assert tenant(ACME | {"SERVICEDESK_URL_ACME": url}) == tenant(ACME)
 
 
-def test_more_names_of_closed_statuses_are_separated_by_commas() -> None:
-    desk = tenant(ACME | {"SERVICEDESK_CLOSED_STATUSES_ACME": " Done, gelöst ,,GELÖST"}).desk
+def test_there_may_be_more_names_of_closed_statuses() -> None:
+    desk = tenant(filed(ACME, {"acme.servicedesk.closed_statuses": [" Done", "gelöst ", "GELÖST"]})).desk
     assert desk is not None
     assert desk.closed_statuses == {"done", "gelöst"}
 
@@ -207,5 +178,7 @@ def test_secrets_stay_out_of_the_text_of_a_tenant() -> None:
 
 def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
     assert names_tenant({"SERVICEDESK_URL_ACME": "x"}, "acme")
+    assert names_tenant(filed({}, {"acme.mode": "live"}), "acme")
+    assert names_tenant({"tenants.toml": UNREADABLE}, "acme")
     assert not names_tenant({"SERVICEDESK_URL_ACME": "x", "SECRETS_DIR": "/run/secrets"}, "globex")
     assert names_tenant({"SECRETS_DIR": UNREADABLE}, "globex")

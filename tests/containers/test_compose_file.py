@@ -23,10 +23,12 @@ from tests.containers.files import (
     environment,
     example,
     example_files,
+    filled,
     settings,
 )
 
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+TENANTS = "${TENANTS_DIR:-./compose}:/etc/ai-agents:ro"
 PRODUCT = ["api", "worker", "housekeeping", "console", "migrate"]
 VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
 
@@ -59,7 +61,8 @@ def test_each_container_may_do_nothing_but_its_work(name: str) -> None:
     assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode"} & set(service)
     if name in OURS:
         # tests/containers/test_dockerfile.py has the image's.
-        assert not {"user", "volumes"} & set(service)
+        assert "user" not in service
+        assert service.get("volumes", [TENANTS]) == [TENANTS]
     else:
         assert service["user"].partition(":")[0] not in {"", "root", "0"}
 
@@ -91,6 +94,7 @@ def test_the_order_of_the_start_is_by_health() -> None:
 
 def test_every_mounted_file_exists_and_is_read_only_and_every_volume_is_declared() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    mounts = [filled(mount, {}) for mount in mounts]
     own = [mount for mount in mounts if mount.startswith("./")]
     assert [mount for mount in own if not mount.endswith(":ro") or not (ROOT / mount.split(":")[0]).exists()] == []
     assert {mount.split(":")[0] for mount in mounts if mount not in own} == set(COMPOSE["volumes"])

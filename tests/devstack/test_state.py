@@ -25,10 +25,10 @@ def test_a_shell_reads_the_settings_as_they_are_until_the_end(tmp_path: Path) ->
     odd = 'it\'s $HOME; `id`\n"x"'
     lock = FolderLock(tmp_path)
     lock.take()
-    write_state(tmp_path, {}, {"NOTE_RULES_ACME": odd, "REDIS_URL": "redis://x"})
+    write_state(tmp_path, {}, {"FEEDBACK_KEY": odd, "REDIS_URL": "redis://x"})
     file = tmp_path / "settings.env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    read = f"set -a; . {file}; set +a; exec {sys.executable} -c \"import os; print(os.environ['NOTE_RULES_ACME'])\""
+    read = f"set -a; . {file}; set +a; exec {sys.executable} -c \"import os; print(os.environ['FEEDBACK_KEY'])\""
     assert subprocess.check_output(["sh", "-c", read], text=True) == f"{odd}\n"
     lock.release()
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]

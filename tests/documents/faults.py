@@ -116,7 +116,7 @@ def too_many_waiting(stage: FaultStage) -> Iterator[str]:
     """The tenant has as many jobs waiting as it may, since the worker is held still."""
     stage.worker.pause()
     try:
-        with other_settings(stage.system, stage.system.api, {"JOBS_MOST_WAITING_ACME": "1"}):
+        with other_settings(stage.system, stage.system.api, {"acme.jobs.most_waiting": 1}):
             waits = stage.queued()
             ticket_id = stage.world.create_ticket()
             stage.says(stage.system.api, "reason=too many jobs waiting")

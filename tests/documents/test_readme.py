@@ -6,6 +6,7 @@ import psycopg
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenant_reading import parse_tenants
+from config.tenants_file import TENANTS_TOML
 from tests.documents.readme import blocks
 
 SHELL = blocks("sh")
@@ -18,9 +19,14 @@ SETTINGS = {
 }
 
 
+OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", TENANTS_TOML}
+
+
 def exports(block: str) -> dict[str, str]:
     """The settings that a block of `export` lines makes."""
-    return dict(re.findall(r"^export ([A-Z0-9_]+)=(.*)$", block, re.MULTILINE))
+    found = dict(re.findall(r"^export ([A-Z0-9_]+)=(.*)$", block, re.MULTILINE))
+    file = re.findall(r"^cat >tenants\.toml <<'END'\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)
+    return found | ({TENANTS_TOML: file[0]} if file else {})
 
 
 def test_each_command_is_of_a_kind_that_a_test_looks_after() -> None:
@@ -37,7 +43,7 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
         tenants, problems = parse_tenants(values)
         assert problems == []
         for name in values:
-            assert name.endswith("_ACME") or name in SETTINGS or name == "OTEL_EXPORTER_OTLP_ENDPOINT", name
+            assert name.endswith("_ACME") or name in SETTINGS or name in OTHERS, name
         desks += sum(tenant.desk is not None for tenant in tenants.values())
     assert desks == 2
 

@@ -15,6 +15,7 @@ from storage.session import Database
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
 
 _SECONDS = 30
 SETTINGS = HousekeepingSettings.model_construct(
@@ -33,17 +34,17 @@ class RoundsOf:
     """The rounds of tenants with these settings, which may change."""
 
     def __init__(self, desks: Simulator, database: Database, table: Table, redis: Redis) -> None:
-        self.values = {
+        self.values: dict[str, object] = {
             "WEBHOOK_SECRET_ACME": "s",
             "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
             "SERVICEDESK_API_KEY_ACME": "acme-key",
-            "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000",
+            "acme.servicedesk.rate_per_minute": 100_000,
             "SERVICEDESK_URL_INITECH": f"{desks.url}/acme",
             "SERVICEDESK_API_KEY_INITECH": "wrong",
-            "WEBHOOK_MODE_INITECH": "poll",
+            "initech.webhook.mode": "poll",
         }
         self.clock = Clock()
-        tenants = TenantDirectory(lambda: self.values, monotonic=self.clock)
+        tenants = TenantDirectory(lambda: given(self.values), monotonic=self.clock)
         self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields=True)
         about = (tenants, database, self.desks, Inbox(redis), CopyPaces(), SETTINGS)
         self.reconciling = Reconciling(*about)

@@ -18,6 +18,7 @@ from integrations.rate import LocalBucket, Standing
 from support.diagnose.outside import HasHousekeepingLook
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
 from tests.support.known import JOB_ID, NOW, job
 from workflow.content import Content
 from workflow.note import to_html
@@ -30,15 +31,15 @@ def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) ->
     """What the console looks with, while housekeeping with these settings of acme's answers."""
 
     @asynccontextmanager
-    async def looking(**changed: str) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
-        values = {
+    async def looking(**changed: object) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
+        values: dict[str, object] = {
             "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
             "SERVICEDESK_API_KEY_ACME": "acme-key",
-            "SERVICEDESK_RATE_PER_MINUTE_ACME": "6000",
+            "acme.servicedesk.rate_per_minute": 6000,
         } | changed
         stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": redis_url}
         of_process = HousekeepingSettings(**stores, openai_base_url=f"{model.url}/v1")
-        answering = Answering(TenantDirectory(lambda: values), of_process, redis)
+        answering = Answering(TenantDirectory(lambda: given(values)), of_process, redis)
         running, asking = asyncio.create_task(answering.run()), LookAsker(redis_url)
         yield HasHousekeepingLook(asking), asking
         running.cancel()
@@ -74,7 +75,7 @@ async def test_the_note_of_a_job_is_looked_for(console: Console, desks: Simulato
 
 async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    own = {"OPENAI_BASE_URL_ACME": f"{nowhere}/v1", "OPENAI_API_KEY_ACME": "sk-of-acme"}
+    own = {"acme.openai.base_url": f"{nowhere}/v1", "OPENAI_API_KEY_ACME": "sk-of-acme"}
     async with console(SERVICEDESK_URL_ACME=nowhere, **own) as (outside, _):
         desk, server = await asyncio.gather(outside.desk("acme", "1", None), outside.model("acme"))
         unknown = await outside.desk("initech", "1", None), await outside.model("initech")
@@ -86,7 +87,7 @@ async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) ->
 
 async def test_a_flood_of_looks_leaves_most_of_the_desks_calls_to_jobs(console: Console, desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
-    async with console(SERVICEDESK_RATE_PER_MINUTE_ACME="60") as (outside, _):
+    async with console(**{"acme.servicedesk.rate_per_minute": 60}) as (outside, _):
         looks = [await outside.desk("acme", ticket_id, None) for _ in range(8)]
     asked = [look for look in looks if look.asked]
     # The first four.

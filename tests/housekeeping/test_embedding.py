@@ -14,6 +14,7 @@ from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel, OneEmbedder
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
+from tests.kit.tenants_toml import given
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def copy(database: Database, tenant_id: str, number: str, **more: str) -> 
 
 
 def embedding(database: Database, embedders: OneEmbedder, of_acme: str = "local") -> EmbeddingTurns:
-    settings = ACME | CLOUD | {"SERVICEDESK_EMBEDDINGS_ACME": of_acme}
+    settings = given({**ACME, **CLOUD, "acme.servicedesk.embeddings": of_acme})
     return EmbeddingTurns(TenantDirectory(lambda: settings), database, embedders.of)
 
 

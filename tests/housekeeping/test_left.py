@@ -6,8 +6,9 @@ from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from housekeeping.left import TenantsLeft
 from tests.kit.clock import Clock
+from tests.kit.tenants_toml import filed
 
-GIVEN = {"WEBHOOK_SECRET_ACME": "s" * 32, "AUDIT_DAYS_ACME": "30"}
+GIVEN = {"WEBHOOK_SECRET_ACME": "s" * 32, **filed({}, {"acme.audit_days": 30})}
 
 
 def test_a_tenant_has_left_when_its_settings_are_gone_for_half_an_hour() -> None:
@@ -36,8 +37,9 @@ def test_who_comes_back_in_between_has_not_left() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        GIVEN | {"MASKING_ACME": "bogus"},
-        GIVEN | {"AUDIT_DAYS_ACME": "many"},
+        filed(GIVEN, {"acme.masking": "bogus"}),
+        GIVEN | {"tenants.toml": "acme.audit_days ="},
+        filed({}, {"acme.audit_days": 30}),
         {"AUDIT_DAYS_ACME": "30"},
         {"SECRETS_DIR": UNREADABLE},
     ],

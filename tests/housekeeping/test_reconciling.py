@@ -146,7 +146,7 @@ async def test_a_desk_that_was_polled_and_sends_again_missed_none(
 ) -> None:
     await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     for mode in ("poll", "push"):
-        rounds.values["WEBHOOK_MODE_ACME"] = mode
+        rounds.values["acme.webhook.mode"] = mode
         rounds.clock.now += 6
         new_ticket(desks)
         await rounds.round(minutes=0)

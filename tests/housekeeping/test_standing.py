@@ -15,7 +15,7 @@ async def test_a_desk_of_which_no_ticket_can_be_read_stands_though_it_lists_them
     """What waits to be read is not counted as missed: without this figure nobody would notice."""
     stream = start_log()
     rounds = RoundsOf(site.desk, site.database, site.table, redis)
-    rounds.values["TICKETS_NEVER_ACME"] = "category:Payroll"
+    rounds.values["acme.tickets.never.category"] = ["Payroll"]
     rounds.clock.now += 6
     site.set_desk(list_fields=False)
     try:

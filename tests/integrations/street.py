@@ -22,6 +22,7 @@ from tests.config.given import ACME, CLOUD
 from tests.integrations.endpoints import ADVICE
 from tests.kit.clock import Clock
 from tests.kit.model import PROMPT
+from tests.kit.tenants_toml import given
 from workflow.enhancement import Enhancement
 
 OWN = {"OPENAI_API_KEY_ACME": "of-acme"}
@@ -91,12 +92,12 @@ class BookInMemory:
 class Town:
     """The models of tenants whose settings (`values`) may change."""
 
-    values: dict[str, str]
+    values: dict[str, object]
     clock: Clock
     models: Models
     book: BookInMemory
 
-    def change(self, **values: str) -> None:
+    def change(self, **values: object) -> None:
         """Set settings, or take them away (empty), and let the directory hear of it."""
         self.values |= values
         for name in [name for name, value in self.values.items() if not value]:
@@ -123,18 +124,18 @@ async def asked(
 
 
 @asynccontextmanager
-async def town(street: Street, process: dict[str, Any] | None = None, /, **values: str) -> AsyncIterator[Town]:
+async def town(street: Street, process: dict[str, Any] | None = None, /, **values: object) -> AsyncIterator[Town]:
     """Tenants acme and globex with desks, and these settings of theirs; the process's model is in house `process`."""
     settings = WorkerSettings(
         database_url="postgresql://a:b@db/x",
         redis_url="redis://redis:6379/0",
         **{"openai_api_key": "of-process", "openai_base_url": f"{street.url}/process/v1", **(process or {})},
     )
-    clock, book, given = Clock(), BookInMemory(), ACME | CLOUD | values
-    tenants = TenantDirectory(lambda: dict(given), monotonic=clock)
+    clock, book, own = Clock(), BookInMemory(), {**ACME, **CLOUD, **values}
+    tenants = TenantDirectory(lambda: given(own), monotonic=clock)
     models = Models(tenants, settings, book, connections=4)
     try:
-        yield Town(given, clock, models, book)
+        yield Town(own, clock, models, book)
     finally:
         await models.close()
 

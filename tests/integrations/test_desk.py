@@ -184,7 +184,7 @@ async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_no
     tenants = TenantDirectory(lambda: values, monotonic=clock)
     found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
     first = found.of("acme")
-    values["SERVICEDESK_RATE_PER_MINUTE_ACME"] = "fast"
+    values["tenants.toml"] = "acme.servicedesk.rate_per_minute = 'fast'"
     clock.now += 6
     assert found.of("acme") is first
     del values["SERVICEDESK_API_KEY_ACME"]

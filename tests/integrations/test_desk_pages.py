@@ -17,11 +17,11 @@ from integrations.servicedesk.pages import page_of
 )
 def test_a_ticket_has_the_page_that_people_open(url: str, more: dict[str, str], page: str) -> None:
     values = {"edition": "onpremises"} | more
-    assert page_of(DeskSettings(url, **values), "103") == page  # type: ignore[arg-type]
+    assert page_of(DeskSettings(url=url, **values), "103") == page
 
 
 def test_an_odd_id_stays_within_the_address() -> None:
-    assert page_of(DeskSettings("https://sdp/app/it", "cloud"), "1/../../x?y") == (
+    assert page_of(DeskSettings(url="https://sdp/app/it", edition="cloud"), "1/../../x?y") == (
         "https://sdp/app/it/ui/requests/1%2F..%2F..%2Fx%3Fy/details"
     )
-    assert page_of(DeskSettings("https://d", "onpremises"), "1&x=2").endswith("woID=1%26x%3D2")
+    assert page_of(DeskSettings(url="https://d", edition="onpremises"), "1&x=2").endswith("woID=1%26x%3D2")

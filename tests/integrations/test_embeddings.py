@@ -27,6 +27,7 @@ from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel
 from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
 
 SETTINGS = {"database_url": "postgresql://u@localhost/ai_agents", "redis_url": "redis://localhost/0"}
 
@@ -46,8 +47,11 @@ def endpoint(url: str, key: str = "sk-test", name: str = "text-embedding-3-small
     return EndpointModel(base_url=f"{url}/v1", api_key=key, name=name, outward=STRAIGHT)
 
 
-def embedders(tenants: dict[str, str], **settings: Any) -> Embedders:
-    directory = TenantDirectory(lambda: ACME | CLOUD | tenants)
+EMBEDDINGS = "acme.servicedesk.embeddings"
+
+
+def embedders(tenants: dict[str, object], **settings: Any) -> Embedders:
+    directory = TenantDirectory(lambda: given({**ACME, **CLOUD, **tenants}))
     return Embedders(directory, HousekeepingSettings.model_validate(SETTINGS | settings))
 
 
@@ -194,7 +198,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
     """And nothing of the others is."""
-    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
     acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
     for embedder in acme.used():
         await embedder.model_id()
@@ -209,14 +213,14 @@ async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulato
 
 
 async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
-    acme = embedders({"SERVICEDESK_EMBEDDINGS_ACME": "Endpoint"})
+    acme = embedders({EMBEDDINGS: "endpoint"})
     for _ in range(2):
         assert await acme.asked("acme", "VPN", "en") is None
     assert log.getvalue().count("Embeddings error: EMBEDDINGS_BASE_URL is not set | tenant_id: acme") == 1
 
 
 async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
-    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
     acme = embedders(wanted, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
     both = await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en"))
     assert not any(both)
@@ -230,7 +234,7 @@ async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words
 
 
 async def test_no_job_waits_for_a_space_that_is_not_measured_yet(model: Simulator) -> None:
-    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
     acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
     assert await acme.asked("acme", "VPN", "en") is None
     (embedder,) = acme.used()
@@ -292,13 +296,13 @@ async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "is_masked"),
     [
-        ({"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}, True),
-        ({"SERVICEDESK_EMBEDDINGS_ACME": "endpoint", "MASKING_ACME": "none"}, False),
-        ({"SERVICEDESK_EMBEDDINGS_ACME": "local"}, False),
+        ({EMBEDDINGS: "endpoint"}, True),
+        ({EMBEDDINGS: "endpoint", "acme.masking": "none"}, False),
+        ({EMBEDDINGS: "local"}, False),
     ],
 )
 async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours_the_text(
-    settings: dict[str, str], *, is_masked: bool
+    settings: dict[str, object], *, is_masked: bool
 ) -> None:
     acme = embedders(settings, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
     masked = acme.mask_of("acme")("Zoë can't reach robin@acme.example.", [Person("Zoë Adeyemi")])
@@ -307,7 +311,7 @@ async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours
 
 
 async def test_what_is_sought_for_is_masked_before_it_is_sent(model: Simulator) -> None:
-    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
     acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
     embedder = acme.of("acme")
     assert embedder is not None

@@ -36,7 +36,7 @@ async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
     stream = start_log()
     street.says |= {"process": first, "fallback": fallback}
     process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
-    async with town(street, process, OPENAI_MODEL_ACME="small") as its_town:
+    async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
         paid: list[Usage] = []
         if isinstance(ends, str):
             assert (await asked(its_town.models.of("acme"), paid)).model == ends
@@ -54,7 +54,7 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
     street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
     process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback").replace("127.0.0.1", "localhost")}
     told: list[Unanswered] = []
-    async with town(street, process, OPENAI_MODEL_ACME="small") as its_town:
+    async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
         with pytest.raises(ModelRefused):
             await asked(its_town.models.of("acme"), in_vain=told)
         street.says.pop("fallback")
@@ -119,7 +119,7 @@ async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
     assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
 
 
-@pytest.mark.parametrize("own", [OWN, OWN | {"OPENAI_BASE_URL_ACME": "/acme/v1"}], ids=["key", "address"])
+@pytest.mark.parametrize("own", [OWN, OWN | {"acme.openai.base_url": "/acme/v1"}], ids=["key", "address"])
 async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
     own: dict[str, str], street: Street
 ) -> None:
@@ -129,7 +129,7 @@ async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
     async with town(street, process, **own) as its_town:
         with pytest.raises(ModelUnavailable):
             await its_town.ask()
-    assert [came[0] for came in street.came] == ["acme" if "OPENAI_BASE_URL_ACME" in own else "process"]
+    assert [came[0] for came in street.came] == ["acme" if "acme.openai.base_url" in own else "process"]
 
 
 async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
@@ -143,7 +143,7 @@ async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_mo
         running = asyncio.create_task(asked(its_town.models.of("acme")))
         while not street.came:  # noqa: ASYNC110 -- another thread's memory
             await asyncio.sleep(0.01)
-        its_town.change(**OWN, OPENAI_BASE_URL_ACME=at(street, "acme"))
+        its_town.change(**OWN | {"acme.openai.base_url": at(street, "acme")})
         with pytest.raises(ModelTimeout):
             await running
     street.says.clear()

@@ -13,6 +13,7 @@ from tests.config.given import ACME
 from tests.integrations.street import BookInMemory, Street, town
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
+from tests.kit.tenants_toml import given
 
 
 async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
@@ -20,7 +21,7 @@ async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
 ) -> None:
     """By what all processes have spent: another one has paid for most of it."""
     stream = start_log()
-    async with town(street, OPENAI_DAILY_TOKENS_ACME="1000") as its_town:
+    async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
         await its_town.ask()
         its_town.book.elsewhere = Spent(850)
         await its_town.ask()
@@ -28,9 +29,9 @@ async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
             with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
                 await its_town.ask()
         assert dict(sample_of("acme")) == {"acme": 1.05}
-        its_town.change(OPENAI_DAILY_TOKENS_ACME="2000", OPENAI_DAILY_DOLLARS_ACME="2.50")
+        its_town.change(**{"acme.openai.daily_tokens": 2000, "acme.openai.daily_dollars": 2.5})
         await its_town.ask()
-        its_town.change(OPENAI_DAILY_DOLLARS_ACME="1.50")
+        its_town.change(**{"acme.openai.daily_dollars": 1.5})
         with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
             await its_town.ask()
     line = "Spending limit of today reached: tenant_id=acme, tokens=1050, dollars=1.00"
@@ -48,7 +49,7 @@ def sample_of(tenant_id: str) -> list[tuple[str, float]]:
     ("before_midnight", "seconds"), [(timedelta(hours=20), 3600), (timedelta(minutes=5), 301), (timedelta(0), 3600)]
 )
 def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight: timedelta, seconds: int) -> None:
-    clock, values = Clock(), ACME | {"OPENAI_DAILY_TOKENS_ACME": "10"}
+    clock, values = Clock(), given({**ACME, "acme.openai.daily_tokens": 10})
     moment = datetime(2026, 3, 2, tzinfo=UTC) - before_midnight
     tenants = TenantDirectory(lambda: values, monotonic=clock)
     limits = spending.SpendingLimits(tenants, BookInMemory(here=Spent(10)), lambda: moment)
@@ -60,7 +61,7 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
 async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
     """OpenAI tells no cost, and some local servers no tokens."""
     stream = start_log()
-    values = ACME | {"OPENAI_DAILY_DOLLARS_ACME": "1"}
+    values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), BookInMemory())
     for _ in range(2):
         limits.paid("acme", Usage(5, 5))
@@ -71,7 +72,7 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
 async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
     """Its dollars are what the tokens of the last call that told have cost."""
     stream, book = start_log(), BookInMemory()
-    values = ACME | {"OPENAI_DAILY_DOLLARS_ACME": "1"}
+    values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
     limits.paid("acme", Usage(70, 30, estimated=True))
     assert book.here == Spent(100)

@@ -12,14 +12,16 @@ from tests.config.given import ACME
 from tests.integrations.street import OWN, Street, asked, at, town
 from tests.kit.desk import line_of
 
+BASE_URL = "acme.openai.base_url"
+
 
 @pytest.mark.parametrize(
     ("own", "came"),
     [
         ({}, ("process", "of-process", "gpt-6-luna")),
-        ({"OPENAI_MODEL_ACME": "small"}, ("process", "of-process", "small")),
+        ({"acme.openai.model": "small"}, ("process", "of-process", "small")),
         (OWN, ("process", "of-acme", "gpt-6-luna")),
-        (OWN | {"OPENAI_BASE_URL_ACME": "/acme/v1", "OPENAI_MODEL_ACME": "m"}, ("acme", "of-acme", "m")),
+        (OWN | {"acme.openai.base_url": "/acme/v1", "acme.openai.model": "m"}, ("acme", "of-acme", "m")),
     ],
     ids=["nothing of its own", "a model", "a key", "all"],
 )
@@ -39,7 +41,7 @@ async def test_a_tenant_is_asked_for_where_its_settings_say(
 
 async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs(street: Street) -> None:
     """Its client is closed then, and not before."""
-    async with town(street, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
+    async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         street.says["acme"] = "wait"
         model = its_town.models.of("acme")
         with its_town.models.call(its_town.models.first("acme")) as before:
@@ -47,7 +49,7 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
         running = asyncio.create_task(asked(model))
         while not street.came:  # noqa: ASYNC110 -- another thread's memory
             await asyncio.sleep(0.01)
-        its_town.change(OPENAI_API_KEY_ACME="rotated", OPENAI_BASE_URL_ACME=at(street, "new"))
+        its_town.change(**{"OPENAI_API_KEY_ACME": "rotated", BASE_URL: at(street, "new")})
         await asked(model)
         assert not before._client.is_closed()
         street.says.clear()
@@ -63,18 +65,18 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
 async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, street: Street) -> None:
     """Its texts may be meant for that model only; an attempt that began before hears of it too."""
     process = {"openai_api_key": ""} if gone == "no key is left" else {}
-    async with town(street, process, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
+    async with town(street, process, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         model = its_town.models.of("acme")
         if gone == "its key is withdrawn":
             its_town.change(OPENAI_API_KEY_ACME="")
         elif gone == "a key without an address is":
-            its_town.change(OPENAI_BASE_URL_ACME="")
+            its_town.change(**{BASE_URL: ""})
             assert model.base_url == at(street, "process")
-            its_town.change(OPENAI_API_KEY_ACME="", OPENAI_DAILY_TOKENS_ACME="many")
+            its_town.change(**{"OPENAI_API_KEY_ACME": "", "acme.openai.daily_tokens": "many"})
         elif gone == "no key is left":
-            its_town.change(OPENAI_API_KEY_ACME="", OPENAI_BASE_URL_ACME="")
+            its_town.change(**{"OPENAI_API_KEY_ACME": "", BASE_URL: ""})
         else:
-            its_town.change(**dict.fromkeys((*ACME, *OWN, "OPENAI_BASE_URL_ACME"), ""))
+            its_town.change(**dict.fromkeys((*ACME, *OWN, BASE_URL), ""))
         with pytest.raises(HeldBack, match="tenant closed"):
             model.check()
         with pytest.raises(HeldBack, match="tenant closed"):
@@ -122,14 +124,14 @@ async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(cha
 
 async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) -> None:
     street.says["acme"] = 503
-    async with town(street, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
+    async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         for _ in range(5):
             with pytest.raises(ModelUnavailable):
                 await its_town.ask()
         with pytest.raises(HeldBack, match="model unavailable"):
             await its_town.ask()
         assert (await its_town.ask("globex")).status == 200
-        its_town.change(OPENAI_API_KEY_ACME="rotated", OPENAI_BASE_URL_ACME=at(street, "new"))
+        its_town.change(**{"OPENAI_API_KEY_ACME": "rotated", BASE_URL: at(street, "new")})
         assert (await its_town.ask()).status == 200
 
 
@@ -143,7 +145,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
         return [REGISTRY.get_sample_value(name, labels) for name, labels in gauges]
 
     street.says["acme"] = 401
-    async with town(street, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
+    async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         with pytest.raises(HeldBack, match="model key refused"):
             await its_town.ask()
         assert shown() == [0, 1]
@@ -151,7 +153,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
         its_town.change(OPENAI_API_KEY_ACME="rotated")
         await its_town.ask()
         assert shown() == [0, 0]
-        its_town.change(OPENAI_API_KEY_ACME="", OPENAI_BASE_URL_ACME="")
+        its_town.change(**{"OPENAI_API_KEY_ACME": "", BASE_URL: ""})
         await its_town.ask("globex")
         assert shown() == [None, None]
 

@@ -14,6 +14,7 @@ from api.proof import Proof
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
+from config.tenants_file import TENANTS_TOML
 from dispatch.acceptance import Taken
 from storage.jobs import Event
 
@@ -38,13 +39,12 @@ class KnownTenants(TenantDirectory):
             lambda: {
                 "WEBHOOK_SECRET_ACME": SECRET,
                 "WEBHOOK_SECRET_STRICT": SECRET,
-                "WEBHOOK_REQUIRE_TIMESTAMP_STRICT": "true",
                 "WEBHOOK_SECRET_GLOBEX": SECRET,
                 "SERVICEDESK_URL_GLOBEX": "nowhere",
                 "WEBHOOK_TOKEN_INITECH": TOKEN,
-                "WEBHOOK_MODE_UMBRELLA": "poll",
                 "SERVICEDESK_URL_UMBRELLA": "https://desk.umbrella.example",
                 "SERVICEDESK_API_KEY_UMBRELLA": "k",
+                TENANTS_TOML: "strict.webhook.require_timestamp = true\numbrella.webhook.mode = 'poll'",
             }
         )
 

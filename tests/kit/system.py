@@ -1,11 +1,12 @@
 """Running systems for the tests that ask for one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 
 from devstack.processes import Process
+from devstack.surroundings import parted
 from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
@@ -111,9 +112,11 @@ def desk_settings(system: System, tenant: str) -> dict[str, str]:
 
 
 @contextmanager
-def other_settings(system: System, process: Process, settings: dict[str, str]) -> Iterator[None]:
+def other_settings(system: System, process: Process, settings: Mapping[str, object]) -> Iterator[None]:
     """Have a process run with other settings, and then with its own again."""
-    own = {name: process.environment.get(name, "") for name in settings}
+    variables, keys = parted(settings)
+    own: dict[str, object] = {name: process.environment.get(name, "") for name in variables}
+    own |= {path: system.tenant_keys.get(path) for path in keys}
     system.restart(process, settings)
     try:
         yield

@@ -11,6 +11,7 @@ import pytest
 from config.console_access import ACCESS_SETTINGS
 from config.own_secrets import not_for_the_api
 from config.tenant_names import DESK_KEYS, SECRETS, TENANT_SETTINGS
+from config.tenant_settings import REMOVED
 from tests.kubernetes.mounts import WHOLE, mounted, sources, variables
 from tests.kubernetes.rendering import K8S, Change, Rendered
 
@@ -62,7 +63,7 @@ def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
 
 def test_the_secret_of_an_earlier_release_is_split_without_a_loss(tmp_path: Path) -> None:
     """Each key gets where the pods look for it; what is no secret goes into the map of all pods."""
-    of_tenants = {prefix.rstrip("_") for prefix in TENANT_SETTINGS}
+    of_tenants = {prefix.rstrip("_") for prefix in TENANT_SETTINGS} | (REMOVED.keys() - {"SERVICEDESK_CLIENT_ID"})
     kept = {"DATABASE_URL", "REDIS_PASSWORD", "FEEDBACK_KEY", "RETIRED_WEBHOOK_SECRET_ACME"}
     kept |= {f"{name}_ACME" for name in SECRETS if "WEBHOOK" in name}
     desks = {*(f"{name}_ACME" for name in (*DESK_KEYS, "SERVICEDESK_CLIENT_ID")), "HTTPS_PROXY"}
@@ -78,7 +79,10 @@ def test_the_secret_of_an_earlier_release_is_split_without_a_loss(tmp_path: Path
     wanted = {"desk-secrets": desks, "model-secrets": models, "console-secrets": console}
     for name, keys in wanted.items():
         assert made[f"ai-agents-{name}"]["data"] == {key: given[key] for key in keys}
-    assert made["ai-agents-tenants"]["data"] == {key: f"{key}\nvalue" for key in plain}
+    assert made["ai-agents-tenants"]["data"] == {
+        **{key: f"{key}\nvalue" for key in plain},
+        "tenants.toml": "# See docs/settings.md.\n",
+    }
     removed = json.loads((tmp_path / "moved.json").read_text())["data"]
     assert given.keys() - removed.keys() == kept
     assert set(removed.values()) == {None}

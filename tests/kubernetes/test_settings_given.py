@@ -56,7 +56,8 @@ class MountedPod:
         self._folder.mkdir()
         if "secrets" in mounts:
             assert environment["SECRETS_DIR"] == mounts["secrets"]
-            environment["SECRETS_DIR"] = str(self._folder)
+            assert environment["TENANTS_FILE"] == f"{mounts['secrets']}/tenants.toml"
+            environment |= {"SECRETS_DIR": str(self._folder), "TENANTS_FILE": str(self._folder / "tenants.toml")}
             write_mounted(self._rendered, f"ai-agents-{process}", self.secrets, self._folder)
         for name, value in environment.items():
             self._monkeypatch.setenv(name, value)
@@ -116,7 +117,7 @@ def test_each_variable_is_a_setting(rendered: Rendered) -> None:
 
 def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
     """Those that variables refer to, those that the laptop's secret has, and each setting of a tenant."""
-    table = set(re.findall(r"^\| `([A-Z_]+(?:<TENANT>)?)` \|", DOCUMENT, re.MULTILINE))
+    table = set(re.findall(r"^\| `([A-Z_]+(?:<TENANT>)?|tenants\.toml)` \|", DOCUMENT, re.MULTILINE))
     referred = {
         variable["valueFrom"]["secretKeyRef"]["key"]
         for _, pod in rendered.pods()
@@ -129,7 +130,8 @@ def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
             for key in given.get("data", {}):
                 prefix = next((one for one in TENANT_SETTINGS if key.startswith(one)), None)
                 assert (f"{prefix}<TENANT>" if prefix else key) in table
-    assert all(key in KNOWN | {"REDIS_PASSWORD"} or key.removesuffix("<TENANT>") in TENANT_SETTINGS for key in table)
+    others = KNOWN | {"REDIS_PASSWORD", "tenants.toml"}
+    assert all(key in others or key.removesuffix("<TENANT>") in TENANT_SETTINGS for key in table)
 
 
 def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: Rendered) -> None:

@@ -30,7 +30,7 @@ STEP_SECONDS = 4
 OPENAI_SECONDS = 24
 SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
 # What technicians do with notes is seen soon, and so are tickets whose webhook did not come.
-SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10", "RECONCILE_INTERVAL_SECONDS": "20", "RECONCILE_GLOBEX": "on"}
+SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10", "RECONCILE_INTERVAL_SECONDS": "20", "globex.reconcile": "on"}
 TICKETS_A_MINUTE = 24
 
 

@@ -21,7 +21,7 @@ pytestmark = [
 # The name of a router's model: the provider then tells what it cost. A limit that nobody reaches.
 SETTINGS = SHORT | {
     "OPENAI_MODEL": "openai/gpt-6-luna",
-    "OPENAI_DAILY_TOKENS_ACME": "100000000",
+    "acme.openai.daily_tokens": 100_000_000,
     "SYNC_INTERVAL_SECONDS": "1",
     "RECONCILE_INTERVAL_SECONDS": "4",
 }

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
+from config.tenants_file import TENANTS_TOML
 from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
@@ -105,12 +106,12 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     assert all(line.split()[1] == "error" for line in lines)
     assert all("tenant_id: globex" in line for line in lines)
     del values["SERVICEDESK_URL_GLOBEX"]
-    values |= {"WEBHOOK_SECRET_MY_ERRORS": "s", "WEBHOOK_SECRET_UNKNOWN": "s", "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "yes"}
+    values |= {"WEBHOOK_SECRET_MY_ERRORS": "s", "WEBHOOK_SECRET_UNKNOWN": "s", TENANTS_TOML: "acme.audit_days = -1"}
     clock.now += 6
     assert [value("api", name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [1, 0, 1]
     lines = stream.getvalue().splitlines()[2:]
     assert sum("tenant_id: " in line for line in lines) == 1
-    assert "Tenant settings unusable, the ones before stay: WEBHOOK_REQUIRE_TIMESTAMP_ACME" in lines[0]
+    assert "Tenant settings unusable, the ones before stay: acme.audit_days in tenants.toml" in lines[0]
 
 
 def test_the_buckets_tell_a_job_of_45_seconds_from_slower_ones() -> None:

@@ -9,6 +9,7 @@ from storage import audit
 from tests.config.given import ACME
 from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
 from tests.storage.exchanges import exchange
 from tests.system.by_hand import Answer, here
 
@@ -21,11 +22,11 @@ async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: obj
 
 
 async def typed(
-    url: str, *words: str, model: Simulator | None = None, more: Mapping[str, str] = MappingProxyType({})
+    url: str, *words: str, model: Simulator | None = None, more: Mapping[str, object] = MappingProxyType({})
 ) -> Answer:
     """What a command prints, with acme's settings, and the process's model where there is one; records are kept."""
-    given = ACME | {"AUDIT_DAYS_ACME": "30"} | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    settings = ACME | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
     if model is not None:
-        given |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
+        settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
     # It has an event loop of its own.
-    return await asyncio.to_thread(here, *words, **given | dict(more))
+    return await asyncio.to_thread(here, *words, **given({**settings, "acme.audit_days": 30, **more}))

@@ -65,20 +65,22 @@ async def test_a_job_without_a_record_has_a_status_of_its_own(store: Store, serv
 async def test_records_past_their_days_are_not_exported_where_those_are_known(store: Store, server: Postgres) -> None:
     await kept(store)
     store.table.run("UPDATE audit_records SET at = now() - interval '31 days'")
-    for days, lines in (("30", 0), ("32", 1), ("many", 1)):
-        done = await typed(server.url, "audit", "--tenant", "acme", "--json", more={"AUDIT_DAYS_ACME": days})
+    for days, lines in ((30, 0), (32, 1), ("many", 1)):
+        done = await typed(server.url, "audit", "--tenant", "acme", "--json", more={"acme.audit_days": days})
         assert len(done.stdout.splitlines()) == lines
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"AUDIT_DAYS_ACME": "0"}, "No audit record matches. acme keeps none: see AUDIT_DAYS_ACME."),
-        ({"AUDIT_DAYS_ACME": "30"}, "No audit record matches."),
-        ({"AUDIT_DAYS_ACME": "many"}, "No audit record matches."),
+        ({"acme.audit_days": 0}, "No audit record matches. acme keeps none: see acme.audit_days in tenants.toml."),
+        ({"acme.audit_days": 30}, "No audit record matches."),
+        ({"acme.audit_days": "many"}, "No audit record matches."),
     ],
 )
-async def test_without_a_record_it_says_so(settings: dict[str, str], told: str, store: Store, server: Postgres) -> None:
+async def test_without_a_record_it_says_so(
+    settings: dict[str, object], told: str, store: Store, server: Postgres
+) -> None:
     other = await kept(store)
     store.table.run("UPDATE audit_records SET tenant_id = 'globex' WHERE job_id = %s", other)
     done = await typed(server.url, "audit", "--tenant", "acme", more=settings)

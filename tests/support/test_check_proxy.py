@@ -15,6 +15,7 @@ from tests.config.given import ACME, CLOUD, tenant
 from tests.kit.logs import StartLog
 from tests.kit.proxy import ConnectProxy, serving_proxy
 from tests.kit.receiver import Receiver
+from tests.kit.tenants_toml import filed
 
 SECRET = {"WEBHOOK_SECRET_GLOBEX": "s3cret"}
 SERVERS = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
@@ -50,11 +51,11 @@ def test_a_proxy_that_refuses_or_is_not_there_has_its_own_remedy(address: str, s
 
 def test_an_accounts_host_that_is_not_reached_says_nothing_of_its_secrets(start_log: StartLog) -> None:
     start_log()
-    given = CLOUD | SECRET | {"SERVICEDESK_ACCOUNTS_URL_GLOBEX": f"https://localhost:{free_port()}"}
+    given = filed(CLOUD | SECRET, {"globex.servicedesk.accounts_url": f"https://localhost:{free_port()}"})
     settings = DeskClientSettings(**SERVERS)  # type: ignore[arg-type]  # pydantic parses
     row = failed(asyncio.run(desk_rows(tenant(given), settings, None)))
     assert row.name == "desk credentials"
-    assert "SERVICEDESK_ACCOUNTS_URL_GLOBEX is the accounts host" in row.remedy
+    assert "globex.servicedesk.accounts_url in tenants.toml is the accounts host" in row.remedy
 
 
 def test_an_address_without_tls_has_no_certificate_that_is_in_order(start_log: StartLog) -> None:

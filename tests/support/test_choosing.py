@@ -24,6 +24,7 @@ from support.diagnose.verdicts import VerdictCode
 from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, claimed
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
 from tests.support.known import listed
 
 STORES: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
@@ -32,10 +33,10 @@ OLD: dict[str, Any] = {"accepted_at": "now() - interval '3 hours'", "ticket_id":
 OF_124 = AskedAbout("124", None, None)
 
 
-def gatherer(store: Store, *tenants: str, **settings: str) -> Gatherer:
+def gatherer(store: Store, *tenants: str, **settings: object) -> Gatherer:
     """Of a process that knows these tenants, and no server but the database."""
-    values = {f"WEBHOOK_SECRET_{tenant.upper()}": f"secret of {tenant}, which is long" for tenant in tenants}
-    values |= settings
+    secrets = {f"WEBHOOK_SECRET_{tenant.upper()}": f"secret of {tenant}, which is long" for tenant in tenants}
+    values = given({**secrets, **settings})
     known = TenantDirectory(lambda: values)
     return Gatherer(store.database, None, known, LooksItself(known, LOADED, None))
 
@@ -58,7 +59,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
     """Nothing is made of it, whatever else is mended: who is told that its webhook never came looks in vain."""
     await erasing.erase(store.database, Which("acme", ticket_id="124"))
-    facts = await gatherer(store, "acme", TICKETS_NEVER_ACME="group:HR").facts(OF_124)
+    facts = await gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}).facts(OF_124)
     assert facts is not None
     assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)
     other = await gatherer(store, "acme").facts(AskedAbout("125", None, None))
@@ -120,7 +121,7 @@ def test_after_a_note_was_removed_the_job_that_brings_another_is_judged(
 
 
 async def test_a_tenant_that_has_all_the_jobs_that_it_may_is_seen(store: Store) -> None:
-    of_limit = gatherer(store, "acme", JOBS_MOST_RUNNING_ACME="2")
+    of_limit = gatherer(store, "acme", **{"acme.jobs.most_running": 2})
     await store.accept(ticket_id="124")
     for number, most in ((1, None), (2, 2)):
         job_id = await store.accept(ticket_id=f"other {number}")
@@ -165,8 +166,8 @@ async def test_a_job_of_another_tenant_than_the_one_named_is_not_told(store: Sto
 async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     done = await store.accept(**OLD | {"ticket_id": ticket_id}, state="completed", finished_at="now()", note_id="7")
-    of_desk = {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
-    of_desk |= {"SERVICEDESK_EDITION_ACME": "onpremises", "SERVICEDESK_RATE_PER_MINUTE_ACME": "6000"}
+    of_desk: dict[str, object] = {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
+    of_desk |= {"SERVICEDESK_EDITION_ACME": "onpremises", "acme.servicedesk.rate_per_minute": 6000}
     of_acme = gatherer(store, "acme", **of_desk)
     about = AskedAbout(ticket_id, "acme", None)
     facts = await of_acme.facts(about)
@@ -194,7 +195,7 @@ async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, 
         ({}, False),
         ({"OPENAI_API_KEY": "sk-shared", "OPENAI_API_KEY_GLOBEX": "sk-own"}, False),
         ({"OPENAI_API_KEY": "sk-shared", "OPENAI_API_KEY_ACME": "sk-own"}, False),
-        ({"OPENAI_API_KEY": "sk-shared", "OPENAI_MODEL_GLOBEX": "another"}, False),
+        ({"OPENAI_API_KEY": "sk-shared", "globex.openai.model": "another"}, False),
     ],
 )
 async def test_the_hold_of_a_shared_key_is_seen_without_the_other_tenant(

@@ -269,7 +269,7 @@ def test_the_command_that_mends_it_can_be_pasted(known: Facts, mends: str) -> No
 def test_who_waits_for_its_own_limit_is_not_told_to_have_more_workers() -> None:
     known = facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2)
     mends = "\n".join(judge(known).mends)
-    assert "JOBS_MOST_RUNNING_ACME" in mends
+    assert "acme.jobs.most_running in tenants.toml" in mends
     assert "kubectl" not in mends
     assert "P1" not in mends
 

@@ -94,20 +94,20 @@ def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_s
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     for mode, words in (
-        ("report", "RECONCILE_ACME is report: with on"),
-        ("on", "RECONCILE_ACME is on: its job is made"),
+        ("report", "acme.reconcile in tenants.toml is report: with on"),
+        ("on", "acme.reconcile in tenants.toml is on: its job is made"),
     ):
         mends = judge(facts(missing=MISSED, reconcile=mode)).mends
         assert words in mends[0]
         assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
     left_out = replace(MISSED, left_out=True)
     assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
-    assert "TICKETS_NEVER_ACME" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
+    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
 
 
 def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
     """Of one that the desk's list says enough of nothing is kept: to wait for it, or to blame the desk, is in vain."""
-    told = "see whether TICKETS_ONLY_ACME or TICKETS_NEVER_ACME leaves it out: then no job is made of it"
+    told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
         assert told not in judge(facts(reconcile=mode)).mends

@@ -59,7 +59,7 @@ async def test_the_newest_are_asked_with_a_version_of_the_prompt_and_told_to_mac
 ) -> None:
     jobs = [await kept(store, prompt="1"), await kept(store, prompt="1"), await kept(store, prompt="1")]
     words = ("replay", "--tenant", "acme", "--last", "2", "--prompt", "2", "--json")
-    done = await typed(server.url, *words, model=model, more={"NOTE_RULES_ACME": "Say du."})
+    done = await typed(server.url, *words, model=model, more={"acme.note.rules": "Say du."})
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["job_id"] for each in told] == [str(jobs[2]), str(jobs[1])]
@@ -86,7 +86,7 @@ async def test_a_tenants_text_goes_to_its_own_address_with_its_own_key(
     store: Store, server: Postgres, model: Simulator
 ) -> None:
     await kept(store)
-    own = {"OPENAI_BASE_URL_ACME": f"{model.url}/v1", "OPENAI_API_KEY_ACME": "sk-test", "OPENAI_MODEL_ACME": "gpt-4o"}
+    own = {"acme.openai.base_url": f"{model.url}/v1", "OPENAI_API_KEY_ACME": "sk-test", "acme.openai.model": "gpt-4o"}
     done = await typed(server.url, "replay", "--tenant", "acme", "--last", "1", more=NOWHERE | own)
     assert done.returncode == 0, done.stderr
     assert {request["model"] for request in asked(model)} == {"gpt-4o"}
@@ -94,10 +94,14 @@ async def test_a_tenants_text_goes_to_its_own_address_with_its_own_key(
 
 REFUSED = [
     ({"OPENAI_API_KEY": ""}, 78, "There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_ACME."),
-    ({"OPENAI_BASE_URL_ACME": "http://127.0.0.1:1/v1"}, 78, "acme has no usable settings here"),
+    ({"acme.openai.base_url": "http://127.0.0.1:1/v1"}, 78, "acme has no usable settings here"),
     ({"OPENAI_API_KEY": "sk-wrong"}, 78, "Stopped after 0 of 1: model key refused."),
     (NOWHERE, 75, "Stopped after 0 of 1: OpenAI API: connection"),
-    ({"MASKING_ACME": "all"}, 1, "1 of 1 records are left out: less was masked in them than MASKING_ACME says now."),
+    (
+        {"acme.masking": "all"},
+        1,
+        "1 of 1 records are left out: less was masked in them than acme.masking in ",
+    ),
 ]
 
 
@@ -118,7 +122,7 @@ async def test_past_the_limit_of_the_day_nothing_more_is_asked(
     await kept(store)
     await kept(store)
     words = ("replay", "--tenant", "acme", "--last", "2")
-    done = await typed(server.url, *words, model=model, more={"OPENAI_DAILY_TOKENS_ACME": "10"})
+    done = await typed(server.url, *words, model=model, more={"acme.openai.daily_tokens": 10})
     assert (done.returncode, len(asked(model))) == (75, 1)
     assert "Stopped after 1 of 2: spending limit of today reached." in done.stderr
     assert done.stdout.startswith("Job ")

@@ -5,16 +5,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from config.tenants_file import TENANTS_TOML
+from devstack.surroundings import parted
 from devstack.system import System
 from support.cli import main
+from tests.kit.tenants_toml import filed
 from tests.kit.world import World, wait_for
 
 Answer = subprocess.CompletedProcess[str]
@@ -33,14 +37,35 @@ def run(*words: str, **settings: str) -> Answer:
     )
 
 
-def here(*words: str, **settings: str) -> Answer:
-    """The same without the start of a process, for tests that put logging back (`untouched_logging`)."""
+def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
+    """Write what `settings` have for `tenants.toml`, on top of the file that they name; return the variables."""
+    variables, keys = parted(settings)
+    if not keys:
+        return variables
+    before = Path(variables["TENANTS_FILE"]).read_text(encoding="utf-8") if "TENANTS_FILE" in variables else ""
+    text = keys.pop(TENANTS_TOML, before)
+    (folder / TENANTS_TOML).write_text(
+        f"# Of a test.\n{filed({TENANTS_TOML: str(text)}, keys)[TENANTS_TOML]}", encoding="utf-8"
+    )
+    return variables | {"TENANTS_FILE": str(folder / TENANTS_TOML)}
+
+
+def here(*words: str, **settings: object) -> Answer:
+    """The same without the start of a process, for tests that put logging back (`untouched_logging`).
+
+    Settings with a path for a name are keys of `tenants.toml`; TENANTS_TOML is the text of it.
+    """
     printed, complained = io.StringIO(), io.StringIO()
     status: Any
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed), redirect_stderr(complained):
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        TemporaryDirectory() as patched_folder,
+        redirect_stdout(printed),
+        redirect_stderr(complained),
+    ):
         for name in [*os.environ]:
             patched.delenv(name)
-        for name, value in settings.items():
+        for name, value in with_file(Path(patched_folder), settings).items():
             patched.setenv(name, value)
         patched.setattr(sys, "stdin", io.StringIO())
         try:

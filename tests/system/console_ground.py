@@ -76,7 +76,7 @@ def address(place: Place, named: dict[str, str]) -> str:
 def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[ConsoleGround]:
     """The system, for the tests of a module."""
     folder: Path = tmp_path_factory.mktemp("console")
-    settings = SHORT | {f"AUDIT_DAYS_{tenant}": "7" for tenant in ("ACME", "GLOBEX")}
+    settings = SHORT | {f"{tenant}.audit_days": 7 for tenant in ("acme", "globex")}
     system = System(folder, settings=settings, openai_seconds=0.2, console=True, launch=loaded)
     for name, token in TOKENS.items():
         system.console.environment[f"CONSOLE_TOKEN_{name.upper()}"] = token

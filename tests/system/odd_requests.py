@@ -11,7 +11,7 @@ from tests.system.senders import request
 Sign = Callable[[bytes], dict[str, str]]
 SETTINGS = {
     "WEBHOOK_SECRET_STRICT": "s3cret-of-strict",
-    "WEBHOOK_REQUIRE_TIMESTAMP_STRICT": "true",
+    "strict.webhook.require_timestamp": "true",
     "WEBHOOK_SECRET_SHUT": "s3cret-of-shut",
     "SERVICEDESK_URL_SHUT": "nowhere",
 }

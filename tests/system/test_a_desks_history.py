@@ -31,7 +31,7 @@ def desk() -> Iterator[Simulator]:
 
 
 @contextmanager
-def syncing(desk: Simulator, server: Postgres, redis_url: str) -> Iterator[subprocess.Popen[str]]:
+def syncing(desk: Simulator, server: Postgres, redis_url: str, file: Path) -> Iterator[subprocess.Popen[str]]:
     """`ai-agents sync` of that desk, as a process; killed if it has not ended by itself."""
     settings = {
         "PATH": os.environ["PATH"],
@@ -39,7 +39,7 @@ def syncing(desk: Simulator, server: Postgres, redis_url: str) -> Iterator[subpr
         "REDIS_URL": redis_url,
         "SERVICEDESK_URL_ACME": f"{desk.url}/acme",
         "SERVICEDESK_API_KEY_ACME": "acme-key",
-        "SERVICEDESK_RATE_PER_MINUTE_ACME": "10000000",
+        "TENANTS_FILE": str(file),
     }
     command = [sys.executable, "-m", "support.cli", "sync", "--tenant", "acme"]
     pipe = subprocess.PIPE
@@ -75,19 +75,21 @@ def pass_over(table: Table) -> None:
 
 @pytest.mark.slow
 def test_it_is_copied_whole_by_a_process_that_is_killed_twice(
-    desk: Simulator, server: Postgres, redis_url: str, table: Table
+    desk: Simulator, server: Postgres, redis_url: str, table: Table, tmp_path: Path
 ) -> None:
-    with syncing(desk, server, redis_url):
+    file = tmp_path / "tenants.toml"
+    file.write_text("acme.servicedesk.rate_per_minute = 10_000_000")
+    with syncing(desk, server, redis_url, file):
         wait_for_copies(table, FIRST)
     pass_over(table)
-    with syncing(desk, server, redis_url) as process:
+    with syncing(desk, server, redis_url, file) as process:
         wait_for_copies(table, WARM)
         warm = peak_megabytes(process)
         wait_for_copies(table, SECOND)
         # Thousands take no more of it than a thousand.
         assert peak_megabytes(process) - warm < 8
     pass_over(table)
-    with syncing(desk, server, redis_url) as process:
+    with syncing(desk, server, redis_url, file) as process:
         printed, complained = process.communicate(timeout=300)
         answer = Answer("sync", process.returncode, printed, complained)
     assert answer.returncode == 0, answer.stderr

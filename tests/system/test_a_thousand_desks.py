@@ -18,6 +18,7 @@ from housekeeping.reconciling import Reconciling
 from integrations.servicedesk.desks import Desks
 from tests.housekeeping.plain_desk import PlainDesk
 from tests.kit.postgres import Table
+from tests.kit.tenants_toml import filed
 
 pytestmark = pytest.mark.slow
 COUNT = 1000
@@ -43,7 +44,7 @@ async def test_each_of_a_thousand_is_compared(server: Postgres, table: Table, re
     names = [f"t{number}" for number in range(COUNT)]
     values = {f"SERVICEDESK_URL_{name.upper()}": "http://desk" for name in names}
     values |= {f"SERVICEDESK_API_KEY_{name.upper()}": "k" for name in names}
-    values |= {f"WEBHOOK_MODE_{name.upper()}": "poll" for name in names}
+    values = filed(values, {f"{name}.webhook.mode": "poll" for name in names})
     database = open_database(server.url)
     desks = cast("Desks", OneDesk(PlainDesk.of(20)))
     tenants = TenantDirectory(lambda: values)

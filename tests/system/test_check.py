@@ -145,6 +145,7 @@ def evicting(system: System) -> Iterator[dict[str, str]]:
             redis.config_set("maxmemory-policy", "noeviction")
 
 
+ENDPOINT = {"acme.servicedesk.embeddings": "endpoint"}
 FAULTS = [
     Planted("settings", "OPENAI_API_KEY is missing", OPENAI_API_KEY=None),
     Planted("tenant settings", "SERVICEDESK_URL_HOOLI must be", CLOSED),
@@ -160,9 +161,9 @@ FAULTS = [
     Planted("desk credentials", "SERVICEDESK_API_KEY_ACME", SERVICEDESK_API_KEY_ACME="expired"),
     Planted("desk portal", "/app/<portal>").desk(kind="html"),
     Planted("desk portal", "/app/<portal>").desk(kind="redirect"),
-    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="status", code=429),
-    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="throttled"),
-    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="throttled", operation="list_notes"),
+    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="status", code=429),
+    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="throttled"),
+    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="throttled", operation="list_notes"),
     Planted("desk ticket", "the right").desk(kind="status", code=403, operation="list_tickets"),
     Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
     Planted("desk solutions", "SDPOnDemand.solutions.READ").desk(kind="status", code=401, operation="list_solutions"),
@@ -173,11 +174,11 @@ FAULTS = [
     Planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
     Planted("model answers", "another model").model(kind="malformed"),
     Planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3").model(kind="silence"),
-    Planted("embeddings answer", "EMBEDDINGS_BASE_URL", SERVICEDESK_EMBEDDINGS_ACME="endpoint"),
+    Planted("embeddings answer", "EMBEDDINGS_BASE_URL", **ENDPOINT),
     Planted(
         "embeddings answer",
         "EMBEDDINGS_MODEL",
-        SERVICEDESK_EMBEDDINGS_ACME="endpoint",
+        **ENDPOINT,
         EMBEDDINGS_BASE_URL=NOBODY,
         EMBEDDINGS_API_KEY="sk-x",
     ),

@@ -27,7 +27,7 @@ SELECT 'globex', 'old', 's', 'd', 'r', 'Closed', o.day, o.day FROM (SELECT now()
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system that copies when housekeeping starts, and then not for five minutes; a desk may be silent for long."""
     folder: Path = tmp_path_factory.mktemp("copies")
-    settings = {f"SERVICEDESK_RATE_PER_MINUTE_{tenant}": "3000" for tenant in ("ACME", "GLOBEX")}
+    settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
     with System(folder, settings=settings, openai_seconds=0.3, launch=loaded) as running:
         yield running

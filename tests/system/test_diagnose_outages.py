@@ -23,7 +23,7 @@ SETTINGS = {
     "WORKER_GRACE_SECONDS": "1",
     # A key of its own: its hold is no other tenant's.
     "OPENAI_API_KEY_INITECH": "sk-wrong",
-    "MODE_GLOBEX": "dry-run",
+    "globex.mode": "dry-run",
 }
 MOST_SECONDS = 4.0
 FAQ = "docs/support/faq/faq-enhancements-not-received.md"

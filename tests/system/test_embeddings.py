@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    settings = {f"SERVICEDESK_RATE_PER_MINUTE_{tenant}": "3000" for tenant in ("ACME", "GLOBEX")}
-    settings |= {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
+    settings |= {"acme.servicedesk.embeddings": "endpoint"}
     with System(tmp_path_factory.mktemp("embeddings"), settings=settings, openai_seconds=0.3, launch=loaded) as running:
         of_model = running.workers[0].environment
         running.configure({f"EMBEDDINGS_{name}": of_model[f"OPENAI_{name}"] for name in ("BASE_URL", "API_KEY")})

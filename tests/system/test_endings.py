@@ -88,7 +88,7 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
 def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
     """One short note, escaped; a retry by hand adds the enhancement. Without the setting there is none."""
     worker = quick.workers[0]
-    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": "context"})
+    quick.restart(worker, {"acme.servicedesk.failure_note": True})
     tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
     for tenant, ticket_id in tickets.items():
         around.ended(ticket_id, tenant)
@@ -112,4 +112,4 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
     assert ("Context of" in first, "Ref " in first) == (True, False)
     assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
-    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": ""})
+    quick.restart(worker, {"acme.servicedesk.failure_note": None})

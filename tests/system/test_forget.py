@@ -18,7 +18,7 @@ from tests.kit.world import World, wait_for
 from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
 
 WHO = "Robin.Adeyemi@acme.example"
-OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000", "LEASE_SECONDS": "3"}
+OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000, "LEASE_SECONDS": "3"}
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]

@@ -23,9 +23,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
     """A system as in a cluster: webhook secrets for the API alone, desks' keys and models' keys for the others."""
     system = System(tmp_path_factory.mktemp("apart"), settings=SHORT, openai_seconds=0.5, console=True, launch=loaded)
     # Its own address goes without its key to those that have none.
-    address = {"OPENAI_BASE_URL_GLOBEX": system.settings["OPENAI_BASE_URL"]}
-    for process in (system.api, *system.workers, system.housekeeping, system.console):
-        process.environment.update(address)
+    system.configure({"globex.openai.base_url": system.settings["OPENAI_BASE_URL"]})
     (worker,) = system.workers
     worker.environment["OPENAI_API_KEY_GLOBEX"] = worker.environment["OPENAI_API_KEY"]
     _take(system.api, "SERVICEDESK_API_KEY|SERVICEDESK_CLIENT|SERVICEDESK_REFRESH|OPENAI_API_KEY")

@@ -17,9 +17,9 @@ from tests.system.outcomes import assert_one_note
 pytestmark = pytest.mark.slow
 
 
-def rates(**per_minute: int) -> dict[str, str]:
+def rates(**per_minute: int) -> dict[str, int]:
     """The settings of the tenants' rates."""
-    return {f"SERVICEDESK_RATE_PER_MINUTE_{tenant.upper()}": str(rate) for tenant, rate in per_minute.items()}
+    return {f"{tenant}.servicedesk.rate_per_minute": rate for tenant, rate in per_minute.items()}
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ INTERVAL = 8.0
 COUNT = 120
 SETTINGS = SHORT | {
     "RECONCILE_INTERVAL_SECONDS": f"{INTERVAL:g}",
-    "RECONCILE_ACME": "on",
+    "acme.reconcile": "on",
     # Once, at the start, which is waited for: its lists are none of the rounds'.
     "SYNC_INTERVAL_SECONDS": "3600",
-    "WEBHOOK_MODE_INITECH": "poll",
-    "JOBS_MOST_WAITING_HOOLI": "1",
+    "initech.webhook.mode": "poll",
+    "hooli.jobs.most_waiting": "1",
     # An empty setting is none: nothing opens its webhook.
     "WEBHOOK_SECRET_INITECH": "",
 }
@@ -112,7 +112,7 @@ def test_where_it_is_only_told_each_is_named_and_none_is_made(system: System, wo
     said_of_it = diagnose(system, ticket_id, "globex").said
     assert said_of_it["verdict"] == "webhook_missing"
     assert "seen in the desk at" in said_of_it["says"]
-    assert any("RECONCILE_GLOBEX is report" in mend for mend in said_of_it["do"])
+    assert any("globex.reconcile in tenants.toml is report" in mend for mend in said_of_it["do"])
 
 
 def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) -> None:

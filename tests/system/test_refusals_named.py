@@ -18,7 +18,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
     """A system of desks of both editions. The model of one tenant is another one, which is held by itself."""
     folder = tmp_path_factory.mktemp("refusals")
     tenants = ("acme", "globex", "initech", SimulatedTenant("cloud", edition="cloud"))
-    settings = SHORT | {"OPENAI_MODEL_GLOBEX": "gpt-6-sol"}
+    settings = SHORT | {"globex.openai.model": "gpt-6-sol"}
     with System(
         folder, tenants=tenants, settings=settings, openai_seconds=0.1, housekeeping=False, launch=loaded
     ) as running:

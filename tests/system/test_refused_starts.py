@@ -55,13 +55,14 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
     assert status == REFUSED
     told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
     keys = {"SERVICEDESK_API_KEY_ACME"}
-    keys |= {f"SERVICEDESK_{name}_GLOBEX" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
+    keys |= {f"SERVICEDESK_{name}_GLOBEX" for name in ("CLIENT_SECRET", "REFRESH_TOKEN")}
     assert told == {
         "DATABASE_URL",
         "REDIS_URL",
         "SERVICEDESK_URL_ACME",
         "SERVICEDESK_RATE_PER_MINUTE_ACME",
-        "SERVICEDESK_ACCOUNTS_URL_GLOBEX",
+        "globex.servicedesk.client_id",
+        "globex.servicedesk.accounts_url",
         "WEBHOOK_SECRET_INITECH",
         # The API calls no desk: where it runs, keys need not be.
         *(() if verb == "api" else keys),

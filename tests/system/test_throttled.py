@@ -83,7 +83,7 @@ def test_all_jobs_of_the_desk_wait_and_the_verdict_names_the_rate(system: System
     assert asked.count(first) + asked.count(second) == 1
     told = diagnose(system, second, "globex")
     assert (told.said["verdict"], "the desk throttles our calls" in told.said["says"]) == ("rate_held", True)
-    assert "SERVICEDESK_RATE_PER_MINUTE_GLOBEX" in told.said["do"][0]
+    assert "globex.servicedesk.rate_per_minute" in told.said["do"][0]
 
 
 def test_copying_and_comparing_wait_and_take_it_for_no_refusal(system: System, world: World) -> None:

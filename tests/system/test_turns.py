@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 PLACES = 8
 SOON_SECONDS = 5.0
-LIMITS = {"JOBS_MOST_RUNNING_INITECH": "2", "JOBS_MOST_WAITING_INITECH": "6", "JOBS_WEIGHT_HOOLI": "3"}
+LIMITS = {"initech.jobs.most_running": 2, "initech.jobs.most_waiting": 6, "hooli.jobs.weight": 3}
 
 
 @pytest.fixture(scope="module")

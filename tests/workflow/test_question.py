@@ -169,10 +169,10 @@ GERMAN = DeskTicket(
 @pytest.mark.parametrize(
     ("ticket", "language", "is_told"),
     [
-        (GERMAN, "", "Write in German."),
+        (GERMAN, "ticket", "Write in German."),
         (GERMAN, "fr", "Write in French."),
-        (DeskTicket("1", "VPN", "", "", "", "", ""), "", "Write in the language of the ticket."),
-        (STATE["ticket"], "", "Write in English."),
+        (DeskTicket("1", "VPN", "", "", "", "", ""), "ticket", "Write in the language of the ticket."),
+        (STATE["ticket"], "ticket", "Write in English."),
     ],
 )
 def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(

@@ -15,6 +15,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import filed
 
 
 async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
@@ -23,7 +24,7 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     """What another worker has paid counts; one line tells of it for all jobs."""
     stream = start_log()
     paid, held = [await store.accept(ticket_id=new_ticket(desks), dedupe_keys=(key,)) for key in ("one", "two")]
-    values, clock = ACME | {"OPENAI_DAILY_TOKENS_ACME": "1"}, Clock()
+    values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
     process = WorkerSettings(
         database_url="postgresql://a:b@db/x",
         redis_url="redis://redis:6379/0",
@@ -50,7 +51,7 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     assert row["deadline_at"] > before
     assert len(model.requests(operation="chat")) == 1
     assert stream.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
-    values["OPENAI_DAILY_TOKENS_ACME"] = "100000"
+    values |= filed(values, {"acme.openai.daily_tokens": 100_000})
     store.table.change(held, due_at="now()")
     await run(held)
     row = store.table.job(held)

@@ -1,13 +1,15 @@
 """What a worker tells with each claim: the tenants' settings of now, and the places that ended at once."""
 
-from config.tenants import JobShare, Tenant
+from config.tenant_settings import JobShare
+from config.tenants import Tenant
 from storage.turns import Shares
 from tests.kit.clock import Clock
 from workflow.turns import Turns
 
 
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
-    tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=JobShare(1, 5, 9))]
+    limited = JobShare(weight=1, most_running=5, most_waiting=9)
+    tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=limited)]
     turns = Turns(lambda: tenants)
     assert turns.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
     tenants = tenants[:2]

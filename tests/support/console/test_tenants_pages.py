@@ -37,12 +37,12 @@ async def filled(store: Store) -> Store:
     return store
 
 
-def visits_of(store: Store, redis: Redis, **settings: str) -> Visits:
+def visits_of(store: Store, redis: Redis, **settings: object) -> Visits:
     return Visits(store.database, redis, {**SETTINGS, **settings})
 
 
 async def test_a_tenants_page_tells_its_health(filled: Store, redis: Redis) -> None:
-    limits = {"OPENAI_DAILY_TOKENS_ACME": "20000", "DRY_RUN_ACME": "true", "JOBS_MOST_RUNNING_ACME": "3"}
+    limits = {"acme.openai.daily_tokens": 20_000, "acme.jobs.most_running": 3}
     html = await visits_of(filled, redis, **limits).html(tenant, path={"tenant_id": "acme"})
     for told in (
         "<b>75 %</b> success rate",
@@ -129,7 +129,7 @@ def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     (short,) = in_short([before], {}, {}, [], NOW)
     assert short.why == "its settings have to be mended"
     # One that is polled needs no secret, and has its jobs made by its desk.
-    desk = DeskSettings("http://desk", "onpremises")
+    desk = DeskSettings(url="http://desk", edition="onpremises")
     assert settings_word(Tenant("acme", polled=True, desk=desk, usable=False)) == StateWord("in part", "warn")
     assert settings_word(Tenant("acme", polled=True, usable=False)) == StateWord("closed", "bad")
 

@@ -75,7 +75,7 @@ async def test_the_right_ends_at_ones_own_tenant(answered: UUID, store: Store, r
 
 async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
     """Records that only wait to be purged are not shown either."""
-    without = {name: value for name, value in SETTINGS.items() if name != "AUDIT_DAYS_ACME"}
+    without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
     html = await Visits(store.database, redis, without).html(texts, READER, path={"job_id": str(answered)})
     assert "The tenant keeps no records" in html
     assert "You help." not in html

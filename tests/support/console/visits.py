@@ -14,13 +14,14 @@ from support.console.frame import Around, Frame
 from support.console.places import PLACES
 from support.console.visitor import Visitor
 from support.diagnose.outside import LooksItself
+from tests.kit.tenants_toml import given
 
 SUPPORT = Visitor("ann", "support")
 OPERATOR = Visitor("olga", "operator")
 READER = Visitor("Rita Reader", "support", reads_texts=True, account="rita")
 OF_ACME = Visitor("adam", "support", tenant_id="acme")
 OF_GLOBEX = Visitor("gwen", "support", tenant_id="globex", reads_texts=True)
-SETTINGS = {"WEBHOOK_SECRET_ACME": "a" * 32, "WEBHOOK_SECRET_GLOBEX": "g" * 32, "AUDIT_DAYS_ACME": "30"}
+SETTINGS = {"WEBHOOK_SECRET_ACME": "a" * 32, "WEBHOOK_SECRET_GLOBEX": "g" * 32, "acme.audit_days": 30}
 MISSED = (
     "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
     " SELECT 'acme', %s, m, m - interval '5 minutes', true, m FROM (SELECT now() - CAST(%s AS interval) AS m) t"
@@ -32,8 +33,9 @@ _FRAME = Frame(PLACES, secure=False)
 class Visits:
     """Asks handlers with sources of a test, and renders what they answer."""
 
-    def __init__(self, database: Database, redis: Redis, settings: Mapping[str, str] = SETTINGS) -> None:
-        directory = TenantDirectory(lambda: settings)
+    def __init__(self, database: Database, redis: Redis, settings: Mapping[str, object] = SETTINGS) -> None:
+        values = given(settings)
+        directory = TenantDirectory(lambda: values)
         outside = LooksItself(directory, Loaded(None, None, None, None), redis)
         self.sources = Sources(database, redis, directory, outside, "http://jaeger.example")
 

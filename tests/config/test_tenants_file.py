@@ -1,0 +1,312 @@
+"""`tenants.toml`: what is wrong with it, what stays while it is, and what it does to variables of before."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from config.loading import SettingsRefused
+from config.secret_files import UNREADABLE
+from config.settings import ApiSettings
+from config.startup import load_with_tenants
+from config.tenant_directory import TenantDirectory
+from config.tenant_reading import TenantProblem, parse_tenants, read_environment
+from config.tenant_settings import FIELDS, REMOVED
+from config.tenants import Tenant
+from config.tenants_file import TENANTS_TOML, json_schema
+from support.cli import main
+from tests.config.given import ACME, CLOUD, asked, directory, sentences, tenant
+from tests.kit.clock import Clock
+from tests.kit.tenants_toml import filed
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("servicedesk.rate_per_minute", "hunter2"),
+        ("servicedesk.rate_per_minute", 0),
+        ("servicedesk.failure_note", "hunter2"),
+        ("servicedesk.portal_id", "hunter\u200b2"),
+        ("servicedesk.history_days", 0),
+        ("servicedesk.conversation", "hunter2"),
+        ("servicedesk.embeddings", "hunter2"),
+        ("servicedesk.languages", "hunter2"),
+        ("servicedesk.languages", ["hunter2"]),
+        ("servicedesk.closed_statuses", [" "]),
+        ("tickets.only", "hunter2"),
+        ("tickets.only.group", "hunter2"),
+        ("tickets.never.hunter2", ["HR"]),
+        ("tickets.never.group", [""]),
+        ("context.within.event", ["hunter2"]),
+        ("openai.base_url", "hunter2"),
+        ("openai.daily_tokens", 0),
+        ("openai.daily_dollars", 0.0),
+        ("webhook.mode", "pull"),
+        ("webhook.require_timestamp", "perhaps"),
+        ("jobs.weight", 0),
+        ("jobs.most_running", 9999999999),
+        ("jobs.most_waiting", 0),
+        ("note.language", "hunter2"),
+        ("note.prompt_tokens", 999),
+        ("note.rules", "r" * 4001),
+        ("reconcile", "off"),
+        ("mode", "wet"),
+        ("masking", "hunter2"),
+        ("audit_days", -1),
+        ("audit_days", 3651),
+        ("note", "hunter2"),
+    ],
+)
+def test_a_wrong_key_is_named_by_its_path_without_its_value(path: str, value: object) -> None:
+    (sentence,) = sentences(filed(ACME, {f"acme.{path}": value}))
+    assert sentence.startswith(f"acme.{path}")
+    assert " in tenants.toml: " in sentence
+    assert "hunter2" not in sentence.removeprefix(f"acme.{path}")
+
+
+def test_infinity_is_no_amount() -> None:
+    assert sentences(ACME | {TENANTS_TOML: "acme.openai.daily_dollars = inf"})
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("note.langage", "is no setting; near: note.language"),
+        ("colour", "is no setting"),
+        ("audit", "is no setting; near: audit_days"),
+        ("servicedesk.url", "belongs in the environment or SECRETS_DIR, as SERVICEDESK_URL_ACME"),
+        ("servicedesk.api_key", "belongs in the environment or SECRETS_DIR, as SERVICEDESK_API_KEY_ACME"),
+        ("webhook.secret", "belongs in the environment or SECRETS_DIR, as WEBHOOK_SECRET_ACME"),
+        ("openai.api_key", "belongs in the environment or SECRETS_DIR, as OPENAI_API_KEY_ACME"),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_may_be_meant(path: str, told: str) -> None:
+    (sentence,) = sentences(filed(ACME, {f"acme.{path}": "hunter2"}))
+    assert sentence.endswith(told)
+    assert "hunter2" not in sentence
+
+
+def test_a_table_of_no_tenant_is_a_problem_of_its_own() -> None:
+    """A typing mistake in a tenant's name would leave that one without its rules."""
+    tenants, problems = parse_tenants(filed(ACME, {"acne.masking": "all", "my-errors.masking": "all"}))
+    assert list(tenants) == ["acme"]
+    assert [(problem.tenant_id, problem.sentence.partition(":")[0]) for problem in problems] == [
+        ("acne", "acne in tenants.toml"),
+        ("my-errors", "tenants.toml"),
+    ]
+
+
+def test_a_bad_table_closes_its_own_tenant_alone() -> None:
+    values = filed(ACME | CLOUD, {"acme.mode": "wet"})
+    tenants, _ = directory(lambda: values)
+    assert asked(tenants) == Tenant("acme", usable=False)
+    assert asked(tenants, "globex").usable
+    assert tenants.unusable() == {"acme": True, "globex": False}
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_variable_that_is_read_no_more_closes_its_tenant_with_the_remedy(name: str) -> None:
+    (sentence,) = sentences(ACME | {f"{name}_ACME": "hunter2"})
+    assert sentence == f"{name}_ACME is read no more: `ai-agents config migrate` prints the file that replaces it"
+    assert asked(directory(lambda: ACME | {f"{name}_ACME": "hunter2"})[0]) == Tenant("acme", usable=False)
+
+
+def test_a_value_in_both_places_is_a_problem() -> None:
+    values = filed(ACME | {"NOTE_LANGUAGE_ACME": "de"}, {"acme.note.language": "de"})
+    assert sentences(values) == [
+        "NOTE_LANGUAGE_ACME is set, and acme.note.language in tenants.toml too: remove the variable"
+    ]
+
+
+@pytest.mark.parametrize("text", ["acme.mode =", "[acme]\n[acme]", "\x00", UNREADABLE, "a" * 10])
+def test_an_invalid_file_keeps_its_last_good_version_and_no_withdrawn_secret(text: str) -> None:
+    values = filed(ACME | {"PREVIOUS_WEBHOOK_SECRET_ACME": "older"}, {"acme.masking": "all"})
+    told: list[TenantProblem] = []
+    tenants, clock = directory(lambda: values, told.append)
+    values |= {TENANTS_TOML: text, "WEBHOOK_SECRET_GLOBEX": "new"}
+    del values["PREVIOUS_WEBHOOK_SECRET_ACME"]
+    clock.now += 6
+    assert (asked(tenants).note.masking, asked(tenants).webhook_secrets) == ("all", ("s3cret",))
+    assert asked(tenants, "globex").usable
+    assert [(problem.tenant_id, problem.closed) for problem in told] == [("", False)]
+    assert tenants.unusable()[""]
+    values |= filed({}, {"acme.masking": "none"})
+    clock.now += 6
+    assert asked(tenants).note.masking == "none"
+    assert tenants.problems == []
+
+
+@pytest.mark.parametrize("text", [None, "", "acme.mode =", b"\xc3"])
+def test_a_process_does_not_start_with_an_invalid_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes | None
+) -> None:
+    path = tmp_path / "conf" / "of-tenants.toml"
+    path.parent.mkdir()
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    complete = {"DATABASE_URL": "postgresql://me@db/x", "REDIS_URL": "redis://redis", "TENANTS_FILE": str(path)}
+    for name, value in (ACME | complete).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused, match=r"tenants\.toml is "):
+        load_with_tenants(ApiSettings, needs="nothing", on_problem=lambda _: None)
+    path.write_text("# Nothing yet.")
+    assert load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)[1].problems == []
+
+
+def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
+    """Commands do not end for it, as processes do: one tenant's table may ask for more to be masked."""
+    values = ACME | {TENANTS_TOML: "acme.masking ="}
+    tenants, clock = directory(lambda: values)
+    assert asked(tenants) == Tenant("acme", usable=False)
+    assert parse_tenants(values)[0] == {}
+    values |= filed({}, {"acme.masking": "all"})
+    clock.now += 6
+    assert (asked(tenants).note.masking, asked(tenants).usable) == ("all", True)
+
+
+def test_a_file_counts_when_it_is_written_and_stays_while_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubernetes has it: a link into a folder that is replaced."""
+    path = tmp_path / "tenants.toml"
+    (tmp_path / "..1").mkdir()
+    (tmp_path / "..1" / path.name).write_text("acme.masking = 'all'\nacme.note.rules = 'Say du.'")
+    (tmp_path / "..data").symlink_to("..1")
+    path.symlink_to(Path("..data") / path.name)
+    monkeypatch.setenv("TENANTS_FILE", str(path))
+    monkeypatch.setenv("WEBHOOK_SECRET_ACME", "s3cret")
+    clock = Clock(1_000_000_000)
+    tenants = TenantDirectory(read_environment(None, now=clock), monotonic=clock)
+
+    def after(seconds: float) -> tuple[str, str]:
+        clock.now += seconds
+        return asked(tenants).note.masking, asked(tenants).note.rules
+
+    def replaced(text: str, age: float) -> None:
+        (tmp_path / "..2").mkdir(exist_ok=True)
+        (tmp_path / "..2" / path.name).write_text(text)
+        os.utime(tmp_path / "..2" / path.name, (clock.now + 6 - age,) * 2)
+        (tmp_path / "..new").symlink_to("..2")
+        (tmp_path / "..new").replace(tmp_path / "..data")
+
+    replaced("acme.masking = 'none'", 1)
+    assert after(6) == ("all", "Say du.")
+    assert after(6) == ("none", "")
+    path.unlink()
+    assert after(6) == ("none", "")
+    assert "is missing, is empty or can't be read" in tenants.problems[0].sentence
+
+
+def test_the_schema_knows_each_key_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json_schema()
+    told = printed["$defs"]
+    for path, field in FIELDS.items():
+        section, _, key = path.rpartition(".")
+        name = told["TenantSettings"]["properties"][section]["$ref"].rpartition("/")[2] if section else "TenantSettings"
+        assert told[name]["properties"][key]["description"] == field.description
+        assert told[name]["additionalProperties"] is False
+    assert "secret" not in printed["$defs"]["WebhookSection"]["properties"]
+
+
+BEFORE = {
+    "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "TRUE",
+    "WEBHOOK_MODE_ACME": "Poll",
+    "RECONCILE_ACME": "On",
+    "SERVICEDESK_PORTAL_ID_ACME": "2",
+    "SERVICEDESK_CLIENT_ID_ACME": "1000.id",
+    "SERVICEDESK_ACCOUNTS_URL_ACME": "https://accounts.zoho.eu/",
+    "SERVICEDESK_RATE_PER_MINUTE_ACME": "300",
+    "SERVICEDESK_FAILURE_NOTE_ACME": "Context",
+    "SERVICEDESK_HISTORY_DAYS_ACME": "730",
+    "SERVICEDESK_CONVERSATION_ACME": "copy",
+    "SERVICEDESK_EMBEDDINGS_ACME": "Local",
+    "SERVICEDESK_LANGUAGES_ACME": "EN, de",
+    "SERVICEDESK_CLOSED_STATUSES_ACME": "Done, gelöst ,",
+    "TICKETS_ONLY_ACME": "category: Network, category:E-Mail ,event:ticket.created",
+    "TICKETS_NEVER_ACME": "group:HR",
+    "CONTEXT_WITHIN_ACME": "site:Graz",
+    "CONTEXT_NEVER_TOPICS_ACME": "Drafts",
+    "MODE_ACME": "Dry-Run",
+    "MASKING_ACME": "all",
+    "NOTE_LANGUAGE_ACME": "De",
+    "NOTE_RULES_ACME": 'Say "du".\nAlways.\x7f',
+    "NOTE_IF_NOTHING_FOUND_ACME": "none",
+    "NOTE_IF_REOPENED_ACME": "write",
+    "NOTE_PROMPT_TOKENS_ACME": "4000",
+    "AUDIT_DAYS_ACME": "30",
+    "OPENAI_BASE_URL_ACME": "https://model.acme.example/v1",
+    "OPENAI_MODEL_ACME": "big",
+    "OPENAI_DAILY_TOKENS_ACME": "1000",
+    "OPENAI_DAILY_DOLLARS_ACME": "2.50",
+    "JOBS_WEIGHT_ACME": "0.5",
+    "JOBS_MOST_RUNNING_ACME": "5",
+    "JOBS_MOST_WAITING_ACME": "9",
+}
+
+
+def test_migrate_prints_a_file_with_each_variable_of_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert {f"{name}_ACME" for name in REMOVED} == BEFORE.keys()
+    (tmp_path / "old.toml").write_text("acme-eu.tickets.never.group = ['HR', 'Legal']")
+    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "old.toml"))
+    own = ACME | {"OPENAI_API_KEY_ACME": "k", "WEBHOOK_SECRET_ACME_EU": "s"}
+    for name, value in (BEFORE | own).items():
+        monkeypatch.setenv(name, value)
+    assert main(["config", "migrate"]) == 0
+    printed, problems = capsys.readouterr()
+    assert problems == ""
+    tables = tomllib.loads(printed)
+    assert tables["acme-eu"] == {"tickets": {"never": {"group": ["HR", "Legal"]}}}
+    acme_table = tables["acme"].values()
+    assert sum(len(section) if isinstance(section, dict) else 1 for section in acme_table) == len(REMOVED)
+    acme = parse_tenants(own | {TENANTS_TOML: printed})[0]["acme"]
+    assert (acme.polled, acme.recovers, acme.require_timestamp, acme.dry_run) == (True, True, True, True)
+    assert acme.rules.only == {"category": {"network", "e-mail"}, "event": {"ticket.created"}}
+    assert acme.rules.never_topics == {"drafts"}
+    assert acme.desk is not None
+    assert (acme.desk.languages, acme.desk.failure_note) == (("en", "de"), True)
+    assert acme.desk.closed_statuses == {"done", "gelöst"}
+    assert (acme.note.rules, acme.note.if_nothing_found, acme.note.if_reopened) == (
+        'Say "du".\nAlways.\x7f',
+        False,
+        True,
+    )
+    assert (acme.model.daily_tokens, acme.model.daily_dollars, acme.share.weight) == (1000, 2.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "file", "told"),
+    [
+        ({"MODE_ACME": "hunter2"}, "", "acme.mode in tenants.toml: "),
+        ({"JOBS_WEIGHT_ACME": "hunter2"}, "", "JOBS_WEIGHT_ACME must be a number"),
+        ({"TICKETS_NEVER_ACME": "hunter2"}, "", "TICKETS_NEVER_ACME must be KIND:NAME"),
+        ({"MODE_ACME": "live"}, "acme.mode = 'live'", "MODE_ACME is set, and acme.mode in tenants.toml too"),
+        ({"MODE_ACME": "live"}, "acme = 'hunter2'", "acme in tenants.toml: must be a table"),
+        ({"MODE_ACME": "live"}, "acme =", "tenants.toml is no TOML"),
+    ],
+)
+def test_migrate_names_what_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    values: dict[str, str],
+    file: str,
+    told: str,
+) -> None:
+    (tmp_path / "old.toml").write_text(f"# Old.\n{file}")
+    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "old.toml"))
+    for name, value in (ACME | values).items():
+        monkeypatch.setenv(name, value)
+    assert main(["config", "migrate"]) == 78
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_languages_and_kinds_are_as_their_users_know_them() -> None:
+    acme = tenant(filed(ACME, {"acme.servicedesk.languages": ["EN", "de"]}))
+    assert acme.desk is not None
+    assert acme.desk.languages == ("en", "de")
