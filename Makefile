@@ -81,4 +81,3 @@ pins: install ## Compile requirements/*.txt anew: for development, the image (th
 	@$(COMPILE) pyproject.toml --extra embeddings --constraint requirements/dev.txt -o requirements/image-embeddings.txt
 	@$(COMPILE) requirements/audit.in -o requirements/audit.txt
 	@$(COMPILE) requirements/bench.in --constraint requirements/dev.txt -o requirements/bench.txt
-	@$(COMPILE) requirements/bench-arq.in -o requirements/bench-arq.txt
