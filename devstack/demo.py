@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -10,7 +9,6 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack.demo_screen import Screen
 from devstack.demo_tickets import DEMO_TICKETS
 from devstack.desk_client import DeskClient, as_text
 from devstack.story import LogTail, TicketStory, follow, grep
@@ -57,7 +55,7 @@ def _tell(system: System, console: Console) -> bool:
     keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     with DeskClient(system.state["desk_url"], keys) as desk:
         _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
-        stories = _watch(system, desk, Screen(console))
+        stories = _watch(system, desk, console)
         missing = [story for story in stories if not _own_notes(desk, story)]
         shown = next((story for story in stories if story not in missing), None)
         if shown is not None:
@@ -99,24 +97,24 @@ def _await_context(system: System, console: Console) -> None:
     _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
 
 
-def _watch(system: System, desk: DeskClient, screen: Screen) -> list[TicketStory]:
+def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
     """Create the tickets one by one and follow the logs until each story has its end, or time is up."""
     tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
     stories: list[TicketStory] = []
     began = time.monotonic()
-    with screen.live or nullcontext():
-        while time.monotonic() < began + _JOB_SECONDS:
-            due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
-            for ticket in DEMO_TICKETS[len(stories) : due]:
-                created_at = time.monotonic()
-                ticket_id = desk.create_ticket(ticket)
-                stories.append(TicketStory(ticket["tenant"], ticket_id, ticket["subject"], created_at))
-            now = time.monotonic()
-            events = [event for tail in tails for event in follow(tail.new_lines(), stories, now)]
-            screen.show(stories, events, now)
-            if len(stories) == len(DEMO_TICKETS) and all(story.ended for story in stories):
-                break
-            time.sleep(_POLL_SECONDS)
+    while time.monotonic() < began + _JOB_SECONDS:
+        due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
+        for ticket in DEMO_TICKETS[len(stories) : due]:
+            created_at = time.monotonic()
+            ticket_id = desk.create_ticket(ticket)
+            stories.append(TicketStory(ticket["tenant"], ticket_id, ticket["subject"], created_at))
+        now = time.monotonic()
+        for event in (event for tail in tails for event in follow(tail.new_lines(), stories, now)):
+            about = f"ticket {event.ticket.ticket_id} ({event.ticket.tenant_id})"
+            _say(console, f"  {event.seconds:5.1f} s  {about:<22} {event.stage}")
+        if len(stories) == len(DEMO_TICKETS) and all(story.ended for story in stories):
+            break
+        time.sleep(_POLL_SECONDS)
     return stories
 
 
