@@ -1,5 +1,6 @@
 """`python -m devstack demo`: a few tickets on their way through the whole system, in front of your eyes."""
 
+import json
 import shlex
 import time
 from pathlib import Path
@@ -9,7 +10,6 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack.demo_tickets import DEMO_TICKETS
 from devstack.desk_client import DeskClient, as_text
 from devstack.story import LogTail, TicketStory, follow, grep
 from devstack.summary import command, relative
@@ -21,6 +21,7 @@ from support.trace.drawing import PLAIN, draw
 from support.trace.reading import find
 from support.trace.trees import of_trace
 
+DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))
 OPENAI_SECONDS = 2.0
 # The demo reads the lines for people, the less important ones too.
 SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}

@@ -69,7 +69,7 @@ def test_a_benchmark_writes_its_tables_into_the_page(name: str, tmp_path: Path) 
 @pytest.mark.slow
 def test_the_baseline_is_without_observability(tmp_path: Path) -> None:
     """Jobs are done and notes are posted, but there is no line of a job, no trace and no metric."""
-    with Ours(tmp_path, dark=True) as ours:
+    with Ours(tmp_path, dark=True, settings={"LOG_FORMAT": "text"}) as ours:
         ours.send(3)
         ours.await_notes(3)
         system = ours.system
