@@ -9,7 +9,7 @@ from tests.documents.readme import ROOT
 
 
 @pytest.mark.slow
-def test_without_an_advisory_database_the_packages_are_listed_and_the_skip_is_visible() -> None:
+def test_without_advisories_the_packages_are_listed_and_the_skip_is_visible() -> None:
     command = ["make", "audit", "ADVISORIES=http://127.0.0.1:9/"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
