@@ -25,12 +25,13 @@ Pair = tuple[dict[str, float], dict[str, float]]
 def _batch(ours: Ours, jobs: int, *, dark: bool) -> dict[str, float]:
     processes = {"API": ours.system.api, "worker": ours.worker}
     before = {name: cpu_seconds(process.pid) for name, process in processes.items()}
-    notes, spans = ours.notes().notes, ours.spans().get("Worker", 0)
+    notes, spans = ours.notes().notes, ours.spans()
     ours.send(jobs)
     ours.await_notes(notes + jobs)
     if not dark:
         ours.scrape()
-        ours.await_spans("Worker", spans + jobs)
+        for name in STEPS:
+            ours.await_spans(name, spans.get(name, 0) + jobs)
     return {name: (cpu_seconds(process.pid) - before[name]) * 1000 / jobs for name, process in processes.items()}
 
 
