@@ -13,7 +13,7 @@ from benchmarks.__main__ import BENCHMARKS
 from benchmarks.charts import Bar, bars
 from benchmarks.growth import ASKED
 from benchmarks.observability import STEPS
-from benchmarks.ours import Ours
+from benchmarks.ours import Ours, wait_until
 from tests.documents.readme import ROOT
 from workflow.prompts import CURRENT
 
@@ -73,9 +73,10 @@ def test_the_baseline_is_without_observability(tmp_path: Path) -> None:
         ours.send(3)
         ours.await_notes(3)
         system = ours.system
-        with psycopg.connect(system.state["database_admin_url"]) as rows:
-            done = rows.execute("SELECT state::text, traceparent, note_id IS NOT NULL FROM jobs").fetchall()
-        assert done == [("completed", None, True)] * 3
+        ended = "SELECT traceparent, note_id IS NOT NULL FROM jobs WHERE state = 'completed'"
+        with psycopg.connect(system.state["database_admin_url"], autocommit=True) as rows:
+            wait_until(lambda: len(rows.execute(ended).fetchall()) == 3, "3 jobs completed")
+            assert rows.execute(ended).fetchall() == [(None, True)] * 3
         assert [line.split()[2] for line in system.workers[0].output().splitlines()] == ["Worker"]
         assert "webhook" not in system.api.output().lower()
         assert "worker" not in system.state["metrics"]
