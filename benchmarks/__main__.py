@@ -1,7 +1,7 @@
-"""`make bench`: all benchmarks, or those that are named; writes what they found into the documents.
+"""`make bench`: all benchmarks, or those that are named; their tables go into the documents.
 
-Each is a command of its own, too (`python -m benchmarks.webhooks --help`). The tables stand in `docs/benchmarks.md`,
-each between its marks; charts and all figures in `docs/benchmarks/`.
+A number of a benchmark is changed by NAME=VALUE, such as `webhooks rounds=1 seconds=0.5`. Tables are written between
+their marks in `docs/benchmarks.md`, charts and all figures into `docs/benchmarks/`.
 """
 
 import argparse
@@ -15,62 +15,53 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import answers, changes, connections, fairness, growth, held, jobs, observability, starts, webhooks
+from benchmarks import (
+    alternatives,
+    connections,
+    fairness,
+    growth,
+    held,
+    jobs,
+    observability,
+    starts,
+    webhooks,
+)
 from benchmarks.charts import bars
-from benchmarks.cost import SpansLost
 from benchmarks.evaluation import benchmark as evaluation
-from benchmarks.ours import WebhooksRefused
-from benchmarks.report import GOALS_HEAD, Benchmark, Goal, Report, table
+from benchmarks.ours import NotMeasurable
+from benchmarks.report import Benchmark, Goal, Report, table
 from benchmarks.retrieval import benchmark as retrieval
-from benchmarks.side import JobsFailed
 from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
 
-# `make bench-retrieval`, and a part of `make bench-full`.
-_BY_THEMSELVES = {retrieval.BENCHMARK.name}
-# Of answers and not of what they cost: whoever changes the judge measures it again.
-_ONLY_IF_NAMED = {evaluation.BENCHMARK.name}
+_USUAL = (webhooks, jobs, held, fairness, growth, starts, connections, observability, alternatives)
 BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK
-    for module in (
-        webhooks,
-        jobs,
-        held,
-        fairness,
-        growth,
-        starts,
-        connections,
-        observability,
-        answers,
-        changes,
-        retrieval,
-        evaluation,
-    )
+    module.BENCHMARK.name: module.BENCHMARK for module in (*_USUAL, retrieval, evaluation)
 }
+_GOALS_HEAD = ("figure", "measured", "goal", "met")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run them one after the other; 1 if a figure is not good enough, 2 when one could not be measured."""
+    """Run the benchmarks one after the other; return 1 if a figure is not good enough, 2 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"of {', '.join(BENCHMARKS)} (default: all but evaluation; retrieval only with --size full)",
-    )
+    parser.add_argument("words", nargs="*", metavar="NAME", help="; ".join(map(_usage, BENCHMARKS.values())))
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
     parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
     given = parser.parse_args(words)
-    if unknown := set(given.names) - set(BENCHMARKS):
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in given.words) if value}
+    names = [word for word in given.words if "=" not in word]
+    # Retrieval and evaluation judge results, not costs, and have verbs of their own.
+    names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (given.size == "full")
+    known = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
+    if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     status = 0
-    usual = [name for name in BENCHMARKS if name not in _BY_THEMSELVES or given.size == "full"]
-    usual = [name for name in usual if name not in _ONLY_IF_NAMED]
-    for name in given.names or usual:
-        on = machine()
+    for name in names:
+        on, benchmark = machine(), BENCHMARKS[name]
+        numbers = {"tiny": benchmark.tiny, "usual": {}, "full": benchmark.full}[given.size]
         try:
-            found = _measured(name, given.size)
-        except (JobsFailed, SpansLost, WebhooksRefused, ProcessFailed) as failure:
+            found = benchmark.measure({**numbers, **changed})
+        except (NotMeasurable, ProcessFailed) as failure:
             sys.stderr.write(f"{name}: {failure}\n")
             status = 2
             continue
@@ -83,13 +74,13 @@ def main(words: Sequence[str] | None = None) -> int:
     return status
 
 
-def _measured(name: str, size: str) -> Report:
-    benchmark = BENCHMARKS[name]
-    return benchmark.measure({"tiny": benchmark.tiny, "usual": (), "full": benchmark.full}[size])
+def _usage(benchmark: Benchmark) -> str:
+    numbers = ", ".join(f"{name}={json.dumps(value)}" for name, value in benchmark.usual.items())
+    return f"{benchmark.name} ({numbers})" if numbers else benchmark.name
 
 
 def machine() -> dict[str, str]:
-    """Describe what was measured on, and how busy it was when this began."""
+    """Describe the machine and its load."""
     return {
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
@@ -100,7 +91,7 @@ def machine() -> dict[str, str]:
 
 
 def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
-    """Put tables, charts and figures of one benchmark where they belong."""
+    """Write the table, the charts and the figures of one benchmark, and the table of all goals."""
     page, folder = documents / "benchmarks.md", documents / "benchmarks"
     folder.mkdir(exist_ok=True)
     where = (
@@ -117,7 +108,7 @@ def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> N
     known[name] = {"machine": dict(on), "figures": found.figures, "goals": goals}
     results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     rows = [Goal(**goal).row() for each in BENCHMARKS for goal in known.get(each, {}).get("goals", ())]
-    _fill(page, "goals", table(GOALS_HEAD, rows))
+    _fill(page, "goals", table(_GOALS_HEAD, rows))
 
 
 def _fill(page: Path, name: str, lines: Sequence[str]) -> None:

@@ -1,17 +1,15 @@
-"""`python -m benchmarks.dark api|worker ...`: the product's own command with all of observability taken out.
+"""`python -m benchmarks.dark api|worker ...`: the product's own command without observability, as a baseline.
 
-The baseline of the cost of observability, so nothing of it may be left to pay for: no span is made, HTTP and SQL are
-not instrumented, no metric is counted, no identifier is bound and no line is rendered. Only the lines that a process is
-ready and those of failures stay, so that a run that breaks is seen. It is no setting of the product: the lines that
-support greps for are printed whatever the settings say.
+No span is made, HTTP and SQL are not instrumented, no metric is counted, no identifier is bound and no line is written,
+except that a process is ready, warnings and errors. It is no setting of the product: support relies on the lines.
 """
 
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Self
 
-from opentelemetry.trace import INVALID_SPAN, Span
+from opentelemetry.trace import INVALID_SPAN
 from prometheus_client.metrics import MetricWrapperBase
 
 import integrations.http
@@ -21,74 +19,51 @@ from observability import counting, identifiers, logging, metrics, phrases, timi
 _say = logging.say
 
 
-class _NoTracing:
-    def __init__(self, service_name: str, traces_dir: object = None) -> None:
-        """Nothing."""
+class _Nothing:
+    """Accepts every call, attribute and block."""
 
-    def close(self) -> None:
-        """Nothing."""
-
-
-class _NoMetric:
-    """Takes every call of a metric, of its labels and of its blocks."""
-
-    def labels(self, *_: object) -> "_NoMetric":
+    def __getattr__(self, _name: str) -> Self:
         return self
 
-    def track_inprogress(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def __call__(self, *_: object, **__: object) -> Self:
+        return self
 
-    def inc(self, _amount: object = 1) -> None:
-        """Nothing."""
+    def __enter__(self) -> Self:
+        return self
 
-    observe = set = set_function = inc
-
-    def set_to_current_time(self) -> None:
-        """Nothing."""
+    def __exit__(self, *_: object) -> None:
+        return None
 
 
-def _no_say(phrase: phrases.Phrase, given: Mapping[str, object] | None = None, **values: Any) -> None:
+def _say_failures(phrase: phrases.Phrase, given: Mapping[str, object] | None = None, **values: Any) -> None:
     if phrase is phrases.PROCESS_READY or phrase.level in ("warning", "error"):
         _say(phrase, given, **values)
 
 
-def _no_span(_name: str, **_: object) -> AbstractContextManager[Span]:
-    return nullcontext(INVALID_SPAN)
-
-
-def _nothing(*_: object, **__: object) -> None:
-    return None
-
-
-def _no_block(*_: object, **__: object) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 def switch_off() -> None:
     """Replace what the product will import: before it does."""
+    nothing, metric = _Nothing(), MetricWrapperBase
+    names_of_metrics = [name for name, value in vars(metrics).items() if isinstance(value, metric)]
     replaced: dict[Any, dict[str, object]] = {
-        logging: {"say": _no_say},
-        identifiers: {"bind": _nothing, "bound": _no_block},
-        tracing: {
-            "Tracing": _NoTracing,
-            "span": _no_span,
-            "record_failure": _nothing,
-            "queue_span": _nothing,
+        logging: {"say": _say_failures},
+        identifiers: dict.fromkeys(("bind", "bound"), nothing),
+        tracing: dict.fromkeys(("Tracing", "record_failure", "queue_span", "untraced"), nothing)
+        | {
+            "span": lambda *_, **__: nullcontext(INVALID_SPAN),
             "traceparent": lambda: "",
-            "context_of": _nothing,
+            "context_of": lambda *_: None,
             "links_to": lambda _: [],
-            "untraced": _no_block,
         },
-        metrics: {name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
-        counting: dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
-        timing: {"step": _no_block, "external_call": lambda *_, **__: nullcontext(timing.Call())},
+        metrics: dict.fromkeys(names_of_metrics, nothing),
+        counting: dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), nothing),
+        timing: {"step": nothing, "external_call": lambda *_, **__: nullcontext(timing.Call())},
         integrations.http: {"TracedTransport": lambda transport: transport},
-        storage.session: {"trace_statements": _nothing},
+        storage.session: {"trace_statements": nothing},
     }
     for module, names in replaced.items():
-        for name, nothing in names.items():
-            assert hasattr(module, name), f"{module.__name__}.{name} is there no more"  # noqa: S101 -- or it would cost on
-            setattr(module, name, nothing)
+        for name, replacement in names.items():
+            assert hasattr(module, name), f"{module.__name__}.{name} does not exist"  # noqa: S101 -- or it would cost on
+            setattr(module, name, replacement)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Environments of their own, made when a benchmark needs them: `.venv-bench/<name>`, of the peers' packages or ours."""
+"""Virtual environments of benchmarks, made on demand: `.venv-bench/<name>` from `requirements/<name>.txt`."""
 
 import hashlib
 import subprocess
@@ -7,19 +7,16 @@ from pathlib import Path
 
 from devstack.programs import PROJECT
 
-_ROOT = PROJECT / ".venv-bench"
-
 
 def python_of(name: str) -> Path:
-    """Return the Python that has what `requirements/<name>.txt` pins; installed only if that has changed."""
+    """Return the Python of an environment; install it if its requirements have changed."""
     pins = PROJECT / "requirements" / f"{name}.txt"
-    place, wanted = _ROOT / name, hashlib.sha256(pins.read_bytes()).hexdigest()
-    python, stamp = place / "bin" / "python", place / ".installed"
+    folder, wanted = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
+    python, stamp = folder / "bin" / "python", folder / ".installed"
     if not stamp.exists() or stamp.read_text() != wanted:
-        sys.stderr.write(f"Installing {pins.relative_to(PROJECT)} into {place.relative_to(PROJECT)} ...\n")
-        _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(place))
-        given = ("--python", str(python), "--require-hashes", "--compile-bytecode", str(pins))
-        _uv("pip", "sync", "--quiet", *given)
+        sys.stderr.write(f"Installing {pins.relative_to(PROJECT)} into {folder.relative_to(PROJECT)} ...\n")
+        _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        _uv("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", "--compile-bytecode", str(pins))
         stamp.write_text(wanted)
     return python
 

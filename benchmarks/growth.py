@@ -1,14 +1,14 @@
-"""`python -m benchmarks.growth`: what the statements that run all the time cost Postgres, as the table of jobs grows.
+"""The cost of the statements that run all the time, as the table of jobs grows.
 
 The product's own questions over one connection, with 128 jobs in flight. Each size of the table has an embedded
 Postgres of its own, and they take turns, so that whatever else the machine does is in both. A tenth of the rows waits.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -113,9 +113,7 @@ async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[st
     return found
 
 
-async def _measured(
-    tables: Sequence[Filled], given: argparse.Namespace, tenants: int
-) -> dict[str, list[StatementCost]]:
+async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, list[StatementCost]]:
     for on in tables:
         await on.connect()
     found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
@@ -126,7 +124,7 @@ async def _measured(
     return found
 
 
-def measure(folder: Path, given: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]:
     """Return the figures of each statement, for each size."""
     found: dict[str, list[StatementCost]] = {}
     with ExitStack() as stack:
@@ -151,7 +149,7 @@ def _row(name: str, sizes: Sequence[Mapping[str, float]]) -> list[str]:
     return cells
 
 
-def _report(folder: Path, given: argparse.Namespace) -> Report:
+def _report(folder: Path, given: Namespace) -> Report:
     found = measure(folder, given)
     sizes = [f"{rows:,}" for rows in given.rows]
     first, *others = sizes
@@ -170,20 +168,10 @@ def _goals(found: Mapping[str, Sequence[Mapping[str, float]]], sizes: Sequence[s
     ]
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 300_000], help="(default: 10000 300000)")
-    parser.add_argument("--claims", type=int, default=400, help="for each row of the table (default: 400)")
-    parser.add_argument("--runs", type=int, default=100, help="of each other statement (default: 100)")
-    parser.add_argument("--seconds", type=float, default=5, help="after which no more of it are run (default: 5)")
-
-
 BENCHMARK = Benchmark(
     "growth",
-    _arguments,
     _report,
-    full=("--rows", "10000", "10000000", "--seconds", "30"),
-    tiny=("--rows", "3000", "6000", "--claims", "40", "--runs", "10"),
+    {"rows": [10_000, 300_000], "claims": 400, "runs": 100, "seconds": 5},
+    full={"rows": [10_000, 10_000_000], "seconds": 30},
+    tiny={"rows": [3000, 6000], "claims": 40, "runs": 10},
 )
-
-if __name__ == "__main__":
-    BENCHMARK.main()

@@ -1,71 +1,96 @@
-"""`python -m benchmarks.observability`: what all of observability adds to the CPU of a job (`benchmarks.cost`)."""
+"""The CPU of a job with all of observability, to that of a job without (`benchmarks.dark`).
 
-import argparse
+Two systems do the two batches of a pair at the same time, so that whatever else the machine does slows both alike.
+"On" is as in production: spans to a collector, metrics scraped, JSON lines at INFO into a file. Simulators, stores and
+collector are not counted.
+"""
+
 import statistics
+import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks import cost
-from benchmarks.cost import Cost
+from benchmarks.ours import NotMeasurable, Ours
+from benchmarks.proc import cpu_seconds
 from benchmarks.report import Benchmark, Goal, Report, table
-from benchmarks.side import PIECES
 
-HEAD = ("process", "all off", "all on", "on / off")
+STEPS = ("Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update")
+_OPENAI_SECONDS = 0.5
+Pair = tuple[dict[str, float], dict[str, float]]
+"""CPU milliseconds of a job by process: off, on."""
 
 
-def _lines(found: Cost, jobs: int) -> list[str]:
+def _batch(ours: Ours, jobs: int, *, dark: bool) -> dict[str, float]:
+    processes = {"API": ours.system.api, "worker": ours.worker}
+    before = {name: cpu_seconds(process.pid) for name, process in processes.items()}
+    notes, spans = ours.notes().notes, ours.spans()
+    ours.send(jobs)
+    ours.await_notes(notes + jobs)
+    if not dark:
+        ours.scrape()
+        for name in STEPS:
+            ours.await_spans(name, spans.get(name, 0) + jobs)
+    return {name: (cpu_seconds(process.pid) - before[name]) * 1000 / jobs for name, process in processes.items()}
+
+
+def measure(folder: Path, pairs: int, jobs: int) -> tuple[list[Pair], dict[str, float]]:
+    """Return the pairs, and the spans of a job by name. Raises NotMeasurable."""
+    found: list[Pair] = []
+    with (
+        Ours(folder / "off", dark=True, seconds=_OPENAI_SECONDS) as off,
+        Ours(folder / "on", seconds=_OPENAI_SECONDS) as on,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        for number in range(pairs + 1):
+            both = [threads.submit(_batch, side, jobs, dark=side is off) for side in (off, on)]
+            pair = both[0].result(), both[1].result()
+            if number:  # the first warms up code and caches
+                found.append(pair)
+                sys.stderr.write(f"pair: {pair[0]} off, {pair[1]} on\n")
+        spans, count = on.spans(), (pairs + 1) * jobs
+        again = off.requeued() + on.requeued()
+    missing = {name: spans.get(name, 0) for name in STEPS if spans.get(name, 0) < count}
+    if again or missing:
+        raise NotMeasurable(f"{again} of {2 * count} jobs were requeued; of {count} spans each came {missing}")
+    return found, {name: number / count for name, number in spans.items()}
+
+
+def _report(folder: Path, given: Namespace) -> Report:
+    found, spans = measure(folder, given.pairs, given.jobs)
+    ratio = statistics.median(sum(on.values()) / sum(off.values()) for off, on in found)
+
     def row(name: str, of: Callable[[dict[str, float]], float]) -> tuple[str, ...]:
-        off = [of(pair.off) for pair in found.pairs]
-        on = [of(pair.on) for pair in found.pairs]
-        ratios = [of(pair.on) / of(pair.off) for pair in found.pairs]
-        return (name, _spread(off, 1), _spread(on, 1), _spread(ratios, 3))
+        off, on = ([of(pair[side]) for pair in found] for side in (0, 1))
+        return (name, _spread(off, 1), _spread(on, 1), _spread([b / a for a, b in zip(off, on, strict=True)], 3))
 
-    spans = ", ".join(f"{number:.1f} {name}" for name, number in found.spans.items())
     rows = [
-        row("API", lambda of: of["api"]),
+        row("API", lambda of: of["API"]),
         row("worker", lambda of: of["worker"]),
         row("both", lambda of: sum(of.values())),
     ]
-    return [
-        f"CPU milliseconds of a job, {len(found.pairs)} pairs of {jobs} jobs each: median (least to greatest)",
+    told = ", ".join(f"{number:.1f} {name}" for name, number in sorted(spans.items(), key=lambda one: -one[1]))
+    lines = [
+        f"CPU milliseconds of a job, {len(found)} pairs of {given.jobs} jobs each: median (least to greatest)",
         "",
-        *table(HEAD, rows),
+        *table(("process", "all off", "all on", "on / off"), rows),
         "",
-        f"{sum(found.spans.values()):.1f} spans a job: {spans}.",
+        f"{sum(spans.values()):.1f} spans a job: {told}.",
     ]
+    failed = f"observability makes a job {ratio:.3f} times as dear; {given.most} is allowed" * (ratio > given.most)
+    goals = [Goal("CPU of a job, with observability to without", ratio, most=given.most)]
+    return Report(lines, {"pairs": found, "spans": spans, "ratio": ratio}, goals=goals, failed=failed)
 
 
 def _spread(numbers: Sequence[float], digits: int) -> str:
     return f"{statistics.median(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
 
 
-def _report(folder: Path, given: argparse.Namespace) -> Report:
-    effort = {"rounds": given.rounds, "pairs": given.pairs, "jobs": given.jobs, "pieces": given.pieces}
-    found = cost.measure(folder, **effort, in_turn=given.in_turn)
-    failed = ""
-    if found.ratio > given.most_ratio:
-        failed = f"observability makes a job {found.ratio:.3f} times as dear; {given.most_ratio} is allowed"
-    figures = {"pairs": [asdict(pair) for pair in found.pairs], "spans": found.spans, "ratio": found.ratio}
-    goals = [Goal("CPU of a job, with observability to without", found.ratio, most=given.most_ratio)]
-    return Report(_lines(found, given.jobs), figures, goals=goals, failed=failed)
-
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=1, help="of new processes (default: 1)")
-    parser.add_argument("--pairs", type=int, default=5, help="of batches in each round (default: 5)")
-    parser.add_argument("--jobs", type=int, default=100, help="in each batch (default: 100)")
-    parser.add_argument("--pieces", type=int, default=PIECES, help=f"of each streamed answer (default: {PIECES})")
-    parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
-    parser.add_argument("--most-ratio", type=float, default=1.15, help="of CPU, on to off (default: 1.15)")
-
-
 BENCHMARK = Benchmark(
     "observability",
-    _arguments,
     _report,
-    tiny=("--pairs", "1", "--jobs", "4", "--most-ratio", "99"),
+    {"pairs": 5, "jobs": 100, "most": 1.15},
+    full={},
+    tiny={"pairs": 1, "jobs": 4, "most": 99},
 )
-
-if __name__ == "__main__":
-    BENCHMARK.main()

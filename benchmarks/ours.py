@@ -1,9 +1,11 @@
-"""The real system for a benchmark: as in production, with a desk and a model that cost little."""
+"""The real system for a benchmark, as in production, with a desk and a model that cost little."""
 
+import contextlib
 import json
+import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,80 +13,121 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks import load
-from benchmarks.cost import collecting, production_settings, received
 from benchmarks.load import LoadResult, Plan
-from benchmarks.side import PIECES, wait_until
+from devstack.free_ports import free_port
 from devstack.processes import Process
+from devstack.programs import PROJECT, answers
+from devstack.surroundings import machine_environment
 from devstack.system import System
 
-# Spans leave a process 5 s after the last at the latest; one that is busy takes longer.
+PIECES = 98
+"""Pieces of a streamed answer: one a token, as OpenAI sends it."""
+_POLL_SECONDS = 0.05
+_LONGEST_SECONDS = 240
+# Spans leave a process 5 s after the last at the latest; a busy process takes longer.
 _SPANS_SECONDS = 30.0
 _FIRST_TICKET = 1_000_000
 
 
-class WebhooksRefused(Exception):
-    """Something else than 202 was answered: what was measured is not what was meant."""
+class NotMeasurable(Exception):
+    """Jobs failed, webhooks were refused or spans were lost: the figures would mean something else."""
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Poll a condition. Raises NotMeasurable after some minutes."""
+    give_up_at = time.monotonic() + _LONGEST_SECONDS
+    while not is_so():
+        if time.monotonic() > give_up_at:
+            raise NotMeasurable(f"not within {_LONGEST_SECONDS} s: {what}")
+        time.sleep(_POLL_SECONDS)
 
 
 class Tickets:
-    """Numbers that no webhook had before."""
+    """Ticket numbers that no webhook had before."""
 
     def __init__(self) -> None:
         self._next = _FIRST_TICKET
 
     def take(self, count: int) -> int:
-        """Take so many; the first of them."""
+        """Reserve `count` numbers; return the first."""
         self._next += count
         return self._next - count
 
     def peek(self) -> int:
-        """Tell which one is taken next."""
+        """Return the number that is taken next."""
         return self._next
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Notes that the desk has got, and the moment (`time.monotonic()`) of the last."""
+    """The number of notes at the desk, and the time (`time.monotonic()`) of the last."""
 
     notes: int
     last: float
 
 
-class Ours:
-    """Postgres, Redis, API and workers, spans to a collector, lines in JSON; housekeeping only where it is asked for.
+@contextlib.contextmanager
+def collecting(folder: Path) -> Iterator[str]:
+    """Run a collector of spans; yield its address."""
+    port = free_port()
+    collector = Process(
+        "collector",
+        [sys.executable, "-m", "benchmarks.collector", str(port)],
+        log_path=folder / "collector.log",
+        environment=machine_environment(),
+        ready=answers(port, "/count"),
+        folder=PROJECT,
+    )
+    collector.start()
+    try:
+        collector.wait_ready()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        collector.stop(2)
 
-    `seconds` is the model's for an answer, streamed in as many pieces as it has tokens.
+
+class Ours:
+    """Postgres, Redis, API and workers, spans to a collector, JSON lines; housekeeping only on request.
+
+    The model streams an answer for `seconds`. With `dark` API and worker have no observability (`benchmarks.dark`).
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        tenants: tuple[str, ...] = ("acme",),
         workers: int = 1,
         housekeeping: bool = False,
         seconds: float = 0.0,
+        dark: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
-        self._options: dict[str, Any] = {"workers": workers, "tenants": ("acme",), "housekeeping": housekeeping}
-        self._seconds = seconds
+        self._options: dict[str, Any] = {"workers": workers, "tenants": tenants, "housekeeping": housekeeping}
+        self._seconds, self._dark = seconds, dark
         self._settings = settings or {}
         self._stack = ExitStack()
         self.tickets = Tickets()
         self.system: System
+        self.collector: str
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o755)  # Postgres has a user of its own
-        self._collector = self._stack.enter_context(collecting(self._folder))
-        settings = {**production_settings(self._collector), **self._settings}
+        self.collector = self._stack.enter_context(collecting(self._folder))
+        as_in_production = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"}
+        settings = {**as_in_production, "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector, **self._settings}
         self.system = System(self._folder / "system", settings=settings, **self._options)
-        # As in production: a commit is on the disk before it is answered.
         self.system.postgres.is_durable = True
-        outside = [self.system.desk.command[0], "-m", "benchmarks.outside"]
+        outside = [sys.executable, "-m", "benchmarks.outside"]
         for process in (self.system.desk, self.system.openai):
             port = process.command[process.command.index("--port") + 1]
             process.command = [*outside, port, "--seconds", str(self._seconds), "--pieces", str(PIECES)]
+        if self._dark:
+            for process in (self.system.api, self.worker):
+                process.command = ["benchmarks.dark" if part == "support.cli" else part for part in process.command]
+                process.environment["METRICS_PORT"] = ""
         try:
             self._stack.enter_context(self.system)
         except BaseException:
@@ -102,70 +145,74 @@ class Ours:
         """The first worker."""
         return self.system.workers[0]
 
-    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> LoadResult:
-        """Send so many webhooks at most, within `seconds`. Raises WebhooksRefused."""
-        port = int(self.system.state["api_url"].rpartition(":")[2])
-        tenant = self.system.tenants[0]
+    @property
+    def port(self) -> int:
+        """The port of the webhook."""
+        return int(self.system.state["api_url"].rpartition(":")[2])
+
+    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None, tenant: int = 0) -> LoadResult:
+        """Send webhooks of a tenant: `requests` at most, within `seconds`. Raises NotMeasurable."""
+        of = self.system.tenants[tenant]
         first = self.tickets.take(requests)
-        # One over which nothing comes is closed after 5 s.
+        # An idle connection is closed after 5 s.
         connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
-        plan = Plan(port, tenant.webhook_secret, tenant.id, first, seconds, requests, connections, rate)
-        return sent(plan)
+        return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
 
     def notes(self) -> Notes:
-        """Ask the desk."""
-        count = _ask(f"{self.system.state['desk_url']}/_sim/count")
+        """Return the desk's count of notes."""
+        count = _get(f"{self.system.state['desk_url']}/_sim/count")
         return Notes(count["notes"], count["last"])
 
     def moments(self) -> dict[str, float]:
-        """Ask the desk when each ticket's note came."""
-        return _ask(f"{self.system.state['desk_url']}/_sim/moments")
+        """Return when each ticket's note reached the desk."""
+        return _get(f"{self.system.state['desk_url']}/_sim/moments")
 
-    def rate_of(self, first: int, jobs: int, warm: int = 1) -> float:
-        """Return the jobs a second of those tickets whose notes came after the first `warm` of them."""
+    def rate_of(self, first: int, jobs: int) -> float:
+        """Return the jobs a second of these tickets, from the first note to the last."""
         moments = self.moments()
         came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
-        return (jobs - warm) / max(came[-1] - came[warm - 1], 1e-3)
+        return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
     def asking(self) -> int:
-        """Ask the model how many questions wait for it."""
-        waiting: int = _ask(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
+        """Return the number of questions that wait for the model."""
+        waiting: int = _get(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
         return waiting
 
-    def await_notes(self, count: int) -> Notes:
-        """Wait for so many notes in all. Raises JobsFailed after some minutes."""
+    def await_notes(self, count: int) -> None:
+        """Wait for this total of notes. Raises NotMeasurable after some minutes."""
         wait_until(lambda: self.notes().notes >= count, f"{count} notes")
-        return self.notes()
 
     def scrape(self) -> None:
         """Read the metrics as Prometheus does."""
         for address in self.system.state["metrics"].values():
             urllib.request.urlopen(address, timeout=60).read()
 
-    def await_spans(self, name: str, count: int) -> int:
-        """Wait until the collector has so many spans of that name in all; the number of those that did not come.
+    def spans(self) -> dict[str, int]:
+        """Return the collector's count of spans by name."""
+        return _get(f"{self.collector}/count")
 
-        What is exported in the background belongs to what is measured.
-        """
+    def await_spans(self, name: str, count: int) -> None:
+        """Wait for this total of spans of a name: a process exports them after its work, as part of its cost."""
         give_up_at = time.monotonic() + _SPANS_SECONDS
-        while (missing := count - received(self._collector).get(name, 0)) > 0 and time.monotonic() < give_up_at:
+        while (missing := count - self.spans().get(name, 0)) > 0:
+            if time.monotonic() > give_up_at:
+                sys.stderr.write(f"{missing} of {count} spans did not reach the collector: {name}\n")
+                return
             time.sleep(0.1)
-        return max(0, missing)
 
     def requeued(self) -> int:
-        """Count how often a job went back to wait since the worker began: such a job is more than one job's work."""
+        """Return how often a job went back to wait since the worker's start: it did more than one job's work."""
         return self.worker.output().count("Job requeued")
 
 
 def sent(plan: Plan, most_refused: float = 0.0) -> LoadResult:
-    """Carry out a plan of webhooks. Raises WebhooksRefused if more than that share of them is not taken."""
+    """Carry out a plan of webhooks. Raises NotMeasurable if more than that share is refused."""
     found = load.run(plan)
-    refused = sum(found.refused.values())
-    if refused > most_refused * found.answers:
-        raise WebhooksRefused(f"of {found.answers} answers these were no 202, by status: {found.refused}")
+    if sum(found.refused.values()) > most_refused * found.answers:
+        raise NotMeasurable(f"of {found.answers} answers these were no 202, by status: {found.refused}")
     return found
 
 
-def _ask(address: str) -> dict[str, Any]:
+def _get(address: str) -> dict[str, Any]:
     answer: dict[str, Any] = json.load(urllib.request.urlopen(address, timeout=30))
     return answer

@@ -1,8 +1,8 @@
 """`python -m devstack demo`: a few tickets on their way through the whole system, in front of your eyes."""
 
+import json
 import shlex
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from devstack.demo_screen import Screen
-from devstack.demo_tickets import DEMO_TICKETS
 from devstack.desk_client import DeskClient, as_text
 from devstack.story import LogTail, TicketStory, follow, grep
 from devstack.summary import command, relative
@@ -21,6 +19,7 @@ from observability.tracing import WEBHOOK, WORKER
 from support.diagnose.choosing import AskedAbout
 from support.trace import find, lines_of, tree
 
+DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))
 OPENAI_SECONDS = 2.0
 # The demo reads the lines for people, the less important ones too.
 SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
@@ -55,7 +54,7 @@ def _tell(system: System, console: Console) -> bool:
     keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     with DeskClient(system.state["desk_url"], keys) as desk:
         _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
-        stories = _watch(system, desk, Screen(console))
+        stories = _watch(system, desk, console)
         missing = [story for story in stories if not _own_notes(desk, story)]
         shown = next((story for story in stories if story not in missing), None)
         if shown is not None:
@@ -97,24 +96,24 @@ def _await_context(system: System, console: Console) -> None:
     _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
 
 
-def _watch(system: System, desk: DeskClient, screen: Screen) -> list[TicketStory]:
+def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
     """Create the tickets one by one and follow the logs until each story has its end, or time is up."""
     tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
     stories: list[TicketStory] = []
     began = time.monotonic()
-    with screen.live or nullcontext():
-        while time.monotonic() < began + _JOB_SECONDS:
-            due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
-            for ticket in DEMO_TICKETS[len(stories) : due]:
-                created_at = time.monotonic()
-                ticket_id = desk.create_ticket(ticket)
-                stories.append(TicketStory(ticket["tenant"], ticket_id, ticket["subject"], created_at))
-            now = time.monotonic()
-            events = [event for tail in tails for event in follow(tail.new_lines(), stories, now)]
-            screen.show(stories, events, now)
-            if len(stories) == len(DEMO_TICKETS) and all(story.ended for story in stories):
-                break
-            time.sleep(_POLL_SECONDS)
+    while time.monotonic() < began + _JOB_SECONDS:
+        due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
+        for ticket in DEMO_TICKETS[len(stories) : due]:
+            created_at = time.monotonic()
+            ticket_id = desk.create_ticket(ticket)
+            stories.append(TicketStory(ticket["tenant"], ticket_id, ticket["subject"], created_at))
+        now = time.monotonic()
+        for event in (event for tail in tails for event in follow(tail.new_lines(), stories, now)):
+            about = f"ticket {event.ticket.ticket_id} ({event.ticket.tenant_id})"
+            _say(console, f"  {event.seconds:5.1f} s  {about:<22} {event.stage}")
+        if len(stories) == len(DEMO_TICKETS) and all(story.ended for story in stories):
+            break
+        time.sleep(_POLL_SECONDS)
     return stories
 
 

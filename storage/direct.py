@@ -1,6 +1,6 @@
 """Statements handed straight to the driver, over a connection of SQLAlchemy's pool.
 
-SQLAlchemy's own way of a statement takes 0.4 ms more of CPU, and a job has a dozen (`python -m benchmarks.changes`).
+SQLAlchemy's own way of a statement takes 0.4 ms more of CPU, and a job has a dozen (`make bench ARGS=alternatives`).
 """
 
 import asyncio

@@ -163,4 +163,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="which ones (default: 1)")
 
 
-BENCHMARK = Benchmark("evaluation", arguments, _report, tiny=("--tickets", "16"))
+BENCHMARK = Benchmark("evaluation", _report, {"tickets": ALL, "seed": 1}, full={}, tiny={"tickets": 16})

@@ -1,1 +1,1 @@
-"""What people would use instead: each as its own documentation advises, in a process of its own."""
+"""Alternatives to the product, each written as its own documentation shows, in processes of their own."""

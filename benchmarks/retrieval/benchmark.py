@@ -1,6 +1,6 @@
-"""`python -m benchmarks.retrieval`: how well earlier tickets are found, by kind of query and by language."""
+"""`make bench-retrieval`: how well earlier tickets are found, by kind of query and by language."""
 
-import argparse
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
@@ -24,7 +24,7 @@ _BEHIND = 0.03
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
-def _report(folder: Path, given: argparse.Namespace) -> Report:
+def _report(folder: Path, given: Namespace) -> Report:
     earlier, asked, texts = _of_families(given.families)
     families = {one.id: one.family for one in earlier}
     ours = CopiesInPostgres(folder / "quality", earlier, texts)
@@ -198,16 +198,10 @@ def _time_goals(times: Mapping[str, Times]) -> list[Goal]:
     ]
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tickets", type=int, default=50_000, help="of one tenant, to time searches (default: 50000)")
-    parser.add_argument("--families", type=int, default=1000, help="of the set, at most (default: all)")
-    parser.add_argument("--others", type=int, default=0, help="of other tenants (default: none)")
-
-
 BENCHMARK = Benchmark(
     "retrieval",
-    _arguments,
     _report,
-    full=("--tickets", "200000", "--others", "800000"),
-    tiny=("--tickets", "2000", "--others", "500", "--families", "2"),
+    {"tickets": 50_000, "families": 1000, "others": 0},
+    full={"tickets": 200_000, "others": 800_000},
+    tiny={"tickets": 2000, "others": 500, "families": 2},
 )

@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402 -- behind the path
 
-from devstack.demo_tickets import DEMO_TICKETS  # noqa: E402
+from devstack.demo import DEMO_TICKETS  # noqa: E402
 from devstack.desk_client import DeskClient  # noqa: E402
 from devstack.system import System  # noqa: E402
 

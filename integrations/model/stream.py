@@ -1,7 +1,7 @@
 """One chat completion, put together from the stream it comes in.
 
 The stream is read here and not by the openai package, whose objects for each piece are most of what an answer costs
-(`python -m benchmarks.answers`).
+(`make bench ARGS=alternatives`).
 """
 
 import json

@@ -1,20 +1,23 @@
 """One tenant's desk: its tickets and articles, and the rules for changing them."""
 
+import json
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from simulators.servicedesk.history import past_articles, past_tickets
 from simulators.servicedesk.records import DeskUser, Mail, Note, Resolution, StoredSolution, StoredTicket
-from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
 from simulators.servicedesk.settings import DeskOptions
 from simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
 
 # Cloud ids have 18 digits and do not fit into a double: a client that reads them as numbers breaks them.
 _CLOUD_ID_BASE = 234_759_000_000_312_000
 _DAY_MS = 86_400_000
+# Solved tickets and articles about everyday subjects.
+_SEED = Path(__file__).with_name("seed.json")
 
 
 class TicketExistsError(Exception):
@@ -53,13 +56,14 @@ class SimulatedDesk:
         return str(self._last_id)
 
     def _seed(self) -> None:
-        now = self._now()
-        for number, seed in enumerate(SEED_TICKETS):
-            created = now - (len(SEED_TICKETS) - number) * 4 * _DAY_MS
-            ticket = self._add(self.new_id(), seed.subject, f"<div>{seed.description}</div>", created)
-            self._resolve_seed(ticket, seed)
-        for article in SEED_SOLUTIONS:
-            self.add_solution(article.title, article.text, article.topic, article.keywords, approved=article.approved)
+        seed, now = json.loads(_SEED.read_text("utf-8")), self._now()
+        for number, solved in enumerate(seed["tickets"]):
+            created = now - (len(seed["tickets"]) - number) * 4 * _DAY_MS
+            ticket = self._add(self.new_id(), solved["subject"], f"<div>{solved['description']}</div>", created)
+            ticket.priority, ticket.category = solved["priority"], solved["category"]
+            self._resolve(ticket, solved["resolution"])
+        for article in seed["solutions"]:
+            self.add_solution(**article)
 
     def _remember_history(self) -> None:
         now, count = self._now(), self.settings.history
@@ -80,10 +84,6 @@ class SimulatedDesk:
         solution = StoredSolution(self.new_id(), title, f"<div>{text}</div>", topic, keywords, True, approved, created)
         self.solutions[solution.id] = solution
         return solution
-
-    def _resolve_seed(self, ticket: StoredTicket, seed: SeedTicket) -> None:
-        ticket.priority, ticket.category = seed.priority, seed.category
-        self._resolve(ticket, seed.resolution)
 
     def _resolve(self, ticket: StoredTicket, resolution: str) -> None:
         ticket.status = "Resolved"

@@ -1,8 +1,12 @@
 """The desk as a person sees it in a browser: lists, a form, a ticket and its notes."""
 
+from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
+from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -10,8 +14,8 @@ from starlette.routing import Route
 
 from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.door import Tenancy
-from simulators.servicedesk.markup import desk_page, front_page, ticket_page
 from simulators.servicedesk.records import StoredTicket
+from simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
 from simulators.servicedesk.webhooks import WebhookSender
 
 _LONGEST_SUBJECT = 250
@@ -22,8 +26,40 @@ _HEADERS = {
 }
 
 
+def _shown(value: str | None) -> str:
+    """Replace characters that have no place in HTML; the template escapes the others."""
+    shown = "".join(char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in value or "")
+    return shown.encode("utf-8", "replace").decode()
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b %Y, %H:%M:%S UTC")
+
+
+def _height(markup: str) -> int:
+    """Return about the height of HTML in a frame, whose page cannot measure it."""
+    paragraphs = markup.count("<p") + markup.count("<br") + markup.count("<h")
+    return min(640, 64 + 36 * paragraphs + 24 * (markup.count("<li") + len(markup) // 120))
+
+
+_ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+_ENVIRONMENT.filters |= {"shown": _shown, "moment": _moment, "height": _height, "in_progress": is_in_progress}
+_PAGE = _ENVIRONMENT.get_template("pages.html")
+
+
+def _page(title: str, **values: Any) -> Response:
+    return HTMLResponse(_PAGE.render(title=title, **values), headers=_HEADERS)
+
+
+def _desk_page(desk: SimulatedDesk) -> Response:
+    """Return the form for a new ticket, and the newest tickets."""
+    newest = sorted(desk.tickets.values(), key=lambda ticket: ticket.created_ms)[-500:][::-1]
+    choices = {"priorities": PRIORITIES, "categories": CATEGORIES}
+    return _page(f"{desk.tenant} - tickets", desk=desk, newest=newest, **choices)
+
+
 def _as_html(typed: str) -> str:
-    """Return what a person typed as the HTML that a desk's editor makes of it."""
+    """Return the HTML that a desk's editor makes of a typed text."""
     return f"<div>{'<br>'.join(escape(line) for line in typed.splitlines())}</div>"
 
 
@@ -38,7 +74,7 @@ class DeskPages:
         """Return the routes; put them before any catch-all."""
         return [
             Route("/", self._front, methods=["GET"]),
-            Route("/desks/{tenant}", self._desk_page, methods=["GET"]),
+            Route("/desks/{tenant}", self._one_desk, methods=["GET"]),
             Route("/desks/{tenant}/tickets", self._create, methods=["POST"]),
             Route("/desks/{tenant}/tickets/{ticket_id}", self._ticket_page, methods=["GET"]),
             Route("/desks/{tenant}/tickets/{ticket_id}/{act}", self._act, methods=["POST"]),
@@ -59,11 +95,10 @@ class DeskPages:
 
     async def _front(self, _request: Request) -> Response:
         desks = [tenancy.desk for tenancy in self._tenancies.values()]
-        page = desk_page(desks[0]) if len(desks) == 1 else front_page(desks)
-        return HTMLResponse(page, headers=_HEADERS)
+        return _desk_page(desks[0]) if len(desks) == 1 else _page("Desks", desks=desks)
 
-    async def _desk_page(self, request: Request) -> Response:
-        return HTMLResponse(desk_page(self._desk(request)), headers=_HEADERS)
+    async def _one_desk(self, request: Request) -> Response:
+        return _desk_page(self._desk(request))
 
     async def _create(self, request: Request) -> Response:
         desk = self._desk(request)
@@ -81,8 +116,10 @@ class DeskPages:
 
     async def _ticket_page(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
-        delivery = self._sender.last(desk.tenant, ticket.id)
-        return HTMLResponse(ticket_page(desk, ticket, delivery), headers=_HEADERS)
+        # The page reloads itself until a ticket in progress has a note.
+        waits = not ticket.notes and is_in_progress(ticket) and not ticket.is_trashed
+        about = {"ticket": ticket, "waits": waits, "delivery": self._sender.last(desk.tenant, ticket.id)}
+        return _page(f"Ticket {ticket.id}", desk=desk, **about)
 
     async def _act(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)

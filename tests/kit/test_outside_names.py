@@ -36,7 +36,7 @@ from workflow.ports import Kept
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = Path(__file__).with_name("outside_names.txt")
-ROOMS = ("api", "worker", "workflow", "dispatch", "integrations", "housekeeping", "storage", "support", "signer")
+ROOMS = ("api", "worker", "workflow", "dispatch", "integrations", "housekeeping", "storage", "support")
 
 
 def log_phrases() -> set[str]:

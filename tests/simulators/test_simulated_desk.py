@@ -189,7 +189,7 @@ def test_the_pages_show_a_note_in_a_sandbox_whose_links_open_a_tab(desk: httpx.C
     page = desk.get(f"/desks/acme/tickets/{ticket}")
     assert "<script>" not in page.text
     assert set(re.findall('sandbox="([^"]*)"', page.text)) == {"allow-popups allow-popups-to-escape-sandbox"}
-    assert page.text.count('srcdoc="&lt;base target=&quot;_blank&quot;&gt;') == page.text.count("<iframe ") == 2
+    assert page.text.count('srcdoc="&lt;base target=&#34;_blank&#34;&gt;') == page.text.count("<iframe ") == 2
     assert 'http-equiv="refresh"' not in page.text
     assert desk.post(f"/desks/acme/tickets/{ticket}/close").status_code == 303
     assert "Closed" in desk.get("/desks/acme").text

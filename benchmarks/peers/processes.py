@@ -1,0 +1,60 @@
+"""The processes of the peers, beside the servers, the desk and the model of a running system of ours."""
+
+from pathlib import Path
+
+from benchmarks.environments import python_of
+from benchmarks.ours import Ours
+from devstack.free_ports import free_port
+from devstack.processes import Process
+from devstack.programs import PROJECT, answers
+from devstack.surroundings import machine_environment
+
+RECEIVER_SPAN, TASK_SPAN = "POST /webhook", "run/enhance"
+"""The span that the peers make last for each webhook and each job."""
+
+
+def receiver(folder: Path, ours: Ours) -> tuple[Process, int]:
+    """Return the receiver, not started yet, and its port."""
+    port = free_port()
+    words = ["-m", "uvicorn", "benchmarks.peers.receiver:app", "--port", str(port), "--no-access-log"]
+    process = _process(folder, "receiver", ours, *words, "--log-level", "warning")
+    process.ready = answers(port, "/openapi.json")
+    return process, port
+
+
+def worker(folder: Path, ours: Ours, pool: str, concurrency: int) -> Process:
+    """Return a worker, not started yet. Options that are off save CPU, as Celery's guide to optimizing says."""
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
+    words = ("-m", "celery", "-A", "benchmarks.peers.job", "worker", *quiet)
+    return _process(folder, pool, ours, *words, "--pool", pool, "-c", str(concurrency))
+
+
+def queue(folder: Path, ours: Ours, pool: str, jobs: int) -> None:
+    """Queue jobs for the worker of that pool."""
+    words = ("-m", "benchmarks.peers.job", str(jobs), str(ours.tickets.take(jobs)))
+    _process(folder, pool, ours, *words, log=f"{pool}-queue").run()
+
+
+def _process(folder: Path, name: str, ours: Ours, *words: str, log: str = "") -> Process:
+    state = ours.system.state
+    # Each kind has a database of its own in Redis.
+    number = {"receiver": 1, "threads": 2, "prefork": 3}[name]
+    environment = {
+        "PYTHONPATH": str(PROJECT),
+        "DATABASE_URL": state["database_admin_url"].replace("postgresql://", "postgresql+psycopg://"),
+        "REDIS_URL": f"{state['redis_url'].removesuffix('/0')}/{number}",
+        "WEBHOOK_SECRET_ACME": ours.system.tenants[0].webhook_secret,
+        "SERVICEDESK_URL": state["desks"]["acme"]["url"],
+        "SERVICEDESK_API_KEY": state["desk_key"],
+        "OPENAI_BASE_URL": state["openai_url"],
+        "OPENAI_API_KEY": "any",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": ours.collector,
+        "OTEL_SERVICE_NAME": name,
+    }
+    return Process(
+        log or name,
+        [str(python_of("bench")), *words],
+        log_path=folder / f"{log or name}.log",
+        environment=machine_environment() | environment,
+        folder=PROJECT,
+    )

@@ -1,5 +1,0 @@
-"""`python -m benchmarks.retrieval`."""
-
-from benchmarks.retrieval.benchmark import BENCHMARK
-
-BENCHMARK.main()
