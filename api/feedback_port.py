@@ -12,7 +12,7 @@ from api import probes
 from api.head_refusals import CrowdLog, HeadRefused
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
-from feedback.app import FeedbackPage
+from feedback.app import create_app
 from feedback.links import FeedbackLinks
 from observability import phrases
 from observability.logging import say
@@ -62,7 +62,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         pool_seconds=_SECONDS,
     )
     shared = {"crowd": Crowd(MOST_CONNECTIONS, _IN_A_RUSH), "crowd_log": _PageCrowdLog(time.monotonic)}
-    page = FeedbackPage(links, tenants, database)
+    page = create_app(links, tenants, database)
     try:
         async with probes.serve(page, listener, settings.webhook_timeout_seconds, shared):
             yield
