@@ -19,8 +19,8 @@ from devstack import document_tables as tables
 from observability import tracing
 from observability.identifiers import TAGS
 from support.cli import main
-from support.console.logins import PATHS
-from support.console.places import PLACES
+from support.console import login as console_login
+from support.console.app import PAGES
 from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
@@ -118,8 +118,8 @@ def _is_address(name: str) -> bool:
     own = re.findall(r'PATH_INFO"\] != "(.+)"', product())
     webhooks = APIRouter()
     webhook.add_routes(webhooks)
-    consoles = {*(place.path for place in PLACES), *PATHS}
-    paths = {*own, *consoles, *_paths([*webhooks.routes, *health.router.routes, *_probes().routes])}
+    consoles = [route for router in (*PAGES, console_login.router) for route in router.routes]
+    paths = {*own, *_paths([*consoles, *webhooks.routes, *health.router.routes, *_probes().routes])}
     return any(re.fullmatch(re.sub(r"\{\w+\}", "[a-z0-9-]+", path), name) for path in paths)
 
 

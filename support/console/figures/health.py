@@ -14,7 +14,7 @@ from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.tenant_figures import success_rates
-from support.console.answers import Sources
+from support.console.dependencies import Services
 from support.console.figures.asking import in_time
 from support.console.figures.failures import is_cut
 from support.console.figures.tenants import GOOD_RATE, missed_word, settings_word
@@ -56,9 +56,9 @@ class _Signs:
     """Of its jobs, while nobody takes any."""
 
 
-async def health_of_all(sources: Sources, causes: Sequence[EndCause] | None, now: datetime, lacks: str) -> AllHealth:
+async def health_of_all(services: Services, causes: Sequence[EndCause] | None, now: datetime, lacks: str) -> AllHealth:
     """Return the health of all tenants. `causes`: of what failed lately; `lacks`: as a queue's view has it."""
-    database, failing = sources.database, sorted({cause.tenant_id for cause in causes or ()})
+    database, failing = services.database, sorted({cause.tenant_id for cause in causes or ()})
     waiting, refused, missed, due, rates = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
@@ -66,7 +66,7 @@ async def health_of_all(sources: Sources, causes: Sequence[EndCause] | None, now
         in_time(job_figures.due_jobs(database)) if lacks else _none_due(),
         in_time(success_rates(database, failing)),
     )
-    tenants = in_short(sources.tenants.all(), waiting, causes, refused, now, missed=missed, due=due, rates=rates)
+    tenants = in_short(services.tenants.all(), waiting, causes, refused, now, missed=missed, due=due, rates=rates)
     return AllHealth(tenants, None not in (causes, waiting, refused, missed, due, rates))
 
 

@@ -1,9 +1,12 @@
-"""What a model was told of a job and what it answered, for who may read it: each look is a line in the log."""
+"""The texts of a job: what a model was told and what it answered. Each look is a line in the log."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from observability import phrases
 from observability.logging import say
@@ -12,18 +15,20 @@ from storage.answers import answer_in_row
 from storage.by_hand import Details
 from storage.models import AuditRecord
 from support.audit_export import dollars, sources_told
-from support.console.answers import Asked, NotAllowed, Page
+from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep
+from support.console.errors import Forbidden
 from support.console.figures.wording import Moment, moment
-from support.console.pages.asked import job_id
-from support.console.pages.ticket import job_of
+from support.console.routes.tickets import VisibleJob
+from support.console.templating import templates
 from support.show_job import note_text
 
 _MOST_RECORDS = 20
+router = APIRouter(route_class=ConsoleRoute)
 
 
 @dataclass(frozen=True, slots=True)
 class TextRecord:
-    """One question that was sent, and what came; `answer` is empty where nothing usable did, and `reason` says why."""
+    """One request to a model; `answer` is empty if nothing usable came, and `reason` says why."""
 
     at: Moment
     prompt: str
@@ -40,42 +45,39 @@ class TextRecord:
     seconds: str
 
 
-async def texts(asked: Asked) -> Page:
+@router.get("/jobs/{job_id}/texts")
+async def texts(request: Request, user: CurrentUser, services: ServicesDep, job: VisibleJob) -> Response:
     """Show the texts of a job."""
-    job = await job_of(asked, job_id(asked.path["job_id"]))
-    visitor = asked.visitor
-    if not visitor.reads_texts:
-        raise NotAllowed("Reading what a model was told takes the right to read texts (`+texts`).")
+    if not user.reads_texts:
+        raise Forbidden("Reading what a model was told takes the right to read texts (`+texts`).")
     # Before anything is read: no look is without its line.
     say(
         phrases.TEXTS_READ,
         job_id=job.id,
         ticket_id=job.ticket_id,
         tenant_id=job.tenant_id,
-        visitor=visitor.account,
+        visitor=user.account,
     )
-    answer = await answer_in_row(asked.sources.database, job.tenant_id, job.id)
-    tenant = asked.sources.tenants.get(job.tenant_id)
+    answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    tenant = services.tenants.get(job.tenant_id)
     days = tenant.audit_days if tenant is not None and tenant.usable else None
-    values = {
+    context = {
         "job_id": str(job.id),
         "tenant_id": job.tenant_id,
         "ticket_id": job.ticket_id,
         "model": job.model or "",
-        "records": await _records(asked, job, days),
+        "records": await _records(services, job, days),
         "keeps_records": days != 0,
         "note": None if answer is None else _note(answer, job),
         "answer": None if answer is None else _pretty(answer),
     }
-    return Page("texts.html", values)
+    return templates.TemplateResponse(request, "texts.html", context)
 
 
-async def _records(asked: Asked, job: Details, days: int | None) -> list[TextRecord]:
+async def _records(services: Services, job: Details, days: int | None) -> list[TextRecord]:
     """Return the job's records, the oldest first."""
     found: list[TextRecord] = []
-    async for record in audit.records(
-        asked.sources.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS
-    ):
+    async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS):
         found.append(_told(record, job))
         if len(found) == _MOST_RECORDS:
             break
