@@ -1,7 +1,9 @@
 """Templates, with what each page has around it, and the addresses of static files."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
+
+from support.audit_export import dollars
+from support.console.figures.wording import state_word
+from support.tables import age, duration, when
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -33,6 +39,36 @@ def csrf_field(csrf: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
 
 
+def ago(at: datetime) -> str:
+    """Return how long ago a time is, or in how long it comes."""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+_FILTERS = {
+    "ago": ago,
+    "clock": _clock,
+    "dollars": dollars,
+    "duration": duration,
+    "iso": _iso,
+    "pretty_json": _json,
+    "state_word": state_word,
+    "when": when,
+}
+
+
 def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
     """Return the templates of the console; `folders` come first."""
     environment = Environment(
@@ -43,6 +79,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters |= _FILTERS
     return Jinja2Templates(env=environment, context_processors=[_around])
 
 

@@ -18,7 +18,7 @@ from support.console.dependencies import Services
 from support.console.figures.asking import in_time
 from support.console.figures.failures import is_cut
 from support.console.figures.tenants import GOOD_RATE, missed_word, settings_word
-from support.console.figures.wording import StateWord, counted, moment, percent
+from support.console.figures.wording import StateWord, counted, percent
 from support.tables import age
 
 LATELY = timedelta(days=1)
@@ -99,7 +99,7 @@ def in_short(
         signs[each.tenant_id].refusal = f"its last webhook was refused {since} ago: {each.reason}"
     for tenant_id, lately in (missed or {}).items():
         signs[tenant_id].missed = missed_word(lately, now)
-        signs[tenant_id].last_missed = moment(lately.last_at, now).ago if lately.last_at else ""
+        signs[tenant_id].last_missed = f"{age((now - lately.last_at).total_seconds())} ago" if lately.last_at else ""
     for tenant_id, jobs in (due or {}).items():
         signs[tenant_id].due = jobs
     for tenant_id, rate in (rates or {}).items():

@@ -14,7 +14,7 @@ from storage.session import Database
 from storage.signs import WorkSigns
 from storage.tenant_figures import TenantFigures, figures_of
 from support.console.figures.asking import in_time
-from support.console.figures.wording import Moment, StateWord, Tone, counted, moment
+from support.console.figures.wording import StateWord, Tone, counted
 from support.diagnose.facts import QueueSigns, nobody_works
 from support.diagnose.queue_looks import look_at_queue
 from support.diagnose.readings import Reading, reading_of
@@ -64,7 +64,7 @@ class QueueView:
     `figures` and `reasons` are None where the database did not say.
     """
 
-    at: Moment
+    at: datetime
     reading: StateWord | None
     hint: str
     warnings: list[QueueWarning]
@@ -170,7 +170,6 @@ def _view(
     lacks: str,
     waits: bool,
 ) -> QueueView:
-    now = datetime.now(UTC)
     reading = None if looked is None else reading_of(looked.waiting)
     word = None if reading is None else StateWord(reading, _TONES[reading])
     # A short queue that nobody puts anything into, or takes anything out of, is not well.
@@ -178,7 +177,7 @@ def _view(
     if looked is not None and lacks and (waits or looked.waiting or looked.held):
         word, hint = _STANDS
     return QueueView(
-        at=moment(now, now),
+        at=datetime.now(UTC),
         reading=word,
         hint=hint,
         warnings=warnings,

@@ -8,22 +8,12 @@ from config.tenants import Tenant
 from storage.reconcile_findings import MissedLately
 from storage.tenant_figures import MOST_COUNTED, LastRefusal, TenantFigures
 from support.console.figures.queue import Figure, WaitingReason, figures_of_tenant, reasons_of_tenant
-from support.console.figures.wording import Moment, StateWord, moment, moment_or_none, percent
+from support.console.figures.wording import StateWord, percent
 
 GOOD_RATE = 0.95
 """Under it a tenant is not well, as the alert on the success rate has it."""
 _MISSED_JUST_NOW = timedelta(hours=1)
 """As the alert on missed webhooks has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastRefused:
-    """The webhook that was refused last."""
-
-    at: Moment
-    status: int
-    reason: str
-    ticket_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +30,14 @@ class TenantHealth:
     rate: StateWord | None = None
     ended: str = "-"
     """Of how many jobs the rate is."""
-    last_accepted: Moment | None = None
-    refused: LastRefused | None = None
+    last_accepted: datetime | None = None
+    refused: LastRefusal | None = None
     missed: StateWord | None = None
     """How many tickets' webhooks never came, lately; None for none."""
-    last_missed: Moment | None = None
+    last_missed: datetime | None = None
     cost: str = "-"
     limit: str = ""
-    synced: Moment | None = None
+    synced: datetime | None = None
 
 
 def own_words(reason: str) -> str:
@@ -70,7 +60,9 @@ def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: s
     said = TenantHealth(tenant.id, settings_word(tenant), _marks(tenant))
     if figures is None:
         return said
-    now = figures.asked_at
+    refused = figures.last_refused
+    if refused is not None and own:
+        refused = replace(refused, reason=own_words(refused.reason))
     return replace(
         said,
         told=True,
@@ -78,13 +70,13 @@ def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: s
         reasons=reasons_of_tenant(figures, lacks),
         rate=_rate(figures.success_rate),
         ended=_ended(figures),
-        last_accepted=moment_or_none(figures.last_accepted_at, now),
-        refused=None if figures.last_refused is None else _refused(figures.last_refused, now, own=own),
-        missed=missed_word(figures.missed, now),
-        last_missed=moment_or_none(figures.missed.last_at, now),
+        last_accepted=figures.last_accepted_at,
+        refused=refused,
+        missed=missed_word(figures.missed, figures.asked_at),
+        last_missed=figures.missed.last_at,
         cost=_cost(figures),
         limit=_limit(tenant),
-        synced=moment_or_none(figures.synced_at, now),
+        synced=figures.synced_at,
     )
 
 
@@ -115,11 +107,6 @@ def _ended(figures: TenantFigures) -> str:
     newest = f"the newest {MOST_COUNTED:,} of " if figures.looked_at >= MOST_COUNTED else ""
     parts = f"{figures.completed:,} completed, {figures.failed:,} failed, {figures.skipped:,} skipped"
     return f"{parts}: of {newest}those accepted within 24 hours"
-
-
-def _refused(refusal: LastRefusal, now: datetime, *, own: bool) -> LastRefused:
-    reason = own_words(refusal.reason) if own else refusal.reason
-    return LastRefused(moment(refusal.at, now), refusal.status, reason, refusal.ticket_id)
 
 
 def _cost(figures: TenantFigures) -> str:

@@ -13,7 +13,7 @@ from storage.ends import Behind, EndState, JobEnd
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, TenantScope, parse_since
 from support.console.errors import BadRequest
 from support.console.figures.asking import in_time
-from support.console.figures.failures import by_cause, ended_row, is_cut, reasons_of
+from support.console.figures.failures import by_cause, is_cut, reasons_of
 from support.console.sessions import User
 from support.console.templating import templates
 from support.diagnose.verdicts import VerdictCode
@@ -62,7 +62,7 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
 
 async def failures_page(request: Request, user: User, services: Services, chosen: Filter, notice: str = "") -> Response:
     """Return that page, with a notice above the choice of causes."""
-    database, now = services.database, datetime.now(UTC)
+    database = services.database
     tenant_id, state, _, since, codes, behind = chosen
     causes = await in_time(ends.causes(database, tenant_id, state, since))
     jobs: list[JobEnd] | None = None
@@ -71,9 +71,9 @@ async def failures_page(request: Request, user: User, services: Services, chosen
         ended = ends.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
         jobs = await in_time(ended)
     context = {
-        "causes": None if causes is None else by_cause(causes, now),
+        "causes": None if causes is None else by_cause(causes),
         "causes_cut": causes is not None and is_cut(causes),
-        "jobs": None if jobs is None else [ended_row(job, now) for job in jobs[:_PAGE]],
+        "jobs": None if jobs is None else jobs[:_PAGE],
         "next": _next(request, jobs or []),
         "is_first": behind is None,
         "chosen": chosen,

@@ -34,7 +34,7 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
     context = {
         "queue": queue,
         "still": bool(still),
-        "causes": None if causes is None else by_cause(causes, now),
+        "causes": None if causes is None else by_cause(causes),
         "causes_cut": causes is not None and is_cut(causes),
         "tenants": _first(tenants),
         "tenant_count": len(tenants),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -27,7 +26,7 @@ from support.console.dependencies import (
 )
 from support.console.errors import BadRequest, NotFound
 from support.console.figures.asking import is_silent
-from support.console.figures.failures import EndedRow, ended_row, reasons_of
+from support.console.figures.failures import reasons_of
 from support.console.figures.story import caution, costs
 from support.console.routes.failures import Filter, FilterDep, failures_page, format_behind
 from support.console.routes.tickets import VisibleJob, to_ticket, visible_job
@@ -49,7 +48,7 @@ class Preview:
     `more`: there are others, which ended before; `behind` is the last one that was looked at.
     """
 
-    rows: list[EndedRow]
+    rows: list[JobEnd]
     left_out: int
     more: bool
     behind: Behind | None = None
@@ -57,7 +56,7 @@ class Preview:
     @property
     def job_ids(self) -> str:
         """The ids, as the form sends them back."""
-        return ",".join(row.job_id for row in self.rows)
+        return ",".join(str(row.id) for row in self.rows)
 
     @property
     def kept(self) -> int:
@@ -185,7 +184,7 @@ async def _previewed(services: Services, user: User, chosen: Filter) -> Preview:
                 if len(found.rows) == MOST_RETRIED:
                     return found
                 if is_last:
-                    found.rows.append(ended_row(job, datetime.now(UTC)))
+                    found.rows.append(job)
                 else:
                     found.left_out += 1
                 found.behind = Behind(job.finished_at, job.id)

@@ -63,7 +63,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
         "tenant": health(found, figures, own=own, lacks=lacks),
         # A sentence may name a setting of another tenant.
         "problems": [] if own else problems,
-        "causes": None if causes is None else by_cause(causes, now),
+        "causes": None if causes is None else by_cause(causes),
         "causes_cut": causes is not None and is_cut(causes),
     }
     return templates.TemplateResponse(request, "tenant.html", context)

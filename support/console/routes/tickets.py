@@ -97,4 +97,4 @@ def _pictures(facts: Facts) -> list[Picture]:
     if facts.job is None or facts.events is None:
         return []
     line = timeline(facts.job, facts.events, facts.asked_at)
-    return [draw(line, facts.asked_at, shape) for shape in (WIDE, NARROW)]
+    return [draw(line, shape) for shape in (WIDE, NARROW)]
