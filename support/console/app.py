@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -131,5 +132,6 @@ def create_app(
         app.include_router(router)
     app.mount(STATIC_PATH, StaticFiles(directory=STATIC))
     app.add_exception_handler(HTTPException, errors)
+    app.add_exception_handler(RequestValidationError, errors)
     app.add_middleware(ConsoleMiddleware, sessions=sessions, errors=errors)
     return app

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 from uuid import UUID
 
+from fastapi.exceptions import RequestValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,10 +21,9 @@ from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES, is_away
 from support.console.address import local_path, path_of
+from support.console.figures.asking import is_silent
 from support.console.templating import templates
 
-_TOO_SLOW = "57014"
-"""The SQLSTATE of a statement that took longer than it may."""
 _REDIS_SECONDS = 1.0
 _HALF_DONE = " It is not known whether your change was made: look before you make it again."
 _LONGEST_TICKET_ID = 20
@@ -86,6 +85,8 @@ class ErrorHandler:
         """Return the response."""
         if isinstance(failure, LoginRequired):
             return _to_login(request)
+        if isinstance(failure, RequestValidationError):
+            failure = BadRequest("It is not written as a browser writes it.")
         error = _of_http(failure) if isinstance(failure, HTTPException) else self._of_failure(request, failure)
         session = request.state.session
         if error.status_code == 403 and session is not None:
@@ -108,7 +109,7 @@ class ErrorHandler:
         if any(isinstance(leaf, DATABASE_FAILURES) and is_away(leaf) for leaf in leaves):
             self._database_outage.seen("a page of the console could not be made", failure)
             return _unavailable("The database does not answer", f"Try again in a minute.{half_done}")
-        if any(isinstance(leaf, TimeoutError) or _is_slow(leaf) for leaf in leaves):
+        if any(isinstance(leaf, TimeoutError) or is_silent(leaf) for leaf in leaves):
             self._database_outage.seen("a page of the console took too long", failure)
             return _unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
         if any(isinstance(leaf, RedisError) for leaf in leaves):
@@ -187,10 +188,6 @@ def _of_http(failure: HTTPException) -> ErrorPage:
 
 def _unavailable(heading: str, sentence: str) -> ErrorPage:
     return ErrorPage(503, heading, sentence, {"Retry-After": "30"})
-
-
-def _is_slow(failure: BaseException) -> bool:
-    return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _TOO_SLOW
 
 
 def _leaves(failure: BaseException) -> Iterator[Exception]:

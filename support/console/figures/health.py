@@ -1,9 +1,9 @@
 """The health of each tenant in one word, for each page that shows it."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from config.tenants import Tenant
@@ -22,6 +22,7 @@ from support.console.figures.wording import StateWord, counted, percent
 from support.tables import age
 
 LATELY = timedelta(days=1)
+_OR_MORE = " or more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +40,6 @@ class AllHealth:
 
     tenants: Sequence[TenantInShort]
     told: bool
-
-
-@dataclass(slots=True)
-class _Signs:
-    """What speaks against a tenant's being well."""
-
-    failed: int = 0
-    rate: float | None = None
-    """None: no job that was accepted within 24 hours has ended."""
-    waiting: list[str] = field(default_factory=list)
-    refusal: str = ""
-    missed: StateWord | None = None
-    last_missed: str = ""
-    due: int = 0
-    """Of its jobs, while nobody takes any."""
 
 
 async def health_of_all(services: Services, causes: Sequence[EndCause] | None, now: datetime, lacks: str) -> AllHealth:
@@ -85,58 +71,58 @@ def in_short(
     due: Mapping[str, int] | None = None,
     rates: Mapping[str, float | None] | None = None,
 ) -> list[TenantInShort]:
-    """Tell of each tenant whether it needs a look, those that do first. What is None is not known.
+    """Return the health of each tenant, those that need a look first. None is unknown.
 
     `due`: its jobs that are due, while nobody takes any. `rates`: success rates of tenants with failures.
     """
-    signs: defaultdict[str, _Signs] = defaultdict(_Signs)
+    due, missed, rates = due or {}, missed or {}, rates or {}
+    failed: Counter[str] = Counter()
     for cause in causes or ():
-        signs[cause.tenant_id].failed += cause.jobs
+        failed[cause.tenant_id] += cause.jobs
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
     for (tenant_id, reason), count in (reasons or {}).items():
-        signs[tenant_id].waiting.append(f"{counted(count, MOST_A_REASON)} wait: {reason}")
-    for each in refused or ():
-        since = age((now - each.rejected_at).total_seconds())
-        signs[each.tenant_id].refusal = f"its last webhook was refused {since} ago: {each.reason}"
-    for tenant_id, lately in (missed or {}).items():
-        signs[tenant_id].missed = missed_word(lately, now)
-        signs[tenant_id].last_missed = f"{age((now - lately.last_at).total_seconds())} ago" if lately.last_at else ""
-    for tenant_id, jobs in (due or {}).items():
-        signs[tenant_id].due = jobs
-    for tenant_id, rate in (rates or {}).items():
-        signs[tenant_id].rate = rate
-    cut = is_cut(causes or ())
-    due_cut = sum((due or {}).values()) >= MOST_DUE
-    rows = [(_short(each, signs[each.id], cut=cut, due_cut=due_cut), signs[each.id].failed) for each in tenants]
+        waiting[tenant_id].append(f"{counted(count, MOST_A_REASON)} wait: {reason}")
+    refusals = {
+        each.tenant_id: f"its last webhook was refused {_since(each.rejected_at, now)}: {each.reason}"
+        for each in refused or ()
+    }
+    # More has failed, or is due, than was counted, of whichever tenants.
+    cut, due_cut = is_cut(causes or ()), sum(due.values()) >= MOST_DUE
+
+    def short(tenant: Tenant) -> TenantInShort:
+        failures, rate, jobs = failed[tenant.id], rates.get(tenant.id), due.get(tenant.id, 0)
+        # A desk that is polled needs no webhook.
+        refusal = "" if tenant.polled else refusals.get(tenant.id, "")
+        lately = None if tenant.polled else missed.get(tenant.id)
+        lost = missed_word(lately, now) if lately else None
+        words = (
+            (not tenant.usable, settings_word(tenant)),
+            (failures and (rate is None or rate < GOOD_RATE), StateWord("failures", "bad")),
+            (jobs, StateWord("stands", "bad")),
+            (refusal, StateWord("refused", "warn")),
+            (lost and lost.tone != "info", StateWord("missed", "warn")),
+            (waiting[tenant.id], StateWord("waits", "warn")),
+            (cut or due_cut, StateWord("not counted", "info")),
+            (True, StateWord("well", "ok")),
+        )
+        word = next(word for holds, word in words if holds)
+        of_rate = "" if rate is None else f", success rate {percent(rate)}"
+        why = (
+            "" if tenant.usable else "its settings have to be mended",
+            f"{failures:,}{_OR_MORE if cut else ''} failed{of_rate}" if failures else "",
+            refusal,
+            f"{jobs:,}{_OR_MORE if due_cut else ''} due that nobody takes" if jobs else "",
+            f"{lost.text}, the last one {_since(lately.last_at, now)}" if lost and lately and lately.last_at else "",
+            *waiting[tenant.id],
+            f"more jobs {'have failed lately' if cut else 'are due'} than are counted" if word.tone == "info" else "",
+        )
+        return TenantInShort(tenant.id, word, "; ".join(filter(None, why)))
+
     order = {"bad": 0, "warn": 1, "info": 2, "ok": 3}
-    rows.sort(key=lambda row: (order[row[0].health.tone], -row[1], row[0].tenant_id))
-    return [row for row, _ in rows]
+    return sorted(
+        map(short, tenants), key=lambda each: (order[each.health.tone], -failed[each.tenant_id], each.tenant_id)
+    )
 
 
-def _short(tenant: Tenant, signs: _Signs, *, cut: bool, due_cut: bool) -> TenantInShort:
-    """Say it of one. `cut`, `due_cut`: more has failed, or is due, than was counted, of whichever tenants."""
-    # A desk that is polled needs no webhook.
-    refusal, missed = ("", None) if tenant.polled else (signs.refusal, signs.missed)
-    rate = "" if signs.rate is None else f", success rate {percent(signs.rate)}"
-    why = [f"{signs.failed:,}{' or more' if cut else ''} failed{rate}"] if signs.failed else []
-    why += [refusal] if refusal else []
-    why += [f"{signs.due:,}{' or more' if due_cut else ''} due that nobody takes"] if signs.due else []
-    why += [f"{missed.text}, the last one {signs.last_missed}"] if missed else []
-    why += signs.waiting
-    if not tenant.usable:
-        return TenantInShort(tenant.id, settings_word(tenant), "; ".join(["its settings have to be mended", *why]))
-    if signs.failed and (signs.rate is None or signs.rate < GOOD_RATE):
-        word = StateWord("failures", "bad")
-    elif signs.due:
-        word = StateWord("stands", "bad")
-    elif refusal:
-        word = StateWord("refused", "warn")
-    elif missed and missed.tone != "info":
-        word = StateWord("missed", "warn")
-    elif signs.waiting:
-        word = StateWord("waits", "warn")
-    elif cut or due_cut:
-        more = "have failed lately" if cut else "are due"
-        word, why = StateWord("not counted", "info"), [*why, f"more jobs {more} than are counted"]
-    else:
-        word = StateWord("well", "ok")
-    return TenantInShort(tenant.id, word, "; ".join(why))
+def _since(at: datetime, now: datetime) -> str:
+    return f"{age((now - at).total_seconds())} ago"

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -32,16 +33,14 @@ _HINTS: dict[Reading, str] = {
 _STANDS = StateWord("at a standstill", "bad"), "nobody takes what waits: docs/runbooks/worker-failures.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """A number with what it counts: `12` `messages wait`."""
 
     number: str
     of_what: str
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingReason:
+class WaitingReason(NamedTuple):
     """Why jobs wait again, how many, and what a person does about it; empty for nothing."""
 
     reason: str
@@ -49,8 +48,7 @@ class WaitingReason:
     mends: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueueWarning:
+class QueueWarning(NamedTuple):
     """What is wrong: a word, and what it means."""
 
     word: StateWord
@@ -68,49 +66,43 @@ class QueueView:
     reading: StateWord | None
     hint: str
     warnings: list[QueueWarning]
-    messages: list[Figure]
+    messages: Sequence[Figure]
     figures: list[Figure] | None
     reasons: list[WaitingReason] | None
     lacks: str = ""
     """What has to be there again before anybody takes what is due: `a worker runs`; empty for nothing."""
 
 
-async def queue_view(database: Database, redis: Redis) -> QueueView:
-    """Look at all of it, for who sees every tenant."""
-    (looked, failure), open_jobs, work, reasons = await asyncio.gather(
-        look_at_queue(redis, _REDIS_SECONDS),
+async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> QueueView:
+    """Return the queue now. For users of one tenant: the queue as a word, and the tenant's own jobs."""
+    look, signs_of_work = look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
+    if tenant_id is not None:
+        own: TenantFigures | None
+        (looked, failure), work, own = await asyncio.gather(
+            look, signs_of_work, in_time(figures_of(database, tenant_id))
+        )
+        return _view(
+            looked,
+            work,
+            _of_redis(looked, failure),
+            figures=None if own is None else figures_of_tenant(own),
+            reasons=None if own is None else reasons_of_tenant(own, _lacks(looked, work)),
+            waits=own is not None and own.waiting > 0,
+        )
+    (looked, failure), work, open_jobs, reasons = await asyncio.gather(
+        look,
+        signs_of_work,
         in_time(job_figures.open_jobs(database)),
-        in_time(signs.signs_of_work(database)),
         in_time(job_figures.reasons_of_waiting(database)),
     )
-    lacks = _lacks(looked, work)
     return _view(
         looked,
+        work,
         [*_of_redis(looked, failure), *_of_workers(looked, work)],
         messages=[] if looked is None else _messages(looked),
         figures=None if open_jobs is None or work is None else _figures(open_jobs, work),
-        reasons=None if reasons is None else _of_all(reasons, lacks),
-        lacks=lacks,
+        reasons=None if reasons is None else _of_all(reasons, _lacks(looked, work)),
         waits=open_jobs is not None and open_jobs.waiting + open_jobs.later > 0,
-    )
-
-
-async def queue_view_of(database: Database, redis: Redis, tenant_id: str) -> QueueView:
-    """Look at it for who sees one tenant: of the queue how full it is, as a word, and else what is the tenant's."""
-    (looked, failure), work, figures = await asyncio.gather(
-        look_at_queue(redis, _REDIS_SECONDS),
-        in_time(signs.signs_of_work(database)),
-        in_time(figures_of(database, tenant_id)),
-    )
-    lacks = _lacks(looked, work)
-    return _view(
-        looked,
-        _of_redis(looked, failure),
-        messages=[],
-        figures=None if figures is None else figures_of_tenant(figures),
-        reasons=None if figures is None else reasons_of_tenant(figures, lacks),
-        lacks=lacks,
-        waits=figures is not None and figures.waiting > 0,
     )
 
 
@@ -162,30 +154,22 @@ def _jobs(count: int, what: str, most: int | None = None) -> Figure:
 
 def _view(
     looked: QueueSigns | None,
+    work: WorkSigns | None,
     warnings: list[QueueWarning],
     *,
-    messages: list[Figure],
+    messages: Sequence[Figure] = (),
     figures: list[Figure] | None,
     reasons: list[WaitingReason] | None,
-    lacks: str,
     waits: bool,
 ) -> QueueView:
+    lacks = _lacks(looked, work)
     reading = None if looked is None else reading_of(looked.waiting)
     word = None if reading is None else StateWord(reading, _TONES[reading])
     # A short queue that nobody puts anything into, or takes anything out of, is not well.
     hint = "" if reading is None or (reading == "normal" and warnings) else _HINTS[reading]
     if looked is not None and lacks and (waits or looked.waiting or looked.held):
         word, hint = _STANDS
-    return QueueView(
-        at=datetime.now(UTC),
-        reading=word,
-        hint=hint,
-        warnings=warnings,
-        messages=messages,
-        figures=figures,
-        reasons=reasons,
-        lacks=lacks,
-    )
+    return QueueView(datetime.now(UTC), word, hint, warnings, messages, figures, reasons, lacks)
 
 
 def _messages(looked: QueueSigns) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""How tenants do: whether their settings can be used, their webhooks, jobs, success rate and cost."""
+"""The health of tenants: their settings, webhooks, jobs and success rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from config.tenants import Tenant
 from storage.reconcile_findings import MissedLately
-from storage.tenant_figures import MOST_COUNTED, LastRefusal, TenantFigures
+from storage.tenant_figures import TenantFigures
 from support.console.figures.queue import Figure, WaitingReason, figures_of_tenant, reasons_of_tenant
 from support.console.figures.wording import StateWord, percent
 
@@ -18,26 +18,18 @@ _MISSED_JUST_NOW = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class TenantHealth:
-    """One tenant's. `told`: the database has said all of it; what is None or `-` then, there is none of."""
+    """The health of a tenant; `figures` is None if the database did not answer, and all behind it is empty then."""
 
-    tenant_id: str
+    tenant: Tenant
     settings: StateWord
     marks: Sequence[str]
-    """What a person has to know of its settings: `dry run` and the like."""
-    told: bool = False
+    """Remarks on its settings: `dry run` and the like."""
+    figures: TenantFigures | None
     open: Sequence[Figure] = ()
     reasons: Sequence[WaitingReason] = ()
     rate: StateWord | None = None
-    ended: str = "-"
-    """Of how many jobs the rate is."""
-    last_accepted: datetime | None = None
-    refused: LastRefusal | None = None
     missed: StateWord | None = None
-    """How many tickets' webhooks never came, lately; None for none."""
-    last_missed: datetime | None = None
-    cost: str = "-"
-    limit: str = ""
-    synced: datetime | None = None
+    """The number of tickets whose webhooks never came, lately; None for none."""
 
 
 def own_words(reason: str) -> str:
@@ -56,27 +48,21 @@ def settings_word(tenant: Tenant) -> StateWord:
 
 
 def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> TenantHealth:
-    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as a queue's view has it."""
-    said = TenantHealth(tenant.id, settings_word(tenant), _marks(tenant))
+    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as in a queue's view."""
     if figures is None:
-        return said
-    refused = figures.last_refused
+        return TenantHealth(tenant, settings_word(tenant), _marks(tenant), None)
+    refused, rate = figures.last_refused, figures.success_rate
     if refused is not None and own:
-        refused = replace(refused, reason=own_words(refused.reason))
-    return replace(
-        said,
-        told=True,
+        figures = replace(figures, last_refused=replace(refused, reason=own_words(refused.reason)))
+    return TenantHealth(
+        tenant,
+        settings_word(tenant),
+        _marks(tenant),
+        figures,
         open=figures_of_tenant(figures),
         reasons=reasons_of_tenant(figures, lacks),
-        rate=_rate(figures.success_rate),
-        ended=_ended(figures),
-        last_accepted=figures.last_accepted_at,
-        refused=refused,
+        rate=StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
         missed=missed_word(figures.missed, figures.asked_at),
-        last_missed=figures.missed.last_at,
-        cost=_cost(figures),
-        limit=_limit(tenant),
-        synced=figures.synced_at,
     )
 
 
@@ -97,28 +83,3 @@ def _marks(tenant: Tenant) -> list[str]:
         f"what its model is told is kept for {tenant.audit_days} days": tenant.audit_days > 0,
     }
     return [mark for mark, holds in marks.items() if holds]
-
-
-def _rate(rate: float | None) -> StateWord:
-    return StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad")
-
-
-def _ended(figures: TenantFigures) -> str:
-    newest = f"the newest {MOST_COUNTED:,} of " if figures.looked_at >= MOST_COUNTED else ""
-    parts = f"{figures.completed:,} completed, {figures.failed:,} failed, {figures.skipped:,} skipped"
-    return f"{parts}: of {newest}those accepted within 24 hours"
-
-
-def _cost(figures: TenantFigures) -> str:
-    spent = figures.spent
-    if spent is None:
-        return "nothing yet"
-    dollars = f", ${spent.dollars:,.2f}" if spent.dollars else ""
-    return f"{spent.tokens:,} tokens{dollars}"
-
-
-def _limit(tenant: Tenant) -> str:
-    model = tenant.model
-    limits = [f"{model.daily_tokens:,} tokens"] if model.daily_tokens is not None else []
-    limits += [f"${model.daily_dollars:,.2f}"] if model.daily_dollars is not None else []
-    return f"of {' and '.join(limits)} a day" if limits else ""

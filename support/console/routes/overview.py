@@ -8,12 +8,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from storage import ends
-from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep
+from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
 from support.console.figures.health import LATELY, AllHealth, TenantInShort, health_of_all
-from support.console.figures.queue import QueueView, queue_view, queue_view_of
-from support.console.sessions import User
+from support.console.figures.queue import queue_view
 from support.console.templating import templates
 
 _MOST_TENANTS = 20
@@ -26,7 +25,8 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
     """Show the overview."""
     now = datetime.now(UTC)
     queue, causes = await asyncio.gather(
-        _queue(services, user), in_time(ends.causes(services.database, user.tenant_id, "failed", now - LATELY))
+        queue_view(services.database, services.redis, user.tenant_id),
+        in_time(ends.causes(services.database, user.tenant_id, "failed", now - LATELY)),
     )
     sees_all = user.tenant_id is None
     health = await health_of_all(services, causes, now, queue.lacks) if sees_all else AllHealth([], told=True)
@@ -48,14 +48,8 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
 @router.get("/live/queue")
 async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
     """Show the queue alone, which replaces that part of the overview."""
-    context = {"queue": await _queue(services, user), "still": False}
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
     return templates.TemplateResponse(request, "queue.html", context)
-
-
-async def _queue(services: Services, user: User) -> QueueView:
-    if user.tenant_id is None:
-        return await queue_view(services.database, services.redis)
-    return await queue_view_of(services.database, services.redis, user.tenant_id)
 
 
 def _first(tenants: Sequence[TenantInShort]) -> Sequence[TenantInShort]:

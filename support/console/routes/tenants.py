@@ -60,6 +60,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
+        "tenant_id": tenant_id,
         "tenant": health(found, figures, own=own, lacks=lacks),
         # A sentence may name a setting of another tenant.
         "problems": [] if own else problems,

@@ -105,7 +105,7 @@ async def test_all_tenants_are_listed_a_page_at_a_time(filled: Store, redis: Red
     assert '<span class="tag tag-bad">75 %</span>' in first
     assert 'rel="next"' in first
     following = await visits.page(tenants, query={"after": "t22"})
-    assert [one.tenant_id for one in following.values["tenants"]] == [f"t{number}" for number in range(23, 40)]
+    assert [one.tenant.id for one in following.values["tenants"]] == [f"t{number}" for number in range(23, 40)]
     assert 'rel="next"' not in following.html
 
 
