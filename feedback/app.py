@@ -110,8 +110,11 @@ router = APIRouter(route_class=_FormRoute)
 def _check_body(request: Request) -> None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415)
-    # Browsers tell a form's length; a body in chunks has none.
-    if int(request.headers.get("content-length") or LARGEST_BODY_BYTES + 1) > LARGEST_BODY_BYTES:
+    length = request.headers.get("content-length")
+    # Browsers send a form's length.
+    if length is None:
+        raise HTTPException(411)
+    if int(length) > LARGEST_BODY_BYTES:
         raise HTTPException(413)
 
 

@@ -93,7 +93,7 @@ class ConsoleMiddleware:
     def _finish(self, request: Request, status: int, headers: MutableHeaders) -> None:
         headers.update(self._headers)
         place, session = place_of(request), request.state.session
-        if place == "/static" and status == 200:
+        if place == "/static" and status < 400:
             headers["Cache-Control"] = "public, max-age=31536000, immutable"
         metrics.CONSOLE_REQUESTS.labels(place, str(status)).inc()
         if session is None:

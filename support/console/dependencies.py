@@ -65,8 +65,10 @@ class ConsoleRoute(APIRoute):
 def _check_body(request: Request) -> None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise BadRequest("A form of this console is sent as a form.", 415)
-    # Browsers tell a form's length; a body in chunks has none.
-    if int(request.headers.get("content-length") or LARGEST_FORM_BYTES + 1) > LARGEST_FORM_BYTES:
+    length = request.headers.get("content-length")
+    if length is None:
+        raise BadRequest("A form has a length, as browsers send it.", 411)
+    if int(length) > LARGEST_FORM_BYTES:
         raise BadRequest(f"A form has {LARGEST_FORM_BYTES // 1024} kB at most.", 413)
 
 

@@ -130,8 +130,8 @@ class ErrorHandler:
 
 def place_of(request: Request) -> str:
     """Return the address as numbers and lines call it: the path of its route."""
-    path = request.url.path
-    return "/static" if path.startswith("/static/") else getattr(request.scope.get("route"), "path", "other")
+    is_static = request.scope["path"].startswith("/static/")
+    return "/static" if is_static else getattr(request.scope.get("route"), "path", "other")
 
 
 def ids_of(request: Request) -> dict[str, str]:

@@ -107,7 +107,6 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
             raise ProviderUnavailable("another issuer answers")
         if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
             raise ProviderUnavailable("unusable endpoints")
-        metadata["id_token_signing_alg_values_supported"] = list(ALGORITHMS)
         offered = metadata.get("scopes_supported")
         # Some give a claim only with a scope of its name.
         more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
@@ -119,6 +118,10 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         else:
             method = "client_secret_basic"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
+        # Authlib makes options of its client of all metadata: only these are the provider's to choose.
+        kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
+        metadata.clear()
+        metadata.update(kept, id_token_signing_alg_values_supported=list(ALGORITHMS))
         return metadata
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:

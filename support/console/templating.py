@@ -29,7 +29,7 @@ def _around(request: Request) -> dict[str, Any]:
     return {
         "user": session.user if session else None,
         "csrf_field": csrf_field(session.csrf) if session else "",
-        "here": request.url.path,
+        "here": request.scope["path"],
         "static": lambda name: f"{STATIC_PATH}/{name}",
     }
 

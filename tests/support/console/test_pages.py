@@ -1,7 +1,7 @@
 """What the frame does with each answer of a page, and with requests that no page of ours makes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
@@ -174,6 +174,12 @@ async def test_a_form_is_bounded_and_is_a_form() -> None:
         assert (await browser.client.post("/change", files={"csrf": b"x"})).status_code == 415
         assert (await browser.send("/change", {f"n{number}": "" for number in range(600)})).status_code == 400
         assert (await browser.send("/change", {"to": "\0"})).status_code == 400
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert (await browser.client.post("/change", content=in_chunks(), headers=form)).status_code == 411
+
+
+async def in_chunks() -> AsyncIterator[bytes]:
+    yield b"to=/"
 
 
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example/", "/a\r\nSet-Cookie: a=b", "/\\evil.example"])
