@@ -12,8 +12,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
+from storage.job_figures import MOST_COUNTED
 from support.audit_export import dollars
-from support.console.figures.wording import state_word
+from support.console.figures.wording import counted, state_word
 from support.tables import age, duration, when
 
 _FOLDER = Path(__file__).parent
@@ -60,6 +61,7 @@ def _json(value: object) -> str:
 _FILTERS = {
     "ago": ago,
     "clock": _clock,
+    "counted": counted,
     "dollars": dollars,
     "duration": duration,
     "iso": _iso,
@@ -80,6 +82,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         auto_reload=False,
     )
     environment.filters |= _FILTERS
+    environment.globals["most_counted"] = MOST_COUNTED
     return Jinja2Templates(env=environment, context_processors=[_around])
 
 

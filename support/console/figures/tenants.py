@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from config.tenants import Tenant
 from storage.reconcile_findings import MissedLately
 from storage.tenant_figures import TenantFigures
-from support.console.figures.queue import Figure, WaitingReason, figures_of_tenant, reasons_of_tenant
+from support.console.figures.queue import WaitingReason, reasons_of_tenant
 from support.console.figures.wording import StateWord, percent
 
 GOOD_RATE = 0.95
@@ -25,7 +25,6 @@ class TenantHealth:
     marks: Sequence[str]
     """Remarks on its settings: `dry run` and the like."""
     figures: TenantFigures | None
-    open: Sequence[Figure] = ()
     reasons: Sequence[WaitingReason] = ()
     rate: StateWord | None = None
     missed: StateWord | None = None
@@ -59,7 +58,6 @@ def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: s
         settings_word(tenant),
         _marks(tenant),
         figures,
-        open=figures_of_tenant(figures),
         reasons=reasons_of_tenant(figures, lacks),
         rate=StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
         missed=missed_word(figures.missed, figures.asked_at),

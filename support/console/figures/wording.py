@@ -24,9 +24,9 @@ class StateWord:
     tone: Tone
 
 
-def counted(count: int, most: int) -> str:
+def counted(count: int, most: int | None = None) -> str:
     """Return a count that goes no further than `most`."""
-    return f"{count:,}" if count < most else f"{most:,} or more"
+    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
 
 
 def state_word(state: str) -> StateWord:
