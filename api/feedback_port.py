@@ -12,7 +12,7 @@ from api.server import Crowd, Port
 from api.server import serve as serve_port
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
-from feedback.app import FeedbackPage
+from feedback.app import create_app
 from feedback.links import FeedbackLinks
 from observability import phrases
 from storage.session import Database
@@ -45,7 +45,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
     )
     # No line of what is no HTTP: no webhook is lost here.
     port = Port(settings.webhook_timeout_seconds, Crowd(MOST_CONNECTIONS, _IN_A_RUSH), phrases.FEEDBACK_CROWDED)
-    page = FeedbackPage(links, tenants, database)
+    page = create_app(links, tenants, database)
     try:
         async with serve_port(page, listener, port):
             yield

@@ -106,11 +106,8 @@ def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
     return trust(outward.ca_bundle) if (outward.proxy or "").startswith("https:") else None
 
 
-def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
-    """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
-
-    It limits only the time for connecting: each call has a limit for the whole of it.
-    """
+def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTransport:
+    """Return a transport that verifies certificates, and goes through the proxy where that is set."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
@@ -119,8 +116,16 @@ def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.Asyn
     if outward.proxy is not None:
         to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
         transport = ProxiedTransport(outward, httpx2.AsyncHTTPTransport(**options, proxy=to_proxy), transport)
+    return TracedTransport(transport)
+
+
+def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
+    """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
+
+    It limits only the time for connecting: each call has a limit for the whole of it.
+    """
     return httpx2.AsyncClient(
-        transport=TracedTransport(transport),
+        transport=open_transport(connections=connections, outward=outward),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=10),

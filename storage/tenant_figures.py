@@ -90,6 +90,11 @@ class TenantFigures:
     missed: MissedLately
 
     @property
+    def is_cut(self) -> bool:
+        """True if there may be more jobs than were looked at."""
+        return self.completed + self.failed >= MOST_COUNTED
+
+    @property
     def success_rate(self) -> float | None:
         """The part of the jobs which were not skipped that is completed, 0 to 1; None without any."""
         ended = self.completed + self.failed

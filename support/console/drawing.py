@@ -1,12 +1,11 @@
-"""A job's spans as a picture to scale: where each bar, tick and word stands; a template makes SVG of it."""
+"""A job's spans as a picture to scale: the geometry of an SVG that a template writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import NamedTuple
 
 from observability.tracing import QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
-from support.console.figures.wording import Moment, StateWord, Tone, moment
+from support.console.figures.wording import StateWord, Tone
 from support.tables import duration
 from support.timeline import CONTEXT_AND_GPT4, PAUSE, PAUSE_AND_QUEUE, Timeline, TimelineSpan
 
@@ -51,8 +50,9 @@ _TONES: dict[str, Tone] = {"ok": "ok", "failed": "bad", "held": "warn"}
 
 @dataclass(frozen=True, slots=True)
 class TimeBar:
-    """One span: its name at the left, its bar, and how long it lasted; lengths are in the picture's units."""
+    """One span: its name, its bar, and how long it lasted. Lengths are in the picture's units."""
 
+    span: TimelineSpan
     name: str
     name_x: float
     text_y: float
@@ -62,11 +62,20 @@ class TimeBar:
     width: float
     lasted: str
     lasted_x: float
-    title: str
+
+    @property
+    def title(self) -> str:
+        """The words of a tooltip."""
+        return f"{self.name}, {self.lasted}" + (f": {self.span.words}" if self.span.words else "")
+
+    @property
+    def ended(self) -> StateWord:
+        """How the span ended."""
+        span = self.span
+        return StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """A time on the axis, since the beginning."""
 
     x: float
@@ -74,21 +83,8 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class SpanRow:
-    """The same span in the table."""
-
-    name: str
-    level: int
-    attempt: int
-    start: Moment
-    lasted: str
-    ended: StateWord
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
-    """All of it. `left_out`: how many spans stand neither in the picture nor in the table."""
+    """All of it. `left_out` is the number of spans that are not in it."""
 
     shape: Shape
     height: float
@@ -96,29 +92,24 @@ class Picture:
     description: str
     bars: Sequence[TimeBar]
     ticks: Sequence[Tick]
-    rows: Sequence[SpanRow]
     left_out: int
     axis_y: float = _TOP
-    """Where the axis is."""
 
 
-def draw(line: Timeline, now: datetime, shape: Shape = WIDE) -> Picture:
+def draw(line: Timeline, shape: Shape = WIDE) -> Picture:
     """Return the picture of a job's spans."""
     spans, left_out = _shown(_with_holds(line.spans))
     seconds = max((line.end - line.start).total_seconds(), 0.001)
     scale = (shape.width - shape.left - shape.right) / seconds
     bars = [_bar(span, number, line, shape, scale) for number, span in enumerate(spans)]
-    whole = "so far" if line.goes_on else "in all"
-    title = f"What happened to the job, {_lasted(seconds)} {whole}"
-    steps = ", ".join(f"{bar.name.strip()} {bar.lasted}" for bar in bars)
+    steps = ", ".join(f"{bar.name} {bar.lasted}" for bar in bars)
     return Picture(
         shape=shape,
         height=_TOP + len(bars) * shape.row + 10,
-        title=title,
+        title=f"What happened to the job, {_lasted(seconds)} {'so far' if line.goes_on else 'in all'}",
         description=f"In this order: {steps}. The table below says the same.",
         bars=bars,
         ticks=_ticks(seconds, shape, scale),
-        rows=[_row(span, line, now) for span in spans],
         left_out=left_out,
     )
 
@@ -147,8 +138,8 @@ def _bar(span: TimelineSpan, number: int, line: Timeline, shape: Shape, scale: f
     width = min(max(_seconds(span, line) * scale, _NARROWEST), shape.width - shape.right - x + _NARROWEST)
     name = _name(span)
     lasted = _lasted_of(span, line)
-    words = f": {span.words}" if span.words else ""
     return TimeBar(
+        span=span,
         name=name,
         name_x=4 + span.level * 14,
         text_y=round(y + shape.bar - 3 if shape.beside else y - 4, 1),
@@ -158,7 +149,6 @@ def _bar(span: TimelineSpan, number: int, line: Timeline, shape: Shape, scale: f
         width=round(width, 1),
         lasted=lasted,
         lasted_x=round(x + width + 5, 1) if shape.beside else shape.width - 4,
-        title=f"{name}, {lasted}{words}",
     )
 
 
@@ -199,17 +189,3 @@ def _ticks(seconds: float, shape: Shape, scale: float) -> list[Tick]:
     if seconds < 1:
         return [Tick(shape.left, "0s")]
     return [Tick(round(shape.left + at * scale, 1), duration(at)) for at in range(0, int(seconds) + 1, step)]
-
-
-def _row(span: TimelineSpan, line: Timeline, now: datetime) -> SpanRow:
-    ended = "goes on" if span.end is None else span.state
-    tone: Tone = _TONES[span.state] if span.end else "info"
-    return SpanRow(
-        span.name,
-        span.level,
-        span.attempt,
-        moment(span.start, now),
-        _lasted_of(span, line),
-        StateWord(ended, tone),
-        span.words,
-    )

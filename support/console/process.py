@@ -8,6 +8,8 @@ import ipaddress
 import signal
 import socket
 
+from fastapi import FastAPI
+
 from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
@@ -26,13 +28,12 @@ from storage.ended_sessions import EndedSessions
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.told_secrets import telling
-from support.console.access.address import ConsoleAddress
-from support.console.access.gate import Gate
-from support.console.access.keys import ConsoleKeys
-from support.console.access.provider import Provider
-from support.console.answers import Sources
-from support.console.app import Console
-from support.console.places import PLACES
+from support.console.address import ConsoleAddress
+from support.console.app import create_app
+from support.console.dependencies import Services
+from support.console.provider import Provider
+from support.console.sessions import Sessions
+from support.console.signing import ConsoleKeys
 from support.diagnose.outside import HasHousekeepingLook
 
 _NAME = "Console"
@@ -145,8 +146,8 @@ async def _main(
 
 async def _open(
     settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, stack: contextlib.AsyncExitStack
-) -> Console:
-    """Open what the pages ask."""
+) -> FastAPI:
+    """Open the stores of the pages."""
     database = Database(
         settings.database_url,
         application_name="ai-agents console",
@@ -163,7 +164,8 @@ async def _open(
     asker = LookAsker(settings.redis_url)
     stack.push_async_callback(asker.close)
     outside = HasHousekeepingLook(asker)
-    sources = Sources(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
+    services = Services(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
     keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
-    gate = Gate(ConsoleKeys(keys), access, EndedSessions(database), ConsoleAddress(settings.console_url))
-    return Console(PLACES, sources, gate, provider=Provider(Outward.to_provider(settings)))
+    address = ConsoleAddress(settings.console_url)
+    sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
+    return create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))

@@ -1,6 +1,7 @@
 """Visits that come to nothing: a link that is none, is too old or too late, a body that is no vote, no database."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import date
 from uuid import uuid4
 
@@ -94,6 +95,15 @@ async def test_a_body_that_is_no_vote_is_refused_and_asked_for_again(
     link = visit.link(await store.accept(**NOTE))
     answer = await visit.client.post(link, content=content, headers=headers)
     assert (answer.status_code, 'method="post"' in answer.text) == (status, True)
+    assert rows(store) == []
+
+
+async def test_a_body_without_a_length_is_not_read(visit: Visit, store: Store) -> None:
+    async def in_chunks() -> AsyncIterator[bytes]:
+        yield b"vote=useful"
+
+    link = visit.link(await store.accept(**NOTE))
+    assert (await visit.client.post(link, content=in_chunks(), headers=FORM)).status_code == 411
     assert rows(store) == []
 
 

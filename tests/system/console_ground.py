@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from devstack.system import System
-from support.console.answers import Place
-from support.console.places import PLACES
+from support.console.app import PAGES
+from support.console.dependencies import require_operator
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
@@ -62,9 +63,24 @@ def csrf_of(page: httpx.Response) -> str:
     return found[1]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A route of a page."""
+
+    method: str
+    path: str
+    least: str
+
+
 def places(method: str) -> list[Place]:
     """The console's places that take this method, those of logging in aside."""
-    return [place for place in PLACES if place.method == method]
+    found = []
+    for route in [route for router in PAGES for route in router.routes]:
+        assert isinstance(route, APIRoute)
+        needs = [each.dependency for each in route.dependencies]
+        if method in (route.methods or ()):
+            found.append(Place(method, route.path, "operator" if require_operator in needs else "support"))
+    return found
 
 
 def address(place: Place, named: dict[str, str]) -> str:

@@ -12,8 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from support.console.answers import Place
-from tests.system.console_ground import TOKENS, ConsoleGround, address, csrf_of, places
+from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, csrf_of, places
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from support.console.answers import Place
-from tests.system.console_ground import TOKENS, ConsoleGround, address, places
+from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, places
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]

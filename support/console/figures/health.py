@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from config.tenants import Tenant
@@ -13,13 +13,14 @@ from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.tenant_figures import MOST_COUNTED, outcomes
-from support.console.answers import Sources
+from support.console.dependencies import Services
 from support.console.figures.asking import in_time
 from support.console.figures.tenants import GOOD_RATE, missed_word, settings_word
-from support.console.figures.wording import StateWord, counted, moment, percent
+from support.console.figures.wording import StateWord, counted, percent
 from support.tables import age
 
 LATELY = timedelta(days=1)
+_OR_MORE = " or more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +40,9 @@ class AllHealth:
     told: bool
 
 
-@dataclass(slots=True)
-class _Signs:
-    """What speaks against a tenant's being well."""
-
-    completed: int = 0
-    failed: int = 0
-    """Of the jobs that ended within 24 hours, if one of them failed."""
-    waiting: list[str] = field(default_factory=list)
-    refusal: str = ""
-    missed: StateWord | None = None
-    last_missed: str = ""
-    due: int = 0
-    """Of its jobs, while nobody takes any."""
-
-
-async def health_of_all(sources: Sources, now: datetime, lacks: str) -> AllHealth:
+async def health_of_all(services: Services, now: datetime, lacks: str) -> AllHealth:
     """Return the health of all tenants. `lacks`: as a queue's view has it."""
-    database, known = sources.database, sources.tenants.all()
+    database, known = services.database, services.tenants.all()
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
@@ -82,56 +68,57 @@ def in_short(
     missed: Mapping[str, MissedLately] | None = None,
     due: Mapping[str, int] | None = None,
 ) -> list[TenantInShort]:
-    """Tell of each tenant whether it needs a look, those that do first. What is None is not known.
+    """Return the health of each tenant, those that need a look first. None is unknown.
 
     `ended`: jobs completed and failed, of tenants with failures. `due`: jobs that are due, while nobody takes any.
     """
-    signs: defaultdict[str, _Signs] = defaultdict(_Signs)
-    for tenant_id, (completed, failed) in (ended or {}).items():
-        signs[tenant_id].completed, signs[tenant_id].failed = completed, failed
+    due, missed, ended = due or {}, missed or {}, ended or {}
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
     for (tenant_id, reason), count in (reasons or {}).items():
-        signs[tenant_id].waiting.append(f"{counted(count, MOST_A_REASON)} wait: {reason}")
-    for each in refused or ():
-        since = age((now - each.rejected_at).total_seconds())
-        signs[each.tenant_id].refusal = f"its last webhook was refused {since} ago: {each.reason}"
-    for tenant_id, lately in (missed or {}).items():
-        signs[tenant_id].missed = missed_word(lately, now)
-        signs[tenant_id].last_missed = moment(lately.last_at, now).ago if lately.last_at else ""
-    for tenant_id, jobs in (due or {}).items():
-        signs[tenant_id].due = jobs
-    due_cut = sum((due or {}).values()) >= MOST_DUE
-    rows = [(_short(each, signs[each.id], due_cut=due_cut), signs[each.id].failed) for each in tenants]
+        waiting[tenant_id].append(f"{counted(count, MOST_A_REASON)} wait: {reason}")
+    refusals = {
+        each.tenant_id: f"its last webhook was refused {_since(each.rejected_at, now)}: {each.reason}"
+        for each in refused or ()
+    }
+    # More is due than was counted, of whichever tenants.
+    due_cut = sum(due.values()) >= MOST_DUE
+
+    def short(tenant: Tenant) -> TenantInShort:
+        completed, failures = ended.get(tenant.id, (0, 0))
+        rate = completed / (completed + failures) if failures else 1.0
+        cut, jobs = completed + failures >= MOST_COUNTED, due.get(tenant.id, 0)
+        # A desk that is polled needs no webhook.
+        refusal = "" if tenant.polled else refusals.get(tenant.id, "")
+        lately = None if tenant.polled else missed.get(tenant.id)
+        lost = missed_word(lately, now) if lately else None
+        words = (
+            (not tenant.usable, settings_word(tenant)),
+            (rate < GOOD_RATE, StateWord("failures", "bad")),
+            (jobs, StateWord("stands", "bad")),
+            (refusal, StateWord("refused", "warn")),
+            (lost and lost.tone != "info", StateWord("missed", "warn")),
+            (waiting[tenant.id], StateWord("waits", "warn")),
+            (due_cut, StateWord("not counted", "info")),
+            (True, StateWord("well", "ok")),
+        )
+        word = next(word for holds, word in words if holds)
+        why = (
+            "" if tenant.usable else "its settings have to be mended",
+            f"{failures:,}{_OR_MORE if cut else ''} failed, success rate {percent(rate)}" if failures else "",
+            refusal,
+            f"{jobs:,}{_OR_MORE if due_cut else ''} due that nobody takes" if jobs else "",
+            f"{lost.text}, the last one {_since(lately.last_at, now)}" if lost and lately and lately.last_at else "",
+            *waiting[tenant.id],
+            "more jobs are due than are counted" if word.tone == "info" else "",
+        )
+        return TenantInShort(tenant.id, word, "; ".join(filter(None, why)))
+
     order = {"bad": 0, "warn": 1, "info": 2, "ok": 3}
-    rows.sort(key=lambda row: (order[row[0].health.tone], -row[1], row[0].tenant_id))
-    return [row for row, _ in rows]
+    failed = {tenant_id: failures for tenant_id, (_, failures) in ended.items()}
+    return sorted(
+        map(short, tenants), key=lambda each: (order[each.health.tone], -failed.get(each.tenant_id, 0), each.tenant_id)
+    )
 
 
-def _short(tenant: Tenant, signs: _Signs, *, due_cut: bool) -> TenantInShort:
-    """Say it of one. `due_cut`: more is due than was counted, of whichever tenants."""
-    # A desk that is polled needs no webhook.
-    refusal, missed = ("", None) if tenant.polled else (signs.refusal, signs.missed)
-    ended = signs.completed + signs.failed
-    rate = signs.completed / ended if ended else 1.0
-    cut = " or more" if ended >= MOST_COUNTED else ""
-    why = [f"{signs.failed:,}{cut} failed, success rate {percent(rate)}"] if signs.failed else []
-    why += [refusal] if refusal else []
-    why += [f"{signs.due:,}{' or more' if due_cut else ''} due that nobody takes"] if signs.due else []
-    why += [f"{missed.text}, the last one {signs.last_missed}"] if missed else []
-    why += signs.waiting
-    if not tenant.usable:
-        return TenantInShort(tenant.id, settings_word(tenant), "; ".join(["its settings have to be mended", *why]))
-    if rate < GOOD_RATE:
-        word = StateWord("failures", "bad")
-    elif signs.due:
-        word = StateWord("stands", "bad")
-    elif refusal:
-        word = StateWord("refused", "warn")
-    elif missed and missed.tone != "info":
-        word = StateWord("missed", "warn")
-    elif signs.waiting:
-        word = StateWord("waits", "warn")
-    elif due_cut:
-        word, why = StateWord("not counted", "info"), [*why, "more jobs are due than are counted"]
-    else:
-        word = StateWord("well", "ok")
-    return TenantInShort(tenant.id, word, "; ".join(why))
+def _since(at: datetime, now: datetime) -> str:
+    return f"{age((now - at).total_seconds())} ago"

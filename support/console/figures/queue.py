@@ -3,8 +3,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -14,12 +15,11 @@ from storage.session import Database
 from storage.signs import WorkSigns
 from storage.tenant_figures import TenantFigures, figures_of
 from support.console.figures.asking import in_time
-from support.console.figures.wording import Moment, StateWord, Tone, counted, moment
+from support.console.figures.wording import StateWord, Tone
 from support.diagnose.facts import QueueSigns, nobody_works
 from support.diagnose.queue_looks import look_at_queue
 from support.diagnose.readings import Reading, reading_of
 from support.diagnose.reasons import known_cause
-from support.tables import duration
 
 _REDIS_SECONDS = 1.0
 _TONES: dict[Reading, Tone] = {"normal": "ok", "moderate": "info", "high": "warn", "critical": "bad"}
@@ -32,16 +32,7 @@ _HINTS: dict[Reading, str] = {
 _STANDS = StateWord("at a standstill", "bad"), "nobody takes what waits: docs/runbooks/worker-failures.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with what it counts: `12` `messages wait`."""
-
-    number: str
-    of_what: str
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingReason:
+class WaitingReason(NamedTuple):
     """Why jobs wait again, how many, and what a person does about it; empty for nothing."""
 
     reason: str
@@ -49,8 +40,7 @@ class WaitingReason:
     mends: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueueWarning:
+class QueueWarning(NamedTuple):
     """What is wrong: a word, and what it means."""
 
     word: StateWord
@@ -59,58 +49,56 @@ class QueueWarning:
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """The part of the page. `reading` is None where Redis did not say, of which a warning tells.
+    """The part of the page. `reading` is None if Redis did not answer, which a warning says.
 
-    `figures` and `reasons` are None where the database did not say.
+    For users of all tenants it has `looked`, `open_jobs` and `work`, for others `own`; each is None if its store did
+    not answer. `reasons` is None if the database did not.
     """
 
-    at: Moment
+    at: datetime
     reading: StateWord | None
     hint: str
     warnings: list[QueueWarning]
-    messages: list[Figure]
-    figures: list[Figure] | None
     reasons: list[WaitingReason] | None
-    lacks: str = ""
-    """What has to be there again before anybody takes what is due: `a worker runs`; empty for nothing."""
+    looked: QueueSigns | None
+    open_jobs: OpenJobs | None
+    work: WorkSigns | None
+    own: TenantFigures | None
+    lacks: str
+    """What has to be there again before due jobs are taken: `a worker runs`; empty for nothing."""
 
 
-async def queue_view(database: Database, redis: Redis) -> QueueView:
-    """Look at all of it, for who sees every tenant."""
-    (looked, failure), open_jobs, work, reasons = await asyncio.gather(
-        look_at_queue(redis, _REDIS_SECONDS),
+async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> QueueView:
+    """Return the queue now. For users of one tenant: the queue as a word, and the tenant's own jobs."""
+    look, signs_of_work = look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
+    if tenant_id is not None:
+        own: TenantFigures | None
+        (looked, failure), work, own = await asyncio.gather(
+            look, signs_of_work, in_time(figures_of(database, tenant_id))
+        )
+        view = _view(
+            looked,
+            work,
+            _of_redis(looked, failure),
+            own=own,
+            reasons=None if own is None else reasons_of_tenant(own, _lacks(looked, work)),
+            waits=own is not None and own.waiting > 0,
+        )
+        # Both are of all tenants.
+        return replace(view, looked=None, work=None)
+    (looked, failure), work, open_jobs, reasons = await asyncio.gather(
+        look,
+        signs_of_work,
         in_time(job_figures.open_jobs(database)),
-        in_time(signs.signs_of_work(database)),
         in_time(job_figures.reasons_of_waiting(database)),
     )
-    lacks = _lacks(looked, work)
     return _view(
         looked,
+        work,
         [*_of_redis(looked, failure), *_of_workers(looked, work)],
-        messages=[] if looked is None else _messages(looked),
-        figures=None if open_jobs is None or work is None else _figures(open_jobs, work),
-        reasons=None if reasons is None else _of_all(reasons, lacks),
-        lacks=lacks,
+        open_jobs=open_jobs,
+        reasons=None if reasons is None else _of_all(reasons, _lacks(looked, work)),
         waits=open_jobs is not None and open_jobs.waiting + open_jobs.later > 0,
-    )
-
-
-async def queue_view_of(database: Database, redis: Redis, tenant_id: str) -> QueueView:
-    """Look at it for who sees one tenant: of the queue how full it is, as a word, and else what is the tenant's."""
-    (looked, failure), work, figures = await asyncio.gather(
-        look_at_queue(redis, _REDIS_SECONDS),
-        in_time(signs.signs_of_work(database)),
-        in_time(figures_of(database, tenant_id)),
-    )
-    lacks = _lacks(looked, work)
-    return _view(
-        looked,
-        _of_redis(looked, failure),
-        messages=[],
-        figures=None if figures is None else figures_of_tenant(figures),
-        reasons=None if figures is None else reasons_of_tenant(figures, lacks),
-        lacks=lacks,
-        waits=figures is not None and figures.waiting > 0,
     )
 
 
@@ -120,11 +108,6 @@ async def lacking(database: Database, redis: Redis) -> str:
         look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
     )
     return _lacks(looked, work)
-
-
-def figures_of_tenant(figures: TenantFigures) -> list[Figure]:
-    """Return a tenant's jobs that have not ended."""
-    return [_jobs(figures.waiting, "wait", job_figures.MOST_COUNTED), _jobs(figures.running, "run")]
 
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[WaitingReason]:
@@ -154,68 +137,24 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: st
     return told
 
 
-def _jobs(count: int, what: str, most: int | None = None) -> Figure:
-    """Return so many jobs that do something, of which nobody counts more than `most`."""
-    number = f"{count:,}" if most is None else counted(count, most)
-    return Figure(number, f"job {what}s" if count == 1 else f"jobs {what}")
-
-
 def _view(
     looked: QueueSigns | None,
+    work: WorkSigns | None,
     warnings: list[QueueWarning],
     *,
-    messages: list[Figure],
-    figures: list[Figure] | None,
+    open_jobs: OpenJobs | None = None,
+    own: TenantFigures | None = None,
     reasons: list[WaitingReason] | None,
-    lacks: str,
     waits: bool,
 ) -> QueueView:
-    now = datetime.now(UTC)
+    lacks = _lacks(looked, work)
     reading = None if looked is None else reading_of(looked.waiting)
     word = None if reading is None else StateWord(reading, _TONES[reading])
     # A short queue that nobody puts anything into, or takes anything out of, is not well.
     hint = "" if reading is None or (reading == "normal" and warnings) else _HINTS[reading]
     if looked is not None and lacks and (waits or looked.waiting or looked.held):
         word, hint = _STANDS
-    return QueueView(
-        at=moment(now, now),
-        reading=word,
-        hint=hint,
-        warnings=warnings,
-        messages=messages,
-        figures=figures,
-        reasons=reasons,
-        lacks=lacks,
-    )
-
-
-def _messages(looked: QueueSigns) -> list[Figure]:
-    listen = "?" if looked.listening is None else f"{looked.listening:,}"
-    return [
-        Figure(f"{looked.waiting:,}", _many(looked.waiting, "message waits in Redis", "messages wait in Redis")),
-        Figure(f"{looked.held:,}", _many(looked.held, "message is with a worker", "messages are with workers")),
-        # One whose places are all taken does not listen.
-        Figure(listen, _many(looked.listening, "worker listens for more", "workers listen for more")),
-    ]
-
-
-def _figures(open_jobs: OpenJobs, work: WorkSigns) -> list[Figure]:
-    most = job_figures.MOST_COUNTED
-    oldest = duration(open_jobs.oldest_waiting_seconds) if open_jobs.waiting else "-"
-    return [
-        Figure(f"{work.workers:,}", _many(work.workers, "worker has jobs", "workers have jobs")),
-        _jobs(work.running, "run"),
-        Figure(counted(open_jobs.waiting, most), _many(open_jobs.waiting, "job is due", "jobs are due")),
-        Figure(oldest, "longest wait of those due"),
-        Figure(
-            counted(open_jobs.later, most),
-            _many(open_jobs.later, "job waits for a later time", "jobs wait for a later time"),
-        ),
-    ]
-
-
-def _many(count: int | None, one: str, more: str) -> str:
-    return one if count == 1 else more
+    return QueueView(datetime.now(UTC), word, hint, warnings, reasons, looked, open_jobs, work, own, lacks)
 
 
 def _of_redis(looked: QueueSigns | None, failure: str) -> list[QueueWarning]:

@@ -8,9 +8,9 @@ from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from storage.models import JobState
 from storage.rejections import RefusedLately
 from support.console.figures.tenants import own_words
-from support.console.figures.wording import Moment, StateWord, Tone, moment, state_word
+from support.console.figures.wording import Tone
 from support.diagnose.diagnosis import Diagnosis
-from support.diagnose.evidence import evidence, not_checked
+from support.diagnose.evidence import Evidence, evidence, not_checked
 from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
 from support.diagnose.printing import document, log_line
@@ -18,7 +18,6 @@ from support.diagnose.readings import reading_of
 from support.diagnose.reasons import cause_of
 from support.diagnose.verdicts import MEANINGS, VerdictCode
 from support.show_job import trace_id
-from support.tables import duration
 
 _TONES: dict[VerdictCode, Tone] = {
     **dict.fromkeys((VerdictCode.DELIVERED, VerdictCode.ALREADY_ENHANCED), "ok"),
@@ -39,28 +38,6 @@ _TONES: dict[VerdictCode, Tone] = {
     ),
 }
 """Of those that are not here something has to be mended."""
-_ENDED = (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceLine:
-    """One fact; `at` is None for what is seen now."""
-
-    at: Moment | None
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One job of the ticket."""
-
-    job_id: str
-    state: StateWord
-    reason: str
-    attempt: int
-    accepted: Moment
-    took: str
-    """From its webhook to its end, or until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +62,13 @@ class Story:
     means: str
     mends: Sequence[str]
     document: str
-    lines: Sequence[EvidenceLine]
+    lines: Sequence[Evidence]
     unchecked: Sequence[str]
     log_line: str
     log_command: str
     trace: str
     trace_url: str
-    jobs: Sequence[JobRow]
+    jobs: Sequence[Details | Listed]
     job_id: str
     """The job that the verdict is about; empty for none."""
     retry: RetryOffer | None
@@ -184,11 +161,10 @@ def _says(facts: Facts, shown: Facts, diagnosis: Diagnosis) -> str:
     return f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
 
 
-def _lines(facts: Facts, shown: Facts) -> list[EvidenceLine]:
-    now = facts.asked_at
-    lines = [EvidenceLine(None if fact.at is None else moment(fact.at, now), fact.what) for fact in evidence(shown)]
+def _lines(facts: Facts, shown: Facts) -> list[Evidence]:
+    lines = evidence(shown)
     if shown is not facts and facts.queue is not None:
-        lines.append(EvidenceLine(None, f"queue: {reading_of(facts.queue.waiting)}"))
+        lines.append(Evidence(None, f"queue: {reading_of(facts.queue.waiting)}"))
     return lines
 
 
@@ -199,14 +175,6 @@ def _numbers(facts: Facts) -> str:
     return ", ".join(number for number in others if number != facts.ticket_id)
 
 
-def _jobs(facts: Facts) -> list[JobRow]:
+def _jobs(facts: Facts) -> list[Details | Listed]:
     jobs: list[Details | Listed] = [*facts.others, *([facts.job] if facts.job else [])]
-    jobs.sort(key=lambda job: (job.accepted_at, job.id), reverse=True)
-    return [_job_row(job, facts) for job in jobs]
-
-
-def _job_row(job: Details | Listed, facts: Facts) -> JobRow:
-    now = facts.asked_at
-    end = job.finished_at if job.state in _ENDED and job.finished_at else now
-    took = duration((end - job.accepted_at).total_seconds())
-    return JobRow(str(job.id), state_word(job.state), job.reason or "", job.attempt, moment(job.accepted_at, now), took)
+    return sorted(jobs, key=lambda job: (job.accepted_at, job.id), reverse=True)

@@ -1,4 +1,4 @@
-"""How tenants do: whether their settings can be used, their webhooks, jobs, success rate and cost."""
+"""The health of tenants: their settings, webhooks, jobs and success rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from config.tenants import Tenant
 from storage.reconcile_findings import MissedLately
-from storage.tenant_figures import MOST_COUNTED, LastRefusal, TenantFigures
-from support.console.figures.queue import Figure, WaitingReason, figures_of_tenant, reasons_of_tenant
-from support.console.figures.wording import Moment, StateWord, moment, moment_or_none, percent
+from storage.tenant_figures import TenantFigures
+from support.console.figures.queue import WaitingReason, reasons_of_tenant
+from support.console.figures.wording import StateWord, percent
 
 GOOD_RATE = 0.95
 """Under it a tenant is not well, as the alert on the success rate has it."""
@@ -17,37 +17,18 @@ _MISSED_JUST_NOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class LastRefused:
-    """The webhook that was refused last."""
-
-    at: Moment
-    status: int
-    reason: str
-    ticket_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class TenantHealth:
-    """One tenant's. `told`: the database has said all of it; what is None or `-` then, there is none of."""
+    """The health of a tenant; `figures` is None if the database did not answer, and all behind it is empty then."""
 
-    tenant_id: str
+    tenant: Tenant
     settings: StateWord
     marks: Sequence[str]
-    """What a person has to know of its settings: `dry run` and the like."""
-    told: bool = False
-    open: Sequence[Figure] = ()
+    """Remarks on its settings: `dry run` and the like."""
+    figures: TenantFigures | None
     reasons: Sequence[WaitingReason] = ()
     rate: StateWord | None = None
-    ended: str = "-"
-    """Of how many jobs the rate is."""
-    last_accepted: Moment | None = None
-    refused: LastRefused | None = None
     missed: StateWord | None = None
-    """How many tickets' webhooks never came, lately; None for none."""
-    last_missed: Moment | None = None
-    cost: str = "-"
-    limit: str = ""
-    synced: Moment | None = None
+    """The number of tickets whose webhooks never came, lately; None for none."""
 
 
 def own_words(reason: str) -> str:
@@ -66,25 +47,20 @@ def settings_word(tenant: Tenant) -> StateWord:
 
 
 def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> TenantHealth:
-    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as a queue's view has it."""
-    said = TenantHealth(tenant.id, settings_word(tenant), _marks(tenant))
+    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as in a queue's view."""
     if figures is None:
-        return said
-    now = figures.asked_at
-    return replace(
-        said,
-        told=True,
-        open=figures_of_tenant(figures),
+        return TenantHealth(tenant, settings_word(tenant), _marks(tenant), None)
+    refused, rate = figures.last_refused, figures.success_rate
+    if refused is not None and own:
+        figures = replace(figures, last_refused=replace(refused, reason=own_words(refused.reason)))
+    return TenantHealth(
+        tenant,
+        settings_word(tenant),
+        _marks(tenant),
+        figures,
         reasons=reasons_of_tenant(figures, lacks),
-        rate=_rate(figures.success_rate),
-        ended=_ended(figures),
-        last_accepted=moment_or_none(figures.last_accepted_at, now),
-        refused=None if figures.last_refused is None else _refused(figures.last_refused, now, own=own),
-        missed=missed_word(figures.missed, now),
-        last_missed=moment_or_none(figures.missed.last_at, now),
-        cost=_cost(figures),
-        limit=_limit(tenant),
-        synced=moment_or_none(figures.synced_at, now),
+        rate=StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
+        missed=missed_word(figures.missed, figures.asked_at),
     )
 
 
@@ -105,33 +81,3 @@ def _marks(tenant: Tenant) -> list[str]:
         f"what its model is told is kept for {tenant.audit_days} days": tenant.audit_days > 0,
     }
     return [mark for mark, holds in marks.items() if holds]
-
-
-def _rate(rate: float | None) -> StateWord:
-    return StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad")
-
-
-def _ended(figures: TenantFigures) -> str:
-    newest = f"the newest {MOST_COUNTED:,} of " if figures.completed + figures.failed >= MOST_COUNTED else ""
-    parts = f"{figures.completed:,} completed, {figures.failed:,} failed, {figures.skipped:,} skipped"
-    return f"{parts}: of {newest}those that ended within 24 hours"
-
-
-def _refused(refusal: LastRefusal, now: datetime, *, own: bool) -> LastRefused:
-    reason = own_words(refusal.reason) if own else refusal.reason
-    return LastRefused(moment(refusal.at, now), refusal.status, reason, refusal.ticket_id)
-
-
-def _cost(figures: TenantFigures) -> str:
-    spent = figures.spent
-    if spent is None:
-        return "nothing yet"
-    dollars = f", ${spent.dollars:,.2f}" if spent.dollars else ""
-    return f"{spent.tokens:,} tokens{dollars}"
-
-
-def _limit(tenant: Tenant) -> str:
-    model = tenant.model
-    limits = [f"{model.daily_tokens:,} tokens"] if model.daily_tokens is not None else []
-    limits += [f"${model.daily_dollars:,.2f}"] if model.daily_dollars is not None else []
-    return f"of {' and '.join(limits)} a day" if limits else ""

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from support.console.access.provider import Provider
+from support.console.provider import Provider
 from tests.kit.clock import Clock
 from tests.support.console.fake_issuer import CLIENT_ID, CLIENT_SECRET, FakeIssuer, issuing
 from tests.support.console.site import LETTING_IN, Browser, ConsoleSite, console_site

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
 import httpx
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import Response
 
 from api.server import serve
 from config.console_access import AccessDirectory
@@ -18,13 +21,15 @@ from dispatch.queue import open_redis
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
-from support.console.access.address import ConsoleAddress
-from support.console.access.gate import Gate
-from support.console.access.keys import ConsoleKeys
-from support.console.access.provider import Provider
-from support.console.answers import Asked, GoTo, NotAllowed, NotHere, NotUnderstood, Page, Place, Sources
-from support.console.app import Console
+from support.console.address import ConsoleAddress
+from support.console.app import create_app
+from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
+from support.console.errors import BadRequest, Forbidden, NotFound, redirect
 from support.console.process import console_port
+from support.console.provider import Provider
+from support.console.sessions import Sessions
+from support.console.signing import ConsoleKeys
+from support.console.templating import create_templates
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
 
@@ -46,60 +51,60 @@ TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
-async def echo(asked: Asked) -> Page:
+small = APIRouter(route_class=ConsoleRoute)
+_templates = create_templates([TEMPLATES])
+
+
+@small.get("/")
+@small.get("/tickets/{tenant_id}/{ticket_id}")
+@small.get("/failures", dependencies=[Depends(require_operator)])
+async def echo(request: Request, user: CurrentUser, said: str = "said") -> Response:
     """Show who asked what."""
-    visitor = asked.visitor
-    told = {"name": visitor.name, "role": visitor.role, "tenant": visitor.tenant_id, "texts": visitor.reads_texts}
-    return Page("echo.html", {"said": asked.query.get("said", "said"), "asked": told | {"path": dict(asked.path)}})
+    told = {"name": user.name, "role": user.role, "tenant": user.tenant_id, "texts": user.reads_texts}
+    context = {"said": said, "asked": told | {"path": dict(request.path_params)}}
+    return _templates.TemplateResponse(request, "echo.html", context)
 
 
-async def change(asked: Asked) -> GoTo:
+@small.post("/change", dependencies=[Depends(verify_csrf)])
+@small.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
+async def change(to: Annotated[str, Form()] = "/") -> Response:
     """Go where the form says."""
-    return GoTo(asked.form.get("to", "/"))
+    return redirect(to)
 
 
-async def raising(asked: Asked) -> Page:
+@small.get("/raising/{what}")
+@small.post("/raising/{what}", dependencies=[Depends(verify_csrf)])
+async def raising(what: str) -> Response:
     """Raise what the address names."""
     failures: dict[str, Exception] = {
-        "not-here": NotHere(),
-        "not-understood": NotUnderstood("No ticket has such a number."),
-        "not-allowed": NotAllowed("This takes an operator."),
+        "not-here": NotFound(),
+        "not-understood": BadRequest("No ticket has such a number."),
+        "not-allowed": Forbidden("This takes an operator."),
         "mistake": ZeroDivisionError("secret of a ticket"),
         "together": ExceptionGroup("tasks", [TimeoutError()]),
     }
-    raise failures[asked.path["what"]]
+    raise failures[what]
 
 
-async def ask_database(asked: Asked) -> Page:
+@small.get("/database")
+async def ask_database(services: ServicesDep) -> Response:
     """Ask it."""
-    await asked.sources.database.ask()
-    return await echo(asked)
+    await services.database.ask()
+    return redirect("/")
 
 
-async def ask_redis(asked: Asked) -> Page:
+@small.get("/redis")
+async def ask_redis(services: ServicesDep) -> Response:
     """Ask it."""
-    await asked.sources.redis.ping()
-    return await echo(asked)
+    await services.redis.ping()
+    return redirect("/")
 
 
-async def endless(asked: Asked) -> Page:
+@small.get("/endless")
+async def endless() -> Response:
     """Wait for what does not come."""
     await asyncio.Event().wait()
-    return await echo(asked)
-
-
-SMALL_PLACES = (
-    Place("GET", "/", echo),
-    Place("POST", "/change", change),
-    Place("POST", "/jobs/{job_id}/retry", change),
-    Place("GET", "/raising/{what}", raising),
-    Place("POST", "/raising/{what}", raising),
-    Place("GET", "/tickets/{tenant_id}/{ticket_id}", echo),
-    Place("GET", "/failures", echo, "operator"),
-    Place("GET", "/database", ask_database),
-    Place("GET", "/redis", ask_redis),
-    Place("GET", "/endless", endless),
-)
+    return redirect("/")
 
 
 class EndedInMemory(EndedSessions):
@@ -123,8 +128,8 @@ class ConsoleSite:
     values: dict[str, str]
     now: Clock
     monotonic: Clock
-    console: Console
-    gate: Gate
+    services: Services
+    sessions: Sessions
 
     @asynccontextmanager
     async def browser(self, **headers: str) -> AsyncIterator["Browser"]:
@@ -173,7 +178,7 @@ async def console_site(
     *,
     database_url: str = NOWHERE,
     redis_url: str = "redis://127.0.0.1:1/0",
-    places: Sequence[Place] = SMALL_PLACES,
+    pages: Sequence[APIRouter] = (small,),
     values: Mapping[str, str] = LETTING_IN,
     url: str | None = None,
     keys: Sequence[str] = (KEY,),
@@ -191,19 +196,19 @@ async def console_site(
     database = Database(database_url, application_name="tests console", pool_size=4, pool_seconds=2)
     redis = open_redis(redis_url, seconds=1)
     ended = EndedInMemory() if database_url == NOWHERE else EndedSessions(database)
-    gate = Gate(ConsoleKeys(keys, now=now), access, ended, ConsoleAddress(url))
+    sessions = Sessions(ConsoleKeys(keys, now=now), access, ended, ConsoleAddress(url))
     tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
     outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
-    sources = Sources(database, redis, tenants, outside)
+    services = Services(database, redis, tenants, outside)
     asking = provider(now, monotonic) if provider else None
-    console = Console(places, sources, gate, provider=asking, templates=[TEMPLATES], page_seconds=page_seconds)
+    console = create_app(services, sessions, provider=asking, pages=pages, page_seconds=page_seconds)
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_keeps is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         async with serve(console, listener, console_port(head_seconds), 5.0):
-            yield ConsoleSite(address, current, now, monotonic, console, gate)
+            yield ConsoleSite(address, current, now, monotonic, services, sessions)
     finally:
         await redis.aclose()
         await database.close()

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from devstack.postgres import Postgres
-from support.console.access.sessions import IDLE_SECONDS, LASTS_SECONDS
-from support.console.access.tokens import MOST_FAILURES, WINDOW_SECONDS
+from support.console.login import MOST_FAILURES, WINDOW_SECONDS
+from support.console.sessions import IDLE_SECONDS, LASTS_SECONDS
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
 from tests.support.console.site import KEY, LETTING_IN, OLD_KEY, TOKENS, console_site

@@ -12,7 +12,7 @@ from tests.support.known import NOW, ago, job
 
 def pictured(*spans: TimelineSpan, goes_on: bool = False, shape: Shape = WIDE) -> Picture:
     end = max(span.end or NOW for span in spans)
-    return draw(Timeline(spans, min(span.start for span in spans), end, goes_on), NOW, shape)
+    return draw(Timeline(spans, min(span.start for span in spans), end, goes_on), shape)
 
 
 def test_bars_are_to_scale_one_behind_the_other() -> None:
@@ -60,7 +60,7 @@ def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
         goes_on=True,
     )
     assert [bar.css for bar in picture.bars] == ["t-failed", "t-held", "t-work"]
-    assert [row.ended.text for row in picture.rows] == ["failed", "held", "goes on"]
+    assert [bar.ended.text for bar in picture.bars] == ["failed", "held", "goes on"]
     assert picture.bars[0].title == "Worker, attempt 1, 3.0s: GPT-4 timeout"
     assert picture.bars[2].lasted == "3.0s so far"
     assert picture.title == "What happened to the job, 9.0s so far"
@@ -74,7 +74,7 @@ def test_a_job_that_was_held_back_for_hours_says_so() -> None:
         *(Happened(ago(9), 1, "claimed", None), Happened(ago(8), 1, "retried", "GPT-4 timeout")),
     ]
     row = job("waiting", "GPT-4 timeout", accepted_at=ago(7200), due_at=NOW + timedelta(seconds=1))
-    picture = draw(timeline(row, events, NOW), NOW)
+    picture = draw(timeline(row, events, NOW))
     held, pause = (bar for bar in picture.bars if bar.name.startswith(("Held", "Pause")))
     assert (held.name, held.css, held.title) == (
         *("Held back and Queue", "t-held"),
@@ -86,8 +86,8 @@ def test_a_job_that_was_held_back_for_hours_says_so() -> None:
 def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
     spans = [TimelineSpan("Worker", number, ago(100 - number), ago(99 - number)) for number in range(60)]
     picture = pictured(*spans)
-    assert (len(picture.bars), len(picture.rows), picture.left_out) == (40, 40, 20)
-    assert [picture.rows[0].attempt, picture.rows[-1].attempt] == [0, 59]
+    assert (len(picture.bars), picture.left_out) == (40, 20)
+    assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
 
 
 def test_a_jobs_own_events_are_drawn() -> None:
@@ -96,7 +96,7 @@ def test_a_jobs_own_events_are_drawn() -> None:
         Happened(at, 1, what, None)
         for at, what in ((ago(60), "accepted"), (ago(50), "claimed"), (ago(15), "answered"), (ago(5), "completed"))
     ]
-    picture = draw(timeline(row, events, NOW), NOW + timedelta(seconds=1))
+    picture = draw(timeline(row, events, NOW))
     assert [bar.name for bar in picture.bars] == [
         *("Webhook", "Queue", "Worker, attempt 1", "Context and GPT-4", "ServiceDesk Update")
     ]

@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 
 from storage.session import Database
 from support.arguments import MOST_RETRIED
-from support.console.answers import GoTo, NotAllowed, NotHere, NotUnderstood, Page
-from support.console.pages.failures import failures
-from support.console.pages.retrying import preview, retry_one, retry_several
-from support.console.visitor import Visitor
+from support.console.errors import BadRequest, Forbidden, NotFound
+from support.console.routes.failures import failures
+from support.console.routes.retries import preview, retry_one, retry_several
+from support.console.sessions import User
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.support.console.visits import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits, rendered
+from tests.support.console.visits import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, GoTo, Page, Visits
 
 BY_MODEL = {"cause:model_failing": "on"}
 DESK_TIMEOUT = "ServiceDesk Plus timeout"
@@ -41,7 +41,7 @@ def visits(store: Store, redis: Redis) -> Visits:
 
 def shown(page: Page) -> list[str]:
     """The tickets of the list, and of nobody else."""
-    return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', rendered(page))
+    return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', page.html)
 
 
 async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: Store, visits: Visits) -> None:
@@ -52,7 +52,7 @@ async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: St
     await failed(store, minutes=60 * 25)
     page = await visits.page(failures)
     assert shown(page) == [str(each) for each in (model, desk, late, theirs)]
-    causes = {cause.code: cause.jobs for cause in page.values["causes"]}  # type: ignore[attr-defined]
+    causes = {cause.code: cause.jobs for cause in page.values["causes"]}
     assert causes == {"model_failing": 2, "desk_failing": 2}
     for query, expected in (
         ({"cause": "desk_failing"}, [desk, late]),
@@ -69,10 +69,10 @@ async def test_one_tenants_people_see_their_own_failures_alone(store: Store, vis
     theirs = await failed(store, "GPT-4 timeout", tenant_id="globex")
     page = await visits.page(failures, OF_ACME)
     assert shown(page) == [str(own)]
-    assert "globex" not in rendered(page, OF_ACME)
-    assert str(theirs) not in rendered(page, OF_ACME)
+    assert "globex" not in page.html
+    assert str(theirs) not in page.html
     for tenant in ("globex", "nobody", "<b>"):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(failures, OF_ACME, query={"tenant": tenant})
 
 
@@ -105,7 +105,7 @@ async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visit
     ],
 )
 async def test_what_can_not_be_read_is_refused(query: dict[str, str], database: Database, redis: Redis) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(BadRequest):
         await Visits(database, redis).ask(failures, query=query)
 
 
@@ -118,7 +118,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     await store.accept(ticket_id="5", state="completed", finished_at="now()")
     page = await visits.page(preview, OPERATOR, query=BY_MODEL)
     assert shown(page) == [str(each) for each in (paid, kept, theirs)]
-    html = rendered(page, OPERATOR)
+    html = page.html
     for told in (
         "Retry 3 jobs?",
         "acme (2), globex (1)",
@@ -144,7 +144,7 @@ async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
 ) -> None:
     first, second = await failed(store, ticket_id="1"), await failed(store, ticket_id="2", minutes=2)
     page = await visits.page(preview, OPERATOR, query=BY_MODEL)
-    ids = re.findall(r'name="jobs" value="([^"]+)"', rendered(page))[0]
+    ids = re.findall(r'name="jobs" value="([^"]+)"', page.html)[0]
     later = await failed(store, ticket_id="3")
     await store.accept(ticket_id="2")
     log = start_log()
@@ -159,9 +159,9 @@ async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
 
 @pytest.mark.parametrize("handler", [preview, retry_several])
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME])
-async def test_several_at_once_are_an_operators(handler: Any, visitor: Visitor, store: Store, visits: Visits) -> None:
+async def test_several_at_once_are_an_operators(handler: Any, visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(Forbidden):
         await visits.ask(handler, visitor, form={"jobs": str(job_id)}, query=BY_MODEL)
     assert state(store, job_id) == "failed"
     assert "/failures/preview" not in await visits.html(failures, visitor)
@@ -171,7 +171,7 @@ async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Sto
     own, theirs = await failed(store), await failed(store, tenant_id="globex")
     page = await visits.page(preview, OPERATOR_OF_ACME, query=BY_MODEL)
     assert shown(page) == [str(own)]
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await visits.ask(preview, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"})
     unknown = uuid4()
     form = {"jobs": f"{theirs},{unknown},{own}"}
@@ -184,7 +184,7 @@ async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Sto
 
 @pytest.mark.parametrize("jobs", ["", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))])
 async def test_a_forged_list_of_jobs_is_refused(jobs: str, database: Database, redis: Redis) -> None:
-    with pytest.raises((NotUnderstood, NotHere)):
+    with pytest.raises((BadRequest, NotFound)):
         await Visits(database, redis).ask(retry_several, OPERATOR, form={"jobs": jobs})
 
 
@@ -197,7 +197,7 @@ async def test_a_preview_without_a_cause_asks_for_one(store: Store, visits: Visi
 
 @pytest.mark.parametrize("form", [{"cause:nothing": "on"}, {**BY_MODEL, "state": "skipped"}])
 async def test_a_preview_of_nothing_certain_is_refused(form: dict[str, str], database: Database, redis: Redis) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(BadRequest):
         await Visits(database, redis).ask(preview, OPERATOR, query=form)
 
 
@@ -210,24 +210,24 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
     )
     page = await visits.page(preview, OPERATOR, query=BY_MODEL)
     assert len(shown(page)) == MOST_RETRIED
-    assert f"at most {MOST_RETRIED} at a time" in rendered(page, OPERATOR)
+    assert f"at most {MOST_RETRIED} at a time" in page.html
 
 
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME, OPERATOR])
-async def test_one_job_is_retried_by_whoever_sees_it(visitor: Visitor, store: Store, visits: Visits) -> None:
+async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store, ticket_id="1")
     path = {"job_id": str(job_id)}
     assert await visits.ask(retry_one, visitor, path=path) == GoTo(f"/tickets/acme/1?job={job_id}")
     assert state(store, job_id) == "waiting"
     again = await visits.page(retry_one, visitor, path=path)
     assert again.status == 409
-    assert "it is waiting already" in rendered(again, visitor)
+    assert "it is waiting already" in again.html
 
 
 async def test_a_strangers_job_is_not_retried(store: Store, visits: Visits) -> None:
     job_id = await failed(store)
     for wanted in (str(job_id), str(uuid4()), "x", "../../"):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(retry_one, OF_GLOBEX, path={"job_id": wanted})
     assert state(store, job_id) == "failed"
 
@@ -239,4 +239,4 @@ async def test_a_retry_that_breaks_off_says_what_was_not_tried(redis: Redis, unu
     finally:
         await away.close()
     assert page.status == 503
-    assert "those that are not in the list were not tried" in rendered(page, OPERATOR)
+    assert "those that are not in the list were not tried" in page.html

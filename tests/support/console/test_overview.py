@@ -11,11 +11,11 @@ from storage import rejections
 from storage.job_figures import MOST_A_REASON
 from storage.jobs import WORKER_LOST
 from storage.session import Database
-from support.console.pages.overview import live_queue, overview
-from support.console.pages.tenants import tenant
+from support.console.routes.overview import live_queue, overview
+from support.console.routes.tenants import tenant
 from support.diagnose.readings import reading_of
 from tests.kit.postgres import Store
-from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits, rendered
+from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits
 
 pytestmark = pytest.mark.usefixtures("worker_session")
 
@@ -171,7 +171,7 @@ async def test_without_the_database_what_redis_tells_is_shown(redis: Redis, unus
     away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
     try:
         for visitor in (OPERATOR, OF_ACME):
-            html = rendered(await Visits(away, redis).page(overview, visitor), visitor)
+            html = (await Visits(away, redis).page(overview, visitor)).html
             assert "normal</span>" in html
             assert "Not known just now" in html
             assert "well</span>" not in html

@@ -214,6 +214,18 @@ async def test_a_provider_that_is_away_in_between_is_told_of_and_tokens_go_on(an
         assert (await browser.log_in(TOKENS["ANNA"])).status_code == 303
 
 
+async def test_a_provider_chooses_no_option_of_our_client() -> None:
+    async with with_provider() as (_, issuer, browser):
+        issuer.told = {"scope": "everything", "verify": False, "timeout": 600, "transport": None, "outward": None}
+        issuer.told["id_token_signing_alg_values_supported"] = ["none", "HS256", "RS256"]
+        assert (await begun(browser))["scope"] == "openid profile groups"
+        for sign in (fake_issuer.unsigned, fake_issuer.by_shared_secret):
+            issuer.sign = sign
+            assert (await came_back(issuer, browser)).status_code == 403
+        issuer.sign = None
+        assert (await came_back(issuer, browser)).status_code == 303
+
+
 async def test_a_crowd_at_the_login_asks_the_provider_once_and_fills_no_log(start_log: StartLog) -> None:
     """Anybody may begin one, without a token."""
     lines = start_log()

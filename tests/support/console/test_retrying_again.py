@@ -9,10 +9,9 @@ from redis.asyncio import Redis
 
 from devstack.postgres import Postgres
 from storage.session import Database
-from support.console.answers import Page
-from support.console.pages.retrying import preview, retry_several
+from support.console.routes.retries import preview, retry_several
 from tests.kit.postgres import Store
-from tests.support.console.visits import OPERATOR, Visits, rendered
+from tests.support.console.visits import OPERATOR, Page, Visits
 
 BY_MODEL = {"cause:model_failing": "on"}
 
@@ -60,7 +59,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
         " WHERE state = 'failed' OR n <= 1001"
     )
     page = await visits.page(preview, OPERATOR, query=BY_MODEL)
-    html = rendered(page, OPERATOR)
+    html = page.html
     # A thousand, or as many as there was time for.
     assert f"{left_out(page)}: another job of the ticket did it, or may" in html
     assert "None of those that were looked at can be retried." in html
@@ -71,7 +70,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
         page = await visits.page(preview, OPERATOR, query={**BY_MODEL, "before": str(page.values["older"])})
         seen += left_out(page)
     assert seen == 1001
-    html = rendered(page, OPERATOR)
+    html = page.html
     assert "Retry 1 job?" in html
     assert "acme/1002?job=" in html
     assert 'name="before"' not in html
@@ -88,7 +87,7 @@ async def test_of_the_job_at_which_it_breaks_off_nobody_knows(
         impatient = Database(server.url, application_name="tests", **impatience)
         page = await Visits(impatient, redis).page(retry_several, OPERATOR, form={"jobs": f"{first},{second},{third}"})
         await impatient.close()
-    html = rendered(page, OPERATOR)
+    html = page.html
     assert page.status == 503
     assert "1 job waits again" in html
     assert html.count("not known: the database did not answer") == 1

@@ -14,13 +14,13 @@ from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
 from storage.tenant_figures import MOST_COUNTED
-from support.console.answers import GoTo, NotHere
+from support.console.errors import NotFound
 from support.console.figures.health import in_short
 from support.console.figures.tenants import settings_word
 from support.console.figures.wording import StateWord
-from support.console.pages.tenants import tenant, tenants
+from support.console.routes.tenants import tenant, tenants
 from tests.kit.postgres import Store
-from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, SETTINGS, SUPPORT, Visits, rendered
+from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, SETTINGS, SUPPORT, GoTo, Visits
 from tests.support.known import NOW, ago
 
 SIGNED_BY_ANOTHER = "signature mismatch: signed with another tenant's secret"
@@ -90,9 +90,9 @@ async def test_webhooks_that_never_came_are_told_on_a_tenants_page(filled: Store
 async def test_of_another_tenant_there_is_no_page(filled: Store, redis: Redis) -> None:
     visits = visits_of(filled, redis)
     for tenant_id in ("acme", "nobody"):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(tenant, OF_GLOBEX, path={"tenant_id": tenant_id})
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await visits.ask(tenant, path={"tenant_id": "nobody"})
     assert await visits.ask(tenants, OF_ACME) == GoTo("/tenants/acme")
 
@@ -105,8 +105,8 @@ async def test_all_tenants_are_listed_a_page_at_a_time(filled: Store, redis: Red
     assert '<span class="tag tag-bad">75 %</span>' in first
     assert 'rel="next"' in first
     following = await visits.page(tenants, query={"after": "t22"})
-    assert [one.tenant_id for one in following.values["tenants"]] == [f"t{number}" for number in range(23, 40)]  # type: ignore[attr-defined]
-    assert 'rel="next"' not in rendered(following)
+    assert [one.tenant.id for one in following.values["tenants"]] == [f"t{number}" for number in range(23, 40)]
+    assert 'rel="next"' not in following.html
 
 
 @pytest.mark.parametrize(

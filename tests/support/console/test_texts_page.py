@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from storage import audit
-from support.console.answers import NotAllowed, NotHere
-from support.console.pages.texts import texts
+from support.console.errors import Forbidden, NotFound
+from support.console.routes.texts import texts
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.storage.exchanges import exchange
@@ -57,7 +57,7 @@ async def test_without_the_right_to_texts_none_is_read(
     visitor: object, answered: UUID, store: Store, redis: Redis, start_log: StartLog
 ) -> None:
     log = start_log()
-    with pytest.raises(NotAllowed):
+    with pytest.raises(Forbidden):
         await Visits(store.database, redis).ask(texts, visitor, path={"job_id": str(answered)})  # type: ignore[arg-type]
     assert "Texts of a job read" not in log.getvalue()
 
@@ -65,9 +65,9 @@ async def test_without_the_right_to_texts_none_is_read(
 async def test_the_right_ends_at_ones_own_tenant(answered: UUID, store: Store, redis: Redis) -> None:
     visits = Visits(store.database, redis)
     for job_id in (str(answered), str(uuid4()), "x"):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(texts, OF_GLOBEX, path={"job_id": job_id})
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(texts, replace(OF_GLOBEX, reads_texts=False), path={"job_id": job_id})
     own = replace(OF_ACME, reads_texts=True)
     assert "The quota is used up." in await visits.html(texts, own, path={"job_id": str(answered)})

@@ -11,17 +11,17 @@ from dispatch.message import QUEUE
 from storage import rejections
 from storage.models import JobState
 from storage.session import Database
-from support.console.answers import GoTo, NotHere
+from support.console.errors import NotFound
 from support.console.figures.story import story
-from support.console.pages.ticket import job, ticket
-from support.console.visitor import Visitor
+from support.console.routes.tickets import job, ticket
+from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
 from support.diagnose.gathering import Gatherer
 from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines
 from tests.kit.postgres import Store, claimed
-from tests.support.console.visits import OF_ACME, OF_GLOBEX, READER, SUPPORT, Visits
+from tests.support.console.visits import OF_ACME, OF_GLOBEX, READER, SUPPORT, GoTo, SessionOf, Visits
 from tests.support.known import ago, facts
 from tests.support.known import job as known_job
 from tests.support.known import refused as refused_webhook
@@ -52,10 +52,11 @@ async def failed(store: Store) -> UUID:
 
 async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, store: Store, redis: Redis) -> None:
     html = await Visits(store.database, redis).html(ticket, path=at("acme", "12345"))
+    csrf = SessionOf(SUPPORT).csrf("session")
     for told in (
         'data-verdict="model_failing"',
         "the model was silent for too long",
-        f'<form method="post" action="/jobs/{failed}/retry"><input type="hidden" name="csrf" value="token">',
+        f'<form method="post" action="/jobs/{failed}/retry"><input type="hidden" name="csrf" value="{csrf}">',
         "GPT-4 is asked again, and paid",
         '<svg viewBox="0 0 760',
         'class="t-failed"',
@@ -74,12 +75,12 @@ async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, s
 
 async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis) -> None:
     visits = Visits(store.database, redis)
-    sources = visits.sources
-    gatherer = Gatherer(store.database, redis, sources.tenants, sources.outside)
+    services = visits.services
+    gatherer = Gatherer(store.database, redis, services.tenants, services.outside)
     found = await gatherer.facts(AskedAbout(None, None, failed))
     assert found is not None
-    command = for_machines(found, judge(found), sources.jaeger_url)
-    told = story(found, own=False, jaeger_url=sources.jaeger_url)
+    command = for_machines(found, judge(found), services.jaeger_url)
+    told = story(found, own=False, jaeger_url=services.jaeger_url)
     assert told.code == command["verdict"]
     assert (told.says, list(told.mends), told.document) == (command["says"], command["do"], command["document"])
     assert (told.log_line, told.log_command, told.trace_url) == (
@@ -103,16 +104,16 @@ async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, 
 
 @pytest.mark.parametrize("visitor", [OF_GLOBEX, replace(OF_GLOBEX, role="operator")])
 async def test_another_tenants_ticket_and_job_are_as_unknown_as_none(
-    visitor: Visitor, failed: UUID, store: Store, redis: Redis
+    visitor: User, failed: UUID, store: Store, redis: Redis
 ) -> None:
     visits = Visits(store.database, redis)
     for path in (at("acme", "12345"), at("acme", "9"), at("nobody", "12345")):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(ticket, visitor, path=path)
     for job_id in (failed, uuid4()):
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(job, visitor, path={"job_id": str(job_id)})
-        with pytest.raises(NotHere):
+        with pytest.raises(NotFound):
             await visits.ask(ticket, visitor, path=at("globex", "12345"), query={"job": str(job_id)})
     html = await visits.html(ticket, visitor, path=at("globex", "12345"))
     assert 'data-verdict="webhook_missing"' in html
@@ -122,16 +123,16 @@ async def test_another_tenants_ticket_and_job_are_as_unknown_as_none(
 @pytest.mark.parametrize("ticket_id", ["x", "1" * 21, "'><script>", "1 OR 1=1", "", "١"])
 async def test_what_is_no_ticket_is_not_here(ticket_id: str, database: Database, redis: Redis) -> None:
     visits = Visits(database, redis)
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await visits.ask(ticket, path=at("acme", ticket_id))
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await visits.ask(ticket, path=at("acme", "1"), query={"job": ticket_id or "no-id"})
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await visits.ask(ticket, path=at("no tenant", "1"))
 
 
 async def test_a_tenant_that_nobody_knows_is_not_here(database: Database, redis: Redis) -> None:
-    with pytest.raises(NotHere):
+    with pytest.raises(NotFound):
         await Visits(database, redis).ask(ticket, SUPPORT, path=at("nobody", "1"))
 
 
@@ -165,7 +166,7 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Red
             )
         told = [await visits.page(ticket, OF_ACME, path=at("acme", number)) for number in ("7", "8")]
         stories = [page.values["story"] for page in told]
-        pages.append([str((each.says, each.lines)) for each in stories])  # type: ignore[attr-defined]
+        pages.append([str((each.says, each.lines)) for each in stories])
     assert pages[0] == pages[1]
     assert "signature mismatch (2 since a day ago)" in pages[0][1]
 

@@ -1,1 +1,0 @@
-"""Who may see the console: sessions, tokens and an OpenID provider."""

@@ -1,0 +1,186 @@
+"""What routes depend on: the user, the stores, and checks of queries and forms."""
+
+import argparse
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import Depends, Form, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from config.tenant_directory import TenantDirectory
+from storage.session import Database
+from support import arguments
+from support.console.errors import BadRequest, CsrfFailed, Forbidden, NotFound
+from support.console.sessions import Sessions, User
+from support.diagnose.outside import Outside
+
+LARGEST_FORM_BYTES = 64 * 1024
+MOST_FIELDS = 500
+_FORM = "application/x-www-form-urlencoded"
+_TICKET = re.compile(r"[0-9]{1,20}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes read and change. `outside` looks at desk and model."""
+
+    database: Database
+    redis: Redis
+    tenants: TenantDirectory
+    outside: Outside
+    jaeger_url: str | None = None
+    job_deadline_seconds: int = 1800
+
+
+class ConsoleRoute(APIRoute):
+    """A route with HEAD beside GET, forms that are bounded before they are read, and a limit on its time."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
+        methods = {*(methods or ["GET"])}
+        super().__init__(path, endpoint, methods=methods | ({"HEAD"} if "GET" in methods else set()), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """Return the handler with the limits around it."""
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            if request.method == "POST":
+                _check_body(request)
+            async with asyncio.timeout(request.app.state.page_seconds):
+                return await handle(request)
+
+        return limited
+
+
+def _check_body(request: Request) -> None:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise BadRequest("A form of this console is sent as a form.", 415)
+    length = request.headers.get("content-length")
+    if length is None:
+        raise BadRequest("A form has a length, as browsers send it.", 411)
+    if int(length) > LARGEST_FORM_BYTES:
+        raise BadRequest(f"A form has {LARGEST_FORM_BYTES // 1024} kB at most.", 413)
+
+
+def check_query(request: Request) -> None:
+    """Refuse addresses that no browser writes, or that have a name twice."""
+    if not all(value.isprintable() for value in request.path_params.values()):
+        raise BadRequest("The address has a character that there is not.")
+    try:
+        query = request.scope["query_string"].decode("ascii")
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise BadRequest("It is not written as a browser writes it.") from None
+    _check_fields(pairs)
+
+
+def _check_fields(pairs: Sequence[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise BadRequest("It names something twice.")
+    # No text of ours has one, and Postgres takes none.
+    if any("\0" in part for pair in pairs for part in pair):
+        raise BadRequest("It has a character that there is not.")
+
+
+def get_services(request: Request) -> Services:
+    """Return the stores of the application."""
+    services: Services = request.app.state.services
+    return services
+
+
+def get_sessions(request: Request) -> Sessions:
+    """Return the sessions of the application."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+def current_user(request: Request) -> User:
+    """Return the user; the middleware lets nobody else through."""
+    user: User = request.state.session.user
+    return user
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+SessionsDep = Annotated[Sessions, Depends(get_sessions)]
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+def require_operator(user: CurrentUser) -> None:
+    """Refuse a user of another role."""
+    if user.role != "operator":
+        raise Forbidden("This takes the role of an operator.")
+
+
+async def read_form(request: Request, sessions: SessionsDep) -> dict[str, str]:
+    """Return the form of a page of ours."""
+    if not sessions.address.is_own(request):
+        raise CsrfFailed
+    pairs = (await request.form()).multi_items()
+    _check_fields(pairs)
+    return {name: str(value) for name, value in pairs}
+
+
+async def verify_csrf(
+    request: Request,
+    sessions: SessionsDep,
+    form: Annotated[dict[str, str], Depends(read_form)],
+    csrf: Annotated[str, Form()] = "",
+) -> None:
+    """Refuse a form of another session. From here on the request is a change, which is logged."""
+    if not sessions.is_csrf(csrf, request.state.session.id):
+        raise CsrfFailed
+    request.state.is_change, request.state.form = True, form
+
+
+def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
+    """Return the tenant of an address; to others it is as unknown as none."""
+    try:
+        arguments.tenant(tenant_id)
+    except argparse.ArgumentTypeError:
+        raise NotFound from None
+    if not user.sees(tenant_id):
+        raise NotFound
+    return tenant_id
+
+
+def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
+    """Return the tenant of the query, else the user's own; None for all tenants."""
+    return visible_tenant(user, tenant.strip()) if tenant.strip() else user.tenant_id
+
+
+def parse_ticket_id(given: str) -> str:
+    """Return a ticket's number. Raises NotFound."""
+    if not _TICKET.fullmatch(given):
+        raise NotFound
+    return given
+
+
+def parse_job_id(given: str) -> UUID:
+    """Return a job's id. Raises NotFound."""
+    if not _UUID.fullmatch(given):
+        raise NotFound
+    return UUID(given)
+
+
+def parse_since(given: str) -> datetime:
+    """Return a time that was typed. Raises BadRequest."""
+    try:
+        return arguments.moment(given)
+    except argparse.ArgumentTypeError:
+        raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
+
+
+VisibleTenant = Annotated[str, Depends(visible_tenant)]
+TenantScope = Annotated[str | None, Depends(tenant_scope)]
+TicketId = Annotated[str, BeforeValidator(parse_ticket_id)]
+JobId = Annotated[UUID, BeforeValidator(parse_job_id)]

@@ -1,0 +1,293 @@
+"""Login by an OpenID provider: authorization code flow with PKCE, by Authlib's Starlette client.
+
+Metadata and keys are kept for an hour. Of the provider's answer the console uses the subject, a name and the values of
+one claim of the verified ID token; no access token is kept.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.integrations.starlette_client import OAuthError, StarletteIntegration, StarletteOAuth2App
+from authlib.oidc.core import CodeIDToken
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from starlette.requests import Request
+from starlette.responses import Response
+
+from config.addresses import address_problem
+from config.console_access import OidcSettings
+from integrations.http import AnswerTooLarge, connection_words, open_transport
+from integrations.model.bounds import PLAIN, bound
+from integrations.outward import STRAIGHT, Outward
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures of ID tokens: `none` proves nothing, and with HS256 the client would have the key."""
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_CALL_SECONDS = 5.0
+_KEPT_SECONDS = 3600.0
+_KEYS_AGAIN_SECONDS = 60.0
+_REST_SECONDS = 5.0
+_LEEWAY_SECONDS = 60
+_MOST_AT_ONCE = 8
+_LONGEST_SUBJECT = 255
+
+
+class ProviderUnavailable(Exception):
+    """The provider does not answer, or not as one. The text is our own words."""
+
+
+class LoginRefused(Exception):
+    """The provider did not say who it is, or that can't be verified. The text is our own words."""
+
+
+class LoginNotBegun(Exception):
+    """The answer does not fit to a login that this browser has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person that the provider vouches for; `values` are those of the claim."""
+
+    subject: str
+    name: str
+    values: frozenset[str]
+
+
+class _HttpClient(AsyncOAuth2Client):  # type: ignore[misc] # Authlib has no types
+    """Authlib's client over our transport: through the proxy if that is set, without redirects, answers bounded."""
+
+    def __init__(self, *args: Any, outward: Outward, **options: Any) -> None:
+        super().__init__(
+            *args,
+            transport=open_transport(connections=1, outward=outward),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=_CALL_SECONDS,
+            headers=PLAIN,
+            event_hooks={"response": [bound]},
+            **options,
+        )
+
+
+class _App(StarletteOAuth2App):  # type: ignore[misc]
+    """The provider's client. `read_at` is when its metadata was read."""
+
+    client_cls = _HttpClient
+
+    def __init__(self, oidc: OidcSettings, outward: Outward, monotonic: Callable[[], float]) -> None:
+        super().__init__(
+            StarletteIntegration("provider"),
+            client_id=oidc.client_id,
+            client_secret=oidc.client_secret or None,
+            server_metadata_url=f"{oidc.issuer.rstrip('/')}/.well-known/openid-configuration",
+            client_kwargs={"outward": outward, "code_challenge_method": "S256"},
+        )
+        self.oidc = oidc
+        self.read_at = monotonic()
+        self._monotonic = monotonic
+        self._keys_at = float("-inf")
+
+    async def load_server_metadata(self) -> dict[str, Any]:
+        """Return the checked metadata. Raises ProviderUnavailable."""
+        is_new = "_loaded_at" not in self.server_metadata
+        async with _calling():
+            metadata: dict[str, Any] = await super().load_server_metadata()
+        if not is_new:
+            return metadata
+        if str(metadata.get("issuer", "")).rstrip("/") != self.oidc.issuer.rstrip("/"):
+            raise ProviderUnavailable("another issuer answers")
+        if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
+            raise ProviderUnavailable("unusable endpoints")
+        offered = metadata.get("scopes_supported")
+        # Some give a claim only with a scope of its name.
+        more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
+        methods = metadata.get("token_endpoint_auth_methods_supported")
+        if not self.oidc.client_secret:
+            method = "none"
+        elif isinstance(methods, list) and "client_secret_basic" not in methods:
+            method = "client_secret_post"
+        else:
+            method = "client_secret_basic"
+        self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
+        # Authlib makes options of its client of all metadata: only these are the provider's to choose.
+        kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
+        metadata.clear()
+        metadata.update(kept, id_token_signing_alg_values_supported=list(ALGORITHMS))
+        return metadata
+
+    async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
+        """Return the keys of known kinds (RFC 7517, 5), read once a minute at most. Raises ProviderUnavailable."""
+        if self._monotonic() - self._keys_at >= _KEYS_AGAIN_SECONDS and (force or "jwks" not in self.server_metadata):
+            async with _calling():
+                await super().fetch_jwk_set(force=True)
+            self._keys_at = self._monotonic()
+        found = self.server_metadata.get("jwks")
+        keys = found.get("keys") if isinstance(found, dict) else None
+        usable = [key for key in keys if _is_usable(key)] if isinstance(keys, list) else []
+        if not usable:
+            raise ProviderUnavailable("invalid keys")
+        return {"keys": usable}
+
+
+class _IdToken(CodeIDToken):  # type: ignore[misc]
+    """Claims that are validated by a clock that is passed in."""
+
+    def __init__(self, now: Callable[[], float], *args: Any) -> None:
+        super().__init__(*args)
+        self._now = now
+
+    def validate(self, now: float | None = None, leeway: int = 0) -> None:
+        super().validate(int(now if now is not None else self._now()), leeway)
+
+
+class Provider:
+    """The provider of the settings of this moment. `now` is for its tokens, in seconds since 1970."""
+
+    def __init__(
+        self,
+        outward: Outward = STRAIGHT,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outward = outward
+        self._now = now
+        self._monotonic = monotonic
+        self._app: _App | None = None
+        self._rests_until = float("-inf")
+        self._loading = asyncio.Lock()
+        self._waiting = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._exchanging = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
+        """Return the redirect to the provider; what has to fit later is in `request.session`.
+
+        Raises ProviderUnavailable.
+        """
+        app = await self._loaded(oidc)
+        redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
+        redirect.status_code = 303
+        return redirect
+
+    async def person(self, request: Request, oidc: OidcSettings) -> Person:
+        """Return the person that came back. Raises LoginNotBegun, LoginRefused and ProviderUnavailable."""
+        query = request.query_params
+        framework = StarletteIntegration("provider")
+        begun = await framework.get_state_data(request.session, query.get("state", ""))
+        if not begun:
+            raise LoginNotBegun
+        if "error" in query or not query.get("code"):
+            raise LoginRefused("login not given")
+        app = await self._loaded(oidc)
+        if self._exchanging.locked():
+            raise ProviderUnavailable("too many logins at once")
+        async with self._exchanging:
+            claims = await self._claims(app, query["code"], begun)
+        subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
+        if not subject:
+            raise LoginRefused("ID token without a subject")
+        names = (one_line(claims.get(claim)) for claim in ("preferred_username", "name", "email"))
+        value = claims.get(oidc.claim)
+        values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        named = frozenset(each for each in values if isinstance(each, str))
+        return Person(subject, next(filter(None, names), subject), named)
+
+    async def _loaded(self, oidc: OidcSettings) -> _App:
+        """Return the client with its metadata. Raises ProviderUnavailable; at once for seconds after a failure."""
+        # Anyone may begin a login: one request asks, few wait for it, and the connections of the others are free again.
+        if self._waiting.locked():
+            raise ProviderUnavailable("too many logins at once")
+        async with self._waiting, self._loading:
+            now = self._monotonic()
+            if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:
+                return self._app
+            if now < self._rests_until:
+                raise ProviderUnavailable("it was away just now")
+            app = _App(oidc, self._outward, self._monotonic)
+            try:
+                await app.load_server_metadata()
+            except ProviderUnavailable:
+                self._rests_until = self._monotonic() + _REST_SECONDS
+                raise
+            self._app = app
+            return app
+
+    async def _claims(self, app: _App, code: str, begun: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            async with _calling(2 * _CALL_SECONDS):
+                token = await app.fetch_access_token(
+                    redirect_uri=begun["redirect_uri"],
+                    code=code,
+                    code_verifier=begun["code_verifier"],
+                    grant_type="authorization_code",
+                )
+        except OAuthError as failure:
+            raise LoginRefused("code refused") from failure
+        options = {
+            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
+            "aud": {"essential": True, "value": app.client_id},
+            "nonce": {"essential": True, "value": begun["nonce"]},
+        }
+        try:
+            claims = await app.parse_id_token(
+                token, begun["nonce"], options, partial(_IdToken, self._now), leeway=_LEEWAY_SECONDS
+            )
+        except (JoseError, ValueError, TypeError, KeyError) as failure:
+            raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
+        if claims is None:
+            raise LoginRefused("no ID token")
+        return dict(claims)
+
+
+@contextlib.asynccontextmanager
+async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
+    """Limit the time of calls in the block, and turn their failures into ProviderUnavailable."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except httpx2.HTTPStatusError as failure:
+        raise ProviderUnavailable(f"answered {failure.response.status_code}") from failure
+    except AnswerTooLarge as failure:
+        raise ProviderUnavailable("answer too large") from failure
+    except (TimeoutError, httpx2.TimeoutException) as failure:
+        raise ProviderUnavailable("timeout") from failure
+    except httpx2.HTTPError as failure:
+        raise ProviderUnavailable(connection_words(failure)) from failure
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as failure:
+        raise ProviderUnavailable("invalid answer") from failure
+
+
+def _is_address(url: object) -> bool:
+    """Return True for an address that a code, a secret or a person may be sent to."""
+    if not isinstance(url, str):
+        return False
+    try:
+        # Some texts look like an address, but no request can be made of them, e.g. a name that has no form in ASCII.
+        httpx2.URL(url)
+        # A provider's endpoint may have a query.
+        return address_problem(urlsplit(url)._replace(query="").geturl(), secure=True) is None
+    except (ValueError, httpx2.InvalidURL):
+        return False
+
+
+def _is_usable(key: Any) -> bool:
+    try:
+        KeySet.import_key_set({"keys": [key]})
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def one_line(value: object, longest: int = 80) -> str:
+    """Return a text from outside in one line, and not long; empty for anything else."""
+    text = value if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else " " for character in text).strip()[:longest]

@@ -1,0 +1,89 @@
+"""Templates, with what each page has around it, and the addresses of static files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.templating import Jinja2Templates
+
+from storage.job_figures import MOST_COUNTED
+from support.audit_export import dollars
+from support.console.figures.wording import counted, state_word
+from support.tables import age, duration, when
+
+_FOLDER = Path(__file__).parent
+STATIC = _FOLDER / "static"
+_CONTENT = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
+STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
+"""Has a hash of all files, so that a browser may keep them for ever."""
+
+
+def _around(request: Request) -> dict[str, Any]:
+    """Return what each page shows: its path, and the user with a session."""
+    session = request.state.session
+    return {
+        "user": session.user if session else None,
+        "csrf_field": csrf_field(session.csrf) if session else "",
+        "here": request.scope["path"],
+        "static": lambda name: f"{STATIC_PATH}/{name}",
+    }
+
+
+def csrf_field(csrf: str) -> Markup:
+    """Return the field that each form needs."""
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
+
+
+def ago(at: datetime) -> str:
+    """Return how long ago a time is, or in how long it comes."""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+_FILTERS = {
+    "ago": ago,
+    "clock": _clock,
+    "counted": counted,
+    "dollars": dollars,
+    "duration": duration,
+    "iso": _iso,
+    "pretty_json": _json,
+    "state_word": state_word,
+    "when": when,
+}
+
+
+def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
+    """Return the templates of the console; `folders` come first."""
+    environment = Environment(
+        loader=FileSystemLoader([*folders, _FOLDER / "templates"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= _FILTERS
+    environment.globals["most_counted"] = MOST_COUNTED
+    return Jinja2Templates(env=environment, context_processors=[_around])
+
+
+templates = create_templates()
