@@ -54,8 +54,12 @@ def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
     traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
     names = ["job_id"] if asked.job_id else ["ticket_id", "desk_id", "display_id"]
     for wanted, among in (str(asked.job_id or asked.ticket_id), names), (asked.tenant_id, ["tenant_id"]):
-        traces = [trace for trace in traces if wanted in (None, *(_tag(trace, name) for name in among))]
+        traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, among)]
     return sorted(traces, key=lambda trace: str(trace[0]["start_time"]), reverse=True)
+
+
+def _tags(trace: list[Span], names: list[str]) -> set[str]:
+    return {str(span["attributes"][name]) for span in trace for name in names if name in span["attributes"]}
 
 
 def _tag(trace: list[Span], name: str) -> str | None:

@@ -50,7 +50,9 @@ def _refusals_of(call: ast.Call) -> Iterator[tuple[int, str]]:
     name = getattr(call.func, "id", "") or getattr(call.func, "attr", "")
     named = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
     match [argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant)]:
-        case [int(status), str(reason)] if status < 500 and re.search("refuse", name, re.IGNORECASE):
+        case [int(status), str(reason)] if status < 500 and re.search(
+            "refuse|HTTPException|_answer", name, re.IGNORECASE
+        ):
             yield status, reason
         case [str(reason), *_] if name == "SignatureRefused":
             yield 403, reason

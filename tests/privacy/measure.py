@@ -1,9 +1,9 @@
 """The share of marked values that redaction hides, and the share of what it hides that was marked.
 
-`sets/` has marked texts by writers who saw neither the code nor other sets. The engine was
-written with `first` in view, and changed after each of the others was measured and read; docs/redaction.md has the
-figures from before `fifth` was read. `tuning` has English
-and German tickets of earlier writers, with no products marked.
+`sets/` has marked texts by writers who saw neither the code nor other sets. The engine was written with `first` in
+view, and changed after each of the others up to `tenth` was measured and read. `eleventh` was measured after the last
+change and never read: its figures in docs/redaction.md are the ones of unseen texts. `tuning` has English and German
+tickets of earlier writers, with no products marked.
 """
 
 import json
@@ -21,7 +21,19 @@ from privacy.redaction.text import folded
 
 SETS = Path(__file__).parent / "sets"
 LANGUAGES = ("en", "de", "fr", "es")
-SET_NAMES = ("first", "second", "third", "fourth", "fifth")
+SET_NAMES = (
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
+    "eleventh",
+)
+UNSEEN = "eleventh"
+GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
+    "product": "at most .02",
+    "desk_person": "1.0",
+    "person": ".90 en, de; .80 fr, es",
+    "login": ".90",
+    "secret": ".90",
+    "birth_date": ".90",
+}
 _MARK = re.compile("⟦([a-z_]+):(.*?)⟧", re.DOTALL)
 # The kinds of placeholders that may cover a mark.
 FITTING = {
@@ -144,14 +156,16 @@ def _in_vain(marked: Marked, places: list[tuple[int, int, str]]) -> list[tuple[i
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Give a row a kind: recall on all sets together by language, and on each set."""
-    by_language = [_sum(counts(name, language) for name in SET_NAMES) for language in LANGUAGES]
-    columns = [*by_language, *(counts(name) for name in SET_NAMES)]
-    table: list[tuple[str, ...]] = [("kind", *LANGUAGES, *(f"{name} set" for name in SET_NAMES))]
+    """Return one row per kind: hidden and marked values of the unseen set, the goal, and recall on the sets read."""
+    unseen, read = counts(UNSEEN), _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
+    languages = [counts(UNSEEN, language) for language in LANGUAGES]
+    table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "goal", "sets that were read")]
     for kind in ("product", *FITTING):
         name = "products hidden (fewer is better)" if kind == "product" else NAMES.get(kind, kind)
-        table.append((name, *(f"{each.recall(kind):.3f}" for each in columns)))
-    return [*table, ("precision over all kinds", *(f"{each.precision():.3f}" for each in columns))]
+        found = (f"{each.covered[kind]}/{each.marked[kind]}" for each in languages)
+        table.append((name, *found, f"{unseen.recall(kind):.3f}", GOALS.get(kind, ""), f"{read.recall(kind):.3f}"))
+    precision = [f"{each.precision():.3f}" for each in (*languages, unseen)]
+    return [*table, ("precision over all kinds", *precision, ".94", f"{read.precision():.3f}")]
 
 
 def _sum(several: Iterable[Counts]) -> Counts:

@@ -12,14 +12,18 @@ from tests.privacy import measure
 # The least recall by set. A lower one is a fault that came in; the figures are in docs/redaction.md.
 RECALL = {
     "first": {"desk_person": 1.0, "person": 0.92, "login": 0.95, "secret": 0.96, "id": 0.95, "birth_date": 0.9},
-    "second": {"desk_person": 0.96, "person": 0.84, "login": 0.88, "secret": 0.81, "id": 0.92, "phone": 0.98},
-    "third": {"desk_person": 0.97, "person": 0.91, "login": 0.93, "secret": 0.84, "id": 0.98, "bank": 0.96},
-    "fourth": {"desk_person": 0.99, "person": 0.94, "login": 0.96, "secret": 0.92, "id": 0.93, "birth_date": 1.0},
-    "fifth": {"desk_person": 0.99, "person": 0.93, "login": 0.95, "secret": 0.87, "id": 1.0, "birth_date": 1.0},
-    "tuning": {"desk_person": 0.99, "person": 0.92, "secret": 0.85, "id": 0.83, "phone": 0.98, "bank": 1.0},
+    "second": {"desk_person": 0.96, "person": 0.85, "login": 0.9, "secret": 0.83, "id": 0.92, "phone": 0.98},
+    "third": {"desk_person": 0.97, "person": 0.91, "login": 0.93, "secret": 0.89, "id": 0.98, "bank": 0.96},
+    "fourth": {"desk_person": 1.0, "person": 0.94, "login": 0.97, "secret": 0.94, "id": 0.95, "bank": 1.0},
+    "fifth": {"desk_person": 0.99, "person": 0.94, "login": 0.97, "secret": 0.93, "id": 0.98, "birth_date": 1.0},
+    "sixth": {"desk_person": 1.0, "person": 0.94, "login": 0.96, "secret": 1.0, "id": 1.0, "phone": 1.0},
+    "seventh": {"desk_person": 1.0, "person": 0.95, "login": 0.93, "secret": 0.95, "id": 0.97, "phone": 0.98},
+    "tenth": {"desk_person": 0.99, "person": 0.95, "login": 0.89, "secret": 0.92, "id": 0.95, "bank": 0.97},
+    "eleventh": {"desk_person": 0.99, "person": 0.96, "login": 0.74, "secret": 0.83, "id": 0.82, "phone": 0.98},
+    "tuning": {"desk_person": 0.99, "person": 0.93, "secret": 0.86, "id": 0.85, "phone": 0.98, "bank": 1.0},
 }
 MOST_PRODUCTS = 0.02
-LEAST_PRECISION = {"first": 0.96, "second": 0.96, "third": 0.97, "fourth": 0.97, "fifth": 0.98, "tuning": 0.96}
+LEAST_PRECISION = dict.fromkeys(RECALL, 0.95) | {"fifth": 0.98, "tenth": 0.97, "eleventh": 0.98}
 TUNED = ("en", "de")
 FILES = [(name, each) for name in measure.SET_NAMES for each in measure.LANGUAGES] + [
     ("tuning", each) for each in TUNED
@@ -43,7 +47,7 @@ def test_what_is_hidden_is_personal(name: str) -> None:
 
 @pytest.mark.parametrize("name", measure.SET_NAMES)
 def test_products_are_shown(name: str) -> None:
-    assert of(name).marked["product"] > 600
+    assert of(name).marked["product"] > 200
     assert of(name).recall("product") <= MOST_PRODUCTS, of(name).wrong["product"]
 
 

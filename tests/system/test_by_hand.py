@@ -112,7 +112,7 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
     for told in (f"{job_id}: completed", "Task completed", "chat/completions", f"requests/{ticket_id}/notes"):
         assert told in debugged
     assert re.search(r" UTC +1 +claimed$", debugged, re.MULTILINE)
-    assert re.search(r"^[`|]- Worker .* ok .*#.* ai-agents-worker$", debugged, re.MULTILINE)
+    assert re.search(r"^ *(?:[|`]--|[├└]──) Worker .* ok +worker +\|.*#", debugged, re.MULTILINE)
     assert not HAS_PSQL or re.search(r"^state +\| completed$", debugged, re.MULTILINE)
 
 
