@@ -5,7 +5,7 @@ import shlex
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
@@ -42,7 +42,7 @@ def play(system: System, console: Console) -> bool:
     _await_context(system, console)
     try:
         complete = _tell(system, console)
-    except httpx.HTTPError as failure:
+    except httpx2.HTTPError as failure:
         _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:

@@ -3,12 +3,12 @@
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx
+import httpx2
 
 _SECONDS = 5.0
 
 
-class DeskClient(httpx.Client):
+class DeskClient(httpx2.Client):
     """Tickets and notes of the desks at `url`; `keys` are their API keys by tenant id."""
 
     def __init__(self, url: str, keys: dict[str, str]) -> None:
@@ -17,13 +17,13 @@ class DeskClient(httpx.Client):
         self._keys = keys
 
     def create_ticket(self, ticket: dict[str, str]) -> str:
-        """Write a ticket, which makes the desk send its webhook; the ticket's id. Raises httpx.HTTPError."""
+        """Write a ticket, which makes the desk send its webhook; the ticket's id. Raises httpx2.HTTPError."""
         answer = self.post("/_sim/tickets", json=ticket)
         answer.raise_for_status()
         return str(answer.json()["ticket_id"])
 
     def notes(self, tenant_id: str, ticket_id: str) -> list[str]:
-        """Read a ticket's notes (HTML) over the desk's API. Raises httpx.HTTPError."""
+        """Read a ticket's notes (HTML) over the desk's API. Raises httpx2.HTTPError."""
         listed = self._read(tenant_id, f"/requests/{ticket_id}/notes")["notes"]
         return [
             str(self._read(tenant_id, f"/requests/{ticket_id}/notes/{note['id']}")["note"]["description"])

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ConfigDict
 
 from simulators.servicedesk.custom_trigger import run_command
@@ -87,14 +87,14 @@ class WebhookSender:
         self._deliveries: deque[SentWebhook] = deque(maxlen=MAX_DELIVERIES)
         self._numbers = itertools.count(1)
         self._running: set[asyncio.Task[None]] = set()
-        self._client: httpx.AsyncClient | None = None
+        self._client: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
         """Open the HTTP client."""
         # A connection for each webhook: one kept from the last could be closed by the receiver just then, and nobody
         # sends a webhook a second time.
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
 
     async def close(self) -> None:
         """Give up what is still under way and close the HTTP client."""
@@ -168,7 +168,7 @@ class WebhookSender:
                 method, delivery.url, content=delivery.body.encode(errors="replace"), headers=delivery.headers
             )
             delivery.status, delivery.answer = response.status_code, response.text[:4000]
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             delivery.error = f"{type(error).__name__}: {error}"[:500]
         delivery.seconds = round(time.monotonic() - started, 4)
 

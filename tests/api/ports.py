@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from api import feedback_port
 from api.server import MOST_CONNECTIONS, serve
@@ -51,7 +51,7 @@ class ServedPort:
     async def visit(self) -> tuple[int, float]:
         """Status and seconds of a visitor's request over a connection of its own."""
         began = time.monotonic()
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             answer = await client.get(f"http://{self.host}:{self.port}{self.path}")
         return answer.status_code, time.monotonic() - began
 
@@ -74,14 +74,14 @@ async def _webhooks() -> AsyncIterator[ServedPort]:
 @contextlib.asynccontextmanager
 async def _feedback() -> AsyncIterator[ServedPort]:
     async with visiting(NOWHERE, webhook_timeout_seconds=str(HEAD_SECONDS)) as visit:
-        address = httpx.URL(visit.url)
+        address = httpx2.URL(visit.url)
         yield ServedPort(address.host, address.port or 80, "/f/unknown", 404, feedback_port.MOST_CONNECTIONS, 5)
 
 
 @contextlib.asynccontextmanager
 async def _console() -> AsyncIterator[ServedPort]:
     async with console_site(head_seconds=HEAD_SECONDS) as site:
-        address = httpx.URL(site.url)
+        address = httpx2.URL(site.url)
         yield ServedPort(address.host, address.port or 80, "/login", 200, process.MOST_CONNECTIONS, 5)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from api.causes import SEARCH_SECONDS, Cause, Explainer, Question
@@ -40,13 +40,13 @@ def receiver() -> Receiver:
 
 
 @pytest.fixture(scope="module")
-def client(receiver: Receiver) -> Iterator[httpx.Client]:
-    with serve_in_thread(receiver.app) as url, httpx.Client(base_url=url, trust_env=False) as opened:
+def client(receiver: Receiver) -> Iterator[httpx2.Client]:
+    with serve_in_thread(receiver.app) as url, httpx2.Client(base_url=url, trust_env=False) as opened:
         yield opened
 
 
 def test_each_cause_is_told_to_support_and_to_nobody_else(
-    start_log: StartLog, receiver: Receiver, client: httpx.Client
+    start_log: StartLog, receiver: Receiver, client: httpx2.Client
 ) -> None:
     """One line each, with its cause and no other; what is kept under a tenant names no other one."""
     stream = start_log()
@@ -77,7 +77,7 @@ def test_each_cause_is_told_to_support_and_to_nobody_else(
     assert receiver.events == []
 
 
-def test_how_far_a_clock_is_off_is_told(start_log: StartLog, receiver: Receiver, client: httpx.Client) -> None:
+def test_how_far_a_clock_is_off_is_told(start_log: StartLog, receiver: Receiver, client: httpx2.Client) -> None:
     stream = start_log()
     for apart, words in ((-4000, "behind"), (400, "ahead of")):
         now = int(time.time())

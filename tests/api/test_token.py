@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -39,8 +39,8 @@ def everyone() -> Receiver:
 
 
 @pytest.fixture(scope="module")
-def door(everyone: Receiver) -> Iterator[httpx.Client]:
-    with serve_in_thread(everyone.app) as url, httpx.Client(base_url=url, trust_env=False) as opened:
+def door(everyone: Receiver) -> Iterator[httpx2.Client]:
+    with serve_in_thread(everyone.app) as url, httpx2.Client(base_url=url, trust_env=False) as opened:
         yield opened
 
 
@@ -101,7 +101,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
 def test_what_opens_the_webhook(
     start_log: StartLog,
     everyone: Receiver,
-    door: httpx.Client,
+    door: httpx2.Client,
     path: str,
     body: str,
     headers: dict[str, str],
@@ -131,7 +131,7 @@ def test_what_opens_the_webhook(
     ],
 )
 def test_a_method_or_address_that_there_is_not_is_told(
-    start_log: StartLog, everyone: Receiver, door: httpx.Client, method: str, path: str, status: int, said: str
+    start_log: StartLog, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
 ) -> None:
     """To who sent it, and in a line; to support under the tenant as well, if its token is there."""
     stream = start_log()

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-import httpx
+import httpx2
 
 from devstack.desk_client import DeskClient, as_text
 
@@ -39,12 +39,12 @@ def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
                 if notes:
                     return notes[0], time.monotonic() - began
                 time.sleep(0.2)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             raise SmokeFailed(
                 f"Nothing answers at {desk}. Start the system with `docker compose up`; where DESK_PORT is another one:"
                 ' make compose-smoke ARGS="--desk http://127.0.0.1:PORT"'
             ) from None
-        except httpx.HTTPStatusError as failure:
+        except httpx2.HTTPStatusError as failure:
             raise SmokeFailed(
                 f"What answers at {desk} is not the simulated desk: status {failure.response.status_code}"
             ) from None
@@ -52,12 +52,12 @@ def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
 
 
 def _written(client: DeskClient, seconds: float) -> str:
-    """Write the ticket at a desk that may still be starting: its id. Raises what httpx raised last."""
+    """Write the ticket at a desk that may still be starting: its id. Raises what httpx2 raised last."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return client.create_ticket(TICKET)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
@@ -66,7 +66,7 @@ def _written(client: DeskClient, seconds: float) -> str:
 def _how_far(desk: str, ticket_id: str) -> str:
     """What became of the ticket's webhook, and where to look next."""
     query = {"tenant": TENANT, "ticket_id": ticket_id}
-    answer = httpx.get(f"{desk}/_sim/webhooks", params=query, timeout=5, trust_env=False)
+    answer = httpx2.get(f"{desk}/_sim/webhooks", params=query, timeout=5, trust_env=False)
     statuses = [delivery["status"] for delivery in answer.json()["deliveries"]]
     if statuses != [202]:
         told = "not answered" if not statuses or statuses[-1] is None else f"answered with {statuses[-1]}"

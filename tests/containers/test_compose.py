@@ -4,7 +4,7 @@ import re
 import shlex
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.desk_client import DeskClient
@@ -128,11 +128,11 @@ def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> Non
         pytest.skip(f"{SERVICES['prometheus']['image']} can't be pulled")
 
     def up() -> set[str]:
-        found = httpx.get(f"{stack.url('prometheus')}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
+        found = httpx2.get(f"{stack.url('prometheus')}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
         return {target["labels"]["job"] for target in found if target["health"] == "up"}
 
     eventually(lambda: up() == {"api", "worker", "housekeeping", "console"}, 45)
-    rules = httpx.get(f"{stack.url('prometheus')}/api/v1/rules", timeout=5).json()["data"]["groups"]
+    rules = httpx2.get(f"{stack.url('prometheus')}/api/v1/rules", timeout=5).json()["data"]["groups"]
     assert sum(len(group["rules"]) for group in rules) > 2
 
 

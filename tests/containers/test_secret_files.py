@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.free_ports import free_port
@@ -73,8 +73,8 @@ def door(stack: Stack, secret: Path) -> Iterator[str]:
 def answers(url: str) -> bool:
     """Return True if the API takes webhooks: it listens there once it is ready."""
     try:
-        return httpx.get(f"{url}/health", timeout=2).status_code == 200
-    except httpx.TransportError:
+        return httpx2.get(f"{url}/health", timeout=2).status_code == 200
+    except httpx2.TransportError:
         return False
 
 
@@ -82,7 +82,7 @@ def opens(url: str, key: str) -> bool:
     """Return True if a webhook that is signed with `key` is taken; if not, it is a 403."""
     body = json.dumps({"tenant_id": "filed", "ticket_id": str(next(_TICKETS))}).encode()
     headers = sign(key, f"test-{next(_TICKETS)}", body)
-    status = httpx.post(f"{url}/webhook", content=body, headers=headers, timeout=10).status_code
+    status = httpx2.post(f"{url}/webhook", content=body, headers=headers, timeout=10).status_code
     assert status in (202, 403), status
     return status == 202
 

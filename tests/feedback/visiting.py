@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from api import feedback_port
@@ -30,7 +30,7 @@ NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 class Visit:
     """Somebody with a browser, and what makes links for them."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
         self.url = url
         self.client = client
         self.links = FeedbackLinks(url, (KEY.encode(),))
@@ -39,7 +39,7 @@ class Visit:
         """The link of a job's note."""
         return self.links.link(tenant_id, job_id)
 
-    async def vote(self, link: str, vote: str = "useful", **more: str) -> httpx.Response:
+    async def vote(self, link: str, vote: str = "useful", **more: str) -> httpx2.Response:
         """Press one of the buttons."""
         return await self.client.post(link, data={"vote": vote, **more})
 
@@ -54,7 +54,7 @@ async def visiting(database_url: str, path: str = "", **settings: str) -> AsyncI
     given = ApiSettings.model_validate({"database_url": database_url, "redis_url": "redis://127.0.0.1:1/0", **values})
     tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
     listener = feedback_port.listen(given)
-    async with feedback_port.serve(given, tenants, listener), httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    async with feedback_port.serve(given, tenants, listener), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         yield Visit(url, client)
 
 

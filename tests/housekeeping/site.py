@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from config.ticket_rules import TicketRules
@@ -86,7 +86,7 @@ class Site:
 
     def delete(self, ticket_id: str) -> None:
         """Delete a ticket in the desk."""
-        httpx.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
+        httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
     def asked_for(self) -> set[str]:
         """The single tickets that the desk was asked for since it last forgot."""
@@ -130,4 +130,4 @@ def resolve(site: Site, ticket_id: str, content: str) -> None:
     """Write a ticket's resolution at the desk (HTML)."""
     url = f"{site.desk.url}/acme/api/v3/requests/{ticket_id}/resolutions"
     form = {"input_data": json.dumps({"resolution": {"content": content}})}
-    httpx.post(url, data=form, headers={"authtoken": "acme-key"}).raise_for_status()
+    httpx2.post(url, data=form, headers={"authtoken": "acme-key"}).raise_for_status()

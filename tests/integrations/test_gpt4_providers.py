@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 import trustme
 from starlette.applications import Starlette
@@ -94,7 +94,7 @@ def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it()
     lacks = ["json_schema"]
     servers = {"openrouter": {"lacks": lacks}, "azure": {"models": ["enhancer"]}, "local": {"models": ["llama"]}}
     for provider, config in servers.items():
-        with simulated(provider, **config) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        with simulated(provider, **config) as url, httpx2.Client(base_url=url, trust_env=False) as client:
             for _, path, asked, status in [row for row in REFUSED if row[0] == provider]:
                 body = {
                     "model": asked.get("model", "enhancer"),
@@ -140,7 +140,7 @@ async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path
             way = Outward(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
             async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", outward=way) as gpt4:
                 answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False) as client:
             received = (await client.get(f"{url}/_sim/requests")).json()["requests"]
     asked = [request["payload"] for request in received]
     assert all(answer.usage.cost for answer in answers)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import ASGIApp
 
@@ -22,7 +22,7 @@ class Simulator:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._control = httpx.Client(base_url=url, timeout=10, trust_env=False)
+        self._control = httpx2.Client(base_url=url, timeout=10, trust_env=False)
 
     def order(self, **fault: Any) -> None:
         """Order a fault."""
@@ -40,7 +40,7 @@ class Simulator:
 
     def change(self, method: str, path: str, **values: Any) -> Any:
         """Do something there."""
-        # json.dumps, since httpx would not send the halves of characters that some tests are about.
+        # json.dumps, since httpx2 would not send the halves of characters that some tests are about.
         answer = self._control.request(method, f"/_sim{path}", content=json.dumps(values))
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None

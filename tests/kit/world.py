@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import psycopg
 from psycopg.rows import dict_row
 
@@ -14,8 +14,8 @@ from devstack.system import System
 from tests.kit.signing import timed
 
 Found = TypeVar("Found")
-# For httpx.post, which would read all authorities anew each time.
-_TLS = httpx.create_ssl_context()
+# For httpx2.post, which would read all authorities anew each time.
+_TLS = httpx2.create_ssl_context()
 
 
 def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
@@ -31,8 +31,8 @@ class World:
     """The simulators and the database of a running system."""
 
     def __init__(self, system: System) -> None:
-        self._desk = httpx.Client(base_url=system.state["desk_url"], timeout=30)
-        self._openai = httpx.Client(base_url=system.state["openai_url"].removesuffix("/v1"), timeout=30)
+        self._desk = httpx2.Client(base_url=system.state["desk_url"], timeout=30)
+        self._openai = httpx2.Client(base_url=system.state["openai_url"].removesuffix("/v1"), timeout=30)
         self._admin_url = system.state["database_admin_url"]
         self._api_url = system.state["api_url"]
         self._secrets = system.state["tenants"]
@@ -50,7 +50,7 @@ class World:
 
     def change_ticket(self, ticket_id: str, tenant: str = "acme", **change: Any) -> None:
         """Close or trash a ticket: `status`, `is_trashed`."""
-        # json.dumps, since httpx would not send the halves of characters that some tests are about.
+        # json.dumps, since httpx2 would not send the halves of characters that some tests are about.
         self._desk.patch(f"/_sim/tickets/{tenant}/{ticket_id}", content=json.dumps(change)).raise_for_status()
 
     def configure_desk(self, tenant: str = "acme", **settings: Any) -> None:
@@ -74,11 +74,11 @@ class World:
 
     def post_webhook(
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None, secret: str | None = None
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Post a webhook past the desk, for a ticket that need not exist; signed with the tenant's `secret`."""
         body, signed = self.signed(ticket_id, tenant, secret)
         url, both = f"{self._api_url}/webhook", signed | (headers or {})
-        return httpx.post(url, content=body, headers=both, timeout=30, verify=_TLS)
+        return httpx2.post(url, content=body, headers=both, timeout=30, verify=_TLS)
 
     def signed_request(self, ticket_id: str, tenant: str = "acme") -> bytes:
         """A signed webhook as the bytes of an HTTP request."""
@@ -114,14 +114,14 @@ class World:
     def vote(self, ticket_id: str, vote: str, tenant: str = "acme", **reason: str) -> None:
         """Press a button of that page."""
         link = self.feedback_link(ticket_id, tenant)
-        httpx.post(link, data={"vote": vote, **reason}, timeout=30, verify=_TLS).raise_for_status()
+        httpx2.post(link, data={"vote": vote, **reason}, timeout=30, verify=_TLS).raise_for_status()
 
     def solve(self, ticket_id: str, resolution: str, tenant: str = "acme") -> None:
         """Close a ticket of a desk on premises with a resolution."""
         desk = self._desks[tenant]
         form = {"input_data": json.dumps({"resolution": {"content": resolution}})}
         url = f"{desk['url']}/api/v3/requests/{ticket_id}/resolutions"
-        httpx.post(url, data=form, headers={"authtoken": desk["key"]}, timeout=30, verify=_TLS).raise_for_status()
+        httpx2.post(url, data=form, headers={"authtoken": desk["key"]}, timeout=30, verify=_TLS).raise_for_status()
         self.change_ticket(ticket_id, tenant, status="Closed")
 
     def steps(self, ticket_id: str, tenant: str = "acme") -> list[str]:
@@ -185,6 +185,6 @@ class World:
         wait_for(lambda: self.job(ticket_id, tenant).get("state") in ("completed", "skipped", "failed"), seconds)
         return self.job(ticket_id, tenant)
 
-    def _post(self, server: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, server: httpx2.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = server.post(path, json=body).raise_for_status().json()
         return answer

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from devstack.free_ports import free_port
@@ -28,7 +28,7 @@ class Prometheus:
     """Asks questions of it over HTTP."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
 
     def query(self, expr: str) -> Series:
         """What a query finds now, without what is not a number."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
@@ -196,11 +196,11 @@ def port() -> Iterator[int]:
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
 def test_a_port_is_reached_over_ipv6_too(port: int) -> None:
     """Pods of some clusters have no other address."""
-    assert httpx.get(f"http://[::1]:{port}/metrics", trust_env=False).status_code == 200
+    assert httpx2.get(f"http://[::1]:{port}/metrics", trust_env=False).status_code == 200
 
 
 def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> None:
-    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+    answer = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
     assert answer.status_code == 200
     assert "ai_agents_jobs_in_flight 0.0" in answer.text
     assert "process_cpu_seconds_total" in answer.text
@@ -225,10 +225,10 @@ def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None
 
     port = free_port()
     end = exposition.serve("worker", port, ready)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client, ThreadPoolExecutor(1) as thread:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client, ThreadPoolExecutor(1) as thread:
         answer = thread.submit(client.get, "/ready")
         assert asked.wait(10)
-        assert "ai_agents_jobs_in_flight" in httpx.get(client.base_url.join("/metrics"), trust_env=False).text
+        assert "ai_agents_jobs_in_flight" in httpx2.get(client.base_url.join("/metrics"), trust_env=False).text
         told.set()
         first, second = answer.result(), client.get("/ready")
     end()
@@ -244,7 +244,7 @@ def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: py
             rude.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
             time.sleep(0.05)
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
+    assert httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
     assert capfd.readouterr() == ("", "")
 
 

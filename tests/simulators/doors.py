@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from simulators.openai import create_openai
@@ -15,7 +15,7 @@ from tests.kit.simulators import DESKS, FAST_MODEL
 API = "/acme/api/v3"
 
 
-def call(desk: httpx.Client, method: str, path: str, data: Any = None, status: int = 200, api: str = API) -> Any:
+def call(desk: httpx2.Client, method: str, path: str, data: Any = None, status: int = 200, api: str = API) -> Any:
     form = {"input_data": json.dumps(data)} if data is not None else None
     where: dict[str, Any] = {"params": form} if method == "GET" else {"data": form}
     response = desk.request(method, api + path, **where)
@@ -23,7 +23,7 @@ def call(desk: httpx.Client, method: str, path: str, data: Any = None, status: i
     return response.json()
 
 
-def new_ticket(desk: httpx.Client, tenant: str = "acme", **fields: Any) -> str:
+def new_ticket(desk: httpx2.Client, tenant: str = "acme", **fields: Any) -> str:
     order = {"tenant": tenant, "subject": "VPN drops", "send_webhook": False, **fields}
     return str(desk.post("/_sim/tickets", json=order).json()["ticket_id"])
 
@@ -33,8 +33,8 @@ def inner_code(document: Any) -> tuple[int, str | None]:
     return message["status_code"], message.get("field")
 
 
-def _fresh_client(url: str, *memory: str, **headers: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+def _fresh_client(url: str, *memory: str, **headers: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=url, timeout=5, trust_env=False) as client:
         for path in ("faults", "requests", *memory):
             client.delete(f"/_sim/{path}")
         client.headers.update(headers)
@@ -48,7 +48,7 @@ def desk_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(desk_url: str) -> Iterator[httpx.Client]:
+def desk(desk_url: str) -> Iterator[httpx2.Client]:
     yield from _fresh_client(desk_url, authtoken="acme-key")
 
 
@@ -59,5 +59,5 @@ def openai_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def gpt4(openai_url: str) -> Iterator[httpx.Client]:
+def gpt4(openai_url: str) -> Iterator[httpx2.Client]:
     yield from _fresh_client(openai_url, "answers", authorization="Bearer sk-test")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from simulators.servicedesk import create_desk
@@ -19,7 +19,7 @@ def desks() -> Iterator[Simulator]:
 
 def listed(desks: Simulator, **info: Any) -> Any:
     query = {"input_data": json.dumps({"list_info": info})}
-    answer = httpx.get(f"{desks.url}/acme/api/v3/requests", params=query, headers={"authtoken": "acme-key"})
+    answer = httpx2.get(f"{desks.url}/acme/api/v3/requests", params=query, headers={"authtoken": "acme-key"})
     assert answer.is_success, answer.text
     return answer.json()
 

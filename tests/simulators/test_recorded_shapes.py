@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from simulators.servicedesk import create_desk
@@ -55,13 +55,13 @@ def unknown(edition: str, kind: str, answer: Any) -> dict[str, frozenset[str]]:
 @pytest.fixture(scope="module")
 def answers() -> Answers:
     """What the simulated desks answer, by edition and kind."""
-    with serve_in_thread(create_desk(DESKS)) as url, httpx.Client(base_url=url, trust_env=False) as desk:
+    with serve_in_thread(create_desk(DESKS)) as url, httpx2.Client(base_url=url, trust_env=False) as desk:
         token = desk.post("/globex/oauth/v2/token", data=GRANT).json()
         desk.headers.update({"authtoken": "acme-key", "authorization": f"Zoho-oauthtoken {token['access_token']}"})
         return {edition: answers_of(desk, edition) for edition in APIS} | {"oauth": {"token": [token]}}
 
 
-def answers_of(desk: httpx.Client, edition: str) -> dict[str, list[Any]]:
+def answers_of(desk: httpx2.Client, edition: str) -> dict[str, list[Any]]:
     api, tenant = APIS[edition], TENANT_OF[edition]
     statuses = ("Open", "On Hold", "Closed")
     tickets = [new_ticket(desk, tenant, priority="High", category="Network") for _ in (*statuses, "trashed")]

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from simulators.servicedesk.desk import SimulatedDesk
@@ -16,7 +16,7 @@ from tests.simulators.doors import API, call, inner_code, new_ticket
 SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
 
 
-def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx.Client) -> None:
+def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx2.Client) -> None:
     read = call(desk, "GET", f"/requests/{new_ticket(desk, description='<b>x</b>', priority='High')}")
     ticket = read["request"]
     assert read["response_status"] == {"status_code": 2000, "status": "success"}
@@ -30,14 +30,14 @@ def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx
     assert ticket["is_trashed"] is False
 
 
-def test_the_first_desk_is_at_the_root_and_takes_its_key_in_one_header(desk: httpx.Client) -> None:
+def test_the_first_desk_is_at_the_root_and_takes_its_key_in_one_header(desk: httpx2.Client) -> None:
     assert desk.get("/api/v3/requests/103").json()["request"]["id"] == "103"
     for headers in ({"authtoken": "wrong"}, {"authtoken": "", "TECHNICIAN_KEY": "acme-key"}):
         refused = desk.get("/api/v3/requests/103", headers=headers)
         assert (refused.status_code, inner_code(refused.json())[0]) == (401, 4022)
 
 
-def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
+def test_lists_page_and_leave_descriptions_out(desk: httpx2.Client) -> None:
     first = call(desk, "GET", "/requests")
     assert first["response_status"][0]["status_code"] == 2000
     assert len(first["requests"]) == 10
@@ -72,12 +72,12 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
         ("/solutions", {"list_info": {"sort_field": "topic"}}, "sort_field"),
     ],
 )
-def test_what_no_desk_is_known_to_take_is_refused(desk: httpx.Client, path: str, asked: Any, field: str) -> None:
+def test_what_no_desk_is_known_to_take_is_refused(desk: httpx2.Client, path: str, asked: Any, field: str) -> None:
     """On premises no search is known either."""
     assert inner_code(call(desk, "GET", path, asked, status=400)) == (4001, field)
 
 
-def test_no_desk_is_known_to_take_its_input_elsewhere_or_other_addresses(desk: httpx.Client) -> None:
+def test_no_desk_is_known_to_take_its_input_elsewhere_or_other_addresses(desk: httpx2.Client) -> None:
     note = {"input_data": '{"note": {"description": "x"}}'}
     notes = f"{API}/requests/103/notes"
     assert desk.post(notes, params=note).status_code == 400
@@ -87,7 +87,7 @@ def test_no_desk_is_known_to_take_its_input_elsewhere_or_other_addresses(desk: h
         assert desk.get(other).status_code == 404
 
 
-def test_one_of_several_portals_is_found_by_its_name_in_the_path_or_by_its_header(desk: httpx.Client) -> None:
+def test_one_of_several_portals_is_found_by_its_name_in_the_path_or_by_its_header(desk: httpx2.Client) -> None:
     desk.patch("/_sim/desks/acme", json={"portal_id": "2"})
     try:
         elsewhere = [desk.get(f"{API}/requests/103", headers=header) for header in ({}, {"PORTALID": "1"})]
@@ -98,7 +98,7 @@ def test_one_of_several_portals_is_found_by_its_name_in_the_path_or_by_its_heade
     assert [answer.json()["request"]["id"] for answer in here] == ["103"] * 2
 
 
-def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: httpx.Client) -> None:
+def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: httpx2.Client) -> None:
     ticket = new_ticket(desk)
     path = f"/requests/{ticket}/notes"
     wrong = call(desk, "POST", path, {"request_note": {"description": "x"}}, status=400)
@@ -117,7 +117,7 @@ def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: htt
     assert [item["description"] for item in kept["notes"]] == ["<p>Ref 1</p>"]
 
 
-def test_resolutions_and_approved_solutions(desk: httpx.Client) -> None:
+def test_resolutions_and_approved_solutions(desk: httpx2.Client) -> None:
     ticket = new_ticket(desk, description="It drops.")
     call(desk, "POST", f"/requests/{ticket}/resolutions", {"resolution": {"content": "<p>Done</p>"}})
     assert call(desk, "GET", f"/requests/{ticket}")["request"]["resolution"]["content"] == "<p>Done</p>"
@@ -129,7 +129,7 @@ def test_resolutions_and_approved_solutions(desk: httpx.Client) -> None:
     assert len(call(desk, "GET", "/solutions", {"list_info": {"row_count": 100}})["solutions"]) == 9
 
 
-def test_unreadable_input_is_refused_not_crashed_on(desk: httpx.Client) -> None:
+def test_unreadable_input_is_refused_not_crashed_on(desk: httpx2.Client) -> None:
     notes = f"{API}/requests/103/notes"
     assert desk.post(notes, data={"input_data": "{not json"}).status_code == 400
     assert desk.post(notes, json={"note": {"description": "x"}}).status_code == 400
@@ -138,7 +138,7 @@ def test_unreadable_input_is_refused_not_crashed_on(desk: httpx.Client) -> None:
     assert desk.get(f"{API}/nonsense").status_code == 404
 
 
-def test_a_rate_limit_answers_429_with_4015(desk: httpx.Client) -> None:
+def test_a_rate_limit_answers_429_with_4015(desk: httpx2.Client) -> None:
     desk.patch("/_sim/desks/acme", json={"rate_per_minute": 1})
     try:
         answers = [desk.get(f"{API}/requests/103") for _ in range(3)]
@@ -148,7 +148,7 @@ def test_a_rate_limit_answers_429_with_4015(desk: httpx.Client) -> None:
     assert inner_code(answers[-1].json())[0] == 4015
 
 
-def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx.Client) -> None:
+def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx2.Client) -> None:
     api = "/globex/app/it/api/v3"
     grant = {"grant_type": "refresh_token", "client_id": "id", "client_secret": "secret"}
     wrong = desk.post("/globex/oauth/v2/token", data={**grant, "refresh_token": "wrong"})
@@ -176,7 +176,7 @@ def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx.
     assert "secret" not in recorded.replace("client_secret", "")
 
 
-def test_the_pages_show_a_note_in_a_sandbox_whose_links_open_a_tab(desk: httpx.Client) -> None:
+def test_the_pages_show_a_note_in_a_sandbox_whose_links_open_a_tab(desk: httpx2.Client) -> None:
     form = {"subject": "<script>alert(1)</script>", "description": "<img src=x onerror=alert(2)>"}
     created = desk.post("/desks/acme/tickets", data=form)
     assert created.status_code == 303

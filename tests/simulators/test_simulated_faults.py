@@ -7,7 +7,7 @@ and test_gpt4_time.py there, and each row of tests/system/test_fault_table.py.
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from simulators.openai.context import find_context
@@ -19,21 +19,21 @@ NO_BODY = [{"kind": kind, "code": code} for kind in ("status", "html") for code 
 
 
 @pytest.fixture
-def servers(desk: httpx.Client, gpt4: httpx.Client) -> dict[str, httpx.Client]:
+def servers(desk: httpx2.Client, gpt4: httpx2.Client) -> dict[str, httpx2.Client]:
     return {"desk": desk, "gpt4": gpt4}
 
 
-def order(server: httpx.Client, **fault: Any) -> None:
+def order(server: httpx2.Client, **fault: Any) -> None:
     response = server.post("/_sim/faults", json=fault)
     assert response.status_code == 201, response.text
 
 
-def ask(gpt4: httpx.Client, context: Any = CONTEXT, **more: Any) -> httpx.Response:
+def ask(gpt4: httpx2.Client, context: Any = CONTEXT, **more: Any) -> httpx2.Response:
     messages = [{"role": "user", "content": json.dumps(context)}]
     return gpt4.post("/v1/chat/completions", json={"model": "gpt-6-luna", "messages": messages, **more})
 
 
-def test_a_fault_hits_n_times_only_its_operation_and_ticket(desk: httpx.Client) -> None:
+def test_a_fault_hits_n_times_only_its_operation_and_ticket(desk: httpx2.Client) -> None:
     order(desk, kind="status", code=429, retry_after=7, times=2, operation="read_ticket", ticket_id="103")
     assert desk.get("/acme/api/v3/requests/104").status_code == 200
     assert desk.get(NOTES).status_code == 200
@@ -41,14 +41,14 @@ def test_a_fault_hits_n_times_only_its_operation_and_ticket(desk: httpx.Client) 
     assert desk.get("/_sim/faults").json()["faults"][0]["used"] == 2
 
 
-def test_a_fault_of_the_model_hits_only_the_question_that_it_matches(gpt4: httpx.Client) -> None:
+def test_a_fault_of_the_model_hits_only_the_question_that_it_matches(gpt4: httpx2.Client) -> None:
     order(gpt4, kind="status", code=429, match='"hi" to Zoë', times=1)
     assert ask(gpt4, {"ticket": {"id": "78", "subject": "x"}}).status_code == 200
     assert [ask(gpt4).status_code for _ in range(2)] == [429, 200]
     assert len(gpt4.get("/_sim/requests").json()["requests"]) == 3
 
 
-def test_a_fault_without_a_number_lasts_until_it_is_cleared(desk: httpx.Client) -> None:
+def test_a_fault_without_a_number_lasts_until_it_is_cleared(desk: httpx2.Client) -> None:
     order(desk, kind="status", code=503, tenant="acme")
     answers = [desk.get(TICKET) for _ in range(2)]
     assert [(answer.status_code, "retry-after" in answer.headers) for answer in answers] == [(503, False)] * 2
@@ -56,7 +56,7 @@ def test_a_fault_without_a_number_lasts_until_it_is_cleared(desk: httpx.Client) 
     assert desk.get(TICKET).status_code == 200
 
 
-def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> None:
+def test_parameters_are_refused_only_where_they_occur(gpt4: httpx2.Client) -> None:
     order(gpt4, kind="refuse_parameter", param="temperature")
     order(gpt4, kind="no_json_schema")
     assert ask(gpt4, temperature=0).json()["error"]["param"] == "temperature"
@@ -82,7 +82,7 @@ def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> Non
     ],
 )
 def test_a_wrong_order_is_a_422_that_names_it(
-    server: str, fault: Any, named: str, servers: dict[str, httpx.Client]
+    server: str, fault: Any, named: str, servers: dict[str, httpx2.Client]
 ) -> None:
     response = servers[server].post("/_sim/faults", json=fault)
     assert response.status_code == 422
@@ -90,7 +90,7 @@ def test_a_wrong_order_is_a_422_that_names_it(
     assert servers[server].get("/_sim/faults").json()["faults"] == []
 
 
-def test_the_memory_has_decoded_input_and_no_key(desk: httpx.Client) -> None:
+def test_the_memory_has_decoded_input_and_no_key(desk: httpx2.Client) -> None:
     desk.post(NOTES, data={"input_data": json.dumps({"note": {"description": "x"}})})
     (entry,) = desk.get("/_sim/requests", params={"operation": "add_note"}).json()["requests"]
     assert entry["payload"] == {"note": {"description": "x"}}

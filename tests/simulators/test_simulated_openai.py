@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -77,16 +77,16 @@ def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
     }
 
 
-def ask(gpt4: httpx.Client, /, **more: Any) -> httpx.Response:
+def ask(gpt4: httpx2.Client, /, **more: Any) -> httpx2.Response:
     return gpt4.post("/v1/chat/completions", json=body(**more))
 
 
-def content(response: httpx.Response) -> Any:
+def content(response: httpx2.Response) -> Any:
     assert response.status_code == 200, response.text
     return json.loads(response.json()["choices"][0]["message"]["content"])
 
 
-def test_the_answer_is_made_from_the_context(gpt4: httpx.Client) -> None:
+def test_the_answer_is_made_from_the_context(gpt4: httpx2.Client) -> None:
     response = ask(gpt4)
     answer = content(response)
     assert set(answer) == set(ADVICE["properties"])
@@ -116,7 +116,7 @@ async def test_the_official_client_streams_it(openai_url: str) -> None:
     assert chunks[0].usage is None
 
 
-def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared(gpt4: httpx.Client) -> None:
+def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared(gpt4: httpx2.Client) -> None:
     """What waits for somebody's next step is not waited for after it."""
     gpt4.post("/_sim/faults", json={"kind": "slow_stream", "seconds": 0.3, "pieces": 60}).raise_for_status()
     with gpt4.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
@@ -131,7 +131,7 @@ def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared
         assert time.monotonic() - begun < 5
 
 
-def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
+def test_other_formats_and_no_context(gpt4: httpx2.Client) -> None:
     assert "summary" in content(ask(gpt4, response_format={"type": "json_object"}))
     assert "summary" in content(ask(gpt4, response_format={"type": "text"}))
     schema = {**strict(more={"$ref": "#/$defs/more"}), "$defs": {"more": strict(number={"type": "integer"}, text=TEXT)}}
@@ -139,7 +139,7 @@ def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
     assert content(ask(gpt4, messages=[{"role": "user", "content": "Hello"}]))["sources"] == []
 
 
-def test_a_schema_of_plain_texts_gets_the_texts_alone(gpt4: httpx.Client) -> None:
+def test_a_schema_of_plain_texts_gets_the_texts_alone(gpt4: httpx2.Client) -> None:
     mood = {"type": "string", "enum": ["good", "bad"]}
     schema = strict(likely_cause=TEXT, next_steps={"type": "array", "items": TEXT}, mood=mood)
     answer = content(ask(gpt4, schema=schema))
@@ -148,7 +148,7 @@ def test_a_schema_of_plain_texts_gets_the_texts_alone(gpt4: httpx.Client) -> Non
     assert answer["mood"] == "good"
 
 
-def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4: httpx.Client) -> None:
+def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4: httpx2.Client) -> None:
     """To the official client too, which asks for them as base64."""
     texts = ["VPN drops at home", "Scanner jams", "At home drops VPN"]
     asked = {"model": "text-embedding-3-small", "input": texts, "encoding_format": "float"}
@@ -168,7 +168,7 @@ def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4:
     ],
 )
 def test_embeddings_of_nothing_or_of_no_model_are_refused(
-    more: dict[str, Any], status: int, gpt4: httpx.Client
+    more: dict[str, Any], status: int, gpt4: httpx2.Client
 ) -> None:
     asked = {"model": "text-embedding-3-small", "input": "VPN"} | more
     response = gpt4.post("/v1/embeddings", json=asked)
@@ -195,7 +195,7 @@ def test_embeddings_of_nothing_or_of_no_model_are_refused(
     ],
 )
 def test_what_openai_refuses_is_refused_in_its_envelope(
-    gpt4: httpx.Client, more: dict[str, Any], status: int, param: str | None
+    gpt4: httpx2.Client, more: dict[str, Any], status: int, param: str | None
 ) -> None:
     response = ask(gpt4, **more)
     assert response.status_code == status
@@ -204,7 +204,7 @@ def test_what_openai_refuses_is_refused_in_its_envelope(
     assert error["param"] == param
 
 
-def test_the_key_and_the_body_are_checked(gpt4: httpx.Client) -> None:
+def test_the_key_and_the_body_are_checked(gpt4: httpx2.Client) -> None:
     denied = gpt4.post("/v1/chat/completions", headers={"authorization": "Bearer wrong"})
     assert (denied.status_code, denied.json()["error"]["code"]) == (401, "invalid_api_key")
     assert gpt4.get("/v1/nonsense").status_code == 404

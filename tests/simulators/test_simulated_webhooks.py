@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -38,7 +38,7 @@ def receiver() -> RecordingReceiver:
 
 
 @pytest.fixture(scope="module")
-def announcing(receiver: RecordingReceiver) -> Iterator[httpx.Client]:
+def announcing(receiver: RecordingReceiver) -> Iterator[httpx2.Client]:
     app = Starlette(routes=[Route("/webhook", receiver.take, methods=["POST"])])
     with serve_in_thread(app) as url:
         receiver.url = f"{url}/webhook"
@@ -46,12 +46,12 @@ def announcing(receiver: RecordingReceiver) -> Iterator[httpx.Client]:
         desks = {"acme": desk, "unreachable": {**desk, "webhook_url": "http://127.0.0.1:1/webhook"}}
         with (
             serve_in_thread(create_desk({"desks": desks})) as desk_url,
-            httpx.Client(base_url=desk_url, trust_env=False) as client,
+            httpx2.Client(base_url=desk_url, trust_env=False) as client,
         ):
             yield client
 
 
-def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
+def delivered(client: httpx2.Client, tenant: str, ticket: str) -> dict[str, Any]:
     def answered() -> Any:
         query = {"tenant": tenant, "ticket_id": ticket}
         found = client.get("/_sim/webhooks", params=query).json()["deliveries"]
@@ -61,7 +61,7 @@ def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
     return delivery
 
 
-def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver: RecordingReceiver) -> None:
+def test_a_new_ticket_is_announced_and_signed(announcing: httpx2.Client, receiver: RecordingReceiver) -> None:
     created = {"tenant": "acme", "subject": "Grüße from the printer", "priority": "High"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
     delivery = delivered(announcing, "acme", ticket)
@@ -78,7 +78,7 @@ def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver
 
 
 def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(
-    announcing: httpx.Client, receiver: RecordingReceiver
+    announcing: httpx2.Client, receiver: RecordingReceiver
 ) -> None:
     created = {"tenant": "acme", "subject": "Again"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
@@ -93,7 +93,7 @@ def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(
     assert announcing.post(path, json={"wrong": True}).status_code == 422
 
 
-def test_a_receiver_that_is_not_there_is_recorded(announcing: httpx.Client) -> None:
+def test_a_receiver_that_is_not_there_is_recorded(announcing: httpx2.Client) -> None:
     ticket = announcing.post("/_sim/tickets", json={"tenant": "unreachable", "subject": "x"}).json()["ticket_id"]
     delivery = delivered(announcing, "unreachable", ticket)
     assert delivery["status"] is None
@@ -101,7 +101,7 @@ def test_a_receiver_that_is_not_there_is_recorded(announcing: httpx.Client) -> N
     assert "webhook failed" in announcing.get(f"/desks/unreachable/tickets/{ticket}").text
 
 
-def test_a_running_desk_can_be_told_another_receiver(announcing: httpx.Client) -> None:
+def test_a_running_desk_can_be_told_another_receiver(announcing: httpx2.Client) -> None:
     assert announcing.patch("/_sim/desks/unreachable", json={"webhook_url": None}).status_code == 200
     order = {"tenant": "unreachable", "subject": "x", "id": "777"}
     assert announcing.post("/_sim/tickets", json=order).json()["ticket_id"] == "777"
@@ -111,14 +111,14 @@ def test_a_running_desk_can_be_told_another_receiver(announcing: httpx.Client) -
 
 
 @pytest.fixture
-def unsigned(announcing: httpx.Client, receiver: RecordingReceiver) -> Iterator[httpx.Client]:
+def unsigned(announcing: httpx2.Client, receiver: RecordingReceiver) -> Iterator[httpx2.Client]:
     """A desk that has a way of its own for one test."""
     receiver.received.clear()
     yield announcing
     announcing.patch("/_sim/desks/acme", json={"webhook_form": None, "trigger_command": None})
 
 
-def form(client: httpx.Client, body: str, url: str) -> None:
+def form(client: httpx2.Client, body: str, url: str) -> None:
     settings = {"webhook_form": {"url": url, "headers": {"X-Its-Own": "fixed"}, "body": body}}
     client.patch("/_sim/desks/acme", json=settings).raise_for_status()
 
@@ -137,7 +137,7 @@ def form(client: httpx.Client, body: str, url: str) -> None:
     ],
 )
 def test_a_desks_own_webhook_pastes_values_into_a_text_and_signs_nothing(
-    subject: str, body: str, came: str, unsigned: httpx.Client, receiver: RecordingReceiver
+    subject: str, body: str, came: str, unsigned: httpx2.Client, receiver: RecordingReceiver
 ) -> None:
     form(unsigned, body, receiver.url)
     created = {"tenant": "acme", "subject": subject, "priority": "High"}
@@ -149,7 +149,7 @@ def test_a_desks_own_webhook_pastes_values_into_a_text_and_signs_nothing(
     assert not [name for name in headers if name.startswith("x-servicedesk")]
 
 
-def test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it(unsigned: httpx.Client) -> None:
+def test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it(unsigned: httpx2.Client) -> None:
     form(unsigned, "{}", "http://127.0.0.1:1/webhook")
     ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]
     assert "ConnectError" in delivered(unsigned, "acme", ticket)["error"]
@@ -158,7 +158,7 @@ def test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it(unsigned: httpx.C
 
 
 def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
-    unsigned: httpx.Client, receiver: RecordingReceiver
+    unsigned: httpx2.Client, receiver: RecordingReceiver
 ) -> None:
     """The file is gone afterwards; the desk itself sends nothing."""
     program = "import sys; print(sys.argv[1], open(sys.argv[1]).read()); sys.exit(3)"
@@ -178,7 +178,7 @@ def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
     assert (json.loads(told)["request"]["id"], json.loads(told)["request"]["subject"]) == (ticket, "Grüße")
 
 
-def test_a_command_that_is_not_there_is_recorded(unsigned: httpx.Client, tmp_path: Path) -> None:
+def test_a_command_that_is_not_there_is_recorded(unsigned: httpx2.Client, tmp_path: Path) -> None:
     # With its folder: the failure of one that is looked up depends on the folders in PATH.
     unsigned.patch("/_sim/desks/acme", json={"trigger_command": [str(tmp_path / "none")]}).raise_for_status()
     ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -42,10 +42,10 @@ def test_the_desk_ends_on_sigterm_with_a_silent_request_open(tmp_path: Path) -> 
     config = tmp_path / "desks.json"
     config.write_text(json.dumps({"desks": {"acme": {"api_key": "k"}}}))
     with started("simulators.servicedesk", "--config", str(config)) as (process, url):
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx2.Client(base_url=url, trust_env=False) as client:
             assert client.get("/_sim/health").json() == {"status": "ok"}
             client.post("/_sim/faults", json={"kind": "silence"})
-            with pytest.raises(httpx.ReadTimeout):
+            with pytest.raises(httpx2.ReadTimeout):
                 client.get("/api/v3/requests", timeout=0.2)
         assert end(process, signal.SIGTERM)[:3] == (0, "", "")
 
@@ -55,7 +55,7 @@ def test_the_model_ends_on_sigint_with_a_stream_open() -> None:
         body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
         headers = {"authorization": "Bearer k"}
         with (
-            httpx.Client(base_url=url, trust_env=False, headers=headers) as client,
+            httpx2.Client(base_url=url, trust_env=False, headers=headers) as client,
             client.stream("POST", "/v1/chat/completions", json=body) as response,
         ):
             assert response.status_code == 200

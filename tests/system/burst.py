@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 
 from tests.system.senders import address
 
@@ -21,7 +21,7 @@ def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
 
     The status is 0 if the connection ended without an answer. The burst ends with the last newcomer.
     """
-    parts = httpx.URL(url)
+    parts = httpx2.URL(url)
     sent = f"GET {parts.raw_path.decode()} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\n\r\n".encode() * pipelined
     begun, over = threading.Event(), threading.Event()
     sender = threading.Thread(target=asyncio.run, args=(_send(url, sent, begun, over),))
@@ -42,8 +42,8 @@ def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
 def _visit(url: str) -> tuple[int, float]:
     began = time.monotonic()
     try:
-        status = httpx.get(url, trust_env=False, timeout=_LONGEST_SECONDS).status_code
-    except httpx.TransportError:
+        status = httpx2.get(url, trust_env=False, timeout=_LONGEST_SECONDS).status_code
+    except httpx2.TransportError:
         status = 0
     return status, time.monotonic() - began
 

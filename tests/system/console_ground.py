@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
@@ -37,12 +37,12 @@ class ConsoleGround:
     ticket: dict[str, str]
     foreign: dict[str, str]
 
-    def client(self) -> httpx.Client:
+    def client(self) -> httpx2.Client:
         """A browser that has not logged in."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        return httpx2.Client(base_url=self.url, trust_env=False, timeout=30)
 
     @contextmanager
-    def visitor(self, name: str) -> Iterator[httpx.Client]:
+    def visitor(self, name: str) -> Iterator[httpx2.Client]:
         """One who has, with one of TOKENS."""
         with self.client() as client:
             csrf = csrf_of(client.get("/login"))
@@ -56,7 +56,7 @@ class ConsoleGround:
         return next(row for row in jobs if str(row["id"]) == job_id)
 
 
-def csrf_of(page: httpx.Response) -> str:
+def csrf_of(page: httpx2.Response) -> str:
     """The field of a page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text

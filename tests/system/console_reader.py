@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 
 from devstack.system import System
 from tests.system.console_ground import csrf_of
@@ -15,7 +15,7 @@ class ConsoleReader:
     """Reads pages of a system's console, with the token of its developer."""
 
     def __init__(self, system: System) -> None:
-        self._client = httpx.Client(base_url=system.state["console_url"], trust_env=False, timeout=30)
+        self._client = httpx2.Client(base_url=system.state["console_url"], trust_env=False, timeout=30)
         form = {"token": system.state["console_token"], "csrf": csrf_of(self._client.get("/login"))}
         assert self._client.post("/login", data=form).status_code == 303
 

@@ -1,6 +1,6 @@
 """What became of a webhook."""
 
-import httpx
+import httpx2
 
 from devstack.system import System
 from tests.kit.world import World
@@ -23,7 +23,7 @@ def log_of(system: System, ticket_id: str) -> str:
 
 def exposition(system: System, process: str) -> str:
     """What a process gives to Prometheus."""
-    return httpx.get(system.state["metrics"][process], timeout=10).raise_for_status().text
+    return httpx2.get(system.state["metrics"][process], timeout=10).raise_for_status().text
 
 
 def figures(system: System, process: str = "api") -> dict[str, float]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 
 _ANSWER_SECONDS = 15
 
@@ -20,7 +20,7 @@ def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.
 
 def address(url: str) -> tuple[str, int]:
     """Host and port."""
-    parts = httpx.URL(url)
+    parts = httpx2.URL(url)
     return parts.host, parts.port or 80
 
 

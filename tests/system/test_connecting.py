@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.surroundings import SimulatedTenant
@@ -88,7 +88,7 @@ def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world
     values = dict(re.findall(r'^(tenant|address|secret|event) = "(.*)";$', function, re.MULTILINE))
     ticket = world.create_ticket(tenant=CLOUD, send_webhook=False)
     body = json.dumps({"tenant_id": values["tenant"], "ticket_id": ticket, "event": values["event"]}).encode()
-    answer = httpx.post(values["address"], content=body, headers=signed_headers(values["secret"], body, time.time()))
+    answer = httpx2.post(values["address"], content=body, headers=signed_headers(values["secret"], body, time.time()))
     assert (answer.status_code, "job_id" in answer.json()) == (202, True)
     assert_it_gets_its_note(world, ticket, CLOUD)
 

@@ -9,7 +9,7 @@ from html import unescape
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 
 from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, csrf_of, places
@@ -43,7 +43,7 @@ _LEADS_OUT = re.compile(r"(?:href|src|action|hx-get)=[\"']?\s*(?:javascript|data
 _TYPED = ("q", "tenant", "ticket", "job", "cause", "since", "before", "after", "next", "page", "state")
 
 
-def sound(answer: httpx.Response, payload: str = "") -> None:
+def sound(answer: httpx2.Response, payload: str = "") -> None:
     """Nothing of what was sent works as something else."""
     assert answer.status_code in _ANSWERED, (answer.status_code, answer.request.url, answer.text[:400])
     assert "9801547" not in answer.text
@@ -179,7 +179,7 @@ def test_one_tenants_people_learn_nothing_of_another_one(console_ground: Console
         assert console_ground.row(foreign["job_id"]) == before
 
 
-def neutral(answer: httpx.Response, named: dict[str, str]) -> str:
+def neutral(answer: httpx2.Response, named: dict[str, str]) -> str:
     """An answer without what was asked for."""
     text = answer.text
     for value in named.values():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from config.exits import CONFIGURATION_EXIT
@@ -97,16 +97,16 @@ def running(folder: Path, settings: dict[str, str], loaded: LoadedPrograms) -> I
 
 
 @contextmanager
-def logged_in(console: Process) -> Iterator[httpx.Client]:
+def logged_in(console: Process) -> Iterator[httpx2.Client]:
     """A browser with a session."""
-    with httpx.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
+    with httpx2.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
         assert client.post("/login", data={"token": TOKEN, "csrf": csrf_of(client.get("/login"))}).status_code == 303
         yield client
 
 
-def status_with(cookies: httpx.Cookies, console: Process) -> int:
+def status_with(cookies: httpx2.Cookies, console: Process) -> int:
     """What a console answers to a copy of the cookies."""
-    return httpx.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
+    return httpx2.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
 
 
 def test_a_logout_counts_at_each_console_and_after_a_restart_without_redis(
@@ -114,7 +114,7 @@ def test_a_logout_counts_at_each_console_and_after_a_restart_without_redis(
 ) -> None:
     with running(tmp_path / "other", settings | NO_REDIS, loaded) as other:
         with running(tmp_path / "one", settings | NO_REDIS, loaded) as console, logged_in(console) as client:
-            copied = httpx.Cookies(client.cookies)
+            copied = httpx2.Cookies(client.cookies)
             assert (status_with(copied, console), status_with(copied, other)) == (200, 200)
             out = client.post("/logout", data={"csrf": csrf_of(client.get("/"))})
             assert (out.status_code, out.headers["location"]) == (303, "/login")
@@ -138,9 +138,9 @@ def test_a_logout_without_the_database_says_that_it_did_not_count(process: Proce
 def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(process: Process) -> None:
     with logged_in(process) as client:
         assert client.get("/nothing").status_code == 503
-        ready = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/ready")
+        ready = httpx2.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/ready")
         assert (ready.status_code, ready.json()["process"]) == (200, "working")
-        metrics = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/metrics").text
+        metrics = httpx2.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/metrics").text
         assert 'ai_agents_console_logins_total{result="ok"} 1.0' in metrics
         assert 'ai_agents_console_requests_total{place="other",status="503"} 1.0' in metrics
     process.terminate()
@@ -162,13 +162,13 @@ def test_a_burst_of_pipelined_requests_does_not_shut_newcomers_out(process: Proc
     visits = newcomers_during(url, pipelined)
     assert {status for status, _ in visits} == {200}
     assert max(seconds for _, seconds in visits) < NEWCOMER_SECONDS
-    assert httpx.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
+    assert httpx2.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
 
 
 def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(process: Process) -> None:
     url = process.environment["CONSOLE_URL"]
     paths = ["/login", "/nothing", "/logout", "/nothing"] * 5
-    requests = [f"GET {path} HTTP/1.1\r\nHost: {httpx.URL(url).netloc.decode()}\r\n" for path in paths]
+    requests = [f"GET {path} HTTP/1.1\r\nHost: {httpx2.URL(url).netloc.decode()}\r\n" for path in paths]
     with socket.create_connection(address(url), timeout=10) as client:
         client.sendall("\r\n".join([*requests[:-1], requests[-1] + "Connection: close\r\n", ""]).encode())
         with client.makefile("rb") as answers:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -55,7 +55,7 @@ def assert_webhook_is_taken(door: ApiDoor, ticket_id: str) -> None:
 
 
 def probe(door: ApiDoor, path: str) -> int:
-    return httpx.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
+    return httpx2.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
 
 
 @pytest.mark.parametrize("size", [500, 600])
@@ -126,12 +126,12 @@ def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept
 def test_what_the_two_ports_answer(door: ApiDoor) -> None:
     """Nothing but the webhook and a word of health where the world may come."""
     assert [probe(door, path) for path in PROBED] == [200] * len(PROBED)
-    assert [httpx.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
-    assert httpx.get(f"{door.url}/health").json() == {"status": "ok"}
-    paths = httpx.get(f"{door.system.state['api_probe_url']}/openapi.json").json()["paths"]
+    assert [httpx2.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
+    assert httpx2.get(f"{door.url}/health").json() == {"status": "ok"}
+    paths = httpx2.get(f"{door.system.state['api_probe_url']}/openapi.json").json()["paths"]
     assert set(paths) == {"/webhook", "/webhook/{tenant_id}", "/health"}
     assert door.system.state["metrics"]["api"] == f"{door.system.state['api_probe_url']}/metrics"
-    assert httpx.post(f"{door.system.state['api_probe_url']}/webhook", content=b"{}").status_code == 404
+    assert httpx2.post(f"{door.system.state['api_probe_url']}/webhook", content=b"{}").status_code == 404
     assert door.reasons() == ["unknown address"]
 
 
@@ -139,7 +139,7 @@ def test_what_the_two_ports_answer(door: ApiDoor) -> None:
 def test_the_probes_are_reached_over_ipv6_too(door: ApiDoor) -> None:
     """Pods of some clusters have no other address."""
     over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
-    assert httpx.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
+    assert httpx2.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
     assert probe(door, "/health/live") == 200
 
 
@@ -171,7 +171,7 @@ def _accepts(url: tuple[str, int]) -> bool:
 def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
     """Documentation is nowhere then. It is the last test of this module, and starts the API with that setting."""
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
-    assert [httpx.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
+    assert [httpx2.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
     assert door.system.state["api_probe_url"] == door.url
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 
-import httpx
+import httpx2
 import pytest
 import redis
 
@@ -48,7 +48,7 @@ def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(arou
             began = time.monotonic()
             assert around.post_webhook(ticket_id).status_code == 202
             seconds.append(time.monotonic() - began)
-        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
+        ready = httpx2.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
     finally:
         quick.redis.resume()
     # The budget, and half a second more that sending may wait for a free thread; all six take a second or two, and the

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -25,7 +25,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 def add(system: System, title: str, text: str, expires_at: float) -> None:
     article = {"title": title, "description": text, "expiry_ms": round(expires_at * 1000)}
-    httpx.post(f"{system.state['desk_url']}/_sim/solutions/acme", json=article).raise_for_status()
+    httpx2.post(f"{system.state['desk_url']}/_sim/solutions/acme", json=article).raise_for_status()
 
 
 def copied(world: World) -> set[str]:

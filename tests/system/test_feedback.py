@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -31,7 +31,7 @@ def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(syste
     job = world.ended(ticket_id)
     link = world.feedback_link(ticket_id)
     assert link.startswith(system.state["feedback_url"] + "/f/")
-    assert httpx.get(link).status_code == 200
+    assert httpx2.get(link).status_code == 200
     world.vote(ticket_id, "not useful", reason="nothing new")
     steps = " ".join(world.steps(ticket_id))
     world.solve(ticket_id, f"{steps} Replaced cable, port, switch and router.")
@@ -75,8 +75,8 @@ def test_without_a_key_there_is_neither_a_page_nor_a_link(system: System, world:
         world.ended(ticket_id)
         (note,) = world.notes(ticket_id)
         assert "useful" not in note
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(own["FEEDBACK_URL"])
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(own["FEEDBACK_URL"])
     finally:
         for process in (system.api, *system.workers):
             system.restart(process, own)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -37,13 +37,13 @@ def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
         # The very same bytes: its job ends without a note, which frees all other keys of a delivery.
         body, signed = world.signed("999999")
         webhook = f"{system.state['api_url']}/webhook"
-        assert httpx.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
+        assert httpx2.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
         world.ended("999999")
-        assert httpx.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == "duplicate"
+        assert httpx2.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == "duplicate"
         assert world.post_webhook(completed, secret="another tenant's").status_code == 403
         assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
-        assert httpx.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
-        assert httpx.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
+        assert httpx2.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
+        assert httpx2.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
         assert system.housekeeping is not None
         log = system.housekeeping.log_path
         wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
@@ -172,8 +172,8 @@ def test_a_port_ends_with_its_process_and_its_counts_begin_anew(lived: System) -
     """
     worker = lived.workers[0]
     worker.stop(8)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(lived.state["metrics"]["worker"], timeout=5)
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(lived.state["metrics"]["worker"], timeout=5)
     lived.restart(worker)
     told = figures(lived, "worker")
     assert (told["ai_agents_queue_wait_seconds_count"], of(told, "ai_agents_jobs_ended_total")) == (0, {})

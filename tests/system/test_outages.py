@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from uuid import UUID
 
-import httpx
+import httpx2
 
 from devstack.system import System
 from dispatch.queue import JobQueue
@@ -24,7 +24,7 @@ def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(ar
     body, signed = around.signed(ticket_id)
     ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
     url = f"{quick.state['api_url']}/webhook"
-    answers = [httpx.post(url, content=body, headers=signed | more, timeout=30) for more in ids]
+    answers = [httpx2.post(url, content=body, headers=signed | more, timeout=30) for more in ids]
     time.sleep(1.1)  # signed anew, it has another timestamp, and its id alone tells what it is
     answers.append(around.post_webhook(ticket_id, headers=ids[0]))
     assert [answer.status_code for answer in answers] == [202] * 4
@@ -78,7 +78,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
     quick.postgres.stop()
     try:
         refused = around.post_webhook(ticket_id)
-        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
+        ready = httpx2.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
     finally:
         quick.redis.restart()
         quick.postgres.restart()
@@ -159,7 +159,7 @@ def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(arou
     ticket_id = around.create_ticket(send_webhook=False)
     request = around.signed_request(ticket_id)
     junk = b"POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\njunk"
-    url = httpx.URL(quick.state["api_url"])
+    url = httpx2.URL(quick.state["api_url"])
     with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
         connection.sendall(request + junk)
         received = b""

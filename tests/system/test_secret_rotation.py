@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from config.tenant_names import TENANT_SETTINGS
@@ -66,7 +66,7 @@ class Operator:
     def secret(self, setting: str = "WEBHOOK_SECRET") -> str:
         return (self._folder / f"{setting}_ACME").read_text(encoding="utf-8")
 
-    def post(self, ticket_id: str, secret: str) -> httpx.Response:
+    def post(self, ticket_id: str, secret: str) -> httpx2.Response:
         return self._world.post_webhook(ticket_id, secret=secret)
 
     def proved(self) -> dict[str, float]:
@@ -140,7 +140,7 @@ def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
     headers = timed(operator.secret(), body)
 
     def diagnosed() -> bool:
-        answer = httpx.post(f"{system.state['api_url']}/webhook", content=body, headers=headers, timeout=30)
+        answer = httpx2.post(f"{system.state['api_url']}/webhook", content=body, headers=headers, timeout=30)
         assert answer.status_code == 403
         return "unknown tenant: signed with this tenant's secret" in diagnose(system, ticket).said["says"]
 

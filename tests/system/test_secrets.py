@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -60,7 +60,7 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
 class Doors:
     """Tries secrets at the webhook's door."""
 
-    def __init__(self, world: World, http: httpx.Client, old: dict[str, str]) -> None:
+    def __init__(self, world: World, http: httpx2.Client, old: dict[str, str]) -> None:
         self._world = world
         self._http = http
         self.old = old
@@ -81,7 +81,7 @@ class Doors:
 @pytest.fixture
 def doors(system: System, world: World) -> Iterator[Doors]:
     """The system's doors."""
-    with httpx.Client(base_url=system.state["api_url"], timeout=30) as http:
+    with httpx2.Client(base_url=system.state["api_url"], timeout=30) as http:
         yield Doors(world, http, {tenant.id: tenant.webhook_secret for tenant in system.tenants})
 
 

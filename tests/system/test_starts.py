@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.free_ports import free_port
@@ -37,7 +37,7 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
             told = process.output()
             for setting in ("SERVICEDESK_URL_HOOLI must be", "WEBHOOK_SECRET_MY_ERRORS: a tenant id must not"):
                 assert told.count(f"Tenant settings unusable, the tenant is closed: {setting}") == 1, process.name
-            figures = httpx.get(f"http://127.0.0.1:{process.environment[port]}/metrics").text
+            figures = httpx2.get(f"http://127.0.0.1:{process.environment[port]}/metrics").text
             for tenant_id, unusable in (("acme", 0), (CLOSED, 1), ("unknown", 1)):
                 series = f'ai_agents_tenant_settings_unusable{{tenant_id="{tenant_id}"}} {unusable}.0'
                 assert series in figures, process.name
@@ -91,12 +91,12 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
     ):
         for log in (worker_log, api_log):
             wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
-        wait_for(lambda: httpx.get(f"http://127.0.0.1:{probes}/health/ready").status_code == 200)
-        assert httpx.get(f"http://127.0.0.1:{probes}/health/live").status_code == 200
+        wait_for(lambda: httpx2.get(f"http://127.0.0.1:{probes}/health/ready").status_code == 200)
+        assert httpx2.get(f"http://127.0.0.1:{probes}/health/live").status_code == 200
         tickets = [around.create_ticket(send_webhook=False) for _ in range(2)]
         for ticket_id in tickets:
             body, signed = around.signed(ticket_id)
-            assert httpx.post(f"http://127.0.0.1:{port}/webhook", content=body, headers=signed).status_code == 202
+            assert httpx2.post(f"http://127.0.0.1:{port}/webhook", content=body, headers=signed).status_code == 202
         assert wait_for(lambda: any(around.job(ticket_id)["state"] == "completed" for ticket_id in tickets))
         for plain in (celery, uvicorn):
             plain.send_signal(signal.SIGTERM)

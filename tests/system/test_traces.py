@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.system import System
@@ -212,7 +212,7 @@ def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Trace
     world.ended(ticket_id)
     cost = trace_of(collector, ticket_id)["GPT-4"].tags["gen_ai.usage.cost"]
     assert cost > 0
-    counted = httpx.get(system.state["metrics"]["worker"], timeout=10).text
+    counted = httpx2.get(system.state["metrics"]["worker"], timeout=10).text
     (line,) = [line for line in counted.splitlines() if line.startswith("ai_agents_gpt4_cost_dollars_total{")]
     assert float(line.split()[-1]) == pytest.approx(cost)
 

@@ -2,7 +2,7 @@
 
 import threading
 
-import httpx
+import httpx2
 
 from tests.kit.world import World, wait_for
 
@@ -34,7 +34,7 @@ class Traffic:
             ticket = self._world.create_ticket("Traffic", send_webhook=False)
             try:
                 answer = self._world.post_webhook(ticket)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 continue  # the one API process of this system is being started anew: nothing was promised
-            if answer.status_code == httpx.codes.ACCEPTED:
+            if answer.status_code == httpx2.codes.ACCEPTED:
                 self.taken.append(ticket)

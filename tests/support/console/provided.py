@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
+import httpx2
 
 from support.console.provider import Provider
 from tests.kit.clock import Clock
@@ -37,7 +37,7 @@ async def begun(browser: Browser, to: str = "/") -> dict[str, str]:
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
 
-async def came_back(issuer: FakeIssuer, browser: Browser, to: str = "/", **changed: str) -> httpx.Response:
+async def came_back(issuer: FakeIssuer, browser: Browser, to: str = "/", **changed: str) -> httpx2.Response:
     """Log in there, and come back."""
     query = await begun(browser, to)
     back = {"code": issuer.grant(query), "state": query["state"]} | changed

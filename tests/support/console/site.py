@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
@@ -134,7 +134,7 @@ class ConsoleSite:
     @asynccontextmanager
     async def browser(self, **headers: str) -> AsyncIterator["Browser"]:
         """Somebody who has not logged in."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30, headers=headers) as client:
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=30, headers=headers) as client:
             yield Browser(client)
 
     @asynccontextmanager
@@ -148,25 +148,25 @@ class ConsoleSite:
 class Browser:
     """A client that keeps cookies, and sends forms as they are in the page before."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx2.AsyncClient) -> None:
         self.client = client
 
-    async def get(self, path: str, **headers: str) -> httpx.Response:
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
         return await self.client.get(path, headers=headers)
 
-    async def log_in(self, token: str, to: str = "/", **headers: str) -> httpx.Response:
+    async def log_in(self, token: str, to: str = "/", **headers: str) -> httpx2.Response:
         """Open the login, and send its form."""
         page = await self.client.get("/login", params={"next": to})
         form = {"token": token, "next": to, "csrf": csrf_of(page)}
         return await self.client.post("/login", data=form, headers=headers)
 
-    async def send(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> httpx.Response:
+    async def send(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> httpx2.Response:
         """Send a form as a page of the session has it."""
         csrf = csrf_of(await self.client.get("/"))
         return await self.client.post(path, data={"csrf": csrf, **(form or {})}, headers=headers)
 
 
-def csrf_of(page: httpx.Response) -> str:
+def csrf_of(page: httpx2.Response) -> str:
     """The field of the page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text

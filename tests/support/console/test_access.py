@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from devstack.postgres import Postgres
@@ -15,7 +15,7 @@ from tests.kit.postgres import Table
 from tests.support.console.site import KEY, LETTING_IN, OLD_KEY, TOKENS, console_site
 
 
-def asked(page: httpx.Response) -> dict[str, Any]:
+def asked(page: httpx2.Response) -> dict[str, Any]:
     """What the page says of who asked."""
     assert page.status_code == 200
     told: dict[str, Any] = json.loads(

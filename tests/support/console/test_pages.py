@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 
-import httpx
+import httpx2
 import pytest
 
 from support.console.dependencies import LARGEST_FORM_BYTES
@@ -23,7 +23,7 @@ POLICY = {
 }
 
 
-def test_headers_of_each_answer(answers: list[httpx.Response]) -> None:
+def test_headers_of_each_answer(answers: list[httpx2.Response]) -> None:
     """No script or style but ours, no frame, nothing kept, nothing told to others."""
     assert {answer.status_code for answer in answers} >= {200, 303, 400, 403, 404, 405}
     for answer in answers:
@@ -41,7 +41,7 @@ def test_headers_of_each_answer(answers: list[httpx.Response]) -> None:
 
 
 @pytest.fixture
-async def answers() -> list[httpx.Response]:
+async def answers() -> list[httpx2.Response]:
     async with console_site() as site, site.visitor("ANNA") as browser, site.browser() as stranger:
         paths = ("/", "/nothing", "/raising/not-understood", "/raising/mistake", "/failures", "/database")
         return [

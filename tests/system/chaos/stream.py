@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 
 from tests.kit.world import World
 
@@ -103,7 +103,7 @@ class Stream:
         while time.monotonic() < give_up_at:
             try:
                 answer = self.world.post_webhook(ticket_id, tenant, headers)
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 pass  # the API was killed, or is not back yet
             else:
                 if answer.status_code == 202:
