@@ -1,1 +1,1 @@
-"""From an accepted event to a message in Redis, and back when one is lost."""
+"""Path of an event into a Redis message, and recovery of lost messages."""

@@ -1,7 +1,7 @@
-"""Taking an event in: a row in Postgres, then its message in Redis; without Postgres, both in Redis.
+"""Acceptance of events: a row in Postgres, then a message in Redis.
 
-Nothing is refused while one of the two takes it. Rows are made together for all that came while the last ones were on
-their way, and so are messages (`dispatch.gathering`); what becomes of an event is its own all the same.
+Without Postgres, Redis stores both. An event is refused only if neither store takes it. Rows and messages are written
+in batches (`dispatch.gathering`), but each event has its own result.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _DATABASE_SECONDS = 2.0
-# What one webhook waits for longer than that, from when it came, so that a batch that was under way counts: the failure
-# of its own batch is heard of then, which tells that Postgres is away.
+# Longest wait of one webhook, counted from its arrival, so that a batch under way is included. Its own batch's failure,
+# which shows that Postgres is away, comes after that.
 _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
@@ -40,7 +40,7 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The job of a webhook; `duplicate` when an earlier delivery of it made the job."""
+    """The job of a webhook; `duplicate` if an earlier delivery made it."""
 
     job_id: UUID
     duplicate: bool
@@ -48,14 +48,12 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What was recorded of an event; `published`: its message is to be pushed now."""
-
     first_id: UUID
     published: bool
 
 
 class Acceptance:
-    """Where events go; one for the API process. `database_seconds`: how long Postgres may take for a batch."""
+    """Acceptance of events, one per API process; `database_seconds` for each batch."""
 
     def __init__(
         self,
@@ -80,25 +78,25 @@ class Acceptance:
         self.queue_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def take(self, event: Event) -> Taken:
-        """Record the event and queue its job, within about 3 s whatever hangs. Raises NotTaken."""
+        """Record the event and queue its job within about 3 s. Raises NotTaken."""
         until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
         skipped_database = not self.database_breaker.lets_try()
         first_id = None if skipped_database else await self._record(event, until)
         if first_id is None:
             first_id = await self._keep_in_redis(event)
         if first_id is None and skipped_database:
-            # The breaker saves time, it never refuses.
+            # The breaker saves time; it never refuses.
             first_id = await self._record(event, until)
         if first_id is None:
             raise NotTaken
         return Taken(first_id, duplicate=first_id != event.job_id)
 
     async def _record(self, event: Event, until: float) -> UUID | None:
-        """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
+        """Write the row and publish; return the (first) job's id, None without Postgres."""
         try:
             row = await self._rows.put(event)
         except WaitedTooLong:
-            return None  # others were before it: no outage, and its row may come yet, which does no harm
+            return None  # behind other events: no outage, and a late row does no harm
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             if not is_locked(failure):
                 self.database_breaker.failed()
@@ -113,9 +111,9 @@ class Acceptance:
         return row.first_id
 
     async def _record_all(self, events: list[Event]) -> list[_Row | Exception]:
-        """Record events together; one by one if one of them is refused, so that it costs no other one its row.
+        """Record events together, or one by one if one is refused.
 
-        Raises TimeoutError, or one of DATABASE_FAILURES if it is Postgres that is away.
+        Raises TimeoutError, or one of DATABASE_FAILURES if Postgres is away.
         """
         publishes = self.queue_breaker.lets_try()
 
@@ -141,7 +139,7 @@ class Acceptance:
             return await self._budget.within(self._database_seconds, all_of_them())
 
     async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
-        """Record events. A stale connection is tried again at once: the server was restarted, and is there."""
+        """Record events, retrying a stale connection at once."""
         try:
             return await jobs.accept_all(self._database, events, self._deadline, published=publishes)
         except DBAPIError as failure:
@@ -152,7 +150,10 @@ class Acceptance:
     async def publish(
         self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
     ) -> bool:
-        """Publish a job's message and say so; return True if Redis took it. `why` is for the count."""
+        """Publish and log a job's message; return True if Redis took it.
+
+        `why` labels the count.
+        """
         try:
             await self._queue.publish(job_id, traceparent)
         except QueueUnreachable as failure:
@@ -170,10 +171,10 @@ class Acceptance:
         try:
             await self._budget.within(left, relaying.unpublish(self._database, [job_id]))
         except (*DATABASE_FAILURES, TimeoutError):
-            return  # the relay sees that the list is shorter than it should be
+            return  # the relay notices that the list is too short
 
     async def _keep_in_redis(self, event: Event) -> UUID | None:
-        """Put the event and its message into Redis. Return the job's id, or the first job's; None without Redis."""
+        """Store the event and its message; return the (first) job's id, or None."""
         try:
             first_id = await self._inbox.put(event)
         except QueueUnreachable as failure:

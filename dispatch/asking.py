@@ -1,8 +1,8 @@
-"""Questions over Redis: the console has no way out to desks and models, and has housekeeping look, which has.
+"""Questions over Redis from the console to housekeeping, which reaches desks.
 
-A question is a short JSON text in the list `housekeeping:questions`, with ids in it alone: no secret, no text of a
-ticket. Who asks waits for the answer at a key of the question's own; who takes a question too late drops it. Moments
-are by the clock of Redis, which both know.
+A question is a short JSON text in the list `housekeeping:questions`, with ids only: no secret, no ticket text. The
+console waits for the answer at a key of the question; housekeeping drops expired questions. Times are by the clock of
+Redis.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MOST_WAITING = 32
 _MOST_ASKING = 16
 _KEPT_SECONDS = 10
 _TAKE_SECONDS = 1.0
-# For the answer that comes at the last moment.
+# Margin for an answer at the last moment.
 _ON_THE_WAY_SECONDS = 0.1
 
 Kind = Literal["desk", "model"]
@@ -34,7 +34,7 @@ Kind = Literal["desk", "model"]
 
 @dataclass(frozen=True, slots=True)
 class LookQuestion:
-    """What is to be looked at, for a tenant; `about` is JSON, and says more. Dropped after `until` (Unix seconds)."""
+    """A request to look at something; `about` is JSON, `until` in Unix seconds."""
 
     id: UUID
     kind: Kind
@@ -47,18 +47,18 @@ _QUESTION = TypeAdapter(LookQuestion)
 
 
 class NotAnswered(Exception):
-    """No answer came; the text says why, in our own words."""
+    """No answer came; the text has the reason."""
 
 
 class LookAsker:
-    """The end of who asks; `close()` it."""
+    """The console's side; `close()` it."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
         self._places = asyncio.Semaphore(_MOST_ASKING)
 
     async def ask(self, kind: Kind, tenant_id: str, about: str = "") -> str:
-        """Return the answer, which is JSON. Raises NotAnswered, after two seconds at the latest."""
+        """Return the answer (JSON). Raises NotAnswered after at most two seconds."""
         if self._places.locked():
             raise NotAnswered("too many ask housekeeping just now")
         try:
@@ -76,14 +76,14 @@ class LookAsker:
         time = asyncio.get_running_loop().time
         last_moment = time() + ASK_SECONDS - _ON_THE_WAY_SECONDS
         now = await _now(self._redis)
-        # To connect may have taken its time.
+        # Connecting may have taken time.
         wait = last_moment - time()
         if wait <= 0:
             return None
         question = LookQuestion(uuid4(), kind, tenant_id, about, now + wait)
         async with self._redis.pipeline() as pipeline:
             pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
-            # The newest: those who asked before have waited for longest, and are gone first.
+            # Keep the newest: the oldest callers time out first.
             pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
             pipeline.expire(QUESTIONS, _KEPT_SECONDS)
             await pipeline.execute()
@@ -91,23 +91,19 @@ class LookAsker:
         return None if found is None else str(found[1])
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose()
 
 
 class LookQuestions:
-    """The end of who answers, over a client that waits for over a second."""
+    """Housekeeping's side, over a client whose timeout is longer than a second."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def take(self) -> LookQuestion | None:
-        """Take the oldest question, waiting a second for one; None without one, or if it is too late, or none of ours.
-
-        Raises QueueUnreachable.
-        """
+        """Take the oldest valid question within a second. Raises QueueUnreachable."""
         try:
-            # Not as workers take their messages: who waits with BRPOP is counted as one of them (`queue_looks`).
+            # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
             if found is None:
                 return None
@@ -119,7 +115,7 @@ class LookQuestions:
             raise QueueUnreachable from failure
 
     async def answer(self, question: LookQuestion, answer: str) -> None:
-        """Answer it; it is kept for seconds, should nobody wait any more. Raises QueueUnreachable."""
+        """Store the answer for some seconds. Raises QueueUnreachable."""
         key = f"{ANSWER}{question.id}"
         try:
             async with self._redis.pipeline() as pipeline:

@@ -1,4 +1,4 @@
-"""A time limit that holds even when what it limits does not let go."""
+"""A time limit that holds even if the work ignores cancellation."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,16 +8,16 @@ Result = TypeVar("Result")
 
 
 class Budget:
-    """Limits the time of work, and refers to what is late until it has ended: asyncio alone may lose a running task."""
+    """Limits the time of work, and references late tasks so that none is lost."""
 
     def __init__(self) -> None:
         self._left_behind: set[asyncio.Task[Any]] = set()
 
     async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-        """Return the result of `work`, if it comes within `seconds`. Raises TimeoutError, and what `work` raises.
+        """Return the result of `work`, or raise TimeoutError after `seconds`.
 
-        What is late is cancelled and left behind: psycopg spends up to ten seconds on cancelling a statement of a
-        server that does not answer, and no webhook may wait for that.
+        Late work is cancelled and not awaited: psycopg spends up to ten seconds on cancelling a statement of a server
+        that does not answer.
         """
         task = asyncio.ensure_future(work)
         try:
@@ -35,4 +35,4 @@ class Budget:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._left_behind.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, so that asyncio does not complain; the caller has gone on without it
+            task.exception()  # retrieved, so that asyncio does not warn; the caller has gone on without it

@@ -1,4 +1,4 @@
-"""A Redis that may throw keys away is told of at a process's start: a queue must refuse rather than forget."""
+"""A warning at start for a Redis that may evict keys."""
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -10,7 +10,7 @@ SAFE_POLICY = "noeviction"
 
 
 async def eviction_policy(redis: Redis) -> str | None:
-    """Return what Redis does when its memory is full; None where it may not be asked, or does not answer."""
+    """Return `maxmemory-policy`; None if Redis refuses to show it or is silent."""
     try:
         memory = await redis.info("memory")
     except (RedisError, OSError):
@@ -19,10 +19,10 @@ async def eviction_policy(redis: Redis) -> str | None:
 
 
 async def warn_of_eviction(redis: Redis) -> None:
-    """Say so if Redis drops keys when its memory is full, and with which policy.
+    """Log the eviction policy if Redis may drop keys.
 
-    No reason not to start: a job is a row first, and comes back into the queue. But an event that waits in the inbox
-    for Postgres would be lost. A Redis that does not answer, or may not be asked, says nothing about it.
+    The process starts anyway: a job's row restores its message. But an event in the inbox would be lost while Postgres
+    is away.
     """
     policy = await eviction_policy(redis)
     if policy not in (None, SAFE_POLICY):

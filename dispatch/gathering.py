@@ -1,4 +1,4 @@
-"""Work done for many at once, because they came while it was being done for others."""
+"""Batches of the items that arrive while the previous batch is processed."""
 
 import asyncio
 from collections import deque
@@ -13,12 +13,11 @@ Result = TypeVar("Result")
 
 
 class Gathering(Generic[Item, Result]):
-    """Does `work` for what is put into it: for a lone item at once, and for up to `most` that came meanwhile together.
+    """Batches `work`: a lone item at once, up to `most` waiting items together.
 
-    `work` returns a result for each item, in their order, or the exception that its item alone is to get. What it
-    raises is raised to all that wait by then, also to those that it was not given: they would wait for the same.
-    Who has left by the time that his item's turn comes has nothing done for it. It runs in no caller's context.
-    With a `timeout` nobody waits for longer than that.
+    `work` returns, in order, a result or an exception for each item. An exception that it raises goes to all waiting
+    callers, including those outside this batch. Items of callers that have left are skipped. `work` runs in no caller's
+    context. With a `timeout`, no caller waits longer than that.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class Gathering(Generic[Item, Result]):
         self._running: asyncio.Task[None] | None = None
 
     async def put(self, item: Item) -> Result:
-        """Return the result of an item. Raises what the work raised, for it or for all, and WaitedTooLong."""
+        """Return an item's result. Raises the work's exception, or WaitedTooLong."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._timeout is not None:
@@ -70,7 +69,7 @@ class Gathering(Generic[Item, Result]):
 
 def _tell(future: asyncio.Future[Result], result: Result | Exception) -> None:
     if future.done():
-        return  # nobody waits for it any more
+        return  # no caller waits for it any more
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

@@ -1,7 +1,7 @@
-"""Events that Redis keeps while Postgres is away: the hash `inbox`, job id -> event.
+"""Events in Redis while Postgres is away: the hash `inbox`, job id -> event.
 
-An event is written before its message is published, and deleted after its row is committed, so it is always in one of
-the two stores.
+An event is written before its message is published and deleted after its row is committed, so one of the two stores
+always has it.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ DELIVERY = "delivery:"
 _MOST_PUT = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)
-# Bytes. An event of ours has less than half of it. Postgres indexes no text over 2,704.
+# Bytes. Our events are less than half as long. Postgres cannot index a text over 2,704.
 _LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
 
 class Inbox:
-    """The hash and the delivery keys beside it. Each method raises QueueUnreachable."""
+    """The hash and its delivery keys. Each method raises QueueUnreachable."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._putting: Gathering[Event, UUID] = Gathering(self._put_all, _MOST_PUT)
 
     async def put(self, event: Event) -> UUID:
-        """Keep an event and answer its job's id: the first one's for a duplicate."""
+        """Store an event and return its job's id: the first one's for a duplicate."""
         return await self._putting.put(event)
 
     async def _put_all(self, events: list[Event]) -> list[UUID]:
         try:
-            # For all of it: each of its trips has as long by itself.
+            # One limit for all round trips; each has the same limit by itself.
             async with asyncio.timeout(_PUT_SECONDS):
                 firsts = await self._put_together(events)
         except (RedisError, OSError, TimeoutError) as failure:
@@ -55,11 +55,11 @@ class Inbox:
         return [UUID(first) for first in firsts]
 
     async def _put_together(self, events: Sequence[Event]) -> list[str]:
-        # The events first: a key without its event would answer duplicates with a job that does not exist.
+        # Events first: a key without its event would answer duplicates with a job that does not exist.
         await self._redis.hset(INBOX, items=[text for event in events for text in _kept(event)])
         owners = await self._owners(events)
         deciding = await self._deciding(owners)
-        # The event's own id is among them: of two that came at once each may see the other, and one has to stay.
+        # Includes the event's own id: two concurrent duplicates may see each other, and one has to stay.
         firsts = [
             min([str(event.job_id), *(owner for key, owner in owned.items() if (key, owner) in deciding)])
             for event, owned in zip(events, owners, strict=True)
@@ -68,7 +68,6 @@ class Inbox:
         return firsts
 
     async def _owners(self, events: Sequence[Event]) -> list[dict[str, str]]:
-        """Return for each event whose each of its keys is: the first job's, for as long as deliveries are known."""
         keys = [(event, key) for event in events for key in sorted(set(event.dedupe_keys))]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for event, key in keys:
@@ -82,10 +81,10 @@ class Inbox:
         return [owners[event.job_id] for event in events]
 
     async def _deciding(self, owners: Sequence[dict[str, str]]) -> set[tuple[str, str]]:
-        """Return the keys, each with its owner, that are enough to call an event its duplicate.
+        """Return the keys, with their owners, that prove a duplicate.
 
-        An owner that is in Postgres may have ended without a note, which frees its keys but that of the signed bytes:
-        such an event is kept, and Postgres decides when it becomes a row.
+        An owner whose row is in Postgres may have ended without a note, which frees all its keys except that of the
+        signed bytes. Such an event is stored, and Postgres decides.
         """
         pairs = sorted({pair for owned in owners for pair in owned.items()})
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -99,7 +98,7 @@ class Inbox:
     async def _leave_to_first(
         self, events: Sequence[Event], owners: Sequence[dict[str, str]], firsts: Sequence[str]
     ) -> None:
-        """Remove events that are duplicates, and have their keys name the first one."""
+        """Remove duplicates, and point their keys at the first event."""
         duplicates = [
             (event, owned, first)
             for event, owned, first in zip(events, owners, firsts, strict=True)
@@ -116,7 +115,6 @@ class Inbox:
             await pipeline.execute()
 
     async def get(self, job_id: UUID) -> Event | None:
-        """Return the event of a job, or None."""
         key = str(job_id)
         try:
             value = await self._redis.hget(INBOX, key)
@@ -126,7 +124,7 @@ class Inbox:
         return events[0] if events else None
 
     async def some(self, most: int) -> list[Event]:
-        """Up to about `most` events."""
+        """Return about `most` events at most."""
         try:
             if not await self._redis.hlen(INBOX):
                 return []
@@ -136,7 +134,6 @@ class Inbox:
             raise QueueUnreachable from failure
 
     async def all(self) -> list[Event]:
-        """All events."""
         try:
             found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
         except (RedisError, OSError, TimeoutError) as failure:
@@ -144,11 +141,10 @@ class Inbox:
         return [event for event in found if event is not None]
 
     async def of_tenant(self, tenant_id: str) -> list[Event]:
-        """All events of one tenant."""
         return [event for event in await self.all() if event.tenant_id == tenant_id]
 
     async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
-        """Return the events of entries, and remove the entries that are none: nothing can be made of them."""
+        """Return the events of entries, and remove malformed entries."""
         events = {key: _event(key, value) for key, value in found.items()}
         unreadable = [key for key, event in events.items() if event is None]
         if unreadable:
@@ -156,18 +152,18 @@ class Inbox:
         return [event for event in events.values() if event is not None]
 
     async def discard(self, keys: Sequence[Any]) -> None:
-        """Remove entries of which no job can be made."""
+        """Remove entries that cannot become jobs."""
         try:
             removed = await self._redis.hdel(INBOX, *keys)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        # Of several relays and workers the one that removes an entry counts it.
+        # The relay or worker that removes an entry counts it.
         if removed:
             metrics.INBOX_UNREADABLE.inc(removed)
             say(phrases.INBOX_UNREADABLE, count=removed)
 
     async def remove(self, job_id: UUID) -> bool:
-        """Delete the event of a job whose row is committed; return True unless another relay or worker did already."""
+        """Delete the event of a committed job; return False if it was already gone."""
         try:
             return bool(await self._redis.hdel(INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
@@ -183,7 +179,7 @@ def _delivery(tenant_id: str, key: str) -> str:
 
 
 def _event(key: str, stored: str) -> Event | None:
-    """Return the event of an entry; None if it is not one, has a text that Postgres refuses, or another job's key."""
+    """Return the event; None if malformed, unfit for Postgres or under another key."""
     if len(stored.encode(errors="replace")) > _LONGEST_EVENT:
         return None
     try:

@@ -1,8 +1,7 @@
-"""The message of a job as Celery reads it: protocol 2, in kombu's envelope for Redis.
+"""A job's message as Celery reads it: protocol 2, in kombu's Redis envelope.
 
-Celery's own sender takes 0.5 ms of CPU for what is the same each time but for two ids, and makes one trip for each.
-A test holds this to what the installed Celery sends.
-Source: https://docs.celeryq.dev/en/stable/internals/protocol.html.
+Celery's own sender takes 0.5 ms of CPU and one round trip for each message. A test compares this format with the
+installed Celery's. Source: https://docs.celeryq.dev/en/stable/internals/protocol.html.
 """
 
 import base64
@@ -21,14 +20,14 @@ _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "cho
 
 
 def message_of(job_id: UUID, traceparent: str) -> str:
-    """Return the message to be pushed; `traceparent` is the W3C header of the span that it belongs to, or nothing."""
+    """Return the message to push; `traceparent` is a W3C header or empty."""
     job = str(job_id)
     body = base64.b64encode(f'[["{job}"], {{}}, {_EMBEDDED}]'.encode()).decode()
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
 
 
 def job_id_of(message: bytes) -> UUID | None:
-    """Return the job's id of a message that was taken from the list; None if it is not a job's."""
+    """Return the job id in a message from the list; None if it is not a job's."""
     try:
         headers = json.loads(message)["headers"]
         return UUID(headers["id"]) if headers["task"] == TASK else None
@@ -38,7 +37,7 @@ def job_id_of(message: bytes) -> UUID | None:
 
 @cache
 def _template() -> str:
-    """Return the message with places for what differs: ids and base64, so nothing in them has to be escaped."""
+    """Return the message with placeholders for ids and base64: no escaping needed."""
     headers: dict[str, object] = {
         "lang": "py",
         "task": TASK,
@@ -70,7 +69,7 @@ def _template() -> str:
         "delivery_info": {"exchange": "", "routing_key": QUEUE},
         "priority": 0,
         "body_encoding": "base64",
-        # Of this message alone: what a worker holds is kept under it.
+        # Unique to the message: a worker stores unacknowledged messages under it.
         "delivery_tag": "%(tag)s",
     }
     return json.dumps(

@@ -1,4 +1,4 @@
-"""How an attempt or a job ends, and the one place that tells of it: in the row, the log, the metrics and the trace."""
+"""Outcomes of attempts and jobs, in the row, the log, the metrics and the trace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from storage.session import Database
 
 
 class How(StrEnum):
-    """The ways: first those of an attempt, then those that a job comes to while no worker holds it."""
+    """Outcomes: first those of an attempt, then those of a job that no worker holds."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"
@@ -47,7 +47,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt or job ended. `reason` stands in the row; `words` follow it in the line of a failure."""
+    """Outcome of an attempt or job: `reason` for the row, `words` for the log line."""
 
     how: How
     reason: str = ""
@@ -64,7 +64,7 @@ class Outcome:
 
 
 class _Telling(NamedTuple):
-    """What an outcome looks like: the row's state, the line, the count of attempts, and the span's `outcome`."""
+    """Row state, log phrase, counter label and span `outcome` of an outcome."""
 
     state: JobState | None
     """None where the row is another's to change."""
@@ -101,7 +101,7 @@ _TELLINGS = {
 
 
 class Told(Protocol):
-    """What names the job that an outcome is told of: a claim, an event, or a published job."""
+    """A job's identifiers: of a claim, an event, or a published job."""
 
     @property
     def job_id(self) -> UUID: ...
@@ -114,7 +114,7 @@ class Told(Protocol):
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row. Raises LeaseLost, and ValueError for an outcome of no attempt."""
+    """Write an attempt's outcome into the row. Raises LeaseLost or ValueError."""
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.how:
         case How.COMPLETED:
@@ -134,13 +134,13 @@ async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
 
 
 def report(job: Told, outcome: Outcome, span: trace.Span) -> None:
-    """Tell of an outcome that the row has: a line, the metrics, and the span of the attempt, or of whoever ended it."""
+    """Report a recorded outcome in the log, the metrics and the span."""
     how = outcome.how
     telling = _TELLINGS[how]
     values = {"how": how, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
     reason = telling.line.format(**values)
     span.set_attribute("outcome", telling.span.format(**values))
-    # The span of an attempt is older than what the attempt has learned.
+    # The attempt's span began before these were known.
     span.set_attributes(dict(tags()))
     if how is How.HELD_BACK:
         span.set_attribute("held_back_seconds", outcome.seconds)
@@ -163,14 +163,14 @@ def report(job: Told, outcome: Outcome, span: trace.Span) -> None:
 
 
 def report_apart(span_name: str, job: Told, outcome: Outcome, **identifiers: str) -> None:
-    """Report of a job that this process runs no attempt at, in a span of its own."""
+    """Report a job that this process does not run, in a separate span."""
     with in_its_trace(span_name, job, **identifiers) as span:
         report(job, outcome, span)
 
 
 @contextmanager
 def in_its_trace(span_name: str, job: Told, **identifiers: str) -> Iterator[trace.Span]:
-    """Open a span in the trace of a job's webhook; lines and spans in the block carry the job's identifiers."""
+    """Open a span in the trace of the job's webhook, with the job's identifiers."""
     ids = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
     parent = tracing.context_of(job.traceparent)
     with bound(**ids, **identifiers), tracing.span(span_name, parent=parent) as span:

@@ -1,9 +1,8 @@
-"""The queue of jobs: the Redis list `celery`, whose length support reads.
+"""The queue of jobs: the Redis list `celery`, whose length operators read.
 
-All that the API may import from here, with the inbox beside it. Each waiting job has a message there, which holds the
-job's id and its trace context, nothing else; the Celery task id is the job id. A worker that takes a message claims the
-job whose turn it is, which may be another one (docs/adr/0023). The task is sent by name, so that publishing loads
-nothing of the workflow, nor of Celery.
+The API may import only this module and the inbox from this package. Each waiting job has a message with its id and its
+trace context; the Celery task id is the job id. A worker that takes a message claims the job whose turn it is, which
+may be another one (docs/adr/0023). The task is sent by name, so that publishing loads neither the workflow nor Celery.
 """
 
 import asyncio
@@ -22,28 +21,28 @@ from dispatch.message import QUEUE, message_of
 UNACKED = "unacked"
 """Celery's hash of messages that workers hold: with late acknowledgement, the jobs that run."""
 
-# What a worker needs to know of the list: with other priority steps it would read lists that nobody pushes to.
+# Workers need this: with other priority steps they would read lists that have no publisher.
 TRANSPORT = {"priority_steps": [0]}
 _PUBLISH_SECONDS = 1.0
 _MOST_PUSHED = 100
 
 
 class QueueUnreachable(Exception):
-    """Redis did not take a message, or did not answer, within a second. It may have taken it all the same."""
+    """Redis did not answer within a second; it may still have taken the message."""
 
 
 class _SaysLost:
-    """A connection that tells of its loss as the client's other failures are told."""
+    """A connection that reports its loss with the client's exceptions."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Send a command. Raises redis' ConnectionError, also where uvloop found the connection closed just before."""
+        """Send a command, raising ConnectionError for a connection just found closed."""
         try:
             await super().send_packed_command(command, check_health)  # type: ignore[misc]
         except RuntimeError as closed:
             raise RedisConnectionError("closed before it was written to") from closed
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read a reply. Raises redis' ConnectionError where a master has become a replica: the new one is elsewhere."""
+        """Read a reply, raising ConnectionError if the master has become a replica."""
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]
         except ReadOnlyError as refused:
@@ -62,8 +61,8 @@ class _TlsConnection(_SaysLost, SSLConnection):
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
     """Return a client that gives up after `seconds` instead of trying ten times.
 
-    A command that finds its connection closed is sent again at once, once, over a fresh one: the server was restarted
-    while the connection lay idle, and is there. One that gets no answer is not.
+    A command that finds its connection closed is sent once more over a fresh one: the server restarted while the
+    connection was idle. A command without an answer is not sent again.
     """
     client: Redis = Redis.from_url(
         url,
@@ -71,7 +70,7 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
         socket_connect_timeout=min(seconds, 0.5),
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         decode_responses=True,
-        # A byte that is no UTF-8 fails its own value, and not the reply that it comes in.
+        # A byte that is not UTF-8 fails its own value only, not the whole reply.
         encoding_errors="surrogateescape",
         health_check_interval=15,
     )
@@ -81,19 +80,19 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
 
 
 class JobQueue:
-    """The sending end."""
+    """The sending end of the queue."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url)
         self._pushing: Gathering[str, None] = Gathering(self._push, _MOST_PUSHED)
 
     async def publish(self, job_id: UUID, traceparent: str) -> None:
-        """Publish the job's message, which carries the W3C `traceparent` of its trace. Raises QueueUnreachable."""
+        """Publish the job's message with its W3C `traceparent`. Raises QueueUnreachable."""
         await self._pushing.put(message_of(job_id, traceparent))
 
     async def _push(self, messages: list[str]) -> list[None]:
         try:
-            # For the whole of it: connecting, and the answer.
+            # Includes connecting and the answer.
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 await self._redis.lpush(QUEUE, *messages)
         except (RedisError, OSError, TimeoutError) as failure:
@@ -101,21 +100,21 @@ class JobQueue:
         return [None] * len(messages)
 
     async def depth(self) -> int:
-        """Messages that wait in the list. Raises QueueUnreachable."""
+        """Return the number of messages in the list. Raises QueueUnreachable."""
         try:
             return int(await self._redis.llen(QUEUE))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
     async def held(self) -> int:
-        """Messages that workers hold. Raises QueueUnreachable."""
+        """Return the number of messages that workers hold. Raises QueueUnreachable."""
         try:
             return int(await self._redis.hlen(UNACKED))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
     async def sizes(self) -> tuple[int, int]:
-        """Return how many messages wait in the list, and how many workers hold. Raises QueueUnreachable."""
+        """Return the numbers of waiting and held messages. Raises QueueUnreachable."""
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.llen(QUEUE)
@@ -126,5 +125,4 @@ class JobQueue:
         return int(listed), int(held)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose()

@@ -1,4 +1,4 @@
-"""A job that is made without a webhook, since it never came: its ticket was found in the desk."""
+"""Jobs for tickets found in the desk whose webhook never came."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A job that no webhook asks for: the next enhancement of a ticket, for a person or a ticket that was reopened."""
+"""Jobs without a webhook: further enhancements, on request or after a reopening."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,9 +16,9 @@ from storage.session import Database
 async def ask_for_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
-    """Make the job and return its id; its trace begins here, and the relay publishes it.
+    """Make the job and return its id; the relay publishes it.
 
-    `event`: one of `storage.jobs.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
+    Its trace begins here. `event`: one of `storage.jobs.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
     job_id = uuid7()
     with bound(ticket_id=ticket_id, tenant_id=tenant_id, job_id=str(job_id)), tracing.span("Refresh"):

@@ -1,16 +1,16 @@
-"""The relay: puts every recorded job that is due into the queue, and ends those past their deadline.
+"""The relay: publishes recorded jobs that are due, and ends overdue ones.
 
-Every API process runs one; rows are taken with SKIP LOCKED, so that several do the work once. What it does each second:
+Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each second:
 
-1. events that waited in Redis become rows (Postgres was away);
-2. jobs past their deadline that no worker holds are failed; it is put off for who waits for the tenant's limit;
-3. jobs whose worker fell silent wait again, or are failed when that was their last attempt;
-4. jobs that are due and have no message (retries, Redis was away) get one.
+- events in Redis become rows (Postgres was away);
+- jobs past their deadline that no worker holds are failed, after putting off those that wait for their tenant's limit;
+- jobs whose worker fell silent wait again, or are failed after their last attempt;
+- due jobs without a message (retries, Redis was away) get one.
 
-And every few seconds: when there are fewer messages than published jobs that wait, it publishes as many again, the
-oldest first (`dispatch.shortage`).
+Every few seconds, if the list has fewer messages than published jobs that wait, it publishes the oldest of these again
+(`dispatch.shortage`).
 
-Each step stands by itself, within a few seconds: whoever vanished with a lock on some row delays that row alone.
+Each step has its own limit of a few seconds: a lock left behind by a dead process delays only its row.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from storage.jobs import RETRIED_BY_HAND, Published
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 
 _PAUSE_SECONDS = 1.0
-# The server gives a statement that waits for a lock a second more.
+# The server allows a statement that waits for a lock a second more.
 _STEP_SECONDS = 4.0
 _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
-# Ends and lost messages: there are many only after something went wrong, and each second that they are there costs.
+# Ended jobs and lost messages: numerous only after a failure, and each second of delay costs.
 _LARGE_BATCH = 500
-# So many messages keep all workers awake: none is missed, and nobody counts a million jobs every few seconds.
+# So many messages keep all workers busy, which saves counting a million jobs every few seconds.
 _LONG_LIST = 10_000
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
@@ -48,17 +48,17 @@ _WORKER_LOST = "worker lost at its last attempt"
 
 
 class DeadlinePassed(Exception):
-    """A job that no worker ended in time; never raised, it is what the trace shows."""
+    """A job past its deadline; never raised, only recorded in the trace."""
 
 
 class WorkerLost(Exception):
-    """A job whose worker died or fell silent in the last of its attempts; never raised, as the one above."""
+    """A job whose worker fell silent in its last attempt; never raised either."""
 
 
 class Relay:
-    """The loop; `run()` it until cancelled. A step that takes longer than `step_seconds` is not waited for.
+    """The loop; `run()` it until cancelled. `step_seconds` limits each step.
 
-    `most_running` returns how many jobs those tenants may have in flight that have a limit.
+    `most_running` returns the limits of jobs in flight of the tenants that have one.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Relay:
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
-        """Relay until cancelled; a store that is away is tried again a second later.
+        """Relay until cancelled, retrying an unavailable store each second.
 
-        A round that is under way then has some seconds to finish: it may have ended jobs in their rows, and not yet
-        said so.
+        A round under way then gets some seconds to finish: it may have ended jobs in their rows without reporting them
+        yet.
         """
         while True:
             under_way = asyncio.ensure_future(self._round())
@@ -108,10 +108,9 @@ class Relay:
                 metrics.RELAYED_AT.set_to_current_time()
 
     async def once(self) -> bool:
-        """Take each step once, by itself, and return True if all of them worked.
+        """Run each step once; return True if all succeeded.
 
-        One that waits for a lock or takes too long does not keep the others from theirs; a store that is away ends the
-        round.
+        A step that waits for a lock or takes too long does not block the others. An unavailable store ends the round.
         """
         worked = True
         for step in (
@@ -140,9 +139,10 @@ class Relay:
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step, or wait for it if it is still under way. Raises TimeoutError, and what the step raises.
+        """Run a step, or await it if it is still running.
 
-        A late step goes on, and is not begun anew: it may have ended jobs in their rows, and not yet said so.
+        Raises TimeoutError, and the step's exceptions. A late step continues and is not restarted: it may have ended
+        jobs in their rows without reporting them yet.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -179,10 +179,13 @@ class Relay:
             _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
 
     async def _empty_inbox(self) -> None:
-        """Other replicas and workers move the same events: who takes an event away tells of it, and nobody else."""
+        """Move events into rows.
+
+        Other replicas and workers move the same events: the one that removes an event reports it.
+        """
         moved = 0
         events = await self._inbox.some(_BATCH)
-        # In another order each time: no event that can't be moved keeps others from their turn for ever.
+        # In another order each time, so that no stuck event blocks others for ever.
         random.shuffle(events)
         for event in events:
             try:
@@ -192,7 +195,7 @@ class Relay:
                     await self._inbox.discard([str(event.job_id)])
                 elif not is_locked(failure):
                     raise
-                continue  # it has no job, or its delivery is just being recorded, or somebody vanished while doing that
+                continue  # no job, or another process is recording the delivery or died while recording it
             if not await self._inbox.remove(event.job_id):
                 continue
             moved += 1
@@ -206,7 +209,7 @@ class Relay:
         if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
             return
         self._lost_checked_at = time.monotonic()
-        # The list first: what is claimed in between is then no longer counted as waiting.
+        # The list first: jobs claimed in between are then no longer counted as waiting.
         listed, held = await self._queue.sizes()
         if listed >= _LONG_LIST:
             return
@@ -215,7 +218,7 @@ class Relay:
         if lost > 0:
             await self._publish(await relaying.take_without_message(self._database, waiting - lost, lost), "lost")
         if lost == _LARGE_BATCH:
-            self._lost_checked_at = 0.0  # there are more: the next round goes on
+            self._lost_checked_at = 0.0  # more are left for the next round
 
     async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
@@ -238,6 +241,6 @@ def _report(job: Published, outcome: Outcome) -> None:
 
 
 def _identifiers(job: Published, attempt: int) -> dict[str, str]:
-    # A job that ended long ago is published again: the line says why.
+    # The log line gives the reason if a job that ended long ago is published again.
     told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
     return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

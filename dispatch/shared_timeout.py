@@ -1,4 +1,4 @@
-"""How long many wait, each for his own: with one timer for all of them."""
+"""Timeouts of many waiters with one shared timer."""
 
 import asyncio
 from collections import deque
@@ -6,14 +6,11 @@ from typing import Any
 
 
 class WaitedTooLong(Exception):
-    """What was waited for has not come in time; it may come yet."""
+    """The result did not come in time; it may still come."""
 
 
 class SharedTimeout:
-    """Ends the wait for each future that it watches `seconds` after it began, with WaitedTooLong.
-
-    A timer for each, as `asyncio.timeout` sets it, would be 4 % of a webhook.
-    """
+    """Ends each wait after `seconds` with WaitedTooLong; single timers cost 4 % more."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -21,7 +18,6 @@ class SharedTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, future: asyncio.Future[Any]) -> None:
-        """End the wait for it in time."""
         loop = future.get_loop()
         self._forget_the_done()
         self._watched.append((loop.time() + self._seconds, future))

@@ -1,26 +1,25 @@
-"""How many messages were lost, from counts alone."""
+"""Number of lost messages, from counts alone."""
 
 import time
 from collections import deque
 from collections.abc import Callable
 
-# A worker that takes a message claims a job with it or gives it back within half a minute: one that does not is dead.
+# A worker claims a job with a message or gives it back within half a minute, unless it died.
 _SURE_SECONDS = 40.0
 
 
 class Shortage:
-    """The list was too short by so many messages each time that a relay looked, for long enough."""
+    """The number of messages missing at every check for long enough."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._seen: deque[tuple[float, int]] = deque()
 
     def lost(self, short: int, *, unclaimed: int) -> int:
-        """Return how many messages were lost; none if `short` is not above 0.
+        """Return how many messages were lost; 0 if `short` is not positive.
 
-        `short`: how many more jobs should have a message than the list has. `unclaimed`: how many messages may be in
-        the hands of workers that have not claimed a job yet. Some of these may be of workers that died, so what the
-        list has been short of for so long is lost all the same.
+        `short`: how many more jobs should have a message than the list has. `unclaimed`: messages that workers may hold
+        without a claim. Some of those workers may be dead, so a shortage that lasts counts as lost too.
         """
         now = self._monotonic()
         if short <= 0:

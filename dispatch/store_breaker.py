@@ -1,13 +1,13 @@
-"""Noticing a dead dependency once, and not with each request."""
+"""A circuit breaker for a dead dependency."""
 
 import time
 from collections.abc import Callable
 
 
 class StoreBreaker:
-    """Open for `rest_seconds` after a failure; then one call tries, and the others go on without it until it worked.
+    """Open for `rest_seconds` after a failure; then one call tries first.
 
-    It saves time, it never refuses: whoever has no other way tries all the same.
+    It saves time and never refuses: a caller without an alternative tries anyway.
     """
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -17,7 +17,7 @@ class StoreBreaker:
         self._next_try_at = 0.0
 
     def lets_try(self) -> bool:
-        """Return True if this call is to try: always while all is well, once every `rest_seconds` after a failure."""
+        """Return True if closed, and once every `rest_seconds` if open."""
         now = self._monotonic()
         if not self._failing:
             return True
@@ -27,10 +27,8 @@ class StoreBreaker:
         return True
 
     def failed(self) -> None:
-        """Count a failed call."""
         self._failing = True
         self._next_try_at = self._monotonic() + self._rest
 
     def worked(self) -> None:
-        """Note a call that succeeded."""
         self._failing = False

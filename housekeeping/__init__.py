@@ -1,1 +1,1 @@
-"""What one leader does on a schedule: copy desks, and purge what is too old."""
+"""Scheduled work of one leader: copying desks, and purging old data."""

@@ -1,4 +1,4 @@
-"""What is wrong with one ticket or solution of a desk is no trouble of the others."""
+"""Isolation of failures of single tickets and solutions."""
 
 from collections.abc import Awaitable
 
@@ -10,10 +10,10 @@ from storage.session import DATABASE_FAILURES, is_away, is_locked
 
 
 async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFailure | None]:
-    """Take a step for one ticket or solution; what is wrong with it is said, and no more.
+    """Run a step for one ticket or solution, logging a failure of that item.
 
-    Return whether it was taken, and the desk's failure to give that one. Raises HeldBack, HeldByAnother, and one of
-    DATABASE_FAILURES where the database is away.
+    Return whether it succeeded, and the desk's failure for the item. Raises HeldBack, HeldByAnother, and one of
+    DATABASE_FAILURES if the database is away.
     """
     try:
         await step
@@ -34,5 +34,5 @@ async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFai
 
 
 def is_its_own(failure: OutsideFailure) -> bool:
-    """Return True if the failure is most likely that of the one ticket or solution that was asked for."""
+    """Return True if the failure most likely concerns the requested item only."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)

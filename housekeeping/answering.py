@@ -1,6 +1,6 @@
-"""Looking at a desk or a model for the console, which has no way out to them and no credentials (`dispatch.asking`).
+"""Looks at desks and models for the console, which has no route or credentials.
 
-Each housekeeping process answers, whether it leads or not, and whatever the database does.
+Each housekeeping process answers (`dispatch.asking`), leader or not, and without the database.
 """
 
 import asyncio
@@ -22,21 +22,20 @@ from observability.logging import say
 from workflow.note import is_note, is_note_of
 
 _AT_ONCE = 4
-# After each, so that a flood of questions makes no more than eight looks in a second.
+# After each look, so that a flood of questions causes at most eight looks in a second.
 _PAUSE_SECONDS = 0.5
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOKS_SHARE = 3
-# That for a note and for its ticket, where the note is not at once found.
+# For a note, and for its ticket if the note is not found.
 _CALLS_OF_A_LOOK = 3
 _MARKS = NoteMarks(is_note_of, is_note)
 _UNKNOWN = "housekeeping does not know the tenant"
 
 
 class Answering:
-    """Answers questions, a few at once.
+    """Answers several questions at once.
 
-    Looks at a desk make a third of its calls at most, but for the first few, and each call takes its turn behind all
-    jobs.
+    After the first few, looks take at most a third of a desk's calls, and each call yields to all jobs.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Answering:
         self._looks: dict[str, tuple[DeskSettings, LocalBucket]] = {}
 
     async def run(self) -> None:
-        """Answer until this is cancelled. It never fails."""
+        """Answer until cancelled; it never fails."""
         with tracing.untraced():
             async with asyncio.TaskGroup() as all_of_them:
                 for _ in range(_AT_ONCE):
@@ -69,14 +68,14 @@ class Answering:
                     await self._questions.answer(question, answer)
                 await asyncio.sleep(_PAUSE_SECONDS)
             except QueueUnreachable:
-                # Without a line: who asks is told, and those who need Redis for jobs have said it.
+                # Not logged: the caller gets a failure, and processes that need Redis for jobs have logged it.
                 await asyncio.sleep(_WITHOUT_REDIS_SECONDS)
             except Exception as failure:  # noqa: BLE001 -- one odd question must not end the others
                 say(phrases.LOOK_FAILED, reason="unexpected failure", failure=failure)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _look(self, question: LookQuestion) -> str | None:
-        """Return what was seen, as JSON; None for a question that can't be read."""
+        """Return the finding as JSON; None for a malformed question."""
         tenant = self._tenants.get(question.tenant_id)
         if question.kind == "model":
             model = ModelLook(failure=_UNKNOWN) if tenant is None else await look_at_model(tenant, self._settings)

@@ -1,8 +1,7 @@
-"""Housekeeping: copies desks, makes embeddings, compares new tickets with the jobs, purges, tells secrets' ages.
+"""Housekeeping: copies, embeddings, reconciliation, purging, ages of secrets.
 
-The five go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
-without each of them. Of several processes one is the leader, by a lock in Postgres that ends with its connection; the
-others wait.
+The five run independently: purging continues whatever the desks do. Acceptance, workers and the relay need none of
+them. One process leads, by a lock in Postgres that ends with its connection; the others wait.
 """
 
 import asyncio
@@ -44,18 +43,18 @@ from storage.session import DATABASE_FAILURES, Database
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 _EMBED_SECONDS = 15.0
-# Time for the desks to list what they have: it is no longer old then.
+# Time for the desks to list their items, which are then no longer old.
 _FIRST_PURGE_SECONDS = 5.0
-# A question that is given up after 10 s, and what the driver takes for giving it up.
+# A request is given up after 10 s; the driver needs more time to give it up.
 _SILENCE_SECONDS = 30.0
 _LAST_LINE_SECONDS = 5.0
 _LINE_SECONDS = 60.0
 
 
 def run() -> int:
-    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log.
+    """Run until SIGTERM or SIGINT, and return the exit status.
 
-    The process ends with 75 when it stands still.
+    0, or 78 with the reasons in the log. A stuck process exits with 75.
     """
     settings, tenants = start_process(HousekeepingSettings, needs="desk")
     try:
@@ -74,7 +73,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=AT_ONCE, yields=True)
     loop = asyncio.get_running_loop()
-    # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
+    # The probe has its own pool, so it does not queue behind the copies. It leaves out Redis: without it, desks are
+    # only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
     paces = CopyPaces()
@@ -113,15 +113,14 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
 
 
 def open_database(url: str) -> Database:
-    """Return the pool that all of the leader's work is done with."""
-    # Many desks are in line for few connections, and who has one takes it again before those: that is no outage.
+    # Many desks queue for few connections, and a holder may take one again first: that is no outage.
     name = "ai-agents housekeeping"
     return Database(url, application_name=name, pool_size=4, pool_seconds=_LINE_SECONDS, traced=True)
 
 
 def _end_stuck(reason: str) -> None:
-    """At once: what is stuck would hear of no gentler end, and the next one begins where this one stopped."""
-    # Nor may a log that takes no line hold it up.
+    """Exit at once: a stuck process ignores gentler signals."""
+    # A blocked log must not delay the exit.
     threading.Timer(_LAST_LINE_SECONDS, os._exit, [STUCK_EXIT]).start()
     say(phrases.HOUSEKEEPING_STUCK, reason=reason)
     os._exit(STUCK_EXIT)
@@ -136,7 +135,7 @@ async def _work(database: Database, readiness: Readiness, housekeeping: "_Housek
 
 
 class _Housekeeping:
-    """The leader's work. `rounds` is what the watchdog looks at."""
+    """The leader's work; the watchdog observes `rounds`."""
 
     def __init__(
         self,
@@ -162,11 +161,11 @@ class _Housekeeping:
         self.rounds = Each(self._copies, self._comparisons, self._purges)
 
     async def lead(self) -> None:
-        """Wait to be the leader, and work for as long as that lasts; again and again, until cancelled."""
+        """Wait for the lead, and work while it lasts, until cancelled."""
         outage = Outage(phrases.DATABASE_UNREACHABLE)
         while True:
             try:
-                # Another one may lead for ever.
+                # Another process may lead for ever.
                 self._copies.may_wait()
                 async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as all_five:
                     outage.over()
@@ -206,13 +205,13 @@ class _Housekeeping:
             await asyncio.sleep(pause)
 
     async def _embed(self) -> None:
-        # Beside another leader it would do no harm: what is made twice is the same. It never fails.
+        # Harmless beside another leader, since the result is the same. It never fails.
         while True:
             more = await self._embedding.turn()
             await asyncio.sleep(0 if more else _EMBED_SECONDS)
 
     async def _purge(self, still_leads: Callable[[], Awaitable[None]]) -> None:
-        # Kept when the lead is lost: who has it again every other second must come to purging too.
+        # Kept when the lead is lost, so that a flapping lead still reaches purging.
         self._purge_at = self._purge_at or time.monotonic() + _FIRST_PURGE_SECONDS
         while True:
             pause = max(0.0, self._purge_at - time.monotonic())

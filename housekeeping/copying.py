@@ -1,4 +1,4 @@
-"""When each desk is copied, and what is told of it."""
+"""Schedule of the copies of desks, and reports of their results."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,9 +16,9 @@ Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
 
 
 class Copying(DeskRounds):
-    """The copies that are under way; `stop()` it.
+    """The copies under way; `stop()` it.
 
-    `copy` is `housekeeping.sync.sync_tenant` for a tenant's id, its desk, and how many seconds it has.
+    `copy` is `housekeeping.sync.sync_tenant` for a tenant's id, its desk, and a number of seconds.
     """
 
     span = "Sync"
@@ -28,12 +28,11 @@ class Copying(DeskRounds):
         self._copy = copy
 
     async def round(self, seconds: float) -> None:
-        """As of all rounds; of tenants that have left nothing is told any more."""
+        """Run a round, and drop the metrics of tenants that have left."""
         tell_no_others(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
         await super().round(seconds)
 
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
-        """Copy a desk."""
         try:
             synced = await self._copy(tenant.id, desk, seconds)
         except HeldByAnother:
@@ -47,6 +46,6 @@ class Copying(DeskRounds):
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Tell that a desk was not copied."""
+        """Report that a desk was not copied."""
         say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
         metrics.SYNCS.labels(tenant_id, "failed").inc()

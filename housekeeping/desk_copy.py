@@ -1,4 +1,4 @@
-"""One desk that is being copied: what each step of that needs, and what has been done so far."""
+"""State of the copying of one desk, shared by all steps."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ UNSEEN_HOURS = 20
 
 
 class CopyWishes(NamedTuple):
-    """What a tenant wants of its copies, and by what they show."""
+    """A tenant's settings for its copies."""
 
     forbidden: Forbidden
     reopened: Reopened
@@ -28,7 +28,7 @@ class CopyWishes(NamedTuple):
 
 @dataclass(slots=True)
 class DeskCopy:
-    """One tenant's. `oldest`: tickets that were created before are not copied."""
+    """The copying of one tenant's desk; tickets created before `oldest` are left out."""
 
     database: Database
     desk: ServiceDeskPlus
@@ -60,14 +60,14 @@ class DeskCopy:
     """What ended a step: several in a row that the desk did not give."""
 
     async def turn(self) -> None:
-        """Return when the desk may be called once more. Raises HeldByAnother."""
+        """Return when the desk may be called again. Raises HeldByAnother."""
         await self.pace.wait()
         await self.holder.insist()
 
 
 @dataclass(frozen=True, slots=True)
 class TakenPage:
-    """A page of a list that was noted (`storage.listings.take_in`)."""
+    """A recorded page of a list (`storage.listings.take_in`)."""
 
     ids: Sequence[str]
     """Of all that it lists."""
@@ -80,23 +80,26 @@ class TakenPage:
 
 
 class Source(Protocol):
-    """What is copied of a desk: its tickets, or its solutions."""
+    """A collection of a desk that is copied: tickets or solutions."""
 
     collection: ClassVar[Collection]
 
     async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
-        """List from the `start`-th on, and note what a pass that began then has met.
+        """List a page from the `start`-th item on, and record it for a pass.
 
-        Raises OutsideFailure or HeldBack.
+        `pass_from`: when the pass began. Raises OutsideFailure or HeldBack.
         """
 
     async def read(self, item_id: str) -> None:
-        """Read one, and copy it. Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES."""
+        """Read and copy an item.
+
+        Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES.
+        """
 
     async def hide(self, item_id: str) -> None:
-        """Hide an item that the desk refused to give."""
+        """Hide an item that the desk refused to return."""
 
 
 def digest(*told: object) -> str:
-    """Return a short hash of what a list tells of an item."""
+    """Return a short hash of an item's values in a list."""
     return hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""What is done for each desk again and again: all beside each other, so that a slow one delays nobody but itself."""
+"""Recurring work for all desks in parallel; a slow desk delays only itself."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -18,10 +18,10 @@ _MORE_SECONDS = 120.0
 
 
 class DeskRounds(ABC):
-    """The work of one kind that is under way; `stop()` it.
+    """Work of one kind for each desk; `stop()` it.
 
-    `round_seconds` is how long one of a desk's may take within an interval. One that is not done in twice that and
-    `more_seconds` ends, keeps what it has, and gives its place to the next; there are `at_once` of those.
+    `round_seconds`: how long a desk's work may take within an interval. Work that exceeds twice that plus
+    `more_seconds` is stopped, keeps its results, and yields its place to the next; `at_once` of them run.
     """
 
     span: str
@@ -42,18 +42,18 @@ class DeskRounds(ABC):
 
     @abstractmethod
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
-        """Do it for one desk, for about so many seconds, and tell what came of it."""
+        """Do the work for one desk in about `seconds`, and report the result."""
 
     @abstractmethod
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Tell that it could not be done."""
+        """Report that the work failed."""
 
     async def round(self, seconds: float) -> None:
-        """Begin with each desk that has none under way, and wait for all of them, `seconds` at most.
+        """Start work for each desk without any, and wait at most `seconds` for all.
 
-        What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES when the database is away.
+        Longer work continues beside the next round. Raises one of DATABASE_FAILURES if the database is away.
         """
         for tenant in self._tenants.all():
             if tenant.desk is not None and tenant.id not in self._running:
@@ -67,19 +67,18 @@ class DeskRounds(ABC):
                 raise failure
 
     async def stop(self) -> None:
-        """End all that is under way."""
         running, self._running = list(self._running.values()), {}
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _one(self, tenant: Tenant, desk: DeskSettings, interval: float) -> None:
-        """One desk that fails does not stop the others'."""
+        """Isolate the failure of one desk from the others."""
         seconds = self._round_seconds(desk, interval)
         async with self._places:
             with bound(tenant_id=tenant.id), tracing.span(self.span):
                 try:
-                    # A hundred calls: the one span tells all that anybody asks.
+                    # A hundred calls: one span for all of them is enough.
                     with tracing.untraced():
                         async with asyncio.timeout(_SHARES * seconds + self._more):
                             await self.work(tenant, desk, seconds)

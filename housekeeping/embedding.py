@@ -1,4 +1,4 @@
-"""The embeddings of copies, made in the background: of what is new or has changed, and of all with another model."""
+"""Embeddings of copies, made in the background: new, changed, or of a new model."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +19,9 @@ from storage.paging import split
 from storage.people import people_kept
 from storage.session import DATABASE_FAILURES, Database
 
-# Of a tenant's tickets, and of its passages, before the next one's turn: a large desk's first embeddings take hours.
+# Tickets, and passages, of a tenant before the next tenant's turn: a large desk's first embeddings take hours.
 _MOST_A_TURN = 80
-# The two ends of a long ticket: what was asked, and what helped.
+# The two ends of a long ticket: the question and the solution.
 _DESCRIPTION, _HELPED = 800, 400
 _LONGEST_VALUE = 200
 
@@ -30,14 +30,13 @@ Mask = Callable[[str, Iterable[Person]], str]
 
 
 def as_it_is(text: str, _people: Iterable[Person]) -> str:
-    """Return the text."""
     return text
 
 
 class EmbeddingTurns:
-    """Makes what is lacking, tenant by tenant.
+    """Makes missing embeddings, tenant by tenant.
 
-    `embedder_of` gives a tenant's, None for one that has none; `mask_of`, what is done with its texts before.
+    `embedder_of` returns a tenant's embedder or None; `mask_of` returns the masking of its texts.
     """
 
     def __init__(
@@ -53,9 +52,9 @@ class EmbeddingTurns:
         self._mask_of = mask_of
 
     async def turn(self) -> bool:
-        """Make some embeddings for each tenant; return True if there are more to be made.
+        """Make some embeddings for each tenant; return True if more are missing.
 
-        Whatever is wrong is a line: who copies and purges notices by itself that the database is away.
+        Failures are logged only: copying and purging detect an unavailable database themselves.
         """
         more = False
         with tracing.untraced():
@@ -63,7 +62,7 @@ class EmbeddingTurns:
                 try:
                     more |= await self._some(tenant)
                 except (EmbeddingsUnavailable, HeldBack):
-                    continue  # the embedder has said so
+                    continue  # logged by the embedder
                 except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
                     reason = (
                         "refused by the database" if isinstance(failure, DATABASE_FAILURES) else "unexpected failure"
@@ -97,7 +96,7 @@ async def embed_some(
     languages: Sequence[str] = LANGUAGES,
     mask: Mask = as_it_is,
 ) -> tuple[int, int]:
-    """Make the embeddings of some of a tenant's copies that have none; how many, and how many are left.
+    """Make some missing embeddings; return how many were made and how many are left.
 
     Raises EmbeddingsUnavailable or HeldBack, or one of DATABASE_FAILURES.
     """
@@ -126,10 +125,10 @@ def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str], mask: Mask) -
 
 
 def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
-    """Return what a copy says, masked, and in which language."""
+    """Return a copy's masked text and its language."""
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
-    # With some more behind each, which goes again: half a number would not be known as one.
+    # Each part is masked with a margin that is cut off later: half a number would not be recognised.
     masked = [mask(part[: most + _LONGEST_VALUE], people)[:most] for part, most in parts]
     told = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
     return told, languages_of(text, languages)[0]

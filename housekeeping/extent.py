@@ -1,4 +1,4 @@
-"""How much of each desk is copied, told as metrics."""
+"""Metrics of how much of each desk is copied."""
 
 import time
 from collections.abc import Iterable
@@ -10,7 +10,10 @@ from storage.session import Database
 
 
 async def tell_extent(database: Database, tenant_id: str) -> Extent:
-    """Tell how much of a desk is copied, and return it. Raises one of DATABASE_FAILURES."""
+    """Export how much of a desk is copied, and return it.
+
+    Raises one of DATABASE_FAILURES.
+    """
     extent = await listings.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)
@@ -20,13 +23,13 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
     }
     for gauge, moment in moments.items():
         gauge.labels(tenant_id).set(time.time() if moment is None else moment.timestamp())
-    # A desk that never gave anything must not look like one that has just done so.
+    # A desk that never returned anything must not look freshly read.
     metrics.COPY_READ_AT.labels(tenant_id).set(0 if extent.read_at is None else extent.read_at.timestamp())
     return extent
 
 
 def tell_no_others(tenant_ids: Iterable[str]) -> None:
-    """Tell of the desks of these tenants only: one that has left must not look like one whose desk fails."""
+    """Drop other tenants' metrics: a tenant that left must not look like a failing desk."""
     there = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:

@@ -1,4 +1,4 @@
-"""Which tenants have left: their settings are gone, and not for a moment only."""
+"""Detection of tenants that have left: their settings are gone for some time."""
 
 import time
 from collections.abc import Callable
@@ -7,9 +7,9 @@ _MISSED_SECONDS = 1800.0
 
 
 class TenantsLeft:
-    """Tenants of which no setting has been there for half an hour, as far as they were asked about.
+    """Tenants whose settings have been missing for half an hour, as far as queried.
 
-    `names` tells whether there is a setting of a tenant, usable or not, or that nobody knows.
+    `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
     """
 
     def __init__(self, names: Callable[[str], bool], *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -18,7 +18,7 @@ class TenantsLeft:
         self._missed_since: dict[str, float] = {}
 
     def has_left(self, tenant_id: str) -> bool:
-        """Return True if the tenant was missed before, half an hour ago or more, and at each time since."""
+        """Return True if the tenant has been missing at each query for half an hour."""
         if self._names(tenant_id):
             self._missed_since.pop(tenant_id, None)
             return False

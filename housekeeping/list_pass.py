@@ -1,4 +1,4 @@
-"""A pass over all pages of a desk's lists: what two of them, an hour apart, do not show is gone from the desk."""
+"""Passes over all pages of a list: items missing in two, an hour apart, are gone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +12,12 @@ _AGAIN_AFTER = timedelta(hours=1)
 _LONGEST_INTERVAL = timedelta(hours=UNSEEN_HOURS)
 _SHARE_OF_CALLS = 20
 _ROWS_A_PAGE = 100
-# More pages in a row than these that show nothing new end a pass: it has not seen all then.
+# More consecutive pages than these without a new item end a pass as incomplete.
 _MOST_IN_VAIN = 2
 
 
 class ListPass:
-    """The pass over one source's lists, page by page, from where the one before this process stopped."""
+    """The pass over one source's lists, resumed where the last process stopped."""
 
     def __init__(self, copy: DeskCopy, source: Source) -> None:
         self._copy = copy
@@ -26,7 +26,10 @@ class ListPass:
         self._last: Sequence[str] = ()
 
     async def step(self) -> bool:
-        """Take one page, if a pass is under way or due; return False if not. Raises OutsideFailure or HeldBack."""
+        """Take a page if a pass is under way or due, else return False.
+
+        Raises OutsideFailure or HeldBack.
+        """
         state = await self._load()
         if not self._is_due(state):
             return False
@@ -39,7 +42,7 @@ class ListPass:
         self._in_vain, self._last = (self._in_vain + 1 if repeated else 0), page.ids
         behind = _behind(state, page)
         if reason := await self._odd(page, behind, began_at):
-            # Nothing follows from what it has not shown.
+            # An incomplete pass proves nothing about the items it has not shown.
             self._copy.stopped = reason
             behind = behind.ended()
         elif not page.has_more or self._rest_is_old(state, page, behind):
@@ -49,13 +52,13 @@ class ListPass:
         return True
 
     async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
-        """Return what is wrong with a desk's list, if it is."""
+        """Return the defect of a desk's list, or an empty text."""
         if self._in_vain > _MOST_IN_VAIN:
             return "its list repeats itself"
         if not page.ids and page.has_more:
             return "its list has an empty page"
         if behind.next_start == 1 and self._source.collection == "t":
-            # It may be that we have lost the right to see any.
+            # We may have lost the right to see any.
             known = await listings.count_missing(self._copy.database, self._copy.tenant_id, "t", began_at)
             return "its list is empty" if known else ""
         return ""
@@ -73,21 +76,21 @@ class ListPass:
         return state.now - state.complete_from >= self._interval(state)
 
     def _interval(self, state: PassState) -> timedelta:
-        """How long after one pass began the next one is due: passes may take a twentieth of the calls."""
+        """Return the interval between passes, which use a twentieth of the calls."""
         took = state.next_start / _ROWS_A_PAGE * self._copy.call_seconds
         return min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
     def _rest_is_old(self, before: PassState, page: TakenPage, behind: PassState) -> bool:
-        """Return True if the list, in order so far, has come on this page to what is too old.
+        """Return True if a sorted list has reached items that are too old.
 
-        One that begins with what is too old is in another order, though all of that may be of one moment.
+        A list that begins with old items is in another order, even if all are of one moment.
         """
         oldest, last = self._copy.oldest, behind.last_created
         newer = [created for created in (before.last_created, *page.created) if created is not None]
         return behind.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
-        """Remove what is gone: it was in neither of two passes, an hour from each other."""
+        """Remove items that were missing in two passes an hour apart."""
         where = (self._copy.database, self._copy.tenant_id, self._source.collection)
         state = replace(state, now=(await self._load()).now)
         before, ended = state.complete_from, state.complete_at
@@ -98,7 +101,6 @@ class ListPass:
 
 
 def _behind(state: PassState, page: TakenPage) -> PassState:
-    """Return the state with the page behind it."""
     last, in_order = state.last_created, state.in_order
     for created in page.created:
         in_order = in_order and created is not None and (last is None or created <= last)

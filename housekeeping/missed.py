@@ -1,4 +1,4 @@
-"""One desk's new tickets beside the jobs: a webhook that never came is told, and its job made where that is wanted."""
+"""One desk's new tickets compared with the jobs; reports and recovers missed ones."""
 
 import asyncio
 import time
@@ -23,11 +23,10 @@ from storage.reconciling import Compared, SeenTicket
 from storage.session import Database
 from storage.turns import has_room
 
-# Rounds begin an interval from each other by this process, and by the database not quite: on a busy machine
-# one is late.
+# Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
 _WHOLE_INTERVAL = 0.75
 _MOST_OVERDUE = 1000
-# Single tickets that are read in a round, of a desk whose list does not say what the tenant's rules ask for.
+# Single tickets read in a round, if the desk's list lacks fields that the tenant's rules need.
 _MOST_READ = 20
 _KINDS = ("category", "group", "site", "template")
 _NEVER_COMPARED = datetime.max.replace(tzinfo=UTC)
@@ -35,7 +34,7 @@ _NEVER_COMPARED = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ReconcileLimits:
-    """How long a webhook may take to come, how old a ticket may be to get its job late, and how long a job may last."""
+    """Limits for a webhook's delay, a recovered ticket's age and a job's duration."""
 
     interval: timedelta
     window: timedelta
@@ -44,9 +43,10 @@ class ReconcileLimits:
 
 @dataclass(slots=True)
 class MissedTickets:
-    """Those of one desk in one round; `tenant` gives it as it is at that moment, `turn` returns when it may be called.
+    """Missed tickets of one desk in one round.
 
-    Each step raises what the desk does, or one of DATABASE_FAILURES: the next round goes on from there.
+    `tenant` returns the current tenant; `turn` returns when the desk may be called. Each step raises the desk's
+    failures or one of DATABASE_FAILURES, and the next round resumes there.
     """
 
     database: Database
@@ -58,14 +58,14 @@ class MissedTickets:
     tenant_id: str
 
     async def look(self) -> str:
-        """Note new tickets that have no job; return why not all were compared, empty where all were.
+        """Record new tickets without a job; return why some were not compared, or "".
 
-        A tenant that was never seen is seen from now on: the tickets that it has by then are nobody's concern.
+        A new tenant is compared from now on: its existing tickets are ignored.
         """
         state = await reconciling.load(self.database, self.tenant_id)
         if state is None:
             found = await list_new(self.desk.lists, self.turn, _NEVER_COMPARED, _NEVER_COMPARED)
-            # Where the newest may not be among them, nothing of before this moment counts.
+            # If the newest may be missing, nothing before this moment counts.
             now = datetime.now(UTC)
             newest = found.newest_by(now)
             newest = max(newest or now, now) if found.not_compared else newest
@@ -82,17 +82,17 @@ class MissedTickets:
         return found.not_compared
 
     def _wanted(self, listed: ListedTicket, created_at: datetime) -> SeenTicket | None:
-        """Return a new ticket, if it is one of those that the tenant wants enhanced, as far as the list says."""
+        """Return a new ticket if the tenant wants it enhanced, as far as the list shows."""
         rules = self.tenant().rules
         if listed.is_trashed or rules.leave_out(listed.kinds):
             return None
         if not is_number(listed.ticket_id):
-            return None  # it would stand in lines and addresses, as no webhook's may
+            return None  # it would appear in log lines and addresses, like no webhook's
         tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
         return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
 
     async def _without_forgotten(self, tickets: Sequence[SeenTicket]) -> list[SeenTicket]:
-        """Return those that nobody had forgotten; of the others nothing is missed."""
+        """Return the tickets that were not forgotten."""
         numbers = set().union(*(each.numbers for each in tickets))
         left = await tombstones.forgotten_among(self.database, self.tenant_id, numbers) if numbers else set()
         if left:
@@ -101,7 +101,10 @@ class MissedTickets:
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: Compared) -> None:
-        """Count as missed what was seen an interval ago, and has no job now; at once, where no webhook is to come."""
+        """Count tickets seen an interval ago, still without a job, as missed.
+
+        At once if no webhook is expected.
+        """
         waits = timedelta() if self.tenant().polled else self.limits.interval * _WHOLE_INTERVAL
         limits = {"before": state.now - waits, "oldest": state.now - self.limits.window}
         tickets = await reconciling.overdue(self.database, self.tenant_id, **limits, most=_MOST_OVERDUE)
@@ -122,7 +125,7 @@ class MissedTickets:
             await self._count(ticket)
 
     async def _is_wanted(self, ticket: SeenTicket) -> bool:
-        """Read a ticket of which the list tells too little; return False if the tenant's rules leave it out."""
+        """Read a ticket that the list shows in part; return False if rules exclude it."""
         await self.turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
@@ -152,10 +155,10 @@ class MissedTickets:
             say(phrases.WEBHOOK_MISSED, about, also=other_numbers(ticket.ticket_id, None, ticket.display_id))
 
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Make the jobs of missed tickets, the oldest first, within the minute's limit; stop `until` then (monotonic).
+        """Make jobs of missed tickets, oldest first, within the minute's limit.
 
-        The rest is left to the next round. A tenant that only wants reports gets the jobs of webhooks refused with 429:
-        its desk sent them. No job is made past the tenant's limit of waiting jobs.
+        It stops at `until` (monotonic), leaving the rest to the next round. A tenant that only wants reports gets the
+        jobs of webhooks refused with 429: its desk sent them. Jobs never exceed the tenant's limit of waiting jobs.
         """
         while True:
             everything = self.tenant().recovers

@@ -1,4 +1,4 @@
-"""The new tickets of a desk, as its list has them: as many pages as it takes to come to what was compared before."""
+"""New tickets in a desk's list, page by page up to those already compared."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from integrations.servicedesk.contents import ListedTicket, is_number
 from integrations.servicedesk.lists import DeskLists
 
 MOST_PAGES = 10
-# A desk may show a ticket after one that came later.
+# A desk may show a ticket after a later one.
 _OVERLAP = timedelta(minutes=15)
-# Of the page before: a ticket that goes meanwhile must not hide another one.
+# Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
 _ROWS_AGAIN = 5
 _SOME = 5
 MOST_AHEAD = timedelta(days=1)
@@ -20,7 +20,7 @@ MOST_AHEAD = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class NewTickets:
-    """What was listed, by its id; `not_compared`: why that is not all that is new, empty where it is."""
+    """The listed tickets by id; `not_compared`: why some new ones are missing, or ""."""
 
     listed: dict[str, ListedTicket]
     not_compared: str = ""
@@ -31,14 +31,15 @@ class NewTickets:
         return max(_moments(self.listed.values()), default=None)
 
     def created_between(self, first: datetime, last: datetime) -> list[tuple[ListedTicket, datetime]]:
-        """Those that were created then, by the desk's clock, each with when."""
+        """Return tickets created between two moments of the desk's clock, with times."""
         moments = [(each, each.created_at) for each in self.listed.values()]
         return [(each, at) for each, at in moments if at is not None and first <= at <= last]
 
     def newest_by(self, now: datetime) -> datetime | None:
-        """When the newest was created, leaving out those of the future: beyond a day from `now`, or from the others.
+        """Return when the newest was created, ignoring times more than a day ahead.
 
-        A desk numbers its tickets in order, so those with the highest numbers tell what its clock is.
+        Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its
+        clock.
         """
         numbered = [each for each in self.listed.values() if is_number(each.ticket_id)]
         last = _moments(sorted(numbered, key=lambda each: int(each.ticket_id))[-_SOME:])
@@ -49,9 +50,10 @@ class NewTickets:
 async def list_new(
     lists: DeskLists, turn: Callable[[], Awaitable[None]], compared_until: datetime, oldest: datetime
 ) -> NewTickets:
-    """List tickets until those that were compared, or are older than `oldest`; `turn` is awaited before each call.
+    """List tickets down to those already compared or older than `oldest`.
 
-    The first page is read whatever it has, and told of whole: a clock that was put back hides no ticket of it.
+    `turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
+    ticket of it.
     """
     until = max(compared_until - _OVERLAP, oldest)
     listed: dict[str, ListedTicket] = {}
@@ -63,7 +65,7 @@ async def list_new(
         moments = _moments(fresh)
         if fresh and not moments:
             return NewTickets(listed, "its list tells no times")
-        # One that does not tell is no reason to miss the others.
+        # A ticket without a time does not exclude the others.
         listed |= {each.ticket_id: each for each in fresh if each.created_at is not None}
         in_order = in_order and moments == sorted(moments, reverse=True) and (last is None or moments[:1] <= [last])
         last = moments[-1] if moments else last

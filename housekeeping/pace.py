@@ -1,4 +1,4 @@
-"""How fast a desk is copied and its new tickets are looked for: a third of its rate; how long a round of that is."""
+"""Pace of copying and reconciling: a third of the desk's rate; length of a round."""
 
 import asyncio
 import time
@@ -7,30 +7,30 @@ from collections import deque
 from config.tenants import DeskSettings
 
 _SHARE_OF_RATE = 3
-# A desk that takes one call in three minutes would else come to nothing but its newest tickets.
+# A desk that takes one call in three minutes would otherwise only copy its newest tickets.
 _LEAST_CALLS = 30
 
 
 def _pace_of(rate_per_minute: int) -> tuple[int, float]:
-    """How many calls within how many seconds; a third of a low rate is less than one a minute."""
+    """Return calls per seconds; a third of a low rate is less than one a minute."""
     return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
 
 
 def call_seconds(desk: DeskSettings) -> float:
-    """How long one call takes at that pace, on average."""
+    """Return the average seconds per call at that pace."""
     calls, seconds = _pace_of(desk.rate_per_minute)
     return seconds / calls
 
 
 def round_seconds(desk: DeskSettings, interval: float) -> float:
-    """How long one round of copying may take: `interval` seconds, and time for thirty calls at least."""
+    """Return the length of a round: `interval` seconds, and at least thirty calls."""
     return max(interval, _LEAST_CALLS * call_seconds(desk))
 
 
 class CopyPace:
     """At most a third of the desk's calls: the rest is for jobs.
 
-    Each call waits besides until it is within the desk's own rate and no job waits for it (`integrations.rate`).
+    Each call also waits for the desk's own rate and yields to jobs (`integrations.rate`).
     """
 
     def __init__(self, rate_per_minute: int) -> None:
@@ -39,7 +39,7 @@ class CopyPace:
         self._line = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Return when the next call is within the share; those who wait have their turns as they came."""
+        """Return when the next call is within the share, in the order of the callers."""
         async with self._line:
             now = time.monotonic()
             while self._calls and now - self._calls[0] >= self._seconds:
@@ -50,11 +50,10 @@ class CopyPace:
 
 
 class CopyPaces:
-    """The pace of each desk, which goes on from one round to the next: one for all that is not a job."""
+    """The pace of each desk, kept between rounds and shared by all but jobs."""
 
     def __init__(self) -> None:
         self._paces: dict[tuple[str, int], CopyPace] = {}
 
     def of(self, tenant_id: str, rate_per_minute: int) -> CopyPace:
-        """Return that of a tenant's desk."""
         return self._paces.setdefault((tenant_id, rate_per_minute), CopyPace(rate_per_minute))

@@ -1,4 +1,4 @@
-"""The text of a solution, in parts that a search can tell apart."""
+"""Passages of a solution for the search."""
 
 from integrations.servicedesk.contents import Solution
 

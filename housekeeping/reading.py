@@ -1,4 +1,4 @@
-"""Reading what a desk's lists have shown to be new or changed, one by one, what changed last first."""
+"""Reading of new or changed items one by one, latest change first."""
 
 from collections import deque
 
@@ -8,7 +8,7 @@ from integrations.errors import OutsideFailure
 from observability.identifiers import bound
 from storage import listings
 
-# More in a row that the desk does not give end the reading.
+# More consecutive refusals end the reading.
 _MOST_FAILED_IN_A_ROW = 3
 _ASKED_FOR = 100
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
@@ -24,16 +24,17 @@ class Reading:
         self._next: deque[str] = deque()
 
     async def some(self, most: int) -> int:
-        """Read so many at most; how many there were, 0 as well once the desk has refused several in a row.
+        """Read at most `most` items; return how many there were.
 
-        What is wrong with one is a line, and it is read again later: after a day where the desk refuses it.
-        Raises HeldBack, HeldByAnother, one of DATABASE_FAILURES, or the desk's failure if it fails at several in a row.
+        0 also after several consecutive refusals. A failure of one item is logged, and the item is read again later:
+        after a day if the desk refuses it. Raises HeldBack, HeldByAnother, one of DATABASE_FAILURES, or the desk's
+        failure after several in a row.
         """
         copy, collection = self._copy, self._source.collection
         if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
             return 0
         if not self._next:
-            # Many at once: those that were just read stand before them in the index, until a vacuum.
+            # Many at once: rows just read precede them in the index until a vacuum.
             self._next.extend(await listings.next_to_read(copy.database, copy.tenant_id, collection, _ASKED_FOR))
         items = [self._next.popleft() for _ in range(min(most, len(self._next)))]
         for item_id in items:
@@ -53,9 +54,9 @@ class Reading:
         return len(items)
 
     async def _read(self, item_id: str) -> tuple[bool, OutsideFailure | None]:
-        """Read one; what fails is read again a while later, so that the others have their turn.
+        """Read one item; a failing one is put off, so that the others have their turn.
 
-        Return whether it was given, and the desk's failure.
+        Return whether the desk returned it, and the desk's failure.
         """
         copy, collection = self._copy, self._source.collection
         was_given, failure = await alone(copy.tenant_id, self._source.read(item_id))

@@ -1,4 +1,4 @@
-"""Each desk's new tickets compared with the jobs, round by round, and what is told of it."""
+"""Rounds that compare each desk's new tickets with the jobs, and their reports."""
 
 import time
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _RESULTS = ("missed", "recovered", "note removed", "reopened")
 
 
 class Reconciling(DeskRounds):
-    """The rounds that are under way; `stop()` it. Its calls are of the share that copying has of a desk's rate."""
+    """The rounds under way; `stop()` it. Its calls share the copying's rate."""
 
     span = "Reconcile"
 
@@ -44,19 +44,19 @@ class Reconciling(DeskRounds):
         self._inbox = inbox
         self._paces = paces
         self._expected: set[str] = set()
-        # A job that is purged must not look like one that was never made.
-        # Half of it, since a desk's clock may be ahead: then a ticket looks younger than its job is.
+        # A purged job must not look like one that was never made. Half the time, since a desk's clock may be ahead:
+        # then a ticket looks younger than its job.
         hours = min(settings.reconcile_window_hours, settings.keep_jobs_days * 12)
         interval = timedelta(seconds=settings.reconcile_interval_seconds)
         self._limits = ReconcileLimits(interval, timedelta(hours=hours), settings.job_deadline_seconds)
 
     async def round(self, seconds: float) -> None:
-        """As of all rounds; a tenant that left is expected anew when it comes back."""
+        """Run a round; a tenant that returns is initialised again."""
         self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
         await super().round(seconds)
 
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
-        """Compare a tenant's new tickets with its jobs, tell what is missing, and make it where that is wanted."""
+        """Compare a tenant's new tickets with its jobs, report and recover missing ones."""
         until = time.monotonic() + seconds
         self._expect(tenant.id)
         turn = self._paces.of(tenant.id, desk.rate_per_minute).wait
@@ -68,17 +68,17 @@ class Reconciling(DeskRounds):
             if not_compared := await missed.look():
                 say(phrases.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
-            # Not before: what was listed and could not be counted as missed would be noticed by nobody.
+            # Not before: listed tickets that could not be counted as missed would go unnoticed.
             await reconciling.all_done(*where)
         finally:
-            # Webhooks may come, and jobs be made, while the desk's API is down: what was true before it would alarm.
+            # While the desk's API is down, webhooks and jobs continue: the old figures would raise an alarm.
             await self._tell(tenant)
         if state := await reconciling.load(*where):
             about = (self._database, client, tenant.id, turn)
             await look_for_notes(*about, after=state.notes_until, now=state.now)
 
     def _expect(self, tenant_id: str) -> None:
-        """Show what is counted at 0, and as the time of the last round now, before a tenant's first is done."""
+        """Export zero counts and the current time before a tenant's first round."""
         if tenant_id in self._expected:
             return
         self._expected.add(tenant_id)
@@ -87,15 +87,15 @@ class Reconciling(DeskRounds):
         metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
     def _now(self, tenant_id: str) -> Tenant:
-        # One that has just left gets no job.
+        # A tenant that has just left gets no job.
         return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare.model_construct(most_waiting=0))
 
     async def _tell(self, tenant: Tenant) -> None:
-        """Tell the tenant's figures as metrics, and in a line of each hour what was found in it, if anything was."""
+        """Export the tenant's figures, and log the findings of each hour."""
         told = await reconcile_findings.figures(self._database, tenant.id)
         if told is None:
             return
-        # Of the database, so that it is the same whoever leads.
+        # From the database, so that every leader exports the same.
         metrics.RECONCILED_AT.labels(tenant.id).set(told.compared_at.timestamp())
         metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else told.missed)
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
@@ -109,11 +109,11 @@ class Reconciling(DeskRounds):
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Tell that a desk's tickets were not compared."""
+        """Report that a desk's tickets were not compared."""
         say(phrases.RECONCILE_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
 
     async def stop(self) -> None:
-        """End all that is under way; what is told of it is another leader's then."""
+        """End all work; another leader takes over the metrics."""
         await super().stop()
         self._expected.clear()
         for gauge in metrics.OF_RECONCILING:

@@ -1,4 +1,4 @@
-"""Notes that a job's row claims and its ticket lacks: somebody has removed them, or the desk has."""
+"""Notes that a job's row claims and its ticket lacks."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -30,15 +30,15 @@ async def look_for_notes(
     after: datetime,
     now: datetime,
 ) -> None:
-    """Look for the notes of jobs that ended after that moment: of a few, and of each once. What is lacking is told.
+    """Look once for the notes of some jobs that ended after `after`; log missing ones.
 
-    Raises what the desk does, or one of DATABASE_FAILURES.
+    Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
     for job in await reconcile_findings.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, turn)
-            # One by one: what was told is not told again, though the desk fails at the next.
+            # One by one: a reported note is not reported again if the desk fails at the next.
             await reconcile_findings.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
             if removed:
                 metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
@@ -47,13 +47,13 @@ async def look_for_notes(
 
 
 async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:
-    """Return True if a ticket that is there has no note of the job."""
+    """Return True if the ticket exists and has no note of the job."""
     is_ours = partial(is_note_of, job.job_id)
     await turn()
     try:
         if await desk.has_note(job.desk_id, job.note_id, is_ours):
             return False
-        # One call where all is well. It may be there under another id, or its ticket is gone too.
+        # One call in the normal case. The note may have another id, or its ticket is gone too.
         await turn()
         await desk.read_ticket(job.desk_id)
         await turn()

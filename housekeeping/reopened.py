@@ -1,4 +1,4 @@
-"""A ticket that was closed, and is open again: its copying notices it, and asks for the note that it may need."""
+"""Tickets that were closed and are open again, found while copying."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,16 +12,16 @@ from storage import reconcile_findings, refreshes
 from storage.jobs import SEEN_REOPENED
 from storage.session import Database
 
-# Then a ticket whose job was skipped is no new one any more.
+# Later, a ticket whose job was skipped is not new any more.
 _WINDOW = timedelta(days=1)
 _GONE = (TicketNotFound("").reason, TicketClosed().reason)
 
 
 class Reopened:
-    """What is made of one tenant's.
+    """Reopened tickets of one tenant.
 
-    `wanted` says at that moment whether it wants further notes for those that have one; `recovers`, whether a job is
-    made anew for one whose job was skipped, since it was closed: else that is only told.
+    `wanted`: whether further notes are wanted now; `recovers`: whether a job skipped for a closed ticket is made again,
+    or only reported.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class Reopened:
         self._deadline = job_deadline_seconds
 
     async def mind(self, ticket: DeskTicket, seconds_ago: float) -> None:
-        """Remember that a ticket with a note was closed; make a job for one that was, and is open again.
+        """Record that a ticket with a note was closed; make a job if it is open again.
 
-        `seconds_ago`: since when the desk may have shown it so, at most. Raises one of DATABASE_FAILURES.
+        `seconds_ago`: since when the desk may have shown this state, at most. Raises one of DATABASE_FAILURES.
         """
         about = (self._database, self._tenant_id, ticket.ticket_id)
         if ticket.closed:
@@ -55,9 +55,9 @@ class Reopened:
         await self._mind_skip(ticket, seconds_ago)
 
     async def _mind_skip(self, ticket: DeskTicket, seconds_ago: float) -> None:
-        """Tell of an open ticket whose last job was skipped since it was closed, once, and make its job anew.
+        """Report, once, an open ticket whose job was skipped as closed, and recover it.
 
-        As long as that is not made: the wish, or we, may have come later.
+        Repeated until the job is made: the setting may have been changed after the skip.
         """
         about = (self._database, self._tenant_id, ticket.ticket_id)
         ago = timedelta(seconds=seconds_ago)

@@ -1,4 +1,4 @@
-"""Ages of secrets as a metric of the leader: those that it has, and those of all processes."""
+"""Ages of secrets as a metric of the leader."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,9 @@ _ANSWER_SECONDS = 30.0
 
 
 class SecretAges:
-    """The `secrets` of this process (by tenant and setting), and those that other processes have told of.
+    """Ages of this process's `secrets` (by tenant and setting) and of other processes'.
 
-    Tenants' secrets that other processes have are shown by those (`storage.told_secrets`).
+    Tenants' secrets of other processes are exported there (`storage.told_secrets`).
     """
 
     def __init__(
@@ -34,21 +34,24 @@ class SecretAges:
         self._shown: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, still_leads: Callable[[], Awaitable[None]]) -> None:
-        """Look until cancelled, or until the lead is lost. Raises one of DATABASE_FAILURES, or TimeoutError of that."""
+        """Look until cancelled or the lead is lost.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError.
+        """
         try:
             while True:
                 await still_leads()
-                # Who waits in line behind the copies for a connection looks the next time.
+                # If the copies take all connections, the next look does it.
                 with contextlib.suppress(TimeoutError):
                     await self.look()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            # Another one tells it from now on: two that do would count twice in a sum.
+            # Another leader exports it from now on: two would count twice in a sum.
             self._show({})
             self._told.forget()
 
     async def look(self) -> None:
-        """Tell what is set here, and show how old all are.
+        """Record this process's secrets, and export all ages.
 
         Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
         """

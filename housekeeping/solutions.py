@@ -1,4 +1,4 @@
-"""The solutions of a desk: its knowledge base, copied in parts that a search can tell apart."""
+"""The solutions of a desk: its knowledge base, copied as passages."""
 
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -13,7 +13,7 @@ from storage.listings import Collection, ListedItem
 
 
 class SolutionSource:
-    """Those of one desk that are approved."""
+    """The approved solutions of one desk."""
 
     collection: ClassVar[Collection] = "p"
 
@@ -21,13 +21,12 @@ class SolutionSource:
         self._copy = copy
 
     async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
-        """List from the `start`-th on, and note what the pass has met."""
         copy = self._copy
         await copy.turn()
         try:
             listed = await copy.desk.lists.solutions(start)
         except DeskRefused:
-            # The technician of a key, or the scope of a token, may have the right to tickets and not to solutions.
+            # The technician of a key, or the scope of a token, may have access to tickets but not to solutions.
             copy.gives_solutions = False
             raise
         barred = [each.solution_id for each in listed.items if copy.forbidden.bars_topic(each.topic)]
@@ -39,7 +38,7 @@ class SolutionSource:
         return TakenPage(ids, [None] * len(ids), len(rows), news, listed.has_more)
 
     async def read(self, solution_id: str) -> None:
-        """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
+        """Read and copy a solution; remove the copy of one that is gone or excluded."""
         copy = self._copy
         await copy.turn()
         solution = await copy.desk.read_solution(solution_id)
@@ -56,7 +55,7 @@ class SolutionSource:
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 
     async def hide(self, solution_id: str) -> None:
-        """Keep the copy of an item that the desk refused to give."""
+        """Keep the copy of an item that the desk refused to return."""
 
 
 def _is_expired(solution: Solution) -> bool:
@@ -64,7 +63,7 @@ def _is_expired(solution: Solution) -> bool:
 
 
 def _row(each: ListedSolution) -> ListedItem:
-    # Where the list does not tell, a text may be another one though its title is the same.
+    # If the list lacks both, the text may change while the title stays the same.
     tells_all = each.changed_at is not None or each.text is not None
     told = [each.title, each.topic, each.text, *([each.expires_at] if each.expires_at else [])]
     return ListedItem(each.solution_id, digest(*told), None, each.changed_at, tells_all)

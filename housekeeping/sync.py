@@ -1,4 +1,4 @@
-"""A round of copying one desk: what is new or changed, then as much of its history as there is time for."""
+"""A round of copying one desk: new and changed items, then its history."""
 
 import time
 from collections.abc import Callable
@@ -28,9 +28,9 @@ from storage.listings import COLLECTIONS
 from storage.session import Database
 
 _MOST_INDEXED = 1000
-# Of so many calls one is for a page of a list, while there are both: a pass and what it has found go on together.
+# One of so many calls lists a page, while there are both: a pass and its findings advance together.
 _READS_A_PAGE = 4
-# What a call may take, and some more: then another process may copy this desk.
+# The longest call and a margin: after that, another process may copy this desk.
 _HELD_SECONDS = 30.0
 _CALLS_HELD = 4
 
@@ -46,11 +46,11 @@ async def sync_tenant(
     pace: CopyPace,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Synced:
-    """Copy what is new or changed, and go on with the history, for about so many `seconds`.
+    """Copy new and changed items, and go on with the history, for about `seconds`.
 
-    What is wrong with one ticket or solution is a line, and the others are copied. Raises OutsideFailure, HeldBack or
-    HeldByAnother, or one of DATABASE_FAILURES; what was copied until then stays, and the next one goes on from there. A
-    desk that gives its lists and nothing else has failed as well.
+    A failure of one item is logged, and the others are copied. Raises OutsideFailure, HeldBack or HeldByAnother, or one
+    of DATABASE_FAILURES; earlier copies stay, and the next round resumes there. A desk that returns its lists and
+    nothing else has failed too.
     """
     until = monotonic() + seconds
     a_call = call_seconds(settings)
@@ -68,7 +68,7 @@ async def sync_tenant(
             settings.conversation,
             a_call,
         )
-        # By what is known of them already, whatever the desk answers.
+        # From stored kinds, whatever the desk answers.
         copy.removed += await history.remove_forbidden(database, tenant_id, wishes.forbidden.names)
         copy.removed += await history.remove_expired(database, tenant_id)
         await tell_extent(database, tenant_id)
@@ -87,7 +87,7 @@ async def sync_tenant(
 
 
 class Copies:
-    """Copies the desks of all tenants, each at a pace of its own that goes on from one round to the next."""
+    """Copies of all tenants' desks, each with its own pace across rounds."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Copies:
         self._paces = paces or CopyPaces()
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
-        """Copy a tenant's desk for about so many `seconds`; as `sync_tenant`."""
+        """Copy a tenant's desk for about `seconds`; as `sync_tenant`."""
         pace = self._paces.of(tenant_id, desk.rate_per_minute)
         forbidden = Forbidden(lambda: self._now(tenant_id).rules)
         reopened = Reopened(
@@ -118,18 +118,18 @@ class Copies:
         return await sync_tenant(*about, seconds=seconds, pace=pace)
 
     def _now(self, tenant_id: str) -> Tenant:
-        # One that has just left has no desk to copy either.
+        # A tenant that has just left has no desk to copy.
         return self._tenants.get(tenant_id) or Tenant(tenant_id)
 
 
 async def _newest(copy: DeskCopy) -> None:
-    """Note what is new and what was changed, and what other rules would have copied."""
+    """Record new and changed items, and those that changed rules now allow."""
     tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
     state = await tickets.newest(await passes.load(*where, "t"))
     try:
         state = await tickets.changed(state)
     except OutsideFailure as failure:
-        # If it is not this list alone, whatever is asked for next says so.
+        # If more than this list fails, the next call reports it.
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
     await passes.save(*where, "t", state, copy.holder.id)
     for collection in COLLECTIONS:
@@ -140,7 +140,7 @@ async def _newest(copy: DeskCopy) -> None:
 
 
 class _Steps:
-    """What is done for one source in one round, step by step."""
+    """The steps of one source in one round."""
 
     def __init__(self, copy: DeskCopy, source: Source) -> None:
         self._copy = copy
@@ -149,7 +149,7 @@ class _Steps:
         self._reading = Reading(copy, source)
 
     async def go_on(self) -> bool:
-        """Take a page of the list, and read some of what it has shown; return False if there is nothing left to do."""
+        """Take a page of the list and read some of its items; return False at the end."""
         listed = await self._list()
         return bool(await self._reading.some(_READS_A_PAGE)) or listed
 

@@ -1,10 +1,10 @@
-"""What a sync of one desk has done."""
+"""Result of the sync of one desk."""
 
 from typing import NamedTuple
 
 
 class Synced(NamedTuple):
-    """How many were copied, and how many copies were removed, because the desk has no such ticket or solution."""
+    """Numbers of copied items, and of copies removed because the desk lacks them."""
 
     tickets: int
     passages: int

@@ -1,4 +1,4 @@
-"""Learning, without a click, what a technician did with a note: the resolution beside the note's steps."""
+"""Use of a note measured from the ticket's resolution."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from storage.session import Database
 
 
 async def measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
-    """Store how much of its note a closed ticket's resolution took up, once; nothing where there is no note of ours.
+    """Store once how much of its note a closed ticket's resolution took up.
 
-    Raises one of DATABASE_FAILURES.
+    Nothing is stored without a note of ours. Raises one of DATABASE_FAILURES.
     """
     if not (ticket.closed and ticket.resolution):
         return

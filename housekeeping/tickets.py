@@ -1,4 +1,4 @@
-"""The tickets of a desk: what its lists tell of them, and how one is copied."""
+"""Tickets of a desk: their lists, and the copying of one."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from storage.listings import Collection, ListedItem
 from storage.passes import PassState
 
 _COPIED = ("subject", "description", "resolution", "status", "display_id")
-# What was changed is asked for a quarter of an hour back: a desk may show a change after a later one.
+# Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.
 _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
 _MOST_PAGES_OF_CHANGES = 10
@@ -24,7 +24,7 @@ _MOST_MAILS = 10
 
 
 class TicketSource:
-    """Those of one desk."""
+    """The tickets of one desk."""
 
     collection: ClassVar[Collection] = "t"
 
@@ -32,7 +32,7 @@ class TicketSource:
         self._copy = copy
 
     async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
-        """List from the `start`-th on, newest first where the desk sorts them, and note what the pass has met."""
+        """List a page, newest first if the desk sorts, and record it for the pass."""
         await self._copy.turn()
         listed = await self._copy.desk.lists.tickets(start)
         kept, news = await self._take(listed.items, pass_from)
@@ -45,7 +45,7 @@ class TicketSource:
         )
 
     async def newest(self, state: PassState) -> PassState:
-        """Note the newest tickets. Return the state with the desk's time, if changes were never asked for."""
+        """Record the newest tickets; return the state, with the desk's time on first use."""
         await self._copy.turn()
         listed = await self._copy.desk.lists.tickets()
         self._copy.tells_changes = any(each.changed_at is not None for each in listed.items)
@@ -53,14 +53,14 @@ class TicketSource:
         times = [moment for each in listed.items for moment in (each.created_at, each.changed_at) if moment is not None]
         if not times or state.changes_until is not None:
             return state
-        # A ticket of the future must not hide what is changed until then.
+        # A future ticket must not hide changes until then.
         return replace(state, changes_until=min(max(times), state.now))
 
     async def changed(self, state: PassState) -> PassState:
-        """Note what was changed since changes were last asked for; return the state with up to when that was.
+        """Record changes since the last query; return the state with their latest time.
 
-        A desk that refuses to say, or lists something else instead, tells no changes. What is too much for one sync is
-        left to the next one, where the desk lists it in order, else to the next pass.
+        A desk that refuses the query or ignores it has no changes. The rest of a large result is left to the next sync
+        if the list is sorted, else to the next pass.
         """
         since = state.changes_until
         if since is None or not self._copy.tells_changes:
@@ -82,12 +82,12 @@ class TicketSource:
             since = min(max(since, *times), state.now)
             if not listed.has_more:
                 break
-            # From the last one on: by its place it could be another one's, since what is changed now changes places.
+            # Query by the last time, not by page: changed tickets move between pages.
             jumps = in_order and max(times) - _STEP > after
             after, start = (max(times) - _STEP, 1) if jumps else (after, start + len(listed.items))
         else:
-            # What is left comes next time, where they are in order, else in the next pass. Not from further back then:
-            # that may be all of these.
+            # The rest comes in the next sync if sorted, else in the next pass. Not from further back: that may be all
+            # of these.
             self._copy.tells_changes = in_order
             since += _OVERLAP
         return replace(state, changes_until=since)
@@ -97,17 +97,17 @@ class TicketSource:
         try:
             return await self._copy.desk.lists.tickets(start, changed_since=after)
         except DeskRefused:
-            # As one that lists what nobody asked for.
+            # As for a list that ignores the query.
             return ListPage([ListedTicket("", "")], has_more=False)
 
     async def _take(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
-        """Note those that may be copied; return how many there are, and how many of them the pass had not met."""
+        """Record allowed tickets; return how many, and how many are new to the pass."""
         copy = self._copy
         numbers = numbers_in(listed)
         await history.number_tickets(copy.database, copy.tenant_id, numbers)
         kinds = {each.ticket_id: fold_all(each.kinds) for each in listed}
         await history.note_kinds(copy.database, copy.tenant_id, kinds)
-        # One that was copied before numbers were kept is known as forgotten by its number only now.
+        # A copy made before numbers were stored is matched to its tombstone by number only now.
         ids = {each.ticket_id for each in listed}
         left = await tombstones.forgotten_among(copy.database, copy.tenant_id, {*ids, *numbers.values()})
         barred = [
@@ -128,13 +128,13 @@ class TicketSource:
         return len(kept), await listings.take_in(*where, "t", rows, hours=UNSEEN_HOURS, pass_from=pass_from)
 
     def _row(self, each: ListedTicket) -> ListedItem:
-        # Not its kinds: copies get those from here, and whether a list has them may change.
+        # Without kinds: copies get those here, and lists may change whether they have them.
         told = digest(each.status, each.subject, each.display_id)
         tells_all = self._copy.forbidden.is_told_by(each) or self._copy.tells_changes
         return ListedItem(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
 
     async def read(self, ticket_id: str) -> None:
-        """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
+        """Read and copy a ticket; remove the copy of one that is gone or excluded."""
         copy = self._copy
         await copy.turn()
         asked_at = time.monotonic()
@@ -163,13 +163,13 @@ class TicketSource:
                 await measure(copy.database, copy.tenant_id, ticket, copy.languages)
                 await copy.reopened.mind(ticket, time.monotonic() - asked_at)
             else:
-                # It was forgotten, and so is what its list told.
+                # It was forgotten, and so are its list values.
                 await listings.remove(copy.database, copy.tenant_id, "t", [ticket_id])
         times = {"created_at": ticket.created_at, "changed_at": ticket.changed_at}
         await listings.was_read(copy.database, copy.tenant_id, "t", ticket_id, **times)
 
     async def _said(self, ticket_id: str) -> str:
-        """Read the last mails about a ticket; without them it is copied all the same."""
+        """Return the ticket's last mails, as far as the desk returns them."""
         lists, texts = self._copy.desk.lists, []
         try:
             await self._copy.turn()
@@ -181,5 +181,5 @@ class TicketSource:
         return "\n\n".join(filter(None, texts))
 
     async def hide(self, ticket_id: str) -> None:
-        """Hide a ticket that the desk refused to give: it may have been moved to another queue."""
+        """Hide a ticket that the desk refused to return: it may be in another queue now."""
         await history.hide_kinds(self._copy.database, self._copy.tenant_id, ticket_id)

@@ -1,1 +1,1 @@
-"""Postgres: jobs, and what context is gathered from. Rows of a tenant are under row-level security."""
+"""Postgres: jobs, and copies for context. Row-level security isolates tenants."""

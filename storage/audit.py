@@ -1,7 +1,7 @@
-"""Audit records of jobs, of tenants that keep them: what a model was sent, and what it answered, or why it did not.
+"""Audit records: model requests and answers of jobs, for tenants that keep them.
 
-It has no more than has left the house: where a tenant's texts are masked, so are those of its records. It is not bound
-to the job's row, which may be purged long before it, so it says itself of which ticket it is, and whose.
+They contain no more than was sent: masked texts stay masked. A record outlives its job's row, so it names its ticket
+and requester itself.
 """
 
 import json
@@ -25,7 +25,7 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class ModelExchange:
-    """What a model was asked, and what it answered, or why it did not: as it left the house, and as it came."""
+    """A request to a model and its answer or failure, exactly as sent and received."""
 
     prompt: str
     """The version of it."""
@@ -50,9 +50,9 @@ class ModelExchange:
     """Why there is no answer, in our own words."""
 
 
-# Each source with whose it is, as its copy says: the copy may be gone when that person is forgotten. Not of what was
-# forgotten, be it the ticket, whoever asked, or a ticket among the sources. In a transaction that shares the tenant's
-# key: who erases comes before it, or finds it.
+# Each source has its requester, as its copy says: the copy may be gone when that person is forgotten. Nothing is stored
+# if the ticket, the requester or a source was forgotten. The transaction shares the tenant's key, so an eraser runs
+# before it or finds its row.
 _KEEP = text("""
     INSERT INTO audit_records (tenant_id, job_id, at, ticket_id, desk_id, display_id, requester, prompt, model, host,
         masking, system, sent, answer, reason, sources, input_tokens, output_tokens, cost, seconds)
@@ -85,7 +85,7 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store what a job has asked and was answered, unless its ticket was forgotten, or one of its sources.
+    """Store a job's exchange, unless its ticket or one of its sources was forgotten.
 
     Raises one of DATABASE_FAILURES.
     """
@@ -108,10 +108,10 @@ async def records(
     days: int | None = None,
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
-    """Yield a tenant's records, oldest first: of this ticket, by any of its numbers, of this job, since then.
+    """Yield a tenant's records, oldest first, filtered by ticket, job and time.
 
-    Not those that are older than the `days` for which they are kept, if these are known: they only wait to be purged.
-    Raises one of DATABASE_FAILURES.
+    `ticket_id`: any of the ticket's numbers. `days`: the retention; older records, which wait to be purged, are left
+    out. Raises one of DATABASE_FAILURES.
     """
     question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
@@ -143,7 +143,7 @@ def _answered(days: int) -> Select[AuditRecord]:
 
 
 async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:
-    """Return a tenant's newest records with an answer, the newest first; none that is older than `days`."""
+    """Return the newest records with an answer, newest first, up to `days` old."""
     async with database.tenant(tenant_id) as session:
         return [*await session.scalars(_answered(days).order_by(AuditRecord.at.desc()).limit(most))]
 
@@ -151,26 +151,26 @@ async def newest(database: Database, tenant_id: str, most: int, *, days: int) ->
 async def last_of_jobs(
     database: Database, tenant_id: str, job_ids: Sequence[UUID], *, days: int
 ) -> dict[UUID, AuditRecord]:
-    """Return the last record with an answer of each of these jobs that has one; none that is older than `days`."""
+    """Return the last record with an answer of each job, up to `days` old."""
     async with database.tenant(tenant_id) as session:
         question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
         return {record.job_id: record for record in await session.scalars(question)}
 
 
 async def is_kept(database: Database, record: AuditRecord) -> bool:
-    """Return True if the record is still there: it may have been forgotten since it was read."""
+    """Return True if the record has not been erased since it was read."""
     async with database.tenant(record.tenant_id) as session:
         mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
         return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
 
 
 async def tenants(database: Database) -> list[str]:
-    """Return the tenants that have records, whether there are settings of them or not."""
+    """Return the tenants that have records, with or without settings."""
     return [row["tenant_id"] for row in await database.call(_TENANTS)]
 
 
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
-    """Remove at most so many of a tenant's records that are `days` old, and return how many there were."""
+    """Remove at most `most` records that are `days` old, and return their number."""
     async with database.tenant(tenant_id) as session:
         gone = await session.execute(_PURGE, {"days": days, "most": most})
         return int(gone.rowcount)  # type: ignore[attr-defined]

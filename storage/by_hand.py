@@ -1,7 +1,7 @@
-"""What operators ask of the table of jobs, and the one change that they make: retrying a job.
+"""Operators' queries of the jobs, and their one change: retrying a job.
 
-Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
-its tenant's, under row-level security. None of it reads the text of a ticket or of an answer.
+Queries across tenants use `list_jobs`: ids, states and times. A job's details and its retry are under row-level
+security. None of it reads the text of a ticket or of an answer.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One job among many."""
+    """One job in a list."""
 
     asked_at: datetime
     """The database's clock, to which the other times belong."""
@@ -48,7 +48,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """All that the row of one job says, but for the answer's text."""
+    """The row of one job, without the answer's text."""
 
     asked_at: datetime
     id: UUID
@@ -93,7 +93,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A job that waits again, and what had ended it."""
+    """A job that waits again, and the reason of its earlier end."""
 
     job_id: UUID
     tenant_id: str
@@ -106,7 +106,7 @@ class Retried:
 
 
 class NotRetried(Exception):
-    """The job can't be retried; the text says why."""
+    """The job can't be retried; the text has the reason."""
 
 
 async def listed(
@@ -118,7 +118,7 @@ async def listed(
     since: datetime | None = None,
     most: int | None = None,
 ) -> list[Listed]:
-    """Jobs that meet each condition that is given, newest first.
+    """Return jobs that meet all given conditions, newest first.
 
     `ticket_id`: either number of a ticket. `since`: accepted, due, started or ended since.
     """
@@ -128,12 +128,12 @@ async def listed(
 
 
 async def owners(database: Database, ticket_id: str) -> list[str]:
-    """Name the tenants that have jobs of a ticket with this number, however many jobs each has."""
+    """Return the tenants that have jobs of a ticket with this number."""
     return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
-    """Return what one row says; None when there is no such job."""
+    """Return the row of a job; None if there is none."""
     tenant_id = await _tenant_of(database, job_id)
     if tenant_id is None:
         return None
@@ -152,13 +152,13 @@ async def details(database: Database, job_id: UUID) -> Details | None:
 
 
 async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
-    """Return True if the tenant has this job; nothing tells whether another one has it."""
+    """Return True if the tenant has this job, without revealing other tenants' jobs."""
     (found,) = await database.call_as(tenant_id, _IS_THEIRS, id=job_id)
     return bool(found)
 
 
 async def events(database: Database, job: Details) -> list[Happened]:
-    """List what happened to a job, oldest first."""
+    """Return the events of a job, oldest first."""
     columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
     async with database.tenant(job.tenant_id) as session:
         rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
@@ -166,12 +166,12 @@ async def events(database: Database, job: Details) -> list[Happened]:
 
 
 def remark_of(events: Sequence[Happened]) -> str | None:
-    """Return what is told of a job's webhook beside that it was accepted."""
+    """Return the remark about a job's webhook, if it has one."""
     return next((event.reason for event in events if event.what == "accepted"), None)
 
 
 async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Let a job that failed or was skipped wait again, due now, with its attempts counted from the start.
+    """Let a failed or skipped job wait again, due now, with all its attempts.
 
     It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
     NotRetried.
@@ -192,7 +192,6 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
 
 
 def why_not(state: str) -> str:
-    """Return why a job of this state can't be retried."""
     return {
         JobState.COMPLETED: "it is completed: its note is in the ticket",
         JobState.RUNNING: "it is running: a worker has it",

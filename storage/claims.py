@@ -1,7 +1,7 @@
-"""An attempt at a job: answered, held back or ended. Each is one function of `functions.sql`.
+"""Attempts at a job: answer, hold back, end; each a function of `functions.sql`.
 
-A worker's writes are bound to its claim by the claim's token: when the claim ran out, or the job was claimed, retried
-or ended by anybody since, they raise LeaseLost and change nothing.
+A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
+since, they raise LeaseLost and change nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from storage.session import Database
 
 
 class LeaseLost(Exception):
-    """This worker's claim ran out; the job belongs to whoever claimed it since."""
+    """This worker's claim expired or was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,15 @@ class Claim:
         return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:
-        """Return the seconds until the job's deadline, by the database's clock: a worker's may be minutes off."""
+        """Return the seconds to the job's deadline, by the database's clock.
+
+        A worker's clock may be minutes off.
+        """
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
     def saw_open_lately(self) -> bool:
-        """Return True if the ticket was seen open in the last hour, and nothing but holds came since."""
+        """Return True if the ticket was seen open within an hour, with only holds since."""
         seen = self.seen_open_at
         return seen is not None and self.claimed_at - seen < SEEN_OPEN
 
@@ -79,9 +82,9 @@ _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :displa
 
 
 async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
-    """Write both numbers of the ticket into the row; the claim with them, and with what its other jobs say now.
+    """Store both numbers of the ticket; return the updated claim.
 
-    `another_first` is no more than told here: the job is this claim's to hold back. Raises LeaseLost.
+    `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLost.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
     rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
@@ -91,7 +94,7 @@ async def know_numbers(database: Database, held: Claim, desk_id: str, display_id
 
 
 def _bound(function: str, *parameters: str) -> TextClause:
-    """Return a call of a function that changes the claim's job and answers whether it did."""
+    """Return a call of a function that changes the claim's job and returns success."""
     given = ", ".join(f":{name}" for name in ("tenant", "id", "token", *parameters))
     return text(f"SELECT {function}({given})")
 
@@ -102,7 +105,7 @@ async def _change(database: Database, held: Claim, function: TextClause, **value
 
 
 async def _write(database: Database, held: Claim, function: TextClause, **values: Any) -> None:
-    """Write the change. Raises LeaseLost."""
+    """Execute the change. Raises LeaseLost."""
     if not await _change(database, held, function, **values):
         raise LeaseLost
 
@@ -123,20 +126,20 @@ _END_FAILURE_NOTE = _bound("end_failure_note", "attempt")
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
-    """GPT-4's answer and the name of its model, as an earlier attempt committed them."""
+    """Return GPT-4's answer and its model, as an earlier attempt committed them."""
     async with database.tenant(held.tenant_id) as session:
         row = (await session.execute(select(Job.enhancement, Job.model).where(Job.id == held.job_id))).one_or_none()
     return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
 
 
 async def event_of(database: Database, held: Claim) -> str:
-    """Return the event that the job's webhook named; empty where it named none."""
+    """Return the event in the job's webhook, or an empty text."""
     async with database.tenant(held.tenant_id) as session:
         return await session.scalar(select(Job.event).where(Job.id == held.job_id)) or ""
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
-    """Take GPT-4's answer out of the row again: nothing of its ticket may be kept. Not once the claim is another's."""
+    """Erase GPT-4's answer from the row of a forgotten ticket, if the claim still holds."""
     erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
     async with database.tenant(held.tenant_id) as session:
         await session.execute(erased.values(enhancement=None))
@@ -145,41 +148,44 @@ async def erase_answer(database: Database, held: Claim) -> None:
 async def save_answer(
     database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
 ) -> None:
-    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost.
+    """Commit GPT-4's answer before it is used. Raises LeaseLost.
 
-    `took_seconds`: since it was asked for; None for one that an earlier attempt got.
+    `took_seconds`: since the request; None for an answer of an earlier attempt.
     """
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
     await _write(database, held, _KEEP_ANSWER, answer=json.dumps(answer), model=model, took=took)
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
-    """Note that the note may be in the ticket from now on, with a fresh lease for the posting. Raises LeaseLost."""
+    """Record that the note may be in the ticket from now on; renew the lease.
+
+    Raises LeaseLost.
+    """
     await _write(database, held, _BEGIN_POSTING, lease=timedelta(seconds=lease_seconds))
 
 
 async def not_posted(database: Database, held: Claim) -> None:
-    """Undo `about_to_post` of this claim: the desk surely has no note of it. Raises LeaseLost."""
+    """Undo `about_to_post` if the desk surely has no note. Raises LeaseLost."""
     await _write(database, held, _END_POSTING, what="not posted", before=held.note_attempted_at)
 
 
 async def note_not_there(database: Database, held: Claim) -> None:
-    """Note that the note of an earlier attempt did not come, and is not to be looked for again. Raises LeaseLost."""
+    """Record that an earlier attempt's note did not arrive. Raises LeaseLost."""
     await _write(database, held, _END_POSTING, what="note not there", before=None)
 
 
 async def seen_open(database: Database, held: Claim) -> None:
-    """Note that the ticket was just seen open, for the attempt that follows a hold. Raises LeaseLost."""
+    """Record the ticket as open, for the attempt after a hold. Raises LeaseLost."""
     await _write(database, held, _SEE_OPEN)
 
 
 async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
-    """Note that the attempt goes on without all that could have helped; once. Raises LeaseLost."""
+    """Record once that the attempt's context is incomplete. Raises LeaseLost."""
     await _write(database, held, _TELL, what=CONTEXT_INCOMPLETE, reason=reason)
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:
-    """Return True if the note may be in the ticket, by this attempt or an earlier one."""
+    """Return True if this attempt or an earlier one may have posted the note."""
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.note_attempted_at).where(Job.id == held.job_id)
         return await session.scalar(question) is not None
@@ -196,19 +202,19 @@ async def skip(database: Database, held: Claim, reason: str) -> None:
 
 
 async def fail(database: Database, held: Claim, reason: str) -> None:
-    """No attempt follows. Raises LeaseLost."""
+    """Fail the job for good. Raises LeaseLost."""
     await _write(database, held, _FAIL, reason=reason)
 
 
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Another attempt is due in `seconds`; the relay publishes it then. Raises LeaseLost."""
+    """Schedule another attempt in `seconds`. Raises LeaseLost."""
     await _write(database, held, _RETRY, **{"in": timedelta(seconds=seconds)}, reason=reason)
 
 
 async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """One more attempt in `seconds`, past all limits, to see whether the note is there. Raises LeaseLost.
+    """Schedule a last look for the note in `seconds`, past all limits.
 
-    It will be that after the last, which tells it that it may only look.
+    The attempt number, beyond the last, shows that it may only look. Raises LeaseLost.
     """
     later = {"in": timedelta(seconds=seconds), "look": LAST_LOOK}
     await _write(database, held, _LOOK, attempts=MOST_ATTEMPTS, reason=reason, **later)
@@ -217,10 +223,10 @@ async def look_once_more(database: Database, held: Claim, seconds: float, reason
 async def hold_back(
     database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
 ) -> None:
-    """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
+    """Undo the claim; the relay publishes the job in `seconds`. Raises LeaseLost.
 
-    `extends_deadline`: by that time and what has passed since the job was due, though not beyond a day after the job's
-    acceptance or its last retry by hand.
+    `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
+    last manual retry.
     """
     lasts = timedelta(seconds=seconds)
     values = {"for": lasts, "longer": lasts if extends_deadline else timedelta(0), "longest": LONGEST_LIFE}
@@ -228,10 +234,10 @@ async def hold_back(
 
 
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
-    """Record that a failed job leaves its failure note now; return False if it must not.
+    """Record that a failed job leaves its failure note; return False if it must not.
 
     A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, nor if
-    another job has, or may have, its enhancement. The ticket's numbers are those of the claim.
+    another job has, or may have, posted its enhancement. The claim has the ticket's numbers.
     """
     numbers = {"desk_id": held.desk_id, "display_id": held.display_id}
     return await _change(database, held, _BEGIN_FAILURE_NOTE, **numbers, missing=NOTE_MISSING)

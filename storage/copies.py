@@ -1,4 +1,4 @@
-"""The tables of what is copied of a desk, and of how it is found; typed, as `storage.models`."""
+"""The tables of copies and their search index; typed, as `storage.models`."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from storage.models import Base
 
 
 class Indexed(MappedAsDataclass):
-    """What a text is found by. A trigger keeps its postings as `terms` and `weights` are."""
+    """Search columns of a text. A trigger keeps its postings as `terms` and `weights` are."""
 
     search_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), init=False)
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
@@ -22,7 +22,7 @@ class Indexed(MappedAsDataclass):
 
 
 class Ticket(Indexed, Base):
-    """A copy of a ticket of the desk, to find similar ones in."""
+    """A copy of a ticket, searched for similar ones."""
 
     __tablename__ = "tickets"
 
@@ -85,7 +85,7 @@ class Passage(Indexed, Base):
 
 
 class Listing(Base):
-    """A ticket or a solution that the desk lists: what is known of it without its text."""
+    """A ticket or solution in the desk's lists, without its text."""
 
     __tablename__ = "listings"
 
@@ -108,7 +108,7 @@ class Listing(Base):
 
 
 class Pass(Base):
-    """How far a desk's lists of one collection are read. A pass is a look at all of their pages."""
+    """Progress through a desk's lists of one collection. A pass reads all their pages."""
 
     __tablename__ = "passes"
 
@@ -137,7 +137,7 @@ class Pass(Base):
 
 
 class Posting(Base):
-    """A term of a text: where a search finds the texts that have it."""
+    """A term of a text, for the search."""
 
     __tablename__ = "postings"
 
@@ -152,7 +152,7 @@ class Posting(Base):
 
 
 class TermCount(Base):
-    """In how many texts of a tenant a term stands: the rarer, the more it tells."""
+    """The number of a tenant's texts with a term: rare terms weigh more."""
 
     __tablename__ = "term_counts"
 
@@ -163,7 +163,7 @@ class TermCount(Base):
 
 
 class CollectionSize(Base):
-    """How many texts of a tenant can be found."""
+    """The number of a tenant's searchable texts."""
 
     __tablename__ = "collection_sizes"
 
@@ -173,7 +173,7 @@ class CollectionSize(Base):
 
 
 class Embedding(Base):
-    """Where a text is in the space of a model: near to those that say the same (`retrieval.space`)."""
+    """The vector of a text in a model's space (`retrieval.space`)."""
 
     __tablename__ = "embeddings"
 

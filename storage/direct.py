@@ -1,6 +1,6 @@
-"""Statements handed straight to the driver, over a connection of SQLAlchemy's pool.
+"""Statements sent directly to the driver, over SQLAlchemy's pooled connections.
 
-SQLAlchemy's own way of a statement takes 0.4 ms more of CPU, and a job has a dozen (`make bench ARGS=alternatives`).
+SQLAlchemy takes 0.4 ms more of CPU for a statement, and a job has a dozen (`make bench ARGS=alternatives`).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def _for_driver(question: TextClause) -> str:
 
 
 def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
-    """Return the failure as SQLAlchemy raises it, so that nobody has to know by which way a statement went."""
+    """Return the failure as SQLAlchemy raises it, so that callers handle one kind."""
     gone = connection is not None and connection.closed
     return DBAPIError.instance(
         None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=gone, dialect=_dialect
@@ -38,7 +38,7 @@ def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
 
 
 class DirectConnection:
-    """A connection that was taken from the pool, in autocommit. What it is asked raises what SQLAlchemy raises."""
+    """A pooled connection in autocommit. It raises SQLAlchemy's exceptions."""
 
     def __init__(self, driver: Any, spans: StatementSpans | None) -> None:
         self._driver = driver
@@ -47,7 +47,6 @@ class DirectConnection:
         """True if it must not be used again: what the driver knows of a pipeline that broke off need not be so."""
 
     async def ask(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        """Return the rows of a statement."""
         statement = _for_driver(question)
         with self._watched(statement):
             cursor = self._driver.cursor(row_factory=dict_row)
@@ -55,11 +54,12 @@ class DirectConnection:
             return await cursor.fetchall() if cursor.description else []
 
     async def ask_together(self, first: TextClause, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return the rows of each statement but the first. They are one transaction, and one round trip.
+        """Return the rows of all statements but the first, in one round trip.
 
-        What has the execution option `binary` comes as bytes and not as text, which is a quarter of the time for much.
+        They are one transaction. Statements with the execution option `binary` return bytes instead of text, a quarter
+        of the time for large results.
 
-        Statements of one pipeline are a transaction without a BEGIN: 0.15 ms of CPU less, and three round trips
+        A pipeline is a transaction without BEGIN: 0.15 ms of CPU less, and three round trips
         (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html).
         """
         statements = [_for_driver(question) for question in questions]
@@ -91,7 +91,7 @@ class DirectConnection:
 
 @asynccontextmanager
 async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterator[DirectConnection]:
-    """Yield a connection of the pool. Raises what SQLAlchemy raises, for the block as well."""
+    """Yield a connection of the pool. Raises SQLAlchemy's exceptions, in the block too."""
     try:
         lent = await engine.raw_connection()
     except psycopg.Error as failure:
@@ -103,10 +103,10 @@ async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterat
             await driver.set_autocommit(True)
         yield connection
     finally:
-        # Whoever was stopped in the middle may have left answers behind that would be taken for the next one's.
+        # A cancelled caller may have left answers behind, which the next caller would take for its own.
         if driver.info.transaction_status == TransactionStatus.IDLE and not connection.spoiled:
             lent.close()
         else:
             driver.pgconn.finish()
-            # To its end, if whoever had it is stopped once more: as SQLAlchemy's own connections go back.
+            # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
             await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))

@@ -1,4 +1,4 @@
-"""Documents that were added from files: passages beside those of a desk's solutions, until they are removed."""
+"""Documents added from files: passages beside those of a desk's solutions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ _AT_ONCE = 25
 
 
 class AddedDocument(NamedTuple):
-    """A document that is there."""
+    """An added document."""
 
     path: str
     parts: int
@@ -30,14 +30,14 @@ class AddedDocument(NamedTuple):
 
 
 def of_desks() -> ColumnElement[bool]:
-    """Whether a passage is of a desk's solution."""
+    """Return the condition that a passage is of a desk's solution."""
     return Passage.source_id.not_like(f"{_FILE}%")
 
 
 async def delete_passages(database: Database, tenant_id: str, condition: ColumnElement[bool]) -> int:
-    """Delete some passages; how many there were.
+    """Delete some passages; return their number.
 
-    A few in a transaction: each has its terms counted down, for which other writers of the tenant wait.
+    A few in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
     """
     key = tuple_(Passage.source_id, Passage.position)
     some = select(Passage.source_id, Passage.position).where(condition).limit(_AT_ONCE)
@@ -57,9 +57,9 @@ async def save(
     parts: Sequence[tuple[str, str]],
     languages: Sequence[str] = LANGUAGES,
 ) -> int:
-    """Replace what is there of a document by these parts, each a title and a text; how many were there before.
+    """Replace a document by these parts (title, text); return the old number of parts.
 
-    Bit by bit: one that is interrupted leaves some of them, and is made whole by saving the document again.
+    In several transactions: after an interruption, saving the document again completes it.
     """
     source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
     rows = [
@@ -74,12 +74,11 @@ async def save(
 
 
 async def remove(database: Database, tenant_id: str, path: str) -> int:
-    """Delete a document; how many parts it had."""
+    """Delete a document; return its number of parts."""
     return await save(database, tenant_id, path, ())
 
 
 async def added(database: Database, tenant_id: str) -> list[AddedDocument]:
-    """Return the documents that are there, by their paths."""
     path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
     question = (
         select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))

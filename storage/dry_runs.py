@@ -1,4 +1,4 @@
-"""GPT-4's answers in the rows of jobs, above all of dry runs, which end without a note (docs/adr/0022)."""
+"""GPT-4's answers in rows of jobs, e.g. of dry runs without a note (docs/adr/0022)."""
 
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ OTHER_OF_TICKET = (
         _Other.state == JobState.SKIPPED,
         _Other.reason == DRY_RUN,
         _Other.enhancement.is_not(None),
-        # As for a note, whoever has a job retried goes past what was there (`other_jobs_of_ticket`).
+        # As for a note, a manual retry ignores earlier jobs (`other_jobs_of_ticket`).
         or_(Job.retried_at.is_(None), _Other.finished_at > Job.retried_at),
     )
     .order_by(_Other.finished_at.desc())
@@ -33,14 +33,14 @@ OTHER_OF_TICKET = (
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
-    """Return the id of another job of the job's ticket whose dry run has left its answer, or None."""
+    """Return another job of the ticket whose dry run has an answer, or None."""
     async with database.tenant(tenant_id) as session:
         found: UUID | None = await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
     return found
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return GPT-4's answer of a job that ended in a dry run; None for any other, or once it was purged."""
+    """Return GPT-4's answer of a dry run; None for other jobs and after its purge."""
     async with database.tenant(tenant_id) as session:
         question = select(Job.enhancement).where(Job.id == job_id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
         answer: dict[str, Any] | None = await session.scalar(question)
@@ -48,7 +48,7 @@ async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[st
 
 
 async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return GPT-4's answer of any job; None before it came and once it was purged."""
+    """Return GPT-4's answer of any job; None before it came and after its purge."""
     async with database.tenant(tenant_id) as session:
         answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == job_id))
     return answer

@@ -1,7 +1,7 @@
-"""The embeddings of copies: which are to be made, and keeping them. `storage.search` finds by them.
+"""Embeddings of copies: missing ones, and storage. `storage.search` uses them.
 
-One goes with its copy, or when the words change that the copy is found by (`keep_postings` in functions.sql). Of a
-text that the model has refused an empty one is kept, so that it is not asked for again.
+An embedding goes with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text that
+the model refused has an empty one, so that it is not sent again.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _TEXTS = {
     "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped, '[]'::jsonb AS people"
     " FROM passages t",
 }
-# Only what can be found. The newest first, since they are likeliest to be of use.
+# Only searchable copies. The newest first, since they are likeliest to be of use.
 _LACKING = """
     t.terms <> '{{}}' AND NOT EXISTS (SELECT FROM embeddings e WHERE e.collection = '{collection}'
         AND e.document = t.search_id AND e.model = :model)
@@ -35,7 +35,7 @@ _LEFT = text(f"""
     SELECT (SELECT count(*) FROM tickets t WHERE {_LACKING.format(collection="t")})
         + (SELECT count(*) FROM passages t WHERE {_LACKING.format(collection="p")}) AS copies
 """)  # noqa: S608 -- constants
-# Of a text that has changed since it was read, or is gone, there is none to keep.
+# A text that changed or disappeared since it was read gets none.
 _SAVE = {
     of: text(f"""
         INSERT INTO embeddings (tenant_id, collection, document, model, language, embedding)
@@ -74,7 +74,6 @@ async def to_embed(database: Database, tenant_id: str, collection: Collection, m
 
 
 async def count_left(database: Database, tenant_id: str, model: int) -> int:
-    """Return how many there are."""
     ((row,),) = await database.call_as(tenant_id, _LEFT, model=model)
     return int(row["copies"])
 
@@ -86,7 +85,7 @@ async def save(
     model: int,
     made: Sequence[tuple[ToEmbed, str, bytes]],
 ) -> None:
-    """Keep the embeddings of copies, each with its language, unless the copy has changed meanwhile."""
+    """Store embeddings with their languages, unless the copy has changed meanwhile."""
     await database.call_as(
         tenant_id,
         _SAVE[collection],
@@ -99,7 +98,6 @@ async def save(
 
 
 async def remove_all(database: Database, tenant_id: str) -> None:
-    """Delete all of a tenant's, since it has none any more."""
     ((row,),) = await database.call_as(tenant_id, _ANY)
     if row["there"]:
         await database.call_as(tenant_id, _REMOVE)

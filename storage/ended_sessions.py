@@ -1,4 +1,4 @@
-"""Console sessions that were ended by a logout, so that no console process accepts their cookies."""
+"""Console sessions ended by a logout, whose cookies no console process accepts."""
 
 import asyncio
 from datetime import timedelta
@@ -15,17 +15,16 @@ _HAS = text("SELECT EXISTS (SELECT FROM ended_sessions WHERE id = :id)")
 
 
 class EndedSessions:
-    """The ids of ended sessions. Each method raises one of DATABASE_FAILURES, or TimeoutError after 2 s."""
+    """Ids of ended sessions. Raises one of DATABASE_FAILURES, or TimeoutError after 2 s."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def end(self, session_id: str, lasts: timedelta) -> None:
-        """Record that the session is over; `lasts` is for how long its cookie could be valid."""
+        """End a session; `lasts` is the longest validity of its cookie."""
         async with asyncio.timeout(_SECONDS):
             await self._database.call(_END, id=session_id, lasts=lasts)
 
     async def has(self, session_id: str) -> bool:
-        """Return True if the session was ended."""
         async with asyncio.timeout(_SECONDS):
             return bool(await self._database.call_for_one(_HAS, id=session_id))

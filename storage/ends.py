@@ -1,7 +1,7 @@
-"""Jobs that failed or were skipped lately, for pages that people look at: by cause, and one by one.
+"""Jobs that failed or were skipped lately, for pages: by cause, and one by one.
 
-Of one tenant under row-level security; of all through narrow functions. Either has ids, states, times and our own
-reasons, and looks at so many rows and no more.
+Under row-level security for one tenant, through narrow functions for all. Both return ids, states, times and our own
+reasons, and read a limited number of rows.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ EndState = Literal["failed", "skipped"]
 MOST_COUNTED = 10_000
 """Of so many newest ones causes are counted."""
 
-# No job but these is in the two indexes, and the planner has to be told so.
+# Repeats the condition of the two partial indexes, so that the planner uses them.
 _OF_TENANT = (
     " FROM jobs j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
     " AND j.finished_at >= :since"
@@ -41,7 +41,7 @@ _LIST_OF_TENANT = text(
 
 @dataclass(frozen=True, slots=True)
 class EndCause:
-    """How many jobs of a tenant ended for one reason, and when the last one did."""
+    """Jobs of a tenant that ended for one reason, and the time of the last one."""
 
     tenant_id: str
     reason: str | None
@@ -51,7 +51,7 @@ class EndCause:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """A job that failed or was skipped. `answered`: GPT-4's answer is kept, so that a retry does not pay for it."""
+    """A failed or skipped job. `answered`: GPT-4's answer is stored, so a retry is free."""
 
     id: UUID
     tenant_id: str
@@ -64,14 +64,14 @@ class JobEnd:
 
 
 class Behind(NamedTuple):
-    """Where a page ended, and the next one goes on."""
+    """End of a page, where the next one begins."""
 
     finished_at: datetime
     id: UUID
 
 
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
-    """Count what jobs of a tenant, or of all, ended for since then: of the newest `MOST_COUNTED`."""
+    """Count ended jobs by reason, of a tenant or all: of the newest `MOST_COUNTED`."""
     values = {"state": state, "since": since, "most": MOST_COUNTED}
     if tenant_id is None:
         return [EndCause(**row) for row in await database.call(_CAUSES, **values)]
@@ -89,7 +89,7 @@ async def ended(
     behind: Behind | None = None,
     most: int,
 ) -> list[JobEnd]:
-    """List jobs of a tenant, or of all, that ended since then, the last one first; for one of these reasons."""
+    """Return jobs of a tenant, or of all, that ended since then, latest first."""
     before, before_id = behind or (None, None)
     values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
     given = None if reasons is None else list(reasons)

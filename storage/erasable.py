@@ -1,4 +1,4 @@
-"""What there is to erase of a ticket, a requester or a tenant: said, and counted before anything goes."""
+"""The erasable data of a ticket, a requester or a tenant, counted before erasure."""
 
 from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """What is to be erased of a tenant: one ticket, or all tickets of one address; neither of both is all there is."""
+    """Scope of an erasure in a tenant: one ticket, one address' tickets, or everything."""
 
     tenant_id: str
     ticket_id: str | None = None
@@ -39,27 +39,27 @@ class Which:
         return self.ticket_id is None and self.requester is None
 
     def names(self, model: HasNumbers) -> ColumnElement[bool]:
-        """Return True if a row is one of these, as far as it says so itself."""
+        """Return the condition that a row itself names this scope."""
         if self.requester is not None:
             return model.requester == tombstones.of_requester(self.requester)
         return true() if self.ticket_id is None else _has(model, self.ticket_id)
 
 
 def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
-    """Return the numbers that a row has of its ticket, which is forgotten by each of them: an array."""
+    """Return a row's ticket numbers, an array: the ticket is forgotten by each."""
     others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
     return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
 
 
 def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
-    # Each by an index of its own, or a part of the key.
+    # Each by its own index, or a part of the key.
     if issubclass(model, Ticket):
         return or_(model.ticket_id == number, model.display_id == number)
     return or_(model.ticket_id == number, model.desk_id == number, model.display_id == number)
 
 
 async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
-    """Return a ticket's numbers, as far as rows of it tell the other one."""
+    """Return a ticket's numbers, as far as rows link them."""
     found = {number}
     async with database.tenant(tenant_id) as session:
         for model in _OF_TICKETS:
@@ -73,7 +73,7 @@ _OF_TICKETS: tuple[HasNumbers, ...] = (Ticket, Job, AuditRecord)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How much there is to erase."""
+    """Number of erasable rows."""
 
     copies: int
     """Of tickets, and where all goes, of parts of solutions."""
@@ -91,7 +91,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A job that was ended by this."""
+    """A job ended by the erasure."""
 
     job_id: UUID
     ticket_id: str
@@ -103,7 +103,7 @@ class EndedJob:
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
-    """Count what `erasing.erase` would erase, going through `page` rows at a time."""
+    """Count what `erasing.erase` would erase, `page` rows at a time."""
     count = _Counting(database, which.tenant_id, page)
     if which.all:
         copies = await count.of(Ticket.ticket_id) + await count.of(Passage.source_id)
@@ -141,7 +141,7 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
 
 
 def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:
-    """Return what an answer, or what was found for one, has there."""
+    """Return the numbers at a path of an answer or its sources."""
     found = func.jsonb_path_query_array(where, cast(path, JSONPATH))
     return func.coalesce(found, cast([], JSONB), type_=JSONB)
 
@@ -151,7 +151,7 @@ JOBS = select(
     numbers(Job).label("numbers"),
     Job.enhancement.is_not(None).label("answered"),
     Job.state.in_(NOT_ENDED).label("not_ended"),
-    # The second is what the release before has kept.
+    # The second is the format of the release before.
     _numbers_in('$.sources[*] ? (@.kind == "ticket").number')
     .op("||")(_numbers_in("$.similar_tickets[*].ticket_id"))
     .label("named"),
@@ -160,9 +160,9 @@ JOBS = select(
 
 
 def sources_of_requester(address: str) -> Select[Any]:
-    """Return each `number` of the tickets of an address that audit records say they are from.
+    """Return each `number` of an address' tickets by audit records.
 
-    Their copies may be gone, and nothing else tells whose they were.
+    Their copies may be gone, and no other table has their requester.
     """
     source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
     told = cast(source, JSONB)
@@ -188,7 +188,7 @@ def tickets_of(jobs: Sequence[Any]) -> set[str]:
 
 
 async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Those of these jobs that are the tenant's, with the numbers of each one's ticket."""
+    """Return the tenant's jobs among these, with the numbers of each one's ticket."""
     async with database.tenant(tenant_id) as session:
         rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
         return {row.id: row.numbers for row in rows}
@@ -197,7 +197,10 @@ async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]
 async def forgotten_records(
     session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
 ) -> list[tuple[UUID, datetime]]:
-    """Return the keys of those audit records whose ticket, requester or source was forgotten, or is in `also`."""
+    """Return the keys of audit records of a forgotten ticket, requester or source.
+
+    `also`: further forgotten numbers.
+    """
     found = (await session.execute(_RECORDS.where(those))).all()
     forgotten = also | await tombstones.among(session, tickets_of(found))
     return [

@@ -1,11 +1,10 @@
-"""Erasing at a person's word: one ticket, all of one requester, or all of a tenant that leaves.
+"""Erasure on request: one ticket, one requester, or a whole tenant that leaves.
 
-What is erased is text, and what tells whose it was. Rows of jobs have ids, states and times besides, which stay until
-they are purged by age; only where all of a tenant goes, they go too.
+It erases texts and personal data. Rows of jobs keep ids, states and times until they are purged by age; if a tenant
+leaves, they go too.
 
-The tombstones come first and are committed: from then on nothing new is written. They also say what is still to be
-erased, so that the rest goes page by page, in transactions that are short for a tenant of any size, and an erasure that
-was interrupted is gone on with by the next one.
+Tombstones are committed first, so that nothing new is written. They also record the remaining work: the rest is erased
+page by page in short transactions, and the next erasure resumes an interrupted one.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -52,7 +51,7 @@ _ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was erased and ended. `rows` of jobs are erased only where all of a tenant goes."""
+    """Erased and ended rows. `rows` of jobs go only if a tenant leaves."""
 
     copies: int
     answers: int
@@ -72,11 +71,11 @@ async def erase(
     page: int = PAGE,
     on_ended: Callable[[Sequence[EndedJob]], None] = lambda _: None,
 ) -> Erased:
-    """Leave tombstones, then erase `page` rows at a time; jobs that have not ended end as skipped.
+    """Leave tombstones, then erase `page` rows at a time; skip unfinished jobs.
 
-    `on_ended` hears of those after each commit: what was done stays done if the rest fails, and the next call does the
-    rest. Where all of a tenant goes, rows of jobs that had ended go too, if `job_rows`. Those that end by this stay:
-    their messages may still come. Raises one of DATABASE_FAILURES.
+    `on_ended` gets those jobs after each commit: after a failure the next call does the rest. If a tenant leaves, rows
+    of jobs that had ended go too, if `job_rows`. Jobs ended by the erasure keep their rows: their messages may still
+    come. Raises one of DATABASE_FAILURES.
     """
     work = _Erasure(database, which, page, on_ended)
     began = await work.begin()
@@ -85,7 +84,7 @@ async def erase(
     if which.requester is not None:
         await work.mark_tickets_of_jobs()
     await work.erase_copies()
-    # They may have read a copy before it went, and write of it behind the next step.
+    # They may have read a copy before its erasure, and write about it after the next step.
     at_work = await work.jobs_in(JobState.RUNNING)
     async for page_of_all in work.pages(Job.ticket_id):
         await work.forget_jobs(page_of_all)
@@ -110,7 +109,7 @@ class _Erasure:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncSession]:
-        """Yield a transaction beside which nobody copies, or erases."""
+        """Yield a transaction that excludes copies and other erasures."""
         async with self.database.tenant(self.which.tenant_id) as session:
             await tombstones.lock(session, self.which.tenant_id, shared=False)
             yield session
@@ -119,7 +118,7 @@ class _Erasure:
         return pages(self.database, self.which.tenant_id, column, self.page)
 
     async def begin(self) -> datetime:
-        """Leave the tombstones of what was named, by each number that it has; the database's time."""
+        """Leave tombstones for all numbers of the scope; return the database's time."""
         stones = []
         if self.which.ticket_id is not None:
             known = await erasable.numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
@@ -139,7 +138,7 @@ class _Erasure:
         return sorted(found)
 
     async def erase_copies(self) -> None:
-        """All that has a tombstone: a copy may not say itself whose it is, or be wrong about it by now."""
+        """Erase copies with a tombstone: their own requester may be missing or outdated."""
         if self.which.all:
             self.copies += await self._erase_all(Ticket.ticket_id)
             return
@@ -151,7 +150,7 @@ class _Erasure:
                 theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
                 copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
                 if self.which.requester is not None:
-                    # Copies of others' tickets may name them as well: as whoever wrote one down.
+                    # Copies of others' tickets may name the requester too, e.g. as the author of a note.
                     named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(self.which.requester))
                     await session.execute(update(Ticket).where(those, named).values(people=[]))
                 listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]
@@ -159,9 +158,9 @@ class _Erasure:
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
-        """Before copies and answers are looked through for what was forgotten: all of it is to be known by then.
+        """Mark forgotten tickets of jobs before copies and answers are searched for them.
 
-        A record may be all that is left of a job, or of a copy that was found for one.
+        A record may be all that is left of a job, or of a copy that was a source.
         """
         for column, model in ((Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             async for those in self.pages(column):
@@ -169,7 +168,7 @@ class _Erasure:
                     await self._mark(session, model, those)
 
     async def erase_records(self) -> None:
-        """All of what was forgotten, or that have it among their sources."""
+        """Erase records of forgotten tickets, and those with one among their sources."""
         if self.which.all:
             self.records += await self._erase_all(AuditRecord.at)
             return
@@ -181,7 +180,7 @@ class _Erasure:
             self.records += records
 
     async def _mark(self, session: AsyncSession, model: HasNumbers, those: ColumnElement[bool]) -> None:
-        """Leave tombstones for the tickets of a requester: what says whose they are may go then."""
+        """Leave tombstones for a requester's tickets, before the rows that link them go."""
         if self.which.requester is not None:
             theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))
             await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
@@ -190,9 +189,9 @@ class _Erasure:
                 await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
-        """End those that have not ended, and erase the answers, of jobs of what is forgotten or that name it."""
+        """End unfinished jobs of forgotten tickets, and erase answers that name them."""
         async with self._alone() as session:
-            # Who writes into one of them just now is waited for: whose ticket it is of may be what he writes.
+            # Waits for concurrent writes: one may store the requester of a ticket.
             not_ended = select(Job.id).where(those, Job.state.in_(NOT_ENDED))
             await session.execute(not_ended.order_by(Job.id).with_for_update())
             await self._mark(session, Job, those)
@@ -202,7 +201,7 @@ class _Erasure:
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
             skipped = {"tenant": self.which.tenant_id, "ids": own, "reason": FORGOTTEN}
             ended = [EndedJob(*row) for row in await session.execute(_SKIP, skipped)]
-            # A worker whose job's answer names what is forgotten loses its claim, and the answer: it is not posted.
+            # A worker whose job's answer names a forgotten ticket loses its claim, and the answer is not posted.
             await session.execute(_ASK_AGAIN, {"ids": names, "reason": NAMED_FORGOTTEN})
             holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
             answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
@@ -214,7 +213,7 @@ class _Erasure:
         self.on_ended(ended)
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        """Erase what a tenant has besides, of jobs those that ended before this time; return the count."""
+        """Erase the tenant's remaining data and jobs that ended earlier; return the count."""
         self.copies += await delete_passages(self.database, self.which.tenant_id, true())
         others = (
             DeliveryKey.key,
@@ -247,5 +246,4 @@ class _Erasure:
 
 
 async def _changed(session: AsyncSession, statement: Any) -> int:
-    """How many rows a statement changed."""
     return int((await session.execute(statement)).rowcount)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""What became of notes: what people said of them, and how much of them the resolution took up. One row a job.
+"""Feedback on notes: votes, and the part that the resolution took up. One row a job.
 
-It has neither text nor person. Which prompt and which model wrote the note is copied from the job's row, whose answer
-is purged long before it.
+It has neither text nor person. The note's prompt and model are copied from the job's row, whose answer is purged much
+earlier.
 """
 
 from collections import Counter
@@ -21,14 +21,14 @@ from storage.session import Database
 
 
 class Vote(StrEnum):
-    """What somebody said of a note."""
+    """A vote on a note."""
 
     USEFUL = "useful"
     NOT_USEFUL = "not useful"
 
 
 class VoteReason(StrEnum):
-    """Why a note was not useful: one of these, and no text."""
+    """Reason of a vote against a note; no free text."""
 
     WRONG_CAUSE = "wrong cause"
     STEPS_DO_NOT_FIT = "steps do not fit"
@@ -39,7 +39,7 @@ class VoteReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoteVersion:
-    """What wrote a note; each is empty where it is not known (any more)."""
+    """Prompt and model of a note; empty if unknown."""
 
     prompt: str
     model: str
@@ -47,7 +47,7 @@ class NoteVersion:
 
 @dataclass(frozen=True, slots=True)
 class RecordedVote:
-    """A vote that is stored now. `changed`: it was not there before, or was another one."""
+    """A stored vote. `changed`: it is new or differs from the one before."""
 
     version: NoteVersion
     changed: bool
@@ -55,7 +55,7 @@ class RecordedVote:
 
 @dataclass(frozen=True, slots=True)
 class UnmeasuredNote:
-    """A completed job of a ticket, of which it is not known how much of its note was taken up."""
+    """A completed job whose note's use is not measured yet."""
 
     job_id: UUID
     steps: Sequence[str]
@@ -63,7 +63,7 @@ class UnmeasuredNote:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackFigures:
-    """What is known of the notes of one tenant, one prompt and one model."""
+    """Feedback on the notes of one tenant, prompt and model."""
 
     version: NoteVersion
     notes: int
@@ -76,12 +76,12 @@ class FeedbackFigures:
 
     @property
     def useful_share(self) -> float | None:
-        """Which part of the votes says that the note was useful, 0 to 1; None without any."""
+        """Share of useful votes, 0 to 1; None without votes."""
         return self.useful / self.votes if self.votes else None
 
 
-# The job's, if its note is in the ticket, or may be, and it was not forgotten, by any of its numbers. In a transaction
-# that shares the tenant's key.
+# The job's row, if its note is or may be in the ticket, and the ticket was not forgotten by any of its numbers. The
+# transaction shares the tenant's key.
 _OF_JOB = """
     SELECT j.id, coalesce(j.enhancement ->> 'prompt', '') AS prompt, coalesce(j.model, '') AS model FROM jobs j
     WHERE j.id = :id AND (j.state = 'completed' OR j.note_attempted_at IS NOT NULL)
@@ -95,9 +95,9 @@ _VERSION = """
     prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
     model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
 """
-# Of two votes at once the second sees the first: else both would be the first one.
+# Serialises concurrent votes: otherwise both would count as the first one.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")
-# A job that was retried by hand may have another note than the one that was measured, or voted on.
+# A manually retried job may have another note than the one that was measured or voted on.
 _VOTE = text(f"""
     WITH job AS ({_OF_JOB}), before AS (SELECT vote, reason FROM feedback WHERE job_id = :id), voted AS (
         INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, vote, reason, voted_at)
@@ -118,9 +118,9 @@ _MEASURE = text(f"""
         WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
-# Not where the resolution was read before the note was there: whoever closed the ticket again has left it as it was.
-# By its id in the desk alone, which a completed job has in either column: a number that people see may be another
-# ticket's id. Each by an index of its own, as in `other_jobs_of_ticket`. A step is a text, or says it.
+# Not if the resolution is older than the note: closing the ticket again left it unchanged. By its id in the desk alone,
+# which a completed job has in either column: a displayed number may be another ticket's id. Each by its own index, as
+# in `other_jobs_of_ticket`. A step is a text or contains it.
 _UNMEASURED = text("""
     SELECT l.id AS job_id, ARRAY(
         SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{}' ELSE s ->> 'text' END
@@ -155,9 +155,9 @@ _FIGURES = text("""
 async def record_vote(
     database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
 ) -> RecordedVote | None:
-    """Store what somebody says of a job's note, in place of what was said before; None where there is no such note.
+    """Store a vote on a job's note, replacing the earlier one.
 
-    Nor is there one of a ticket that was forgotten. What was measured of another note of the job goes.
+    Return None without such a note or for a forgotten ticket. A measurement of another note of the job is deleted.
     Raises one of DATABASE_FAILURES.
     """
     values = {"vote": vote.value, "reason": None if reason is None else reason.value}
@@ -166,9 +166,9 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return the last completed job of a ticket, by its id in the desk, if its note is still to be measured.
+    """Return the last completed job of a ticket, by its id in the desk, if unmeasured.
 
-    It is not where the copy's resolution was there before the note.
+    None if the copy's resolution is older than the note.
     """
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     for row in rows:
@@ -177,15 +177,15 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store how much of a note was taken up, 0 to 1, if it is not known yet; what wrote the note, if it was stored."""
+    """Store once how much of a note was taken up, 0 to 1; return its version if stored."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    """Return what is known of a tenant's notes, of jobs that were accepted since then, by prompt and model.
+    """Return feedback on jobs accepted since then, by prompt and model.
 
-    Of a note without feedback whose answer was purged the prompt is not known.
+    The prompt of a note without feedback is unknown after its answer's purge.
     """
     (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
     return [
@@ -199,7 +199,7 @@ async def figures(database: Database, tenant_id: str, since: datetime) -> list[F
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
-    """Return the row that a statement gives beside which nobody erases; None if it gives none."""
+    """Return the row of a statement that excludes erasure; None if it returns none."""
     values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)

@@ -1,4 +1,4 @@
-"""What a worker asks about a ticket that somebody may have had forgotten, while its job runs."""
+"""Checks of a worker for a ticket that was forgotten while its job runs."""
 
 from sqlalchemy import Text, bindparam, select, text
 
@@ -16,15 +16,15 @@ _NOTE = text("""
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Return True if the ticket, by any of its numbers, or whoever asked (an address) was forgotten.
+    """Return True if the ticket (any number) or its requester (address) was forgotten.
 
-    Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
+    The requester is stored first, so that later erasures find this job.
     """
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
     noted, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
     if not noted or noted[0]["requester"] is None:
-        # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
+        # There is no key yet. A separate transaction: an eraser may be making it now, and waiting for the row above.
         async with database.tenant(held.tenant_id) as session:
             await tombstones.make_key(session, held.tenant_id)
         _, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)

@@ -1,4 +1,4 @@
-"""The copies of a desk's tickets and solutions that context is gathered from; `storage.search` finds in them."""
+"""Copies of a desk's tickets and solutions; `storage.search` searches them."""
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
@@ -17,9 +17,9 @@ from storage.paging import among, split
 from storage.people import people_to_keep
 from storage.session import Database
 
-# In a transaction: each has its terms counted down, for which other writers of the tenant wait.
+# Rows in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
 _AT_ONCE = 100
-# The requester as `tombstones.of_requester` has it.
+# Requester in the form of `tombstones.of_requester`.
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
     INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
@@ -55,14 +55,13 @@ async def save_ticket(
     people: Sequence[Person] = (),
     languages: Sequence[str] = LANGUAGES,
 ) -> bool:
-    """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
+    """Insert or refresh the copy of a ticket; return False if it was forgotten.
 
-    With `display_id`, the number that people see, where it is another one than the `ticket_id`, and `conversation`,
-    what was said in it, where the tenant wants that. `kinds`: its category, group, site and template, as rules have
-    names (`config.ticket_rules.fold`); without them they are not known any more. `created_at` is by the desk's clock.
-    `people`: whom the desk names for it. `languages`: those that the tenant's texts may be in. Return True if the
-    copy was written: not of a ticket that was forgotten, or whose `requester` was (an address, of which only a keyed
-    hash is kept).
+    `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
+    differs; `conversation` if the tenant wants it. `requester`: an address, of which only a keyed hash is stored; a
+    forgotten one prevents the copy. `kinds`: category, group, site and template, normalised as in
+    `config.ticket_rules.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
+    `languages`: possible languages of the tenant's texts.
     """
     shown = ticket.get("display_id") or None
     columns = {"display_id": "", "conversation": "", **ticket}
@@ -84,9 +83,9 @@ async def save_ticket(
 
 
 async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
-    """Delete the copy of a ticket that is gone, by either of its numbers; how many there were.
+    """Delete the copy of a ticket by either of its numbers; return the count.
 
-    Where the desk lists it all the same, it is read again in a day: it may be back.
+    If the desk still lists it, it is read again in a day: it may be back.
     """
     named = or_(Ticket.ticket_id == number, Ticket.display_id == number)
     gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
@@ -98,7 +97,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
-    """Delete the copies that are known to have one of these names (kind -> names); how many there were."""
+    """Delete copies with one of these names (kind -> names); return their number."""
     if not forbidden:
         return 0
     has_one = [Ticket.kinds.op("->>")(kind).in_(names) for kind, names in forbidden.items()]
@@ -109,13 +108,13 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
         async with database.tenant(tenant_id) as session:
             gone = delete(Ticket).where(among(Ticket.ticket_id, some)).returning(Ticket.ticket_id)
             removed += len((await session.scalars(gone)).all())
-            # Nothing is known of them then: if the rule goes before a list was read by it, they are as new ones.
+            # Their listings go too: if the rule is removed before a list was read by it, they count as new.
             await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, some)))
     return removed
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
-    """Add kinds to copies of tickets that the desk has just listed (ids with the kinds of each)."""
+    """Add kinds to copies of listed tickets (id -> kinds)."""
     told = func.jsonb_each(cast(listed, JSONB)).table_valued("ticket_id", column("kinds", JSONB)).render_derived()
     kinds = func.coalesce(Ticket.kinds, cast({}, JSONB)).op("||")(told.c.kinds)
     others = Ticket.kinds.is_distinct_from(kinds)
@@ -125,7 +124,7 @@ async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Ma
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
-    """Add numbers to copies of tickets that the desk has just listed (ids with the number that people see of each)."""
+    """Add displayed numbers to copies of listed tickets (id -> number)."""
     if not listed:
         return
     both = func.unnest(cast(list(listed), ARRAY(Text)), cast(list(listed.values()), ARRAY(Text)))
@@ -137,7 +136,7 @@ async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """Forget the kinds of a copied ticket that the desk refused to show: it may be in another queue."""
+    """Clear the kinds of a ticket that the desk refused: it may be in another queue."""
     refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(kinds=None)
     async with database.tenant(tenant_id) as session:
         await session.execute(refused)
@@ -154,10 +153,9 @@ async def save_passages(
     expires_at: datetime | None = None,
     languages: Sequence[str] = LANGUAGES,
 ) -> None:
-    """Replace the passages of one solution; `topic` as rules have names, `languages` as for a ticket.
+    """Replace the passages of one solution, keeping unchanged ones and their index.
 
-    No search finds them from `expires_at` on.
-    Those that are as they were stay, with all that was made of them.
+    `topic` is normalised as rules are; `languages` as for a ticket. No search finds them from `expires_at` on.
     """
     source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
     rows = [
@@ -178,12 +176,12 @@ async def save_passages(
 
 
 async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:
-    """Delete the passages of a solution that is gone; how many there were."""
+    """Delete the passages of a solution; return their number."""
     gone = delete(Passage).where(Passage.source_id == source_id).returning(Passage.position)
     async with database.tenant(tenant_id) as session:
         return len((await session.scalars(gone)).all())
 
 
 async def remove_expired(database: Database, tenant_id: str) -> int:
-    """Delete the passages of expired solutions; return how many there were."""
+    """Delete the passages of expired solutions; return their number."""
     return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

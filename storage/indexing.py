@@ -1,4 +1,4 @@
-"""The terms of copies, which the database keeps its postings by (`keep_postings` in functions.sql)."""
+"""Terms of copies, from which the database keeps postings (`keep_postings`)."""
 
 import zlib
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from storage.session import Database
 
 VERSION = 1
 """Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
-# In a transaction, which is to be short: other tenants' syncs wait for its connection.
+# Rows in a short transaction: other tenants' syncs wait for its connection.
 _AT_ONCE = 20
 
 
 def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return the columns of a copy by which it is found; an empty text is not found."""
+    """Return the search columns of a copy; an empty text is not found."""
     terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
     return {"terms": list(terms), "weights": list(terms.values()), "indexed": way_of(languages)}
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return those of a ticket: only one that was resolved is found, by what it asked and by what helped.
+    """Return a ticket's search columns: the question, and the resolution.
 
-    That is its resolution, or else what was said in it.
+    Without a resolution its conversation counts; only resolved tickets are found.
     """
     helped = ticket["resolution"] or ticket["conversation"]
     text = f"{ticket['description']}\n{helped}" if helped else ""
@@ -35,12 +35,12 @@ def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES)
 
 
 def way_of(languages: Sequence[str]) -> int:
-    """Return the number of a way to index: this version, and the languages that texts are told apart by."""
+    """Return the number of an indexing method: this version and these languages."""
     return VERSION * 256 + zlib.crc32(",".join(languages).encode()) % 256
 
 
 async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
-    """Index some copies that were indexed in another way, or not at all: `most` tickets and passages; how many."""
+    """Index `most` tickets and passages of another indexing method; return the count."""
     done = 0
     for index in (_index_tickets, _index_passages):
         count, left = _AT_ONCE, most
@@ -73,6 +73,6 @@ async def _index_passages(session: AsyncSession, languages: Sequence[str]) -> in
 def _some(
     wanted: Select[*tuple[Any, ...]], copies: type[Indexed], languages: Sequence[str]
 ) -> Select[*tuple[Any, ...]]:
-    # Two ranges, which an index has: what differs would be sought in all of it. What somebody holds comes later.
+    # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
     others = or_(copies.indexed < way_of(languages), copies.indexed > way_of(languages))
     return wanted.where(others).limit(_AT_ONCE).with_for_update(skip_locked=True)

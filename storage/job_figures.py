@@ -1,4 +1,4 @@
-"""Counts and ages across tenants, for metrics, and for pages that people look at."""
+"""Counts and ages across tenants, for metrics and pages."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ _HELD_BACK = text("SELECT * FROM jobs_held_back()")
 _OPEN = text("SELECT * FROM open_jobs(:most)")
 _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
-# As `jobs_held_back`, of the tenant's first so many that wait again.
+# As `jobs_held_back`, limited to the tenant's first waiting jobs.
 _HELD_BACK_OF = text("""
     SELECT w.reason, count(*) AS jobs, max(last.at) AS last_at FROM (
         SELECT j.id, j.reason FROM jobs j WHERE j.tenant_id = :tenant AND j.state = 'waiting' AND j.reason IS NOT NULL
@@ -31,7 +31,7 @@ _MOST_PAIRS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """Jobs that have not ended. `without_outcome`: a minute past their deadline, which should not be."""
+    """Unfinished jobs. `without_outcome`: over a minute past their deadline; should be 0."""
 
     waiting: int
     running: int
@@ -40,7 +40,7 @@ class JobFigures:
 
 
 async def job_figures(database: Database) -> JobFigures:
-    """Return the figures now. Raises one of DATABASE_FAILURES."""
+    """Return the current figures. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_FIGURES, overdue=OVERDUE)
     return JobFigures(**row)
 
