@@ -50,7 +50,7 @@ class Gathering(Generic[Item, Result]):
                 results = await self._work([item for item, _ in under_way])
                 for (_, future), result in zip(under_way, results, strict=True):
                     _tell(future, result)
-        except Exception as failure:  # noqa: BLE001 -- it is theirs who wait
+        except Exception as failure:  # noqa: BLE001 -- raised to the waiting callers
             while self._waiting:
                 under_way.append(self._waiting.popleft())
             for _, future in under_way:

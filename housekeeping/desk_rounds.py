@@ -89,5 +89,5 @@ class DeskRounds(ABC):
                     if is_away(failure) and not is_locked(failure):
                         raise
                     self.failed(tenant.id, "refused by the database", failure)
-                except Exception as failure:  # noqa: BLE001 -- what nobody foresaw in one desk is no reason to end others'
+                except Exception as failure:  # noqa: BLE001 -- an unforeseen failure of one desk must not end the others
                     self.failed(tenant.id, "unexpected failure", failure)

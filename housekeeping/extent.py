@@ -29,7 +29,7 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
 
 
 def tell_no_others(tenant_ids: Iterable[str]) -> None:
-    """Drop other tenants' metrics: a tenant that left must not look like a failing desk."""
+    """Drop metrics of other tenants: one that left must not look like a failing desk."""
     there = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:

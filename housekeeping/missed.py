@@ -1,4 +1,4 @@
-"""One desk's new tickets compared with the jobs; reports and recovers missed ones."""
+"""One desk's new tickets compared with the jobs; missed ones are recovered."""
 
 import asyncio
 import time

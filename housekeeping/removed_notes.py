@@ -30,9 +30,9 @@ async def look_for_notes(
     after: datetime,
     now: datetime,
 ) -> None:
-    """Look once for the notes of some jobs that ended after `after`; log missing ones.
+    """Look once for the notes of some jobs that ended after `after`.
 
-    Raises the desk's failures, or one of DATABASE_FAILURES.
+    Missing ones are logged. Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
     for job in await reconcile_findings.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):

@@ -17,7 +17,7 @@ _ANSWER_SECONDS = 30.0
 
 
 class SecretAges:
-    """Ages of this process's `secrets` (by tenant and setting) and of other processes'.
+    """Ages of the `secrets` of this process and of others, by tenant and setting.
 
     Tenants' secrets of other processes are exported there (`storage.told_secrets`).
     """

@@ -139,7 +139,7 @@ async def event_of(database: Database, held: Claim) -> str:
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
-    """Erase GPT-4's answer from the row of a forgotten ticket, if the claim still holds."""
+    """Erase GPT-4's answer of a forgotten ticket, unless the claim is lost."""
     erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
     async with database.tenant(held.tenant_id) as session:
         await session.execute(erased.values(enhancement=None))

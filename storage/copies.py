@@ -12,7 +12,7 @@ from storage.models import Base
 
 
 class Indexed(MappedAsDataclass):
-    """Search columns of a text. A trigger keeps its postings as `terms` and `weights` are."""
+    """Search columns of a text; a trigger derives its postings from them."""
 
     search_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), init=False)
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
@@ -108,7 +108,7 @@ class Listing(Base):
 
 
 class Pass(Base):
-    """Progress through a desk's lists of one collection. A pass reads all their pages."""
+    """Progress through a desk's lists of a collection. A pass reads all their pages."""
 
     __tablename__ = "passes"
 

@@ -1,4 +1,4 @@
-"""Identity of deliveries: `remember_deliveries` of `functions.sql` keeps ten minutes."""
+"""Identity of deliveries; `remember_deliveries` (SQL) keeps them for ten minutes."""
 
 _SIGNED = "signed:"
 

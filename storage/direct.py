@@ -91,7 +91,7 @@ class DirectConnection:
 
 @asynccontextmanager
 async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterator[DirectConnection]:
-    """Yield a connection of the pool. Raises SQLAlchemy's exceptions, in the block too."""
+    """Yield a connection of the pool; the block raises SQLAlchemy's exceptions."""
     try:
         lent = await engine.raw_connection()
     except psycopg.Error as failure:

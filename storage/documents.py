@@ -57,7 +57,7 @@ async def save(
     parts: Sequence[tuple[str, str]],
     languages: Sequence[str] = LANGUAGES,
 ) -> int:
-    """Replace a document by these parts (title, text); return the old number of parts.
+    """Replace a document by these parts (title, text); return the old count.
 
     In several transactions: after an interruption, saving the document again completes it.
     """

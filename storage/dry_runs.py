@@ -1,4 +1,4 @@
-"""GPT-4's answers in rows of jobs, e.g. of dry runs without a note (docs/adr/0022)."""
+"""GPT-4's answers in rows of jobs, e.g. of dry runs (docs/adr/0022)."""
 
 from typing import Any
 from uuid import UUID

@@ -15,7 +15,7 @@ _HAS = text("SELECT EXISTS (SELECT FROM ended_sessions WHERE id = :id)")
 
 
 class EndedSessions:
-    """Ids of ended sessions. Raises one of DATABASE_FAILURES, or TimeoutError after 2 s."""
+    """Ids of ended sessions; raises one of DATABASE_FAILURES, or TimeoutError (2 s)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

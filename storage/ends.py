@@ -51,7 +51,7 @@ class EndCause:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """A failed or skipped job. `answered`: GPT-4's answer is stored, so a retry is free."""
+    """A failed or skipped job. `answered`: a retry reuses GPT-4's stored answer."""
 
     id: UUID
     tenant_id: str

@@ -27,7 +27,7 @@ EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Scope of an erasure in a tenant: one ticket, one address' tickets, or everything."""
+    """Scope of an erasure: a ticket, a requester's tickets, or the whole tenant."""
 
     tenant_id: str
     ticket_id: str | None = None
@@ -183,7 +183,7 @@ _RECORDS = select(
 
 
 def tickets_of(jobs: Sequence[Any]) -> set[str]:
-    """Return the tickets of jobs or records, and those that they name; by all of their numbers."""
+    """Return all numbers of the tickets that jobs or records have or name."""
     return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
 
 

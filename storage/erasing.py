@@ -213,7 +213,7 @@ class _Erasure:
         self.on_ended(ended)
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        """Erase the tenant's remaining data and jobs that ended earlier; return the count."""
+        """Erase the tenant's other data and jobs that ended earlier; return the count."""
         self.copies += await delete_passages(self.database, self.which.tenant_id, true())
         others = (
             DeliveryKey.key,

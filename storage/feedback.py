@@ -1,7 +1,7 @@
-"""Feedback on notes: votes, and the part that the resolution took up. One row a job.
+"""Feedback on notes: votes, and the part taken up by the resolution.
 
-It has neither text nor person. The note's prompt and model are copied from the job's row, whose answer is purged much
-earlier.
+One row a job, without text or person. The note's prompt and model are copied from the job's row, whose answer is purged
+much earlier.
 """
 
 from collections import Counter
@@ -166,7 +166,7 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return the last completed job of a ticket, by its id in the desk, if unmeasured.
+    """Return the last completed job of a ticket (desk id) if it is unmeasured.
 
     None if the copy's resolution is older than the note.
     """
@@ -177,7 +177,10 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store once how much of a note was taken up, 0 to 1; return its version if stored."""
+    """Store once which part of a note was taken up, 0 to 1.
+
+    Return the note's version if it was stored.
+    """
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 

@@ -16,9 +16,9 @@ _NOTE = text("""
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Return True if the ticket (any number) or its requester (address) was forgotten.
+    """Return True if the ticket (any number) or its requester was forgotten.
 
-    The requester is stored first, so that later erasures find this job.
+    `requester`: an address, stored first, so that later erasures find this job.
     """
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}

@@ -31,7 +31,7 @@ _MOST_PAIRS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """Unfinished jobs. `without_outcome`: over a minute past their deadline; should be 0."""
+    """Unfinished jobs. `without_outcome`: a minute past their deadline; should be 0."""
 
     waiting: int
     running: int
@@ -46,9 +46,9 @@ async def job_figures(database: Database) -> JobFigures:
 
 
 async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
-    """Return how many jobs wait now because they were held back, by tenant and reason. Raises one of DATABASE_FAILURES.
+    """Return the numbers of jobs held back, by tenant and reason, without zeros.
 
-    What has none is left out.
+    Raises one of DATABASE_FAILURES.
     """
     rows = await database.call(_HELD_BACK)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
@@ -56,21 +56,24 @@ async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
 
 @dataclass(frozen=True, slots=True)
 class HeldJobs:
-    """Jobs of a tenant that wait for one reason. `last_at`: when one of them was held back last."""
+    """Jobs of a tenant held back for one reason; `last_at`: the latest hold."""
 
     jobs: int
     last_at: datetime
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
-    """Return the same of one tenant, by reason, under row-level security: of `MOST_COUNTED` jobs that wait again."""
+    """Return one tenant's held jobs by reason, among `MOST_COUNTED` that wait again.
+
+    Under row-level security.
+    """
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class OpenJobs:
-    """Jobs that are due and wait, and those that wait for a later time: `MOST_COUNTED` of each kind, or about that."""
+    """Due jobs and later ones: about `MOST_COUNTED` of each at most."""
 
     waiting: int
     later: int
@@ -78,20 +81,23 @@ class OpenJobs:
 
 
 async def open_jobs(database: Database) -> OpenJobs:
-    """Return the open jobs for a page, counted up to a limit. Raises one of DATABASE_FAILURES."""
+    """Return the open jobs for a page. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return OpenJobs(**row)
 
 
 async def due_jobs(database: Database) -> dict[str, int]:
-    """Return how many jobs are due and wait, by tenant, of the `MOST_COUNTED` due longest. Raises as `open_jobs`."""
+    """Return the numbers of due jobs by tenant, among the `MOST_COUNTED` longest due.
+
+    Raises one of DATABASE_FAILURES.
+    """
     return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    """Return how many jobs wait again by tenant and reason, `MOST_A_REASON` at most of each: held back, or tried again.
+    """Return the numbers of jobs waiting again, by tenant and reason.
 
-    Raises one of DATABASE_FAILURES.
+    Held back or retried, `MOST_A_REASON` at most of each. Raises one of DATABASE_FAILURES.
     """
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}

@@ -1,4 +1,4 @@
-"""A job's row: accepted, and looked at. Each is one function of `functions.sql`."""
+"""Acceptance and state of jobs; each is one function of `functions.sql`."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An accepted webhook, and the job that it asks for."""
+    """An accepted webhook and its job."""
 
     job_id: UUID
     tenant_id: str
@@ -56,7 +56,7 @@ class Event:
     """What its first event says of it: our own words."""
 
     def to_json(self) -> dict[str, Any]:
-        """For the `inbox` in Redis, but for the remark: the release before could not read it."""
+        """Return the JSON for the `inbox`, without the remark: the last release rejects it."""
         values = asdict(self)
         del values["remark"]
         values["job_id"] = str(self.job_id)
@@ -66,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What publishing a job takes; never its content."""
+    """Values for publishing a job; never its content."""
 
     job_id: UUID
     tenant_id: str
@@ -80,7 +80,7 @@ class Published:
     """The ticket's other number, as in the row."""
 
 
-# Of duplicates alone: making two UUIDs of each row is 1 % of a webhook.
+# Duplicates only: creating two UUIDs for each row would take 1 % of a webhook.
 _ACCEPT = text(
     "SELECT id, first_id FROM accept_jobs(CAST(:events AS jsonb), :published, :known, :deadline) WHERE first_id <> id"
 )
@@ -94,10 +94,10 @@ _STATE = text("SELECT state FROM job_state(:id)")
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
 ) -> dict[UUID, UUID]:
-    """Record webhooks as jobs, and return for each its job's id: of the first one for a duplicate.
+    """Record webhooks as jobs; return each one's job id, the first one's for duplicates.
 
-    `published`: the caller publishes the jobs' messages right after the commit; else the relay does. One that Postgres
-    refuses fails all that come with it. Raises one of DATABASE_FAILURES.
+    `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
+    Postgres fails the whole batch. Raises one of DATABASE_FAILURES.
     """
     firsts = {event.job_id: event.job_id for event in events}
     deadline = timedelta(seconds=deadline_seconds)
@@ -109,11 +109,11 @@ async def accept_all(
 
 
 def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
-    """Split events so that deliveries of the same webhook are recorded one after the other."""
+    """Split events so that deliveries of one webhook are recorded one after another."""
     parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
-        # After the last one that it has a key in common with: what came first is first.
+        # After the last part with a common key, to preserve their order.
         place = max((number for number, (_, seen) in enumerate(parts, 1) if seen & keys), default=0)
         if place == len(parts):
             parts.append(([], set()))
@@ -134,11 +134,11 @@ def _given(event: Event) -> dict[str, Any]:
 
 
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
-    """Record a webhook that waited in the inbox, and return True if no other delivery of it was recorded before.
+    """Record a webhook from the inbox; return False for a recorded duplicate.
 
-    A duplicate was answered with an id of its own, so it gets a row too, and ends as skipped. The job's message was
-    published when the event was put into the inbox; if it is lost, the relay publishes another. Raises one of
-    DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this one.
+    A duplicate was answered with its own id, so it gets a row too, and ends as skipped. Its message was published with
+    the inbox entry; if that is lost, the relay publishes another. Raises one of DATABASE_FAILURES soon if the delivery
+    is locked, so that others do not wait.
     """
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
     deadline = timedelta(seconds=deadline_seconds)
@@ -148,6 +148,6 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
-    """Where the job stands; None when there is no row."""
+    """Return the job's state; None if there is no row."""
     state = await database.call_for_one(_STATE, id=job_id)
     return None if state is None else JobState(state)

@@ -1,7 +1,7 @@
-"""Which secrets there are, since when, and when each was last used: by fingerprints, never by their texts.
+"""Known secrets by fingerprint: their age and last use, never their text.
 
-A fingerprint is a hash of a secret with a random key of its tenant (`storage.tombstones`): it says nothing by itself.
-The text is hashed once before it leaves the process, so that a server which logs its statements never sees it.
+A fingerprint is a hash of a secret with a random key of its tenant (`storage.tombstones`). The text is hashed once
+before it leaves the process, so that a server which logs its statements never receives it.
 """
 
 import hmac
@@ -24,7 +24,7 @@ CURRENT, PREVIOUS, RETIRED = "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIR
 TOKEN = "WEBHOOK_TOKEN"  # noqa: S105 -- a setting's name
 KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "CONSOLE_KEY"}
 """Where a process has its key from before the last change -> where it has the one that came."""
-# One that makes room for another is the same one in its new place; so is somebody's token by another name.
+# A rotated secret stays the same in its new place; so does a personal token under another name.
 _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 _NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
 
@@ -39,7 +39,7 @@ _REMEMBERED = text("""
     FROM known_secrets k WHERE k.tenant_id = current_setting('app.tenant_id') ORDER BY k.last_seen_at DESC
 """)
 LATELY_HOURS = 24
-# What is set is told of once an hour; what was not told of for so long is gone.
+# Set secrets are reported once an hour; after this time without a report they count as gone.
 _TOLD_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
 """How many secrets the database is told of in one transaction."""
@@ -47,7 +47,7 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class SecretSeen:
-    """A secret that a process has; `uses`: how many webhooks it has proved since that was last told."""
+    """A secret of a process; `uses`: webhooks it proved since the last report."""
 
     tenant_id: str
     setting: str
@@ -57,7 +57,7 @@ class SecretSeen:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is known of a secret. `uses` are of a day, its first hour whole; `asked_at` is the database's clock."""
+    """A known secret: `uses` within a day (first hour whole), `asked_at` by the database."""
 
     setting: str
     fingerprint: bytes
@@ -69,19 +69,19 @@ class Remembered:
 
 
 def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen:
-    """Return a secret as it is told to the database; `tenant_id` is empty for one that is no tenant's."""
+    """Return a secret for reporting; `tenant_id` is empty for one of a process."""
     return SecretSeen(tenant_id or OF_PROCESS, setting, digest(setting, secret), uses)
 
 
 def digest(setting: str, secret: str) -> bytes:
-    """Return the hash by which the database is told of a secret: the same in each of its places."""
+    """Return the hash sent to the database: the same in each place of a secret."""
     kind = _NAMED_TOKEN if setting.startswith(_NAMED_TOKEN) else _KIND.get(setting, setting)
-    # A variable of the environment may be no UTF-8.
+    # An environment variable may be invalid UTF-8.
     return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
 
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
-    """Record that these secrets are there, and how often they were used; since when each is known.
+    """Record secrets and their uses; return since when each is known.
 
     By tenant and setting; of two places with one secret the first counts. Raises one of DATABASE_FAILURES.
     """
@@ -93,7 +93,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
         )
         row |= {"uses": int(str(row["uses"])) + secret.uses, "key": new_key().hex()}
     since: dict[tuple[str, str], datetime] = {}
-    # Some at a time: who tells of the same secrets meanwhile waits for their rows.
+    # In batches: concurrent reports of the same secrets wait for their rows.
     for some in split(list(told.values()), AT_ONCE):
         rows = await database.call(_KNOW, secrets=json.dumps(some))
         since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in rows}
@@ -101,7 +101,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
 
 
 async def remembered(database: Database, tenant_id: str, places: Mapping[str, str]) -> dict[str, Remembered]:
-    """Return by setting what is known of the secrets in these `places` (setting -> secret) of a tenant."""
+    """Return known facts by setting of a tenant's secrets (setting -> secret)."""
     key, rows = await database.call_as(tenant_id or OF_PROCESS, _KEY, _REMEMBERED, hours=LATELY_HOURS)
     by_fingerprint = {bytes(row["fingerprint"]): Remembered(**row) for row in rows}
     known = {
@@ -113,7 +113,7 @@ async def remembered(database: Database, tenant_id: str, places: Mapping[str, st
 
 
 async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
-    """Return by setting what is known of the secrets that a tenant's processes have told of within two hours."""
+    """Return known facts by setting of the secrets reported within two hours."""
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
     found: dict[str, list[Remembered]] = {}
     for row in rows:
@@ -123,11 +123,14 @@ async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]
 
 
 def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
-    """Return the oldest that was told of since the newest came: some process may not have been started anew."""
+    """Return the oldest secret reported since the newest came.
+
+    Some process may still run with it.
+    """
     *older, newest = sorted(told, key=lambda one: one.first_seen_at)
     return next((one for one in older if one.last_seen_at >= newest.first_seen_at), newest)
 
 
 async def purge(database: Database) -> None:
-    """Remove what is known of secrets that are long gone, and old counts."""
+    """Remove facts of secrets that are long gone, and old counts."""
     await database.call(_PURGE, uses=USES_KEPT, secrets=SECRETS_KEPT)

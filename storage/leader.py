@@ -1,4 +1,4 @@
-"""One leader among several processes."""
+"""Leader election among processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,11 +15,10 @@ _ANSWER_SECONDS = 10.0
 
 @asynccontextmanager
 async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Wait to be the only one inside this block. The lock ends with its connection, so a dead leader is replaced.
+    """Wait for the lead, and hold it in this block, by a lock of its connection.
 
-    Await what it gives before each round, from as many tasks as there are rounds: it raises one of DATABASE_FAILURES
-    when the connection, and with it the office, is gone. Both raise TimeoutError when the database does not answer for
-    10 s, however it is connected.
+    Await the yielded function before each round, from any number of tasks: it raises one of DATABASE_FAILURES when the
+    connection, and so the lead, is lost. Both raise TimeoutError if the database does not answer for 10 s.
     """
     question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
     async with AsyncExitStack() as stack:
@@ -38,7 +37,7 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
         async def still_leads() -> None:
             nonlocal lost
             async with one_at_a_time:
-                # What became of the connection then is nothing to ask over.
+                # The failed connection cannot show why.
                 if lost:
                     raise TimeoutError
                 lost = True

@@ -1,4 +1,4 @@
-"""Claims that are held: renewed or given back, many in one statement."""
+"""Held claims: renewed or given back, many in one statement."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,15 +23,15 @@ _LOCKED = text(
 
 
 async def renew(database: Database, held: Sequence[Claim], lease_seconds: float) -> list[bool | Exception]:
-    """Hold each of these jobs for `lease_seconds` from now; False for those whose claim is lost.
+    """Renew the leases for `lease_seconds`; False for lost claims.
 
-    The failure for those whose row somebody holds. Raises one of DATABASE_FAILURES if it is of all.
+    An exception for rows that are locked. Raises one of DATABASE_FAILURES if all fail.
     """
     return await _change(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
 async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
-    """Undo the claims of a worker that stops; answers as above."""
+    """Undo the claims of a worker that stops; results as in `renew`."""
     return await _change(database, held, _GIVE_BACK)
 
 
@@ -44,8 +44,7 @@ async def _change(
         if len(held) == 1 or not is_locked(failure):
             raise
         refused = failure
-    # Somebody holds the row of one of them, and nobody else is to wait for him. Under row-level security that is asked
-    # for each tenant by itself.
+    # One row is locked, and the others should not wait. Row-level security needs a query for each tenant.
     locked: set[UUID] = set()
     for tenant_id in {claim.tenant_id for claim in held}:
         ids = [claim.job_id for claim in held if claim.tenant_id == tenant_id]

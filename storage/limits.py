@@ -1,4 +1,4 @@
-"""How long and how often: what the functions of the database are given, each named once."""
+"""Times and limits passed to the database functions, each defined once."""
 
 from datetime import timedelta
 

@@ -1,6 +1,6 @@
-"""What a desk lists, tickets and solutions alike: which are to be read, and which it lists no more.
+"""Items in a desk's lists, tickets and solutions alike: unread and unlisted ones.
 
-A listed item is known by its id and by a hash of what the list told of it; its text is in the copy alone.
+An item is stored as its id and a hash of its list values; only the copy has its text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from storage.session import Database
 Collection = Literal["t", "p"]
 """Tickets, or the passages of solutions."""
 COLLECTIONS: tuple[Collection, ...] = ("t", "p")
-# Each of a solution is up to twenty passages.
+# Each solution has up to twenty passages.
 _ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
 _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
-# Its moment may not lie ahead, whatever the desk's clock says. One that was put off comes when it is due, one that is
-# read again only because no list tells enough of it after all others.
+# Times must not lie in the future, whatever the desk's clock shows. Postponed items come when they are due; items read
+# again only for lack of list values come last.
 _TAKE_IN = text("""
     WITH told AS (
         SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,
@@ -52,7 +52,7 @@ _TAKE_IN = text("""
     ) SELECT count(*) AS news FROM told r LEFT JOIN before b ON b.item_id = r.id
       WHERE b.listed_at IS NULL OR b.listed_at < :since
 """)
-# Where no list told of it: those copies of before lists were kept, and those that the release before has made.
+# Items without a list entry: copies older than the lists, and those of the release before.
 _ADOPT = {
     collection: text(f"""
         INSERT INTO listings (tenant_id, collection, item_id, told, seen_at)
@@ -113,9 +113,9 @@ _OTHER_RULES = {
 
 
 class ListedItem(NamedTuple):
-    """What a list tells of one item. `told` is a hash of it all; times are the desk's, where it tells them.
+    """List values of an item. `told`: their hash; times are the desk's, if it has them.
 
-    `tells_all`: it says whatever the tenant's rules ask for, so that the item need not be read for them each day.
+    `tells_all`: the list has all fields that the rules need, so no daily reading is necessary.
     """
 
     item_id: str
@@ -134,10 +134,10 @@ async def take_in(
     hours: int,
     pass_from: datetime | None = None,
 ) -> int:
-    """Note what the desk has just listed: what is new, or told otherwise than before, is to be read.
+    """Record listed items: new and changed ones are to be read.
 
-    What does not tell all is to be read where that was `hours` ago. `pass_from`: when the pass began that has met
-    these; return how many it had not met before.
+    Items without all fields are read again after `hours`. `pass_from`: start of the current pass; return the number of
+    items new to it.
     """
     told = [
         {
@@ -157,12 +157,15 @@ async def take_in(
 
 
 async def adopt(database: Database, tenant_id: str, collection: Collection) -> None:
-    """Note the copies of which no list was noted, as seen when they were: they go if no list shows them."""
+    """Record copies without a list entry as last seen when they were made.
+
+    They are removed if no list shows them.
+    """
     await database.call_as(tenant_id, _ADOPT[collection])
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
-    """Return the items that are to be read next: what changed last comes first."""
+    """Return the next items to read, latest change first."""
     (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
     return [str(row["item_id"]) for row in rows]
 
@@ -176,28 +179,28 @@ async def was_read(
     created_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> None:
-    """Record an item that the desk gave, with its times where it told them."""
+    """Record a read item, with the desk's times if known."""
     values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
 
 async def put_off(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
-    """Ask again after `hours` for an item that the desk did not give."""
+    """Postpone an item that the desk did not return by `hours`."""
     await database.call_as(tenant_id, _PUT_OFF, collection=collection, item=item_id, hours=hours)
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete what the desk has not shown since that moment, with its copies; how many rows of copies there were."""
+    """Delete items not listed since `moment`, with their copies; return the row count."""
     return await _remove(database, tenant_id, collection, "unlisted", moment=moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete what was created before that moment, likewise."""
+    """Delete items created before `moment`, with their copies; return the row count."""
     return await _remove(database, tenant_id, collection, "too old", moment=moment)
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
-    """Delete these, likewise; copies too that no list was noted of."""
+    """Delete items with their copies, listed or not; return the row count."""
     if not items:
         return 0
     _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))
@@ -205,7 +208,7 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
 
 
 async def _remove(database: Database, tenant_id: str, collection: Collection, condition: str, **values: object) -> int:
-    """Page by page: each deletes postings, for which others wait."""
+    """Delete in pages: each deletes postings, which blocks other writers."""
     copies, most = 0, _ROWS_AT_ONCE[collection]
     listed = most
     while listed == most:
@@ -216,18 +219,17 @@ async def _remove(database: Database, tenant_id: str, collection: Collection, co
 
 
 async def count_missing(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """How many the desk has not shown since that moment."""
     ((counted,),) = await database.call_as(tenant_id, _COUNT_MISSING, collection=collection, moment=moment)
     return int(counted["missing"])
 
 
 async def read_what_was_left_out(database: Database, tenant_id: str, collection: Collection) -> None:
-    """Have each listed item read of which there is no copy: other rules hold than when it was left out."""
+    """Schedule listed items without a copy, since the rules have changed."""
     await database.call_as(tenant_id, _OTHER_RULES[collection])
 
 
 class Extent(NamedTuple):
-    """How much of a desk is copied."""
+    """The copied part of a desk."""
 
     tickets: int
     to_read: int
@@ -257,6 +259,5 @@ _EXTENT = text("""
 
 
 async def extent(database: Database, tenant_id: str) -> Extent:
-    """How much of a desk is copied."""
     ((row,),) = await database.call_as(tenant_id, _EXTENT)
     return Extent(**row)

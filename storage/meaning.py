@@ -1,9 +1,8 @@
-"""What the embeddings of copies add to a search: texts that say the same in other words, or in another language.
+"""Search by embeddings: similar texts in other words or languages.
 
-The embeddings of a collection of 5,000 copies at most are compared one by one, which takes milliseconds. Of a larger
-one an index of pgvector gives the nearest, where there is one (`storage.vector_index`), else the newest 5,000 are
-compared; and those that have words in common. No embedding is kept in the process: each search reads them under
-row-level security, as all else.
+Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
+index if there is one (`storage.vector_index`), else its newest 5,000 and those with common words. No embedding is
+cached in the process: each search reads them under row-level security.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from storage.vector_index import BY_INDEX, SCAN_WELL, distance, name_of
 
 COMPARED = 5000
 _LOOK_SECONDS = 60.0
-# Of the others none comes first: words can't help one that has none in common.
+# Words cannot help one without common words, so none of the others comes first.
 _NEAREST = 2
 _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
@@ -35,8 +34,8 @@ _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collectio
 
 @lru_cache
 def _nearest(model: int, dimensions: int) -> TextClause:
-    """Return all of a small collection, or the nearest of a large one, by the index of a model."""
-    # As a number: the index is of this model alone, which has to be seen when it is planned.
+    """Return the query for a small collection, or for the nearest of a large one."""
+    # A literal: the partial index of this model must be visible to the planner.
     return text(f"""
         ({_KEPT} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
         ({_KEPT} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
@@ -44,18 +43,18 @@ def _nearest(model: int, dimensions: int) -> TextClause:
 
 
 class AskedEmbedding(Protocol):
-    """The embedding of a text that others are sought for."""
+    """The embedding of a search text."""
 
     model: int
     language: str
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, as a number a dimension."""
+        """Its direction, a number a dimension."""
         ...
 
     def nearness(self, kept: bytes) -> Sequence[float]:
-        """Return how near it is to each text of which the embeddings are behind one another."""
+        """Return the nearness to each of the concatenated embeddings."""
         ...
 
 
@@ -67,18 +66,18 @@ None for a tenant that has none, or while none can be had.
 
 
 class Weighed(NamedTuple):
-    """Copies, with how strong each is as a find; best first."""
+    """Copies with their strengths, best first."""
 
     documents: list[int]
     strengths: list[float]
 
 
 async def ask_for_none(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
-    """Give no embedding, for any tenant."""
+    """Return no embedding, for any tenant."""
 
 
 class Meaning:
-    """Weighs copies by words and embeddings; `compared` at most of a collection one by one."""
+    """Ranks copies by words and embeddings; compares at most `compared` one by one."""
 
     def __init__(self, database: Database, *, compared: int = COMPARED) -> None:
         self._database = database
@@ -86,7 +85,10 @@ class Meaning:
         self._indexed: dict[int, tuple[bool, float]] = {}
 
     async def weigh(self, tenant_id: str, asked: AskedEmbedding, words: Mapping[str, Any]) -> Weighed:
-        """Return the best copies, for `words` as `find_texts` takes them. Raises one of DATABASE_FAILURES."""
+        """Return the best copies; `words` are the parameters of `find_texts`.
+
+        Raises one of DATABASE_FAILURES.
+        """
         values = {**words, "model": asked.model, "compared": self._compared}
         questions = [FOUND, NEWEST]
         if await self._is_indexed(asked.model):
@@ -98,7 +100,7 @@ class Meaning:
         if missing:
             (others,) = await self._database.call_as(tenant_id, _THESE, **values, documents=missing)
             compared = [*compared, *others]
-        # One that was refused is empty.
+        # Embeddings of refused texts are empty.
         compared = [row for row in compared if row["embedding"]]
         nearness = await asyncio.to_thread(asked.nearness, b"".join(row["embedding"] for row in compared))
         nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
@@ -110,7 +112,7 @@ class Meaning:
         return Weighed(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
-        """Return True if there is an index of this model's embeddings; looked at once a minute."""
+        """Return True if this model has an index, checked once a minute."""
         found, until = self._indexed.get(model, (False, 0.0))
         if time.monotonic() >= until:
             found = bool(await self._database.call_for_one(BY_INDEX, name=name_of(model)))

@@ -1,4 +1,4 @@
-"""Making the tables and functions, and bringing them to the revision of this code."""
+"""Migration of the tables and functions to this code's revision."""
 
 import re
 from pathlib import Path
@@ -22,21 +22,20 @@ _LOCK_SECONDS = 10.0
 
 
 def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
-    """Bring the database to this code's revision, and answer with the one that it is at then.
+    """Migrate the database to this code's revision, and return its revision.
 
-    A newer one is left as it is: a release goes back. Safe to run at once from several places.
-
-    The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
-    that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
+    A newer database is left unchanged: a release may be rolled back. Concurrent calls are safe. The role of
+    `application_url` must exist; it gets its grants. `lock_seconds`: longest wait for a locked table (a dump), since
+    later queries wait behind the migration. Raises DatabaseUnfit or DatabaseUnreachable.
     """
     role = driver_url(application_url).username
-    # Whoever vanishes in the middle of it must not keep the others waiting; a statement of it may take its time.
+    # A vanished migration must not block the others; a statement may take long.
     options = session_options(0) | {"lock_timeout": "0"}
     arguments = {"client_encoding": "utf8", "options": as_arguments(options)}
     engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     try:
         with engine.begin() as connection:
-            # Two migrations at once would both try to make the first table.
+            # Two concurrent migrations would both try to create the first table.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
             connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
             insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
@@ -63,10 +62,10 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
 
 
 def _apply_functions(connection: Connection, role: str) -> None:
-    """Make each function as `functions.sql` has it, for the application alone to run."""
+    """Create the functions of `functions.sql`, executable by the application only."""
     functions = _FUNCTIONS.read_text(encoding="utf-8")
     connection.exec_driver_sql(functions)
-    # Others may have functions of their own in this schema.
+    # Others may have functions in this schema.
     names = re.findall(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)\(", functions)
     for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")

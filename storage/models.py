@@ -1,4 +1,4 @@
-"""The tables, typed, but for those of copies. The migrations make them; a test holds the two against each other."""
+"""Typed tables, except copies; a test compares them with the migrations."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 
 
 class Base(MappedAsDataclass, DeclarativeBase):
-    """The tables of this system."""
+    """Base of the tables."""
 
     type_annotation_map = {  # noqa: RUF012 -- read by SQLAlchemy
         str: Text(),
@@ -24,7 +24,7 @@ class Base(MappedAsDataclass, DeclarativeBase):
 
 
 class JobState(StrEnum):
-    """Where a job stands. The last three are its outcomes."""
+    """State of a job. The last three are its outcomes."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -34,7 +34,7 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """One enhancement of one ticket: the truth about it, while Redis only wakes a worker."""
+    """One enhancement of one ticket: the source of truth; Redis only wakes a worker."""
 
     __tablename__ = "jobs"
 
@@ -85,7 +85,7 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """What happened to a job, written with the change itself: its story, which lasts as long as its row does."""
+    """History of a job, written with each change and kept as long as its row."""
 
     __tablename__ = "job_events"
 
@@ -99,7 +99,7 @@ class JobEvent(Base):
 
 
 class Feedback(Base):
-    """What became of a job's note (`storage.feedback`); it goes with the job's row."""
+    """Feedback on a job's note (`storage.feedback`), deleted with the job's row."""
 
     __tablename__ = "feedback"
 
@@ -117,7 +117,7 @@ class Feedback(Base):
 
 
 class AuditRecord(Base):
-    """What a model was sent for a job, and what it answered, or why not (`storage.audit`); a job may have several."""
+    """A model request of a job with its answer or failure (`storage.audit`)."""
 
     __tablename__ = "audit_records"
 
@@ -148,7 +148,7 @@ class AuditRecord(Base):
 
 
 class DeliveryKey(Base):
-    """A webhook that was seen in the last minutes, so that its duplicate gets the first one's job id."""
+    """A webhook of the last minutes, so that a duplicate gets the first one's job id."""
 
     __tablename__ = "delivery_keys"
 
@@ -159,7 +159,7 @@ class DeliveryKey(Base):
 
 
 class Rejection(Base):
-    """A webhook of a known tenant that was refused; no body, kept for days only."""
+    """A rejected webhook of a known tenant; no body, kept for days only."""
 
     __tablename__ = "rejections"
 
@@ -172,7 +172,7 @@ class Rejection(Base):
 
 
 class Spending(Base):
-    """What a tenant's jobs have spent on the model in a day of UTC: those of all workers, together."""
+    """Model spending of a tenant's jobs on a UTC day, of all workers together."""
 
     __tablename__ = "spending"
 
@@ -183,7 +183,7 @@ class Spending(Base):
 
 
 class KnownSecret(Base):
-    """A secret of a tenant, or of the processes, by a keyed fingerprint: neither its text nor a part of it."""
+    """A secret by its keyed fingerprint: neither its text nor a part of it."""
 
     __tablename__ = "known_secrets"
 
@@ -199,7 +199,7 @@ class KnownSecret(Base):
 
 
 class SecretUse(Base):
-    """How many webhooks a secret has proved within an hour."""
+    """Number of webhooks that a secret proved within an hour."""
 
     __tablename__ = "secret_uses"
 
@@ -210,7 +210,7 @@ class SecretUse(Base):
 
 
 class EndedSession(Base):
-    """A session of the console that was ended by a logout. Its signed cookie is valid until `expires_at`."""
+    """A console session ended by a logout; its cookie is valid until `expires_at`."""
 
     __tablename__ = "ended_sessions"
 
@@ -219,7 +219,7 @@ class EndedSession(Base):
 
 
 class TombstoneKey(Base):
-    """A tenant's secret, without which its tombstones say nothing: neither ids nor addresses can be tried out."""
+    """A tenant's secret key for tombstones, which prevents guessing ids or addresses."""
 
     __tablename__ = "tombstone_keys"
 
@@ -228,7 +228,7 @@ class TombstoneKey(Base):
 
 
 class Tombstone(Base):
-    """A ticket or a requester that was forgotten, as a keyed hash: what comes of it later is not kept."""
+    """A forgotten ticket or requester as a keyed hash; later data of it is not kept."""
 
     __tablename__ = "tombstones"
 
@@ -238,7 +238,7 @@ class Tombstone(Base):
 
 
 class Reconciliation(Base):
-    """How far a tenant's new tickets are compared with its jobs, and what was found since the last hourly line."""
+    """Progress of a tenant's reconciliation, and findings since the last hourly line."""
 
     __tablename__ = "reconciliations"
 
@@ -261,7 +261,7 @@ class Reconciliation(Base):
 
 
 class MissingWebhook(Base):
-    """A new ticket that the desk has listed, and of which no webhook had come by then."""
+    """A new listed ticket without a webhook so far."""
 
     __tablename__ = "missing_webhooks"
 

@@ -1,4 +1,4 @@
-"""The other jobs of a claimed job's ticket, whichever of its numbers their webhooks named."""
+"""Other jobs of a claimed job's ticket, by either of its numbers."""
 
 from sqlalchemy import or_, text, update
 
@@ -12,13 +12,13 @@ _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, 
 
 
 async def come_first(database: Database, held: Claim) -> bool:
-    """Return True if another one waits that may have posted its note, or was accepted earlier: `claim_job`'s order."""
+    """Return True if another job may have posted its note or precedes in `claim_job`."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
 
 async def erase_answers(database: Database, held: Claim) -> None:
-    """Take GPT-4's answers out of the rows of those that have ended: nothing of the ticket may be kept."""
+    """Erase GPT-4's answers from ended jobs of a forgotten ticket."""
     numbers = (held.ticket_id, held.id_in_desk)
     erased = update(Job).where(
         Job.tenant_id == held.tenant_id,

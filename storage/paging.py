@@ -1,4 +1,4 @@
-"""Going through a tenant's rows, however many there are: a page at a time, each for a short transaction of its own."""
+"""Paging through a tenant's rows, in short transactions."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
@@ -15,16 +15,16 @@ Item = TypeVar("Item")
 
 
 def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
-    """All of them, in order, `size` at a time."""
     return [items[begin : begin + size] for begin in range(0, len(items), size)]
 
 
 async def pages(
     database: Database, tenant_id: str, column: InstrumentedAttribute[Any], size: int = PAGE
 ) -> AsyncIterator[ColumnElement[bool]]:
-    """Conditions that name the tenant's rows in the order of `column`, which has an index, about `size` rows each.
+    """Yield conditions for pages of about `size` rows, in the order of `column`.
 
-    Rows of one value are in one page. What is removed meanwhile costs nothing; what is added behind is not seen.
+    `column` needs an index. Rows of one value are in one page. Rows removed meanwhile do no harm; rows added behind the
+    position are not seen.
     """
     rest: ColumnElement[bool] = true()
     while True:
@@ -39,10 +39,10 @@ async def pages(
 
 
 def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: int = PAGE) -> list[ColumnElement[bool]]:
-    """Conditions that name the rows with one of these values, `size` values each."""
+    """Return conditions for rows with one of these values, `size` values each."""
     return [among(column, values_of_page) for values_of_page in split(values, size)]
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition that the column has one of these values: one parameter, however many they are."""
+    """Return the condition of membership, with a single parameter for all values."""
     return column == any_(literal(list(values), ARRAY(column.type)))

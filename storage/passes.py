@@ -1,4 +1,4 @@
-"""How far a desk's lists are read, and who reads them: what a sync that was killed goes on from."""
+"""Progress and lease of a desk's copying, from which an interrupted sync resumes."""
 
 import time
 from collections.abc import AsyncIterator
@@ -41,12 +41,12 @@ _FREE = text("UPDATE passes SET held_by = NULL, held_until = NULL WHERE collecti
 
 
 class HeldByAnother(Exception):
-    """Another process copies this desk just now."""
+    """Another process is copying this desk."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassState:
-    """The row of one collection, as in `storage.copies.Pass`, and the database's time when it was read."""
+    """The row of one collection (`storage.copies.Pass`) and the database's time."""
 
     now: datetime
     began_at: datetime | None
@@ -61,11 +61,11 @@ class PassState:
     rules: str
 
     def begun(self) -> "PassState":
-        """Return the state at the begin of a pass."""
+        """Return the state at the start of a pass."""
         return replace(self, began_at=self.now, next_start=1, last_created=None, in_order=True)
 
     def ended(self, missing: int | None = None) -> "PassState":
-        """Return the state at the end of a pass: of one that saw all, if it says how many were `missing`."""
+        """Return the state at the end of a pass; a complete one has a number of `missing`."""
         if missing is None:
             return replace(self, began_at=None, ended_at=self.now)
         ended = replace(self, began_at=None, ended_at=self.now, missing=missing)
@@ -73,19 +73,18 @@ class PassState:
 
 
 async def load(database: Database, tenant_id: str, collection: Collection) -> PassState:
-    """How far the lists of a collection are read."""
     ((row,),) = await database.call_as(tenant_id, _LOAD, collection=collection)
     return PassState(**row)
 
 
 async def save(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
-    """Note how far the lists are read, unless another one holds the desk by now."""
+    """Store the progress, unless another process holds the desk."""
     values = {name: getattr(state, name) for name in PassState.__dataclass_fields__ if name != "now"}
     await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
 
 
 class Holder:
-    """Who copies a desk. `id` names him in its row."""
+    """A holder of a desk, by `id` in its row."""
 
     def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
         self.id = uuid4()
@@ -95,7 +94,7 @@ class Holder:
         self._renew_at = 0.0
 
     async def insist(self) -> None:
-        """Hold it for longer, if half the time is over. Raises HeldByAnother."""
+        """Renew the hold after half its time. Raises HeldByAnother."""
         if time.monotonic() < self._renew_at:
             return
         values = {"holder": self.id, "seconds": self._seconds}
@@ -107,16 +106,16 @@ class Holder:
 
 @asynccontextmanager
 async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
-    """Copy this desk alone for the length of the block; `insist` at least every `seconds` (half of them at most).
+    """Hold this desk for the block; call `insist` at least every `seconds` / 2.
 
-    Raises HeldByAnother where another process has it, or has taken it since: it may after that time, so that one that
-    was killed keeps nobody waiting for longer.
+    Raises HeldByAnother if another process holds it, or has taken it since. It may after `seconds`, so a killed process
+    does not block longer.
     """
     holder = Holder(database, tenant_id, seconds)
     await holder.insist()
     try:
         yield holder
     finally:
-        # Without the database it ends by itself.
+        # Without the database the hold expires by itself.
         with suppress(*DATABASE_FAILURES):
             await database.call_as(tenant_id, _FREE, holder=holder.id)

@@ -1,4 +1,4 @@
-"""What is kept only for a time: texts first, whole rows later. In batches, each a short transaction of its own."""
+"""Purging by age: texts first, whole rows later, in short transactions."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ BATCH_SECONDS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """How many there were of each."""
+    """Number of purged rows of each kind."""
 
     answers: int
     copies: int
@@ -38,17 +38,16 @@ async def purge_by_age(
     before_each: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None],
 ) -> Purged:
-    """Remove what is too old, across tenants; `before_each` batch is called.
+    """Remove data that is too old, across tenants; call `before_each` batch.
 
-    What tenants spent, and their audit records, go of those in `audit_days`: tenant id -> for how many days the
-    records are kept, None where that is not known. Of others all records go, if the tenant `has_left`.
+    Answers of GPT-4 go `text_days` after their job's end, copies `text_days` after the desk last showed them. Rows, and
+    a day's spending, go after `job_days`. Unfinished jobs keep everything.
 
-    `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
+    `audit_days`: tenant id -> retention of audit records, None if unknown. Spending and audit records are purged for
+    these tenants; audit records of other tenants go if the tenant `has_left`.
 
-    Answers of GPT-4 go `text_days` after their job's end, copies of tickets and solutions `text_days` after the desk
-    last showed them, whole rows `job_days` after the job's end, and what was spent on a day likewise. A job that has
-    not ended keeps everything. Raises one of DATABASE_FAILURES, or TimeoutError, when the database is away; what was
-    purged until then stays so.
+    `on_failure` gets the kinds that the database refuses to purge ("answers", "tickets"); the others are purged. Raises
+    one of DATABASE_FAILURES, or TimeoutError, if the database is away; completed batches stay purged.
     """
 
     @contextmanager

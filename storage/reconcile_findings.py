@@ -1,4 +1,4 @@
-"""What reconciliation finds beside tickets without a job, and what support and metrics are told of all of it."""
+"""Further findings of reconciliation, and the figures for support and metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,14 +89,14 @@ _ABOUT = text("""
 
 
 class OpenAgain(NamedTuple):
-    """The job of an open ticket that was skipped, since it was closed; `is_new`: nobody had seen that before."""
+    """A job skipped for a closed ticket that is open again; `is_new`: not seen before."""
 
     job_id: UUID
     is_new: bool
 
 
 class Noted(NamedTuple):
-    """A job whose note the desk took."""
+    """A job whose note the desk accepted."""
 
     job_id: UUID
     ticket_id: str
@@ -107,7 +107,7 @@ class Noted(NamedTuple):
 
 
 class ReconcileFigures(NamedTuple):
-    """Tickets that were missed within the hour and have no job, those since the last webhook, and when that came.
+    """Missed tickets without a job (within the hour, since the last webhook), times.
 
     `compared_at`: when its tickets were last compared.
     """
@@ -120,7 +120,7 @@ class ReconcileFigures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MissedLately:
-    """Tickets whose webhook was missed and that have no job, when the last one was, and whether there may be more."""
+    """Missed tickets without a job, the last time, and whether there may be more."""
 
     missed: int = 0
     last_at: datetime | None = None
@@ -128,7 +128,7 @@ class MissedLately:
 
 
 class FoundInAnHour(NamedTuple):
-    """What was found since `told_at`."""
+    """Findings since `told_at`."""
 
     told_at: datetime
     missed: int
@@ -139,10 +139,10 @@ class FoundInAnHour(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeenWithoutWebhook:
-    """What is known of a ticket that the desk has listed and that no webhook had come of by then.
+    """A ticket in the desk's list whose webhook had not come by then.
 
-    `ticket_id` is its id in the desk, whichever number was asked for. `missed_at` is None while one may come, and where
-    none was to come.
+    `ticket_id` is its id in the desk, whichever number was queried. `missed_at` is None while a webhook may come, and
+    if none was expected.
     """
 
     ticket_id: str
@@ -156,9 +156,9 @@ class SeenWithoutWebhook:
 async def seen_open_again(
     database: Database, tenant_id: str, ticket_id: str, *, reasons: Sequence[str], window: timedelta, ago: timedelta
 ) -> OpenAgain | None:
-    """Return the last job of a ticket that was just seen open, if it was skipped for one of `reasons`.
+    """Return the last job of a ticket now open, if skipped for one of `reasons`.
 
-    That was within the `window`, and at least as long ago as the desk may have shown the ticket so.
+    Within the `window`, and at least `ago`, since the desk may have shown an older state.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)
@@ -166,38 +166,38 @@ async def seen_open_again(
 
 
 async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[Noted]:
-    """Return the newest jobs that ended with a note after one moment and until the other, ordered by their ends."""
+    """Return the newest jobs that ended with a note in an interval, ordered by end."""
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
     return [Noted(**row) for row in reversed(rows)]
 
 
 async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
-    """Mark notes of jobs that ended until then as looked for; count one that was `removed`."""
+    """Mark notes of jobs ended by `until` as checked; count one that was `removed`."""
     await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
 
 
 async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None:
-    """Return what metrics tell of the tenant; None for one that was never seen."""
+    """Return the tenant's figures; None if it was never compared."""
     _, rows = await database.call_as(tenant_id, _LAST_WEBHOOK, _FIGURES, own=sorted(OWN_EVENTS))
     return ReconcileFigures(**rows[0]) if rows else None
 
 
 async def take_found(database: Database, tenant_id: str) -> FoundInAnHour | None:
-    """Return what was found, if the last time was an hour ago or more, and count anew; None if not."""
+    """Return and reset the findings once an hour; None in between."""
     (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
     return FoundInAnHour(**rows[0]) if rows else None
 
 
 async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
-    """Return what was missed since then, by tenant: for pages, `MOST_MISSED_OF_EACH`. Raises one of DATABASE_FAILURES.
+    """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros.
 
-    What has none is left out.
+    Raises one of DATABASE_FAILURES.
     """
     rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
     return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
 
 
 async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:
-    """Return what is known of a ticket with one of these numbers; None if its webhook was not missing."""
+    """Return the facts of a ticket by its numbers; None unless its webhook is missing."""
     (rows,) = await database.call_as(tenant_id, _ABOUT, numbers=list(numbers))
     return SeenWithoutWebhook(**rows[0]) if rows else None

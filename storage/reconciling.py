@@ -1,4 +1,4 @@
-"""A tenant's new tickets beside its jobs: which of them no webhook has come of, and what became of them since."""
+"""A tenant's new tickets compared with its jobs, and their later state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _LOAD = text("""
     SELECT now() AS now, r.since, r.compared_until, r.notes_until,
            greatest(r.since - r.first_seen_at, interval '0') AS ahead FROM reconciliations r
 """)
-# The last webhook is looked for among all jobs once: later, among those of a day.
+# The last webhook is searched in all jobs once; later, in those of a day.
 _BEGIN = text("""
     INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)
     SELECT current_setting('app.tenant_id'), coalesce(:newest, now() - interval '1 minute'), coalesce(:newest, now()), (
@@ -37,7 +37,7 @@ _NOTE_SEEN = text(f"""
     ON CONFLICT DO NOTHING
 """)  # noqa: S608 -- constants
 _CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
-# A ticket of the future must not hide what comes until then.
+# A future ticket must not hide earlier ones.
 _COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
 _ALL_DONE = text("UPDATE reconciliations SET compared_at = now()")
 _OVERDUE = text("""
@@ -71,7 +71,7 @@ _TO_RECOVER = text(f"""
     SELECT m.*, l.made, extract(epoch FROM l.first_at + interval '1 minute' - now())::float8 AS room_in
     FROM missed m CROSS JOIN lately l ORDER BY m.created_at, m.ticket_id
 """)  # noqa: S608
-# The row is taken and the job made in one statement: whoever else does the same waits, and then finds it taken.
+# Taking the row and making the job are one statement: a concurrent one waits, then finds it taken.
 _RECOVER = text(f"""
     WITH taken AS (
         UPDATE missing_webhooks m SET job_id = :id, recovered_at = now()
@@ -88,10 +88,10 @@ _RECOVER = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How far a tenant's tickets are compared; `now` is the database's clock, `since` and `compared_until` the desk's.
+    """Progress of a tenant; `now` by the database's clock, the rest by the desk's.
 
-    `notes_until`: the notes of jobs that ended until then were looked for. `ahead`: how much the desk's clock was ahead
-    when the tenant was first seen, at least.
+    `since` and `compared_until` are the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`: the
+    desk's clock was at least so much ahead when the tenant was first seen.
     """
 
     now: datetime
@@ -102,7 +102,7 @@ class Compared:
 
 
 class SeenTicket(NamedTuple):
-    """A ticket as the desk's list has it. `tells_all`: that is all that the tenant's rules ask for."""
+    """A listed ticket. `tells_all`: the list has all fields that the rules need."""
 
     ticket_id: str
     display_id: str | None
@@ -111,75 +111,74 @@ class SeenTicket(NamedTuple):
 
     @property
     def numbers(self) -> set[str]:
-        """What a webhook may call it."""
+        """The numbers that a webhook may use."""
         return {self.ticket_id, self.display_id or self.ticket_id}
 
 
 class ToRecover(NamedTuple):
-    """Tickets whose jobs may be made now, oldest first; `more_in`: in how many seconds there is room for more."""
+    """Tickets to recover now, oldest first; `more_in`: seconds until more may follow."""
 
     tickets: Sequence[SeenTicket]
     more_in: float | None
 
 
 async def load(database: Database, tenant_id: str) -> Compared | None:
-    """How far the tenant is compared; None for one that was never seen."""
+    """Return the tenant's progress; None if it was never compared."""
     (rows,) = await database.call_as(tenant_id, _LOAD)
     return Compared(**rows[0]) if rows else None
 
 
 async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
-    """See a tenant for the first time: what is created after the desk's `newest` ticket will be compared."""
+    """Start comparing a tenant, with tickets created after the desk's `newest`."""
     await database.call_as(tenant_id, _BEGIN, newest=newest, own=sorted(OWN_EVENTS))
 
 
 async def compare(
     database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
 ) -> None:
-    """Note those that have no job, seen then; those of before whose webhook has come since are forgotten.
+    """Record tickets without a job, and drop those whose webhook has come.
 
-    `until`: up to when, by the desk's clock, all were compared.
+    `until`: all tickets up to then, by the desk's clock, were compared.
     """
     told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
     await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
 
 
 async def all_done(database: Database, tenant_id: str) -> None:
-    """Record that the tenant's tickets are compared and all that follows is done; count one that is missed."""
+    """Record the end of a round, and count a missed one."""
     await database.call_as(tenant_id, _ALL_DONE)
 
 
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
 ) -> list[SeenTicket]:
-    """Tickets that were seen without a job by `before`, and not created before `oldest`: the oldest first."""
+    """Return tickets without a job since `before`, created since `oldest`, oldest first."""
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
     return [SeenTicket(**row) for row in rows]
 
 
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
-    """Count its webhook as missed; return False if it has come, or was counted.
+    """Count the webhook as missed; return False if it has come or was counted.
 
-    `counts`: one was to come. Else it is missed by nobody, from the moment in which it was seen.
+    `counts`: a webhook was expected. Otherwise the ticket is only marked, from when it was seen.
     """
     (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
     return bool(rows)
 
 
 async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """Leave out a ticket that gets no job."""
     await database.call_as(tenant_id, _LEAVE_OUT, ticket=ticket_id)
 
 
 async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
-    """Nothing is missed of these any more: they are gone, or were forgotten."""
+    """Drop tickets that are gone or were forgotten."""
     await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
 
 
 async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
-    """Return missed tickets, created since `oldest`, for which jobs may be made within the minute's limit.
+    """Return missed tickets created since `oldest`, within the minute's limit.
 
-    `only_refused`: those alone whose webhook came and was refused with 429.
+    `only_refused`: only those whose webhook was refused with 429.
     """
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
@@ -188,13 +187,13 @@ async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, on
     made, in_seconds = rows[0]["made"], rows[0]["room_in"]
     room = max(0, MOST_RECOVERED_A_MINUTE - made)
     tickets = [SeenTicket(*(row[name] for name in SeenTicket._fields)) for row in rows]
-    # The first of a whole minute's may be of just now.
+    # The first of a full minute's may be of this moment.
     more_in = None if len(tickets) <= room else 60.0 if in_seconds is None else max(0.0, in_seconds)
     return ToRecover(tickets[:room], more_in)
 
 
 async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
-    """Make the job of a missed ticket; return False if it has one by now. The relay publishes it."""
+    """Make the job of a missed ticket; return False if it has one. The relay publishes it."""
     values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
     limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
     (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)

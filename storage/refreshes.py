@@ -1,4 +1,4 @@
-"""Further notes for a ticket that has one: why a job makes one, and what tells that a ticket was reopened."""
+"""Further notes for a ticket: reasons of a job, and detection of reopening."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from storage.models import Job, JobState
 from storage.session import Database
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
-# By the ticket's id alone: a number that people see may be another ticket's id. Each by an index of its own, as in
+# By the ticket's id alone: a displayed number may be another ticket's id. Each by its own index, as in
 # `other_jobs_of_ticket`.
 _JOBS = """
     SELECT t.id, t.state, t.event, t.accepted_at, t.started_at, t.finished_at, t.seen_closed_at FROM jobs t
@@ -22,7 +22,7 @@ _JOBS = """
     SELECT d.id, d.state, d.event, d.accepted_at, d.started_at, d.finished_at, d.seen_closed_at FROM jobs d
     WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket
 """
-# A job that runs has read the ticket before, and its note will be there.
+# A running job has read the ticket before, and its note will be there.
 _CLOSED = text(f"""
     WITH found AS ({_JOBS})
     UPDATE jobs SET seen_closed_at = now() WHERE id IN (
@@ -44,10 +44,10 @@ _NOT_WANTED = text(f"""
 
 
 async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
-    """Return why a claimed job makes a further note: `asked` or `reopened`, which its row says then.
+    """Return and store why a claimed job makes a further note: `asked` or `reopened`.
 
-    REFRESHED_LATELY where its ticket had one within the hour; None where nobody wants one. `reopened`: the tenant wants
-    one for a ticket that was reopened. Raises LeaseLost.
+    REFRESHED_LATELY if its ticket had one within the hour; None if none is wanted. `reopened`: the tenant wants notes
+    for reopened tickets. Raises LeaseLost.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
@@ -59,28 +59,28 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
-    """Record that a ticket, by its id in the desk, was seen closed so many seconds ago, after its last note."""
+    """Record that a ticket (desk id) was seen closed after its last note."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_CLOSED, {"ticket": ticket_id, "ago": timedelta(seconds=seconds_ago)})
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if a ticket that was just seen open was seen closed since its last note.
+    """Return True if an open ticket was seen closed since its last note.
 
-    False while a job of it is under way, and once one was made for that reopening.
+    False while a job of it is under way, and after a job for that reopening.
     """
     async with database.tenant(tenant_id) as session:
         return await session.scalar(_REOPENED, {"ticket": ticket_id, "event": SEEN_REOPENED}) is not None
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """Forget that a ticket was closed: it was seen open, and no note is wanted for that."""
+    """Forget the closing of a ticket that is open again, since no note is wanted."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_NOT_WANTED, {"ticket": ticket_id})
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
-    """Return when the last of these jobs that made a further note ended, if that was within the hour."""
+    """Return when the last of these jobs made a further note, if within the hour."""
     made = Job.id.in_(job_ids), Job.state == JobState.COMPLETED, Job.refresh.is_not(None)
     question = select(func.max(Job.finished_at)).where(*made, Job.finished_at > func.now() - REFRESH_APART)
     async with database.tenant(tenant_id) as session:

@@ -1,4 +1,4 @@
-"""Webhooks that were refused, kept for some days so that support can see them beside the jobs."""
+"""Rejected webhooks, kept for some days for support."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ _RECORD_FULL = text("""
 async def record(
     database: Database, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool
 ) -> None:
-    """Keep one rejection of a known tenant, unless an hour's share is used up: a flood must not fill the disk.
+    """Store a rejection of a known tenant, within an hourly share against floods.
 
-    Each reason has a share of its own, with a cause behind it another one: what a stranger has refused, which is all
-    that is not `proved` to be of someone with a secret, takes no place of what the tenant's own desk does.
+    Each reason has its own share, and each cause of it another. Rejections without a valid secret (not `proved`) do not
+    use the share of the tenant's own desk.
     """
     kind, caused = reason.partition(":")[0], ":" in reason
     most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
@@ -54,14 +54,14 @@ async def record(
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
-    """Record that a proved webhook was refused with 429, in one row an hour and ticket."""
+    """Record a proved webhook refused with 429, in one row an hour and ticket."""
     values = {"ticket": ticket_id, "reason": reason, "most": MOST_FULL_PER_HOUR}
     await database.call_as(tenant_id, _RECORD_FULL, **values)
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedWebhook:
-    """One that named a ticket. `reason` has its cause behind a colon, where that was found."""
+    """A refused webhook with a ticket. `reason` has the cause after a colon, if known."""
 
     at: datetime
     ticket_id: str
@@ -71,7 +71,7 @@ class RefusedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLately:
-    """Those of a day of which no ticket could be read, by reason."""
+    """Refused webhooks of a day without a readable ticket, by reason."""
 
     status: int
     reason: str
@@ -81,7 +81,7 @@ class RefusedLately:
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """What a tenant's webhooks met lately. `shares_used_up`: more may have been refused than are stored."""
+    """Recent results of a tenant's webhooks. `shares_used_up`: some were not stored."""
 
     refused: Sequence[RefusedWebhook]
     since: datetime | None
@@ -99,8 +99,8 @@ _UNREAD = text(
     "SELECT status, reason, count(*) AS count, max(rejected_at) AS last_at FROM rejections WHERE tenant_id = :tenant"
     " AND ticket_id IS NULL AND rejected_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY last_at DESC LIMIT 5"
 )
-# By the reason without its cause: whoever may not know the cause must not learn it by the time, either. A desk that is
-# polled may have no webhook in very many jobs, so only the newest ones are looked through.
+# By the reason without its cause: viewers without access to the cause must not infer it from the time. A polled desk
+# may have no webhook in very many jobs, so only the newest ones are searched.
 _SINCE = text("""
     SELECT min(r.rejected_at) AS since FROM rejections r,
         (SELECT split_part(x.reason, ':', 1) AS kind, x.rejected_at FROM rejections x WHERE x.tenant_id = :tenant
@@ -139,7 +139,7 @@ _HEARD_OF = text("""
 
 @dataclass(frozen=True, slots=True)
 class RefusedTenant:
-    """A tenant whose last webhook was refused, without that one was accepted since."""
+    """A tenant whose last webhook was refused and none accepted since."""
 
     tenant_id: str
     reason: str
@@ -153,16 +153,16 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
 
 
 async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if the tenant has a ticket of this number, as far as that is known without a job.
+    """Return True if the tenant has this ticket, as far as known without a job.
 
-    A webhook that named it was refused lately, or the desk has listed it and no webhook of it came.
+    A webhook that named it was refused lately, or the desk has listed it without a webhook.
     """
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
-    """Ask what became of a tenant's webhooks, and of those that named a ticket by one of its numbers."""
+    """Return recent results of a tenant's webhooks, and of those with these numbers."""
     questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MOST_OF_ANYONE_PER_HOUR, **OF_WEBHOOKS}
     refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)

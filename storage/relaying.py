@@ -1,4 +1,4 @@
-"""What the relay asks of the table of jobs, across tenants: ids and counts, through the functions of the database."""
+"""The relay's queries across tenants: ids and counts, by database functions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -43,25 +43,28 @@ async def _published(database: Database, question: Any, **values: object) -> lis
 
 
 async def take_due(database: Database, most: int) -> list[Published]:
-    """Jobs that are due and have no message in Redis, marked as published."""
+    """Mark due jobs without a message as published, and return them."""
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
 async def recover(database: Database, most: int) -> list[Published]:
-    """Let the jobs wait again whose worker fell silent, if they have attempts left; return them."""
+    """Let jobs of lost workers wait again if they have attempts left; return them."""
     return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
-    """Jobs whose worker fell silent in their last attempt, now failed; one whose note may be there gets a last look."""
+    """Fail and return jobs lost in their last attempt.
+
+    A job whose note may be posted gets a last look instead.
+    """
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Put off the deadlines of jobs whose tenants have their `most` in flight, by so many seconds from now.
+    """Put off the deadlines of jobs whose tenants have their `most` in flight.
 
-    In time: an attempt that begins just before has some minutes, or half of those seconds.
+    In time: an attempt that begins just before has some minutes, or half of `deadline_seconds`.
     """
     by = timedelta(seconds=deadline_seconds)
     ahead = min(PUT_OFF_AHEAD, by / 2)
@@ -69,28 +72,31 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:
-    """Jobs past their deadline that no worker holds, now failed; one whose note may be there gets a last look."""
+    """Fail and return jobs past their deadline that no worker holds.
+
+    A job whose note may be posted gets a last look instead.
+    """
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
     return await _published(database, _EXPIRE, most=most, **values)
 
 
 async def count_listed(database: Database, most: int) -> tuple[int, int]:
-    """Return how many jobs should have a message in the list (nobody counts beyond `most`), and how many run."""
+    """Return how many jobs should have a message, up to `most`, and how many run."""
     (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
     return row["waiting"], row["running"]
 
 
 async def take_without_message(database: Database, messages: int, most: int) -> list[Published]:
-    """Of the jobs that should have a message the oldest that are more than `messages`, marked as published anew."""
+    """Mark the oldest jobs in excess of `messages` as published again; return them."""
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
-    """Mark jobs as not published, since Redis did not take their messages: they are due again."""
+    """Mark jobs as unpublished after a failure of Redis: they are due again."""
     await database.call(_UNPUBLISH, ids=list(job_ids))
 
 
 async def purge_short_lived(database: Database) -> None:
-    """Delete expired delivery keys and ended sessions, old rejections and missed webhooks."""
+    """Delete expired delivery keys and sessions, old rejections and missed webhooks."""
     await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

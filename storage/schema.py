@@ -1,4 +1,4 @@
-"""Checking at a process's start that the server, the tables and the role are right."""
+"""Checks of the server, the tables and the role at a process's start."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ _BEFORE_RELEASE = (
 _POOLER_REMEDY = "connect to Postgres itself, or see docs/kubernetes.md for a pooler in session mode"
 # A busy pooler may have given the session to another client between two looks.
 _LOOKS = 5
-# What the server says to a connection that it refuses for good -> what to tell the person who set the address.
+# Server message of a final refusal -> advice for the operator who set the address.
 _REFUSED = {
     "password authentication failed": " is refused: wrong password",
     "no password supplied": " is refused: it has no password",
@@ -47,7 +47,7 @@ _REFUSED = {
 
 
 class DatabaseUnfit(Exception):
-    """The database answers, but this process must not run on it; the text says what to do."""
+    """The database is unsuitable for this process; the text has the remedy."""
 
 
 class DatabaseUnreachable(Exception):
@@ -57,10 +57,10 @@ class DatabaseUnreachable(Exception):
 def revisions() -> list[str]:
     """Return the revisions of this code, oldest first; it needs the last one.
 
-    Revisions are numbers that count up. Each leaves the tables and functions usable for the release before it, which
-    goes on working, and starting, until it is replaced.
+    Revisions count up. Each leaves the tables and functions usable for the release before it, which keeps working, and
+    starting, until it is replaced.
     """
-    # From the files' names: reading them with Alembic would take a tenth of each start.
+    # From the file names: reading them with Alembic would take a tenth of each start.
     return sorted(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
 
 
@@ -71,7 +71,7 @@ def insist_on_release(revision: str) -> None:
 
 
 async def check(database: Database) -> None:
-    """See that the database can be worked with, over two connections of its pool.
+    """Check the database over two connections.
 
     Raises DatabaseUnfit with the remedy, or DatabaseUnreachable.
     """
@@ -89,7 +89,7 @@ async def check(database: Database) -> None:
 
 
 def check_now(url: str) -> None:
-    """Check likewise from code that is not asynchronous, wherever it runs. Raises what `check` raises."""
+    """Run `check` from synchronous code."""
 
     async def once() -> None:
         database = Database(url, application_name="ai-agents start", pool_size=2)
@@ -106,9 +106,9 @@ def check_now(url: str) -> None:
 
 
 async def wait_for_database(database: Database) -> None:
-    """Return when the database can be worked with; a server that is not there yet is waited for.
+    """Wait until the database is usable.
 
-    Raises DatabaseUnfit when waiting would not help.
+    Raises DatabaseUnfit if waiting would not help.
     """
     told = False
     with tracing.untraced():
@@ -145,13 +145,13 @@ async def _check_server_and_role(session: AsyncSession) -> None:
 
 
 def insist_on_utf8(encoding: str) -> None:
-    """Raise DatabaseUnfit for a database of another encoding."""
+    """Raise DatabaseUnfit unless the encoding is UTF-8."""
     if encoding != "UTF8":
         raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
 
 
 async def _check_settings(session: AsyncSession) -> None:
-    """See that the session has what it asked for at its start: a pooler may have kept that to itself."""
+    """Check the session's settings, which a pooler may have dropped."""
     asked = session_options(0)
     question = text("SELECT setting FROM pg_settings WHERE name = :name")
     for name in INSISTED_ON:
@@ -160,10 +160,10 @@ async def _check_settings(session: AsyncSession) -> None:
 
 
 async def _shares_session(database: Database) -> bool:
-    """Return True if one session of the server serves two connections (PgBouncer in transaction mode).
+    """Return True if connections share a server session (PgBouncer, transaction mode).
 
     The leader's lock and our settings need a session of our own. A pooler gives its clients process ids of its own, so
-    one look is enough to see that there is none.
+    one look without a pooler is enough.
     """
     async with database.connection() as one:
         first = await _session_of(one)
@@ -193,18 +193,18 @@ async def _check_revision(session: AsyncSession) -> None:
 
 
 def insist_on_revision(revision: str, needed: str) -> None:
-    """Raise DatabaseUnfit for tables that are older than `needed`; log a warning for newer ones."""
+    """Raise DatabaseUnfit for older tables than `needed`; log a warning for newer ones."""
     if int(revision) > int(needed):
-        # A release rolls out: until the new one has taken over, a process of this one may have to start again.
+        # During a rolling update, processes of this release may have to restart.
         say(phrases.DATABASE_NEWER, revision=revision, needed=needed)
     elif revision != needed:
         raise DatabaseUnfit(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
 
 
 def classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
-    """Return what a failure to connect by the address in `setting` asks for: a person's mending, or waiting.
+    """Classify a connection failure by `setting`: fix the settings, or wait.
 
-    psycopg gives no SQLSTATE for a refused connection, only the server's sentence.
+    psycopg has no SQLSTATE for a refused connection, only the server's sentence.
     """
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:

@@ -1,8 +1,8 @@
-"""The search in the copies of a desk's tickets and solutions (`storage.history`): BM25 over their terms, in Postgres.
+"""Search in the copies of a desk (`storage.history`): BM25 in Postgres.
 
-A search reads at most 12,000 postings, the rarest terms' first, so that it costs no more with a million tickets than
-with ten thousand (`find_texts` in functions.sql). It runs under plain row-level security. For a tenant that has
-embeddings they count as well (`storage.meaning`).
+A search reads at most 12,000 postings, rarest terms first, so its cost does not grow from ten thousand to a million
+tickets (`find_texts` in functions.sql). It runs under row-level security. Embeddings count too, if the tenant has them
+(`storage.meaning`).
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -26,11 +26,11 @@ from storage.slots import TenantSlots
 _MOST_FOUND = 3
 _BUDGET = 12_000
 """Postings that one search reads, each half a microsecond; with 2,000 it finds less by .04 of recall."""
-# Looked through for those that may be told and are not the ticket itself.
+# Candidates, from which the ticket itself and excluded ones are removed.
 _MOST_LOOKED_THROUGH = 100
 
 _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
-# A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
+# A copy without one of the kinds is not found: its name may be forbidden.
 _TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
         coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
@@ -54,7 +54,7 @@ _BY_WORDS = {
 }
 _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
 
-# Both searches of a job ask for the same, nearly at once: a hundredth of its CPU.
+# Both searches of a job use the same text at nearly the same time: a hundredth of its CPU.
 _asked_terms = lru_cache(maxsize=16)(asked_terms)
 
 
@@ -63,12 +63,11 @@ def _all_languages(_tenant_id: str) -> Sequence[str]:
 
 
 class SearchInPostgres:
-    """Searches over the process's pool of connections, `most_at_once` at a time: the others are for what jobs write.
+    """Searches on the process's pool, `most_at_once` at a time; job writes use the rest.
 
-    Tenants take turns: one with a thousand copies is not to wait for all the jobs of one with a million.
-    `languages_of_tenant` names those that a tenant's texts are in, `embedding_of` makes its embeddings. A search finds
-    `most` at most, of a strength of `least` or more. Each method raises one of DATABASE_FAILURES when the database is
-    away.
+    Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
+    languages of its texts, `embedding_of` makes its embeddings. A search returns `most` at most, of a strength of
+    `least` or more. Each method raises one of DATABASE_FAILURES.
     """
 
     def __init__(
@@ -97,11 +96,11 @@ class SearchInPostgres:
         forbidden: Mapping[str, Set[str]],
         people: Sequence[Person] = (),
     ) -> list[SimilarTicket]:
-        """Return the tenant's tickets that have most in common with this one and were resolved, best first.
+        """Return the tenant's most similar resolved tickets, best first.
 
-        `ticket_id` is the desk's id, by which tickets are copied. None is found that has one of the names in
-        `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind. `people` are
-        those of the ticket: no endpoint of embeddings sees their names.
+        `ticket_id`: the desk's id, by which tickets are copied. Tickets with a name in `forbidden` (kind -> names), or
+        without a known name of that kind, are left out. `people`: those of the ticket, whose names no endpoint of
+        embeddings sees.
         """
         named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
         about = (subject, description)
@@ -116,9 +115,9 @@ class SearchInPostgres:
         never_topics: Set[str] = frozenset(),
         people: Sequence[Person] = (),
     ) -> list[Document]:
-        """Return the passages of the tenant's knowledge base that have most in common with this text, best first.
+        """Return the best passages of the tenant's knowledge base, best first.
 
-        None of a solution that has expired, or whose topic is one of `never_topics`, as rules have names.
+        Expired solutions, and topics in `never_topics` (normalised as in rules), are left out.
         """
         rows = await self._find("p", tenant_id, (subject, description), people, topics=list(never_topics))
         return [Document(**row) for row in rows]
@@ -148,6 +147,6 @@ class SearchInPostgres:
 
 
 def _weighed(row: Row) -> dict[str, Any]:
-    """Return a row with its strength in the place of what that is made of."""
+    """Return a row with its strength instead of the components."""
     found = dict(row)
     return found | {"strength": strength(found.pop("score"), found.pop("asked"))}

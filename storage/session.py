@@ -19,7 +19,7 @@ from storage.statements import trace_statements
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
 """What a statement raises when the database refuses it or is away."""
 
-# psycopg takes whole seconds, and no fewer than 2; callers with a tighter budget set a timeout of their own.
+# psycopg takes whole seconds, at least 2; callers with a tighter budget set their own timeout.
 _CONNECT_SECONDS = 2
 _IDLE_TRANSACTION_SECONDS = 10
 """No transaction of ours waits for anything but the next statement: one that is silent for so long has lost its peer,
@@ -39,9 +39,9 @@ _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
 def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
-    """Return what each session of ours asks of the server, by the names of its settings; times in milliseconds.
+    """Return the server settings of each session by name; times in milliseconds.
 
-    The keepalives are the server's: without them it holds a vanished peer's locks for two hours.
+    Server keepalives: without them it holds a vanished peer's locks for two hours.
     """
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
@@ -54,21 +54,21 @@ def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECOND
 
 
 def as_arguments(options: Mapping[str, str]) -> str:
-    """Return the settings of a session as libpq takes them: `-c name=value ...`."""
+    """Return a session's settings for libpq: `-c name=value ...`."""
     return " ".join(f"-c {name}={value}" for name, value in options.items())
 
 
 def driver_url(url: str) -> URL:
-    """`url` for SQLAlchemy, with the driver named."""
+    """Return `url` with the driver named, for SQLAlchemy."""
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
 def is_away(failure: Exception) -> bool:
-    """Return True if the server, and not the statement, is the trouble: the same may work when it is back.
+    """Return True if the server is unavailable, so that a retry may succeed.
 
-    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that somebody holds
-    (55P03), a transaction that was ended for its silence (25P03), a server that became a standby (25006); none when
-    there was no connection at all. What the driver itself refuses has no SQLSTATE either, but is the statement's fault.
+    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that is held
+    (55P03), a transaction ended for its silence (25P03), a server that became a standby (25006); none without a
+    connection. Failures of the driver itself have no SQLSTATE either, but are the statement's fault.
     """
     if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
         return isinstance(failure, PoolTimeout)
@@ -77,12 +77,12 @@ def is_away(failure: Exception) -> bool:
 
 
 def is_locked(failure: Exception) -> bool:
-    """Return True if somebody holds a lock that the statement waited for: not for longer than the server lets him."""
+    """Return True if the statement timed out waiting for a lock."""
     return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if the values of the statement are at fault: classes 22 (data), 23 (constraint), 54 (too long)."""
+    """Return True if values are at fault: class 22 (data), 23 (constraint), 54 (length)."""
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 
@@ -90,7 +90,7 @@ def is_refused(failure: Exception) -> bool:
 def _insist_on_silence(
     connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
 ) -> None:
-    """Have the pool replace a connection over which something came while it lay idle: mostly its end."""
+    """Replace a connection that received data while idle: mostly its end."""
     if entry.info.get("used"):
         poll = select.poll()
         poll.register(connection.driver_connection.fileno(), select.POLLIN)
@@ -100,21 +100,21 @@ def _insist_on_silence(
 
 
 def _leave_autocommit(connection: Connection) -> None:
-    """Undo for SQLAlchemy what a statement that went past it has set."""
+    """Reset autocommit, set by a direct statement, for SQLAlchemy."""
     lent: Any = connection.connection.dbapi_connection
     if lent.driver_connection.autocommit:
         lent.autocommit = False
 
 
 class Database:
-    """The pool of one process.
+    """The connection pool of one process.
 
-    Rows of a tenant are seen only inside `tenant(...)`; without one, only the functions of the database work: `call`
-    them. `pool_seconds` is how long a caller waits in line for a connection, `lock_seconds` how
-    long a statement waits for a lock. `traced`: statements make spans.
+    Rows of a tenant are visible only inside `tenant(...)`; elsewhere only the functions of the database work: `call`
+    them. `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: statements
+    make spans.
 
-    A connection that died while it lay idle, since the server was restarted, is replaced before it is used, without
-    asking the server. One whose end nobody was told of fails at its first statement, as a server that is away does.
+    A connection that died while idle (a restarted server) is replaced before use, without a query. One whose end was
+    not signalled fails at its first statement, as if the server were away.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_seconds,
-            # Who has begun a transaction ends it: SQLAlchemy's sessions do, and `storage.direct` gives none back.
+            # The owner of a transaction ends it: SQLAlchemy's sessions do, and `storage.direct` returns none open.
             pool_reset_on_return=None,
             hide_parameters=True,
         )
@@ -153,25 +153,28 @@ class Database:
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
-        """Yield a transaction that sees and writes the rows of one tenant; committed at the end of the block."""
+        """Yield a transaction on one tenant's rows; committed at the end of the block."""
         async with self._sessions.begin() as session:
-            # As good as a part of BEGIN, which has no span either.
+            # Equivalent to BEGIN, which has no span either.
             with tracing.untraced():
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return the rows of each statement, asked in one transaction of a tenant: a third of the CPU of `tenant`."""
+        """Return each statement's rows, in one transaction of a tenant.
+
+        It takes a third of the CPU of `tenant`.
+        """
         async with take(self._engine, self._spans) as connection:
             return await connection.ask_together(_SET_TENANT, *questions, tenant=tenant_id, **values)
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        """Return the rows that a function of the database gives. It is a transaction of its own: one round trip."""
+        """Return the rows of a database function, in a transaction of its own: one round trip."""
         async with take(self._engine, self._spans) as connection:
             return await connection.ask(question, **values)
 
     async def call_for_one(self, question: TextClause, **values: Any) -> Any:
-        """Return the one value that a function of the database gives, None if it gives no row; likewise."""
+        """Return the single value of a database function; None without a row."""
         for row in await self.call(question, **values):
             (value,) = row.values()
             return value
@@ -185,19 +188,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection of its own in autocommit, for what lives as long as a connection does."""
+        """Yield a separate connection in autocommit, for locks of its lifetime."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
                 yield connection
             finally:
-                # Not back into the pool: locks of a session would go on with it.
+                # Not returned to the pool, where the session's locks would survive.
                 await connection.invalidate()
 
     async def ask(self) -> None:
-        """Return when the database answers a question that costs it nothing. Raises one of DATABASE_FAILURES."""
+        """Check that the database answers. Raises one of DATABASE_FAILURES."""
         await self.call(_NOTHING)
 
     async def close(self) -> None:
-        """Close each connection."""
         await self._engine.dispose()

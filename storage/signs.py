@@ -1,4 +1,4 @@
-"""Whether workers are at work, as the rows tell it."""
+"""Activity of the workers, from rows and sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from storage.session import Database
 
-# The sessions are not looked at in the function: only the application's own role sees their names.
+# Outside the function, since only the application's own role sees the sessions' names.
 _SIGNS = text(
     "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
     " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
@@ -20,11 +20,11 @@ LATELY = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class WorkSigns:
-    """How many workers hold a job, how many jobs run, and how many of these nobody holds any more.
+    """Numbers of workers that hold a job, of running jobs, and of those not held.
 
-    `last_started_at`: when a job was begun last, of those that run and of the last ten minutes. `connected`: False if
-    no worker has a session for its leases. A killed worker loses its sessions at once. A healthy one is without them
-    for up to 12 s after Postgres restarts.
+    `last_started_at`: latest start of a job that runs or of the last ten minutes. `connected`: False if no worker has a
+    session for its leases. A killed worker loses its sessions at once; a healthy one has none for up to 12 s after
+    Postgres restarts.
     """
 
     workers: int
@@ -35,6 +35,6 @@ class WorkSigns:
 
 
 async def signs_of_work(database: Database) -> WorkSigns:
-    """Ask for the signs as they are now. Raises one of DATABASE_FAILURES."""
+    """Return the current signs. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
     return WorkSigns(**row)

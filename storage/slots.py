@@ -1,4 +1,4 @@
-"""Slots that many tenants share, so that none of them waits for what another one has waiting."""
+"""Fair slots for tenants."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class TenantSlots:
-    """So many at once. Those who wait come tenant by tenant, in turn; of one tenant in the order in which they came."""
+    """A semaphore that serves tenants in turn, and a tenant's callers in order."""
 
     def __init__(self, slots: int) -> None:
         self._free = slots
@@ -33,7 +33,7 @@ class TenantSlots:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._pass_on()  # it was given just when its task was stopped
+                self._pass_on()  # the slot was assigned just when its task was cancelled
             raise
 
     def _pass_on(self) -> None:
@@ -47,5 +47,5 @@ class TenantSlots:
                     self._waiting.move_to_end(tenant_id)
                 turn.set_result(None)
                 return
-            # Whoever has left used no turn of its tenant.
+            # Callers that have left use no turn of their tenant.
         self._free += 1

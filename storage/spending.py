@@ -1,8 +1,7 @@
-"""What each tenant's jobs have spent on the model by day (UTC), of all workers together.
+"""Model spending by tenant and UTC day, of all workers together.
 
-It is written beside the jobs, never in their way: each paid call is noted at once in the process, and one task adds it
-to the table. While the database is away that goes on being tried; what a process had not written when it was killed is
-not counted, and what was committed while the answer to that was lost is counted twice.
+Paid calls are noted in the process at once, and one task adds them to the table, so jobs do not wait. It retries while
+the database is away. A killed process loses its unwritten part; a commit whose answer was lost is counted twice.
 """
 
 import asyncio
@@ -35,10 +34,7 @@ def _now() -> datetime:
 
 
 class SpendingBook:
-    """What one process knows of it; `close()` it before the database.
-
-    The day is that of this process's clock.
-    """
+    """Spending known to one process, by its own day; `close()` it before the database."""
 
     def __init__(
         self, database: Database, now: Callable[[], datetime] = _now, *, pause_seconds: float = _PAUSE_SECONDS
@@ -51,22 +47,22 @@ class SpendingBook:
         self._writing: asyncio.Task[None] | None = None
 
     def paid(self, tenant_id: str, spent: Spent) -> None:
-        """Note what one call has cost."""
+        """Add the cost of one call."""
         key = (tenant_id, self._now().date())
         self._unwritten[key] = self._unwritten.get(key, _NOTHING).plus(spent)
         if self._writing is None or self._writing.done():
-            # Of no job: it writes what others have paid, too.
+            # A separate context: it also writes other jobs' spending.
             self._writing = asyncio.create_task(self._write(), context=Context())
 
     def known(self, tenant_id: str) -> Spent:
-        """Return what was spent today, as far as this process has heard."""
+        """Return today's spending, as far as this process knows."""
         today = self._now().date()
         day, total = self._known.get(tenant_id, (today, _NOTHING))
         unwritten = self._unwritten.get((tenant_id, today), _NOTHING)
         return (total if day == today else _NOTHING).plus(unwritten)
 
     async def read(self, tenant_id: str) -> Spent:
-        """Return what was spent today by all workers; what is known of it, where the database does not say."""
+        """Return today's spending of all workers; the known part if the database fails."""
         today = self._now().date()
         mine = (Spending.tenant_id == tenant_id, Spending.day == today)
         try:
@@ -77,12 +73,12 @@ class SpendingBook:
             return self.known(tenant_id)
         told = _NOTHING if row is None else Spent(row.tokens, row.dollars)
         day, known = self._known.get(tenant_id, (today, _NOTHING))
-        # What was written while this was read is known already; a day's sum only grows.
+        # Values written during the read are known already; a day's sum only grows.
         self._known[tenant_id] = today, told.at_least(known) if day == today else told
         return self.known(tenant_id)
 
     async def close(self) -> None:
-        """Write what is left, within seconds."""
+        """Write the rest, within seconds."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
             self._writing.cancel()
@@ -96,7 +92,7 @@ class SpendingBook:
                 except DATABASE_FAILURES as failure:
                     if not is_away(failure):
                         say(phrases.DATABASE_UNREACHABLE, reason="spending not written", failure=failure)
-                        return  # it is tried again with the next paid call
+                        return  # retried with the next paid call
                     await asyncio.sleep(self._pause)
                     continue
                 left = self._unwritten.pop(key)
@@ -107,12 +103,15 @@ class SpendingBook:
 
 
 async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
-    """Add to what was spent on a day, and return the sum: of all workers, each of which adds its part."""
+    """Add to a day's spending, and return the sum of all workers."""
     ((total,),) = await database.call_as(tenant_id, _ADD, day=day, tokens=spent.tokens, dollars=spent.dollars)
     return Spent(**total)
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:
-    """Remove what a tenant spent so many days ago, or before. Raises one of DATABASE_FAILURES."""
+    """Remove spending of at least so many days ago.
+
+    Raises one of DATABASE_FAILURES.
+    """
     async with database.tenant(tenant_id) as session:
         await session.execute(delete(Spending).where(Spending.day <= func.current_date() - days))

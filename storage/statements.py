@@ -1,7 +1,7 @@
-"""A span for each SQL statement of an engine, named and tagged as OpenTelemetry's conventions for databases say.
+"""Spans of SQL statements, by OpenTelemetry's conventions for databases.
 
-By hand and not by the instrumentation for SQLAlchemy, which counts each connection that comes out of a pool and goes
-back, and costs more for each statement than all the rest of a span: docs/adr/0009-which-spans-a-job-has.md.
+Not by the instrumentation for SQLAlchemy, which counts each checkout of a pool and costs more for each statement than
+the rest of a span: docs/adr/0009-which-spans-a-job-has.md.
 """
 
 import re
@@ -13,15 +13,15 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, event
 from observability import tracing
 
 _SPAN = "ai-agents span"
-# Each function of ours has a name of several words.
+# Our functions have names of several words.
 _CALL = re.compile(r"SELECT (?:\* FROM )?(\w+_\w+)\(")
 
 
 class StatementSpans:
-    """Makes the spans of one engine's statements.
+    """Spans of one engine's statements.
 
-    The call of a function is named by it. Of a statement the text is told and no value; of a failure its type and its
-    SQLSTATE, and never the server's message, which may quote a row.
+    A call of a function has its name. Spans have the statement's text without values, and a failure's type and SQLSTATE
+    without the server's message, which may quote a row.
     """
 
     def __init__(self, url: URL) -> None:
@@ -33,7 +33,7 @@ class StatementSpans:
         }
 
     def begin(self, statement: str) -> Span | None:
-        """Return the span of a statement, which begins now; None in a block that is `untraced`."""
+        """Start the span of a statement; return None in an `untraced` block."""
         if tracing.is_untraced():
             return None
         operation = name = statement.split(None, 1)[0].upper()
@@ -45,7 +45,7 @@ class StatementSpans:
 
     @staticmethod
     def fail(span: Span, failure: BaseException) -> None:
-        """Tell of the statement's failure."""
+        """Record the statement's failure."""
         state = getattr(failure, "sqlstate", None)
         if state is not None:
             span.set_attribute("db.response.status_code", str(state))
@@ -53,7 +53,7 @@ class StatementSpans:
 
 
 def trace_statements(engine: Engine) -> StatementSpans:
-    """Have each statement of the engine make a span, and return what makes them for those that go past it."""
+    """Trace each statement of the engine; return the tracer for direct statements."""
     spans = StatementSpans(engine.url)
 
     def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:

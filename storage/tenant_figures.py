@@ -1,4 +1,4 @@
-"""How one tenant does, for pages that people look at: asked in one round trip, under row-level security."""
+"""Figures of one tenant for pages, in one round trip under row-level security."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _LATELY = text("""
 """)
 _OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 _RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
-# Each half by an index of its own, as in `is_queue_full`.
+# Each half by its own index, as in `is_queue_full`.
 _WAITING = text("""
     SELECT count(*) AS waiting FROM (
         SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
@@ -52,7 +52,7 @@ _QUESTIONS = (_NOW, _LATELY, _RUNNING, _WAITING, _REASONS, LAST_ACCEPTED, _LAST_
 
 @dataclass(frozen=True, slots=True)
 class LastRefusal:
-    """The tenant's webhook that was refused last; `ticket_id` is None where it could not be read."""
+    """The tenant's last refused webhook; `ticket_id` is None if unreadable."""
 
     at: datetime
     status: int
@@ -62,7 +62,7 @@ class LastRefusal:
 
 @dataclass(frozen=True, slots=True)
 class SpentOnDay:
-    """What its jobs have cost on a day of UTC."""
+    """Cost of its jobs on a UTC day."""
 
     day: date
     tokens: int
@@ -71,9 +71,9 @@ class SpentOnDay:
 
 @dataclass(frozen=True, slots=True)
 class TenantFigures:
-    """A tenant's jobs and webhooks. The first three: of the jobs that ended within 24 hours, the newest.
+    """A tenant's jobs and webhooks. The first three: newest jobs ended within 24 hours.
 
-    `reasons`: why jobs wait again, and how many of them. What would be over `MOST_COUNTED` is that.
+    `reasons`: why jobs wait again, with numbers. Numbers are capped at `MOST_COUNTED`.
     """
 
     asked_at: datetime
@@ -91,18 +91,18 @@ class TenantFigures:
 
     @property
     def is_cut(self) -> bool:
-        """True if there may be more jobs than were looked at."""
+        """True if there may be more jobs than were counted."""
         return self.completed + self.failed >= MOST_COUNTED
 
     @property
     def success_rate(self) -> float | None:
-        """The part of the jobs which were not skipped that is completed, 0 to 1; None without any."""
+        """Completed part of the jobs that were not skipped, 0 to 1; None without any."""
         ended = self.completed + self.failed
         return self.completed / ended if ended else None
 
 
 async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return how many jobs were completed and failed, as in its figures, of each tenant of which one failed.
+    """Return completed and failed jobs of each tenant with a failed one.
 
     Raises one of DATABASE_FAILURES.
     """
@@ -112,7 +112,7 @@ async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, t
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
-    """Ask for a tenant's figures as they are now. Raises one of DATABASE_FAILURES."""
+    """Return a tenant's current figures. Raises one of DATABASE_FAILURES."""
     values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
     answers = await database.call_as(tenant_id, *_QUESTIONS, **values)
     (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,), (missed,) = answers

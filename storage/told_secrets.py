@@ -1,4 +1,4 @@
-"""Each process tells the database which secrets it has, so that their ages are known whichever process uses them."""
+"""Reports of each process's secrets to the database, for their ages."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ _ANSWER_SECONDS = 30.0
 async def telling(
     database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
 ) -> AsyncIterator["ToldSecrets"]:
-    """Tell of the `secrets` that are set beside what the caller does; while the database is away, it is told later.
+    """Report the `secrets` beside the caller's work, later if the database is away.
 
-    The ages of tenants' secrets are shown as a metric. The leader of housekeeping shows those of the processes.
+    The ages of tenants' secrets are exported as a metric. The leader of housekeeping exports those of the processes.
     """
     told = ToldSecrets(database, secrets)
 
     async def tell() -> None:
         while True:
-            # Whoever accepts or works says that it is away.
+            # Other parts of the process report that the database is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
                 before = told.since
                 await told.look()
@@ -47,10 +47,10 @@ async def telling(
 
 
 class ToldSecrets:
-    """What is set is looked at every some seconds, and told when it has changed, and once an hour.
+    """Checks the secrets every some seconds; reports changes, and all once an hour.
 
-    `secrets` returns each secret by tenant and setting; the tenant is empty for one of the process itself. `since` says
-    from when on each is known, as it was told last.
+    `secrets` returns each secret by tenant and setting; the tenant is empty for one of the process itself. `since`:
+    when each became known, as of the last report.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ToldSecrets:
         self.since: Mapping[tuple[str, str], datetime] = {}
 
     async def look(self) -> None:
-        """Tell what is set, if that is due. Raises one of DATABASE_FAILURES, or TimeoutError, if it is away."""
+        """Report if due. Raises one of DATABASE_FAILURES, or TimeoutError."""
         there, now = self._secrets(), self._monotonic()
         if there == self._told and now < self._again_at:
             return
@@ -85,5 +85,5 @@ class ToldSecrets:
         self._told, self._again_at = there, now + _TELL_SECONDS
 
     def forget(self) -> None:
-        """Tell all of it at the next look."""
+        """Report everything at the next look."""
         self._told = None

@@ -1,7 +1,7 @@
-"""What was forgotten stays so: keyed hashes of tickets and requesters, with a random key for each tenant.
+"""Tombstones: keyed hashes of forgotten tickets and requesters.
 
-Neither a ticket's number nor an address can be read from a hash, or tried out without the key. The key's row is also
-what a writer of copies and an eraser agree on: one shares it, the other has it alone.
+The key is random for each tenant. Without it, a hash reveals no number or address and none can be tried out. The key's
+row is also the lock between writers of copies (shared) and an eraser (exclusive).
 """
 
 import secrets
@@ -28,26 +28,29 @@ def of_ticket(ticket_id: str | ColumnElement[str] | InstrumentedAttribute[str]) 
 
 
 def of_requester(address: str) -> ColumnElement[bytes]:
-    """Return the keyed hash of a mail address, however it is written; empty for none, null without a tenant's key."""
+    """Return the keyed hash of a normalised mail address.
+
+    Empty for none; null without a tenant's key.
+    """
     folded = fold(address)
     return _hash("requester", folded) if folded else literal(_NOBODY)
 
 
 def fold(address: str) -> str:
-    """Return a mail address as its hash is made of it."""
+    """Return a mail address normalised for hashing."""
     return address.strip().casefold()
 
 
 def _hash(kind: str, value: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
     told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
-    # The key by itself: so it is read once, however many are hashed.
+    # A subquery for the key: it is read once, however many are hashed.
     return func.sha256(select(TombstoneKey.key).scalar_subquery().op("||")(told))
 
 
 async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
-    """Hold the tenant's key, which is made if there is none, to the transaction's end: shared to copy, alone to erase.
+    """Lock the tenant's key, made if missing, to the transaction's end.
 
-    So no copy is written past a tombstone, and none goes unseen by who leaves one.
+    Shared to copy, exclusive to erase: no copy misses a tombstone, and no eraser misses a copy.
     """
     await make_key(session, tenant_id)
     await session.execute(select(TombstoneKey.tenant_id).with_for_update(read=shared))
@@ -61,25 +64,24 @@ SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
 
 
 def new_key() -> bytes:
-    """Return a key for a tenant that has none."""
+    """Return a random key."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
 async def make_key(session: AsyncSession, tenant_id: str) -> None:
-    """Make the tenant's key if it has none."""
     key = insert(TombstoneKey).values(tenant_id=tenant_id, key=new_key())
     await session.execute(key.on_conflict_do_nothing())
 
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
-    """Leave a tombstone for each; one that is there stays."""
+    """Leave a tombstone for each hash, keeping existing ones."""
     for of_what in hashes:
         stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
         await session.execute(stone.on_conflict_do_nothing())
 
 
 async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Select[Any]) -> None:
-    """Leave a tombstone for each `number` of a ticket that a question finds."""
+    """Leave a tombstone for each `number` of a query."""
     listed = numbers.subquery()
     stones = select(literal(tenant_id), of_ticket(listed.c.number), func.now()).select_from(listed)
     stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
@@ -96,20 +98,20 @@ ARE_LEFT = text("""
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
-    """Return True if one of the tickets, or whoever asked (an address), was forgotten."""
+    """Return True if one of the tickets or the requester's address was forgotten."""
     return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
-    """Those tickets that have a tombstone of their own."""
+    """Return the tickets that have a tombstone of their own."""
     async with database.tenant(tenant_id) as session:
         return await among(session, ticket_ids)
 
 
 async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """Return the texts in a transaction, from then on by indexes alone.
+    """Return the forgotten tickets in a transaction, by index scans from then on.
 
-    The planner takes a table that was empty a moment ago for a small one, and would go through all of it each time.
+    The planner takes a recently empty table for small, and would scan all of it each time.
     """
     listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
     hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
@@ -120,10 +122,10 @@ async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
 
 
 async def bars_copy(session: AsyncSession, tenant_id: str, numbers: Sequence[str], requester: str) -> bool:
-    """Return True if a ticket must not be copied; a copy that is there goes, and the ticket need not be read again.
+    """Return True if a ticket must not be copied; its copy is removed.
 
-    `numbers` are the ticket's, its id first: it is forgotten by all of them from then on. To be asked in the
-    transaction that writes the copy, before it does.
+    It need not be read again. `numbers`: the ticket's, its id first; it is forgotten by all of them from then on. Call
+    it in the transaction that writes the copy, before the write.
     """
     await lock(session, tenant_id, shared=True)
     if not await are_left(session, numbers, requester):

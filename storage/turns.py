@@ -1,4 +1,4 @@
-"""Whose turn it is: a message wakes a worker, which claims the job of the tenant that is furthest below its share."""
+"""Fair scheduling: a woken worker claims for the tenant furthest below its share."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from storage.session import Database
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What a claim is told of the tenants; each is by tenant, and has only those of whom there is something to tell."""
+    """Tenants' limits and weights for a claim; only tenants that have them."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     most_running: Mapping[str, int] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Shares:
 
 
 class NoneMayStart(Exception):
-    """Jobs are due, and none of them may start now: their tenants have their most in flight, or somebody holds them."""
+    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
 
 
 _CLAIM = text(
@@ -47,7 +47,7 @@ _QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
 
 
 async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if so many jobs of its tenant wait, or more, and this delivery would make one more.
+    """Return True if the tenant's queue is full and this delivery would add a job.
 
     Raises one of DATABASE_FAILURES.
     """
@@ -57,14 +57,14 @@ async def is_queue_full(database: Database, event: Event, most: int) -> bool:
 
 
 async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
-    """Return True if fewer jobs of the tenant wait than may; None is for any number."""
+    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
     return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Take the job whose turn it is; None when none is due. Raises NoneMayStart.
+    """Claim the next job; None if none is due. Raises NoneMayStart.
 
-    A job that is told of `another_first` was not taken.
+    A job with `another_first` set was not taken.
     """
     token, asked_at = uuid4(), time.monotonic()
     rows = await database.call(

@@ -1,6 +1,6 @@
-"""An index of the embeddings of a model, where the database has pgvector (https://github.com/pgvector/pgvector, 0.8).
+"""Vector indexes by model, with pgvector (https://github.com/pgvector/pgvector, 0.8).
 
-Migrating makes it, for each model of which there are embeddings by then, since only the tables' owner can.
+The migration creates one for each model that has embeddings by then, since only the tables' owner can.
 """
 
 from sqlalchemy import Connection, text
@@ -9,7 +9,7 @@ _EXTENSION = text("SELECT to_regtype('halfvec') IS NOT NULL")
 _MODELS = text("SELECT model, max(octet_length(embedding)) AS dimensions FROM embeddings GROUP BY model")
 _THERE = text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'i' AND starts_with(c.relname, :beginning)")
 _BEGINNING = "embeddings_near_"
-# What pgvector can index of half numbers.
+# pgvector's limit for an index of half-precision vectors.
 _MOST_DIMENSIONS = 4000
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION embedding_vector(p_embedding bytea) RETURNS public.halfvec
@@ -29,12 +29,11 @@ SCAN_WELL = text(
 
 
 def name_of(model: int) -> str:
-    """Return the name of a model's index."""
     return f"{_BEGINNING}{model + (1 << 31)}"
 
 
 def distance(dimensions: int) -> str:
-    """Return the expression of the distance to `:vector` that the index knows."""
+    """Return the indexed expression of the distance to `:vector`."""
     return f"{_indexed(dimensions)} <=> CAST(:vector AS halfvec({dimensions}))"
 
 
@@ -43,9 +42,9 @@ def _indexed(dimensions: int) -> str:
 
 
 def index_embeddings(connection: Connection, role: str) -> None:
-    """Make the indexes that are missing, and drop those of models that nobody has any more.
+    """Create missing indexes, and drop those of unused models.
 
-    `role` is the application's, quoted. Nothing is done without pgvector.
+    `role`: the application's, quoted. Without pgvector it does nothing.
     """
     if not connection.scalar(_EXTENSION):
         return

@@ -1,7 +1,7 @@
-"""The worker's Celery application: `celery -A worker.app worker` is right as it stands, and so is `ai-agents worker`.
+"""The worker's Celery app: `celery -A worker.app worker` or `ai-agents worker`.
 
-Jobs wait for GPT-4 most of their time, so one process holds many: Celery's `threads` pool, each thread handing its
-coroutine to the one event loop of the process. Celery's time limits do nothing there; deadlines are the workflow's.
+Jobs mostly wait for GPT-4, so one process runs many: Celery's `threads` pool, whose threads hand their coroutines to
+the process's event loop. Celery's time limits do nothing there; deadlines are the workflow's.
 """
 
 import sys
@@ -29,9 +29,9 @@ _SPARE_CONNECTIONS = 20
 
 
 class WorkerProcess(Celery):
-    """The worker's process, put together when Celery first asks for its configuration: a command has been chosen then.
+    """The worker's app, configured when Celery first reads its configuration.
 
-    `resources` are there while its worker runs.
+    A command has been chosen then. `resources` exist while its worker runs.
     """
 
     resources: "Resources"
@@ -43,13 +43,13 @@ class WorkerProcess(Celery):
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        """Return a worker that writes nothing beside the log."""
+        """Return a worker that writes only to the log."""
         worker: type = self.subclass_with_self("worker.process:CalmWorker")  # type: ignore[arg-type]  # a name will do
         return worker
 
     def _configure(self, **_: object) -> None:
         settings, tenants = start_process(WorkerSettings, needs="desk")
-        # Celery warns of root in a dozen lines. The image has a user of its own; a laptop's container has root only.
+        # Celery warns of root in a dozen lines. The image has its own user; a laptop's container has root only.
         warnings.simplefilter("ignore", SecurityWarning)
         self.config_from_object(_configuration(settings))
 
@@ -79,7 +79,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_disable_prefetch": True,
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_concurrency,
-        # Gossip, mingle, heartbeat and remote control are chatter over pub/sub that can block it on a dead socket.
+        # Gossip, mingle, heartbeat and remote control use pub/sub, which can block on a dead socket.
         "worker_consumer": "worker.process:QuietConsumer",
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
@@ -96,7 +96,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
             "health_check_interval": 5,
-            # No message comes back by itself while its job may still run; lost ones are the relay's.
+            # No message returns by itself while its job may still run; the relay restores lost ones.
             "visibility_timeout": settings.job_deadline_seconds + 60,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -106,7 +106,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
-    """Return a receiver of a signal that ends the process if `begin` fails."""
+    """Return a signal receiver that ends the process if `begin` fails."""
 
     def receiver(**sent: object) -> None:
         try:
@@ -119,7 +119,7 @@ def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
 
 
 def _keep_our_logging(**_: object) -> None:
-    """Being connected is enough: Celery then sets up none of its own."""
+    """Do nothing: a connected receiver disables Celery's own logging setup."""
 
 
 app = WorkerProcess()

@@ -1,6 +1,6 @@
-"""From a message to a job: whichever has its turn, found in the inbox if need be; or given back.
+"""From a message to a job: claimed by turn, found in the inbox, or given back.
 
-A message is a wake-up, not an order: the id that it names is looked at only when no job is due.
+A message is a wake-up, not an order: its id matters only if no job is due.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ _NOWHERE = "its row is nowhere"
 
 
 class JobGivenBack(Exception):
-    """This worker runs no job to its end: the message goes back into the list, and is not acknowledged."""
+    """The job was not finished here: its message returns to the list unacknowledged."""
 
 
 class Pickup:
-    """What happens to each message that a worker takes.
+    """Handling of each message that a worker takes.
 
-    `run_next` runs one attempt at the job whose turn it is, and returns its outcome; None when no job is due. It raises
-    NoneMayStart, or one of DATABASE_FAILURES when no job could be claimed.
+    `run_next` runs one attempt at the next job and returns its outcome; None if no job is due. It raises NoneMayStart,
+    or one of DATABASE_FAILURES if no job could be claimed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Pickup:
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the job whose turn it is, if there is one; `job_id` is the message's.
+        """Run the next job, if there is one; `job_id` is the message's.
 
         Raises NoneMayStart, and JobGivenBack after half a minute without a database.
         """
@@ -60,7 +60,7 @@ class Pickup:
             except DATABASE_FAILURES as failure:
                 self._database_outage.seen(_words(failure), failure)
             except QueueUnreachable:
-                pass  # the inbox could not be read: as bad as a database that is away
+                pass  # an unreadable inbox is as bad as an unavailable database
             else:
                 self._database_outage.over()
                 return
@@ -74,13 +74,13 @@ class Pickup:
             return
         state = await jobs.state_of(self._database, job_id) or await self._find(job_id)
         if state is JobState.WAITING:
-            # Its row may have been made since the first look. A message that came twice or early finds nothing.
+            # Its row may have been made since the first look. A duplicate or early message finds nothing.
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:
-        """Make a row of the job's event in the inbox, and return where the job stands.
+        """Make a row of the job's event in the inbox, and return the job's state.
 
-        The relays move events too: whoever takes one away tells of it.
+        The relays move events too: the one that removes an event reports it.
         """
         event = await self._inbox.get(job_id)
         if event is not None:

@@ -1,4 +1,4 @@
-"""Celery's worker and consumer, without what would go raw to the stream or chatter over Redis."""
+"""Celery's worker and consumer, without raw output and Redis chatter."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 def stop_worker(exit_status: int, why: str) -> None:
-    """Have this process's worker take no more jobs, give the running ones their grace, and end."""
+    """Stop taking jobs, give the running ones their grace, and end the process."""
     if state.should_stop is not None and state.should_stop is not False:
         return
     setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
@@ -32,30 +32,30 @@ def stop_worker(exit_status: int, why: str) -> None:
 
 
 def end_after(seconds: float) -> None:
-    """End the process, after so many seconds, if it is still there then."""
+    """End the process after `seconds`, if it is still running."""
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True
     timer.start()
 
 
 class CalmWorker(Worker):
-    """No banner, and signals that speak through the log.
+    """Worker without a banner, whose signals are logged.
 
-    SIGTERM and SIGINT both stop reserving and give running jobs their grace; a second one changes nothing, SIGKILL
-    loses nothing either (the row's lease sees to that).
+    SIGTERM and SIGINT both stop reserving and give running jobs their grace; a second one changes nothing. SIGKILL
+    loses nothing either, because of the row's lease.
     """
 
     def start(self) -> None:
-        """Run the worker, and end the process with its status, which `worker_main` drops."""
+        """Run the worker, and exit with its status, which `worker_main` drops."""
         super().start()
         sys.exit(self.exitcode)
 
     def emit_banner(self) -> None:
-        """Say that the process starts, in the one format of the log."""
+        """Log the start instead of a banner."""
         say(phrases.PROCESS_STARTING, process="Worker")
 
     def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
-        """Our handlers instead of Celery's, which print."""
+        """Install our signal handlers instead of Celery's, which print."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -63,25 +63,24 @@ class CalmWorker(Worker):
         stop_worker(EX_OK, signal.Signals(number).name)
 
     def on_consumer_ready(self, consumer: Any) -> None:
-        """Report that the worker takes jobs."""
         signals.worker_ready.send(sender=consumer)
         say(phrases.PROCESS_READY, process="Worker")
 
 
 class Pausing(bootsteps.StartStopStep):
-    """Takes no message while no job may start; for each connection anew, like the limit that Celery puts there."""
+    """Takes no message while no job may start; set on each connection, as Celery's limit."""
 
     requires = (Tasks,)
 
     def start(self, parent: Any) -> None:
-        """Ask this process too whenever Celery asks whether the connection may take a message."""
+        """Add this process's check to the connection's `can_consume`."""
         may_take = parent.task_consumer.channel.qos
         has_room = may_take.can_consume
         may_take.can_consume = lambda: not parent.app.resources.pauses and has_room()
 
 
 class QuietConsumer(Consumer):
-    """A consumer without gossip, mingle and heartbeat, whatever the command line says."""
+    """A consumer without gossip, mingle and heartbeat, whatever the command line."""
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         quiet = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
@@ -91,27 +90,28 @@ class QuietConsumer(Consumer):
         self._pause = _FIRST_PAUSE
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Report a connection that could not be opened."""
         super().on_connection_error_before_connected(exc)
         self._rest(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Report a lost connection."""
         super().on_connection_error_after_connected(exc)
         self._rest(exc)
 
     def _rest(self, exc: Exception) -> None:
-        """Wait before connecting again to a Redis that refuses commands: Celery waits only for one that is away."""
+        """Wait before reconnecting to a Redis that refuses commands.
+
+        Celery waits only for one that is away.
+        """
         if isinstance(exc, ResponseError):
             time.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def on_ready(self) -> None:
-        """Redis has taken the writes of a start."""
+        """Record readiness: Redis has accepted the writes of a start."""
         super().on_ready()
         self._pause = _FIRST_PAUSE
 
     @property
     def takes_jobs(self) -> bool:
-        """True if it has a connection to take them from: none while Celery looks for a new one."""
+        """True if it has a connection to take jobs from."""
         return self.connection is not None

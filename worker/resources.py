@@ -1,4 +1,4 @@
-"""What a worker process opens once and closes at its end: event loop, database, HTTP clients, telemetry."""
+"""Resources of a worker process: event loop, database, HTTP clients, telemetry."""
 
 import asyncio
 import concurrent.futures
@@ -66,13 +66,13 @@ Result = TypeVar("Result")
 
 
 class Resources:
-    """One event loop in a thread of its own, and what the jobs on it share."""
+    """One event loop in its own thread, and the resources shared by its jobs."""
 
     @classmethod
     def open(cls, settings: WorkerSettings, tenants: TenantDirectory) -> Self:
-        """Open this process's resources, or refuse to start with what has to be mended."""
+        """Open this process's resources, or refuse to start with the reason."""
         try:
-            # First, so that a process that waits for its database is seen; and open to the end.
+            # First, so that probes see a process that waits for its database; open until the end.
             readiness = Readiness()
             exposition.serve("worker", settings.metrics_port, readiness)
             metrics.CONCURRENCY.set(settings.worker_concurrency)
@@ -92,7 +92,7 @@ class Resources:
         self._stack = AsyncExitStack()
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
-        # Waiting for the database may take its time.
+        # Waiting for the database may take long.
         end_loading()
         # With the usual 700 the collector walks through a thousand jobs for 8 % of the CPU, up to 0.4 s at a time.
         gc.set_threshold(5_000, 20, 50)
@@ -118,14 +118,14 @@ class Resources:
             settings.database_url,
             application_name="ai-agents worker",
             pool_size=DATABASE_CONNECTIONS,
-            # The context has its own limit; this one is for a statement that hangs.
+            # The context has its own limit; this one is for a hanging statement.
             statement_seconds=settings.context_timeout_seconds + 30,
-            # A burst waits in line for a connection; what that costs an attempt is within the attempt's time.
+            # A burst queues for connections; the wait is within the attempt's time.
             pool_seconds=settings.attempt_timeout_seconds,
             traced=True,
         )
         self._stack.push_async_callback(database.close)
-        # Claims of rows that somebody holds must not stand in the way of renewals.
+        # Claims that wait for locked rows must not block renewals.
         leases = Database(
             settings.database_url,
             application_name=LEASES,
@@ -135,7 +135,7 @@ class Resources:
         self._stack.push_async_callback(leases.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
-        # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
+        # Probes use the lease pool, which does not queue behind a burst's searches.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
         await self._stack.enter_async_context(telling(database, partial(_secrets, settings, tenants)))
@@ -157,7 +157,7 @@ class Resources:
             lease_database=leases,
             renewals=Renewals(leases, settings.lease_seconds),
             desk_of=desks.of,
-            # Of one that has just left, the desk says so.
+            # For a tenant that has just left, the desk reports it.
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
             search=SearchInPostgres(
@@ -175,19 +175,19 @@ class Resources:
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 
     def watch(self, consumer: QuietConsumer) -> None:
-        """Watch over this worker's progress from now on: Celery is ready to take jobs."""
+        """Watch this worker's progress once Celery is ready to take jobs."""
         end_loading()
         self._watchdog.start()
         self._readiness.start(lambda: consumer.takes_jobs)
 
     def _end_stuck(self, reason: str) -> None:
-        # What is stuck may not hear it either, the log included.
+        # A stuck process may not react, not even its log.
         end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         say(phrases.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, message_id: UUID) -> None:
-        """Run one job to its end; called in a thread of Celery's pool. Raises JobGivenBack."""
+        """Run one job to its end, in a thread of Celery's pool. Raises JobGivenBack."""
         self._jobs_taken.picked_up()
         try:
             self._on_loop(self._tracked(message_id))
@@ -197,11 +197,11 @@ class Resources:
         except concurrent.futures.CancelledError:
             raise JobGivenBack from None
         else:
-            self._pauses_until = 0.0  # a place of its tenant is free
+            self._pauses_until = 0.0  # a slot of its tenant is free
 
     @property
     def pauses(self) -> bool:
-        """True while no message is to be taken: none of the due jobs may start, and their messages stay in the list."""
+        """True while none of the due jobs may start; messages stay in the list."""
         return time.monotonic() < self._pauses_until
 
     async def _tracked(self, message_id: UUID) -> None:
@@ -216,18 +216,18 @@ class Resources:
             self._running.discard(task)
 
     def start_draining(self) -> None:
-        """Begin to stop: jobs that still run after the grace are given back. Called in a signal handler."""
+        """Begin to stop, in a signal handler; after the grace, jobs are given back."""
         grace = self._settings.worker_grace_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
         self._readiness.stop()
         self._watchdog.stop()
-        # A log that takes no line holds up who speaks, this thread to begin with: all else comes before, its end too.
+        # A blocked log would delay this thread, so everything else comes first, including its end.
         end_after(grace + 4 * _CLOSE_SECONDS)
         say(phrases.PROCESS_STOPPING, process="Worker")
 
     def _give_back_the_rest(self) -> None:
-        # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and
-        # the message goes back into the list.
+        # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and the
+        # message returns to the list.
         self._grace_is_over = True
         for task in self._running:
             task.cancel()
@@ -242,12 +242,11 @@ class Resources:
 
 
 def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
-    """Return the secrets that the workers tell of: the leader of housekeeping tells of the desks'."""
+    """Return the secrets that workers report; the leader reports those of the desks."""
     keys = {whose: key for whose, key in tenants.secrets().items() if whose[1] in MODEL_KEYS}
     return own_secrets(settings, tenants) | keys
 
 
 def _languages_of(tenants: TenantDirectory, tenant_id: str) -> Sequence[str]:
-    """Return those that a tenant's texts may be in."""
     tenant = tenants.get(tenant_id)
     return (tenant.desk.languages if tenant and tenant.desk else ()) or LANGUAGES

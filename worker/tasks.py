@@ -1,4 +1,4 @@
-"""The bodies of the tasks: what Celery calls."""
+"""The task that Celery calls."""
 
 import time
 from uuid import UUID
@@ -16,13 +16,13 @@ _PAUSE_SECONDS = 5.0
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
 def enhance(job_id: str) -> None:
-    """Enhance the ticket whose turn it is. The message goes back into the list when no job could be run here."""
+    """Enhance the next ticket; if none can run here, the message returns to the list."""
     try:
         app.resources.run(UUID(job_id))
     except JobGivenBack:
         raise Reject("given back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
         say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
-        # Not at once: a message that fails for good must not spin.
+        # Delayed, so that a message that always fails does not spin.
         time.sleep(_PAUSE_SECONDS)
         raise Reject("unexpected failure", requeue=True) from None

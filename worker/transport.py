@@ -1,6 +1,6 @@
-"""Kombu's transport over Redis: one client for all that is not awaited, and no message but a job's.
+"""Kombu's Redis transport with one synchronous client, for job messages only.
 
-Kombu makes a client anew for each message that it takes and for each that it acknowledges: 6 % of a job's CPU.
+Kombu makes a client for each message that it takes and for each that it acknowledges: 6 % of a job's CPU.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,18 @@ from observability.logging import say
 
 
 class FreeingQoS(redis.QoS):
-    """Frees a message's slot also if Redis does not take its acknowledgement: without slots a worker takes no job.
+    """Frees a message's slot even if Redis refuses its acknowledgement.
 
-    The message comes back after the visibility timeout, and finds nothing to claim.
+    Without slots a worker takes no job. The message returns after the visibility timeout, and finds nothing to claim.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message."""
         try:
             super().ack(delivery_tag)
         finally:
             virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Drop a message, or put it back into the list."""
         try:
             super().reject(delivery_tag, requeue=requeue)
         finally:
@@ -35,7 +33,7 @@ class FreeingQoS(redis.QoS):
 
 
 class OneClientChannel(redis.Channel):
-    """Takes connections from the same pool as ever, each time by the same client."""
+    """Takes connections from the same pool, through a single client."""
 
     QoS = FreeingQoS
     _one_client: Any = None
@@ -52,10 +50,10 @@ class OneClientChannel(redis.Channel):
 
 
 def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:
-    """Return the list and the message of a reply to BRPOP; None for one that is not a job's, which is dropped.
+    """Return list and message of a BRPOP reply; None for a message of no job.
 
-    The message is written anew from its job's id. Kombu and Celery end the worker over one that is not JSON or has a
-    part of a wrong type, and quote it in the log.
+    The message is rebuilt from its job's id, and a malformed one is dropped: Kombu and Celery end the worker over one
+    that is not JSON or has a part of a wrong type, and quote it in the log.
     """
     if not reply:
         return None
@@ -69,7 +67,7 @@ def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] 
 
 
 class OneClientTransport(redis.Transport):
-    """As kombu's, for `redis://` and `rediss://`."""
+    """Kombu's transport, for `redis://` and `rediss://`."""
 
     Channel = OneClientChannel
 

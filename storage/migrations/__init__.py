@@ -1,1 +1,1 @@
-"""Alembic's migrations: what makes and changes the tables."""
+"""Alembic migrations of the tables."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the versions on the connection that `storage.migrating.migrate` opened."""
+"""Alembic's entry, on the connection opened by `storage.migrating.migrate`."""
 
 from alembic import context
 

@@ -1,4 +1,7 @@
-"""Create all tables of 0.3.0, each under row-level security. Numbers up to 0029 were never released."""
+"""Create all tables of 0.3.0, each under row-level security.
+
+Numbers up to 0029 were never released.
+"""
 
 import re
 from pathlib import Path
