@@ -98,7 +98,6 @@ class Inbox:
     async def _leave_to_first(
         self, events: Sequence[Event], owners: Sequence[dict[str, str]], firsts: Sequence[str]
     ) -> None:
-        """Remove duplicates, and point their keys at the first event."""
         duplicates = [
             (event, owned, first)
             for event, owned, first in zip(events, owners, firsts, strict=True)
@@ -144,7 +143,6 @@ class Inbox:
         return [event for event in await self.all() if event.tenant_id == tenant_id]
 
     async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
-        """Return the events of entries, and remove malformed entries."""
         events = {key: _event(key, value) for key, value in found.items()}
         unreadable = [key for key, event in events.items() if event is None]
         if unreadable:
@@ -152,7 +150,6 @@ class Inbox:
         return [event for event in events.values() if event is not None]
 
     async def discard(self, keys: Sequence[Any]) -> None:
-        """Remove entries that cannot become jobs."""
         try:
             removed = await self._redis.hdel(INBOX, *keys)
         except (RedisError, OSError, TimeoutError) as failure:

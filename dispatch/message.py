@@ -27,7 +27,6 @@ def message_of(job_id: UUID, traceparent: str) -> str:
 
 
 def job_id_of(message: bytes) -> UUID | None:
-    """Return the job id in a message from the list; None if it is not a job's."""
     try:
         headers = json.loads(message)["headers"]
         return UUID(headers["id"]) if headers["task"] == TASK else None

@@ -64,8 +64,6 @@ class Outcome:
 
 
 class _Telling(NamedTuple):
-    """Row state, log phrase, counter label and span `outcome` of an outcome."""
-
     state: JobState | None
     """None where the row is another's to change."""
     phrase: Phrase

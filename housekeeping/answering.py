@@ -75,7 +75,6 @@ class Answering:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _look(self, question: LookQuestion) -> str | None:
-        """Return the finding as JSON; None for a malformed question."""
         tenant = self._tenants.get(question.tenant_id)
         if question.kind == "model":
             model = ModelLook(failure=_UNKNOWN) if tenant is None else await look_at_model(tenant, self._settings)
@@ -103,5 +102,4 @@ class Answering:
 
 
 def pace_of_looks(calls_per_minute: int) -> Pace:
-    """Return how often a desk with that rate is looked at."""
     return Pace(60.0 * _LOOKS_SHARE * _CALLS_OF_A_LOOK / calls_per_minute, _AT_ONCE)

@@ -46,6 +46,5 @@ class Copying(DeskRounds):
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Report that a desk was not copied."""
         say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
         metrics.SYNCS.labels(tenant_id, "failed").inc()

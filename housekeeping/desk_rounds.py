@@ -73,7 +73,6 @@ class DeskRounds(ABC):
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _one(self, tenant: Tenant, desk: DeskSettings, interval: float) -> None:
-        """Isolate the failure of one desk from the others."""
         seconds = self._round_seconds(desk, interval)
         async with self._places:
             with bound(tenant_id=tenant.id), tracing.span(self.span):

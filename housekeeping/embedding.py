@@ -125,7 +125,6 @@ def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str], mask: Mask) -
 
 
 def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
-    """Return a copy's masked text and its language."""
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
     # Each part is masked with a margin that is cut off later: half a number would not be recognised.

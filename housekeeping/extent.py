@@ -10,10 +10,7 @@ from storage.session import Database
 
 
 async def tell_extent(database: Database, tenant_id: str) -> Extent:
-    """Export how much of a desk is copied, and return it.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Export and return the extent. Raises one of DATABASE_FAILURES."""
     extent = await listings.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)

@@ -18,7 +18,6 @@ class Forbidden:
 
     @property
     def names(self) -> Names:
-        """Excluded names by kind."""
         return self._rules().forbidden
 
     def digest(self, collection: Collection) -> str:
@@ -28,11 +27,9 @@ class Forbidden:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest() if told else ""
 
     def bars(self, ticket: DeskTicket) -> bool:
-        """Return True if the ticket, as read singly, must not be copied."""
         return self._rules().forbid(ticket.kinds)
 
     def bars_listed(self, ticket: ListedTicket) -> bool:
-        """Return True if the list shows that the ticket must not be copied."""
         return self._rules().forbid(ticket.kinds)
 
     def is_told_by(self, ticket: ListedTicket) -> bool:
@@ -40,5 +37,4 @@ class Forbidden:
         return self.names.keys() | self._rules().within.keys() <= ticket.kinds.keys()
 
     def bars_topic(self, topic: str) -> bool:
-        """Return True if solutions of that topic must not be copied."""
         return fold(topic) in self._rules().never_topics

@@ -18,7 +18,6 @@ class TenantsLeft:
         self._missed_since: dict[str, float] = {}
 
     def has_left(self, tenant_id: str) -> bool:
-        """Return True if the tenant has been missing at each query for half an hour."""
         if self._names(tenant_id):
             self._missed_since.pop(tenant_id, None)
             return False

@@ -52,7 +52,6 @@ class ListPass:
         return True
 
     async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
-        """Return the defect of a desk's list, or an empty text."""
         if self._in_vain > _MOST_IN_VAIN:
             return "its list repeats itself"
         if not page.ids and page.has_more:

@@ -82,7 +82,6 @@ class MissedTickets:
         return found.not_compared
 
     def _wanted(self, listed: ListedTicket, created_at: datetime) -> SeenTicket | None:
-        """Return a new ticket if the tenant wants it enhanced, as far as the list shows."""
         rules = self.tenant().rules
         if listed.is_trashed or rules.leave_out(listed.kinds):
             return None
@@ -92,7 +91,6 @@ class MissedTickets:
         return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
 
     async def _without_forgotten(self, tickets: Sequence[SeenTicket]) -> list[SeenTicket]:
-        """Return the tickets that were not forgotten."""
         numbers = set().union(*(each.numbers for each in tickets))
         left = await tombstones.forgotten_among(self.database, self.tenant_id, numbers) if numbers else set()
         if left:

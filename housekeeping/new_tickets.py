@@ -27,7 +27,6 @@ class NewTickets:
 
     @property
     def newest(self) -> datetime | None:
-        """When the newest was created, by the desk's clock."""
         return max(_moments(self.listed.values()), default=None)
 
     def created_between(self, first: datetime, last: datetime) -> list[tuple[ListedTicket, datetime]]:

@@ -17,7 +17,6 @@ def _pace_of(rate_per_minute: int) -> tuple[int, float]:
 
 
 def call_seconds(desk: DeskSettings) -> float:
-    """Return the average seconds per call at that pace."""
     calls, seconds = _pace_of(desk.rate_per_minute)
     return seconds / calls
 

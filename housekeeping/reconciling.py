@@ -78,7 +78,6 @@ class Reconciling(DeskRounds):
             await look_for_notes(*about, after=state.notes_until, now=state.now)
 
     def _expect(self, tenant_id: str) -> None:
-        """Export zero counts and the current time before a tenant's first round."""
         if tenant_id in self._expected:
             return
         self._expected.add(tenant_id)
@@ -91,7 +90,6 @@ class Reconciling(DeskRounds):
         return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare.model_construct(most_waiting=0))
 
     async def _tell(self, tenant: Tenant) -> None:
-        """Export the tenant's figures, and log the findings of each hour."""
         told = await reconcile_findings.figures(self._database, tenant.id)
         if told is None:
             return
@@ -109,7 +107,6 @@ class Reconciling(DeskRounds):
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Report that a desk's tickets were not compared."""
         say(phrases.RECONCILE_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
 
     async def stop(self) -> None:

@@ -47,7 +47,6 @@ async def look_for_notes(
 
 
 async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:
-    """Return True if the ticket exists and has no note of the job."""
     is_ours = partial(is_note_of, job.job_id)
     await turn()
     try:

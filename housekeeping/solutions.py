@@ -38,7 +38,6 @@ class SolutionSource:
         return TakenPage(ids, [None] * len(ids), len(rows), news, listed.has_more)
 
     async def read(self, solution_id: str) -> None:
-        """Read and copy a solution; remove the copy of one that is gone or excluded."""
         copy = self._copy
         await copy.turn()
         solution = await copy.desk.read_solution(solution_id)

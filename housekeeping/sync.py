@@ -123,7 +123,6 @@ class Copies:
 
 
 async def _newest(copy: DeskCopy) -> None:
-    """Record new and changed items, and those that changed rules now allow."""
     tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
     state = await tickets.newest(await passes.load(*where, "t"))
     try:

@@ -10,7 +10,7 @@ from storage.session import Database
 
 
 async def measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
-    """Store once how much of its note a closed ticket's resolution took up.
+    """Store once the note's share in a closed ticket's resolution.
 
     Nothing is stored without a note of ours. Raises one of DATABASE_FAILURES.
     """

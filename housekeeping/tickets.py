@@ -134,7 +134,6 @@ class TicketSource:
         return ListedItem(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
 
     async def read(self, ticket_id: str) -> None:
-        """Read and copy a ticket; remove the copy of one that is gone or excluded."""
         copy = self._copy
         await copy.turn()
         asked_at = time.monotonic()

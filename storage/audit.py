@@ -85,7 +85,7 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store a job's exchange, unless its ticket or one of its sources was forgotten.
+    """Store an exchange, unless its ticket or a source was forgotten.
 
     Raises one of DATABASE_FAILURES.
     """
@@ -143,7 +143,6 @@ def _answered(days: int) -> Select[AuditRecord]:
 
 
 async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:
-    """Return the newest records with an answer, newest first, up to `days` old."""
     async with database.tenant(tenant_id) as session:
         return [*await session.scalars(_answered(days).order_by(AuditRecord.at.desc()).limit(most))]
 
@@ -151,21 +150,18 @@ async def newest(database: Database, tenant_id: str, most: int, *, days: int) ->
 async def last_of_jobs(
     database: Database, tenant_id: str, job_ids: Sequence[UUID], *, days: int
 ) -> dict[UUID, AuditRecord]:
-    """Return the last record with an answer of each job, up to `days` old."""
     async with database.tenant(tenant_id) as session:
         question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
         return {record.job_id: record for record in await session.scalars(question)}
 
 
 async def is_kept(database: Database, record: AuditRecord) -> bool:
-    """Return True if the record has not been erased since it was read."""
     async with database.tenant(record.tenant_id) as session:
         mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
         return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
 
 
 async def tenants(database: Database) -> list[str]:
-    """Return the tenants that have records, with or without settings."""
     return [row["tenant_id"] for row in await database.call(_TENANTS)]
 
 

@@ -128,12 +128,10 @@ async def listed(
 
 
 async def owners(database: Database, ticket_id: str) -> list[str]:
-    """Return the tenants that have jobs of a ticket with this number."""
     return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
-    """Return the row of a job; None if there is none."""
     tenant_id = await _tenant_of(database, job_id)
     if tenant_id is None:
         return None
@@ -158,7 +156,6 @@ async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
 
 
 async def events(database: Database, job: Details) -> list[Happened]:
-    """Return the events of a job, oldest first."""
     columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
     async with database.tenant(job.tenant_id) as session:
         rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
@@ -166,7 +163,6 @@ async def events(database: Database, job: Details) -> list[Happened]:
 
 
 def remark_of(events: Sequence[Happened]) -> str | None:
-    """Return the remark about a job's webhook, if it has one."""
     return next((event.reason for event in events if event.what == "accepted"), None)
 
 

@@ -94,7 +94,6 @@ async def know_numbers(database: Database, held: Claim, desk_id: str, display_id
 
 
 def _bound(function: str, *parameters: str) -> TextClause:
-    """Return a call of a function that changes the claim's job and returns success."""
     given = ", ".join(f":{name}" for name in ("tenant", "id", "token", *parameters))
     return text(f"SELECT {function}({given})")
 
@@ -105,7 +104,6 @@ async def _change(database: Database, held: Claim, function: TextClause, **value
 
 
 async def _write(database: Database, held: Claim, function: TextClause, **values: Any) -> None:
-    """Execute the change. Raises LeaseLost."""
     if not await _change(database, held, function, **values):
         raise LeaseLost
 
@@ -126,14 +124,12 @@ _END_FAILURE_NOTE = _bound("end_failure_note", "attempt")
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
-    """Return GPT-4's answer and its model, as an earlier attempt committed them."""
     async with database.tenant(held.tenant_id) as session:
         row = (await session.execute(select(Job.enhancement, Job.model).where(Job.id == held.job_id))).one_or_none()
     return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
 
 
 async def event_of(database: Database, held: Claim) -> str:
-    """Return the event in the job's webhook, or an empty text."""
     async with database.tenant(held.tenant_id) as session:
         return await session.scalar(select(Job.event).where(Job.id == held.job_id)) or ""
 
@@ -185,29 +181,24 @@ async def context_incomplete(database: Database, held: Claim, reason: str) -> No
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:
-    """Return True if this attempt or an earlier one may have posted the note."""
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.note_attempted_at).where(Job.id == held.job_id)
         return await session.scalar(question) is not None
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:
-    """Complete the job: its note is in the ticket. Raises LeaseLost."""
     await _write(database, held, _COMPLETE, note=note_id)
 
 
 async def skip(database: Database, held: Claim, reason: str) -> None:
-    """Skip the job: its ticket is gone or closed. Raises LeaseLost."""
     await _write(database, held, _SKIP, reason=reason)
 
 
 async def fail(database: Database, held: Claim, reason: str) -> None:
-    """Fail the job for good. Raises LeaseLost."""
     await _write(database, held, _FAIL, reason=reason)
 
 
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule another attempt in `seconds`. Raises LeaseLost."""
     await _write(database, held, _RETRY, **{"in": timedelta(seconds=seconds)}, reason=reason)
 
 
@@ -244,5 +235,4 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
 
 
 async def failure_note_not_left(database: Database, held: Claim) -> None:
-    """Undo `may_leave_failure_note`: the note was not sent."""
     await _change(database, held, _END_FAILURE_NOTE)

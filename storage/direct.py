@@ -30,7 +30,6 @@ def _for_driver(question: TextClause) -> str:
 
 
 def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
-    """Return the failure as SQLAlchemy raises it, so that callers handle one kind."""
     gone = connection is not None and connection.closed
     return DBAPIError.instance(
         None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=gone, dialect=_dialect

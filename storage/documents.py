@@ -30,7 +30,6 @@ class AddedDocument(NamedTuple):
 
 
 def of_desks() -> ColumnElement[bool]:
-    """Return the condition that a passage is of a desk's solution."""
     return Passage.source_id.not_like(f"{_FILE}%")
 
 

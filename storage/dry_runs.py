@@ -33,14 +33,12 @@ OTHER_OF_TICKET = (
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
-    """Return another job of the ticket whose dry run has an answer, or None."""
     async with database.tenant(tenant_id) as session:
         found: UUID | None = await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
     return found
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return GPT-4's answer of a dry run; None for other jobs and after its purge."""
     async with database.tenant(tenant_id) as session:
         question = select(Job.enhancement).where(Job.id == job_id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
         answer: dict[str, Any] | None = await session.scalar(question)

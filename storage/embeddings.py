@@ -68,7 +68,6 @@ class ToEmbed(NamedTuple):
 
 
 async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:
-    """Return copies that have no embedding of this model, newest first."""
     (rows,) = await database.call_as(tenant_id, _NEXT[collection], model=model, most=most)
     return [ToEmbed(**row) for row in rows]
 

@@ -35,7 +35,6 @@ class Which:
 
     @property
     def all(self) -> bool:
-        """True if the tenant leaves."""
         return self.ticket_id is None and self.requester is None
 
     def names(self, model: HasNumbers) -> ColumnElement[bool]:
@@ -59,7 +58,6 @@ def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
 
 
 async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
-    """Return a ticket's numbers, as far as rows link them."""
     found = {number}
     async with database.tenant(tenant_id) as session:
         for model in _OF_TICKETS:
@@ -141,7 +139,6 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
 
 
 def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:
-    """Return the numbers at a path of an answer or its sources."""
     found = func.jsonb_path_query_array(where, cast(path, JSONPATH))
     return func.coalesce(found, cast([], JSONB), type_=JSONB)
 
@@ -188,7 +185,6 @@ def tickets_of(jobs: Sequence[Any]) -> set[str]:
 
 
 async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Return the tenant's jobs among these, with the numbers of each one's ticket."""
     async with database.tenant(tenant_id) as session:
         rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
         return {row.id: row.numbers for row in rows}

@@ -109,7 +109,6 @@ class _Erasure:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncSession]:
-        """Yield a transaction that excludes copies and other erasures."""
         async with self.database.tenant(self.which.tenant_id) as session:
             await tombstones.lock(session, self.which.tenant_id, shared=False)
             yield session
@@ -168,7 +167,6 @@ class _Erasure:
                     await self._mark(session, model, those)
 
     async def erase_records(self) -> None:
-        """Erase records of forgotten tickets, and those with one among their sources."""
         if self.which.all:
             self.records += await self._erase_all(AuditRecord.at)
             return

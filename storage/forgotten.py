@@ -32,7 +32,6 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:
-    """Return True if the job was ended because its ticket was forgotten."""
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
         return await session.scalar(question) == FORGOTTEN

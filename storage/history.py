@@ -176,12 +176,10 @@ async def save_passages(
 
 
 async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:
-    """Delete the passages of a solution; return their number."""
     gone = delete(Passage).where(Passage.source_id == source_id).returning(Passage.position)
     async with database.tenant(tenant_id) as session:
         return len((await session.scalars(gone)).all())
 
 
 async def remove_expired(database: Database, tenant_id: str) -> int:
-    """Delete the passages of expired solutions; return their number."""
     return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

@@ -19,7 +19,6 @@ _AT_ONCE = 20
 
 
 def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return the search columns of a copy; an empty text is not found."""
     terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
     return {"terms": list(terms), "weights": list(terms.values()), "indexed": way_of(languages)}
 

@@ -87,7 +87,7 @@ async def open_jobs(database: Database) -> OpenJobs:
 
 
 async def due_jobs(database: Database) -> dict[str, int]:
-    """Return the numbers of due jobs by tenant, among the `MOST_COUNTED` longest due.
+    """Return due jobs by tenant, of the `MOST_COUNTED` longest due.
 
     Raises one of DATABASE_FAILURES.
     """

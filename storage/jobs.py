@@ -56,7 +56,7 @@ class Event:
     """What its first event says of it: our own words."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON for the `inbox`, without the remark: the last release rejects it."""
+        """Return JSON for the `inbox`, without the remark: the last release rejects it."""
         values = asdict(self)
         del values["remark"]
         values["job_id"] = str(self.job_id)
@@ -94,7 +94,7 @@ _STATE = text("SELECT state FROM job_state(:id)")
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
 ) -> dict[UUID, UUID]:
-    """Record webhooks as jobs; return each one's job id, the first one's for duplicates.
+    """Record webhooks; return each one's job id, the first one's for duplicates.
 
     `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
     Postgres fails the whole batch. Raises one of DATABASE_FAILURES.

@@ -57,7 +57,10 @@ class SecretSeen:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A known secret: `uses` within a day (first hour whole), `asked_at` by the database."""
+    """A known secret; `uses` within a day, the first hour whole.
+
+    `asked_at` is by the database's clock.
+    """
 
     setting: str
     fingerprint: bytes
@@ -113,7 +116,6 @@ async def remembered(database: Database, tenant_id: str, places: Mapping[str, st
 
 
 async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
-    """Return known facts by setting of the secrets reported within two hours."""
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
     found: dict[str, list[Remembered]] = {}
     for row in rows:

@@ -113,7 +113,7 @@ _OTHER_RULES = {
 
 
 class ListedItem(NamedTuple):
-    """List values of an item. `told`: their hash; times are the desk's, if it has them.
+    """List values of an item. `told`: their hash; times are the desk's.
 
     `tells_all`: the list has all fields that the rules need, so no daily reading is necessary.
     """
@@ -165,7 +165,6 @@ async def adopt(database: Database, tenant_id: str, collection: Collection) -> N
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
-    """Return the next items to read, latest change first."""
     (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
     return [str(row["item_id"]) for row in rows]
 
@@ -179,7 +178,6 @@ async def was_read(
     created_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> None:
-    """Record a read item, with the desk's times if known."""
     values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
@@ -190,17 +188,17 @@ async def put_off(database: Database, tenant_id: str, collection: Collection, it
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete items not listed since `moment`, with their copies; return the row count."""
+    """Delete items not listed since `moment`, with their copies; return the count."""
     return await _remove(database, tenant_id, collection, "unlisted", moment=moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete items created before `moment`, with their copies; return the row count."""
+    """Delete items created before `moment`, with their copies; return the count."""
     return await _remove(database, tenant_id, collection, "too old", moment=moment)
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
-    """Delete items with their copies, listed or not; return the row count."""
+    """Delete items with their copies, listed or not; return the count."""
     if not items:
         return 0
     _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))

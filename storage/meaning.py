@@ -85,9 +85,9 @@ class Meaning:
         self._indexed: dict[int, tuple[bool, float]] = {}
 
     async def weigh(self, tenant_id: str, asked: AskedEmbedding, words: Mapping[str, Any]) -> Weighed:
-        """Return the best copies; `words` are the parameters of `find_texts`.
+        """Return the best copies. Raises one of DATABASE_FAILURES.
 
-        Raises one of DATABASE_FAILURES.
+        `words`: the parameters of `find_texts`.
         """
         values = {**words, "model": asked.model, "compared": self._compared}
         questions = [FOUND, NEWEST]
@@ -112,7 +112,6 @@ class Meaning:
         return Weighed(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
-        """Return True if this model has an index, checked once a minute."""
         found, until = self._indexed.get(model, (False, 0.0))
         if time.monotonic() >= until:
             found = bool(await self._database.call_for_one(BY_INDEX, name=name_of(model)))

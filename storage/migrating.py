@@ -62,7 +62,6 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
 
 
 def _apply_functions(connection: Connection, role: str) -> None:
-    """Create the functions of `functions.sql`, executable by the application only."""
     functions = _FUNCTIONS.read_text(encoding="utf-8")
     connection.exec_driver_sql(functions)
     # Others may have functions in this schema.

@@ -39,10 +39,8 @@ async def pages(
 
 
 def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: int = PAGE) -> list[ColumnElement[bool]]:
-    """Return conditions for rows with one of these values, `size` values each."""
     return [among(column, values_of_page) for values_of_page in split(values, size)]
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of membership, with a single parameter for all values."""
     return column == any_(literal(list(values), ARRAY(column.type)))

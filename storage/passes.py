@@ -61,11 +61,9 @@ class PassState:
     rules: str
 
     def begun(self) -> "PassState":
-        """Return the state at the start of a pass."""
         return replace(self, began_at=self.now, next_start=1, last_created=None, in_order=True)
 
     def ended(self, missing: int | None = None) -> "PassState":
-        """Return the state at the end of a pass; a complete one has a number of `missing`."""
         if missing is None:
             return replace(self, began_at=None, ended_at=self.now)
         ended = replace(self, began_at=None, ended_at=self.now, missing=missing)

@@ -89,7 +89,7 @@ _ABOUT = text("""
 
 
 class OpenAgain(NamedTuple):
-    """A job skipped for a closed ticket that is open again; `is_new`: not seen before."""
+    """A job skipped for a closed ticket, now open; `is_new`: not seen before."""
 
     job_id: UUID
     is_new: bool
@@ -177,7 +177,6 @@ async def looked_for_notes(database: Database, tenant_id: str, until: datetime, 
 
 
 async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None:
-    """Return the tenant's figures; None if it was never compared."""
     _, rows = await database.call_as(tenant_id, _LAST_WEBHOOK, _FIGURES, own=sorted(OWN_EVENTS))
     return ReconcileFigures(**rows[0]) if rows else None
 
@@ -198,6 +197,6 @@ async def missed_of_all(database: Database, since: datetime) -> dict[str, Missed
 
 
 async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:
-    """Return the facts of a ticket by its numbers; None unless its webhook is missing."""
+    """Return facts of a ticket by its numbers; None unless its webhook is missing."""
     (rows,) = await database.call_as(tenant_id, _ABOUT, numbers=list(numbers))
     return SeenWithoutWebhook(**rows[0]) if rows else None

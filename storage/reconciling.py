@@ -111,7 +111,6 @@ class SeenTicket(NamedTuple):
 
     @property
     def numbers(self) -> set[str]:
-        """The numbers that a webhook may use."""
         return {self.ticket_id, self.display_id or self.ticket_id}
 
 
@@ -123,7 +122,6 @@ class ToRecover(NamedTuple):
 
 
 async def load(database: Database, tenant_id: str) -> Compared | None:
-    """Return the tenant's progress; None if it was never compared."""
     (rows,) = await database.call_as(tenant_id, _LOAD)
     return Compared(**rows[0]) if rows else None
 
@@ -145,14 +143,16 @@ async def compare(
 
 
 async def all_done(database: Database, tenant_id: str) -> None:
-    """Record the end of a round, and count a missed one."""
     await database.call_as(tenant_id, _ALL_DONE)
 
 
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
 ) -> list[SeenTicket]:
-    """Return tickets without a job since `before`, created since `oldest`, oldest first."""
+    """Return tickets without a job since `before`, oldest first.
+
+    `oldest`: tickets created before are left out.
+    """
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
     return [SeenTicket(**row) for row in rows]
 
@@ -171,7 +171,6 @@ async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
 
 
 async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
-    """Drop tickets that are gone or were forgotten."""
     await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
 
 
@@ -193,7 +192,7 @@ async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, on
 
 
 async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
-    """Make the job of a missed ticket; return False if it has one. The relay publishes it."""
+    """Make the job of a missed ticket, for the relay; return False if it has one."""
     values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
     limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
     (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)

@@ -61,7 +61,7 @@ async def record_full(database: Database, tenant_id: str, ticket_id: str, reason
 
 @dataclass(frozen=True, slots=True)
 class RefusedWebhook:
-    """A refused webhook with a ticket. `reason` has the cause after a colon, if known."""
+    """A refused webhook with a ticket; `reason` includes the cause after a colon."""
 
     at: datetime
     ticket_id: str
@@ -147,7 +147,6 @@ class RefusedTenant:
 
 
 async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
-    """Return the tenants whose last webhook was refused, since then."""
     rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MOST_TENANTS)
     return [RefusedTenant(**row) for row in rows]
 

@@ -65,16 +65,12 @@ def revisions() -> list[str]:
 
 
 def insist_on_release(revision: str) -> None:
-    """Raise DatabaseUnfit for tables from before the first release."""
     if int(revision) < int(revisions()[0]):
         raise DatabaseUnfit(_BEFORE_RELEASE)
 
 
 async def check(database: Database) -> None:
-    """Check the database over two connections.
-
-    Raises DatabaseUnfit with the remedy, or DatabaseUnreachable.
-    """
+    """Check the database. Raises DatabaseUnfit or DatabaseUnreachable."""
     try:
         async with database.across_tenants() as session:
             await _check_server_and_role(session)
@@ -106,10 +102,7 @@ def check_now(url: str) -> None:
 
 
 async def wait_for_database(database: Database) -> None:
-    """Wait until the database is usable.
-
-    Raises DatabaseUnfit if waiting would not help.
-    """
+    """Wait until the database is usable. Raises DatabaseUnfit if it never will be."""
     told = False
     with tracing.untraced():
         while True:
@@ -145,13 +138,11 @@ async def _check_server_and_role(session: AsyncSession) -> None:
 
 
 def insist_on_utf8(encoding: str) -> None:
-    """Raise DatabaseUnfit unless the encoding is UTF-8."""
     if encoding != "UTF8":
         raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
 
 
 async def _check_settings(session: AsyncSession) -> None:
-    """Check the session's settings, which a pooler may have dropped."""
     asked = session_options(0)
     question = text("SELECT setting FROM pg_settings WHERE name = :name")
     for name in INSISTED_ON:
@@ -160,10 +151,10 @@ async def _check_settings(session: AsyncSession) -> None:
 
 
 async def _shares_session(database: Database) -> bool:
-    """Return True if connections share a server session (PgBouncer, transaction mode).
+    """Return True if connections share a server session, as in PgBouncer.
 
-    The leader's lock and our settings need a session of our own. A pooler gives its clients process ids of its own, so
-    one look without a pooler is enough.
+    The leader's lock and our settings need a session of our own. A pooler (transaction mode) gives its clients process
+    ids of its own, so one look without a pooler is enough.
     """
     async with database.connection() as one:
         first = await _session_of(one)
@@ -193,7 +184,7 @@ async def _check_revision(session: AsyncSession) -> None:
 
 
 def insist_on_revision(revision: str, needed: str) -> None:
-    """Raise DatabaseUnfit for older tables than `needed`; log a warning for newer ones."""
+    """Raise DatabaseUnfit for tables older than `needed`; warn of newer ones."""
     if int(revision) > int(needed):
         # During a rolling update, processes of this release may have to restart.
         say(phrases.DATABASE_NEWER, revision=revision, needed=needed)

@@ -54,7 +54,6 @@ def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECOND
 
 
 def as_arguments(options: Mapping[str, str]) -> str:
-    """Return a session's settings for libpq: `-c name=value ...`."""
     return " ".join(f"-c {name}={value}" for name, value in options.items())
 
 
@@ -82,7 +81,10 @@ def is_locked(failure: Exception) -> bool:
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if values are at fault: class 22 (data), 23 (constraint), 54 (length)."""
+    """Return True if values are at fault: SQLSTATE class 22, 23 or 54.
+
+    Data, constraint, too long.
+    """
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 
@@ -161,15 +163,12 @@ class Database:
             yield session
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return each statement's rows, in one transaction of a tenant.
-
-        It takes a third of the CPU of `tenant`.
-        """
+        """Return each statement's rows, for a third of the CPU of `tenant`."""
         async with take(self._engine, self._spans) as connection:
             return await connection.ask_together(_SET_TENANT, *questions, tenant=tenant_id, **values)
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        """Return the rows of a database function, in a transaction of its own: one round trip."""
+        """Return the rows of a database function, in one transaction and round trip."""
         async with take(self._engine, self._spans) as connection:
             return await connection.ask(question, **values)
 

@@ -34,7 +34,7 @@ def _now() -> datetime:
 
 
 class SpendingBook:
-    """Spending known to one process, by its own day; `close()` it before the database."""
+    """Spending known to one process, by its clock; `close()` it before the database."""
 
     def __init__(
         self, database: Database, now: Callable[[], datetime] = _now, *, pause_seconds: float = _PAUSE_SECONDS
@@ -47,7 +47,6 @@ class SpendingBook:
         self._writing: asyncio.Task[None] | None = None
 
     def paid(self, tenant_id: str, spent: Spent) -> None:
-        """Add the cost of one call."""
         key = (tenant_id, self._now().date())
         self._unwritten[key] = self._unwritten.get(key, _NOTHING).plus(spent)
         if self._writing is None or self._writing.done():
@@ -55,7 +54,6 @@ class SpendingBook:
             self._writing = asyncio.create_task(self._write(), context=Context())
 
     def known(self, tenant_id: str) -> Spent:
-        """Return today's spending, as far as this process knows."""
         today = self._now().date()
         day, total = self._known.get(tenant_id, (today, _NOTHING))
         unwritten = self._unwritten.get((tenant_id, today), _NOTHING)
@@ -109,9 +107,6 @@ async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> S
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:
-    """Remove spending of at least so many days ago.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Remove old spending. Raises one of DATABASE_FAILURES."""
     async with database.tenant(tenant_id) as session:
         await session.execute(delete(Spending).where(Spending.day <= func.current_date() - days))

@@ -45,7 +45,6 @@ class StatementSpans:
 
     @staticmethod
     def fail(span: Span, failure: BaseException) -> None:
-        """Record the statement's failure."""
         state = getattr(failure, "sqlstate", None)
         if state is not None:
             span.set_attribute("db.response.status_code", str(state))

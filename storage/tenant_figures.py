@@ -71,7 +71,7 @@ class SpentOnDay:
 
 @dataclass(frozen=True, slots=True)
 class TenantFigures:
-    """A tenant's jobs and webhooks. The first three: newest jobs ended within 24 hours.
+    """A tenant's jobs and webhooks; first three: the newest ended within 24 hours.
 
     `reasons`: why jobs wait again, with numbers. Numbers are capped at `MOST_COUNTED`.
     """
@@ -91,7 +91,6 @@ class TenantFigures:
 
     @property
     def is_cut(self) -> bool:
-        """True if there may be more jobs than were counted."""
         return self.completed + self.failed >= MOST_COUNTED
 
     @property

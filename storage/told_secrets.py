@@ -85,5 +85,4 @@ class ToldSecrets:
         self._told, self._again_at = there, now + _TELL_SECONDS
 
     def forget(self) -> None:
-        """Report everything at the next look."""
         self._told = None

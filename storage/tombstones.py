@@ -37,7 +37,6 @@ def of_requester(address: str) -> ColumnElement[bytes]:
 
 
 def fold(address: str) -> str:
-    """Return a mail address normalised for hashing."""
     return address.strip().casefold()
 
 
@@ -64,7 +63,6 @@ SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
 
 
 def new_key() -> bytes:
-    """Return a random key."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
@@ -74,14 +72,12 @@ async def make_key(session: AsyncSession, tenant_id: str) -> None:
 
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
-    """Leave a tombstone for each hash, keeping existing ones."""
     for of_what in hashes:
         stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
         await session.execute(stone.on_conflict_do_nothing())
 
 
 async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Select[Any]) -> None:
-    """Leave a tombstone for each `number` of a query."""
     listed = numbers.subquery()
     stones = select(literal(tenant_id), of_ticket(listed.c.number), func.now()).select_from(listed)
     stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
@@ -103,7 +99,6 @@ async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: 
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
-    """Return the tickets that have a tombstone of their own."""
     async with database.tenant(tenant_id) as session:
         return await among(session, ticket_ids)
 

@@ -1,6 +1,7 @@
-"""Vector indexes by model, with pgvector (https://github.com/pgvector/pgvector, 0.8).
+"""Vector indexes by model, with pgvector 0.8.
 
-The migration creates one for each model that has embeddings by then, since only the tables' owner can.
+See https://github.com/pgvector/pgvector. The migration creates one for each model that has embeddings by then, since
+only the tables' owner can.
 """
 
 from sqlalchemy import Connection, text
@@ -33,7 +34,6 @@ def name_of(model: int) -> str:
 
 
 def distance(dimensions: int) -> str:
-    """Return the indexed expression of the distance to `:vector`."""
     return f"{_indexed(dimensions)} <=> CAST(:vector AS halfvec({dimensions}))"
 
 

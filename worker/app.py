@@ -106,8 +106,6 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
-    """Return a signal receiver that ends the process if `begin` fails."""
-
     def receiver(**sent: object) -> None:
         try:
             begin(**sent)

@@ -23,7 +23,6 @@ class JobsTaken:
         self._waiting_since = None
 
     def look(self, now: float) -> str | None:
-        """Return why the worker is stuck, or None."""
         if self._is_full() or not self._jobs_wait():
             self._waiting_since = None
             return None

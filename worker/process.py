@@ -32,7 +32,6 @@ def stop_worker(exit_status: int, why: str) -> None:
 
 
 def end_after(seconds: float) -> None:
-    """End the process after `seconds`, if it is still running."""
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True
     timer.start()
@@ -51,7 +50,6 @@ class CalmWorker(Worker):
         sys.exit(self.exitcode)
 
     def emit_banner(self) -> None:
-        """Log the start instead of a banner."""
         say(phrases.PROCESS_STARTING, process="Worker")
 
     def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
@@ -68,7 +66,7 @@ class CalmWorker(Worker):
 
 
 class Pausing(bootsteps.StartStopStep):
-    """Takes no message while no job may start; set on each connection, as Celery's limit."""
+    """Stops taking messages while no job may start; set for each connection."""
 
     requires = (Tasks,)
 

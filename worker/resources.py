@@ -242,7 +242,6 @@ class Resources:
 
 
 def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
-    """Return the secrets that workers report; the leader reports those of the desks."""
     keys = {whose: key for whose, key in tenants.secrets().items() if whose[1] in MODEL_KEYS}
     return own_secrets(settings, tenants) | keys
 
