@@ -139,7 +139,6 @@ class Acceptance:
             return await self._budget.within(self._database_seconds, all_of_them())
 
     async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
-        """Record events, retrying a stale connection at once."""
         try:
             return await jobs.accept_all(self._database, events, self._deadline, published=publishes)
         except DBAPIError as failure:

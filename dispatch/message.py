@@ -20,7 +20,6 @@ _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "cho
 
 
 def message_of(job_id: UUID, traceparent: str) -> str:
-    """Return the message to push; `traceparent` is a W3C header or empty."""
     job = str(job_id)
     body = base64.b64encode(f'[["{job}"], {{}}, {_EMBEDDED}]'.encode()).decode()
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
@@ -36,7 +35,6 @@ def job_id_of(message: bytes) -> UUID | None:
 
 @cache
 def _template() -> str:
-    """Return the message with placeholders for ids and base64: no escaping needed."""
     headers: dict[str, object] = {
         "lang": "py",
         "task": TASK,

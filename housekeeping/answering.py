@@ -51,7 +51,6 @@ class Answering:
         self._looks: dict[str, tuple[DeskSettings, LocalBucket]] = {}
 
     async def run(self) -> None:
-        """Answer until cancelled; it never fails."""
         with tracing.untraced():
             async with asyncio.TaskGroup() as all_of_them:
                 for _ in range(_AT_ONCE):

@@ -161,7 +161,6 @@ class _Housekeeping:
         self.rounds = Each(self._copies, self._comparisons, self._purges)
 
     async def lead(self) -> None:
-        """Wait for the lead, and work while it lasts, until cancelled."""
         outage = Outage(phrases.DATABASE_UNREACHABLE)
         while True:
             try:

@@ -28,7 +28,6 @@ class Copying(DeskRounds):
         self._copy = copy
 
     async def round(self, seconds: float) -> None:
-        """Run a round, and drop the metrics of tenants that have left."""
         tell_no_others(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
         await super().round(seconds)
 

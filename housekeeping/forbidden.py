@@ -21,7 +21,6 @@ class Forbidden:
         return self._rules().forbidden
 
     def digest(self, collection: Collection) -> str:
-        """Return a digest that changes with the exclusions of a collection."""
         named = {kind: sorted(names) for kind, names in self.names.items()}
         told = named if collection == "t" else sorted(self._rules().never_topics)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest() if told else ""
@@ -33,7 +32,6 @@ class Forbidden:
         return self._rules().forbid(ticket.kinds)
 
     def is_told_by(self, ticket: ListedTicket) -> bool:
-        """Return True if the list has all fields that the rules need."""
         return self.names.keys() | self._rules().within.keys() <= ticket.kinds.keys()
 
     def bars_topic(self, topic: str) -> bool:

@@ -89,7 +89,6 @@ class ListPass:
         return behind.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
-        """Remove items that were missing in two passes an hour apart."""
         where = (self._copy.database, self._copy.tenant_id, self._source.collection)
         state = replace(state, now=(await self._load()).now)
         before, ended = state.complete_from, state.complete_at

@@ -123,7 +123,6 @@ class MissedTickets:
             await self._count(ticket)
 
     async def _is_wanted(self, ticket: SeenTicket) -> bool:
-        """Read a ticket that the list shows in part; return False if rules exclude it."""
         await self.turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)

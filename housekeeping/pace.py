@@ -12,7 +12,6 @@ _LEAST_CALLS = 30
 
 
 def _pace_of(rate_per_minute: int) -> tuple[int, float]:
-    """Return calls per seconds; a third of a low rate is less than one a minute."""
     return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
 
 
@@ -38,7 +37,6 @@ class CopyPace:
         self._line = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Return when the next call is within the share, in the order of the callers."""
         async with self._line:
             now = time.monotonic()
             while self._calls and now - self._calls[0] >= self._seconds:

@@ -51,12 +51,10 @@ class Reconciling(DeskRounds):
         self._limits = ReconcileLimits(interval, timedelta(hours=hours), settings.job_deadline_seconds)
 
     async def round(self, seconds: float) -> None:
-        """Run a round; a tenant that returns is initialised again."""
         self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
         await super().round(seconds)
 
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
-        """Compare a tenant's new tickets with its jobs, report and recover missing ones."""
         until = time.monotonic() + seconds
         self._expect(tenant.id)
         turn = self._paces.of(tenant.id, desk.rate_per_minute).wait
@@ -110,7 +108,6 @@ class Reconciling(DeskRounds):
         say(phrases.RECONCILE_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
 
     async def stop(self) -> None:
-        """End all work; another leader takes over the metrics."""
         await super().stop()
         self._expected.clear()
         for gauge in metrics.OF_RECONCILING:

@@ -104,7 +104,6 @@ class Copies:
         self._paces = paces or CopyPaces()
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
-        """Copy a tenant's desk for about `seconds`; as `sync_tenant`."""
         pace = self._paces.of(tenant_id, desk.rate_per_minute)
         forbidden = Forbidden(lambda: self._now(tenant_id).rules)
         reopened = Reopened(
@@ -148,7 +147,6 @@ class _Steps:
         self._reading = Reading(copy, source)
 
     async def go_on(self) -> bool:
-        """Take a page of the list and read some of its items; return False at the end."""
         listed = await self._list()
         return bool(await self._reading.some(_READS_A_PAGE)) or listed
 

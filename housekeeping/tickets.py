@@ -45,7 +45,6 @@ class TicketSource:
         )
 
     async def newest(self, state: PassState) -> PassState:
-        """Record the newest tickets; return the state, with the desk's time on first use."""
         await self._copy.turn()
         listed = await self._copy.desk.lists.tickets()
         self._copy.tells_changes = any(each.changed_at is not None for each in listed.items)
@@ -101,7 +100,6 @@ class TicketSource:
             return ListPage([ListedTicket("", "")], has_more=False)
 
     async def _take(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
-        """Record allowed tickets; return how many, and how many are new to the pass."""
         copy = self._copy
         numbers = numbers_in(listed)
         await history.number_tickets(copy.database, copy.tenant_id, numbers)
@@ -168,7 +166,6 @@ class TicketSource:
         await listings.was_read(copy.database, copy.tenant_id, "t", ticket_id, **times)
 
     async def _said(self, ticket_id: str) -> str:
-        """Return the ticket's last mails, as far as the desk returns them."""
         lists, texts = self._copy.desk.lists, []
         try:
             await self._copy.turn()

@@ -166,7 +166,6 @@ async def tenants(database: Database) -> list[str]:
 
 
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
-    """Remove at most `most` records that are `days` old, and return their number."""
     async with database.tenant(tenant_id) as session:
         gone = await session.execute(_PURGE, {"days": days, "most": most})
         return int(gone.rowcount)  # type: ignore[attr-defined]

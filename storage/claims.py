@@ -61,7 +61,6 @@ class Claim:
 
     @property
     def id_in_desk(self) -> str:
-        """The ticket's id for calls of the desk."""
         return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:

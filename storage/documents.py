@@ -73,7 +73,6 @@ async def save(
 
 
 async def remove(database: Database, tenant_id: str, path: str) -> int:
-    """Delete a document; return its number of parts."""
     return await save(database, tenant_id, path, ())
 
 

@@ -84,7 +84,6 @@ async def save(
     model: int,
     made: Sequence[tuple[ToEmbed, str, bytes]],
 ) -> None:
-    """Store embeddings with their languages, unless the copy has changed meanwhile."""
     await database.call_as(
         tenant_id,
         _SAVE[collection],

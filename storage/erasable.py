@@ -38,14 +38,12 @@ class Which:
         return self.ticket_id is None and self.requester is None
 
     def names(self, model: HasNumbers) -> ColumnElement[bool]:
-        """Return the condition that a row itself names this scope."""
         if self.requester is not None:
             return model.requester == tombstones.of_requester(self.requester)
         return true() if self.ticket_id is None else _has(model, self.ticket_id)
 
 
 def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
-    """Return a row's ticket numbers, an array: the ticket is forgotten by each."""
     others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
     return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
 
@@ -101,7 +99,6 @@ class EndedJob:
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
-    """Count what `erasing.erase` would erase, `page` rows at a time."""
     count = _Counting(database, which.tenant_id, page)
     if which.all:
         copies = await count.of(Ticket.ticket_id) + await count.of(Passage.source_id)
@@ -180,7 +177,6 @@ _RECORDS = select(
 
 
 def tickets_of(jobs: Sequence[Any]) -> set[str]:
-    """Return all numbers of the tickets that jobs or records have or name."""
     return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
 
 

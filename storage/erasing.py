@@ -117,7 +117,6 @@ class _Erasure:
         return pages(self.database, self.which.tenant_id, column, self.page)
 
     async def begin(self) -> datetime:
-        """Leave tombstones for all numbers of the scope; return the database's time."""
         stones = []
         if self.which.ticket_id is not None:
             known = await erasable.numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
@@ -178,7 +177,6 @@ class _Erasure:
             self.records += records
 
     async def _mark(self, session: AsyncSession, model: HasNumbers, those: ColumnElement[bool]) -> None:
-        """Leave tombstones for a requester's tickets, before the rows that link them go."""
         if self.which.requester is not None:
             theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))
             await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
@@ -187,7 +185,6 @@ class _Erasure:
                 await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
-        """End unfinished jobs of forgotten tickets, and erase answers that name them."""
         async with self._alone() as session:
             # Waits for concurrent writes: one may store the requester of a ticket.
             not_ended = select(Job.id).where(those, Job.state.in_(NOT_ENDED))
@@ -211,7 +208,6 @@ class _Erasure:
         self.on_ended(ended)
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        """Erase the tenant's other data and jobs that ended earlier; return the count."""
         self.copies += await delete_passages(self.database, self.which.tenant_id, true())
         others = (
             DeliveryKey.key,

@@ -202,7 +202,6 @@ async def figures(database: Database, tenant_id: str, since: datetime) -> list[F
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
-    """Return the row of a statement that excludes erasure; None if it returns none."""
     values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)

@@ -136,7 +136,6 @@ async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """Clear the kinds of a ticket that the desk refused: it may be in another queue."""
     refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(kinds=None)
     async with database.tenant(tenant_id) as session:
         await session.execute(refused)

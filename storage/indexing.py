@@ -34,7 +34,6 @@ def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES)
 
 
 def way_of(languages: Sequence[str]) -> int:
-    """Return the number of an indexing method: this version and these languages."""
     return VERSION * 256 + zlib.crc32(",".join(languages).encode()) % 256
 
 

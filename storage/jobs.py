@@ -109,7 +109,6 @@ async def accept_all(
 
 
 def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
-    """Split events so that deliveries of one webhook are recorded one after another."""
     parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}

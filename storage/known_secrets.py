@@ -72,7 +72,6 @@ class Remembered:
 
 
 def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen:
-    """Return a secret for reporting; `tenant_id` is empty for one of a process."""
     return SecretSeen(tenant_id or OF_PROCESS, setting, digest(setting, secret), uses)
 
 
@@ -125,14 +124,10 @@ async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]
 
 
 def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
-    """Return the oldest secret reported since the newest came.
-
-    Some process may still run with it.
-    """
+    """Return the oldest secret that a process not yet restarted may use."""
     *older, newest = sorted(told, key=lambda one: one.first_seen_at)
     return next((one for one in older if one.last_seen_at >= newest.first_seen_at), newest)
 
 
 async def purge(database: Database) -> None:
-    """Remove facts of secrets that are long gone, and old counts."""
     await database.call(_PURGE, uses=USES_KEPT, secrets=SECRETS_KEPT)

@@ -222,7 +222,6 @@ async def count_missing(database: Database, tenant_id: str, collection: Collecti
 
 
 async def read_what_was_left_out(database: Database, tenant_id: str, collection: Collection) -> None:
-    """Schedule listed items without a copy, since the rules have changed."""
     await database.call_as(tenant_id, _OTHER_RULES[collection])
 
 

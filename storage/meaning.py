@@ -34,7 +34,6 @@ _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collectio
 
 @lru_cache
 def _nearest(model: int, dimensions: int) -> TextClause:
-    """Return the query for a small collection, or for the nearest of a large one."""
     # A literal: the partial index of this model must be visible to the planner.
     return text(f"""
         ({_KEPT} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
@@ -50,7 +49,6 @@ class AskedEmbedding(Protocol):
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, a number a dimension."""
         ...
 
     def nearness(self, kept: bytes) -> Sequence[float]:

@@ -76,7 +76,6 @@ async def load(database: Database, tenant_id: str, collection: Collection) -> Pa
 
 
 async def save(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
-    """Store the progress, unless another process holds the desk."""
     values = {name: getattr(state, name) for name in PassState.__dataclass_fields__ if name != "now"}
     await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
 

@@ -158,7 +158,7 @@ async def seen_open_again(
 ) -> OpenAgain | None:
     """Return the last job of a ticket now open, if skipped for one of `reasons`.
 
-    Within the `window`, and at least `ago`, since the desk may have shown an older state.
+    It ended within the `window` and at least `ago` before now: the desk may have shown the ticket open for that long.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)
@@ -166,13 +166,11 @@ async def seen_open_again(
 
 
 async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[Noted]:
-    """Return the newest jobs that ended with a note in an interval, ordered by end."""
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
     return [Noted(**row) for row in reversed(rows)]
 
 
 async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
-    """Mark notes of jobs ended by `until` as checked; count one that was `removed`."""
     await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
 
 

@@ -88,10 +88,10 @@ _RECOVER = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Progress of a tenant; `now` by the database's clock, the rest by the desk's.
+    """Progress of a tenant's comparison; `now` is by the database's clock.
 
-    `since` and `compared_until` are the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`: the
-    desk's clock was at least so much ahead when the tenant was first seen.
+    `since` and `compared_until` are by the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`:
+    lead of the desk's clock, at least, when the tenant was first seen.
     """
 
     now: datetime
@@ -127,7 +127,6 @@ async def load(database: Database, tenant_id: str) -> Compared | None:
 
 
 async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
-    """Start comparing a tenant, with tickets created after the desk's `newest`."""
     await database.call_as(tenant_id, _BEGIN, newest=newest, own=sorted(OWN_EVENTS))
 
 
@@ -160,7 +159,7 @@ async def overdue(
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
     """Count the webhook as missed; return False if it has come or was counted.
 
-    `counts`: a webhook was expected. Otherwise the ticket is only marked, from when it was seen.
+    `counts`: a webhook was expected. Otherwise the ticket is marked without a count, as of when it was seen.
     """
     (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
     return bool(rows)

@@ -59,7 +59,6 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
-    """Record that a ticket (desk id) was seen closed after its last note."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_CLOSED, {"ticket": ticket_id, "ago": timedelta(seconds=seconds_ago)})
 
@@ -74,13 +73,11 @@ async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bo
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """Forget the closing of a ticket that is open again, since no note is wanted."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_NOT_WANTED, {"ticket": ticket_id})
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
-    """Return when the last of these jobs made a further note, if within the hour."""
     made = Job.id.in_(job_ids), Job.state == JobState.COMPLETED, Job.refresh.is_not(None)
     question = select(func.max(Job.finished_at)).where(*made, Job.finished_at > func.now() - REFRESH_APART)
     async with database.tenant(tenant_id) as session:

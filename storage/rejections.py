@@ -34,8 +34,8 @@ async def record(
 ) -> None:
     """Store a rejection of a known tenant, within an hourly share against floods.
 
-    Each reason has its own share, and each cause of it another. Rejections without a valid secret (not `proved`) do not
-    use the share of the tenant's own desk.
+    Each reason has a share, and another one with a cause. Rejections without a valid secret (not `proved`) have a
+    smaller share, so that strangers do not use up the desk's.
     """
     kind, caused = reason.partition(":")[0], ":" in reason
     most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
@@ -54,7 +54,6 @@ async def record(
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
-    """Record a proved webhook refused with 429, in one row an hour and ticket."""
     values = {"ticket": ticket_id, "reason": reason, "most": MOST_FULL_PER_HOUR}
     await database.call_as(tenant_id, _RECORD_FULL, **values)
 
@@ -161,7 +160,6 @@ async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> boo
 
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
-    """Return recent results of a tenant's webhooks, and of those with these numbers."""
     questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MOST_OF_ANYONE_PER_HOUR, **OF_WEBHOOKS}
     refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)

@@ -43,7 +43,6 @@ async def _published(database: Database, question: Any, **values: object) -> lis
 
 
 async def take_due(database: Database, most: int) -> list[Published]:
-    """Mark due jobs without a message as published, and return them."""
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 

@@ -151,10 +151,10 @@ async def _check_settings(session: AsyncSession) -> None:
 
 
 async def _shares_session(database: Database) -> bool:
-    """Return True if connections share a server session, as in PgBouncer.
+    """Return True if connections share a server session (a pooler).
 
-    The leader's lock and our settings need a session of our own. A pooler (transaction mode) gives its clients process
-    ids of its own, so one look without a pooler is enough.
+    PgBouncer in transaction mode does that. The leader's lock and our settings need a session of our own. A pooler
+    gives its clients process ids of its own, so one look suffices to rule it out.
     """
     async with database.connection() as one:
         first = await _session_of(one)

@@ -63,7 +63,7 @@ def _all_languages(_tenant_id: str) -> Sequence[str]:
 
 
 class SearchInPostgres:
-    """Searches on the process's pool, at most `most_at_once`: job writes need the rest.
+    """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
     languages of its texts, `embedding_of` makes its embeddings. A search returns `most` at most, of a strength of

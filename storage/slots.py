@@ -16,7 +16,6 @@ class TenantSlots:
 
     @asynccontextmanager
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
-        """Yield a slot for the length of the block."""
         if self._free:
             self._free -= 1
         else:

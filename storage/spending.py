@@ -76,7 +76,6 @@ class SpendingBook:
         return self.known(tenant_id)
 
     async def close(self) -> None:
-        """Write the rest, within seconds."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
             self._writing.cancel()
@@ -101,7 +100,6 @@ class SpendingBook:
 
 
 async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
-    """Add to a day's spending, and return the sum of all workers."""
     ((total,),) = await database.call_as(tenant_id, _ADD, day=day, tokens=spent.tokens, dollars=spent.dollars)
     return Spent(**total)
 

@@ -33,7 +33,6 @@ class StatementSpans:
         }
 
     def begin(self, statement: str) -> Span | None:
-        """Start the span of a statement; return None in an `untraced` block."""
         if tracing.is_untraced():
             return None
         operation = name = statement.split(None, 1)[0].upper()
@@ -52,7 +51,6 @@ class StatementSpans:
 
 
 def trace_statements(engine: Engine) -> StatementSpans:
-    """Trace each statement of the engine; return the tracer for direct statements."""
     spans = StatementSpans(engine.url)
 
     def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:

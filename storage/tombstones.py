@@ -94,7 +94,6 @@ ARE_LEFT = text("""
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
-    """Return True if one of the tickets or the requester's address was forgotten."""
     return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
 
 

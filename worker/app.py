@@ -43,7 +43,6 @@ class WorkerProcess(Celery):
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        """Return a worker that writes only to the log."""
         worker: type = self.subclass_with_self("worker.process:CalmWorker")  # type: ignore[arg-type]  # a name will do
         return worker
 

@@ -24,7 +24,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 def stop_worker(exit_status: int, why: str) -> None:
-    """Stop taking jobs, give the running ones their grace, and end the process."""
     if state.should_stop is not None and state.should_stop is not False:
         return
     setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
@@ -53,7 +52,6 @@ class CalmWorker(Worker):
         say(phrases.PROCESS_STARTING, process="Worker")
 
     def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
-        """Install our signal handlers instead of Celery's, which print."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -71,7 +69,6 @@ class Pausing(bootsteps.StartStopStep):
     requires = (Tasks,)
 
     def start(self, parent: Any) -> None:
-        """Add this process's check to the connection's `can_consume`."""
         may_take = parent.task_consumer.channel.qos
         has_room = may_take.can_consume
         may_take.can_consume = lambda: not parent.app.resources.pauses and has_room()
@@ -105,11 +102,9 @@ class QuietConsumer(Consumer):
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def on_ready(self) -> None:
-        """Record readiness: Redis has accepted the writes of a start."""
         super().on_ready()
         self._pause = _FIRST_PAUSE
 
     @property
     def takes_jobs(self) -> bool:
-        """True if it has a connection to take jobs from."""
         return self.connection is not None

@@ -175,7 +175,6 @@ class Resources:
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 
     def watch(self, consumer: QuietConsumer) -> None:
-        """Watch this worker's progress once Celery is ready to take jobs."""
         end_loading()
         self._watchdog.start()
         self._readiness.start(lambda: consumer.takes_jobs)
@@ -233,7 +232,6 @@ class Resources:
             task.cancel()
 
     def close(self) -> None:
-        """Close everything, within a bound, and send the last spans."""
         closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
         concurrent.futures.wait([closing], timeout=_CLOSE_SECONDS)
         self._tracing.close()
