@@ -112,7 +112,10 @@ class Told(Protocol):
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row. Raises LeaseLost or ValueError."""
+    """Write an attempt's outcome into the row.
+
+    Raises LeaseLost, and ValueError for an outcome that no attempt has.
+    """
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.how:
         case How.COMPLETED:

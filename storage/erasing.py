@@ -148,7 +148,7 @@ class _Erasure:
                 theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
                 copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
                 if self.which.requester is not None:
-                    # Copies of others' tickets may name the requester too, e.g. as the author of a note.
+                    # Copies of others' tickets may name the requester too, e.g. as the person who recorded the ticket.
                     named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(self.which.requester))
                     await session.execute(update(Ticket).where(those, named).values(people=[]))
                 listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]

@@ -49,6 +49,7 @@ class AskedEmbedding(Protocol):
 
     @property
     def vector(self) -> Sequence[float]:
+        """Its direction, a number a dimension."""
         ...
 
     def nearness(self, kept: bytes) -> Sequence[float]:

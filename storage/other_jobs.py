@@ -12,7 +12,10 @@ _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, 
 
 
 async def come_first(database: Database, held: Claim) -> bool:
-    """Return True if another job may have posted its note or precedes in `claim_job`."""
+    """Return True if a waiting job comes first in `claim_job`'s order.
+
+    It may have posted its note, or was accepted earlier.
+    """
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
