@@ -1,4 +1,7 @@
-"""One desk's new tickets compared with the jobs; missed ones are recovered."""
+"""One desk's new tickets compared with the jobs; missed ones are reported.
+
+Their jobs are made if the tenant wants that.
+"""
 
 import asyncio
 import time
@@ -86,7 +89,7 @@ class MissedTickets:
         if listed.is_trashed or rules.leave_out(listed.kinds):
             return None
         if not is_number(listed.ticket_id):
-            return None  # it would appear in log lines and addresses, like no webhook's
+            return None  # only numbers may appear in log lines and addresses, as for webhooks
         tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
         return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
 
