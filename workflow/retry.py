@@ -1,4 +1,4 @@
-"""The one table: what failed -> another attempt when, or give up how."""
+"""The retry policy: error -> delay until the next attempt, or end."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _JITTER = (0.8, 1.2)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`seconds` until the next attempt, or None when there is none; `words` end the line that support reads."""
+    """The `seconds` until the next attempt, or None; `words` end the log line for support."""
 
     seconds: float | None
     words: str
@@ -53,7 +53,7 @@ def decide(
         seconds = max(seconds, settle_seconds)
     asked_for = failure.retry_after if isinstance(failure, Temporary) and failure.retry_after is not None else 0.0
     beyond = asked_for > seconds and asked_for >= seconds_left
-    # Once the last minute has begun, such a server is not called again.
+    # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
         return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
     if beyond:
