@@ -1,24 +1,24 @@
-"""What can go wrong outside, classed by what the caller must do about it.
+"""Errors of external services, classed by the caller's reaction.
 
-    OutsideFailure              has the line that support greps for, and a reason in our own words
-    ├── Temporary               the same call may go through later
+    OutsideFailure              has the log line that support greps for, and a reason
+    ├── Temporary               the same call may succeed later
     │   ├── ModelTimeout         no content for too long, or not done before the deadline
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
-    ├── Denied                  no call helps until a person acts
-    │   ├── ModelDenied          no credit, no right, no such model
+    ├── Denied                  no call succeeds until an operator acts
+    │   ├── ModelDenied          no credit, no permission, no such model
     │   └── DeskDenied          401; for a note also 403, of several tickets in a row
-    └── Permanent               no repetition helps
+    └── Permanent               a retry gives the same result
         ├── ModelRefused         400, 403, an unusable answer, a content filter
         └── DeskRefused         400, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed
         └── TicketTrashed       in the trash: deleted, as TicketNotFound is
-    HeldBack                    nothing was called: its server is down, or has had its calls for now
+    HeldBack                    nothing was called: the server is down, or its rate is used up
 
-No class carries a server's text: it may hold ticket text, and it would end up in a log line.
+No class contains a server's text: it may be ticket text, and would be logged.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ MODEL_UNAVAILABLE = "model unavailable"
 
 
 class OutsideFailure(Exception):
-    """A failed external call; `values` fill `phrase`, `also` adds identifiers to its line."""
+    """A failed external call; `values` fill `phrase`, `also` extends its log line."""
 
     also: Mapping[str, object] = MappingProxyType({})
 
@@ -81,7 +81,7 @@ class ModelTimeout(Temporary):
 
 
 class ModelUnavailable(Temporary):
-    """The model's service is unavailable; `what` is a status with words, or `connection`."""
+    """The model's service is down; `what` is a status with words, or `connection`."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
@@ -91,7 +91,7 @@ class ModelUnavailable(Temporary):
 
 
 class ModelRefused(Permanent):
-    """The model's service refuses; `what` is a status with words, or `invalid answer`."""
+    """The model's service refuses; `what` is a status or `invalid answer`."""
 
     def __init__(self, what: str) -> None:
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
@@ -131,7 +131,6 @@ class DeskUnavailable(Temporary):
 
 
 def _says_down(what: str) -> bool:
-    """Return True for a connection failure or a 5xx, of the server or of its proxy."""
     return what == "connection" or what.startswith(("5", "connection: proxy"))
 
 

@@ -1,4 +1,4 @@
-"""Holds for refusals that only an operator can fix: credit, permission, model, key.
+"""Holds for refusals that only an operator can fix, such as credit or keys.
 
 Like `integrations.breaker`, but the server does not recover by itself. So a hold begins with the first refusal, and its
 time is not counted against the jobs' deadlines. Each process has holds of its own.

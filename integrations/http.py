@@ -24,7 +24,7 @@ _BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
 
 
 class AnswerTooLarge(Exception):
-    """An answer over `LARGEST_ANSWER_BYTES`, or compressed, though plain was requested."""
+    """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request."""
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
@@ -38,7 +38,6 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request. Raises the errors of the wrapped transport."""
         if tracing.is_untraced():
             return await self._transport.handle_async_request(request)
         url = request.url
@@ -74,7 +73,7 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         self._past = past
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request. Raises httpx2.ProxyError if the proxy fails, or a transport error."""
+        """Send the request. Raises httpx2.ProxyError, or a transport error."""
         if not self._outward.by_proxy(str(request.url)):
             return await self._past.handle_async_request(request)
         try:
@@ -91,7 +90,10 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
 
 @lru_cache(maxsize=8)
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trust the usual authorities and those of `ca_bundle` (PEM, checked by `config.settings`)."""
+    """Trust the usual authorities and those of `ca_bundle`, a PEM file.
+
+    `config.settings` has checked the file.
+    """
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))
@@ -104,7 +106,6 @@ def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
 
 
 def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTransport:
-    """Return a transport that verifies certificates and uses the configured proxy."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
@@ -133,7 +134,7 @@ def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.Asyn
 
 
 async def read_bounded(response: httpx2.Response) -> bytes:
-    """Return the whole body. Raises AnswerTooLarge before more than the limit is in memory."""
+    """Return the body. Raises AnswerTooLarge before more is in memory."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise AnswerTooLarge
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Checks of a tenant's desk and of its model, as plain values: request and result."""
+"""Checks of a tenant's desk and model, as plain values: request and result."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class DeskLook:
-    """The state of a ticket in the desk; `failure` is the reason for a missing answer.
+    """The state of a ticket in the desk; `failure` explains a missing answer.
 
     `asked`: the desk was called. `ticket` and `note` are None if unknown; `numbers` are the ticket's, in the desk and
     for people.

@@ -28,22 +28,18 @@ class Outward:
 
     @classmethod
     def to_desks(cls, settings: DeskClientSettings) -> Self:
-        """Return the settings for desks and accounts hosts."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.servicedesk_ca_bundle)
 
     @classmethod
     def to_models(cls, settings: ModelAddressSettings) -> Self:
-        """Return the settings for models."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.openai_ca_bundle)
 
     @classmethod
     def to_embeddings(cls, settings: EmbeddingSettings) -> Self:
-        """Return the settings for the embeddings endpoint."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.embeddings_ca_bundle)
 
     @classmethod
     def to_provider(cls, settings: ConsoleSettings) -> Self:
-        """Return the console's settings for an OpenID provider."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.console_ca_bundle)
 
     def by_proxy(self, url: str) -> bool:

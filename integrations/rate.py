@@ -96,7 +96,10 @@ class _Held:
 
 
 class LocalBucket:
-    """The bucket of one process while Redis is down; a test compares it with `rate_script`."""
+    """The bucket of one process while Redis is down, equal to `rate_script`.
+
+    A test compares the two.
+    """
 
     def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
@@ -105,7 +108,7 @@ class LocalBucket:
         self._held: dict[str, _Held] = {}
 
     def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
-        """Return True and the seconds to wait before the call, or False and those to stay away."""
+        """Return True and the seconds to wait before the call, or False and the pause."""
         now = self._monotonic()
         self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)
@@ -200,7 +203,7 @@ class DeskRate:
 
 
 class PassingRate(DeskRate):
-    """The rate for diagnostic calls: only while no job is held back, and never queued."""
+    """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
         """Return if the rate allows a call now. Raises HeldBack."""
@@ -218,12 +221,12 @@ class Throttle:
         self._until = -math.inf
 
     def begin(self, seconds: float | None) -> None:
-        """Hold back all calls for the desk's seconds, or a minute; never shorten a hold."""
+        """Hold back all calls for the desk's seconds or a minute; never shorten a hold."""
         seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
         self._until = max(self._until, self._monotonic() + seconds)
 
     def check(self) -> None:
-        """Raise HeldBack while the desk throttles calls. The wait extends the job's deadline."""
+        """Raise HeldBack while throttled. The wait extends the job's deadline."""
         left = self._until - self._monotonic()
         if left > 0:
             raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))

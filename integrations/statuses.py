@@ -25,7 +25,7 @@ def status_words(status: int) -> str:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Return `Retry-After`, else the `retry_after` in `X-Rate-Limit` of Zoho's servers."""
+    """Return `Retry-After`, else Zoho's `retry_after` in `X-Rate-Limit`."""
     plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
     return plain if within is None or retry_after_seconds(plain) else within[1]
 

@@ -14,9 +14,9 @@ def storable(text: str) -> str:
 
 
 def load_json(content: str | bytes) -> Any:
-    """Return a JSON value with storable texts. Raises ValueError, also if over 100 deep.
+    """Return a JSON value with storable texts.
 
-    The depth limit of the json module differs between Python versions.
+    Raises ValueError, also if nested over 100 deep: the limit of the json module differs between Python versions.
     """
     try:
         return _all_storable(json.loads(content), _DEEPEST)

@@ -1,4 +1,4 @@
-"""Values that cross the ports of `workflow`, independent of desk, model and search."""
+"""Values that cross the ports of `workflow`, for any desk, model and search."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,7 +48,6 @@ class DeskTicket:
 
     @property
     def shown(self) -> str:
-        """The ticket's number for people."""
         return self.display_id or self.ticket_id
 
 
@@ -73,7 +72,6 @@ class SimilarTicket:
 
     @property
     def shown(self) -> str:
-        """The ticket's number for people and the model."""
         return self.display_id or self.ticket_id
 
 

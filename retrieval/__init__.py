@@ -1,1 +1,1 @@
-"""Text analysis and similarity: wrapping, language, terms and the strength of a find."""
+"""Text analysis and similarity: wrapping, language, terms and strength."""

@@ -18,9 +18,9 @@ _UNLIKELY = 1e-4
 
 
 def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
-    """Return the possible languages, likeliest first; all of `among` for a short text.
+    """Return the possible languages, likeliest first; one if it is certain.
 
-    `among` has at least one.
+    All of `among`, which has at least one, for a short text.
     """
     if len(among) == 1:
         return list(among)
@@ -36,7 +36,6 @@ def _likelihoods(text: str) -> dict[str, float]:
 
 
 def _told(text: str) -> str:
-    """Return the start of a text as one line, without lone surrogates."""
     return text[:_CHARACTERS].encode(errors="ignore").decode().replace("\n", " ")
 
 

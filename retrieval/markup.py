@@ -18,7 +18,7 @@ _UNSEEN = tuple(
 
 
 def lines_of(markup: str) -> str:
-    """Return HTML as plain lines: entities resolved, white space folded, no empty lines.
+    """Return HTML as lines: entities resolved, white space folded, none empty.
 
     A line that a mail program marked as quoted begins with `>`, as in a mail of plain text.
     """
@@ -30,7 +30,6 @@ def lines_of(markup: str) -> str:
 
 
 def _without(markup: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
-    """Return a text without the parts between two marks; one without an end is text."""
     kept, last = [], 0
     while (start := begin.search(markup, last)) and (stop := end.search(markup, start.end())):
         kept += [markup[last : start.start()], " "]
@@ -56,5 +55,4 @@ def _pieces(markup: str, *, has_breaks: bool) -> Iterator[str]:
 
 
 def _own_lines(text: str, *, kept: bool) -> str:
-    """Return a text with or without its own line breaks, which are not the markup's."""
     return text if kept else " ".join(text.splitlines())

@@ -47,7 +47,6 @@ class Space:
             raise ValueError("its embeddings tell no text from another")
 
     def _measured(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-        """Return the standard deviation of cosines between unrelated texts."""
         asking = np.stack([[self._unit(each, self._asked, of) for each in asked[of]] for of in asked])
         finding = np.stack([[self._unit(each, self._found, of) for each in found[of]] for of in found])
         cosines = np.einsum("lnd,kmd->lknm", asking, finding)
@@ -60,7 +59,6 @@ class Space:
         return bytes(np.rint(unit * (_LARGEST / max(float(np.abs(unit).max()), 1e-9))).astype(np.int8).tobytes())
 
     def asked(self, embedding: Any, language: str) -> Vector:
-        """Return the direction of a query text."""
         return self._unit(embedding, self._asked, language)
 
     def nearness(self, asked: Vector, stored: bytes) -> list[float]:
@@ -85,6 +83,5 @@ class Space:
 
 
 def _centres(embeddings: Mapping[str, Any]) -> dict[str, Vector]:
-    """Return the mean by language, and the mean of all as ""."""
     centres = {language: np.mean(np.asarray(each, np.float32), axis=0) for language, each in embeddings.items()}
     return centres | {"": np.mean(list(centres.values()), axis=0)}

@@ -1,4 +1,4 @@
-"""The strength of a find, comparable between tenants of twenty and a million tickets."""
+"""The strength of a find, comparable between small and large tenants."""
 
 import math
 
@@ -26,7 +26,6 @@ def strength(score: float, asked: float) -> float:
 
 
 def logit_of_words(by_words: float) -> float:
-    """Return the logit of a strength by words, limited below for no common words."""
     likely = min(max(by_words, 0.0), 1 - 1e-9)
     return max(math.log(likely / (1 - likely)), _NO_WORDS) if likely > 0 else _NO_WORDS
 

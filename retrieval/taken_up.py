@@ -1,4 +1,4 @@
-"""The share of a resolution that a note already had: a measure, and no judgement."""
+"""The share of a resolution that a note already had: a measure, no judgement."""
 
 from collections.abc import Sequence
 

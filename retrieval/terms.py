@@ -90,7 +90,6 @@ def asked_terms(subject: str, text: str, languages: Sequence[str]) -> AskedTerms
 
 
 def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tuple[float, int]]:
-    """Return the count of each term, and the number of its word."""
     counts: dict[int, tuple[float, int]] = {}
     numbers: dict[str, int] = {}
     for part, weight in ((subject, _SUBJECT), (text, 1.0)):
@@ -104,7 +103,7 @@ def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tupl
 
 
 def _words(text: str) -> Iterator[str]:
-    """Yield each word, and the parts of a code; in original case, for one-letter words."""
+    """Yield each word, and the parts of a code; case is kept for one-letter words."""
     for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
         token = found.group()
         parts = _PARTS.findall(token)

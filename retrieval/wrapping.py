@@ -57,7 +57,7 @@ _QUOTED_LINES = 3
 
 
 def unwrapped(text: str) -> str:
-    """Return a text without its wrapping, in lines; the whole text if nothing else is left.
+    """Return a text without its wrapping, in lines; unchanged if nothing is left.
 
     Removes mail headers, greetings, signatures, confidentiality notices, quoted replies, picture markers and empty
     fields. A forwarded mail, or one that a few words point to, stays.
@@ -93,7 +93,6 @@ def unwrapped(text: str) -> str:
 
 
 def _quoted(lines: Sequence[str], position: int) -> int:
-    """Return the number of consecutive quoted lines from here on."""
     end = position
     while end < len(lines) and lines[end].startswith(">"):
         end += 1
@@ -101,16 +100,15 @@ def _quoted(lines: Sequence[str], position: int) -> int:
 
 
 def _says_enough(said: Sequence[str]) -> bool:
-    """Return True if the text above an older mail is a message, not a pointer to that mail."""
     words = sum(len(line.split()) for line in said)
     text = " ".join(said[:_SOME_WORDS]).lower()
     return words >= _MANY_WORDS or (words >= _SOME_WORDS and not any(pointing in text for pointing in POINTING))
 
 
 def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
-    """Return the position after a mail header or reply mark, and whether it is a forward.
+    """Return the position after a mail header, and whether it is a forward.
 
-    The same position if none begins here.
+    A reply mark counts too. The same position if none begins here.
     """
     low = _low(lines[position])
     is_forward = low.startswith(FORWARD_MARKS)
@@ -122,7 +120,6 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
 
 
 def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
-    """Return the position after consecutive header lines, and their names."""
     names: set[str] = set()
     last = min(len(lines), position + _MOST_OF_HEAD)
     while position < last:
@@ -142,7 +139,6 @@ def _is_wrote(low: str) -> bool:
 
 
 def _is_closing(line: str) -> bool:
-    """Return True if a signature begins here: a closing, and at most a name."""
     if line in {"--", "—"}:
         return True
     low = _low(line)
@@ -159,7 +155,6 @@ def _is_closing(line: str) -> bool:
 
 
 def _past_signature(lines: Sequence[str], position: int) -> int:
-    """Return the position of the first line after a signature: a sentence or a fault."""
     last = min(len(lines), position + _MOST_OF_SIGNATURE)
     while position < last:
         line = lines[position]
@@ -172,7 +167,6 @@ def _past_signature(lines: Sequence[str], position: int) -> int:
 
 
 def _is_sentence(line: str) -> bool:
-    """Return True if a line is not a name, title, address or number."""
     words = line.split()
     if len(words) >= 4 and line.endswith((".", "!", "?", "…")):
         return True
@@ -181,7 +175,6 @@ def _is_sentence(line: str) -> bool:
 
 
 def _past_notice(lines: Sequence[str], position: int) -> int:
-    """Return the position after a notice and its last sentence; the same if there is none."""
     low = _low(lines[position])
     is_legal = _has(low, SECRET) and _has(low, LEGAL) and len(low.split()) >= _WORDS_OF_A_NOTICE
     if not is_legal and not low.startswith(NOTICES):
@@ -193,7 +186,6 @@ def _past_notice(lines: Sequence[str], position: int) -> int:
 
 
 def _is_wrapping(line: str) -> bool:
-    """Return True if a line alone carries no information."""
     if _SEPARATOR.fullmatch(line):
         return True
     if _TECHNICAL.search(line[:_LONGEST_LOOKED_AT]):
@@ -206,7 +198,6 @@ def _is_wrapping(line: str) -> bool:
 
 
 def _is_greeting(line: str, bare: str) -> bool:
-    """Return True if a line is only a greeting, with names or known addressees."""
     for greeting in GREETINGS:
         if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
             greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()

@@ -70,7 +70,6 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
 
 
 def _one_of(values: list[Any], differ: str) -> Any:
-    """Return the common value, None if all are empty. Raises Malformed with `differ`."""
     held = [value for value in map(_trimmed, values) if value not in _EMPTY]
     if len({str(value) for value in held}) > 1:
         raise Malformed(differ)
@@ -78,10 +77,6 @@ def _one_of(values: list[Any], differ: str) -> Any:
 
 
 def _form(text: str) -> tuple[str, str, list[str]]:
-    """Return a form's JSON field (for causes), its JSON, and the tenants beside it.
-
-    Raises Malformed.
-    """
     try:
         fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
     except ValueError:
@@ -94,7 +89,6 @@ def _form(text: str) -> tuple[str, str, list[str]]:
 
 
 def _alone(value: Any) -> Any:
-    """Return the only element of an array; else the value itself."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 

@@ -16,7 +16,7 @@ _EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-,
 
 
 class Unusable(Exception):
-    """Unusable values of a readable body: `fields`, and a `cause` for a desk's admin.
+    """Unusable values of a body: `fields`, and a `cause` for a desk's admin.
 
     Neither quotes the body.
     """
@@ -46,7 +46,6 @@ def parse(payload: Mapping[str, Any]) -> DeskWebhook:
 
 
 def _ticket_cause(value: Any) -> str:
-    """Return the problem of a ticket id, in words that name the fix at the desk."""
     if value in (None, ""):
         return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
     if isinstance(value, str) and "$" in value:
@@ -77,7 +76,6 @@ def ticket_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def is_event(value: Any) -> bool:
-    """Return True if the value is a valid event name."""
     return isinstance(value, str) and EVENT.fullmatch(value) is not None
 
 

@@ -48,7 +48,7 @@ def decoded(body: bytes) -> str:
 
 
 def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
-    """Return the value of a JSON text; unless `strict`, texts may hold raw line breaks.
+    """Return the value of a JSON text; unless `strict`, with raw line breaks.
 
     Raises Malformed; also if an object has one of the names `named_once` twice.
     """

@@ -16,7 +16,7 @@ WINDOW_SECONDS = 300
 
 
 def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """Return the headers of a JSON body sent at Unix time `now`, signed with the secret."""
+    """Return the headers of a JSON body at Unix time `now`, signed with the secret."""
     timestamp = str(int(now))
     digest = hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
     return {

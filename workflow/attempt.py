@@ -63,7 +63,10 @@ class Attempt:
     """Why the job makes a further note for a ticket that has one (`workflow.refreshing`); empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk refuses notes, except in a dry run; see `Desk.check_notes`."""
+        """Raise HeldBack while notes are refused, except in a dry run.
+
+        `answered` as in `Desk.check_notes`.
+        """
         if not self.wishes().dry_run:
             self.desk.check_notes(answered=answered)
 
@@ -80,7 +83,7 @@ class NoNoteWanted(Exception):
 
 
 class AlreadyEnhanced(NoNoteWanted):
-    """Another job has noted the ticket, or may have, and no second note was requested.
+    """Another job has noted the ticket, or may have; no second note was requested.
 
     Our own note changes the ticket, and a desk may send a webhook for each change. In a dry run the other job's answer
     counts.

@@ -1,4 +1,4 @@
-"""Records of model requests, for tenants that want them; failures never affect a job."""
+"""Audit records of model requests; failures never affect a job."""
 
 import asyncio
 from collections.abc import Sequence
@@ -41,7 +41,6 @@ async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> 
 
 
 async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
-    """Store each exchange, then remove it from the list."""
     claim = attempt.claim
     try:
         async with asyncio.timeout(_SECONDS):
@@ -53,13 +52,11 @@ async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
 
 
 async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
-    """Leave unwritten records to the next attempt, if the tenant keeps records."""
     if exchanges and attempt.wishes().audit_days:
         await attempt.answers.put(Kept.RECORD, attempt.claim.job_id, list(exchanges))
 
 
 async def keep_left_records(attempt: Attempt) -> None:
-    """Store the records that an earlier attempt has left."""
     job_id = attempt.claim.job_id
     left = await attempt.answers.get(Kept.RECORD, job_id) if attempt.claim.started_before else None
     if left:
@@ -104,7 +101,6 @@ def _exchange(
 
 
 def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
-    """Return the identification of a question's sources, as sent to the model."""
     return [_told(source) for source in question.grounding.case.sources]
 
 

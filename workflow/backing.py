@@ -32,7 +32,7 @@ _TRAILING = ".,;:!?)]}»”’'\""
 
 
 class Backing:
-    """The backing of one answer's texts, in its language; `rules` are the house rules."""
+    """The backing of an answer's texts, in its language; `rules` are the house's."""
 
     def __init__(self, case: TicketCase, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case
@@ -45,7 +45,7 @@ class Backing:
         self.words = WORDS.get(language, WORDS["en"])
 
     def sources_of(self, text: str, cited: Sequence[str]) -> list[str]:
-        """Return the sources of a claim: the cited ones, and others for missing specifics.
+        """Return a claim's sources: the cited ones, and others for missing specifics.
 
         Empty for a guess: a specific is unsupported, or a link is defanged.
         """
@@ -67,11 +67,10 @@ class Backing:
         return self._links_stand(text) and not self._unknown(text)
 
     def marked(self, text: str) -> str:
-        """Return a text with a mark behind unsupported specifics."""
         return _with_mark(text, self._unknown(text), self.words.no_source)
 
     def marked_of(self, source: str, text: str) -> str:
-        """Return a source's contribution with a mark behind specifics of neither it nor the ticket."""
+        """Return a text with a mark behind specifics of neither `source` nor ticket."""
         unknown = [one for one in self._specifics(text) if not (self._told.has(one) or self._has([source], one))]
         return _with_mark(text, unknown, self.words.not_in_it)
 
@@ -84,7 +83,6 @@ class Backing:
         return [one for one in self._specifics(text) if not (self._told.has(one) or self._has(self._sources, one))]
 
     def _links_stand(self, text: str) -> bool:
-        """Return True if each defanged link is well known or the ticket's own."""
         for found in _DEFANGED.findall(text):
             link = _BROKEN.sub(r"\1", found).replace("hxxp", "http").rstrip(_TRAILING)
             if common.LINKS.fullmatch(link.casefold()):
@@ -106,7 +104,7 @@ class Backing:
         return self._found[text]
 
     def _base(self, one: Specific, text: str) -> Specific:
-        """Return a name without inflection or joined noun, if known: srv-mail02-Dienst, CorpLinks."""
+        """Return a known name without suffixes: srv-mail02-Dienst, CorpLinks."""
         if one.is_number:
             return one
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
@@ -135,7 +133,7 @@ class Backing:
         return self._read[source]
 
     def _texts(self, source: FoundSource) -> list[str]:
-        """Return a source as found and as sent: redaction may change the spelling of a value."""
+        """Return a source as found and as sent: redaction may change a value's spelling."""
         found = source.found
         as_found = (
             f"{found.title}\n{found.text}" if isinstance(found, Document) else f"{found.subject}\n{found.resolution}"
@@ -146,7 +144,6 @@ class Backing:
 
 
 def _with_mark(text: str, unknown: Sequence[Specific], words: str) -> str:
-    """Return a text with one mark behind the last unknown specific; it names several."""
     if not unknown:
         return text
     names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))

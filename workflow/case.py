@@ -1,8 +1,8 @@
-"""The case for a model: ticket, conversation and finds, redacted, within a budget.
+"""The case for a model: ticket, conversation and finds, within a budget.
 
-A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources, then the older
-conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may find another
-order, and a repaired answer must still name its sources.
+Texts are redacted. A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources,
+then the older conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may
+find another order, and a repaired answer must still name its sources.
 """
 
 import hashlib
@@ -45,7 +45,6 @@ class FoundSource:
     group: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the model's view of it."""
         if isinstance(self.found, Document):
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
         told = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
@@ -63,7 +62,6 @@ class TicketCase:
     sources: Sequence[FoundSource]
 
     def as_json(self) -> str:
-        """Return the case as the one document of a prompt."""
         sources = [source.as_json() for source in self.sources]
         document = {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
         return json.dumps(document, ensure_ascii=False)
@@ -123,7 +121,6 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
 
 
 def _within(case: TicketCase, budget: int) -> TicketCase:
-    """Return the case with the least useful parts cut or left out."""
     ticket = dict(case.ticket)
     ticket["description"] = tokens.begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
     left = budget - tokens.count(json.dumps(ticket, ensure_ascii=False)) - _FRAME

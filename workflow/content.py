@@ -22,7 +22,7 @@ class NotedText(_KeptPart):
 
 
 class NotedSource(_KeptPart):
-    """A source in a note: an earlier ticket by its `number`, or a passage of a document."""
+    """A source in a note: an earlier ticket by its `number`, or a document passage."""
 
     id: str
     kind: Literal["ticket", "document"]

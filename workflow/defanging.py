@@ -30,13 +30,12 @@ Sources = Sequence[tuple[str, str]]
 
 
 def label(title: str) -> str:
-    """Return a document's name as an origin: one short line that can't imitate another."""
+    """Return a document's name as a short origin that can't imitate another."""
     plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
     return f'document "{plain if len(plain) <= _LONGEST_LABEL else plain[: _LONGEST_LABEL - 1] + "…"}"'
 
 
 def shown_of(text: str, *, is_whole: bool) -> str:
-    """Return the part of a source that the model got; marked if it was cut."""
     return text if is_whole else f"{text} {_MORE}"
 
 
@@ -49,7 +48,7 @@ class Defanging:
         self._repeated = re.compile(rf"(?:{re.escape(self._left_out)}\s*)+{re.escape(self._left_out)}")
 
     def __call__(self, text: str) -> str:
-        """Return the text with only the sources' commands and links, each with its origin."""
+        """Return the text with only the sources' links and commands, with origins."""
         kept = self._kept.anew()
         safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept, self._left_out), kept)
         safe = self._repeated.sub(self._left_out, safe)
@@ -57,7 +56,6 @@ class Defanging:
 
 
 def without_links(text: str) -> str:
-    """Return a subject or title on one line, without working links."""
     return _links(" ".join(text[:_LONGEST].split()), _Kept(()))
 
 
@@ -71,16 +69,14 @@ class _Kept:
         self._named: set[str] = set()
 
     def anew(self) -> "_Kept":
-        """Reset the named sources for another text, and return itself."""
         self._named.clear()
         return self
 
     def link(self, link: str) -> str | None:
-        """Return the source that has the whole link; None if there is none."""
         return self._links.get(_known_as(link))
 
     def command(self, command: str, behind: str) -> tuple[str, str | None]:
-        """Return the part of a command that a source has, and the source; None if it does more."""
+        """Return the part of a command that a source has, and the source, or None."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
             stands = command[:end].rstrip(_TRAILING + "`")
@@ -97,7 +93,6 @@ class _Kept:
         return command, None
 
     def told(self, name: str) -> str:
-        """Return the text for an origin; empty if already given."""
         if name in self._named:
             return ""
         self._named.add(name)
@@ -121,7 +116,6 @@ def _commands(text: str, kept: _Kept, left_out: str) -> str:
 
 
 def _spans(told: Folded) -> Iterator[tuple[int, int]]:
-    """Yield start and end of commands: the quoted code, else up to the end of the sentence."""
     text, at = told.text, 0
     while found := COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())

@@ -8,7 +8,7 @@ from workflow.lease import insist
 
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:
-    """Raise AlreadyEnhanced in a dry run if another job has an answer for this ticket."""
+    """Raise AlreadyEnhanced in a dry run if another job answered this ticket."""
     if not attempt.wishes().dry_run:
         return
     claim = attempt.claim

@@ -29,7 +29,7 @@ def _bounded(text: str) -> str:
 
 
 def _one_of(words: tuple[str, ...], said: object) -> object:
-    """Return the word at the start of a text: without a strict schema, a model may write `High.`."""
+    """Return the initial word of a text: without a schema, a model writes `High.`."""
     begin = said.strip().casefold() if isinstance(said, str) else ""
     return next((word for word in words if begin.startswith(word)), said)
 

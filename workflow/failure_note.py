@@ -1,4 +1,4 @@
-"""The optional note after a final failure of GPT-4: the finds without an enhancement.
+"""The optional note after a final failure of GPT-4, with the finds alone.
 
 It has a text of its own instead of the marker of an enhancement: a later manual retry still adds its note, and readers
 can distinguish the two (`docs/adr/0007`). A ticket gets one, tracked by the rows.
@@ -76,7 +76,6 @@ async def _leave(attempt: Attempt) -> None:
 
 
 async def _read(attempt: Attempt) -> DeskTicket:
-    """Return the ticket, and store both of its numbers in the claim."""
     named = attempt.claim.ticket_id
     desk_id = attempt.claim.desk_id or await attempt.desk.id_of(named)
     ticket = await attempt.desk.read_open_ticket(desk_id)

@@ -16,7 +16,6 @@ from workflow.ports import Model
 
 
 def request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:
-    """Return the attributes known before the call."""
     address = urlsplit(model.base_url)
     return {
         "gen_ai.operation.name": "chat",
@@ -30,7 +29,6 @@ def request_attributes(model: Model, prompt_version: str) -> dict[str, Attribute
 
 
 def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
-    """Return the attributes of the answer; the cost only if the provider reports it."""
     attributes: dict[str, AttributeValue] = {
         "gen_ai.response.model": answer.model,
         "gen_ai.response.id": answer.response_id,
@@ -45,7 +43,6 @@ def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
 
 
 def question(prompt: Prompt) -> dict[str, AttributeValue]:
-    """Return the prompt as JSON, as in the conventions."""
     return {
         "gen_ai.system_instructions": json.dumps([_text(prompt.system)]),
         "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [_text(prompt.user)]}]),
@@ -53,7 +50,6 @@ def question(prompt: Prompt) -> dict[str, AttributeValue]:
 
 
 def reply(answer: ModelAnswer[Enhancement]) -> dict[str, AttributeValue]:
-    """Return the usable answer as JSON, as in the conventions."""
     parts = [_text(answer.content.model_dump_json())]
     message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}
     return {"gen_ai.output.messages": json.dumps([message])}

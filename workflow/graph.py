@@ -29,7 +29,6 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
 
 
 async def _what_is_left(state: GraphState) -> str:
-    """Return the next node: END if the ticket has the note, its update if GPT-4 answered."""
     # A coroutine, because LangGraph calls plain functions in a thread: 0.15 ms of CPU a job.
     if "note_id" in state:
         return END

@@ -1,4 +1,4 @@
-"""Grounding of an answer: claims are kept only with sources found for the ticket.
+"""Grounding of an answer: claims are kept only with sources of the case.
 
 A claim may name sources by their ids. Unknown ids are removed; a claim without any other is visibly left out. Ticket
 numbers in a text must be in the case. Placeholders are restored first, then links and commands are checked
@@ -48,7 +48,6 @@ class Grounding:
     """Of the house, which the model was told as well."""
 
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
-        """Return the part of an answer that may be shown."""
         found = {source.id: source for source in self.case.sources}
         answer = _with_ids(answer, found)
         backing = Backing(self.case, self.restore, self.rules, language)
@@ -110,7 +109,6 @@ class Grounding:
         )
 
     def _suggestions(self, answer: Enhancement) -> "list[Suggested]":
-        """Return suggestions that name a known value other than the ticket's current one."""
         ticket = {name: fold(self.case.ticket[name]) for name in ("category", "priority", "group")}
         known = {
             "category": {fold(source.category) for source in self.case.sources},
@@ -129,7 +127,7 @@ class Grounding:
 
 
 def without_expired(content: Content, now: datetime) -> Content:
-    """Return the content without documents that expired since the answer was committed."""
+    """Return the content without documents that expired since the commit."""
     expired = {each.id: label(each.title) for each in content.sources if each.expires_at and each.expires_at <= now}
     if not expired:
         return content
@@ -194,7 +192,6 @@ class _Texts:
         return self.backing.marked_summary(text) if kind == "summary" else self.backing.marked(text)
 
     def says_something(self, told: NotedText) -> bool:
-        """Return True if a claim has content left."""
         left_out = (self.words.claim_left_out, self.words.command_left_out)
         return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
 
@@ -214,7 +211,7 @@ def _name(source: FoundSource) -> str:
 
 
 def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
-    """Return the answer with source ids: a model may use display names or brackets."""
+    """Return the answer with source ids: a model may use other names or brackets."""
     known = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
     known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
     known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}

@@ -1,4 +1,4 @@
-"""Results that an attempt stores in Redis for the next one if Postgres is unavailable.
+"""Results that an attempt stores in Redis for the next one, without Postgres.
 
 Postgres was down for longer than a lease, or the worker had to stop: an answer is paid for by then.
 """
@@ -37,13 +37,11 @@ class AnswersInRedis:
         self._seconds = seconds
 
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
-        """Store a value, if Redis is available."""
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=_as_dict)
             await self._redis.set(_key(what, job_id), stored, ex=self._seconds)
 
     async def get(self, what: Kept, job_id: UUID) -> Any:
-        """Return a value; None if it is missing or invalid."""
         try:
             stored = await self._redis.get(_key(what, job_id))
             return None if stored is None else _READ[what](json.loads(stored))
@@ -51,13 +49,11 @@ class AnswersInRedis:
             return None
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Delete values; all of the job's if none is named."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(_key(each, job_id) for each in what or Kept))
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    """Return a stored value as a JSON object. Raises TypeError for other types."""
     return asdict(value)
 
 

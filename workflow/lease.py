@@ -94,7 +94,7 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
 
 
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
-    """`insist` on the write that ends an attempt, also when the worker stops meanwhile.
+    """`insist` on the write that ends an attempt, also while the worker stops.
 
     Otherwise the row could have an outcome without a log line. Raises LeaseLost; asyncio.CancelledError only if the
     write was not done within `stopping_seconds`.

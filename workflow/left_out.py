@@ -1,4 +1,4 @@
-"""Tickets excluded by the tenant's rules, by the webhook's event or by the ticket."""
+"""Tickets excluded by the tenant's rules, by event or by the ticket's fields."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from workflow.lease import insist
 
 
 async def refuse_event(attempt: Attempt) -> None:
-    """Raise LeftOut if the webhook's event is excluded; an absent event is an empty name.
+    """Raise LeftOut if the webhook's event is excluded; none is an empty name.
 
     A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
     first: nothing of the ticket is kept.
@@ -27,7 +27,7 @@ async def refuse_event(attempt: Attempt) -> None:
 
 
 def minds_ticket(attempt: Attempt) -> bool:
-    """Return True if the rules depend on the ticket's fields, which may change meanwhile."""
+    """Return True if the rules depend on fields of the ticket, which may change."""
     rules = attempt.wishes().rules
     return any(rules.ask_for(kind) for kind in ("category", "group", "site", "template"))
 

@@ -29,17 +29,16 @@ _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 def marker(job_id: object) -> str:
-    """Return the visible text that identifies the job of a note; desks remove comments."""
+    """Return the visible text that identifies a note's job; desks remove comments."""
     return f"Ref {job_id}"
 
 
 def is_note(text: str) -> bool:
-    """Return True if a note's plain text is from `to_html`, for any job."""
     return text.startswith(_BEGINS) and _MARKED.search(text) is not None
 
 
 def is_note_of(job_id: object, text: str) -> bool:
-    """Return True if a note's whole plain text is from `to_html` for the job, not a quote."""
+    """Return True if a note's whole plain text is the job's, not a quote of it."""
     return text.startswith(_BEGINS) and text.endswith(marker(job_id))
 
 
@@ -101,7 +100,6 @@ def _name(source: NotedSource, words: NoteWords) -> str:
 
 
 def _is_told(source: NotedSource, told: NotedText, words: NoteWords) -> bool:
-    """Return True if a text already names a source as the origin of a link or command."""
     name = label(source.title) if source.kind == "document" else f"#{source.number}"
     return f"{words.origin.format(name)})" in told.text
 

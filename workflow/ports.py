@@ -1,7 +1,7 @@
-"""Protocols for the external services of a step, so that replacements need no change here.
+"""Protocols for the external services of a step.
 
-`worker.resources` selects the implementations. They exchange the values of `integrations.values` and raise the errors
-of `integrations.errors`.
+Another desk, model or search needs no change here: `worker.resources` selects the implementations. They exchange the
+values of `integrations.values` and raise the errors of `integrations.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -32,7 +32,7 @@ class Desk(Protocol):
 
     @property
     def wants_failure_note(self) -> bool:
-        """True if the tenant wants a note with the context alone when GPT-4 fails finally."""
+        """True if the tenant wants a note of the context when GPT-4 fails finally."""
 
     def link_to(self, ticket_id: str) -> str:
         """Return the browser URL of a ticket id; empty if unknown."""
@@ -73,10 +73,10 @@ class Desk(Protocol):
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """Return the id of the newest note whose plain text `is_ours`; after None, one may be posted.
+        """Return the id of the newest note whose plain text `is_ours`.
 
-        Notes written long before `since` may be skipped. A search that is held back between two calls passes its unread
-        ids to `on_held_back`; a later search continues with them as `unread`.
+        After None, a note may be posted. Notes written long before `since` may be skipped. A search that is held back
+        between two calls passes its unread ids to `on_held_back`; a later search continues with them as `unread`.
         """
 
 
@@ -88,11 +88,11 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """The requested name; an answer may name another. Raises HeldBack if none is available."""
+        """The requested name; an answer may name another. Raises HeldBack if none."""
 
     @property
     def base_url(self) -> str:
-        """The model's address. Raises HeldBack if none is available."""
+        """The model's address. Raises HeldBack if none."""
 
     def check(self) -> None:
         """Raise HeldBack while the model is unavailable, before a question is prepared."""

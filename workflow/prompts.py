@@ -22,7 +22,6 @@ _HOUSE = "The desk itself asks for this as well, as far as it does not contradic
 
 
 def versions() -> list[str]:
-    """Return all versions, oldest first."""
     return sorted((path.stem for path in _VERSIONS.glob("*.txt")), key=lambda version: (len(version), version))
 
 
@@ -44,7 +43,6 @@ class Instructions:
         return self.prompt_of(case.as_json(), language)
 
     def prompt_of(self, sent: str, language: str = "") -> Prompt:
-        """Return the prompt for a case that was sent before."""
         asked = f"Write in {_NAMES.get(language, language)}." if language else "Write in the language of the ticket."
         house = f"\n\n{_HOUSE}\n{self._house_rules}" if self._house_rules else ""
         return Prompt(f"{self._text.strip()} {asked}{house}\n", sent)

@@ -1,4 +1,4 @@
-"""The question to GPT-4 about a ticket, redacted, and the restoring of its answer."""
+"""The question to GPT-4 about a ticket, redacted, and its restored answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Further notes for a ticket that has one, on request or after reopening (docs/adr/0032)."""
+"""Further notes for a ticket, on request or after reopening (docs/adr/0032)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from workflow.wishes import Wishes
 
 
 async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Wishes]) -> str:
-    """Return the reason of a further note, `asked` or `reopened`; empty for a first one.
+    """Return the reason of a further note, `asked` or `reopened`; empty if first.
 
     Raises AlreadyEnhanced or Echo if the ticket has a note and no further one is wanted, and RefreshedLately if it had
     one within the hour.

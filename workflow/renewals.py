@@ -34,7 +34,7 @@ class Renewals:
             raise LeaseLost
 
     async def give_back(self, claim: Claim) -> None:
-        """Return the claim of a worker that stops, before its message. Raises as `renew` does."""
+        """Return a stopping worker's claim, before its message. Raises as `renew` does."""
         if not await self._giving_back.put(claim):
             raise LeaseLost
 

@@ -11,9 +11,10 @@ from workflow.wishes import NoteWishes
 
 
 def prompt_again(record: AuditRecord, wishes: NoteWishes, version: str | None) -> tuple[Prompt, str]:
-    """Return the prompt for recorded content, and its version: the recorded one by default.
+    """Return the prompt for recorded content, and its version.
 
-    Another version has the tenant's current rules and language. Raises FileNotFoundError for an unknown one.
+    The recorded version is the default. Another one has the tenant's current rules and language. Raises
+    FileNotFoundError for an unknown one.
     """
     if version is None:
         return Prompt(record.system, record.sent), record.prompt

@@ -16,7 +16,7 @@ _JITTER = (0.8, 1.2)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The `seconds` until the next attempt, or None; `words` end the log line for support."""
+    """The `seconds` until the next attempt, or None; `words` end the log line."""
 
     seconds: float | None
     words: str
@@ -30,16 +30,18 @@ def decide(
     *,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Decision:
-    """Return what follows a failed attempt (the first is 1), with `seconds_left` until the job's deadline.
+    """Return the decision after a failed attempt (the first is 1).
 
-    | what failed            | again                                                       |
+    `seconds_left` are those until the job's deadline.
+
+    | failure                | retry                                                       |
     |------------------------|-------------------------------------------------------------|
     | Permanent              | never                                                       |
     | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
     |   that is later than   | once, a minute before the deadline: a server may be back    |
     |     the deadline       | earlier than it said, and the job has nothing to lose       |
     |   of unknown outcome   | the same, not before `settle_seconds`                       |
-    | anything unforeseen    | after 2 s, 4 s, ... 300 s                                   |
+    | unexpected errors      | after 2 s, 4 s, ... 300 s                                   |
     | HeldBack               | nothing failed: after its seconds, see `workflow.run`       |
 
     At most 8 attempts, and none that would begin past the job's deadline.

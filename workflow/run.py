@@ -63,10 +63,10 @@ class Runner:
 
 
 async def run_next(runner: Runner) -> Outcome | None:
-    """Run one attempt at the next due job and return its reported outcome; None without one.
+    """Run an attempt at the next due job and return its outcome; None without one.
 
-    When this is cancelled (the worker stops), the claim is returned first. Raises NoneMayStart, or one of
-    DATABASE_FAILURES if no job could be claimed.
+    The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
+    NoneMayStart, or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.turns.shares()
@@ -78,7 +78,6 @@ async def run_next(runner: Runner) -> Outcome | None:
 
 
 async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
-    """Run the attempt of a claim and return its reported outcome."""
     parent, job_id = tracing.context_of(claim.traceparent), str(claim.job_id)
     ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": job_id}
     attributes: dict[str, AttributeValue] = {
@@ -134,7 +133,6 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
 async def _run_and_record(
     runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
 ) -> Outcome:
-    """Run the graph and write its outcome, which is first put into `begun`. Raises LeaseLost."""
     started = time.monotonic()
 
     async def write(outcome: Outcome) -> None:
@@ -163,7 +161,6 @@ async def _run_and_record(
 
 
 async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
-    """Return the outcome without a claim: skipped if the ticket was erased, else claim lost."""
     try:
         forgotten = await was_forgotten(runner.lease_database, claim)
     except DATABASE_FAILURES:
@@ -179,7 +176,7 @@ def _claim_lost(failure: Exception) -> Outcome:
 
 
 async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
-    """Return the claim before its message, so that the next worker does not find the job taken.
+    """Return the claim before its message, so that the next worker finds it free.
 
     An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
     that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
@@ -203,7 +200,6 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
-    """Return the attempt. Raises DeskUnavailable if the tenant has no desk."""
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),

@@ -1,4 +1,4 @@
-"""Search for specifics in a text, ignoring case, quotes, slashes and digit separators."""
+"""Search for specifics, ignoring case, quotes, slashes and digit separators."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,6 @@ class Stated:
         self._also = and_of
 
     def has(self, one: Specific) -> bool:
-        """Return True if the texts contain it."""
         if self._also is not None and self._also.has(one):
             return True
         if one.is_number:
@@ -61,7 +60,6 @@ class Stated:
 
 
 def folded_key(text: str) -> str:
-    """Return the comparison key of a text."""
     key = re.sub(r"[\\/]+", "/", folded(text).text.casefold())
     key = _HIVE.sub(lambda hive: _HIVES[hive[0]], key).replace("%programdata%", "c:/programdata")
     # PowerShell's spelling: HKLM:\Software.
@@ -70,13 +68,11 @@ def folded_key(text: str) -> str:
 
 
 def plain_number(number: str) -> str:
-    """Return a number without separators of thousands."""
     whole = re.sub(r"[.,'’ \u00a0\u202f](?=\d{3}(?!\d))", "", number)
     return whole.replace(",", ".")
 
 
 def _runs(text: str) -> Iterator[str]:
-    """Yield the numbers of a text: as written, without separators, and their parts."""
     for run in re.findall(r"\d+(?:[.,: '’]\d+)*", text):
         yield run
         yield from re.split(r"[,: '’]", run)

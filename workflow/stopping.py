@@ -60,7 +60,6 @@ async def _drop_unusable(claim: Claim, answers: KeptAnswers) -> None:
 
 
 def _failed(failure: Exception) -> Outcome:
-    """Return the outcome of a failure in our own words, and log its own line."""
     if isinstance(failure, OutsideFailure):
         say(failure.phrase, failure.values, also=failure.also)
         return Outcome(How.FAILED, failure.reason, failure=failure)

@@ -1,4 +1,4 @@
-"""Limits for model texts: invisible characters are removed, and long texts visibly cut."""
+"""Limits for model texts: invisible characters removed, long texts cut."""
 
 import re
 

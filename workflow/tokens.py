@@ -26,7 +26,7 @@ class Encoding(Protocol):
 
 
 def budget_for(model: str, most: int) -> int:
-    """Return the number of tokens counted here for `most` of the model, with a margin."""
+    """Return the tokens counted here for `most` of the model's, with a margin."""
     name = model.rpartition("/")[2]
     return most if name == "gpt-4" or name.startswith(_ITS_MODELS) else int(most / _MARGIN)
 
@@ -36,7 +36,6 @@ def count(text: str) -> int:
 
 
 def fits(text: str, budget: int) -> bool:
-    """Return True if a text has at most `budget` tokens."""
     return len(text.encode(errors="replace")) <= budget or count(text) <= budget
 
 

@@ -28,7 +28,6 @@ class Turns:
         self._shares = Shares()
 
     def shares(self) -> Shares:
-        """Return the shares for the next claim."""
         now = self._monotonic()
         while self._charged and self._charged[0][0] <= now:
             self._charged.popleft()

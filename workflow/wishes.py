@@ -15,7 +15,7 @@ class Rules(Protocol):
         """Return the values that exclude a ticket from the context of this one."""
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the ticket is not to be enhanced. Kinds missing in `known` are ignored."""
+        """Return True if the ticket is not to be enhanced; unknown kinds don't count."""
 
     def forbid(self, known: Mapping[str, str]) -> bool:
         """Return True if nothing of the ticket may be kept either."""
@@ -49,7 +49,7 @@ class NoteWishes(Protocol):
 
     @property
     def masking(self) -> str:
-        """The masked data: `none`, `personal`, or `all`, which adds host names and addresses."""
+        """The masking: `none`, `personal`, or `all`, with host names and addresses."""
 
 
 class Wishes(Protocol):

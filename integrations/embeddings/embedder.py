@@ -58,12 +58,11 @@ class AskedText:
 
     @property
     def vector(self) -> Sequence[float]:
-        """The direction, one number per dimension."""
         numbers: list[float] = self._direction.tolist()
         return numbers
 
     def nearness(self, kept: bytes) -> list[float]:
-        """Return the nearness to each of the concatenated embeddings: see `Space.nearness`."""
+        """Return the nearness to each of the stored embeddings: see `Space.nearness`."""
         return self._space.nearness(self._direction, kept)
 
 
@@ -95,14 +94,14 @@ class Embedder:
         return task.done() and not task.cancelled() and task.exception() is None
 
     async def model_id(self) -> int:
-        """Return a number of the model and storage format; a new one means new embeddings."""
+        """Return a number of the model and format; a new one means new embeddings."""
         return self._id_of(await self._measured())
 
     def _id_of(self, space: "Space") -> int:
         return crc32(f"{_VERSION} {self._model.key} {space.dimensions}".encode()) - (1 << 31)
 
     async def kept(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
-        """Return the stored form of texts with their languages; empty for a refused one.
+        """Return the stored form of texts with languages; empty for a refused text.
 
         At most `texts_at_once` texts.
         """

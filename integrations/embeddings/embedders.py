@@ -1,4 +1,4 @@
-"""The embeddings of each tenant: none, local, or an endpoint's, by its desk's settings."""
+"""Embeddings per tenant: none, local, or an endpoint's, by its desk's settings."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -101,7 +101,6 @@ class Embedders:
         return Embedder(model)
 
     def used(self) -> Sequence[Embedder]:
-        """Return the embedders in use by tenants now."""
         found = (self.of(tenant.id) for tenant in self._tenants.all())
         return list({id(each): each for each in found if each is not None}.values())
 

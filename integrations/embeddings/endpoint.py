@@ -1,4 +1,4 @@
-"""Embeddings of an OpenAI-compatible endpoint, which receives the texts of tickets.
+"""Embeddings of an OpenAI-compatible endpoint, which receives ticket texts.
 
 API: https://developers.openai.com/api/reference/resources/embeddings/methods/create.
 """
@@ -38,7 +38,7 @@ class EndpointModel:
         self._client = open_openai(base_url, api_key, outward, connections=_CONNECTIONS, timeout=net)
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
-        """Return the embedding of each text. Raises TextRefused or EmbeddingsUnavailable."""
+        """Return each text's embedding. Raises TextRefused or EmbeddingsUnavailable."""
         seconds = _ASKED_SECONDS if asked else _KEPT_SECONDS
         try:
             # Floats, because some compatible servers lack the package's base64 format.
@@ -68,7 +68,7 @@ def _reason(failure: OutsideFailure) -> str:
 
 
 def _checked(answer: object, count: int) -> list[Sequence[float]]:
-    """Return the embeddings in the order of the texts; the package validates nothing."""
+    """Return the embeddings in order, validated: the package does not do it."""
     data = getattr(answer, "data", None)
     rows = data if isinstance(data, list) else []
     numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]

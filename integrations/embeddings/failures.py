@@ -5,7 +5,7 @@ from observability import phrases
 
 
 class EmbeddingsUnavailable(Temporary):
-    """No embedding now; `what` is a status with words, `connection`, or a missing part."""
+    """No embedding now; `what` is a status, `connection`, or a missing part."""
 
     down = True
 

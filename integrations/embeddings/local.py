@@ -43,7 +43,6 @@ class LocalModel:
         return embedding
 
     async def close(self) -> None:
-        """Cancel the waiting texts."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

@@ -24,7 +24,6 @@ class Asking:
     """True if it has left the house, or may have."""
 
     def pay(self, usage: Usage) -> None:
-        """Add the cost of a call and report it."""
         self.paid = usage if self.paid is None else usage.plus(self.paid)
         self.on_paid(usage)
 
@@ -42,7 +41,6 @@ class Asking:
             self.sent = before
 
     def unanswered(self, host: str, model: str, stopped: BaseException) -> Unanswered:
-        """Return the record of a question without a usable answer."""
         reason = _STOPPED if isinstance(stopped, asyncio.CancelledError) else _UNFORESEEN
         if isinstance(stopped, (HeldBack, OutsideFailure)):
             reason = stopped.reason

@@ -17,7 +17,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 
 class ModelAnswerTooLarge(AnswerTooLarge):
-    """An answer that was not read to its end. `status` and `retry_after` are from its head."""
+    """An answer that was cut off; `status` and `retry_after` are from its head."""
 
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__("answer too large")

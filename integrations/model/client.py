@@ -152,7 +152,6 @@ class ModelClient:
     async def _complete(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
     ) -> Completion:
-        """Make one paid call. Raises HeldBack until an operator acts."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDenied("no key", HoldReason.KEY_REFUSED)

@@ -11,7 +11,7 @@ from observability import counting
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A model at an address, with a key; `server` is its name in log lines and metrics."""
+    """A model at an address, with a key; `server` names it in logs and metrics."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -38,7 +38,6 @@ class Endpoints:
         return len(self._opened)
 
     def check(self, endpoint: Endpoint) -> None:
-        """Raise HeldBack while the endpoint is down or held."""
         self._open(endpoint).client.check()
 
     @contextmanager

@@ -106,7 +106,7 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
 
 
 def _named_part(codes: list[str], param: object) -> str:
-    """Return the refused part, such as ` (code unsupported_value, param temperature)`."""
+    """Return the refused part: ` (code unsupported_value, param temperature)`."""
     root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
     code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
     told = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
@@ -114,13 +114,12 @@ def _named_part(codes: list[str], param: object) -> str:
 
 
 def of_error(code: object, kind: object, message: object = None, param: object = None) -> OutsideFailure:
-    """Return the failure for an error without an HTTP status, from the fields of its body."""
+    """Return the failure for an error body without an HTTP status."""
     status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
     return _denied_in_words(status, message) or of_status(status, None, code, kind, param=param)
 
 
 def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
-    """Return the Denied of a status whose message alone shows it; else None."""
     text = message if isinstance(message, str) else ""
     why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
     if status == 403:
@@ -129,7 +128,6 @@ def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
-    """Return an exception of the package as one of ours, without its text."""
     if isinstance(failure, openai.APIStatusError):
         wait = wait_asked_for(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
@@ -146,7 +144,7 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
 
 
 def message_of(failure: openai.APIStatusError) -> str:
-    """Return the error message in the body, or the package's text for a body without one.
+    """Return the error message in the body, or else the package's text.
 
     LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
     """
@@ -165,7 +163,6 @@ def wait_asked_for(headers: Mapping[str, str]) -> float | None:
 
 
 def _status_of(code: object) -> int | None:
-    """Return the HTTP status of a `code`, a number, numeric text or known word; else None."""
     if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
         return int(code)
     return _STATUSES.get(code) if isinstance(code, str) else None

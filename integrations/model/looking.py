@@ -1,4 +1,4 @@
-"""A check that a tenant's model server answers, without key or question, so at no cost."""
+"""A free check that a tenant's model server answers: no key, no question."""
 
 import asyncio
 

@@ -1,19 +1,19 @@
-"""The models of all tenants: the process's, those that tenants have of their own, and the fallback of the process's.
+"""The models of all tenants: the process's, tenants' own, and the process's fallback.
 
-What the first model says, and what follows where there is a fallback:
+Results of the first model, and the use of a fallback:
 
 | the first model                               | the fallback                                               |
 |-----------------------------------------------|------------------------------------------------------------|
 | HeldBack: breaker open, no money, key, model   | answers, at once; the first is not called                  |
 | Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
 |   connection                                   |                                                            |
-| any other Temporary: 429, a broken answer      | is not asked: the first is well, and the job tries again   |
-| Permanent: a refusal, an unusable answer       | is not asked: the first has answered                       |
+| any other Temporary: 429, a broken answer      | is not called: the first is up, and the job is retried     |
+| Permanent: a refusal, an unusable answer       | is not called: the first has answered                      |
 
 A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
-asked again as soon as its breaker or hold lets a call through. Where the fallback fails too, the job waits as the first
-says: a fallback that is set up wrongly must not end jobs which would have waited without it. Only what was paid for
-counts: an answer of the fallback that is unusable, or a refusal, ends the job, and one that broke off is an attempt.
+called again as soon as its breaker or hold allows it. If the fallback fails too, the job waits for the first: a
+misconfigured fallback must not end jobs which would have waited without it. Only paid calls count: an unusable answer
+or a refusal of the fallback ends the job, and a broken answer is an attempt.
 """
 
 import time
@@ -55,7 +55,6 @@ class Models:
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
-        """Return the tenant's model, which reads the settings at each call."""
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
@@ -99,13 +98,12 @@ class Models:
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
     def _process_key(self, name: str, at_start: str | None) -> str | None:
-        """Return the current value of a process key; empty if it is gone."""
         now = self._tenants.process_key(name)
         return at_start if now is None else now
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """Yield the client of an endpoint; afterwards close endpoints that are not configured."""
+        """Yield the client of an endpoint; afterwards close unconfigured endpoints."""
         try:
             with self.endpoints.call(endpoint) as client:
                 yield client
@@ -122,7 +120,6 @@ class Models:
         self._kept_for = (tenants, len(self.endpoints))
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
-        """Log that the fallback has answered, once until it has been quiet for a while."""
         now = time.monotonic()
         if now - self._replaced_at.get(first.server, -_QUIET_SECONDS) >= _QUIET_SECONDS:
             say(phrases.FALLBACK_USED, server=first.server, fallback=fallback.server)
@@ -145,7 +142,7 @@ class Models:
 
 
 class TenantModel:
-    """The model for a tenant's tickets, within its spending limit. See `workflow.ports.Model`."""
+    """The model for a tenant, within its spending limit: see `workflow.ports.Model`."""
 
     provider = ModelClient.provider
 
@@ -234,6 +231,5 @@ class TenantModel:
 
 
 def _say(failure: HeldBack | OutsideFailure) -> None:
-    """Log a failure that does not stop the attempt; a hold was logged when it began."""
     if isinstance(failure, OutsideFailure):
         say(failure.phrase, failure.values, also=failure.also)

@@ -1,4 +1,4 @@
-"""The openai package's client, without its retries and redirects, within our limits."""
+"""The openai package's client, without retries and redirects, within our limits."""
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpx2Client

@@ -33,13 +33,11 @@ class Silence:
         await self._timeout.__aexit__(kind, failure, trace)
 
     def heard(self) -> None:
-        """Restart the timeout."""
         self._heard_at = self._loop.time()
         if self.first_heard_at is None:
             self.first_heard_at = self._heard_at
 
     def expired(self) -> bool:
-        """Return True if the timeout ended the block."""
         return self._timeout.expired()
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""The daily (UTC) spending limit of a tenant, past which its jobs wait for the next day.
+"""The daily (UTC) spending limit of a tenant, past which its jobs wait.
 
 It is checked before a call is paid for. Jobs past that point go on: each one in flight may pay for one more answer and
 its repair.
@@ -63,7 +63,7 @@ class SpendingLimits:
             self._insist(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
-        """Record a paid call. A cost that the endpoint omits is not limited, and logged once.
+        """Record a paid call; an unreported cost is not limited, and logged once.
 
         For a broken call the tokens are an estimate, and the price per token is the last call's.
         """

@@ -148,16 +148,14 @@ class Gathered:
 
     @property
     def is_whole(self) -> bool:
-        """True if the model has finished: no more content will come."""
         return self.finish_reason not in ("", "error")
 
     @property
     def has_content(self) -> bool:
-        """True if a part of an answer, or of a refusal, has arrived."""
         return self.size > 0 or self.refused
 
     def usage_so_far(self, asked: int) -> Usage:
-        """Return the reported usage, or an estimate; the question had `asked` characters."""
+        """Return the reported usage or an estimate; the question has `asked` characters."""
         if self.usage is not None:
             return self.completion().usage
         return Usage(ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN), estimated=True)
@@ -175,14 +173,12 @@ class Gathered:
 
 
 def _content(value: object) -> str:
-    """Return a piece of an answer's text. Raises ValueError for other types."""
     if not isinstance(value, str | None):
         raise ValueError("not a text")  # noqa: TRY004 -- as above
     return storable(value or "")
 
 
 def _word(value: object) -> str:
-    """Return a name for display; empty for other types."""
     return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
 
 
@@ -194,7 +190,6 @@ def _number(value: object) -> float | None:
 
 
 def _usage_of(said: object) -> Usage:
-    """Return the endpoint's reported usage; odd numbers do not invalidate the answer."""
     told: dict[str, object] = said if isinstance(said, dict) else {}
     return Usage(
         input_tokens=int(_number(told.get("prompt_tokens")) or 0),
@@ -209,7 +204,7 @@ def _failure(error: object) -> OutsideFailure:
 
 
 def _whole(status: int, body: bytes) -> Completion:
-    """Return the answer of an endpoint that does not stream. Raises NotAStream for its error."""
+    """Return an answer that was not streamed. Raises NotAStream for its error."""
     try:
         data = json.loads(body)
         if data.get("error"):

@@ -33,7 +33,6 @@ _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 
 
 def strip_fence(text: str) -> str:
-    """Return the JSON inside a Markdown fence, or the unchanged text."""
     found = _FENCE.match(text)
     return found[1] if found else text
 
@@ -53,19 +52,16 @@ class Wire:
         self._refused_until: dict[str, float] = {}
 
     def refused(self) -> frozenset[str]:
-        """Return the arguments and formats that are refused at present."""
         now = self._monotonic()
         return frozenset(name for name, until in self._refused_until.items() if until > now)
 
     def keep(self, learned: frozenset[str]) -> None:
-        """Remember the refused parts of a call that then succeeded without them."""
         until = self._monotonic() + _LEARNED_SECONDS
         self._refused_until |= dict.fromkeys(learned, until)
 
     def request(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Return the arguments of `chat.completions.create`, without the `refused` ones."""
         schema = _schema_of(answer_type)
         request: dict[str, Any] = {
             "model": self._model,
@@ -93,7 +89,6 @@ class Wire:
         return {name: value for name, value in request.items() if name not in refused}
 
     def repair(self, unusable: str) -> list[dict[str, str]]:
-        """Return the messages that request the same answer in the right form."""
         return [
             {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
             {
@@ -104,14 +99,12 @@ class Wire:
 
 
 def as_body(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON body of these arguments."""
     extra: dict[str, Any] = request.get("extra_body", {})
     return {name: value for name, value in request.items() if name != "extra_body"} | extra
 
 
 @cache
 def _schema_of(answer_type: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of an answer, cached because every question has it."""
     return answer_type.model_json_schema()
 
 
@@ -128,7 +121,6 @@ def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
 
 
 def _named(refusal: Refusal) -> list[str]:
-    """Return the refused name from `param`, or else all names in the message."""
     param: object = refusal.param
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]

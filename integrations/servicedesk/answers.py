@@ -51,7 +51,7 @@ _MOST_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class DeskAnswer:
-    """A decoded answer: HTTP status, API code (0 if absent), JSON, `Retry-After` seconds.
+    """A decoded answer: HTTP status, API code (0 if absent), JSON, wait in seconds.
 
     `posted`: the call changes something, which may have happened even if the answer is a failure.
     """
@@ -66,7 +66,6 @@ class DeskAnswer:
 
     @property
     def succeeded(self) -> bool:
-        """True if the operation happened."""
         return not self.throttled and 200 <= self.status < 300 and self.code in (0, SUCCESS)
 
     @property
@@ -77,7 +76,6 @@ class DeskAnswer:
 
     @property
     def down(self) -> bool:
-        """True if the desk itself failed (5xx)."""
         return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
 
     @property
@@ -87,12 +85,11 @@ class DeskAnswer:
 
     @property
     def unauthorized(self) -> bool:
-        """True if the credentials were refused."""
         return self.effective_status == 401
 
     @property
     def names_extra_key(self) -> bool:
-        """True if the key was the other edition's: the one failure that surely did nothing."""
+        """True if the key was the other edition's, so that surely nothing was done."""
         return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
 
     @property
@@ -110,7 +107,7 @@ class DeskAnswer:
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> OutsideFailure:
-        """Return the failure of an unsuccessful answer; its line has the desk's code if needed."""
+        """Return the failure of the answer; its line has the desk's code if needed."""
         failure = self._failure()
         told = self.code if 200 <= self.status < 300 else self.status
         if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:
@@ -128,7 +125,7 @@ class DeskAnswer:
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
-    """Parse an answer into storable texts. Raises DeskUnavailable if it is not the API's."""
+    """Parse an answer into storable texts. Raises DeskUnavailable for other formats."""
     wait = retry_after_seconds(retry_after)
     try:
         body = load_json(content)
@@ -149,7 +146,6 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
 
 
 def is_throttled(content: bytes) -> bool:
-    """Return True if an answer names one of Zoho's throttling errors."""
     return _THROTTLED in content.upper()
 
 
@@ -162,7 +158,7 @@ def _without_texts(value: Any) -> Any:
 
 
 def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
-    """Return the answer if it is a success, or raise its failure; TicketNotFound too."""
+    """Return a successful answer, or raise its failure or TicketNotFound."""
     if answer.succeeded:
         return answer
     if ticket_id is not None and answer.not_found:
@@ -177,7 +173,6 @@ def _code(body: dict[str, Any]) -> int:
 
 
 def _code_of(entry: dict[str, Any]) -> int:
-    """Return the code of one status: the worst of its messages, unless they are success."""
     outer = _number(entry.get("status_code"))
     messages = entry.get("messages")
     inner = [
@@ -192,7 +187,6 @@ def _code_of(entry: dict[str, Any]) -> int:
 
 
 def _badness(code: int) -> int:
-    """Return the rank of a code: a failure with a reason, one without, then a warning."""
     if code > WARNING:
         return 5
     return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)

@@ -1,4 +1,4 @@
-"""Calls to one tenant's desk, within its breaker, rate, credentials and time limit."""
+"""Calls to one tenant's desk, within its breaker, rate and time limit."""
 
 import asyncio
 import json
@@ -58,7 +58,10 @@ class Limits:
 
 
 class DeskCalls:
-    """Send a tenant's credentials to its desk only; `timeout_seconds` is for one answer."""
+    """Send a tenant's credentials to its desk only.
+
+    `timeout_seconds` is for one answer.
+    """
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class DeskCalls:
         self._places = asyncio.Semaphore(limits.most_at_once)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while notes are refused. `answered`: the note's content is paid for."""
+        """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
         if self._note_hold is not None:
             self._note_hold.check(pays=not answered)
 
@@ -141,7 +144,6 @@ class DeskCalls:
         return answer
 
     def _insist_on_rate(self, answer: DeskAnswer) -> None:
-        """Raise HeldBack for a throttled call, which has done nothing."""
         if answer.throttled:
             failure = answer.failure()
             say(failure.phrase, failure.values, also=failure.also)
@@ -199,7 +201,6 @@ class DeskCalls:
         return True
 
     def _refuse(self, answer: DeskAnswer, who: str, *, own_right: bool) -> None:
-        """Raise DeskDenied or DeskRefused if credentials or a permission are missing."""
         status = answer.effective_status
         if answer.posted:
             if answer.succeeded:

@@ -1,4 +1,4 @@
-"""ServiceDesk Plus, API v3: read a ticket or a solution, and add a note to a ticket.
+"""Client of ServiceDesk Plus, API v3: tickets, solutions and notes.
 
 Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves one tenant and sends that tenant's
 credentials to that tenant's desk only.
@@ -66,7 +66,6 @@ class ServiceDeskPlus:
 
     @property
     def wants_failure_note(self) -> bool:
-        """True if the tenant wants a note with the context alone when GPT-4 fails finally."""
         return self._desk.failure_note
 
     def link_to(self, ticket_id: str) -> str:
@@ -74,11 +73,11 @@ class ServiceDeskPlus:
         return page_of(self._desk, ticket_id)
 
     async def id_of(self, number: str) -> str:
-        """Return the desk's id for a ticket's number; calls only for a cloud desk's display number.
+        """Return the desk's id for a ticket's number, calling only if it may differ.
 
-        An id is recognized by its length, because a call for each webhook that named an id would cost a third of the
-        desk's rate. Raises TicketNotFound if no ticket has the number; DeskUnavailable if the answer is another ticket,
-        because the note would be added to a wrong ticket.
+        That is a cloud desk's display number. An id is recognized by its length, because a call for each webhook that
+        named an id would cost a third of the desk's rate. Raises TicketNotFound if no ticket has the number;
+        DeskUnavailable if the answer is another ticket, because the note would be added to a wrong ticket.
         """
         if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
             return number
@@ -110,7 +109,6 @@ class ServiceDeskPlus:
         return ticket_of(body)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while notes are refused. `answered`: the note's content is paid for."""
         self._calls.check_notes(answered=answered)
 
     async def add_note(
@@ -167,7 +165,7 @@ class ServiceDeskPlus:
         return await look
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
-        """Return True if the ticket has a note of that id whose plain text `is_ours`; one call."""
+        """Return True if the note's plain text `is_ours`; one call."""
         return is_ours(plain_text(await self._notes.text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Contents of ServiceDesk Plus answers, as own values: tickets, solutions, lists, times.
+"""Contents of desk answers as own values: tickets, solutions, lists, times.
 
 Each field may be missing or of another kind than documented; texts become plain, and are cut to a storable length.
 """
@@ -80,10 +80,10 @@ class Solution:
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
-    """Return the list under the present one of `keys` (editions differ); items have ids.
+    """Return the list under the present one of `keys`; its items have ids.
 
-    A desk may omit an empty list. That counts only for a success without a list of another name, which may be the same
-    under an unknown key. Raises DeskUnavailable for anything else.
+    Editions differ in the key. A desk may omit an empty list. That counts only for a success without a list of another
+    name, which may be the same under an unknown key. Raises DeskUnavailable for anything else.
     """
     body = answer.body
     found = next((body[key] for key in keys if key in body), None)
@@ -96,16 +96,15 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
 
 
 def has_more(answer: DeskAnswer) -> bool:
-    """Return True if there are more items after this page."""
     info = answer.body.get("list_info")
     return isinstance(info, dict) and _is(info.get("has_more_rows"), truth=True)
 
 
 def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
-    """Return True if the ticket is closed, or its status is in `closed_statuses` (casefolded).
+    """Return True if the ticket is closed, or its status in `closed_statuses`.
 
-    The cloud's status has `in_progress` (true for one on hold). On premises it has only a name, which each site can
-    change: closed by one of the default names, or because it has a `completed_time`.
+    The statuses are casefolded. The cloud's status has `in_progress` (true for one on hold). On premises it has only a
+    name, which each site can change: closed by one of the default names, or because it has a `completed_time`.
     """
     value = body.get("status")
     status = value if isinstance(value, dict) else {}
@@ -175,7 +174,6 @@ def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
-    """Return the display numbers by id, of the tickets that have a different one."""
     return {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
 
 
@@ -193,13 +191,12 @@ def solution_of(solution_id: str, body: Any) -> Solution:
 
 
 def _expiry_of(body: dict[str, Any]) -> datetime | None:
-    """Return the expiry time of a solution; None if it is missing or zero."""
     expiry = moment_of(body.get("expiry_date"))
     return expiry if expiry is not None and expiry.timestamp() > 0 else None
 
 
 def moment_of(value: Any) -> datetime | None:
-    """Return a desk time: `{"value": "<epoch ms>"}`, and in some builds the bare number."""
+    """Return the time of `{"value": "<epoch ms>"}`, or in some builds the number."""
     told = str(value.get("value") if isinstance(value, dict) else value)
     fewest = 1 if isinstance(value, dict) else _FEWEST_DIGITS
     if not (told.isascii() and told.isdecimal() and fewest <= len(told) <= _MOST_DIGITS):
@@ -208,13 +205,12 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def _other_number(body: dict[str, Any]) -> str:
-    """Return the display number if it differs from the id; only digits, as it is logged."""
+    """Return a display number that differs from the id; only digits, for the logs."""
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
 
 
 def is_number(text: str) -> bool:
-    """Return True if a text can be a ticket number."""
     return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
@@ -231,12 +227,10 @@ def is_trashed(body: dict[str, Any]) -> bool:
 
 
 def _truth(value: Any) -> bool | None:
-    """Return the boolean of a value; None if it is neither."""
     return next((truth for truth in (True, False) if _is(value, truth=truth)), None)
 
 
 def _is(value: Any, *, truth: bool) -> bool:
-    """Return True if a value, or its text, is that boolean."""
     return value is truth or str(value).lower() == str(truth).lower()
 
 

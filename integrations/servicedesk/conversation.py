@@ -1,4 +1,4 @@
-"""The conversation of a ticket: its last mails and notes, which show attempted fixes."""
+"""The conversation of a ticket: its last mails and notes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +42,6 @@ async def read_conversation(
 async def _texts(
     ticket: DeskTicket, lists: DeskLists, notes: DeskNotes, is_ours: Callable[[str], bool]
 ) -> AsyncIterator[tuple[float, str]]:
-    """Yield each text with its time, the newest first of each kind."""
     if _was_answered(ticket):
         for mail_id, sent in reversed((await lists.mails(ticket.ticket_id))[-_MOST_MAILS:]):
             yield sent.timestamp() if sent.year > 1 else 0.0, await lists.mail(ticket.ticket_id, mail_id)
@@ -55,7 +54,6 @@ async def _texts(
 
 
 def _was_answered(ticket: DeskTicket) -> bool:
-    """Return True if the ticket may have mails: flagged by the desk, or changed since."""
     if ticket.conversation is not None:
         return ticket.conversation
     return ticket.changed_at is not None and ticket.changed_at != ticket.created_at

@@ -1,4 +1,4 @@
-"""The desks of all tenants: one HTTP client for all, one object for each tenant's settings."""
+"""The desks of all tenants: one HTTP client, and one object per tenant."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -98,7 +98,6 @@ class Desks:
             counting.server_gone(_server(tenant_id))
 
     def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
-        """Raise HeldBack if the desk's credentials were withdrawn or replaced."""
         self.of(tenant_id)
         if self._made[tenant_id][0].credentials != desk.credentials:
             raise HeldBack("desk key changed", _CHANGED_SECONDS)

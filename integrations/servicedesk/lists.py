@@ -1,4 +1,4 @@
-"""The lists of a desk, page by page, for the first copy; and the mails of a ticket.
+"""The lists of a desk, page by page, and the mails of a ticket.
 
 Fields and criteria are those of public clients of both editions (docs/dev/outside.md).
 """
@@ -68,7 +68,6 @@ class DeskLists:
         return checked(await self._calls.make("GET", "/requests", {"list_info": wanted}))
 
     async def _list_with(self, wanted: dict[str, Any]) -> DeskAnswer:
-        """List with additional fields; without them if the desk refuses."""
         try:
             return await self._list({**wanted, "fields_required": self._fields})
         except DeskRefused:
@@ -110,13 +109,11 @@ class DeskLists:
 
 
 def _mails_of(answer: DeskAnswer) -> dict[str, datetime]:
-    """Return the mails of a conversation page, with times; the cloud lists notes there too."""
     found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
     sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
     return {mail: at or LONG_AGO for mail, at in sent.items()}
 
 
 def _mail_text(body: Any) -> str:
-    """Return the text of a mail without its quotes."""
     text = str(body.get("description") or "") if isinstance(body, dict) else ""
     return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]

@@ -1,4 +1,4 @@
-"""Diagnostic look at a tenant's desk: calls count against its rate and change nothing."""
+"""Diagnostics of a tenant's desk: calls use its rate and change nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -76,7 +76,6 @@ async def look_at_desk(
 
 
 async def _look(desk: ServiceDeskPlus, seen: _DeskSeen, sought: Sought, marks: NoteMarks) -> None:
-    """Fill `seen`. Raises as the desk does."""
     desk_id = await desk.id_of(sought.number)
     is_sought = marks.is_ours if sought.job_id is None else partial(marks.is_of, sought.job_id)
     if sought.note_id is not None:

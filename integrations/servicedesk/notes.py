@@ -33,7 +33,6 @@ class DeskNotes:
         unread: Sequence[str] | None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None,
     ) -> str | None:
-        """Return the id of our newest note, as `ServiceDeskPlus.find_note` does."""
         if unread is None:
             notes = await self._notes_to_read(ticket_id, since)
         else:
@@ -50,7 +49,6 @@ class DeskNotes:
         return None
 
     async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
-        """Return ids, newest first, each with its text if the desk lists it."""
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
         newest_first = sorted(await self.listed(ticket_id), key=written_at, reverse=True)
         return [

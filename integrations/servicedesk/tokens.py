@@ -57,7 +57,7 @@ class DeskTokens:
             return token
 
     async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
-        """Drop a refused token: the next call fetches another, unless a process did already."""
+        """Drop a refused token, unless another process has replaced it already."""
         name = _name(tenant_id, desk)
         if self._own(name) == token:
             del self._tokens[name]
@@ -155,14 +155,12 @@ class LentTokens(DeskTokens):
     """The shared tokens for diagnostics: none is fetched, stored or dropped."""
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        """Return the shared token. Raises NoSharedToken."""
         token = await self._shared(_name(tenant_id, desk))
         if token is None:
             raise NoSharedToken("its workers share no token just now, and none is fetched for a look")
         return token
 
     async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:  # noqa: ARG002 -- no token is dropped
-        """Raise NoSharedToken and leave the token."""
         raise NoSharedToken("it refuses the token that its workers share: they fetch another one")
 
 
@@ -171,7 +169,7 @@ def _is_token(token: Any) -> bool:
 
 
 def _lifetime(seconds: Any) -> float:
-    """Return a token's lifetime in seconds. Raises DeskUnavailable for an invalid number."""
+    """Return a token's lifetime in seconds. Raises DeskUnavailable if invalid."""
     if not isinstance(seconds, int | float):
         return _LIFETIME_SECONDS
     if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
@@ -180,7 +178,6 @@ def _lifetime(seconds: Any) -> float:
 
 
 def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavailable:
-    """Return the failure of an answer without a token; `error` may come under a 200."""
     if error.casefold() == "access denied":
         # The answer for a refresh token that was used too often.
         return DeskUnavailable("429")
@@ -191,7 +188,7 @@ def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavaila
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:
-    """Return a name for the tenant's desk settings: a token is never sent to another desk."""
+    """Return a name for the desk settings: a token is never sent to another desk."""
     parts = (desk.url, desk.accounts_url, desk.client_id, desk.refresh_token)
     return f"{tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 

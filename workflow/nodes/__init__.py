@@ -1,1 +1,1 @@
-"""The steps of a job, one per file. Each logs its line, and raises to stop the job."""
+"""The steps of a job, one per file: each logs its line, and raises to stop."""

@@ -24,7 +24,7 @@ from workflow.question import ModelQuestion, question_of
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Ask GPT-4 and commit its answer, or one that an earlier attempt could not commit."""
+    """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
     attempt = runtime.context
     if (kept := await _kept_answer(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
@@ -80,7 +80,6 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
 
 
 async def _unusable_answer(attempt: Attempt) -> UnusableAnswer | None:
-    """Return the paid answer of an earlier attempt that needs a repair; None without one."""
     if not attempt.claim.started_before:
         return None
     kept: UnusableAnswer | None = await attempt.answers.get(Kept.UNUSABLE, attempt.claim.job_id)
@@ -132,7 +131,6 @@ def _count(attempt: Attempt, usage: Usage) -> None:
 
 
 async def _kept_answer(attempt: Attempt) -> GraphState | None:
-    """Commit and return the stored answer of an earlier attempt; None without one."""
     claim = attempt.claim
     kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
     if kept is None:
@@ -147,7 +145,7 @@ async def _kept_answer(attempt: Attempt) -> GraphState | None:
 async def _commit(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
 ) -> None:
-    """Write the answer into the row, or store it for the next attempt if that is stopped.
+    """Write the answer into the row; store it for the next attempt if stopped.
 
     Its audit record follows, with those of failed endpoints. `asked_at` is by `time.monotonic()`.
     """

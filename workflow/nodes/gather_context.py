@@ -36,7 +36,7 @@ class _Found:
 
 
 async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
-    """Read the ticket and search for context; searches past the time limit are skipped."""
+    """Read the ticket and search for context, without searches that are late."""
     attempt = runtime.context
     answered = await _is_answered(attempt)
     if not answered:
@@ -86,18 +86,15 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 
 
 async def _is_answered(attempt: Attempt) -> bool:
-    """Return True if an earlier attempt stored an answer that it could not commit."""
     return attempt.claim.started_before and await attempt.answers.get(Kept.ANSWER, attempt.claim.job_id) is not None
 
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
-    """Raise Forgotten before any use of a text that had to be erased."""
     if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
 
 
 async def _tell_if_incomplete(attempt: Attempt, found: _Found, *, late: bool) -> None:
-    """Record an event for support, without retries: the job goes on without it."""
     if late or found.similar_tickets is None or found.documents is None:
         with suppress(*DATABASE_FAILURES):
             reason = CONTEXT_LATE if late else CONTEXT_FAILED
@@ -126,7 +123,6 @@ async def _read_conversation(attempt: Attempt, ticket: DeskTicket, found: _Found
 
 @contextmanager
 def _done_without(reason: str) -> Iterator[None]:
-    """Log the failure of a search and continue."""
     try:
         yield
     except DATABASE_FAILURES as failure:

@@ -30,7 +30,7 @@ _LOOK_SECONDS = 7200.0
 
 
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
-    """Return the results of earlier attempts: the note's id, GPT-4's answer, or nothing.
+    """Return earlier attempts' results: the note's id, the answer, or nothing.
 
     Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
     first. Raises LeftOut, the errors of `refuse_second_note`, and HeldBack if that note did not arrive and another job
@@ -80,7 +80,6 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
 
 
 def _is_old(look: UnfinishedLook, claim: Claim) -> bool:
-    """Return True if a search is too old to continue: the note may have arrived since."""
     return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
 
 

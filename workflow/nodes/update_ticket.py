@@ -20,7 +20,7 @@ from workflow.note import to_html
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Add the note to the ticket, unless it is closed or excluded by now. Raises DryRun."""
+    """Add the note, unless the ticket is closed or excluded by now. Raises DryRun."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
@@ -51,7 +51,6 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
 
 
 def _has_only_to_wait(failure: Exception) -> bool:
-    """Return True if the desk is up; refused credentials or notes may last long."""
     return isinstance(failure, HeldBack) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 
