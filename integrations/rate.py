@@ -108,7 +108,7 @@ class LocalBucket:
         self._held: dict[str, _Held] = {}
 
     def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
-        """Return True and the seconds to wait before the call, or False and the pause."""
+        """Return True and seconds to wait before the call, or False and seconds to pause."""
         now = self._monotonic()
         self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)

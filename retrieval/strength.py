@@ -9,8 +9,7 @@ LEAST = 0.35
 _BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
 
 
-# Words and nearness, fitted in the same way on the same data. Texts in two languages share few words, whatever their
-# topic.
+# Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
 _BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
 _NO_WORDS = -6.0
 

@@ -1,8 +1,8 @@
 """Removal of mail headers, forms and politeness around a ticket's message.
 
 Removed lines are lost, so a line goes only if it can hardly be anything else, and one that names a code or a fault
-stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it (mail-
-parser-reply) has expressions that can match anywhere (docs/adr/0026).
+stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it
+(mail-parser-reply) has expressions that can match anywhere (docs/adr/0026).
 """
 
 import re

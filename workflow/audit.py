@@ -47,7 +47,7 @@ async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
             while unwritten:
                 await audit.keep(attempt.database, claim.tenant_id, claim.job_id, unwritten[0])
                 del unwritten[0]
-    except Exception as failure:  # noqa: BLE001 -- whatever it is, what follows does not wait for it
+    except Exception as failure:  # noqa: BLE001 -- any failure: later steps do not wait for it
         say(phrases.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
 
 

@@ -1,7 +1,7 @@
 """Check that the specifics of an answer are in the ticket or in a source.
 
-A claim gets the sources that contain its specifics. A claim with an unsupported specific is a guess, whatever it cites,
-and the specific is marked for the technician.
+A claim gets the sources that contain its specifics. A claim with an unsupported specific is a guess, even with
+citations, and the specific is marked for the technician.
 """
 
 import re

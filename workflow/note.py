@@ -1,4 +1,4 @@
-"""The HTML of a note, for a technician who has ten seconds.
+"""The HTML of a note, readable in ten seconds.
 
 Useful parts come first, facts of the desk are separate from the model's guesses, and the summary is last. Each text is
 escaped: nothing from the model or a desk becomes markup. No colours and no sizes: a desk has its own, light or dark.

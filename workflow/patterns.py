@@ -83,7 +83,7 @@ COMMAND = re.compile(
       | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)
     )"""
 )
-# What may follow a whole command: the end, or a word that begins another clause.
+# Allowed continuations of a whole command: the end, or a word that begins another clause.
 _AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|puis|ou|y|luego|e|poi|en|aus"
 END_OF_COMMAND = re.compile(
     rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE

@@ -39,7 +39,7 @@ def decide(
     | Permanent              | never                                                       |
     | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
     |   that is later than   | once, a minute before the deadline: a server may be back    |
-    |     the deadline       | earlier than it said, and the job has nothing to lose       |
+    |     the deadline       | earlier than announced; the job has nothing to lose         |
     |   of unknown outcome   | the same, not before `settle_seconds`                       |
     | unexpected errors      | after 2 s, 4 s, ... 300 s                                   |
     | HeldBack               | nothing failed: after its seconds, see `workflow.run`       |

@@ -148,7 +148,7 @@ async def _run_and_record(
         outcome = replace(outcome, seconds=time.monotonic() - started)
     except LeaseLost:
         raise
-    except Exception as stopped:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
+    except Exception as stopped:  # noqa: BLE001 -- every job ends: unexpected errors fail this attempt too
         outcome = await outcome_of(
             claim,
             stopped,

@@ -86,7 +86,7 @@ class Embedders:
             pass  # logged by the embedder
         except TextRefused as refused:
             say(refused.phrase, reason=f"{embedder.server}: {refused.reason}, of a ticket that came in")
-        except Exception as failure:  # noqa: BLE001 -- what nobody foresaw is no reason to end the job
+        except Exception as failure:  # noqa: BLE001 -- an unexpected error must not end the job
             say(phrases.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)
         return None
 

@@ -1,6 +1,6 @@
 """A size limit on answers of the model's service.
 
-The openai package reads error bodies, plain bodies and lines of a stream whole, whatever their size. So the bytes are
+The openai package reads error bodies, plain bodies and lines of a stream whole, without a size limit. So the bytes are
 counted below it, as they arrive.
 """
 

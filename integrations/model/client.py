@@ -67,7 +67,7 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        # Our own timeouts decide; the client's are a safety net above them.
+        # Our own timeouts decide; the client's are only a safety net. Without a key nothing is sent.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._by_proxy = outward.by_proxy(base_url)
         self._client = open_openai(base_url, api_key, outward, connections=connections, timeout=net)

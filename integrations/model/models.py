@@ -1,4 +1,4 @@
-"""The models of all tenants: the process's, tenants' own, and the process's fallback.
+"""The models of all tenants: their own, the process's, and its fallback.
 
 Results of the first model, and the use of a fallback:
 

@@ -79,8 +79,9 @@ async def read_completion(
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield the data of each event until `[DONE]`.
 
-    The rest is read so that the connection can be reused. The format: https://html.spec.whatwg.org/multipage/server-
-    sent-events.html#parsing-an-event-stream. No endpoint is known to end its lines with a CR alone.
+    The rest is read so that the connection can be reused. The format:
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known to end
+    its lines with a CR alone.
     """
     data: list[bytes] = []
     begun: list[bytes] = []

@@ -50,7 +50,7 @@ class DeskLists:
         """Return up to 100 tickets from the `start`-th on, without texts, newest first.
 
         With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
-        order, and omit requested fields or not know them: the caller must check the items.
+        order, and omit requested fields or lack them: the caller must check the items.
         """
         wanted: dict[str, Any] = {"row_count": _MOST_ROWS, "start_index": start}
         if changed_since is None:
@@ -78,7 +78,7 @@ class DeskLists:
     async def solutions(self, start: int = 1) -> ListPage[ListedSolution]:
         """Return up to 100 approved solutions from the `start`-th on, without texts.
 
-        Raises DeskRefused if the permission for solutions is missing, whatever the status.
+        Raises DeskRefused if the permission for solutions is missing, under any status.
         """
         wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))

@@ -148,7 +148,7 @@ class DeskTokens:
 
 
 class NoSharedToken(Exception):
-    """Redis has no token, or the desk refuses it; the text tells them apart."""
+    """Redis has no token, or the desk refuses it; the text distinguishes them."""
 
 
 class LentTokens(DeskTokens):

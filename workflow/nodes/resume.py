@@ -25,7 +25,7 @@ from workflow.note import is_note_of
 from workflow.ports import Kept, UnfinishedLook
 from workflow.refreshing import refuse_second_note
 
-# More than a hundred notes at one call a minute take.
+# Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
 
 
