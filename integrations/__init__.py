@@ -1,1 +1,1 @@
-"""The outside world: ServiceDesk Plus and GPT-4."""
+"""Clients of external services: ServiceDesk Plus and GPT-4."""

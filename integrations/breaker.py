@@ -1,6 +1,6 @@
-"""A server that is down is noticed once, and not by each job: one breaker for a tenant's desk, one for the model.
+"""Circuit breakers, one for a tenant's desk and one for the model.
 
-Each process has its own and notices by itself.
+A server that is down is noticed once and not by each job. Each process has breakers of its own.
 """
 
 import random
@@ -17,10 +17,10 @@ REST_SECONDS = 15.0
 
 
 class Breaker:
-    """Open after `most_failures` in a row that say "down"; after `rest_seconds` one call tries, then all or none.
+    """Open after `most_failures` in a row that mean "down".
 
-    `server` names what is called in the lines of its opening and closing, and in the metric unless it is not `shown`;
-    `reason` is what held back jobs say.
+    After `rest_seconds` one call probes the server. `server` names the server in log lines, and in the metric if
+    `shown`; `reason` is the reason of held back jobs.
     """
 
     def __init__(
@@ -43,28 +43,28 @@ class Breaker:
         self._failures = 0
         self._open_until: float | None = None
         self._trying = False
-        # Calls that began before it opened or closed end after that: what they met says nothing about now.
+        # Results of calls that began in an earlier era are ignored: they are out of date.
         self._era = 0
         if shown:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
-        """Raise HeldBack when a call would not be let through now."""
+        """Raise HeldBack while the breaker is open."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()
         if left > 0:
             raise self._held_back(left)
         if self._trying:
-            # The trial's outcome is not known yet; most are known within a moment.
+            # The probe's outcome is pending; most arrive within a moment.
             raise self._held_back(self._rest / 3)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Watch over one call, the block: its outcome counts. Raises HeldBack instead of beginning it while open.
+        """Guard one call, the block, and count its outcome.
 
-        A Temporary failure that is `down` counts against the server; any other answer, a refusal included, shows that
-        it is up. What is no answer (a cancelled call) counts for nothing.
+        A Temporary failure that is `down` counts against the server; any other answer, even a refusal, shows that it is
+        up. A cancelled call does not count. Raises HeldBack while open.
         """
         self.check()
         era = self._era
@@ -79,7 +79,7 @@ class Breaker:
             self._heard(era, down=False)
         finally:
             if trial and era == self._era:
-                self._trying = False  # without an outcome: the next call tries
+                self._trying = False  # no outcome: the next call probes
 
     def _heard(self, era: int, *, down: bool) -> None:
         if era != self._era:
@@ -103,5 +103,5 @@ class Breaker:
         self._era += 1
 
     def _held_back(self, seconds: float) -> HeldBack:
-        # Not all at the same moment, and none before the rest is over.
+        # Jitter spreads the retries; none comes before the rest is over.
         return HeldBack(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)

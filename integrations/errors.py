@@ -1,24 +1,24 @@
-"""What can go wrong outside, classed by what the caller must do about it.
+"""Errors of external services, classed by the caller's reaction.
 
-    OutsideFailure              has the line that support greps for, and a reason in our own words
-    ├── Temporary               the same call may go through later
+    OutsideFailure              has the log line that support greps for, and a reason
+    ├── Temporary               the same call may succeed later
     │   ├── ModelTimeout         no content for too long, or not done before the deadline
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
-    ├── Denied                  no call helps until a person acts
-    │   ├── ModelDenied          no credit, no right, no such model
+    ├── Denied                  no call succeeds until an operator acts
+    │   ├── ModelDenied          no credit, no permission, no such model
     │   └── DeskDenied          401; for a note also 403, of several tickets in a row
-    └── Permanent               no repetition helps
+    └── Permanent               a retry gives the same result
         ├── ModelRefused         400, 403, an unusable answer, a content filter
         └── DeskRefused         400, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed
         └── TicketTrashed       in the trash: deleted, as TicketNotFound is
-    HeldBack                    nothing was called: its server is down, or has had its calls for now
+    HeldBack                    nothing was called: the server is down, or its rate is used up
 
-No class carries a server's text: it may hold ticket text, and it would end up in a log line.
+No class contains a server's text: it may be ticket text, and would be logged.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ MODEL_UNAVAILABLE = "model unavailable"
 
 
 class OutsideFailure(Exception):
-    """A call to the outside failed. `values` fill the places of `phrase`; `also` are more identifiers of its line."""
+    """A failed external call; `values` fill `phrase`, `also` extends its log line."""
 
     also: Mapping[str, object] = MappingProxyType({})
 
@@ -44,10 +44,10 @@ class OutsideFailure(Exception):
 
 
 class Temporary(OutsideFailure):
-    """Try again later: not before `retry_after` seconds, where the server said so.
+    """A retry may succeed, not before `retry_after` seconds if the server gave them.
 
-    `outcome_unknown`: what was to be changed may have been all the same; a reading changes nothing. `down`: it says
-    that the server is down, and not only busy (429) or unable to do this one thing.
+    `outcome_unknown`: a change may have happened; never for reads. `down`: the server is down, not only busy (429) or
+    unable to do this one thing.
     """
 
     retry_after: float | None = None
@@ -56,13 +56,13 @@ class Temporary(OutsideFailure):
 
 
 class Permanent(OutsideFailure):
-    """Trying again gives the same."""
+    """A retry gives the same result."""
 
 
 class Denied(OutsideFailure):
-    """No call helps until a person acts. `why` is one of the reasons in `integrations.holds`, which makes a HeldBack.
+    """No call succeeds until an operator acts.
 
-    `what` is a status, with words or without.
+    `why` is a reason in `integrations.holds`, which makes a HeldBack. `what` is a status, with words or without.
     """
 
     def __init__(self, phrase: Phrase, server: str, what: str, why: str) -> None:
@@ -72,7 +72,7 @@ class Denied(OutsideFailure):
 
 
 class ModelTimeout(Temporary):
-    """GPT-4 was silent for `seconds`, or its answer took longer than that in all."""
+    """GPT-4 sent nothing for `seconds`, or its answer took longer than that in all."""
 
     down = True
 
@@ -81,7 +81,7 @@ class ModelTimeout(Temporary):
 
 
 class ModelUnavailable(Temporary):
-    """The model's service can't answer now; `what` is a status with words, or `connection`."""
+    """The model's service is down; `what` is a status with words, or `connection`."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
@@ -91,7 +91,7 @@ class ModelUnavailable(Temporary):
 
 
 class ModelRefused(Permanent):
-    """The model's service will not answer this; `what` is a status with words, or `invalid answer`."""
+    """The model's service refuses; `what` is a status or `invalid answer`."""
 
     def __init__(self, what: str) -> None:
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
@@ -99,7 +99,7 @@ class ModelRefused(Permanent):
 
 
 class ModelDenied(Denied):
-    """The model's service answers no question."""
+    """The model's service refuses all questions."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(phrases.OPENAI_FAILED, "OpenAI API", what, why)
@@ -116,9 +116,9 @@ class DeskTimeout(Temporary):
 
 
 class DeskUnavailable(Temporary):
-    """ServiceDesk Plus can't do it now; `what` is a status, `connection` or `invalid answer`.
+    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`.
 
-    `unusable`: it is the latter, which may be due to the one thing that was asked for.
+    `unusable`: the answer is invalid, maybe only for this one request.
     """
 
     def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
@@ -131,12 +131,11 @@ class DeskUnavailable(Temporary):
 
 
 def _says_down(what: str) -> bool:
-    """Return True for a connection failure or a 5xx: the server's, or that of the proxy on the way there."""
     return what == "connection" or what.startswith(("5", "connection: proxy"))
 
 
 class DeskRefused(Permanent):
-    """ServiceDesk Plus will not do it; `what` is a status, or what is missing."""
+    """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
 
     def __init__(self, what: str) -> None:
         super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
@@ -144,16 +143,16 @@ class DeskRefused(Permanent):
 
 
 class DeskDenied(Denied):
-    """ServiceDesk Plus does not take our credentials, or no notes by them; or the accounts host gives no token."""
+    """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
 
     def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
         super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", what, why)
 
 
 class TicketGone(Exception):
-    """There is nothing to enhance any more. `values` fill the places of `phrase`.
+    """The ticket needs no enhancement any more; `values` fill `phrase`.
 
-    `deleted`: the desk has erased it, so that no copy of it may stay.
+    `deleted`: the desk has erased it, so every copy must be erased.
     """
 
     expected = True
@@ -190,10 +189,10 @@ class TicketTrashed(TicketClosed):
 
 
 class HeldBack(Exception):
-    """Nothing has failed in this attempt: the job comes again in `seconds`, and that costs it no attempt.
+    """The job is deferred for `seconds`, which costs it no attempt.
 
-    `extends_deadline`: the wait is the system's wish (fairness, caution) and is added to the job's deadline; a server
-    that is down is not.
+    `extends_deadline`: the wait is the system's choice (fairness, caution) and is added to the job's deadline; an
+    outage is not.
     """
 
     expected = True
@@ -207,14 +206,14 @@ class HeldBack(Exception):
 
 
 class NoteUnsettled(HeldBack):
-    """An attempt was stopped while it posted the note, and the desk may still be about to store it."""
+    """An attempt stopped while posting the note, which the desk may still store."""
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__("note may still arrive", wait_seconds)
 
 
 class NoteMissing(Permanent):
-    """The last look for a note of unknown outcome: it is not there, and no attempt is left to post it again."""
+    """The last check for a note of unknown outcome failed, and no attempt is left."""
 
     def __init__(self) -> None:
         super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API: note did not arrive")

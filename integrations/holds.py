@@ -1,7 +1,7 @@
-"""What no further call mends: no credit, no right, no such model, a refused key. Noticed once, and not by each job.
+"""Holds for refusals that only an operator can fix, such as credit or keys.
 
-A sibling of `integrations.breaker`: there a server is down and comes back, here somebody has to act. So a hold begins
-with the first refusal, and its time is not counted against the jobs' deadlines. Each process notices by itself.
+Like `integrations.breaker`, but the server does not recover by itself. So a hold begins with the first refusal, and its
+time is not counted against the jobs' deadlines. Each process has holds of its own.
 """
 
 import random
@@ -28,7 +28,7 @@ _STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
 
 
 class HoldReason(StrEnum):
-    """Why all jobs of a model are held back, in the words that people read."""
+    """Reasons to hold all jobs of a model, as shown to people."""
 
     KEY_REFUSED = "model key refused"
     OUT_OF_CREDIT = "model out of credit"
@@ -37,7 +37,7 @@ class HoldReason(StrEnum):
 
 
 class DeskHoldReason(StrEnum):
-    """Why all jobs of a tenant's desk are."""
+    """Reasons to hold all jobs of a tenant's desk."""
 
     CREDENTIALS_REFUSED = "desk credentials refused"
     NOTES_REFUSED = "desk notes not permitted"
@@ -52,10 +52,10 @@ class WatchedCall:
 
 
 class Hold:
-    """Begins with a Denied for one of `reasons`; every `probe_seconds` one job's call tries, and its answer ends it.
+    """Hold jobs after a Denied for one of `reasons`, until a probe succeeds.
 
-    It hears only of the calls that it watches: a right of its own has a hold of its own, which no other call's answer
-    ends. `server` names the model's service, or a desk, in the lines of beginning and end, and in the metric, `gauge`.
+    Every `probe_seconds` one job's call probes. Only watched calls count, so each permission has a hold of its own.
+    `server` names the model's service, or a desk, in the log lines of begin and end, and in the metric, `gauge`.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class Hold:
         self._reasons = tuple(reasons)
         self._reason: StrEnum | None = None
         self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
-        # Calls that began before the hold began or ended say nothing about now.
+        # Results of calls that began in an earlier era are ignored: they are out of date.
         self._era = 0
         for reason in self._reasons:
             gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
 
     def _shown(self, reason: StrEnum) -> float:
-        # Another process may have worked off what was held, so that no job asks this one any more.
+        # Another process may have finished the held jobs, so that this one gets no probe.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
     def check(self, *, pays: bool = False) -> None:
-        """Raise HeldBack when a call would not be let through now.
+        """Raise HeldBack while the hold lasts.
 
-        `pays`: of a job that pays for something before it comes to the call. It leaves the tries to those that have
-        paid already, but for one such job each ten minutes: theirs may be refused for what they alone ask for.
+        `pays`: the job has costs before this call. Probes are left to jobs that have paid already, except one every ten
+        minutes, because theirs may be refused for reasons of their own.
         """
         if self._reason is None:
             return
@@ -100,10 +100,10 @@ class Hold:
 
     @contextmanager
     def watch(self) -> Iterator[WatchedCall]:
-        """Watch over one call, the block. Raises HeldBack instead of beginning it while it is held.
+        """Guard one call, the block. Raises HeldBack while the hold lasts.
 
-        A Denied of the block for one of the reasons becomes HeldBack, whose time is not counted against the job's
-        deadline. Any other failure says nothing about a hold, nor does an answer for which the block says so.
+        A Denied for one of the reasons becomes HeldBack, whose time is not counted against the job's deadline. Other
+        failures do not affect the hold, nor does an answer that sets `granted` to False.
         """
         self.check()
         era = self._era
@@ -125,7 +125,7 @@ class Hold:
             say(phrases.HOLD_ENDED, server=self._server)
 
     def _refused(self, denied: Denied, reason: StrEnum) -> None:
-        # Here, once for each probe, since no attempt of a job has failed.
+        # Logged here, once per probe, because no attempt of a job has failed.
         say(denied.phrase, denied.values)
         now = self._monotonic()
         self._refused_at, self._try_at = now, now + self._probe
@@ -141,5 +141,5 @@ class Hold:
         now = self._monotonic()
         left = self._try_at - now if self._try_at > now else self._probe
         seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
-        # Not all at the same moment.
+        # Jitter spreads the retries.
         return HeldBack(reason.value, seconds + self._jitter(0, seconds / 5))

@@ -1,4 +1,4 @@
-"""One HTTP client for each process, a span for each of its requests, and answers that can't flood it."""
+"""The HTTP client of each process, with a span per request and bounded answers."""
 
 import asyncio
 import ssl
@@ -24,22 +24,20 @@ _BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
 
 
 class AnswerTooLarge(Exception):
-    """A server sent more than `LARGEST_ANSWER_BYTES`, or what may become more: compressed, though we ask for plain."""
+    """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request."""
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
-    """Sends by another transport, each request in a span, until the head of its answer is there.
+    """Send each request in a span that ends with the head of the response.
 
-    Named and tagged as OpenTelemetry's conventions for HTTP clients say; failed from status 400 on. The address is told
-    without its query, in which ServiceDesk Plus takes ticket text, and no header is added: what our trace is called is
-    nobody else's business.
+    Names and attributes follow OpenTelemetry's conventions for HTTP clients; status 400 and above is an error. The URL
+    has no query, in which ServiceDesk Plus takes ticket text. No trace header is sent to other services.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it. Raises what the other transport raises."""
         if tracing.is_untraced():
             return await self._transport.handle_async_request(request)
         url = request.url
@@ -53,7 +51,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             try:
                 response = await self._transport.handle_async_request(request)
             except asyncio.CancelledError as cancelled:
-                # Mostly a server that was waited for long enough.
+                # Usually the caller's timeout.
                 tracing.record_failure(span, cancelled, "cancelled")
                 raise
             span.set_attribute("http.response.status_code", response.status_code)
@@ -63,12 +61,11 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close the other transport."""
         await self._transport.aclose()
 
 
 class ProxiedTransport(httpx2.AsyncBaseTransport):
-    """Sends each request by one of two transports: through the proxy, or past it."""
+    """Send each request through the proxy or directly."""
 
     def __init__(self, outward: Outward, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport) -> None:
         self._outward = outward
@@ -76,7 +73,7 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         self._past = past
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it. Raises httpx2.ProxyError where the proxy is the trouble, and else what the transports raise."""
+        """Send the request. Raises httpx2.ProxyError, or a transport error."""
         if not self._outward.by_proxy(str(request.url)):
             return await self._past.handle_async_request(request)
         try:
@@ -87,14 +84,16 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
             raise httpx2.ProxyError("unreachable") from failure
 
     async def aclose(self) -> None:
-        """Close both."""
         await self._through.aclose()
         await self._past.aclose()
 
 
 @lru_cache(maxsize=8)
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trust the usual authorities, and those of `ca_bundle` (PEM, seen to be usable by `config.settings`)."""
+    """Trust the usual authorities and those of `ca_bundle`, a PEM file.
+
+    `config.settings` has checked the file.
+    """
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))
@@ -102,12 +101,11 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
-    """Return what the proxy itself is verified by; None for one that does not speak TLS, which takes nothing else."""
+    """Return the TLS context for the proxy itself; None for a proxy without TLS."""
     return trust(outward.ca_bundle) if (outward.proxy or "").startswith("https:") else None
 
 
 def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTransport:
-    """Return a transport that verifies certificates, and goes through the proxy where that is set."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
@@ -120,9 +118,9 @@ def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTr
 
 
 def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
-    """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
+    """Return a client that verifies certificates and limits only the time to connect.
 
-    It limits only the time for connecting: each call has a limit for the whole of it.
+    It follows no redirect, which would forward the credentials. Each caller limits the whole call.
     """
     return httpx2.AsyncClient(
         transport=open_transport(connections=connections, outward=outward),
@@ -130,13 +128,13 @@ def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.Asyn
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=10),
         headers={"Accept-Encoding": "identity"},
-        # All tenants share this client, and some of them a host: a session of one must not be another's.
+        # All tenants share this client, and some share a host: sessions must not mix.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
 async def read_bounded(response: httpx2.Response) -> bytes:
-    """Return the whole body. Raises AnswerTooLarge before more than the limit is in memory."""
+    """Return the body. Raises AnswerTooLarge before more is in memory."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise AnswerTooLarge
     parts: list[bytes] = []
@@ -153,9 +151,9 @@ PROXY_UNREACHABLE = "connection: proxy unreachable"
 
 
 def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
-    """Return `connection`, and what to mend where that is known. `by_proxy`: it was a call through a proxy.
+    """Return `connection` and the cause, if known, of an httpx2 failure.
 
-    The failure is one of httpx2.
+    `by_proxy`: the call went through a proxy.
     """
     causes = list(_causes(failure))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
@@ -164,7 +162,7 @@ def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
     if "ProxyError" in names:
         status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
         return PROXY_UNREACHABLE if status is None else f"connection: proxy answered {status_words(int(status))}"
-    # What TLS refuses is behind the proxy.
+    # A TLS error comes from behind the proxy.
     of_tls = any(isinstance(cause, ssl.SSLError) for cause in causes)
     if by_proxy and names & {"ConnectError", "ConnectTimeout"} and not of_tls:
         return PROXY_UNREACHABLE
@@ -172,7 +170,7 @@ def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
 
 
 def never_connected(failure: Exception) -> bool:
-    """Return True if a call failed before anything was sent: nobody was reached. Failures as for `connection_words`."""
+    """Return True if an httpx2 call failed before anything was sent."""
     return any(type(cause).__name__ in _BEFORE_SENDING for cause in _causes(failure))
 
 

@@ -1,4 +1,4 @@
-"""A look at a tenant's desk and at its model, as plain values: what is looked for, and what was seen."""
+"""Checks of a tenant's desk and model, as plain values: request and result."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,16 +10,16 @@ from pydantic import StringConstraints, TypeAdapter
 LOOK_SECONDS = 1.0
 """How long one look takes at most."""
 TicketState = Literal["open", "closed", "gone"]
-# They become parts of an address in the desk.
+# They become parts of a desk URL.
 _Number = Annotated[str, StringConstraints(pattern="^[0-9]{1,20}$")]
 
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A ticket, by any number of it, and what note is looked for in it, if any.
+    """A ticket, by any of its numbers, and optionally a note to find in it.
 
-    `job_id`: the note of this job, posted not long before `since`; `note_id`: its id, where the desk has confirmed it.
-    `any_note`: that of whichever job.
+    `job_id`: the note of this job, posted not long before `since`; `note_id`: its id, if the desk has confirmed it.
+    `any_note`: the note of any job.
     """
 
     number: _Number
@@ -31,10 +31,10 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class DeskLook:
-    """What the desk says. `failure`: why it could not be asked, or did not answer, in our own words.
+    """The state of a ticket in the desk; `failure` explains a missing answer.
 
-    `asked`: it was called. `ticket` and `note` are None where that was not seen; `numbers` are the ticket's, in the
-    desk and for people.
+    `asked`: the desk was called. `ticket` and `note` are None if unknown; `numbers` are the ticket's, in the desk and
+    for people.
     """
 
     asked: bool = False
@@ -46,7 +46,7 @@ class DeskLook:
 
 @dataclass(frozen=True, slots=True)
 class ModelLook:
-    """Whether the model's server answers at all: no question is asked. `failure` as for a desk."""
+    """Whether the model's server answers at all; no question is sent."""
 
     asked: bool = False
     failure: str = ""

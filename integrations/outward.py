@@ -1,7 +1,6 @@
-"""How calls leave this system's network: through which proxy, and which authorities are trusted on the way.
+"""Outbound network settings: proxy and trusted authorities.
 
-`HTTP_PROXY` and `ALL_PROXY` are not honoured: a key that is sent to an `http://` address, which is one of the own
-network, would be told to a proxy that nobody meant for it.
+`HTTP_PROXY` and `ALL_PROXY` are ignored: a key for an `http://` address in the own network must not reach a proxy.
 """
 
 import ipaddress
@@ -17,10 +16,10 @@ from config.settings import DeskClientSettings, EmbeddingSettings, ModelAddressS
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """The way of one kind of calls.
+    """The network settings of one kind of calls.
 
-    `proxy` is an address that may have credentials, and stays out of this one's text; `no_proxy` are names that are
-    called past it. `ca_bundle` (PEM) is trusted beside the usual authorities, by the proxy as well.
+    `proxy` may contain credentials and is not in the repr; `no_proxy` are names that are called directly. `ca_bundle`
+    (PEM) is trusted in addition to the usual authorities, also for the proxy.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -29,31 +28,27 @@ class Outward:
 
     @classmethod
     def to_desks(cls, settings: DeskClientSettings) -> Self:
-        """Return how desks and accounts hosts are called."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.servicedesk_ca_bundle)
 
     @classmethod
     def to_models(cls, settings: ModelAddressSettings) -> Self:
-        """Return how models are called."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.openai_ca_bundle)
 
     @classmethod
     def to_embeddings(cls, settings: EmbeddingSettings) -> Self:
-        """Return how the endpoint of embeddings is called."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.embeddings_ca_bundle)
 
     @classmethod
     def to_provider(cls, settings: ConsoleSettings) -> Self:
-        """Return how the console calls an OpenID provider."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.console_ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
-        """Return True if a call of this address goes through the proxy. `no_proxy` is read as by Python's urllib."""
+        """Return True if the proxy is used; `no_proxy` has the rules of Python's urllib."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         if self.proxy is None or parts.scheme != "https" or _is_this_host(host):
             return False
-        # An IPv6 address with a port would be read as another address.
+        # An IPv6 address with a port would be parsed as another address.
         named = host if ":" in host else f"{host}:{parts.port or 443}"
         return not proxy_bypass_environment(named, {"no": self.no_proxy})
 

@@ -1,9 +1,9 @@
-"""How often a tenant's desk is called: one bucket for each tenant, shared by all processes through Redis.
+"""Rate limiting of desk calls: one bucket per tenant, shared through Redis.
 
-In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly. (GCRA: the bucket is
-one moment, that of the next even call; a call may come as much ahead of it as the burst allows.) Who would have to wait
-for too long is held back, and keeps its place in the line: nobody who comes later is let through before it, but for the
-calls that end what has begun. Without Redis each process takes a quarter of the rate.
+In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly (GCRA: the bucket is
+the time of the next even call; a call may come ahead of it by the burst). A caller with too long a wait is held back
+and keeps its place in the queue; later callers do not overtake it, except calls that finish started jobs. Without Redis
+each process takes a quarter of the rate.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
 THROTTLED = "desk throttled"
 """Why a job is held back while the desk refuses calls for their rate, by its own limit."""
-# A minute, and what two calls may come closer to each other on their way than they were let through.
+# A minute, plus the network jitter between two calls.
 _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
-# Who is told to come back is expected for so long, with a call kept for it; then those behind it are let through.
+# A call is reserved for a returning caller for so long; then those behind it are let through.
 _EXPECTED_SECONDS = 15.0
-# Who is this much late has lost its place: most likely it does not come back.
+# A caller that is this late has lost its place: most likely it does not come back.
 _LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
@@ -45,12 +45,12 @@ LONGEST_THROTTLE_SECONDS = 3600.0
 
 
 def keys_of(tenant_id: str) -> list[str]:
-    """Return the keys of a tenant's bucket: when the next call is due, who stands in line, when the turn of each is."""
+    """Return the keys of a tenant's bucket: next call, queue places, turns."""
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 
 class Standing(StrEnum):
-    """Who calls, and so what it may go before."""
+    """The priority of a caller."""
 
     BEGUN = "begun"
     """A job that has had its first call: it goes before those that have not, lest many begin and none ends."""
@@ -61,14 +61,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A rate as `interval` seconds between even calls, and how many may come at once."""
+    """A rate as `interval` seconds between even calls, and the size of a burst."""
 
     interval: float
     burst: int
 
     @classmethod
     def of(cls, per_minute: int, share: int = 1) -> Self:
-        """Return the pace that keeps each minute, wherever it begins, within `per_minute` (divided by `share`)."""
+        """Return the pace that keeps any minute within `per_minute` (divided by `share`)."""
         mine = per_minute // share
         if mine < 1:
             return cls(_MINUTE_SECONDS * share / max(1, per_minute), 1)
@@ -77,13 +77,13 @@ class Pace:
 
     @property
     def ahead(self) -> float:
-        """Seconds that a call may come ahead of its even moment."""
+        """Seconds that a call may come ahead of its even time."""
         return self.interval * (self.burst - 1)
 
     def apart(self, standing: Standing, patience: float) -> float:
-        """Return the seconds between the turns of two that are held back.
+        """Return the seconds between the turns of two held back callers.
 
-        A job makes all of its calls in its turn, unless they are so far from each other that it is held back for each.
+        A job makes all of its calls in its turn, unless they are so far apart that it is held back for each.
         """
         whole = self.interval * _CALLS_OF_A_JOB
         return whole if standing is Standing.NEW and whole <= patience else self.interval
@@ -96,7 +96,10 @@ class _Held:
 
 
 class LocalBucket:
-    """The same bucket within one process, for while Redis is away. `rate_script` is its like; a test compares them."""
+    """The bucket of one process while Redis is down, equal to `rate_script`.
+
+    A test compares the two.
+    """
 
     def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
@@ -105,7 +108,7 @@ class LocalBucket:
         self._held: dict[str, _Held] = {}
 
     def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
-        """Return True and the seconds to wait before the call, or False and the seconds to stay away."""
+        """Return True and seconds to wait before the call, or False and seconds to pause."""
         now = self._monotonic()
         self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)
@@ -120,7 +123,7 @@ class LocalBucket:
         may_pass = (
             before == 0
             or (held is not None and held.turn <= now + patience and wait + expected * self._pace.interval <= patience)
-            # It leaves a call for who comes back just now.
+            # Leaves a call for a caller that returns just now.
             or (standing is not Standing.COPY and due + self._pace.interval - self._pace.ahead <= now)
         )
         if may_pass and wait <= patience:
@@ -130,16 +133,16 @@ class LocalBucket:
         hold = wait + before * self._pace.apart(standing, patience)
         if standing is not Standing.COPY:
             if before == 0:
-                # The next one comes a little earlier, and waits for its call where nobody else can take it.
+                # The next one comes a little earlier and waits, so that its call is not lost.
                 hold -= patience / 2
             self._held[who] = _Held(place, now + hold)
         return False, min(hold, LONGEST_HOLD_SECONDS)
 
 
 class DeskRate:
-    """The calls to one tenant's desk; who would have to wait for more than `patience_seconds` is held back.
+    """The calls to one tenant's desk; waits over `patience_seconds` are held back.
 
-    `yields`: these are calls that nobody waits for. They wait, however long, until no job does.
+    `yields`: background calls, which wait until no job does, however long.
     """
 
     def __init__(
@@ -164,9 +167,9 @@ class DeskRate:
         self._redis_again_at = 0.0
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:
-        """Wait until one more call is within the rate. Raises HeldBack at once when that would take too long.
+        """Wait until the rate allows a call. Raises HeldBack if that takes too long.
 
-        `who` keeps its place in the line while it is held back; `begun`: it has had a call before.
+        `who` keeps its place in the queue while held back; `begun`: it has had a call before.
         """
         while self._yields:
             let_through, seconds = await self._take(Standing.COPY)
@@ -185,7 +188,7 @@ class DeskRate:
         return self._local.take(patience, standing, who) if taken is None else taken
 
     async def _take_shared(self, standing: Standing, who: str, patience: float) -> tuple[bool, float] | None:
-        """Take from the shared bucket; None without Redis, which is then not asked again for some seconds."""
+        """Take from the shared bucket; None without Redis, which then rests some seconds."""
         if self._script is None or self._monotonic() < self._redis_again_at:
             return None
         pace, apart = self._pace, self._pace.apart(standing, patience)
@@ -200,17 +203,17 @@ class DeskRate:
 
 
 class PassingRate(DeskRate):
-    """The calls of one who only looks: let through while no job is held back, and never kept a place in the line."""
+    """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
-        """Return if a call is within the rate just now. Raises HeldBack."""
+        """Return if the rate allows a call now. Raises HeldBack."""
         let_through, seconds = await self._take(Standing.COPY)
         if not let_through:
             raise HeldBack(REASON, seconds)
 
 
 class Throttle:
-    """Holds back the calls of one process to a desk that has throttled one of them."""
+    """Hold back one process's calls to a desk that has throttled one of them."""
 
     def __init__(self, monotonic: Callable[[], float], jitter: Callable[[float, float], float]) -> None:
         self._monotonic = monotonic
@@ -218,12 +221,12 @@ class Throttle:
         self._until = -math.inf
 
     def begin(self, seconds: float | None) -> None:
-        """Hold back all calls for the seconds that the desk asked for, or for a minute; never shorten a hold."""
+        """Hold back all calls for the desk's seconds or a minute; never shorten a hold."""
         seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
         self._until = max(self._until, self._monotonic() + seconds)
 
     def check(self) -> None:
-        """Raise HeldBack while the desk throttles calls. The wait extends the job's deadline."""
+        """Raise HeldBack while throttled. The wait extends the job's deadline."""
         left = self._until - self._monotonic()
         if left > 0:
             raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))

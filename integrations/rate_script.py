@@ -1,8 +1,7 @@
-"""The bucket of `integrations.rate` as Redis runs it, so that all processes share it: `LocalBucket.take` in Lua."""
+"""The bucket of `integrations.rate` as a Redis script: `LocalBucket.take` in Lua."""
 
-# All in microseconds, by the server's clock. Of the keys the first has the moment of the next even call, the second who
-# is held back by its place in the line (those that have begun are before all others), the third when each was told to
-# come back.
+# All times in microseconds, by the server's clock. The first key has the time of the next even call, the second the
+# held back callers by their place in the queue (started ones first), the third the time at which each should return.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

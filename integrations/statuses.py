@@ -1,4 +1,4 @@
-"""What an HTTP status says, and the `Retry-After` beside it."""
+"""Words of HTTP statuses, and `Retry-After`."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 
 
 def known_status(status: int) -> int:
-    """Return the status, or that of its class for one that no standard has: what is made up must not become a label."""
+    """Return the status, or its class for a nonstandard one, to bound metric labels."""
     if status in _OPENAI_WORDS or status in set(HTTPStatus):
         return status
     return status // 100 * 100 if 100 <= status < 600 else 500
@@ -25,15 +25,15 @@ def status_words(status: int) -> str:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Return `Retry-After`, or, if that names no wait, the `retry_after` in `X-Rate-Limit` of Zoho's servers."""
+    """Return `Retry-After`, else Zoho's `retry_after` in `X-Rate-Limit`."""
     plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
     return plain if within is None or retry_after_seconds(plain) else within[1]
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Return `Retry-After`, seconds or an HTTP date, as seconds from now; None for one that is malformed.
+    """Return `Retry-After`, seconds or an HTTP date, as seconds; None if malformed.
 
-    An HTTP date is in GMT: one of another zone says nothing that could be relied on.
+    An HTTP date is in GMT: another zone is unreliable.
     """
     value = (header or "").strip()
     if value.isdecimal():
@@ -45,6 +45,6 @@ def retry_after_seconds(header: str | None) -> float | None:
         seconds = (moment - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
-    if moment.utcoffset():  # of two zones the parser takes the first
+    if moment.utcoffset():  # the parser takes the first of two zones
         return None
     return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Text from outside, as Postgres, JSON and a log line take it."""
+"""External text, made safe for Postgres, JSON and log lines."""
 
 import json
 import re
@@ -9,14 +9,14 @@ _DEEPEST = 100
 
 
 def storable(text: str) -> str:
-    """Return the text without what no database and no UTF-8 takes: NUL, and halves of characters."""
+    """Return the text without NUL and lone surrogates, which no database takes."""
     return _UNSTORABLE.sub("", text)
 
 
 def load_json(content: str | bytes) -> Any:
-    """Return a JSON value with all its texts and names storable. Raises ValueError, also if nested over 100 deep.
+    """Return a JSON value with storable texts.
 
-    The depth that the json module takes differs between Python versions.
+    Raises ValueError, also if nested over 100 deep: the limit of the json module differs between Python versions.
     """
     try:
         return _all_storable(json.loads(content), _DEEPEST)

@@ -1,7 +1,4 @@
-"""What the outside world gives and takes, as plain values: they cross the ports of `workflow`, whoever is behind them.
-
-Nothing here knows a desk, a model or a search; whoever implements one fills these.
-"""
+"""Values that cross the ports of `workflow`, for any desk, model and search."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +13,7 @@ Structured = TypeVar("Structured", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class DeskTicket:
-    """A ticket as the desk has it; texts are plain lines, without HTML and what a mail program put around them."""
+    """A ticket of the desk; texts are plain lines, without HTML and mail wrapping."""
 
     ticket_id: str
     subject: str
@@ -46,18 +43,17 @@ class DeskTicket:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What a tenant's rules may ask of it: kind -> name."""
+        """Kind -> name, for a tenant's rules."""
         return {"category": self.category, "group": self.group, "site": self.site, "template": self.template}
 
     @property
     def shown(self) -> str:
-        """What people know the ticket by."""
         return self.display_id or self.ticket_id
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarTicket:
-    """A resolved ticket that resembles the one at hand."""
+    """A resolved, similar ticket."""
 
     ticket_id: str
     subject: str
@@ -76,7 +72,6 @@ class SimilarTicket:
 
     @property
     def shown(self) -> str:
-        """What people, and so the model too, know the ticket by."""
         return self.display_id or self.ticket_id
 
 
@@ -93,7 +88,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked: rules of the house, then the case at hand."""
+    """A model prompt: the house rules and the case."""
 
     system: str
     user: str
@@ -101,9 +96,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was paid for: tokens (0 where the endpoint did not tell), and dollars where it did.
+    """Paid tokens (0 if not reported), and dollars if reported.
 
-    `model` is the one that was asked; empty where it is the only one. `estimated`: a stream broke off before it told.
+    `model` is the requested one; empty if it is the only one. `estimated`: the stream broke off before its usage.
     """
 
     input_tokens: int = 0
@@ -113,14 +108,13 @@ class Usage:
     estimated: bool = False
 
     def plus(self, other: "Usage") -> "Usage":
-        """Return the sum of both."""
         cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
         return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost, self.model)
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question that was sent, or may have been, and that no usable answer came to."""
+    """A question that was sent, or may have been, without a usable answer."""
 
     host: str
     """Where it was sent."""
@@ -135,13 +129,12 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a tenant's jobs have cost together."""
+    """The total cost of a tenant's jobs."""
 
     tokens: int = 0
     dollars: float = 0.0
 
     def plus(self, other: "Spent") -> "Spent":
-        """Return the sum of both."""
         return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
 
     def at_least(self, other: "Spent") -> "Spent":
@@ -151,7 +144,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer(Generic[Structured]):
-    """A usable answer. `usage` is that of every paid call for it."""
+    """A usable answer. `usage` includes every paid call for it."""
 
     content: Structured
     status: int

@@ -1,4 +1,4 @@
-"""HTML as desks and mail programs make it, as plain text that keeps its lines."""
+"""HTML of desks and mail programs as plain text that keeps its lines."""
 
 import html
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>|<[/!?][^<>]*>")
 _BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
 _BREAKS = frozenset(_BLOCKS.split())
-# By which a mail program marks what it quotes: others are indented, and no quote.
+# Mail programs mark quotes by these: other blockquotes are only indented.
 _QUOTES = ("cite", "gmail_quote")
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 """Soft hyphens, marks of direction, characters of no width."""
@@ -18,7 +18,7 @@ _UNSEEN = tuple(
 
 
 def lines_of(markup: str) -> str:
-    """Return HTML as lines of plain text: entities resolved, white space folded, no empty line.
+    """Return HTML as lines: entities resolved, white space folded, none empty.
 
     A line that a mail program marked as quoted begins with `>`, as in a mail of plain text.
     """
@@ -30,7 +30,6 @@ def lines_of(markup: str) -> str:
 
 
 def _without(markup: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
-    """Return a text without what stands between two marks; one that has no end is text."""
     kept, last = [], 0
     while (start := begin.search(markup, last)) and (stop := end.search(markup, start.end())):
         kept += [markup[last : start.start()], " "]
@@ -56,5 +55,4 @@ def _pieces(markup: str, *, has_breaks: bool) -> Iterator[str]:
 
 
 def _own_lines(text: str, *, kept: bool) -> str:
-    """Return a text with the breaks of its own lines, or without: those of the markup are none of the text."""
     return text if kept else " ".join(text.splitlines())

@@ -1,10 +1,10 @@
-"""What mail programs and polite people write around a message, in the languages whose wrapping is known.
+"""Phrases of mail programs and politeness around a message, by language.
 
-All in lower case. A language that is not here keeps its greetings: they cost little, since
-words that stand in each ticket weigh next to nothing.
+All in lower case. Other languages keep their greetings: they cost little, because words that every ticket has weigh
+next to nothing.
 """
 
-# Names of the lines at a mail's head, as Outlook, Apple Mail, Thunderbird and Gmail write them.
+# Header names in a mail's text, as Outlook, Apple Mail, Thunderbird and Gmail write them.
 _HEADS = {
     "en": "from sent to cc bcc subject date reply-to importance attachments",
     "de": "von gesendet an kopie betreff datum antwort priorität anlagen",
@@ -16,7 +16,7 @@ _HEADS = {
 HEADS = frozenset(name for names in _HEADS.values() for name in names.split())
 OF_SENDER = frozenset({"from", "von", "de", "da", "van"})
 OF_SUBJECT = frozenset({"subject", "betreff", "objet", "asunto", "oggetto", "onderwerp"})
-# A line that is one of these, alone or with whom it greets.
+# A line with one of these, alone or with the name of the addressee.
 GREETINGS = (
     *(
         "good morning",
@@ -73,7 +73,7 @@ CLOSINGS = (
     *("un cordial saludo", "cordialmente", "reciba un cordial saludo", "gracias por adelantado"),
     *("cordiali saluti", "distinti saluti", "grazie", "met vriendelijke groet", "groeten", "bedankt"),
 )
-# What a device or its program adds, as begin and end of the line.
+# Lines that a device or its mail program adds, as start and end of the line.
 SENT_FROM = (
     *(("sent from my ", ""), ("sent from outlook", ""), ("sent from mail for", ""), ("get outlook for", "")),
     *(
@@ -85,18 +85,18 @@ SENT_FROM = (
     *(("envoyé de mon ", ""), ("envoyé depuis mon ", ""), ("envoyé à partir de ", ""), ("télécharger outlook", "")),
     *(("enviado desde mi ", ""), ("obtener outlook", ""), ("inviato da ", ""), ("verzonden vanaf ", "")),
 )
-# Each begins the line that a mail program puts above what was written before.
+# Starts of the line that a mail program puts above the quoted mail.
 REPLY_MARKS = (
     *("-----original message", "----- original message", "-----ursprüngliche nachricht", "-----originalnachricht"),
     *("-----urspruengliche nachricht", "-----message d'origine", "-----message original", "-----mensaje original"),
     *("-----messaggio originale", "-----oorspronkelijk bericht"),
 )
-# And above what somebody sent on, which is what the ticket is about.
+# The same above a forwarded mail, which is the subject of the ticket.
 FORWARD_MARKS = (
     *("---------- forwarded", "begin forwarded message", "---------- weitergeleitet", "anfang der weitergeleiteten"),
     *("---------- message transféré", "---------- mensaje reenviado", "-----forwarded", "-----weitergeleitet"),
 )
-# "On Monday, Jo wrote:", as the line's begin and what else is in it before the colon at its end.
+# "On Monday, Jo wrote:", as the start of the line and a later part before the final colon.
 WROTE = (
     *(("on ", "wrote"), ("am ", "schrieb"), ("le ", "a écrit"), ("el ", "escribió"), ("il ", "ha scritto")),
     ("op ", "schreef"),
@@ -106,7 +106,7 @@ POINTING = (
     *("below", "this", "see ", "attached", "forward", "fyi", "unten", "anbei", "siehe", "das hier", "folgende"),
     *("ci-dessous", "ci-joint", "voir", "abajo", "adjunto", "adjunta", "ver "),
 )
-# A notice has a word of each, and is long.
+# A confidentiality notice is long and has a word of each.
 SECRET = ("confidential", "privileged", "vertraulich", "confidentiel", "confidencial", "riservat", "vertrouwelijk")
 LEGAL = (
     *("intended", "unauthorized", "unauthorised", "disclos", "received this", "bestimmt", "unbefugt", "irrtümlich"),
@@ -122,7 +122,7 @@ LEGAL = (
         "uso exclusivo",
     ),
 )
-# Each begins a line that is a notice whole.
+# Starts of lines that are notices as a whole.
 NOTICES = (
     *("this email originated from outside", "this message originated from outside", "caution: this email"),
     *("caution: external", "external email:", "external sender:", "please consider the environment"),
@@ -137,5 +137,5 @@ NOTICES = (
     *("if you have received this", "wenn sie nicht der richtige adressat", "wenn sie diese e-mail irrtümlich"),
     *("si vous avez reçu ce", "si ha recibido este", "si usted no es el destinatario"),
 )
-# What a mail server puts before a subject or the first line.
+# Prefixes of a mail server in a subject or first line.
 BANNERS = ("[external]", "[extern]", "[externe]", "[externo]", "[ext]")

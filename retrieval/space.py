@@ -1,9 +1,9 @@
-"""The space that the embeddings of one model are in, and how near two texts are to each other in it.
+"""The embedding space of one model, and the nearness of two texts in it.
 
-What a model says of a text is half its language: a German ticket looks more like any other German one than like the
-same trouble in English. Sentences that say the same in seven languages (`parallel.jsonl`, written for this) tell what
-is of the language alone, and how near two texts are that have nothing in common; both are taken off. On the set in
-benchmarks/retrieval that doubles what is found across languages (docs/adr/0028).
+Half of an embedding is its language: a German ticket is nearer to any other German one than to the same trouble in
+English. Equivalent sentences in seven languages (`parallel.jsonl`, written for this) give each language's mean and the
+nearness of unrelated texts; both are subtracted. On the set in benchmarks/retrieval that doubles the finds across
+languages (docs/adr/0028).
 """
 
 import json
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 _FILE = Path(__file__).with_name("parallel.jsonl")
 _LARGEST = 127
-# What tells texts apart has .05 and more; what is all alike has none.
+# Models that discriminate have .05 and more; constant embeddings have 0.
 _LEAST_SPREAD = 0.01
 _MOST_NEARNESS = 20.0
-# At once: as numbers of 32 bits they are four times as large.
+# Rows per step: as 32-bit numbers they are four times as large.
 _ROWS = 1000
 
 Vector = NDArray[np.float32]
@@ -28,16 +28,15 @@ Vector = NDArray[np.float32]
 
 @cache
 def parallel_texts() -> Mapping[str, Sequence[str]]:
-    """Return by language the texts that say the same in each, in one order."""
+    """Return equivalent texts by language, in the same order."""
     rows: list[dict[str, str]] = [json.loads(line) for line in _FILE.read_text("utf-8").splitlines()]
     return {language: [row[language] for row in rows] for language in rows[0]}
 
 
 class Space:
-    """Made of the embeddings of `parallel_texts`, those as texts that ask and those as texts that are found.
+    """Made of the embeddings of `parallel_texts`, as queries and as documents.
 
-    Some models take the two apart; for others they are the same. Raises ValueError where they tell no text from
-    another.
+    Some models separate the two; for others they are equal. Raises ValueError if they discriminate no texts.
     """
 
     def __init__(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -48,7 +47,6 @@ class Space:
             raise ValueError("its embeddings tell no text from another")
 
     def _measured(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-        """Return the standard deviation of cosines of texts that do not say the same."""
         asking = np.stack([[self._unit(each, self._asked, of) for each in asked[of]] for of in asked])
         finding = np.stack([[self._unit(each, self._found, of) for each in found[of]] for of in found])
         cosines = np.einsum("lnd,kmd->lknm", asking, finding)
@@ -56,19 +54,17 @@ class Space:
         return float(cosines[..., others].std())
 
     def stored(self, embedding: Any, language: str) -> bytes:
-        """Return the embedding of a text that is to be found, as it is kept: a byte for each dimension."""
+        """Return the stored form of a document's embedding: a byte for each dimension."""
         unit = self._unit(embedding, self._found, language)
         return bytes(np.rint(unit * (_LARGEST / max(float(np.abs(unit).max()), 1e-9))).astype(np.int8).tobytes())
 
     def asked(self, embedding: Any, language: str) -> Vector:
-        """Return the direction of a text that asks."""
         return self._unit(embedding, self._asked, language)
 
     def nearness(self, asked: Vector, stored: bytes) -> list[float]:
-        """Return how near a text that asks is to each of those that are kept behind one another.
+        """Return the nearness of a query to each of the concatenated stored texts.
 
-        It is the cosine, in standard deviations of texts that have nothing in common: about 0 for those, and the same
-        with each model.
+        It is the cosine, in standard deviations of unrelated texts: about 0 for those, and comparable between models.
         """
         rows = np.frombuffer(stored, np.int8).reshape(-1, self.dimensions)
         found = [self._near(asked, rows[at : at + _ROWS].astype(np.float32)) for at in range(0, len(rows), _ROWS)]
@@ -81,12 +77,11 @@ class Space:
 
     @staticmethod
     def _unit(embedding: Any, centres: Mapping[str, Vector], language: str) -> Vector:
-        # Of a language that there are no sentences of, what is common to all of them goes.
+        # A language without sentences uses the mean of all languages.
         away: Vector = np.asarray(embedding, np.float32) - centres.get(language, centres[""])
         return away / np.float32(max(float(np.linalg.norm(away)), 1e-9))
 
 
 def _centres(embeddings: Mapping[str, Any]) -> dict[str, Vector]:
-    """Return the mean by language, and that of all of them as ""."""
     centres = {language: np.mean(np.asarray(each, np.float32), axis=0) for language, each in embeddings.items()}
     return centres | {"": np.mean(list(centres.values()), axis=0)}

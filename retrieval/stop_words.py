@@ -1,4 +1,4 @@
-"""Words that stand in any text of their language: they tell nothing apart, and would be a third of what is indexed."""
+"""Stop words by language, which would be a third of the index."""
 
 _WORDS = {
     "en": """a about after again all also am an and any are as at be because been before being both but by can could did

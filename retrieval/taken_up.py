@@ -1,4 +1,4 @@
-"""How much of what a resolution says stood in a note: a measure, and no judgement."""
+"""The share of a resolution that a note already had: a measure, no judgement."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ _LONGEST = 8000
 
 
 def taken_up(steps: Sequence[str], resolution: str, ticket: str, among: Sequence[str] = LANGUAGES) -> float | None:
-    """Return which part of a resolution's terms stands in the steps of a note, 0 to 1.
+    """Return the share of a resolution's terms in the steps of a note, 0 to 1.
 
     It is |R ∩ S| / |R|: S are the terms of the steps, R those of the resolution that the `ticket` itself does not have,
-    since what stood there shows nothing of the note. Terms are those of `retrieval.terms`: stems without stop words,
-    and codes; each counts once. None where R has fewer than 3 ("fixed", "done"), or there are no steps. `among` are the
-    languages that the texts may be in; all three are read as the resolution's.
+    because they prove nothing about the note. Terms are those of `retrieval.terms`: stems without stop words, and
+    codes; each counts once. None if R has fewer than 3 ("fixed", "done"), or there are no steps. `among` are the
+    possible languages of the texts; all three are read as the resolution's.
 
-    Its limits: it compares words. A resolution in another language than the note, or in words of its own, counts as
-    not taken up; one that names the same things counts as taken up, whoever knew them from where, and so does "it was
-    not the driver". A technician who pastes the note has 1. So it tells prompts, models and tenants apart over many
-    notes, and says nothing of a single one.
+    Limits: it compares words. A resolution in another language than the note, or in other words, counts as not taken
+    up. One that names the same things counts as taken up, from any source, and so does "it was not the driver". A
+    pasted note gives 1. So it compares prompts, models and tenants over many notes, and is meaningless for a single
+    one.
     """
     language = languages_of(resolution, among)[0]
 

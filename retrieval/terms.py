@@ -1,7 +1,7 @@
-"""The terms of a text, by which texts are found that have them in common, and what each counts.
+"""The terms of a text, for the search by common terms, and their weights.
 
-A term is a word's stem, or a code as it stands. What is stored of it is a number of 32 bits: a hundred million of them
-are small, and say nothing of the text to whoever reads them.
+A term is a word's stem, or a code as written. It is stored as a 32-bit number: a hundred million of them are small, and
+do not reveal the text.
 """
 
 import re
@@ -15,27 +15,27 @@ import Stemmer
 
 from retrieval.stop_words import STOP_WORDS
 
-# A word, or parts that a code joins: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
+# A word, or joined parts of a code: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
 _TOKEN = re.compile(r"[^\W_]+(?:[._\-/@:\\][^\W_]+)*")
 _PARTS = re.compile(r"[^\W_]+")
-# An address within one with a port, a name or a path.
+# An address inside a token with a port, a name or a path.
 _WHOLES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
-# Scripts that put no space between words: pairs of characters stand for them.
+# Scripts without spaces between words: pairs of characters are the terms.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
-# A drive's letter is a word; the other two are one in any sentence.
+# A drive letter is a word; A and I are common words.
 _LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
 _LONGEST = 64
 _MOST = 1000
-# Of a longer text the begin is asked for: a log repeats itself, and other jobs wait meanwhile.
+# Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
 _MOST_ASKED = 8000
 _SUBJECT = 3.0
 """How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
-# Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that what is stored of one text does
-# not change with the others. All three were chosen on the half of benchmarks/retrieval that no figures are told of.
+# Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
+# other texts. All three were chosen on the training half of benchmarks/retrieval.
 _SATURATION = 2.0
 _BY_LENGTH = 0.75
 _USUAL_LENGTH = 60.0
-# A pasted log does not hide what the ticket says beside it.
+# A pasted log must not hide the rest of the ticket.
 _LONGEST_LENGTH = 240.0
 _ALGORITHMS = {
     "da": "danish",
@@ -57,10 +57,10 @@ _ALGORITHMS = {
 
 
 def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
-    """Return what each term counts in a text that is to be found: BM25's part that depends on the text alone.
+    """Return the weight of each term in a document: the text's part of BM25.
 
-    That is between 0 and 3, more for a term that stands there often or in the subject, less in a long text. A text
-    has at most 1,000 terms, the first ones.
+    It is between 0 and 3, more for a term that is frequent or in the subject, less in a long text. A text has at most
+    1,000 terms, the first ones.
     """
     counts = {term: count for term, (count, _) in _counts(subject, text, [language]).items()}
     length = min(sum(counts.values()), _LONGEST_LENGTH) / _USUAL_LENGTH
@@ -69,7 +69,7 @@ def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
 
 
 class AskedTerms(NamedTuple):
-    """What is asked for; the lists belong together, term by term."""
+    """The terms of a query, as parallel lists."""
 
     terms: list[int]
     weights: list[float]
@@ -79,10 +79,10 @@ class AskedTerms(NamedTuple):
 
 
 def asked_terms(subject: str, text: str, languages: Sequence[str]) -> AskedTerms:
-    """Return the terms of a text that others are sought for.
+    """Return the terms of a query text.
 
-    With several `languages` each word is asked for as each of them stems it: two words may be of any, and a copy has
-    the stem of its own language alone.
+    With several `languages` each word is stemmed in each of them: two words may be of any, and a copy has the stem of
+    its own language alone.
     """
     counts = _counts(subject, text[:_MOST_ASKED], languages)
     weights = [count**0.5 for count, _ in counts.values()]
@@ -90,7 +90,6 @@ def asked_terms(subject: str, text: str, languages: Sequence[str]) -> AskedTerms
 
 
 def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tuple[float, int]]:
-    """Return how often each term counts, and the number of the word that it is a stem of."""
     counts: dict[int, tuple[float, int]] = {}
     numbers: dict[str, int] = {}
     for part, weight in ((subject, _SUBJECT), (text, 1.0)):
@@ -104,7 +103,7 @@ def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tupl
 
 
 def _words(text: str) -> Iterator[str]:
-    """Each word, and of a code its parts as well; as it is written, since one letter is a word only as a capital."""
+    """Yield each word, and the parts of a code; case is kept for one-letter words."""
     for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
         token = found.group()
         parts = _PARTS.findall(token)
@@ -116,7 +115,7 @@ def _words(text: str) -> Iterator[str]:
         if len(parts) > 1 or unspaced:
             wholes = _WHOLES.findall(token)
             yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
-            # Of days and versions the figures alone stand everywhere; those of a code have four at least.
+            # The figures of dates and versions are too common alone; a code's part has at least four.
             yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
 
 
@@ -125,8 +124,8 @@ def _stems(word: str, languages: Sequence[str]) -> set[str]:
         return {word.casefold()} if word in _LETTERS or word.isdecimal() else set()
     low = word.casefold()
     if not low.isalpha() or (len(word) == 2 and word.isupper()):
-        return {low}  # IT, US and AD are no "it", "us" and "ad"
-    # Where the language is uncertain, what says nothing in the likeliest one is not asked for.
+        return {low}  # IT, US and AD are not "it", "us" and "ad"
+    # In an uncertain language, stop words of the likeliest one are skipped.
     if low in STOP_WORDS.get(languages[0], ()):
         return set()
     return {_stem(low, language) for language in languages if low not in STOP_WORDS.get(language, ())}
@@ -143,6 +142,6 @@ def _stemmer(algorithm: str) -> Stemmer.Stemmer:
 
 
 def _number(stem: str) -> int:
-    """Return the term's number: signed, as Postgres has integers."""
+    """Return the term's number: signed, as Postgres integers are."""
     number = zlib.crc32(stem.encode(errors="replace"))
     return number - (1 << 32) if number >= 1 << 31 else number

@@ -1,8 +1,8 @@
-"""The wrapping of a ticket: what a mail program, a form or politeness put around the one thing that it says.
+"""Removal of mail headers, forms and politeness around a ticket's message.
 
-What is cut here nobody sees any more, so a line goes only where it can hardly be anything else, and one that names a
-code or a fault stays. Each line is looked at by the words that it begins with, so that a long log costs what it weighs;
-the library for it (mail-parser-reply) tries expressions that can begin and end anywhere (docs/adr/0026).
+Removed lines are lost, so a line goes only if it can hardly be anything else, and one that names a code or a fault
+stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it
+(mail-parser-reply) has expressions that can match anywhere (docs/adr/0026).
 """
 
 import re
@@ -26,7 +26,7 @@ from retrieval.phrases import (
     WROTE,
 )
 
-# Pictures and links that a text has as marks, and data that is no text.
+# Markers of pictures and links, and encoded data.
 _MARKS = re.compile(
     r"\[?cid:[^\s\]]{1,200}\]?|\[image:? ?[^\]\n]{0,100}\]|<image\d+\.\w+>|<mailto:[^>\s]{1,200}>"
     r"|\bdata:\w{1,20}/[\w.+-]{1,40};base64,[A-Za-z0-9+/=]*|(?<![\w/+])[A-Za-z0-9+/]{120,}={0,2}"
@@ -34,7 +34,7 @@ _MARKS = re.compile(
 _HEAD = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
 _EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
-# A name as signatures and forms have it, and a number or an address behind it.
+# A contact label of signatures and forms, followed by a number or an address.
 _CONTACT = re.compile(
     r"(?:tel|telefon|phone|mobile|mobil|cell|fax|direct|durchwahl|office|[mtpfe]|e-?mail|mail|web|www|móvil|téléphone"
     r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}"
@@ -50,17 +50,17 @@ _LONGEST_LOOKED_AT = 400
 _MOST_OF_SIGNATURE = 10
 _MOST_OF_HEAD = 12
 _MOST_OF_NOTICE = 8
-# So many words say something by themselves; fewer than the other may only point to the mail below.
+# At the first count, words are a message; below the second, they may only point to the mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3
 
 
 def unwrapped(text: str) -> str:
-    """Return what a text says without its wrapping, in lines; the whole text where nothing else would be left.
+    """Return a text without its wrapping, in lines; unchanged if nothing is left.
 
-    Off go heads of mails, greetings, signatures, notices of confidentiality, replies that are quoted, marks of
-    pictures, and fields that were left empty. A mail that was sent on, or that a few words point to, stays.
+    Removes mail headers, greetings, signatures, confidentiality notices, quoted replies, picture markers and empty
+    fields. A forwarded mail, or one that a few words point to, stays.
     """
     lines = [line for line in (" ".join(_MARKS.sub(" ", each).split()) for each in text.split("\n")) if line]
     said: list[str] = []
@@ -93,7 +93,6 @@ def unwrapped(text: str) -> str:
 
 
 def _quoted(lines: Sequence[str], position: int) -> int:
-    """Return how many lines in a row are quoted from here on."""
     end = position
     while end < len(lines) and lines[end].startswith(">"):
         end += 1
@@ -101,16 +100,15 @@ def _quoted(lines: Sequence[str], position: int) -> int:
 
 
 def _says_enough(said: Sequence[str]) -> bool:
-    """Return True if what stands above an older mail is what the ticket says, and not only points to that mail."""
     words = sum(len(line.split()) for line in said)
     text = " ".join(said[:_SOME_WORDS]).lower()
     return words >= _MANY_WORDS or (words >= _SOME_WORDS and not any(pointing in text for pointing in POINTING))
 
 
 def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
-    """Return the position after a mail's head, or the mark of an older mail, and whether that was sent on.
+    """Return the position after a mail header, and whether it is a forward.
 
-    The same position where none begins here.
+    A reply mark counts too. The same position if none begins here.
     """
     low = _low(lines[position])
     is_forward = low.startswith(FORWARD_MARKS)
@@ -122,7 +120,6 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
 
 
 def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
-    """Return the position after an unbroken run of a head's lines, and their names."""
     names: set[str] = set()
     last = min(len(lines), position + _MOST_OF_HEAD)
     while position < last:
@@ -130,7 +127,7 @@ def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
         if named and named.group(1).lower() in HEADS:
             names.add(named.group(1).lower())
         elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
-            break  # nor a line of addresses that goes on
+            break  # neither a header nor a continued address line
         position += 1
     return position, names
 
@@ -142,7 +139,6 @@ def _is_wrote(low: str) -> bool:
 
 
 def _is_closing(line: str) -> bool:
-    """Return True if a signature begins with this line: a closing, and at most a name behind it."""
     if line in {"--", "—"}:
         return True
     low = _low(line)
@@ -150,7 +146,7 @@ def _is_closing(line: str) -> bool:
         if low.startswith(closing):
             rest = line[len(closing) :]
             names = rest.strip(" ,.!;-").split()
-            # Three letters in capitals may be a maker.
+            # Three capitals may be a manufacturer.
             if len(closing) <= 3 and not rest.startswith(",") and line[: len(closing)].isupper():
                 continue
             if len(names) <= 2 and rest[:1] in {"", " ", ",", ".", "!", ";"} and all(map(_may_be_name, names)):
@@ -159,7 +155,6 @@ def _is_closing(line: str) -> bool:
 
 
 def _past_signature(lines: Sequence[str], position: int) -> int:
-    """Return the position of the first line that is none of a signature's: a sentence, or one that tells of a fault."""
     last = min(len(lines), position + _MOST_OF_SIGNATURE)
     while position < last:
         line = lines[position]
@@ -172,7 +167,6 @@ def _past_signature(lines: Sequence[str], position: int) -> int:
 
 
 def _is_sentence(line: str) -> bool:
-    """Return True if a line is no name, title, address or number."""
     words = line.split()
     if len(words) >= 4 and line.endswith((".", "!", "?", "…")):
         return True
@@ -181,7 +175,6 @@ def _is_sentence(line: str) -> bool:
 
 
 def _past_notice(lines: Sequence[str], position: int) -> int:
-    """Return the position after a notice, which goes on to the end of its sentence; the same where there is none."""
     low = _low(lines[position])
     is_legal = _has(low, SECRET) and _has(low, LEGAL) and len(low.split()) >= _WORDS_OF_A_NOTICE
     if not is_legal and not low.startswith(NOTICES):
@@ -193,7 +186,6 @@ def _past_notice(lines: Sequence[str], position: int) -> int:
 
 
 def _is_wrapping(line: str) -> bool:
-    """Return True if a line, by itself, says nothing of the matter."""
     if _SEPARATOR.fullmatch(line):
         return True
     if _TECHNICAL.search(line[:_LONGEST_LOOKED_AT]):
@@ -206,7 +198,6 @@ def _is_wrapping(line: str) -> bool:
 
 
 def _is_greeting(line: str, bare: str) -> bool:
-    """Return True if a line greets, and nothing else: whoever is greeted has a name, or is known as such."""
     for greeting in GREETINGS:
         if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
             greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()

@@ -1,1 +1,1 @@
-"""What a desk's webhook looks like and how it is signed, for whoever reads or sends one."""
+"""Format and signature of a desk's webhooks, for readers and senders."""

@@ -1,9 +1,9 @@
-"""The bodies of webhooks: read strictly if they are signed, else kindly, as desks write them that can't sign.
+"""Webhook bodies: parsed strictly if signed, else leniently.
 
-An admin wrote such a desk's body, and the desk pastes values into it as they are. Seen of them: JSON whose texts hold
-raw line breaks, values in arrays of one element, `requestId` for the ticket (so that `tenantId` counts too), and the
-JSON inside a form field `input_data` or `payload`. Nobody signed such a body, so that nothing is lost by reading it
-kindly. What it is, is seen by its text: the form of a desk lets an admin type any content type beside any body.
+Desks that can't sign paste values into an admin's template unescaped. Observed: JSON texts with raw line breaks, values
+in arrays of one element, `requestId` for the ticket (so `tenantId` counts too), and the JSON inside a form field
+`input_data` or `payload`. No signature covers such a body, so lenient parsing loses nothing. The format is detected
+from the text, because a desk's form allows any content type with any body.
 """
 
 from collections.abc import AsyncIterable
@@ -24,7 +24,7 @@ _NO_OBJECT = "no JSON object, which begins with { and ends with }"
 
 
 async def read_within(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
-    """Return the parts as one, or None as soon as they are more than `limit` bytes."""
+    """Return the joined parts, or None as soon as they exceed `limit` bytes."""
     body = bytearray()
     async for part in parts:
         body += part
@@ -36,7 +36,7 @@ async def read_within(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
 def read_signed(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a signed body.
 
-    Raises Malformed; also for an object that has `tenant_id` or `ticket_id` twice: two readers could see two tenants.
+    Raises Malformed; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
     """
     value = load(decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
@@ -45,15 +45,15 @@ def read_signed(body: bytes) -> dict[str, Any]:
 
 
 def read_unsigned(body: bytes) -> dict[str, Any]:
-    """Return the fields that the system reads, as a signed body would have them. Raises Malformed.
+    """Return the known fields, named as in a signed body. Raises Malformed.
 
-    One that is empty or null is not there: a variable of the desk without a value; nor is an event that can't be used,
-    since the ticket counts. What may stand at several places (`ticket_id` and `requestId`, `tenant_id` and `tenantId`,
-    these also as fields of the form) must not differ.
+    Empty and null fields are dropped: a variable of the desk without a value. An unusable event is dropped too, because
+    the ticket counts. Synonyms (`ticket_id` and `requestId`, `tenant_id` and `tenantId`, these also as fields of the
+    form) must not differ.
     """
     if body.lstrip().startswith(b"--"):
         raise Malformed("it is a multipart form, choose JSON or plain text for it")
-    # What reads JSON may ignore the mark (RFC 8259, 8.1).
+    # JSON parsers may ignore the byte order mark (RFC 8259, 8.1).
     text = decoded(body).removeprefix("\ufeff")
     field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
@@ -70,7 +70,6 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
 
 
 def _one_of(values: list[Any], differ: str) -> Any:
-    """Return what these places hold, None if all are empty. Raises Malformed, with the words `differ`."""
     held = [value for value in map(_trimmed, values) if value not in _EMPTY]
     if len({str(value) for value in held}) > 1:
         raise Malformed(differ)
@@ -78,10 +77,6 @@ def _one_of(values: list[Any], differ: str) -> Any:
 
 
 def _form(text: str) -> tuple[str, str, list[str]]:
-    """Return which field of a form holds the JSON, for causes, the JSON, and which tenants it has beside it.
-
-    Raises Malformed.
-    """
     try:
         fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
     except ValueError:
@@ -94,7 +89,6 @@ def _form(text: str) -> tuple[str, str, list[str]]:
 
 
 def _alone(value: Any) -> Any:
-    """Return what stands alone in an array; else the value itself."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 

@@ -1,4 +1,4 @@
-"""What a webhook that can be read says: its tenant, its ticket, what happened; whatever else is in it is ignored."""
+"""The fields of a parsed webhook: tenant, ticket and event; others are ignored."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-,
 
 
 class Unusable(Exception):
-    """Fields of a readable body have no usable value; `fields` names them, `cause` tells a desk's admin what is wrong.
+    """Unusable values of a body: `fields`, and a `cause` for a desk's admin.
 
     Neither quotes the body.
     """
@@ -29,14 +29,14 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeskWebhook:
-    """The ticket that a webhook is about, and what happened to it, if it says so."""
+    """The ticket of a webhook, and its event if given."""
 
     ticket_id: str
     event: str | None = None
 
 
 def parse(payload: Mapping[str, Any]) -> DeskWebhook:
-    """Return what the fields of a body say. Raises Unusable."""
+    """Return the fields of a body. Raises Unusable."""
     ticket_id, event = ticket_of(payload), payload.get("event")
     event_is_plain = event is None or is_event(event)
     if ticket_id is None or not event_is_plain:
@@ -46,7 +46,6 @@ def parse(payload: Mapping[str, Any]) -> DeskWebhook:
 
 
 def _ticket_cause(value: Any) -> str:
-    """Return what is wrong with what stands for a ticket id, in words that name what to mend at the desk."""
     if value in (None, ""):
         return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
     if isinstance(value, str) and "$" in value:
@@ -55,7 +54,7 @@ def _ticket_cause(value: Any) -> str:
 
 
 def tenant_of(payload: Mapping[str, Any]) -> str:
-    """Return the tenant id that the body names, to choose the secret with. Raises Malformed."""
+    """Return the tenant id of the body, which selects the secret. Raises Malformed."""
     if "tenant_id" not in payload:
         raise Malformed("tenant_id is missing")
     tenant_id = payload["tenant_id"]
@@ -77,10 +76,9 @@ def ticket_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def is_event(value: Any) -> bool:
-    """Return True if it is a text that can say what happened."""
     return isinstance(value, str) and EVENT.fullmatch(value) is not None
 
 
 def is_check(payload: Mapping[str, Any]) -> bool:
-    """Return True if the webhook is about no ticket, and asks for nothing but to be verified."""
+    """Return True if the webhook has no ticket and only requests verification."""
     return payload.get("event") == CHECK_EVENT and "ticket_id" not in payload

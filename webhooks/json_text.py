@@ -1,4 +1,4 @@
-"""JSON that strangers wrote: within bounds, and with words for what is wrong with it."""
+"""Untrusted JSON: parsed within bounds, with readable causes of errors."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 _DEEPEST = 100
-# The closing quote may be missing: else the time for quotes that are never closed would grow with their square.
+# The closing quote is optional: otherwise unclosed quotes would take quadratic time.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[][{}]")
 _OTHER_CHARSET = "another character set than UTF-8"
-# What the json module says, and what it means to who wrote the desk's template.
+# Messages of the json module, and their meaning for the author of the desk's template.
 _MISTAKES = {
     "Expecting ',' delimiter": "a quote inside a value or a missing comma",
     "Invalid control character": "a line break or a tab inside a value",
@@ -26,7 +26,7 @@ _MISTAKES = {
 
 
 class Malformed(Exception):
-    """The body can't be read; `cause` says in our own words, and never in the body's, what is wrong with it."""
+    """An unreadable body; `cause` names the problem without quoting the body."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -40,7 +40,7 @@ def decoded(body: bytes) -> str:
     except UnicodeDecodeError as failure:
         raise Malformed(f"byte {failure.start + 1}: {_OTHER_CHARSET}") from None
     if "\0" in text[:2]:
-        # UTF-16 without its mark passes for UTF-8 with a NUL at each second place.
+        # UTF-16 without a byte order mark is valid UTF-8 with NUL as every second character.
         raise Malformed(f"byte 1: {_OTHER_CHARSET}")
     if not text.strip():
         raise Malformed("nothing in it")
@@ -48,9 +48,9 @@ def decoded(body: bytes) -> str:
 
 
 def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
-    """Return the value of a JSON text; not `strict`, texts in it may hold raw line breaks.
+    """Return the value of a JSON text; unless `strict`, with raw line breaks.
 
-    Raises Malformed; also where an object has one of the names `named_once` twice.
+    Raises Malformed; also if an object has one of the names `named_once` twice.
     """
     if _too_deep(text):
         raise Malformed("nested too deep")
@@ -69,7 +69,7 @@ def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
 
 @cache
 def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
-    """One for all texts: to make it takes a quarter of the time of reading one."""
+    """Return a cached decoder: creating it takes a quarter of a parse."""
 
     def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -84,12 +84,12 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
 
 
 def _too_deep(text: str) -> bool:
-    """Return True if arrays and objects stand in each other deeper than anything that people send.
+    """Return True if arrays and objects are nested deeper than in any real body.
 
-    How deep the json module goes differs between Python versions.
+    The depth limit of the json module differs between Python versions.
     """
     if text.count("[") + text.count("{") <= _DEEPEST:
-        return False  # nearly always
+        return False  # the usual case
     depth = 0
     for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
         depth += 1 if bracket in "[{" else -1

@@ -1,6 +1,6 @@
-"""How a webhook is signed: an HMAC-SHA256 over `<timestamp>.<body>`, in headers of this system.
+"""Webhook signatures: an HMAC-SHA256 over `<timestamp>.<body>`, in own headers.
 
-What else the API takes for a signature is told in `api.signature`.
+`api.signature` has the other signatures that the API accepts.
 """
 
 import hmac
@@ -16,7 +16,7 @@ WINDOW_SECONDS = 300
 
 
 def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """Return the headers of a JSON body that is sent now, in Unix time, signed with a tenant's secret."""
+    """Return the headers of a JSON body at Unix time `now`, signed with the secret."""
     timestamp = str(int(now))
     digest = hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
     return {

@@ -1,1 +1,1 @@
-"""The LangGraph workflow: gather context, call GPT-4, update the ServiceDesk Plus ticket."""
+"""The LangGraph workflow: gather context, call GPT-4, update the ticket."""

@@ -1,4 +1,4 @@
-"""One attempt at a job: what its steps find and hand on, what they work with, and what ends it without a note."""
+"""One attempt at a job: state, dependencies, and outcomes without a note."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from workflow.wishes import Wishes
 
 
 class GraphState(TypedDict, total=False):
-    """What the steps have found so far: a step returns what it adds."""
+    """The results of the steps so far: a step returns its additions."""
 
     ticket: DeskTicket
     conversation: Sequence[str]
@@ -41,7 +41,7 @@ class GraphState(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Attempt:
-    """What the steps work with. Nothing of it is stored."""
+    """The dependencies of the steps. None of it is stored."""
 
     claim: Claim
     """What the row says of the job: a step that changes that in the row replaces the claim as well."""
@@ -63,13 +63,16 @@ class Attempt:
     """Why the job makes a further note for a ticket that has one (`workflow.refreshing`); empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""
+        """Raise HeldBack while notes are refused, except in a dry run.
+
+        `answered` as in `Desk.check_notes`.
+        """
         if not self.wishes().dry_run:
             self.desk.check_notes(answered=answered)
 
 
 class NoNoteWanted(Exception):
-    """The ticket must not get a note by this job, which ends as skipped."""
+    """The ticket must not get a note from this job, which ends as skipped."""
 
     expected = True
     result = "skipped"
@@ -80,46 +83,46 @@ class NoNoteWanted(Exception):
 
 
 class AlreadyEnhanced(NoNoteWanted):
-    """Another job has put its note into the ticket, or may have, and nobody asked for a second one.
+    """Another job has noted the ticket, or may have; no second note was requested.
 
-    Our own note changes the ticket, and a desk may send a webhook for each change. In a dry run it is another job's
-    answer that is there.
+    Our own note changes the ticket, and a desk may send a webhook for each change. In a dry run the other job's answer
+    counts.
     """
 
     reason = ALREADY_ENHANCED
 
 
 class RefreshedLately(NoNoteWanted):
-    """A further note is asked for, and the ticket had one within the hour."""
+    """A further note is requested, but the ticket had one within the hour."""
 
     reason = REFRESHED_LATELY
 
 
 class Echo(NoNoteWanted):
-    """Another job has just left a failure note in the ticket, and that note may be what this webhook was sent for."""
+    """Another job has just left a failure note, which may have caused this webhook."""
 
     reason = OWN_FAILURE_NOTE
 
 
 class Forgotten(NoNoteWanted):
-    """The ticket, or whoever asked in it, was forgotten at a person's word."""
+    """The ticket or its requester was erased on request."""
 
     reason = FORGOTTEN
 
 
 class LeftOut(NoNoteWanted):
-    """The tenant's rules say that the ticket is not to be enhanced."""
+    """The tenant's rules exclude the ticket."""
 
     reason = LEFT_OUT
 
 
 class NothingFound(NoNoteWanted):
-    """Neither ticket nor document was like it, and the tenant wants no note then."""
+    """No similar ticket or document was found, and the tenant then wants no note."""
 
     reason = NOTHING_FOUND
 
 
 class DryRun(NoNoteWanted):
-    """The tenant wants to see what would be written, and no note: the answer stays in the row."""
+    """The tenant is in a dry run: the answer stays in the row, without a note."""
 
     reason = DRY_RUN

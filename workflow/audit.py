@@ -1,4 +1,4 @@
-"""Keeping records of what a model was sent, for tenants that want them: in no job's way, whatever becomes of it."""
+"""Audit records of model requests; failures never affect a job."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from workflow.ports import Kept, UnusableAnswer
 from workflow.question import ModelQuestion
 
 _SECONDS = 5.0
-# What settles before a claim is given back has 3 s together (`workflow.run`).
+# All work before a claim is returned has 3 s together (`workflow.run`).
 _STOPPING_SECONDS = 1.0
 
 
 async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
-    """Store what was sent and what came, if the tenant keeps records. Tried once: a failure is a line, and no more.
+    """Store requests and answers, if the tenant keeps records.
 
-    A worker that has to stop meanwhile leaves them to the next attempt.
+    Tried once: a failure is only logged. A worker that stops meanwhile leaves them to the next attempt.
     """
     if not exchanges or not attempt.wishes().audit_days:
         return
@@ -31,7 +31,7 @@ async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> 
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        # What is written after all is not to be written twice: Postgres is asked to stop, and heard.
+        # To avoid storing a record twice, wait for Postgres to finish or cancel.
         await asyncio.wait({writing}, timeout=_STOPPING_SECONDS)
         writing.cancel()
         await asyncio.wait({writing}, timeout=_STOPPING_SECONDS)
@@ -41,25 +41,22 @@ async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> 
 
 
 async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
-    """Store each, and take it out of the list then."""
     claim = attempt.claim
     try:
         async with asyncio.timeout(_SECONDS):
             while unwritten:
                 await audit.keep(attempt.database, claim.tenant_id, claim.job_id, unwritten[0])
                 del unwritten[0]
-    except Exception as failure:  # noqa: BLE001 -- whatever it is, what follows does not wait for it
+    except Exception as failure:  # noqa: BLE001 -- any failure: later steps do not wait for it
         say(phrases.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
 
 
 async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
-    """Leave to the next attempt what this one can't write any more, if the tenant keeps records."""
     if exchanges and attempt.wishes().audit_days:
         await attempt.answers.put(Kept.RECORD, attempt.claim.job_id, list(exchanges))
 
 
 async def keep_left_records(attempt: Attempt) -> None:
-    """Store what an earlier attempt has left."""
     job_id = attempt.claim.job_id
     left = await attempt.answers.get(Kept.RECORD, job_id) if attempt.claim.started_before else None
     if left:
@@ -73,10 +70,10 @@ def exchanges_of(
     came: Sequence[ModelAnswer[Enhancement] | Unanswered],
     unusable: UnusableAnswer | None,
 ) -> list[ModelExchange]:
-    """Return for each endpoint what was sent and what came, or why nothing did; nothing if no records are kept.
+    """Return the exchange with each endpoint, or its failure; empty without records.
 
-    `unusable`: what an earlier attempt was answered, and this is the repair of. Its sources are this one's too, since
-    an answer is made from them; what that attempt has sent is in a record of its own.
+    `unusable`: the earlier answer that this one repairs. Its sources are this one's too, because an answer is made from
+    them; the earlier request has a record of its own.
     """
     sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
     found = list({source["id"]: source for source in sources}.values())
@@ -104,7 +101,6 @@ def _exchange(
 
 
 def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
-    """Return what names the sources of a question, as the model got them."""
     return [_told(source) for source in question.grounding.case.sources]
 
 
@@ -113,5 +109,5 @@ def _told(source: FoundSource) -> dict[str, str]:
     if isinstance(found, Document):
         return {"id": source.id, "kind": "document", "title": source.title}
     told = {"id": source.id, "kind": "ticket", "number": found.shown, "title": source.title}
-    # By which it may be forgotten as well.
+    # Allows erasure by the desk's id too.
     return told if found.shown == found.ticket_id else told | {"desk_id": found.ticket_id}

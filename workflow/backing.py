@@ -1,7 +1,7 @@
-"""Whether what an answer tells stands anywhere: of its specifics each in the ticket, or in a source of the case.
+"""Check that the specifics of an answer are in the ticket or in a source.
 
-A claim is known by the sources that have its specifics. What has one that stands nowhere is a guess, whatever it
-cites, and the specific gets a mark: a technician sees at once that it is the model's own.
+A claim gets the sources that contain its specifics. A claim with an unsupported specific is a guess, even with
+citations, and the specific is marked for the technician.
 """
 
 import re
@@ -16,23 +16,23 @@ from workflow.patterns import TICKETS
 from workflow.specifics import specifics_of
 from workflow.stated import Specific, Stated, folded_key
 
-# Of a value in quotes or brackets: the mark stands behind them.
+# The rest of a quoted or bracketed value: the mark follows it.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
 _MOST_NAMED = 5
-# Numbers, also such as 4.2: any text may have them.
+# Numbers, also such as 4.2: any text may have them by chance.
 _PLAIN = re.compile(r"\d*(?:\.\d+)?")
-# Of German and Dutch, in which a name and a noun become one word.
+# German and Dutch join a name and a noun into one word.
 _JOINING = frozenset({"de", "nl"})
 _JOINED = re.compile(r"-[A-ZÄÖÜ][a-zäöüß]{3,30}$")
 _INFLECTED = re.compile(r"(?<=\w)['’]?s$")
-# Links and paths that can't be followed any more.
+# Defanged links and paths.
 _BROKEN = re.compile(r"\[([.:\\])\]")
 _DEFANGED = re.compile(r"\S*\[[.:\\]\]\S*")
 _TRAILING = ".,;:!?)]}»”’'\""
 
 
 class Backing:
-    """Of one answer's texts, in its language; `rules` are those of the house, which the model was told as well."""
+    """The backing of an answer's texts, in its language; `rules` are the house's."""
 
     def __init__(self, case: TicketCase, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case
@@ -45,9 +45,9 @@ class Backing:
         self.words = WORDS.get(language, WORDS["en"])
 
     def sources_of(self, text: str, cited: Sequence[str]) -> list[str]:
-        """Return the sources that a claim is known by: those that it cites, and others that have what is missing there.
+        """Return a claim's sources: the cited ones, and others for missing specifics.
 
-        None if something of it stands nowhere, or can't be followed any more: it is a guess then.
+        Empty for a guess: a specific is unsupported, or a link is defanged.
         """
         if not cited or not self._links_stand(text):
             return []
@@ -55,7 +55,7 @@ class Backing:
         for one in self._specifics(text):
             if self._told.has(one) or self._has(known, one):
                 continue
-            # Another source may have the same number by chance, and be of something else.
+            # Another source may have the same number by chance, in another matter.
             others = [] if _PLAIN.fullmatch(one.wanted) else [each for each in self._sources if self._has([each], one)]
             if not others:
                 return []
@@ -63,20 +63,19 @@ class Backing:
         return known
 
     def stands(self, text: str) -> bool:
-        """Return True if whatever is specific in it stands in the ticket or in a source."""
+        """Return True if all specifics of a text are in the ticket or in a source."""
         return self._links_stand(text) and not self._unknown(text)
 
     def marked(self, text: str) -> str:
-        """Return a text with a mark behind what stands neither in the ticket nor in a source."""
         return _with_mark(text, self._unknown(text), self.words.no_source)
 
     def marked_of(self, source: str, text: str) -> str:
-        """Return what a source is said to give, with a mark behind what stands neither there nor in the ticket."""
+        """Return a text with a mark behind specifics of neither `source` nor ticket."""
         unknown = [one for one in self._specifics(text) if not (self._told.has(one) or self._has([source], one))]
         return _with_mark(text, unknown, self.words.not_in_it)
 
     def marked_summary(self, text: str) -> str:
-        """Return the summary with a mark behind what the ticket does not tell: it has nothing else to tell of."""
+        """Return the summary with a mark behind specifics that the ticket lacks."""
         unknown = [one for one in self._specifics(text) if not self._ticket.has(one)]
         return _with_mark(text, unknown, self.words.not_in_ticket)
 
@@ -84,7 +83,6 @@ class Backing:
         return [one for one in self._specifics(text) if not (self._told.has(one) or self._has(self._sources, one))]
 
     def _links_stand(self, text: str) -> bool:
-        """Return True if each link that can't be followed any more is one that anybody knows, or the ticket's own."""
         for found in _DEFANGED.findall(text):
             link = _BROKEN.sub(r"\1", found).replace("hxxp", "http").rstrip(_TRAILING)
             if common.LINKS.fullmatch(link.casefold()):
@@ -96,7 +94,7 @@ class Backing:
 
     def _specifics(self, text: str) -> list[Specific]:
         if text not in self._found:
-            # A ticket is known by its number, which is none of anything else.
+            # A ticket number identifies the ticket, and is not a specific.
             tickets = [found.span() for found in TICKETS.finditer(text)]
             self._found[text] = [
                 self._base(one, text)
@@ -106,7 +104,7 @@ class Backing:
         return self._found[text]
 
     def _base(self, one: Specific, text: str) -> Specific:
-        """Return a name without what inflects it or is joined to it, if it stands so: srv-mail02-Dienst, CorpLinks."""
+        """Return a known name without suffixes: srv-mail02-Dienst, CorpLinks."""
         if one.is_number:
             return one
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
@@ -119,7 +117,7 @@ class Backing:
     def _has(self, sources: Iterable[str], one: Specific) -> bool:
         return any(self._stated(each).has(one) for each in sources)
 
-    # Most answers have nothing specific: what stands where is read when it is asked for.
+    # Most answers have no specifics, so texts are parsed on demand.
     @cached_property
     def _ticket(self) -> Stated:
         values = [value for name, value in self._case.ticket.items() if name != "id"]
@@ -135,7 +133,7 @@ class Backing:
         return self._read[source]
 
     def _texts(self, source: FoundSource) -> list[str]:
-        """Return a source as it was found, and as the model got it: a value may be written in another way there."""
+        """Return a source as found and as sent: redaction may change a value's spelling."""
         found = source.found
         as_found = (
             f"{found.title}\n{found.text}" if isinstance(found, Document) else f"{found.subject}\n{found.resolution}"
@@ -146,7 +144,6 @@ class Backing:
 
 
 def _with_mark(text: str, unknown: Sequence[Specific], words: str) -> str:
-    """Return a text with one mark, behind the last that is unknown; where there are several it names them."""
     if not unknown:
         return text
     names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))

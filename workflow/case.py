@@ -1,8 +1,8 @@
-"""The case that a model gets: a ticket, what was said in it, and what was found for it, masked and within a budget.
+"""The case for a model: ticket, conversation and finds, within a budget.
 
-What is least useful goes first where the budget is small: of the ticket's text the end, then the weaker sources, then
-what was said long ago. Ids of sources are ours, by what they are of (ticket-103, doc-3f2a81): what a later attempt
-finds may be in another order, and an answer that is repaired then still names what it was made from.
+Texts are redacted. A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources,
+then the older conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may
+find another order, and a repaired answer must still name its sources.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ _LONGEST_PASSAGE = 2000
 _LONGEST_SAID = 1000
 _LONGEST_NAME = 300
 _LONGEST_KIND = 100
-# Of what is personal: an IBAN with blanks, a token, an address.
+# The longest personal value: an IBAN with blanks, a token, an address.
 _LONGEST_VALUE = 200
-# Of the budget: the rest is for what was found.
+# Shares of the budget: the rest is for the finds.
 _FOR_DESCRIPTION = 0.5
 _FOR_CONVERSATION = 0.25
-# What names, numbers and the form of an item take.
+# The tokens of names, numbers and structure of an item.
 _FRAME = 40
 
 
 @dataclass(frozen=True, slots=True)
 class FoundSource:
-    """What was found for a ticket, as the model gets it: texts are masked."""
+    """A find, as the model gets it: texts are redacted."""
 
     id: str
     found: SimilarTicket | Document
@@ -45,7 +45,6 @@ class FoundSource:
     group: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the model gets of it."""
         if isinstance(self.found, Document):
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
         told = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
@@ -55,7 +54,7 @@ class FoundSource:
 
 @dataclass(frozen=True, slots=True)
 class TicketCase:
-    """What a model gets of a ticket."""
+    """The model's view of a ticket."""
 
     ticket: dict[str, str]
     conversation: Sequence[str]
@@ -63,7 +62,6 @@ class TicketCase:
     sources: Sequence[FoundSource]
 
     def as_json(self) -> str:
-        """Return it as the one document of a prompt."""
         sources = [source.as_json() for source in self.sources]
         document = {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
         return json.dumps(document, ensure_ascii=False)
@@ -77,9 +75,10 @@ def case_of(
     mask: Mask,
     budget: int,
 ) -> TicketCase:
-    """Return the case within `budget` tokens (`workflow.tokens`); the caller keeps `mask`, to restore the answer.
+    """Return the case within `budget` tokens (`workflow.tokens`).
 
-    Texts are masked before they are cut: half a number would not be known as one.
+    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut: half a number would not be
+    detected.
     """
     told = _ticket_told(ticket, mask)
     said = [_begin(each, _LONGEST_SAID, mask)[0] for each in conversation]
@@ -112,17 +111,16 @@ def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
 
 
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
-    """Return about as much of a text as a model gets, masked, to the end of a word; and whether that is all of it."""
+    """Return the redacted start of a text, cut after a word; and whether it is whole."""
     if len(text) <= most:
         return mask(text), True
-    # What stands at the end of more may be half a value, and goes.
+    # The end of a longer text may be half a value, and is dropped.
     masked = mask(text[: most + _LONGEST_VALUE])
     begin = masked[: min(most, max(1, len(masked) - _LONGEST_VALUE))]
     return (begin.rpartition(" ")[0] or begin) + " …", False
 
 
 def _within(case: TicketCase, budget: int) -> TicketCase:
-    """Return the case with the least useful parts cut, or left out."""
     ticket = dict(case.ticket)
     ticket["description"] = tokens.begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
     left = budget - tokens.count(json.dumps(ticket, ensure_ascii=False)) - _FRAME

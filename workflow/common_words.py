@@ -1,6 +1,6 @@
-"""What any technician knows, so that nobody has to have told it: products, folders, files, ports, codes of the trade.
+"""Common technical knowledge: products, folders, files, ports and codes.
 
-A modest list (`common_words.txt`), all folded: of what is missing in it a mark says that no source has it, no more.
+A modest list (`common_words.txt`), all casefolded: a missing word only gets a mark that no source has it.
 """
 
 import re

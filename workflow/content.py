@@ -1,4 +1,4 @@
-"""What a note says: an answer of which only that is left that may reach a technician. It is kept in the job's row."""
+"""The content of a note, safe for technicians; stored in the job's row."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -10,19 +10,19 @@ Confidence = Literal["high", "medium", "low"]
 
 
 class _KeptPart(BaseModel):
-    # A worker of the next release may have kept more, which one of this release does without.
+    # Workers of the next release may store more fields, which this one ignores.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class NotedText(_KeptPart):
-    """Something that a note tells, and the ids of the sources behind it: none for what the model knows by itself."""
+    """A statement of a note, and the ids of its sources: none for general knowledge."""
 
     text: str
     sources: list[str] = []
 
 
 class NotedSource(_KeptPart):
-    """A source as a note shows it: an earlier ticket by its `number`, or a passage of a document."""
+    """A source in a note: an earlier ticket by its `number`, or a document passage."""
 
     id: str
     kind: Literal["ticket", "document"]
@@ -40,7 +40,7 @@ class NotedSource(_KeptPart):
 
 
 class Suggested(_KeptPart):
-    """A value that a field of the ticket should have, as the model sees it."""
+    """The model's suggestion for a field of the ticket."""
 
     field: Literal["category", "priority", "group"]
     value: str
@@ -48,7 +48,7 @@ class Suggested(_KeptPart):
 
 
 class Content(_KeptPart):
-    """All that a note says, in plain texts."""
+    """The whole content of a note, in plain texts."""
 
     prompt: str = ""
     """The version of the prompt that it answers."""
@@ -68,7 +68,7 @@ class Content(_KeptPart):
 
 
 def content_of(kept: Mapping[str, Any]) -> Content:
-    """Return what was kept, by this release or the one before. Raises ValidationError for anything else."""
+    """Return stored content of this or the previous release. Raises ValidationError."""
     if "similar_tickets" not in kept:
         return Content.model_validate(kept)
     tickets = [

@@ -1,9 +1,9 @@
-"""What of an answer could be followed or run: links, paths of other machines, commands.
+"""Defanging of links, paths of other machines and commands in an answer.
 
-A ticket is written by anybody, and a model repeats what it reads. So a link or a command reaches a technician only if
-it stands, letter for letter, in an earlier ticket or a document that was found for this one, and then with its origin.
-A link that does not is defanged, as security people write those that must not be clicked (`hxxps://example[.]com`); a
-command is left out, visibly. Ordinary words stay as they are: a name alone (ipconfig, PowerShell) is no command.
+Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if it is,
+letter for letter, in an earlier ticket or a document that was found for this one, and then with its origin. Other links
+are defanged as in security reports (`hxxps://example[.]com`); other commands are visibly left out. Ordinary words stay:
+a name alone (ipconfig, PowerShell) is no command.
 """
 
 import re
@@ -17,7 +17,7 @@ _LONGEST = 1500
 _LONGEST_LABEL = 60
 _MOST_WORDS = 40
 _TRAILING = ".,;:!?)]}»”’"
-# An origin that a model claims, in whichever language.
+# An origin that a model claims, in any language.
 _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words in WORDS.values()}))
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
@@ -30,18 +30,17 @@ Sources = Sequence[tuple[str, str]]
 
 
 def label(title: str) -> str:
-    """Return a document's name as an origin: one line, short, and nothing that could be taken for another one's."""
+    """Return a document's name as a short origin that can't imitate another."""
     plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
     return f'document "{plain if len(plain) <= _LONGEST_LABEL else plain[: _LONGEST_LABEL - 1] + "…"}"'
 
 
 def shown_of(text: str, *, is_whole: bool) -> str:
-    """Return the text of a source as far as the model was shown it; marked where it goes on."""
     return text if is_whole else f"{text} {_MORE}"
 
 
 class Defanging:
-    """Goes through the texts of one answer; `sources` are what was found for its ticket."""
+    """Defangs the texts of one answer; `sources` are the finds for its ticket."""
 
     def __init__(self, sources: Sources, words: NoteWords = WORDS["en"]) -> None:
         self._kept = _Kept(sources, words.origin)
@@ -49,7 +48,7 @@ class Defanging:
         self._repeated = re.compile(rf"(?:{re.escape(self._left_out)}\s*)+{re.escape(self._left_out)}")
 
     def __call__(self, text: str) -> str:
-        """Return the text without commands and working links but for those of the sources, each with its origin."""
+        """Return the text with only the sources' links and commands, with origins."""
         kept = self._kept.anew()
         safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept, self._left_out), kept)
         safe = self._repeated.sub(self._left_out, safe)
@@ -57,12 +56,11 @@ class Defanging:
 
 
 def without_links(text: str) -> str:
-    """Return a subject or a title, which is shown as it is, on one line and without links that work."""
     return _links(" ".join(text[:_LONGEST].split()), _Kept(()))
 
 
 class _Kept:
-    """What the sources have of either, and which of them have been named."""
+    """The links and commands of the sources, and the sources named so far."""
 
     def __init__(self, sources: Sources, origin: str = "") -> None:
         self._origin = origin
@@ -71,16 +69,14 @@ class _Kept:
         self._named: set[str] = set()
 
     def anew(self) -> "_Kept":
-        """Return itself for another text, in which no source was named yet."""
         self._named.clear()
         return self
 
     def link(self, link: str) -> str | None:
-        """Return where a link stands, all of it; None if nowhere."""
         return self._links.get(_known_as(link))
 
     def command(self, command: str, behind: str) -> tuple[str, str | None]:
-        """Return as much of a command as a source has, to its end there, and which; None if it does more than that."""
+        """Return the part of a command that a source has, and the source, or None."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
             stands = command[:end].rstrip(_TRAILING + "`")
@@ -97,7 +93,6 @@ class _Kept:
         return command, None
 
     def told(self, name: str) -> str:
-        """Return the words that tell of an origin; of one that was told before nothing."""
         if name in self._named:
             return ""
         self._named.add(name)
@@ -121,7 +116,6 @@ def _commands(text: str, kept: _Kept, left_out: str) -> str:
 
 
 def _spans(told: Folded) -> Iterator[tuple[int, int]]:
-    """Where commands begin and end: what is quoted as code, else to the end of the sentence."""
     text, at = told.text, 0
     while found := COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())
@@ -156,7 +150,7 @@ def _found(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _known_as(link: str) -> str:
-    """Return a link as two of them are compared: machines have no case, and paths have."""
+    """Return the comparison key of a link: hosts ignore case, paths do not."""
     head = _HEAD.match(link)
     end = head.end() if head else 0
     return (link[:end].lower() + link[end:]).rstrip("/")

@@ -1,4 +1,4 @@
-"""A dry run: one answer is paid for each ticket, as one note is put into it outside of one."""
+"""Dry runs: one paid answer for each ticket, like one note outside of a dry run."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from workflow.lease import insist
 
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:
-    """Raise AlreadyEnhanced in a dry run, if that of another job has left its answer for this ticket."""
+    """Raise AlreadyEnhanced in a dry run if another job answered this ticket."""
     if not attempt.wishes().dry_run:
         return
     claim = attempt.claim

@@ -1,4 +1,4 @@
-"""What GPT-4 is asked for: the form of its answer."""
+"""The structured answer that is requested from GPT-4."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ _MOST_ITEMS = 8
 
 
 class _StrictTexts(BaseModel):
-    # Strict structured output takes no schema with length limits in it: what is too long is cut here instead.
+    # Strict structured output allows no length limits in a schema: long texts are cut here instead.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="after")
@@ -29,7 +29,7 @@ def _bounded(text: str) -> str:
 
 
 def _one_of(words: tuple[str, ...], said: object) -> object:
-    """Return the word that a text begins with; a model may write `High.` where it is not held to the schema."""
+    """Return the initial word of a text: without a schema, a model writes `High.`."""
     begin = said.strip().casefold() if isinstance(said, str) else ""
     return next((word for word in words if begin.startswith(word)), said)
 

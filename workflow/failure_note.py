@@ -1,7 +1,7 @@
-"""The note of a tenant that wants one even when GPT-4 fails for good: what was found, and that there is no more.
+"""The optional note after a final failure of GPT-4, with the finds alone.
 
-It carries a text of its own instead of the marker of an enhancement: a job that is retried by hand later still gets
-its note, and whoever reads the ticket can tell the two apart (`docs/adr/0007`). A ticket gets one, as the rows say.
+It has a text of its own instead of the marker of an enhancement: a later manual retry still adds its note, and readers
+can distinguish the two (`docs/adr/0007`). A ticket gets one, tracked by the rows.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ _TITLE = "No enhancement"
 
 
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
-    """Put it into the ticket, once, where the tenant asked for it; what goes wrong with it is a line and no more.
+    """Add the failure note once, if the tenant wants it; failures are only logged.
 
-    The job has failed already, so only a retry by hand could lead to a second note. A ticket that may have its
-    enhancement gets none, nor does one of a tenant in its dry run.
+    The job has failed already, so only a manual retry could lead to a second note. A ticket that may have its
+    enhancement gets none, nor does one of a tenant in a dry run.
     """
     try:
         attempt = prepare()
@@ -76,7 +76,6 @@ async def _leave(attempt: Attempt) -> None:
 
 
 async def _read(attempt: Attempt) -> DeskTicket:
-    """Return the ticket; the claim has both of its numbers then, though no attempt came so far as to ask for them."""
     named = attempt.claim.ticket_id
     desk_id = attempt.claim.desk_id or await attempt.desk.id_of(named)
     ticket = await attempt.desk.read_open_ticket(desk_id)
@@ -87,7 +86,7 @@ async def _read(attempt: Attempt) -> DeskTicket:
 
 
 async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
-    """Put the note into the ticket. Raises Forgotten if a ticket that it is about, or names, was forgotten by now."""
+    """Add the note. Raises Forgotten if its ticket, or one that it names, was erased."""
 
     async def about_to_post() -> None:
         if await tombstones.forgotten_among(attempt.database, attempt.claim.tenant_id, numbers):
@@ -96,7 +95,7 @@ async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
     try:
         await attempt.desk.add_note(attempt.claim.id_in_desk, note, about_to_post)
     except (HeldBack, Forgotten):
-        # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
+        # The note was not sent, so no webhook can be its echo.
         await claims.failure_note_not_left(attempt.database, attempt.claim)
         raise
 
@@ -115,7 +114,7 @@ async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[Similar
 
 
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
-    """Return the note, as HTML. Each text is escaped."""
+    """Return the note as HTML, with each text escaped."""
     parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
     items = [f"#{ticket.shown}: {without_links(ticket.subject)}" for ticket in tickets]
     items += list(dict.fromkeys(without_links(document.title) for document in documents))

@@ -1,6 +1,7 @@
-"""OpenTelemetry's GenAI attributes for the GPT-4 span; the conventions are in development, so their names live here.
+"""OpenTelemetry's GenAI attributes for the GPT-4 span.
 
-No prompt and no answer, which are ticket text, unless the operator has opted in.
+The conventions are in development, so their names are kept here. Prompt and answer, which are ticket text, are included
+only if the operator has opted in.
 """
 
 import json
@@ -15,7 +16,6 @@ from workflow.ports import Model
 
 
 def request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:
-    """Return what is known before the call."""
     address = urlsplit(model.base_url)
     return {
         "gen_ai.operation.name": "chat",
@@ -29,7 +29,6 @@ def request_attributes(model: Model, prompt_version: str) -> dict[str, Attribute
 
 
 def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
-    """Return what the answer told; the cost only where the provider names one."""
     attributes: dict[str, AttributeValue] = {
         "gen_ai.response.model": answer.model,
         "gen_ai.response.id": answer.response_id,
@@ -44,7 +43,6 @@ def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
 
 
 def question(prompt: Prompt) -> dict[str, AttributeValue]:
-    """Return the prompt as the conventions write it: JSON."""
     return {
         "gen_ai.system_instructions": json.dumps([_text(prompt.system)]),
         "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [_text(prompt.user)]}]),
@@ -52,7 +50,6 @@ def question(prompt: Prompt) -> dict[str, AttributeValue]:
 
 
 def reply(answer: ModelAnswer[Enhancement]) -> dict[str, AttributeValue]:
-    """Return the usable answer, likewise."""
     parts = [_text(answer.content.model_dump_json())]
     message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}
     return {"gen_ai.output.messages": json.dumps([message])}

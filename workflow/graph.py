@@ -14,7 +14,7 @@ JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 
 
 def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
-    """Compile the graph. Durable state is the job's row; a checkpointer is for whoever needs one besides."""
+    """Compile the graph. Durable state is the job's row; a checkpointer is optional."""
     graph = StateGraph(GraphState, context_schema=Attempt)
     graph.add_node("resume", resume)
     graph.add_node("gather_context", gather_context)
@@ -29,8 +29,7 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
 
 
 async def _what_is_left(state: GraphState) -> str:
-    """Return what follows: nothing if the note is in the ticket already, its update alone if GPT-4 has answered."""
-    # A coroutine, since LangGraph calls what is none in a thread: 0.15 ms of CPU a job.
+    # A coroutine, because LangGraph calls plain functions in a thread: 0.15 ms of CPU a job.
     if "note_id" in state:
         return END
     return "update_ticket" if "content" in state else "gather_context"

@@ -1,9 +1,9 @@
-"""What of an answer may reach a technician: what it claims from a source only if that source was found for the ticket.
+"""Grounding of an answer: claims are kept only with sources of the case.
 
-A claim may name sources by their ids. Of those that were not found the name goes; a claim that named no other one goes
-too, visibly. Numbers of tickets in a text are those that the case has. Placeholders become what they stand for, and
-links and commands are looked at behind that (`workflow.defanging`): a value and the words around it may make one. What
-else is specific has to stand somewhere (`workflow.backing`).
+A claim may name sources by their ids. Unknown ids are removed; a claim without any other is visibly left out. Ticket
+numbers in a text must be in the case. Placeholders are restored first, then links and commands are checked
+(`workflow.defanging`): a value and the words around it may form one. Other specifics need a source
+(`workflow.backing`).
 """
 
 import re
@@ -26,9 +26,9 @@ from workflow.texts import cut
 _LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
 _MOST_STEPS = 5
 _MOST_QUESTIONS = 3
-# Priorities of a new desk; it may have others, of which an answer can name those that the case has.
+# Priorities of a new desk; a desk may have others, which an answer can name if the case has them.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
-# Ids that a model puts into a text all the same.
+# Ids that a model writes into a text despite its instructions.
 _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 _INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"\d{2,20}")
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What an answer is held against: the case as the model got it."""
+    """The reference for an answer: the case as the model got it."""
 
     case: TicketCase
     restore: Callable[[str], str]
@@ -48,24 +48,23 @@ class Grounding:
     """Of the house, which the model was told as well."""
 
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
-        """Return what may be shown of an answer."""
         found = {source.id: source for source in self.case.sources}
         answer = _with_ids(answer, found)
         backing = Backing(self.case, self.restore, self.rules, language)
         texts = _Texts(self.case, found, self.restore, backing)
         cause = self._told(answer.likely_cause, "cause", found, texts)
         told_steps = [self._told(step, "step", found, texts) for step in answer.next_steps if step.text]
-        # That something was left out is said once.
+        # A left-out claim is reported once.
         steps = list({(step.text, *step.sources): step for step in told_steps}.values())[:_MOST_STEPS]
         gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
-        # Also those that were cited for what they do not say: they were found, and may be of use.
+        # Includes sources that do not support their claim: they were found, and may be useful.
         cited = [each.sources for each in _claims(answer)[: _MOST_STEPS + 1]] + [
             each.sources for each in (cause, *steps)
         ]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
         kept = [told for told in (cause, *steps) if texts.says_something(told)]
         if not kept:
-            # Nothing is left of the answer: the technician gets what was found.
+            # Nothing is left of the answer: the technician gets the finds.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
         is_sure = texts.says_something(cause) and not is_demoted and backing.stands(cause.text)
@@ -93,7 +92,7 @@ class Grounding:
         return NotedText(text=text, sources=texts.backing.sources_of(text, sources))
 
     def _noted(self, source: FoundSource, gives: str) -> NotedSource:
-        # As it was found, and not as the model got it.
+        # The original, not the redacted text of the model.
         found = source.found
         title = cut(without_links(found.title if isinstance(found, Document) else found.subject), _LONGEST["title"])
         if isinstance(found, Document):
@@ -110,7 +109,6 @@ class Grounding:
         )
 
     def _suggestions(self, answer: Enhancement) -> "list[Suggested]":
-        """Those with names that the desk has, and that the ticket does not have already."""
         ticket = {name: fold(self.case.ticket[name]) for name in ("category", "priority", "group")}
         known = {
             "category": {fold(source.category) for source in self.case.sources},
@@ -129,7 +127,7 @@ class Grounding:
 
 
 def without_expired(content: Content, now: datetime) -> Content:
-    """Return what may still be shown once documents have expired since the answer was committed."""
+    """Return the content without documents that expired since the commit."""
     expired = {each.id: label(each.title) for each in content.sources if each.expires_at and each.expires_at <= now}
     if not expired:
         return content
@@ -137,7 +135,7 @@ def without_expired(content: Content, now: datetime) -> Content:
 
     def told(claim: NotedText) -> NotedText:
         sources = [each for each in claim.sources if each not in expired]
-        # Behind a link or a command, or in the text itself, its name says what is from there.
+        # The name of an expired document marks a claim, also as an origin inside the text.
         if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
             return NotedText(text=left_out)
         return NotedText(text=claim.text, sources=sources)
@@ -154,7 +152,7 @@ def without_expired(content: Content, now: datetime) -> Content:
 
 
 class _Texts:
-    """What becomes of a text of the answer."""
+    """Restores, limits and marks texts of the answer."""
 
     def __init__(
         self, case: TicketCase, found: Mapping[str, FoundSource], restore: Callable[[str], str], backing: Backing
@@ -176,9 +174,10 @@ class _Texts:
         }
 
     def __call__(self, text: str, kind: str, source: str = "") -> str:
-        """Return it restored, in bounds, and with nothing unmarked that no source has; `source` is what it is told of.
+        """Return the text restored, cut, and with unsupported specifics marked.
 
-        Commands and links are looked at when it is in bounds: a command that was cut is another one.
+        `source` is the source that the text describes. Commands and links are checked after the cut: a cut command is
+        another one.
         """
         text = " ".join(text.split())
         text = _INLINE_IDS.sub(self._names_inline, text)
@@ -186,14 +185,13 @@ class _Texts:
         text = TICKETS.sub(self._tickets, text)
         text = self._defang(cut(self._restore(text), _LONGEST[kind]))
         if kind == "question":
-            # It tells nothing: what it names is what the model wants to know.
+            # A question states no facts: it names missing information.
             return text
         if source:
             return self.backing.marked_of(source, text)
         return self.backing.marked_summary(text) if kind == "summary" else self.backing.marked(text)
 
     def says_something(self, told: NotedText) -> bool:
-        """Return True if anything is left of it."""
         left_out = (self.words.claim_left_out, self.words.command_left_out)
         return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
 
@@ -213,7 +211,7 @@ def _name(source: FoundSource) -> str:
 
 
 def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
-    """Return an answer that names sources by their ids: a model may name them as people do, or in brackets."""
+    """Return the answer with source ids: a model may use other names or brackets."""
     known = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
     known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
     known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}

@@ -1,6 +1,6 @@
-"""What an attempt keeps in Redis for the next one, where it could not be written into the job's row.
+"""Results that an attempt stores in Redis for the next one, without Postgres.
 
-Postgres was away for longer than a lease, or the worker had to stop: an answer is paid for by then.
+Postgres was down for longer than a lease, or the worker had to stop: an answer is paid for by then.
 """
 
 import json
@@ -26,9 +26,10 @@ _READ: dict[Kept, Callable[[Any], Any]] = {
 
 
 class AnswersInRedis:
-    """One key for each thing, gone after `seconds`: not before the longest life of a job, or GPT-4 would be paid again.
+    """One key for each value, which expires after `seconds`.
 
-    Without Redis a thing is lost: GPT-4 is asked again, and a look begins anew.
+    Not before the longest life of a job, or GPT-4 would be paid again. Without Redis a value is lost: GPT-4 is called
+    again, and a search for a note restarts.
     """
 
     def __init__(self, redis: Redis, seconds: int) -> None:
@@ -36,13 +37,11 @@ class AnswersInRedis:
         self._seconds = seconds
 
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
-        """Keep it, if Redis takes it."""
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=_as_dict)
             await self._redis.set(_key(what, job_id), stored, ex=self._seconds)
 
     async def get(self, what: Kept, job_id: UUID) -> Any:
-        """Return it; None if there is none, or what is there is something else."""
         try:
             stored = await self._redis.get(_key(what, job_id))
             return None if stored is None else _READ[what](json.loads(stored))
@@ -50,13 +49,11 @@ class AnswersInRedis:
             return None
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Delete it; all that is kept of the job where nothing is named."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(_key(each, job_id) for each in what or Kept))
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    """Return one of the values that are kept, as JSON has it. Raises TypeError for what is none."""
     return asdict(value)
 
 

@@ -1,4 +1,4 @@
-"""Holding on to a job while it runs."""
+"""The lease of a running job."""
 
 import asyncio
 import contextlib
@@ -20,18 +20,18 @@ Result = TypeVar("Result")
 async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
-    Raises LeaseLost when that did not work in time, after cancelling the block: another worker may have the job then,
-    and this one must not post a note any more.
+    Raises LeaseLost if that failed in time, after cancelling the block: another worker may have the job then, and this
+    one must not post a note any more.
     """
     loop = asyncio.get_running_loop()
-    # The claim's time runs since it was asked for: this process may have been held still before it heard of it.
+    # The lease starts when the claim is requested: this process may have been suspended before the reply.
     limit = asyncio.timeout(claim.asked_at + renewals.lease_seconds - time.monotonic())
     try:
         async with limit:
             renewal = asyncio.create_task(_renew(renewals, claim, limit))
             try:
                 yield
-                # What the block has written stands, though this process may be held still from here on.
+                # The block's writes are valid, even if this process is suspended from here on.
                 _move(limit, None)
             finally:
                 renewal.cancel()
@@ -54,19 +54,22 @@ async def _renew(renewals: Renewals, claim: Claim, limit: asyncio.Timeout) -> No
             _move(limit, loop.time())
             return
         except DATABASE_FAILURES:
-            pause = _PAUSE_SECONDS  # the database is away: the lease holds a while yet
+            pause = _PAUSE_SECONDS  # the database is down: the lease is still valid for a while
             continue
         _move(limit, asked + renewals.lease_seconds)
         pause = renewals.lease_seconds / 3
 
 
 def _move(limit: asyncio.Timeout, when: float | None) -> None:
-    with contextlib.suppress(RuntimeError):  # it is just running out: too late to move
+    with contextlib.suppress(RuntimeError):  # it is just expiring: too late to move
         limit.reschedule(when)
 
 
 async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """Read or write, again and again while the database is away; the lease's end stops it. Raises what `ask` raises."""
+    """Retry a read or write while the database is down, until the lease ends.
+
+    Raises the errors of `ask`.
+    """
     while True:
         try:
             return await ask()
@@ -77,10 +80,10 @@ async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
 
 
 async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`insist` on a write, and repeat it until one took less than `seconds`: what follows relies on a recent one.
+    """`insist` on a write until one took less than `seconds`, so that it is recent.
 
-    A process may be held still at any point, and wake when another worker has the job: it hears of that here, from the
-    write, and not from a second note in the ticket. Raises LeaseLost.
+    A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
+    second note is posted. Raises LeaseLost.
     """
     loop = asyncio.get_running_loop()
     asked = loop.time()
@@ -91,10 +94,10 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
 
 
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
-    """`insist` on the write that ends an attempt, also when the worker stops just then.
+    """`insist` on the write that ends an attempt, also while the worker stops.
 
-    Else the row could have an outcome that no line tells. Raises LeaseLost; asyncio.CancelledError only if the write
-    was not done within `stopping_seconds`.
+    Otherwise the row could have an outcome without a log line. Raises LeaseLost; asyncio.CancelledError only if the
+    write was not done within `stopping_seconds`.
     """
     writing = asyncio.ensure_future(insist(write))
     try:

@@ -1,4 +1,4 @@
-"""Tickets that the tenant's rules leave out: known by the webhook's event, or once the ticket was read."""
+"""Tickets excluded by the tenant's rules, by event or by the ticket's fields."""
 
 from functools import partial
 
@@ -10,10 +10,10 @@ from workflow.lease import insist
 
 
 async def refuse_event(attempt: Attempt) -> None:
-    """Raise LeftOut if the event of the job's webhook is one that is left out; an absent event is an empty name.
+    """Raise LeftOut if the webhook's event is excluded; none is an empty name.
 
-    A job without a webhook has no event of a desk.
-    An answer that an earlier attempt, or a dry run, has left in the row goes first: of the ticket nothing is kept.
+    A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
+    first: nothing of the ticket is kept.
     """
     if not attempt.wishes().rules.ask_for("event"):
         return
@@ -27,16 +27,16 @@ async def refuse_event(attempt: Attempt) -> None:
 
 
 def minds_ticket(attempt: Attempt) -> bool:
-    """Return True if what the desk has the ticket in may leave it out: it may be moved while its job waits."""
+    """Return True if the rules depend on fields of the ticket, which may change."""
     rules = attempt.wishes().rules
     return any(rules.ask_for(kind) for kind in ("category", "group", "site", "template"))
 
 
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
-    """Raise LeftOut if the ticket, which was just read, is one that is left out.
+    """Raise LeftOut if the ticket, which was just read, is excluded.
 
-    Of a ticket of which nothing may be kept the copy, and the answers that jobs before this one have left, go at once;
-    housekeeping makes no other copy.
+    If nothing of a ticket may be kept, its copy and the answers of earlier jobs are erased at once; housekeeping makes
+    no other copy.
     """
     rules = attempt.wishes().rules
     if rules.forbid(ticket.kinds):

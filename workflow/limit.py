@@ -1,4 +1,4 @@
-"""How long an attempt may take."""
+"""The time limit of an attempt."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 
 class AttemptTimeout(Exception):
-    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`, GPT-4's answer not counted, or the job's deadline came."""
+    """An attempt exceeded `ATTEMPT_TIMEOUT_SECONDS` or the job's deadline.
+
+    GPT-4's time does not count for the first.
+    """
 
 
 class AttemptLimit:
-    """The seconds of an attempt, from now on, and those to the job's deadline, whichever are over first."""
+    """The seconds of an attempt or to the job's deadline, whichever end first."""
 
     def __init__(self, seconds: float, seconds_to_deadline: float) -> None:
         now = asyncio.get_running_loop().time()
@@ -31,7 +34,7 @@ class AttemptLimit:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time of the block out of account, but for the deadline: it has limits of its own."""
+        """Exclude the time of the block, which has limits of its own; not the deadline."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._move(self._deadline)

@@ -1,8 +1,7 @@
-"""The note that an answer becomes in the ticket: for a technician who has ten seconds.
+"""The HTML of a note, readable in ten seconds.
 
-What may help stands first, what is known from the desk apart from what the model only guesses, and last what the ticket
-is about. Each text is escaped: nothing that the model or a desk wrote becomes markup. No colours and no sizes: a desk
-shows it in its own, light or dark.
+Useful parts come first, facts of the desk are separate from the model's guesses, and the summary is last. Each text is
+escaped: nothing from the model or a desk becomes markup. No colours and no sizes: a desk has its own, light or dark.
 """
 
 import html
@@ -15,7 +14,7 @@ from workflow.note_words import WORDS, NoteWords
 from workflow.texts import cut, printable
 
 _LONGEST_MODEL = 80
-# A note is known by how it begins, in whichever language; releases before had one in English alone.
+# Starts of notes in all languages; older releases had one in English only.
 _BEGINS = tuple(
     begin
     for words in WORDS.values()
@@ -30,25 +29,23 @@ _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 def marker(job_id: object) -> str:
-    """Return the visible text that tells whose note this is; desks strip comments."""
+    """Return the visible text that identifies a note's job; desks remove comments."""
     return f"Ref {job_id}"
 
 
 def is_note(text: str) -> bool:
-    """Return True if a note's plain text is what `to_html` wrote for any job."""
     return text.startswith(_BEGINS) and _MARKED.search(text) is not None
 
 
 def is_note_of(job_id: object, text: str) -> bool:
-    """Return True if a note's plain text is what `to_html` wrote for the job: all of it, and not a person's quote."""
+    """Return True if a note's whole plain text is the job's, not a quote of it."""
     return text.startswith(_BEGINS) and text.endswith(marker(job_id))
 
 
 def to_html(content: Content, job_id: object, model: str, *, feedback_link: str = "", updated_because: str = "") -> str:
     """Return the note, which names the `model` that answered.
 
-    `feedback_link` leads to where people say whether it was useful. `updated_because`: for a ticket that has a note,
-    why it gets a further one, `asked` or `reopened`.
+    `feedback_link` leads to the feedback page. `updated_because`: the reason of a further note, `asked` or `reopened`.
     """
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
@@ -103,7 +100,6 @@ def _name(source: NotedSource, words: NoteWords) -> str:
 
 
 def _is_told(source: NotedSource, told: NotedText, words: NoteWords) -> bool:
-    """Return True if a text has a source already, as the origin of a link or a command."""
     name = label(source.title) if source.kind == "document" else f"#{source.number}"
     return f"{words.origin.format(name)})" in told.text
 

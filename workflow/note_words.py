@@ -1,4 +1,4 @@
-"""The words of a note's own, in the languages that notes can be in."""
+"""The fixed words of a note, by language."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class NoteWords(NamedTuple):
-    """Those of one language; `{}` stands for what is put in."""
+    """The words of one language; `{}` is a placeholder."""
 
     updated_asked: str
     updated_reopened: str

@@ -1,7 +1,7 @@
-"""The two numbers of a ticket: a webhook names either, the desk is called by its id, and people see the other one.
+"""The two numbers of a ticket: the desk's id for calls, and the display number.
 
-Both are written into the row as soon as they are known, so that no later attempt searches for one again, and so that
-jobs of other webhooks, which named the ticket by its other number, are known to be of the same one (docs/adr/0019).
+A webhook may contain either. Both are written into the row as soon as they are known, so that no later attempt searches
+for one again, and jobs of the same ticket under its other number are recognized (docs/adr/0019).
 """
 
 from functools import partial
@@ -19,10 +19,10 @@ from workflow.refreshing import refuse_second_note
 
 
 async def read_ticket(attempt: Attempt) -> DeskTicket:
-    """Return the job's ticket, which is open; its numbers are in the attempt's claim then, and in the row.
+    """Return the job's open ticket, and store its numbers in the claim and the row.
 
-    Raises what the desk does; what `refuse_second_note` does, or HeldBack, when jobs of the ticket's other number stand
-    in the way; LeaseLost.
+    Raises the desk's errors, those of `refuse_second_note`, HeldBack if a job of the ticket's other number precedes,
+    and LeaseLost.
     """
     named = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:

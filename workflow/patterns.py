@@ -1,10 +1,10 @@
-"""What is a link, and what is a command: by its form, so that the words of a sentence are neither."""
+"""Patterns of links and commands, by form, so that ordinary words match neither."""
 
 import re
 
 _END = r"[^\s<>\"'`\u3000-\u3020]"
 _HOST = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
-# Domains that mail programs and desks make links of without any more. Names of hosts of one's own have others.
+# Domains that mail programs and desks turn into links automatically. Internal hosts have others.
 _TOP = (
     "com|net|org|info|biz|xyz|top|icu|club|site|online|shop|click|ru|su|cn|tk|ml|ga|cf|cc|pw|zip|mov|tv|ws"
     r"|co\.uk|org\.uk|com\.au|com\.br|co\.jp"
@@ -83,7 +83,7 @@ COMMAND = re.compile(
       | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)
     )"""
 )
-# What may come right behind all of a command: the end, or a word that begins something else.
+# Allowed continuations of a whole command: the end, or a word that begins another clause.
 _AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|puis|ou|y|luego|e|poi|en|aus"
 END_OF_COMMAND = re.compile(
     rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE

@@ -1,7 +1,7 @@
-"""What a step may touch of the outside: protocols, so that another desk, model or search needs no change in here.
+"""Protocols for the external services of a step.
 
-`worker.resources` decides what stands behind each. What crosses them are the values of `integrations.values`, and what
-goes wrong are the failures of `integrations.errors`.
+Another desk, model or search needs no change here: `worker.resources` selects the implementations. They exchange the
+values of `integrations.values` and raise the errors of `integrations.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -19,7 +19,7 @@ FeedbackLinkOf = Callable[[str, UUID], str]
 
 
 def no_feedback_link(_tenant_id: str, _job_id: UUID) -> str:
-    """Feedback is off."""
+    """Return no link: feedback is off."""
     return ""
 
 
@@ -27,41 +27,41 @@ class Desk(Protocol):
     """One tenant's desk.
 
     Each method raises DeskTimeout, DeskUnavailable or DeskRefused, or TicketNotFound; HeldBack, before anything is
-    sent, when the desk can't be called now.
+    sent, while the desk can't be called.
     """
 
     @property
     def wants_failure_note(self) -> bool:
-        """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
+        """True if the tenant wants a note of the context when GPT-4 fails finally."""
 
     def link_to(self, ticket_id: str) -> str:
-        """Return the address at which people open a ticket of this id; empty where that is not known."""
+        """Return the browser URL of a ticket id; empty if unknown."""
 
     async def id_of(self, number: str) -> str:
-        """Return the id by which the other calls know the ticket that a webhook names so, mostly the same."""
+        """Return the desk's id for the ticket number of a webhook, often the same."""
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
+        """Return the ticket. Raises TicketClosed, and TicketTrashed.
 
-        `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
+        `begun`: the desk was called for this job before, so it precedes jobs that wait for their first call.
         """
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
-        """Return what was said in a ticket since it came, oldest first, without notes whose plain text `is_ours`."""
+        """Return the mails and notes of a ticket, oldest first, unless `is_ours`."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk takes no note: no use in preparing one.
+        """Raise HeldBack while the desk refuses notes, before one is prepared.
 
-        `answered`: what the note will say is paid for, so that this job may find out whether the desk takes it by now.
+        `answered`: the note's content is paid for, so this job may probe the desk.
         """
 
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        """Put a note (HTML) into the ticket, for technicians only, and return its id.
+        """Add a note (HTML) to the ticket, for technicians only, and return its id.
 
         `about_to_post` is awaited right before each call that may store the note. After HeldBack nothing was stored;
-        after a failure with `outcome_unknown` the note may be in the ticket all the same: look with `find_note`.
+        after a failure with `outcome_unknown` the note may be in the ticket: check with `find_note`.
         """
 
     async def find_note(
@@ -73,29 +73,29 @@ class Desk(Protocol):
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """Return the id of the newest note whose plain text `is_ours`, or None: then a note may be posted.
+        """Return the id of the newest note whose plain text `is_ours`.
 
-        Notes that were written long before `since` need not be read. A look that is held back between two calls tells
-        `on_held_back` the ids that are still to be read; as `unread` they are where a later look goes on.
+        After None, a note may be posted. Notes written long before `since` may be skipped. A search that is held back
+        between two calls passes its unread ids to `on_held_back`; a later search continues with them as `unread`.
         """
 
 
 class Model(Protocol):
-    """The model that is asked."""
+    """The model for the questions."""
 
     provider: str
     """Whose API is spoken, in OpenTelemetry's words."""
 
     @property
     def name(self) -> str:
-        """As it is asked for; an answer may name another one. Raises HeldBack where none may be asked now."""
+        """The requested name; an answer may name another. Raises HeldBack if none."""
 
     @property
     def base_url(self) -> str:
-        """Where it is. Raises HeldBack likewise."""
+        """The model's address. Raises HeldBack if none."""
 
     def check(self) -> None:
-        """Raise HeldBack while the model can't be asked: no use in preparing a question."""
+        """Raise HeldBack while the model is unavailable, before a question is prepared."""
 
     async def ask(
         self,
@@ -109,18 +109,17 @@ class Model(Protocol):
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type.
 
-        `on_paid` hears of each call that was paid for. `on_unusable` is awaited with the text of an answer that is to
-        be repaired by a second call; given as `unusable` to a later `ask`, its repair alone is asked for.
-        `on_unanswered` hears of each endpoint that got the question and gave no usable answer, before this raises or
-        asks another one.
-        Raises ModelTimeout, ModelUnavailable or ModelRefused; HeldBack as `check` does.
+        `on_paid` is called for each paid call. `on_unusable` is awaited with the text of an answer to repair; passed as
+        `unusable` to a later `ask`, only its repair is requested. `on_unanswered` is called for each endpoint that got
+        the question and gave no usable answer, before this raises or tries another one. Raises ModelTimeout,
+        ModelUnavailable or ModelRefused; HeldBack as `check` does.
         """
 
 
 class Search(Protocol):
-    """Where context is found.
+    """The search for context.
 
-    Each method raises an OutsideFailure, or one of DATABASE_FAILURES, when it can't search: the job does without then.
+    Each method raises an OutsideFailure, or one of DATABASE_FAILURES, if it can't search: the job continues without.
     """
 
     async def similar_tickets(
@@ -132,10 +131,10 @@ class Search(Protocol):
         forbidden: Mapping[str, Set[str]],
         people: Sequence[Person] = (),
     ) -> Sequence[SimilarTicket]:
-        """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first.
+        """Return the tenant's few similar, resolved tickets except this one, best first.
 
-        `ticket_id` is the desk's id. None that has one of the names in `forbidden` (`Rules`), nor one of which a kind
-        that stands there is not known. `people` are those of the ticket, whose names no other service may see.
+        `ticket_id` is the desk's id. Excludes tickets with a name in `forbidden` (`Rules`), or with an unknown name of
+        a kind in it. `people` are those of the ticket, whose names are hidden from other services.
         """
 
     async def documents(
@@ -146,15 +145,15 @@ class Search(Protocol):
         never_topics: Set[str] = frozenset(),
         people: Sequence[Person] = (),
     ) -> Sequence[Document]:
-        """Return the few passages of the tenant's knowledge base that fit this text, of no such topic; best first.
+        """Return the few passages of the tenant's knowledge base that fit, best first.
 
-        `people` as for tickets.
+        Excludes `never_topics`. `people` as for tickets.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedLook:
-    """A look for the note of an earlier attempt that was held back between two calls of the desk."""
+    """A search for an earlier attempt's note, held back between two desk calls."""
 
     posted_at: str
     """When that note was posted, or about to be: another posting is another look."""
@@ -166,7 +165,7 @@ class UnfinishedLook:
 
 @dataclass(frozen=True, slots=True)
 class UnusableAnswer:
-    """An answer that is to be repaired: its text, and the values of its placeholders (`privacy.redaction`)."""
+    """An answer to repair: its text, and its placeholders (`privacy.redaction`)."""
 
     text: str
     placeholders: dict[str, str]
@@ -175,7 +174,7 @@ class UnusableAnswer:
 
 
 class Kept(StrEnum):
-    """What is kept of a job for its next attempt, and as what."""
+    """The kinds of values stored for a job's next attempt."""
 
     ANSWER = "answer"
     """An answer of GPT-4 that could not be committed, and its model's name: paid for, so not to be asked for again."""
@@ -188,13 +187,13 @@ class Kept(StrEnum):
 
 
 class KeptAnswers(Protocol):
-    """Where such things wait. Nothing here ever raises."""
+    """Storage for these values. No method raises."""
 
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
-        """Keep it, if that is possible."""
+        """Store a value, if possible."""
 
     async def get(self, what: Kept, job_id: UUID) -> Any:
-        """Return it, or None if there is none."""
+        """Return a value, or None if there is none."""
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Delete it; all that is kept of the job where nothing is named."""
+        """Delete values; all of the job's if none is named."""

@@ -1,4 +1,4 @@
-"""What GPT-4 is asked about a ticket, and what of its answer may be shown: the way out of the house, and back in."""
+"""The question to GPT-4 about a ticket, redacted, and its restored answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _instructions = lru_cache(1000)(Instructions)
 
 @dataclass(frozen=True, slots=True)
 class ModelQuestion:
-    """A prompt without personal data, with what is needed to read the answer."""
+    """A prompt without personal data, and the data to read its answer."""
 
     prompt: Prompt
     version: str
@@ -36,7 +36,7 @@ class ModelQuestion:
     """What was masked, as `NoteWishes` has it."""
 
     def content(self, answer: Enhancement, *, nothing_found: bool) -> Content:
-        """Return what of the answer may be shown, with words of ours in the language that the answer is in."""
+        """Return the content to show of the answer, with fixed words in its language."""
         said = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
         told = languages_of(said, tuple(WORDS))
         language = told[0] if len(told) == 1 else self.language or "en"
@@ -46,9 +46,9 @@ class ModelQuestion:
 def question_of(
     attempt: Attempt, state: GraphState, placeholders: Mapping[str, str] | None = None, version: str = CURRENT
 ) -> ModelQuestion:
-    """Return the question about the attempt's ticket; `placeholders` are those of an answer that is to be repaired.
+    """Return the question about the attempt's ticket.
 
-    `version` is that of the prompt (`workflow.prompts`).
+    `placeholders` are those of an answer to repair; `version` is that of the prompt (`workflow.prompts`).
     """
     wishes, ticket = attempt.wishes().note, state["ticket"]
     others = [person for each in state["similar_tickets"] for person in each.people]
@@ -82,7 +82,7 @@ def question_of(
 
 
 def wanted_language(of_tenant: str, subject: str, description: str) -> str:
-    """Return the code of the language that an answer is wanted in; empty where that is for the model to tell."""
+    """Return the code of the answer's language; empty if the model decides."""
     told = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return told[0] if len(told) == 1 else ""
 

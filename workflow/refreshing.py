@@ -1,4 +1,4 @@
-"""A further note for a ticket that has one: where it is asked for, or the ticket was reopened (docs/adr/0032)."""
+"""Further notes for a ticket, on request or after reopening (docs/adr/0032)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,10 +13,10 @@ from workflow.wishes import Wishes
 
 
 async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Wishes]) -> str:
-    """Return why a job makes a further note for its ticket, `asked` or `reopened`; empty for a first one.
+    """Return the reason of a further note, `asked` or `reopened`; empty if first.
 
-    Raises AlreadyEnhanced or Echo where the ticket has a note and none is wanted, and RefreshedLately where it had a
-    further one within the hour.
+    Raises AlreadyEnhanced or Echo if the ticket has a note and no further one is wanted, and RefreshedLately if it had
+    one within the hour.
     """
     if not (claim.enhanced or claim.echo):
         return ""
@@ -29,5 +29,5 @@ async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Wis
 
 
 async def refuse_second_note(attempt: Attempt) -> None:
-    """Learn why the attempt's job makes a further note, where its ticket has one. Raises what `why_refresh` does."""
+    """Set the reason of a further note. Raises as `why_refresh` does."""
     attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.wishes) or attempt.refresh

@@ -1,4 +1,4 @@
-"""The claims of a process, renewed and given back: many in one statement."""
+"""Batches of claims that a process renews and returns, each in one statement."""
 
 from dataclasses import dataclass, field
 
@@ -13,10 +13,10 @@ _MOST = 500
 
 @dataclass(slots=True)
 class Renewals:
-    """Renews each claim for `lease_seconds`, and together those that come while others are being renewed.
+    """Renew claims for `lease_seconds`, in batches of those that arrive meanwhile.
 
-    A thousand jobs come 70 times a second: one by one they would wait in line for longer than their lease lasts. A
-    worker that stops gives a thousand back at one moment.
+    A thousand jobs make 70 renewals a second: one by one they would wait for longer than their lease lasts. A worker
+    that stops returns a thousand at once.
     """
 
     database: Database
@@ -29,12 +29,12 @@ class Renewals:
         self._giving_back = Gathering(self._give_all_back, _MOST)
 
     async def renew(self, claim: Claim) -> None:
-        """Hold the job for that time from now. Raises LeaseLost, and one of DATABASE_FAILURES."""
+        """Renew the lease from now. Raises LeaseLost, and one of DATABASE_FAILURES."""
         if not await self._renewing.put(claim):
             raise LeaseLost
 
     async def give_back(self, claim: Claim) -> None:
-        """Undo the claim of a worker that stops; its message goes back into the list right after. Raises as above."""
+        """Return a stopping worker's claim, before its message. Raises as `renew` does."""
         if not await self._giving_back.put(claim):
             raise LeaseLost
 

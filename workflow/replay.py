@@ -1,4 +1,4 @@
-"""Asking again what a job has asked: by its audit record, with another prompt, or of another model."""
+"""Replay of a recorded question, with another prompt or model."""
 
 import json
 
@@ -11,10 +11,10 @@ from workflow.wishes import NoteWishes
 
 
 def prompt_again(record: AuditRecord, wishes: NoteWishes, version: str | None) -> tuple[Prompt, str]:
-    """Return the prompt about what was sent then, and its version: what was told then, where none is given.
+    """Return the prompt for recorded content, and its version.
 
-    That of a version has the tenant's rules and language as they are now. Raises FileNotFoundError for one that there
-    is not.
+    The recorded version is the default. Another one has the tenant's current rules and language. Raises
+    FileNotFoundError for an unknown one.
     """
     if version is None:
         return Prompt(record.system, record.sent), record.prompt
@@ -25,6 +25,6 @@ def prompt_again(record: AuditRecord, wishes: NoteWishes, version: str | None) -
 
 
 def may_be_sent_again(record: AuditRecord, wishes: NoteWishes) -> bool:
-    """Return True unless less was masked then than the tenant wants now: what was sent then may not leave any more."""
+    """Return True unless the record is less masked than the tenant now requires."""
     strength = {kind: place for place, kind in enumerate(MASKINGS)}
     return strength.get(record.masking, -1) >= strength[wishes.masking]

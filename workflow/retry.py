@@ -1,4 +1,4 @@
-"""The one table: what failed -> another attempt when, or give up how."""
+"""The retry policy: error -> delay until the next attempt, or end."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _JITTER = (0.8, 1.2)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`seconds` until the next attempt, or None when there is none; `words` end the line that support reads."""
+    """The `seconds` until the next attempt, or None; `words` end the log line."""
 
     seconds: float | None
     words: str
@@ -30,16 +30,18 @@ def decide(
     *,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Decision:
-    """Return what follows a failed attempt (the first is 1), with `seconds_left` until the job's deadline.
+    """Return the decision after a failed attempt (the first is 1).
 
-    | what failed            | again                                                       |
+    `seconds_left` are those until the job's deadline.
+
+    | failure                | retry                                                       |
     |------------------------|-------------------------------------------------------------|
     | Permanent              | never                                                       |
     | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
     |   that is later than   | once, a minute before the deadline: a server may be back    |
-    |     the deadline       | earlier than it said, and the job has nothing to lose       |
+    |     the deadline       | earlier than announced; the job has nothing to lose         |
     |   of unknown outcome   | the same, not before `settle_seconds`                       |
-    | anything unforeseen    | after 2 s, 4 s, ... 300 s                                   |
+    | unexpected errors      | after 2 s, 4 s, ... 300 s                                   |
     | HeldBack               | nothing failed: after its seconds, see `workflow.run`       |
 
     At most 8 attempts, and none that would begin past the job's deadline.
@@ -53,7 +55,7 @@ def decide(
         seconds = max(seconds, settle_seconds)
     asked_for = failure.retry_after if isinstance(failure, Temporary) and failure.retry_after is not None else 0.0
     beyond = asked_for > seconds and asked_for >= seconds_left
-    # Once the last minute has begun, such a server is not called again.
+    # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
         return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
     if beyond:

@@ -1,4 +1,4 @@
-"""One attempt at a job: claim it, run the graph, and report what came of it."""
+"""One attempt at a job: claim it, run the graph, and report its outcome."""
 
 import asyncio
 import time
@@ -34,14 +34,14 @@ from workflow.stopping import outcome_of
 from workflow.turns import Turns
 from workflow.wishes import Wishes
 
-# For all claims of a worker that stops, since they are given back at one moment. What settles before may take 3 s, and
-# what closes after it 5 s; 20 s after its grace a process is ended (`worker.resources`).
+# For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
+# closing after it 5 s; a process is killed 20 s after its grace period (`worker.resources`).
 _GIVE_BACK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What running a job takes; made once for each process."""
+    """The dependencies of attempts; made once for each process."""
 
     owner: str
     database: Database
@@ -63,10 +63,10 @@ class Runner:
 
 
 async def run_next(runner: Runner) -> Outcome | None:
-    """Run one attempt at the job whose turn it is, and return its outcome, reported; None when no job is due.
+    """Run an attempt at the next due job and return its outcome; None without one.
 
-    When this is cancelled (the worker stops), the claim is given back first. Raises NoneMayStart, or one of
-    DATABASE_FAILURES when no job could be claimed.
+    The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
+    NoneMayStart, or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.turns.shares()
@@ -78,7 +78,6 @@ async def run_next(runner: Runner) -> Outcome | None:
 
 
 async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
-    """Run the attempt of a claim and return its outcome, reported."""
     parent, job_id = tracing.context_of(claim.traceparent), str(claim.job_id)
     ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": job_id}
     attributes: dict[str, AttributeValue] = {
@@ -95,7 +94,7 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
             tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
             if claim.another_first:
-                # The claim itself has put it off in the row.
+                # The claim itself has deferred the job in the row.
                 wait = Outcome(How.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
                 report(claim, wait, span)
                 return wait
@@ -109,12 +108,12 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
     begun: list[Outcome] = []
-    # One for all: what its steps learn of the ticket holds for a failure note as well.
+    # One attempt for all: a failure note needs the ticket data of its steps.
     prepare = cache(partial(_attempt, runner, claim))
     try:
         async with hold_lease(runner.renewals, claim):
             outcome = await _run_and_record(runner, claim, prepare, begun)
-            # Together with the row: whatever stops this process from here on, the outcome stands.
+            # Reported right after the write, because the outcome is final even if this process is stopped.
             report(claim, outcome, span)
     except LeaseLost as lost:
         if outcome is None:
@@ -126,7 +125,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.how is How.FAILED:
-        # The row has its outcome, so there is no claim to hold any more.
+        # The row has its outcome, so the claim has ended.
         await leave_failure_note(claim, prepare)
     return outcome
 
@@ -134,7 +133,6 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
 async def _run_and_record(
     runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
 ) -> Outcome:
-    """Run the graph and write its outcome into the row; `begun` has it from before the write. Raises LeaseLost."""
     started = time.monotonic()
 
     async def write(outcome: Outcome) -> None:
@@ -146,11 +144,11 @@ async def _run_and_record(
             How.COMPLETED, note_id=await _run_graph(runner, claim, prepare), seconds=time.monotonic() - started
         )
         await write(outcome)
-        # The job lasted until it was written, which a database that is away puts off.
+        # Includes the write, which a database outage delays.
         outcome = replace(outcome, seconds=time.monotonic() - started)
     except LeaseLost:
         raise
-    except Exception as stopped:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
+    except Exception as stopped:  # noqa: BLE001 -- every job ends: unexpected errors fail this attempt too
         outcome = await outcome_of(
             claim,
             stopped,
@@ -163,7 +161,6 @@ async def _run_and_record(
 
 
 async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
-    """Return the outcome of an attempt whose claim is gone: skipped if its ticket was forgotten, else claim lost."""
     try:
         forgotten = await was_forgotten(runner.lease_database, claim)
     except DATABASE_FAILURES:
@@ -179,11 +176,11 @@ def _claim_lost(failure: Exception) -> Outcome:
 
 
 async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
-    """Undo the claim before the message goes back into the list, where the next worker would find the job taken.
+    """Return the claim before its message, so that the next worker finds it free.
 
-    If an outcome was being written when the worker was told to stop, it may be in the row all the same, and stands.
-    A claim that can't be undone within seconds, whose row somebody holds say, runs out: it is lost, and the relay lets
-    the job wait again.
+    An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
+    that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
+    requeues the job.
     """
     given_back = Outcome(How.GIVEN_BACK, "worker stopping")
     try:
@@ -203,7 +200,6 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
-    """Return what the steps work with. Raises DeskUnavailable when the tenant has no desk."""
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
@@ -224,8 +220,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises what `why_refresh` does, before anything is called; TicketGone, when the copy of a ticket that was
-    deleted is gone too.
+    Raises the errors of `why_refresh`, before any call; TicketGone, after the copy of a deleted ticket is erased.
     """
     why = ""
     if claim.note_attempted_at is None:

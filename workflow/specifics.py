@@ -1,8 +1,8 @@
-r"""What of a text is specific, so that it can only be right if it was read somewhere: `mx-07.corp.example`, `MTU 1380`.
+r"""The specifics of a text, which need a source: `mx-07.corp.example`, `MTU 1380`.
 
-By form: hosts, addresses, ports, paths, files, versions, codes, amounts, settings, and names of products that are not
-common. What any technician knows is none (`workflow.common_words`): port 443, TLS 1.2, C:\Windows. Small counts,
-times, dates and percentages are none, unless something is set to them.
+By form: hosts, addresses, ports, paths, files, versions, codes, amounts, settings, and names of uncommon products.
+Common technical knowledge is excluded (`workflow.common_words`): port 443, TLS 1.2, C:\Windows. Small counts, times,
+dates and percentages are excluded, unless they are the value of a setting.
 """
 
 import re
@@ -16,14 +16,14 @@ _LONGEST = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
-# Words of ours, which say that something was left out, and placeholders.
+# Our own markers of left-out parts, and placeholders.
 _SAID = {said for words in WORDS.values() for said in words if said.startswith("[")}
 _OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _SAID)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
-# What can't be followed any more, and where a text was cut.
+# Defanged links, and the place of a cut.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
 _SHORTEST_CUT = 190
-# Dashes of any width, one to one: places stay what they are.
+# Dashes of any width, one to one: positions must not change.
 _DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-")
 _PATH = re.compile(
     r"(?<![\w.:/\\-])(?:[A-Za-z]:[\\/]|%\w{2,30}%[\\/]|HK(?:LM|CU|CR|U|EY_\w{3,20})[:\\/]{1,2}|~/|/(?=[\w.-]{1,60}/\w))"
@@ -42,7 +42,7 @@ _UNITS = (
     r"[KMGT]i?B|[KMG]o|MHz|[kMG]bit/s|[MG]bps|dpi|px|ms|mm|kW|W|°C|EUR|USD|CHF|GBP|[Ee]uros?|[Dd]ollars?|dólares|€|\$|£"
 )
 _AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{VALUE}(?!\w)|{VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
-# Of a rule of thumb: at least 20 GB free.
+# Rules of thumb: at least 20 GB free.
 _ABOUT = re.compile(
     r"(?i)(?:at least|about|around|more than|over|less than|under|below|mindestens|wenigstens|etwa|rund|ca\.|mehr als"
     r"|über|unter|weniger als|au moins|environ|plus de|moins de|al menos|unos|más de|menos de|almeno|circa|più di"
@@ -64,7 +64,7 @@ _SETTING = re.compile(
     rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{VALUE}(?![\w.]*\d)"
 )
 _NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
-# A program by an option, where it is no command by its form.
+# A program with an option, if it is no command by its form.
 _OPTION = re.compile(r"(?<!\S)[A-Za-z][\w.-]{2,30}\s(?:/(?!or\b|oder\b|ou\b|und\b)[a-z]{2,16}|--[a-z][\w-]+)(?![\w/])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _CODE = re.compile(
@@ -84,7 +84,7 @@ _CODE = re.compile(
     | (?P<joined>(?=.*[^\W\d_])(?=.{5})[\w-]*_[\w-]*)
     """
 )
-# Layer-2, and what is looked at elsewhere: tcp/1433.
+# Layer-2, and forms that other patterns handle: tcp/1433.
 _ONE_DIGIT = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*[-/]\d(?:-[^\W\d_]+)*|[^\W\d_]+\d|(?:tcp|udp)/\d+|(?:pre|vor)-\d+")
 _YEAR = re.compile(r"199\d|20[0-3]\d")
 _TIME = (
@@ -99,7 +99,7 @@ _ITS_UNIT = re.compile(
     rf"(?i)[\s\u00a0-]?(?:%|(?:{_TIME}|bytes?|octets?|bits?|percent|prozent|pour cent|por ciento|[kmg]o|[kmgt]i?b"
     r"|[mg]hz)\b)"
 )
-# That something is put on a machine: by another name one would be sent looking. No more than articles between.
+# Installing a product: a wrong name would start a futile search. Only articles and similar words may be between.
 _INSTALLED = re.compile(
     r"(?i:(?<!\w)(?:install(?!ation)\w{0,5}|instal[ae]\w{0,2}|deploy\w{0,3}|download\w{0,3}|télécharge[rz]?|descarg\w{1,4}"
     r"|scaric\w{1,4})"
@@ -117,10 +117,10 @@ _EVERYWHERE = common.PLACES | common.FILES | common.PRODUCTS
 
 
 def specifics_of(text: str, language: str) -> list[Specific]:
-    """Return what of a text is specific, in its order and without what is part of another one."""
+    """Return the specifics of a text, in order and without overlaps."""
     told = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
     if len(told) > _SHORTEST_CUT and told.endswith("…"):
-        # What was cut is no more what the model said.
+        # A cut word is not the model's own.
         told = told[: told.rfind(" ") + 1]
     found: list[Specific] = []
     if "/" in told or "\\" in told:
@@ -176,7 +176,7 @@ def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
         before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
         return _BEHIND_TIME.match(text, found.end()) is not None or not common.STANDARDS.isdisjoint(before)
     if kind == "name":
-        # Of two sentences without a blank between them each begins with a capital.
+        # Without a blank between two sentences, the second begins with a capital.
         is_known = token in common.FILES or common.HOSTS.fullmatch(token)
         return bool(is_known) or re.search(r"[a-zß-ÿ]\.[A-Z][a-z]+$", found[0]) is not None
     if kind == "mixed":
@@ -219,7 +219,7 @@ def _named(text: str, language: str) -> Iterator[Specific]:
     for found in _INNER.finditer(text):
         name = found[0].casefold()
         is_common = name.removesuffix("s") in common.PRODUCTS or name in common.PRODUCTS | common.FIRST_WORDS
-        # Users of either sex, and Scottish families.
+        # German gendered plurals (-Innen), and Scottish family names.
         if not (is_common or name.endswith("innen") or name.startswith("mc")):
             yield Specific(found.start(), found.end(), name)
     for found in _NAMES.finditer(text):
@@ -228,7 +228,7 @@ def _named(text: str, language: str) -> Iterator[Specific]:
             words.pop(0)
         if not words or words[0] in common.FIRST_WORDS or not common.PRODUCTS.isdisjoint(words):
             continue
-        # A noun of German is written as a name is: two side by side are one.
+        # German nouns have capitals too: two adjacent ones count as a name.
         is_name = len(words) > 1 or language != "de"
         if is_name and _INSTALLED.search(text[max(0, found.start() - _NEAR) : found.start()]):
             yield Specific(found.start(1), found.end(1), words[0])

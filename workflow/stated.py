@@ -1,4 +1,4 @@
-"""Whether something specific stands in a text, in whatever case, quotes, slashes and separators of thousands."""
+"""Search for specifics, ignoring case, quotes, slashes and digit separators."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,13 +11,13 @@ VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
 _PART = re.compile(r"\w")
-# 30.40 does not stand in 10.20.30.40.
+# 30.40 is not part of 10.20.30.40.
 _WHOLE_VALUE = re.compile(rf"(?<![\d.]){VALUE}(?!\.?\d)")
 _NUMBER_BEFORE = re.compile(r"\d\.")
 
 
 class Specific(NamedTuple):
-    """Where something specific stands in a text, and how it is looked for."""
+    """The position of a specific in a text, and its search key."""
 
     begin: int
     end: int
@@ -26,7 +26,7 @@ class Specific(NamedTuple):
 
 
 class Stated:
-    """What stands in some texts: whether something specific does, however it is written there."""
+    """A searchable form of some texts."""
 
     def __init__(self, texts: Iterable[str], and_of: "Stated | None" = None) -> None:
         self._text = folded_key("\n".join(texts))
@@ -34,7 +34,6 @@ class Stated:
         self._also = and_of
 
     def has(self, one: Specific) -> bool:
-        """Return True if it stands there."""
         if self._also is not None and self._also.has(one):
             return True
         if one.is_number:
@@ -52,7 +51,7 @@ class Stated:
         at = self._text.find(wanted)
         while at >= 0:
             end = at + len(wanted)
-            # 4.2 does not stand in 1.4.2.
+            # 4.2 is not part of 1.4.2.
             goes_on = wanted[0].isdigit() and _NUMBER_BEFORE.match(self._text[max(0, at - 2) : at])
             if not (goes_on or _PART.match(self._text[at - 1 : at]) or _PART.match(self._text[end : end + 1])):
                 return True
@@ -61,22 +60,19 @@ class Stated:
 
 
 def folded_key(text: str) -> str:
-    """Return a text as two of them are compared."""
     key = re.sub(r"[\\/]+", "/", folded(text).text.casefold())
     key = _HIVE.sub(lambda hive: _HIVES[hive[0]], key).replace("%programdata%", "c:/programdata")
-    # As PowerShell writes them: HKLM:\Software.
+    # PowerShell's spelling: HKLM:\Software.
     key = key.replace("hklm:/", "hklm/").replace("hkcu:/", "hkcu/")
     return " ".join(re.sub(r"[\"'“”„‘’«»`]", " ", key).split())
 
 
 def plain_number(number: str) -> str:
-    """Return a number without separators of thousands."""
     whole = re.sub(r"[.,'’ \u00a0\u202f](?=\d{3}(?!\d))", "", number)
     return whole.replace(",", ".")
 
 
 def _runs(text: str) -> Iterator[str]:
-    """Return the numbers of a text: as they stand, without separators of thousands, and their parts."""
     for run in re.findall(r"\d+(?:[.,: '’]\d+)*", text):
         yield run
         yield from re.split(r"[,: '’]", run)

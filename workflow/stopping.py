@@ -1,4 +1,4 @@
-"""What follows from whatever stopped an attempt: which outcome it has, and the line that is its own."""
+"""Outcomes of exceptions that stop an attempt."""
 
 from dataclasses import replace
 from functools import partial
@@ -21,22 +21,22 @@ from workflow.ports import Kept, KeptAnswers
 async def outcome_of(
     claim: Claim, stopped: Exception, *, database: Database, answers: KeptAnswers, settle_seconds: float
 ) -> Outcome:
-    """Return what follows from the exception that stopped the graph, and print the line that it has of its own."""
+    """Map an exception to the job's outcome, and log its own line."""
     match stopped:
         case TicketGone():
-            # By the number that the webhook named, whichever the desk was asked for.
+            # Logs the number of the webhook, even if the desk used another.
             say(stopped.phrase, ticket_id=claim.ticket_id)
             await _drop_unusable(claim, answers)
             return Outcome(How.SKIPPED, stopped.reason)
         case NoNoteWanted():
             if isinstance(stopped, (Forgotten, LeftOut)):
-                # An attempt before this one may have left its answer.
+                # An earlier attempt may have left its answer.
                 await answers.drop(claim.job_id)
             await _drop_unusable(claim, answers)
             return Outcome(How.SKIPPED, stopped.reason)
         case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
-                # It waits in the row, where it holds no worker and no message, and costs no attempt.
+                # It waits in the row, where it occupies no worker and no message, and costs no attempt.
                 return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
             failed = Outcome(How.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:
@@ -54,13 +54,12 @@ async def outcome_of(
 
 
 async def _drop_unusable(claim: Claim, answers: KeptAnswers) -> None:
-    """Delete what an answer's placeholders stand for: it lives no longer than its job."""
+    """Delete an answer's placeholders: they live no longer than its job."""
     if claim.started_before:
         await answers.drop(claim.job_id, Kept.UNUSABLE)
 
 
 def _failed(failure: Exception) -> Outcome:
-    """Return the failure with our own words for it, and print the line that it has of its own."""
     if isinstance(failure, OutsideFailure):
         say(failure.phrase, failure.values, also=failure.also)
         return Outcome(How.FAILED, failure.reason, failure=failure)

@@ -1,4 +1,4 @@
-"""Texts of a model in bounds: what nobody sees is taken out, and what is too long is cut visibly."""
+"""Limits for model texts: invisible characters removed, long texts cut."""
 
 import re
 
@@ -6,10 +6,10 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202
 
 
 def printable(text: str) -> str:
-    """Return the text without controls and marks that reorder it."""
+    """Return the text without control and direction characters."""
     return _UNPRINTABLE.sub("", text)
 
 
 def cut(text: str, most: int) -> str:
-    """Return at most so many characters of a text; one that was longer ends in `…`."""
+    """Return at most `most` characters of a text; a cut one ends in `…`."""
     return text if len(text) <= most else text[: most - 1] + "…"

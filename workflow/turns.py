@@ -1,4 +1,4 @@
-"""What a worker tells with each claim, so that each tenant gets its share of the places."""
+"""Tenant shares for each claim, so that each tenant gets its part of the worker."""
 
 import time
 from collections import Counter, deque
@@ -12,11 +12,10 @@ from storage.turns import Shares
 
 
 class Turns:
-    """The weights and limits of the tenants as they are now, and the places of this process that ended at once.
+    """The current weights and limits of the tenants, and the slots of this process.
 
-    A start counts as a place for a second, however soon it ends: jobs that are put off or held back as soon as
-    they start (of a desk that is down, of a tenant that this worker does not know) leave no job in flight, and would
-    have every turn.
+    A start occupies a slot for at least a second: jobs that are deferred or held back at once (a desk that is down, an
+    unknown tenant) leave no job in flight, and would get every turn.
     """
 
     def __init__(
@@ -29,7 +28,6 @@ class Turns:
         self._shares = Shares()
 
     def shares(self) -> Shares:
-        """Return what the next claim is to be told."""
         now = self._monotonic()
         while self._charged and self._charged[0][0] <= now:
             self._charged.popleft()
@@ -45,11 +43,11 @@ class Turns:
 
     @contextmanager
     def place(self, tenant_id: str) -> Iterator[None]:
-        """Hold a place for one job of the tenant; charged for the rest of its time, if the block ends before it."""
+        """Hold a slot for one job of the tenant, for the shortest turn at least."""
         until = self._monotonic() + SHORTEST_TURN.total_seconds()
         try:
             yield
         finally:
             if self._monotonic() < until:
-                # In the order of their ends: none is charged for more than twice that time.
+                # Ordered by their ends: none is charged for more than twice that time.
                 self._charged.append((until, tenant_id))

@@ -1,43 +1,43 @@
-"""What a tenant wants, as far as a step asks for it: protocols, as those of `workflow.ports` are."""
+"""Tenant settings for the steps: protocols, like those of `workflow.ports`."""
 
 from collections.abc import Mapping, Set
 from typing import Protocol
 
 
 class Rules(Protocol):
-    """Which tickets a tenant leaves out, by what is known of one: kind (event, group, site ...) -> name."""
+    """The tickets that a tenant excludes, by kind (event, group, site ...) -> name."""
 
     @property
     def never_topics(self) -> Set[str]:
         """The topics whose solutions are not used."""
 
     def hidden_from(self, known: Mapping[str, str]) -> Mapping[str, Set[str]]:
-        """Return the names of each kind that a ticket may not have to be told in one of which this is `known`."""
+        """Return the values that exclude a ticket from the context of this one."""
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the ticket is not to be enhanced. A kind that is not in `known` says nothing."""
+        """Return True if the ticket is not to be enhanced; unknown kinds don't count."""
 
     def forbid(self, known: Mapping[str, str]) -> bool:
         """Return True if nothing of the ticket may be kept either."""
 
     def ask_for(self, kind: str) -> bool:
-        """Return True if a ticket's name of that kind may make a difference."""
+        """Return True if the rules depend on the ticket's name of that kind."""
 
 
 class NoteWishes(Protocol):
-    """How a tenant wants its notes, and what a model may see of its tickets."""
+    """A tenant's note settings, and the limits on data sent to a model."""
 
     @property
     def language(self) -> str:
-        """The language that they are in, as a code; `ticket` for that of each ticket."""
+        """The language code of the notes; `ticket` for each ticket's own."""
 
     @property
     def rules(self) -> str:
-        """What the model is told besides."""
+        """Additional instructions for the model."""
 
     @property
     def if_nothing_found(self) -> bool:
-        """True if a ticket gets a note though nothing was found for it."""
+        """True if a ticket gets a note even without finds."""
 
     @property
     def if_reopened(self) -> bool:
@@ -45,23 +45,23 @@ class NoteWishes(Protocol):
 
     @property
     def prompt_tokens(self) -> int:
-        """How many tokens a ticket and what was found for it may have."""
+        """The most tokens of a ticket and its finds."""
 
     @property
     def masking(self) -> str:
-        """What is masked: `none`, `personal`, or `all`, which is names of hosts and addresses besides."""
+        """The masking: `none`, `personal`, or `all`, with host names and addresses."""
 
 
 class Wishes(Protocol):
-    """What a tenant wants done with its tickets."""
+    """A tenant's settings for its tickets."""
 
     @property
     def note(self) -> NoteWishes:
-        """How its notes are made."""
+        """The settings of its notes."""
 
     @property
     def rules(self) -> Rules:
-        """Which tickets are left out."""
+        """The rules that exclude tickets."""
 
     @property
     def dry_run(self) -> bool:
@@ -69,4 +69,4 @@ class Wishes(Protocol):
 
     @property
     def audit_days(self) -> int:
-        """How many days a record of each answer is kept; 0 for none."""
+        """Retention of audit records in days; 0 for none."""

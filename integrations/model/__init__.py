@@ -1,1 +1,1 @@
-"""GPT-4 over the API of OpenAI, or of a server that speaks it: what is asked, what is streamed, what is refused."""
+"""GPT-4 over the API of OpenAI or of a compatible server."""

@@ -1,4 +1,4 @@
-"""One question to an endpoint: whether it has left, what was paid for it, and how long it took."""
+"""One question to an endpoint: whether it was sent, its cost and its duration."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _UNFORESEEN = "unexpected failure"
 
 @dataclass(slots=True)
 class Asking:
-    """What is known of it so far; `on_paid` hears of each call that was paid for."""
+    """The state of a question; `on_paid` is called for each paid call."""
 
     on_paid: Callable[[Usage], None]
     started: float = field(default_factory=time.monotonic)
@@ -24,27 +24,23 @@ class Asking:
     """True if it has left the house, or may have."""
 
     def pay(self, usage: Usage) -> None:
-        """Take in what a call has cost, and tell it."""
         self.paid = usage if self.paid is None else usage.plus(self.paid)
         self.on_paid(usage)
 
     @property
     def usage(self) -> Usage:
-        """What all calls have cost."""
         return self.paid or Usage()
 
     @property
     def milliseconds(self) -> int:
-        """How long it has taken."""
         return round((time.monotonic() - self.started) * 1000)
 
     def not_sent_by(self, failure: Exception, before: bool) -> None:
-        """Take back that a call has sent it, where nobody was reached; `before`: whether an earlier one had."""
+        """Undo `sent` if the call never connected; `before` is the earlier value."""
         if never_connected(failure):
             self.sent = before
 
     def unanswered(self, host: str, model: str, stopped: BaseException) -> Unanswered:
-        """Return it as one that no usable answer came to."""
         reason = _STOPPED if isinstance(stopped, asyncio.CancelledError) else _UNFORESEEN
         if isinstance(stopped, (HeldBack, OutsideFailure)):
             reason = stopped.reason

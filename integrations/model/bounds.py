@@ -1,7 +1,7 @@
-"""A limit on what one answer of the model's service may bring.
+"""A size limit on answers of the model's service.
 
-The openai package reads error bodies, plain bodies and lines of a stream whole, whatever their size. So the bytes are
-counted below it, where they come in.
+The openai package reads error bodies, plain bodies and lines of a stream whole, without a size limit. So the bytes are
+counted below it, as they arrive.
 """
 
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 
 class ModelAnswerTooLarge(AnswerTooLarge):
-    """An answer that was not read to its end. `status` and `retry_after` are from its head."""
+    """An answer that was cut off; `status` and `retry_after` are from its head."""
 
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__("answer too large")
@@ -25,15 +25,13 @@ class ModelAnswerTooLarge(AnswerTooLarge):
         self.retry_after = wait_asked_for(response.headers)
 
     def classed(self) -> OutsideFailure:
-        """Return it as a failure: an error's status says enough without its body."""
+        """Return the failure: the status of an error is enough without its body."""
         if self.status < 300:
             return ModelUnavailable("invalid answer")
         return of_status(self.status, self.retry_after)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A response's bytes, until they are too many."""
-
     def __init__(self, stream: httpx2.AsyncByteStream, response: httpx2.Response) -> None:
         self._stream = stream
         self._response = response
@@ -51,10 +49,10 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Limit what is read of an answer; a response hook, called with its head before any of its body is read.
+    """Limit the size of a response; a response hook, called before its body is read.
 
-    A hook and no transport: a client with a transport of its own would go past the proxy of the environment.
-    Raises ModelAnswerTooLarge for a compressed answer.
+    A hook and no transport: a client with a transport of its own would bypass the proxy of the environment. Raises
+    ModelAnswerTooLarge for a compressed answer.
     """
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise ModelAnswerTooLarge(response)

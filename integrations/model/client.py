@@ -1,9 +1,9 @@
 """GPT-4 through the openai package: one structured answer, streamed.
 
-Streaming is what tells silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
-empty chunks are not content), `total_seconds` caps the whole. The package's own retries are off: a retry belongs to
-the job. A model that answers unusably is asked once more to repair its answer; no call of `ask` pays for more than two.
-Where the repair can't be had now (the breaker has opened, a 429), a later `ask` may begin with it: see `unusable`.
+Streaming separates silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
+empty chunks are not content), `total_seconds` limits the whole. The package's own retries are off: a retry belongs to
+the job. An unusable answer is sent back once for repair; no call of `ask` pays for more than two. If the repair is
+unavailable (open breaker, 429), a later `ask` may begin with it: see `unusable`.
 """
 
 import asyncio
@@ -67,23 +67,22 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        # Our own timeouts decide; the client's are only a net below them. Without a key nothing is sent.
+        # Our own timeouts decide; the client's are only a safety net. Without a key nothing is sent.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._by_proxy = outward.by_proxy(base_url)
         self._client = open_openai(base_url, api_key, outward, connections=connections, timeout=net)
         self._wire = Wire(base_url, model)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
     @property
     def done_without(self) -> frozenset[str]:
-        """What the endpoint has refused lately: arguments, and formats of an answer."""
+        """Arguments and answer formats that the endpoint has refused lately."""
         return self._wire.refused()
 
     def check(self) -> None:
-        """Raise HeldBack while the model is known to be down or held: no use in preparing a question."""
+        """Raise HeldBack while the model is down or held, before a question is prepared."""
         self._hold.check()
         self._breaker.check()
 
@@ -97,11 +96,12 @@ class ModelClient:
         on_unusable: Callable[[str], Awaitable[None]] = _ignore,
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
-        """Return an answer of that type. Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does.
+        """Return an answer of that type.
 
-        `on_paid` hears of each paid call, also of one whose answer is unusable or breaks off. `on_unusable` is awaited
-        with the text of an answer that is to be repaired; given as `unusable` to a later `ask`, its repair alone is
-        asked for. `on_unanswered` hears of a question that was sent, before this raises.
+        Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does. `on_paid` is called for each paid
+        call, also for an unusable or broken answer. `on_unusable` is awaited with the text of an answer to repair;
+        passed as `unusable` to a later `ask`, only its repair is requested. `on_unanswered` is called for a question
+        that was sent, before this raises.
         """
         asking = Asking(on_paid)
         try:
@@ -152,7 +152,6 @@ class ModelClient:
     async def _complete(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
     ) -> Completion:
-        """One paid call; `asking` hears of one that breaks off. Raises HeldBack when somebody has to act first."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDenied("no key", HoldReason.KEY_REFUSED)
@@ -161,7 +160,7 @@ class ModelClient:
     async def _complete_with_less(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
     ) -> Completion:
-        """One paid call: endpoints refuse what they don't know, unpaid, and are called again without that part."""
+        """Make one paid call, again without each part that the endpoint refuses, unpaid."""
         known = refused = self._wire.refused()
         for _ in range(_MOST_REFUSALS):
             request = self._wire.request(messages, answer_type, refused)
@@ -183,7 +182,7 @@ class ModelClient:
         try:
             return await self._read(request, gathered, asking)
         except BaseException as stopped:
-            # What came is paid for. The stream only has not come to its end, where it would say what it cost.
+            # Received content is paid for, but a broken stream lacks the usage of its last event.
             usage = gathered.usage_so_far(sum(len(message["content"]) for message in request["messages"]))
             if gathered.is_whole and isinstance(stopped, Temporary):
                 return replace(gathered.completion(), usage=usage)
@@ -226,7 +225,7 @@ class ModelClient:
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
-    """Return the validated answer; None when it may be repaired. Raises ModelRefused for a refusal."""
+    """Return the validated answer; None if it may be repaired. Raises ModelRefused."""
     if completion.refused:
         raise ModelRefused("invalid answer")
     if completion.finish_reason == CONTENT_FILTER:

@@ -1,4 +1,4 @@
-"""The endpoints that are in use: for each a client, with its connections and its breaker."""
+"""The endpoints in use: for each a client, with its connections and its breaker."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Set
@@ -11,7 +11,7 @@ from observability import counting
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A model at an address, asked with a key; `server` is what lines and metrics call it."""
+    """A model at an address, with a key; `server` names it in logs and metrics."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -35,16 +35,14 @@ class Endpoints:
         self._closing: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """Return how many are open."""
         return len(self._opened)
 
     def check(self, endpoint: Endpoint) -> None:
-        """Raise HeldBack while the endpoint is known not to answer."""
         self._open(endpoint).client.check()
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """Yield the client of an endpoint, which is not closed before the block is left."""
+        """Yield the client of an endpoint, which stays open during the block."""
         opened = self._open(endpoint)
         opened.calls += 1
         try:
@@ -54,18 +52,17 @@ class Endpoints:
             self._close_if_done(opened)
 
     def keep(self, wanted: Set[Endpoint | None]) -> None:
-        """Close all others, and show nothing more of them; a call that runs ends undisturbed."""
+        """Close all others and remove their metrics; running calls end normally."""
         gone = self._opened.keys() - wanted
         for endpoint in gone:
             opened = self._opened.pop(endpoint)
             opened.retired = True
             self._close_if_done(opened)
-        # One that is asked with another key has the same name, and what is shown is its own by now.
+        # An endpoint with another key has the same name, and the metric is its own now.
         for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self._opened}:
             counting.server_gone(server)
 
     async def close(self) -> None:
-        """Close the connections."""
         for opened in self._opened.values():
             await opened.client.close()
         await asyncio.gather(*self._closing, return_exceptions=True)

@@ -63,7 +63,7 @@ _DENIED_STATUSES = {
     402: HoldReason.OUT_OF_CREDIT,
     404: HoldReason.NOT_FOUND,
 }
-# A 403 without one of these codes or messages is about the one question: so OpenRouter tells of its moderation.
+# A 403 without one of these codes or messages is about the one question: OpenRouter's moderation uses it.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
     "invalid_api_key": HoldReason.KEY_REFUSED,
@@ -83,30 +83,30 @@ _DENIED_MESSAGES = {
 
 
 def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> OutsideFailure:
-    """Return the failure that an HTTP status is, with the codes beside it: later, never, or once somebody has acted.
+    """Return the failure for an HTTP status and its codes.
 
-    `param` is the part of the question that was refused.
+    `param` is the refused part of the question.
     """
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
         return ModelRefused(status_words(status) + _named_part(named, param))
-    # OpenRouter: a 402 with a Retry-After is a budget of the moment, and passes.
+    # OpenRouter: a 402 with a Retry-After is a temporary budget.
     passes = status == 402 and retry_after is not None
     why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
     if why is not None and not passes:
-        # Without its code, a status for credit would read like one for the rate, or for the question.
+        # Without its code, a credit status would look like one for the rate or for the question.
         code = next((code for code in named if code in _NO_CREDIT), None)
         return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
     if passes or status in _LATER or status >= 500:
         unavailable = ModelUnavailable(status_words(status), retry_after)
         if status == 429 and _RATE in named:
-            unavailable.reason += f" (code {_RATE})"  # in the row alone: the line is the FAQ's
+            unavailable.reason += f" (code {_RATE})"  # only in the row: the log line must match the FAQ
         return unavailable
     return ModelRefused(status_words(status) + _named_part(named, param))
 
 
 def _named_part(codes: list[str], param: object) -> str:
-    """Return what a refusal is about, such as ` (code unsupported_value, param temperature)`, if that is known."""
+    """Return the refused part: ` (code unsupported_value, param temperature)`."""
     root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
     code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
     told = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
@@ -114,13 +114,12 @@ def _named_part(codes: list[str], param: object) -> str:
 
 
 def of_error(code: object, kind: object, message: object = None, param: object = None) -> OutsideFailure:
-    """Return the failure that an error without an HTTP status is, from the fields of its body."""
+    """Return the failure for an error body without an HTTP status."""
     status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
     return _denied_in_words(status, message) or of_status(status, None, code, kind, param=param)
 
 
 def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
-    """Return what a status stands for whose message alone says that it is about all questions; else None."""
     text = message if isinstance(message, str) else ""
     why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
     if status == 403:
@@ -129,13 +128,12 @@ def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
-    """Return one of the package's exceptions as a failure with our own words; its text is left behind."""
     if isinstance(failure, openai.APIStatusError):
         wait = wait_asked_for(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
         named = (failure.code, failure.type)
         return denied or of_status(failure.status_code, wait, *named, param=failure.param)
-    if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
+    if isinstance(failure, openai.APIConnectionError):  # its timeout too: only connecting exceeds it
         return ModelUnavailable("connection")
     if isinstance(failure, openai.APIResponseValidationError):
         return ModelRefused("invalid answer")
@@ -146,7 +144,7 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
 
 
 def message_of(failure: openai.APIStatusError) -> str:
-    """Return the message of the error in its body, or what the package makes of a body without one.
+    """Return the error message in the body, or else the package's text.
 
     LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
     """
@@ -156,7 +154,7 @@ def message_of(failure: openai.APIStatusError) -> str:
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds in `retry-after-ms`, which wins as in the openai package, or else in `Retry-After`."""
+    """Return the seconds of `retry-after-ms`, else of `Retry-After`, as openai does."""
     try:
         seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
     except ValueError:
@@ -165,7 +163,6 @@ def wait_asked_for(headers: Mapping[str, str]) -> float | None:
 
 
 def _status_of(code: object) -> int | None:
-    """Return the HTTP status that a `code` is, a number, also as text, or one of the known words; else None."""
     if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
         return int(code)
     return _STATUSES.get(code) if isinstance(code, str) else None

@@ -1,4 +1,4 @@
-"""A look at a tenant's model: whether its server answers, without a key and without a question, so nothing is paid."""
+"""A free check that a tenant's model server answers: no key, no question."""
 
 import asyncio
 
@@ -12,7 +12,6 @@ from integrations.outward import Outward
 
 
 async def look_at_model(tenant: Tenant, settings: ModelAddressSettings) -> ModelLook:
-    """See whether the model's server answers."""
     if tenant.model.withdrawn:
         return ModelLook(failure="the tenant's own key was withdrawn")
     url = f"{tenant.model.base_url or settings.openai_base_url}/models"

@@ -1,19 +1,19 @@
-"""The models of all tenants: the process's, those that tenants have of their own, and the fallback of the process's.
+"""The models of all tenants: their own, the process's, and its fallback.
 
-What the first model says, and what follows where there is a fallback:
+Results of the first model, and the use of a fallback:
 
 | the first model                               | the fallback                                               |
 |-----------------------------------------------|------------------------------------------------------------|
 | HeldBack: breaker open, no money, key, model   | answers, at once; the first is not called                  |
 | Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
 |   connection                                   |                                                            |
-| any other Temporary: 429, a broken answer      | is not asked: the first is well, and the job tries again   |
-| Permanent: a refusal, an unusable answer       | is not asked: the first has answered                       |
+| any other Temporary: 429, a broken answer      | is not called: the first is up, and the job is retried     |
+| Permanent: a refusal, an unusable answer       | is not called: the first has answered                      |
 
 A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
-asked again as soon as its breaker or hold lets a call through. Where the fallback fails too, the job waits as the first
-says: a fallback that is set up wrongly must not end jobs which would have waited without it. Only what was paid for
-counts: an answer of the fallback that is unusable, or a refusal, ends the job, and one that broke off is an attempt.
+called again as soon as its breaker or hold allows it. If the fallback fails too, the job waits for the first: a
+misconfigured fallback must not end jobs which would have waited without it. Only paid calls count: an unusable answer
+or a refusal of the fallback ends the job, and a broken answer is an attempt.
 """
 
 import time
@@ -55,13 +55,12 @@ class Models:
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
-        """Return the tenant's model, whatever its settings say at the time of each call."""
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return what the tenant's tickets are sent to. Raises HeldBack while there is nothing.
+        """Return the endpoint for the tenant's tickets. Raises HeldBack if there is none.
 
-        Where the process's key is gone it is an endpoint without one, which holds its jobs as a refused key does.
+        Without the process's key, the endpoint has none, which holds its jobs as a refused key does.
         """
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
@@ -85,7 +84,7 @@ class Models:
         return Endpoint(base_url, key, name, server)
 
     def fallback(self, tenant_id: str) -> Endpoint | None:
-        """Return what is asked where the first can't answer; None for a tenant whose texts may not go there."""
+        """Return the fallback; None for a tenant whose texts must not be sent there."""
         tenant, process = self._tenants.get(tenant_id), self._settings
         own = None if tenant is None else tenant.model
         if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
@@ -94,18 +93,17 @@ class Models:
         key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
         if key is None:
             key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
-        # A key of its own that is gone is not replaced by the first's: that must not be sent to another address.
+        # A missing fallback key is not replaced by the first's: that must not be sent to another address.
         server = f"fallback model at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
     def _process_key(self, name: str, at_start: str | None) -> str | None:
-        """Return a key of the process's own, as it is now: empty if it is gone."""
         now = self._tenants.process_key(name)
         return at_start if now is None else now
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """Yield the client of an endpoint. After the block, what no tenant's settings name any more is closed."""
+        """Yield the client of an endpoint; afterwards close unconfigured endpoints."""
         try:
             with self.endpoints.call(endpoint) as client:
                 yield client
@@ -114,7 +112,7 @@ class Models:
 
     def _close_gone(self) -> None:
         tenants, kept_for = self._tenants.all(), self._kept_for
-        # One that was chosen before a change may have been opened after it.
+        # An endpoint that was chosen before a change may have been opened after it.
         if tenants is kept_for[0] and len(self.endpoints) == kept_for[1]:
             return
         firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
@@ -122,7 +120,6 @@ class Models:
         self._kept_for = (tenants, len(self.endpoints))
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
-        """Tell that the fallback has answered: once for a time in which it goes on doing so, and not by each job."""
         now = time.monotonic()
         if now - self._replaced_at.get(first.server, -_QUIET_SECONDS) >= _QUIET_SECONDS:
             say(phrases.FALLBACK_USED, server=first.server, fallback=fallback.server)
@@ -141,12 +138,11 @@ class Models:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.endpoints.close()
 
 
 class TenantModel:
-    """The model that a tenant's tickets are sent to, within its spending limit. See `workflow.ports.Model`."""
+    """The model for a tenant, within its spending limit: see `workflow.ports.Model`."""
 
     provider = ModelClient.provider
 
@@ -156,16 +152,16 @@ class TenantModel:
 
     @property
     def name(self) -> str:
-        """The first model's, as it is asked for. Raises HeldBack while there is none."""
+        """The first model's requested name. Raises HeldBack if there is none."""
         return self._models.first(self._tenant_id).name
 
     @property
     def base_url(self) -> str:
-        """The first model's address; likewise."""
+        """The first model's address. Raises HeldBack if there is none."""
         return self._models.first(self._tenant_id).base_url
 
     def check(self) -> None:
-        """Raise HeldBack while neither the first nor the fallback may be asked, or the day's limit is reached."""
+        """Raise HeldBack if neither model is available, or the day's limit is reached."""
         first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
         self._models.limits.check(self._tenant_id)
         try:
@@ -188,7 +184,7 @@ class TenantModel:
         on_unusable: Callable[[str], Awaitable[None]],
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
-        """Return an answer, of the fallback where the first can't.
+        """Return an answer, of the fallback if the first model fails.
 
         Raises as `ModelClient.ask` does; HeldBack, before anything is sent, past the day's limit.
         """
@@ -215,7 +211,7 @@ class TenantModel:
         try:
             return await of(first)
         except (HeldBack, Temporary) as failure:
-            # Only now: the tenant may have got a key or an address of its own while the first was waited for.
+            # Read again: the tenant may have got a key or an address of its own during the first call.
             fallback = self._models.fallback(self._tenant_id)
             if fallback is None or (isinstance(failure, Temporary) and not failure.down):
                 raise
@@ -235,6 +231,5 @@ class TenantModel:
 
 
 def _say(failure: HeldBack | OutsideFailure) -> None:
-    """Print the line of a failure that does not stop the attempt; a hold has had its line when it began."""
     if isinstance(failure, OutsideFailure):
         say(failure.phrase, failure.values, also=failure.also)

@@ -1,4 +1,4 @@
-"""The openai package's client, as each of ours opens it: without its retries and redirects, within our limits."""
+"""The openai package's client, without retries and redirects, within our limits."""
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
@@ -11,13 +11,13 @@ from integrations.outward import Outward
 def open_openai(
     base_url: str, api_key: str, outward: Outward, *, connections: int, timeout: httpx2.Timeout
 ) -> AsyncOpenAI:
-    """Return a client; `close()` it. A retry is the caller's, and so is the limit of a whole call."""
+    """Return a client; `close()` it. The caller retries and limits the whole call."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
     to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward)) if outward.proxy else None
     return AsyncOpenAI(
-        api_key=api_key or "none",  # the package wants one
+        api_key=api_key or "none",  # required by the package
         base_url=base_url,
         max_retries=0,
         timeout=timeout,

@@ -1,4 +1,4 @@
-"""A limit on how long nothing may be heard."""
+"""A timeout for silence."""
 
 import asyncio
 from types import TracebackType
@@ -6,9 +6,9 @@ from typing import Self
 
 
 class Silence:
-    """A block that raises TimeoutError, as `asyncio.timeout` does, once nothing was heard for `seconds`.
+    """A block that raises TimeoutError after `seconds` without a sign of life.
 
-    Its end is looked at when it has come, and not moved with each piece: that is a hundredth of a job's CPU.
+    The deadline is checked when it comes, and not moved with each piece: that is a hundredth of a job's CPU.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -17,7 +17,7 @@ class Silence:
         self._loop = asyncio.get_running_loop()
         self.began_at = self._heard_at = self._loop.time()
         self.first_heard_at: float | None = None
-        # None where the end had come before the block began.
+        # None if the deadline had passed before the block began.
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -33,13 +33,11 @@ class Silence:
         await self._timeout.__aexit__(kind, failure, trace)
 
     def heard(self) -> None:
-        """Begin to wait anew."""
         self._heard_at = self._loop.time()
         if self.first_heard_at is None:
             self.first_heard_at = self._heard_at
 
     def expired(self) -> bool:
-        """Return True if the block was ended by it."""
         return self._timeout.expired()
 
     def _look(self) -> None:

@@ -1,7 +1,7 @@
-"""What a tenant may spend on the model in a day of UTC, past which its jobs wait for the next one.
+"""The daily (UTC) spending limit of a tenant, past which its jobs wait.
 
-It is looked at before a call is paid for. Jobs that are past that point go on: each of those in flight may pay for one
-answer and its repair more.
+It is checked before a call is paid for. Jobs past that point go on: each one in flight may pay for one more answer and
+its repair.
 """
 
 from collections.abc import Callable
@@ -23,16 +23,16 @@ _LOOK_SECONDS = 3600.0
 
 
 class Book(Protocol):
-    """Where it stands what each tenant's jobs have spent today. Nothing here ever raises."""
+    """Today's spending of each tenant. No method raises."""
 
     def paid(self, tenant_id: str, spent: Spent) -> None:
-        """Note what one call has cost."""
+        """Record the cost of one call."""
 
     def known(self, tenant_id: str) -> Spent:
-        """Return what was spent today, as far as this process knows."""
+        """Return today's spending, as far as this process knows."""
 
     async def read(self, tenant_id: str) -> Spent:
-        """Return what was spent today by all processes, if that can be told."""
+        """Return today's spending of all processes, if available."""
 
 
 def _now() -> datetime:
@@ -40,7 +40,7 @@ def _now() -> datetime:
 
 
 class SpendingLimits:
-    """The limits of all tenants, as their settings have them now."""
+    """The limits of all tenants, by their current settings."""
 
     def __init__(self, tenants: TenantDirectory, book: Book, now: Callable[[], datetime] = _now) -> None:
         self._tenants = tenants
@@ -57,15 +57,15 @@ class SpendingLimits:
         self._insist(tenant_id, self._book.known(tenant_id))
 
     async def ask(self, tenant_id: str) -> None:
-        """Raise HeldBack past the tenant's limit, by what all processes have spent."""
+        """Raise HeldBack past the tenant's limit, by the spending of all processes."""
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._insist(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
-        """Note a call that was paid for. What the endpoint does not tell can't be limited, and gets a line once.
+        """Record a paid call; an unreported cost is not limited, and logged once.
 
-        Of one that broke off the tokens are an estimate, and its dollars what the last call's tokens have cost.
+        For a broken call the tokens are an estimate, and the price per token is the last call's.
         """
         tokens = usage.input_tokens + usage.output_tokens
         if usage.estimated:
@@ -109,7 +109,7 @@ class SpendingLimits:
 
 
 def used(limits: ModelSettings, spent: Spent) -> float:
-    """Return which part of its limits was spent, of that which is nearer; 0 without any."""
+    """Return the spent part of the nearer limit; 0 without any."""
     tokens = spent.tokens / limits.daily_tokens if limits.daily_tokens else 0.0
     dollars = spent.dollars / limits.daily_dollars if limits.daily_dollars else 0.0
     return max(tokens, dollars)

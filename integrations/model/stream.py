@@ -1,6 +1,6 @@
-"""One chat completion, put together from the stream it comes in.
+"""One chat completion, assembled from its stream.
 
-The stream is read here and not by the openai package, whose objects for each piece are most of what an answer costs
+The stream is read here and not by the openai package, whose objects for each piece are most of an answer's CPU cost
 (`make bench ARGS=alternatives`).
 """
 
@@ -24,7 +24,10 @@ _CHARACTERS_OF_A_TOKEN = 4
 
 
 class NotAStream(Exception):
-    """A 200 that is neither stream nor answer; `failure` is what its body says, as OpenRouter tells of its upstream."""
+    """A 200 that is neither stream nor answer; `failure` is the error in its body.
+
+    OpenRouter reports errors of its upstream like this.
+    """
 
     def __init__(self, failure: OutsideFailure) -> None:
         super().__init__("not a stream")
@@ -33,7 +36,7 @@ class NotAStream(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What one call brought."""
+    """The result of one call."""
 
     status: int
     text: str
@@ -49,12 +52,10 @@ class Completion:
 async def read_completion(
     response: httpx2.Response, gathered: "Gathered", on_content: Callable[[], None]
 ) -> Completion:
-    """Read the answer to its end; `on_content` is called for each piece of content of a stream.
+    """Read the answer to its end; `on_content` is called for each piece of content.
 
-    `gathered` has what came of a stream, whatever ends the reading.
-
-    Raises NotAStream, also for an error in the middle of a stream, and ValueError for a stream that holds something
-    else than chunks.
+    `gathered` has the received part of a stream, however the reading ends. Raises NotAStream, also for an error in the
+    middle of a stream, and ValueError for anything else than chunks.
     """
     if "text/event-stream" not in response.headers.get("content-type", ""):
         return _whole(response.status_code, await response.aread())
@@ -66,7 +67,7 @@ async def read_completion(
             if gathered.size > _LONGEST_ANSWER:
                 gathered.finish_reason = "length"
                 break
-    except RecursionError:  # brackets in brackets in brackets
+    except RecursionError:  # deeply nested brackets
         raise ValueError("not a chunk") from None
     finally:
         await response.aclose()
@@ -76,10 +77,11 @@ async def read_completion(
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the data of each event until `[DONE]`; then the rest is read, so that the connection is used again.
+    """Yield the data of each event until `[DONE]`.
 
-    The format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is
-    known to end its lines with a CR alone.
+    The rest is read so that the connection can be reused. The format:
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known to end
+    its lines with a CR alone.
     """
     data: list[bytes] = []
     begun: list[bytes] = []
@@ -103,7 +105,7 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
 
 @dataclass(slots=True)
 class Gathered:
-    """What has come of a stream."""
+    """The received part of a stream."""
 
     status: int = 0
     chunks: int = 0
@@ -116,7 +118,7 @@ class Gathered:
     usage: object = None
 
     def add(self, chunk: object) -> bool:
-        """Take a chunk, and return True if there was content in it. Raises ValueError for what is none; NotAStream."""
+        """Add a chunk and return True if it has content. Raises ValueError or NotAStream."""
         if not isinstance(chunk, dict):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
         if chunk.get("error"):
@@ -132,7 +134,7 @@ class Gathered:
         return any(found)
 
     def _add_choice(self, choice: object) -> bool:
-        # Endpoints that are only like OpenAI's send chunks without a delta.
+        # Compatible endpoints send chunks without a delta.
         delta = choice.get("delta") if isinstance(choice, dict) else choice
         if not isinstance(choice, dict) or not isinstance(delta, dict | None):
             raise ValueError("not a choice")  # noqa: TRY004 -- as above
@@ -147,22 +149,19 @@ class Gathered:
 
     @property
     def is_whole(self) -> bool:
-        """True if the model has said that it is done: no more content will come."""
         return self.finish_reason not in ("", "error")
 
     @property
     def has_content(self) -> bool:
-        """True if a part of an answer, or of a refusal, has come."""
         return self.size > 0 or self.refused
 
     def usage_so_far(self, asked: int) -> Usage:
-        """Return what was told of the cost, or else an estimate; the question had `asked` characters."""
+        """Return the reported usage or an estimate; the question has `asked` characters."""
         if self.usage is not None:
             return self.completion().usage
         return Usage(ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN), estimated=True)
 
     def completion(self) -> Completion:
-        """Return all of it, as one."""
         return Completion(
             self.status,
             "".join(self.parts),
@@ -175,26 +174,23 @@ class Gathered:
 
 
 def _content(value: object) -> str:
-    """Return a piece of an answer's text. Raises ValueError for what is no text."""
     if not isinstance(value, str | None):
         raise ValueError("not a text")  # noqa: TRY004 -- as above
     return storable(value or "")
 
 
 def _word(value: object) -> str:
-    """Return a name that is only shown, or nothing where it is no text."""
     return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> float | None:
-    """Return a count or a price; None for what can't be one (NaN fails both comparisons)."""
+    """Return a count or a price; None for other values (NaN fails both comparisons)."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
         return None
     return float(value)
 
 
 def _usage_of(said: object) -> Usage:
-    """Return what the endpoint told of its cost; an answer is none the worse for odd numbers beside it."""
     told: dict[str, object] = said if isinstance(said, dict) else {}
     return Usage(
         input_tokens=int(_number(told.get("prompt_tokens")) or 0),
@@ -204,13 +200,12 @@ def _usage_of(said: object) -> Usage:
 
 
 def _failure(error: object) -> OutsideFailure:
-    """Return what the error in a body, or in an event of a stream, says."""
     told: dict[str, object] = error if isinstance(error, dict) else {}
     return of_error(told.get("code"), told.get("type"), told.get("message"), told.get("param"))
 
 
 def _whole(status: int, body: bytes) -> Completion:
-    """Return the answer of an endpoint that does not stream. Raises NotAStream for its error under a 200."""
+    """Return an answer that was not streamed. Raises NotAStream for its error."""
     try:
         data = json.loads(body)
         if data.get("error"):

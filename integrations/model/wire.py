@@ -1,7 +1,7 @@
-"""What a request to the model looks like, and what is left out of it where an endpoint refuses it.
+"""Requests to the model, without the parts that an endpoint refuses.
 
-The ladder: strict `json_schema`; where that is refused, `json_object` with the schema in the prompt; where that is
-refused too, the schema in the prompt alone. Fences around an answer are stripped either way.
+The order of formats: strict `json_schema`; if refused, `json_object` with the schema in the prompt; if refused too, the
+schema in the prompt alone. Fences around an answer are always removed.
 """
 
 import json
@@ -24,25 +24,24 @@ _MOST_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
-# OpenRouter's 404 where no endpoint takes all parts; it names none. The strict schema goes first: the schema is then in
+# OpenRouter's 404 if no endpoint takes all parts; it names none. The strict schema goes first: the schema is then in
 # the prompt. Without `reasoning` a model may think, which is paid; without `provider` an endpoint may ignore the rest.
 _NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
 _UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
-# Names in quotes, and words that can only be such a name: "no provider available" is about no parameter.
+# Quoted names, and words that can only be such a name: "no provider available" is about no parameter.
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 
 
 def strip_fence(text: str) -> str:
-    """Return the JSON inside a Markdown fence, or the text as it is."""
     found = _FENCE.match(text)
     return found[1] if found else text
 
 
 class Wire:
-    """How this endpoint wants to be asked.
+    """The request format of one endpoint.
 
-    What it refused is kept out of requests for ten minutes, once a request without it has gone through: one odd answer
-    must not lower every later one, and an endpoint may have learned more meanwhile.
+    A refused part is left out for ten minutes, once a request without it has succeeded: one odd answer must not degrade
+    all later ones, and an endpoint may add support.
     """
 
     def __init__(self, base_url: str, model: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -53,19 +52,16 @@ class Wire:
         self._refused_until: dict[str, float] = {}
 
     def refused(self) -> frozenset[str]:
-        """Return what is known to be refused now: arguments, and formats of the ladder."""
         now = self._monotonic()
         return frozenset(name for name, until in self._refused_until.items() if until > now)
 
     def keep(self, learned: frozenset[str]) -> None:
-        """Remember what a call was refused for, now that it went through without."""
         until = self._monotonic() + _LEARNED_SECONDS
         self._refused_until |= dict.fromkeys(learned, until)
 
     def request(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Return the arguments of `chat.completions.create`, without what is `refused`."""
         schema = _schema_of(answer_type)
         request: dict[str, Any] = {
             "model": self._model,
@@ -93,7 +89,6 @@ class Wire:
         return {name: value for name, value in request.items() if name not in refused}
 
     def repair(self, unusable: str) -> list[dict[str, str]]:
-        """Return the messages that ask for the same answer in the right form."""
         return [
             {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
             {
@@ -104,19 +99,17 @@ class Wire:
 
 
 def as_body(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON that these arguments make."""
     extra: dict[str, Any] = request.get("extra_body", {})
     return {name: value for name, value in request.items() if name != "extra_body"} | extra
 
 
 @cache
 def _schema_of(answer_type: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of an answer, made once: it is the same in each question."""
     return answer_type.model_json_schema()
 
 
 def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
-    """Return what to leave out after a refusal of the request `sent`; None when it is about nothing that can be."""
+    """Return the part to leave out after a refusal of `sent`; None if there is none."""
     form = sent.get("response_format", {}).get("type")
     parts = dict.fromkeys(("response_format", "json_schema", "json_object"), form) if form else {}
     optional = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options"} & set(sent)
@@ -128,7 +121,6 @@ def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
 
 
 def _named(refusal: Refusal) -> list[str]:
-    """Return the name of what is refused, from `param`, or else all names in the message."""
     param: object = refusal.param
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]

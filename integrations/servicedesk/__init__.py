@@ -1,1 +1,1 @@
-"""A ServiceDesk Plus desk, on premises or in the cloud: its tokens, its calls, and what its answers hold."""
+"""Client of a ServiceDesk Plus desk, on premises or in the cloud."""

@@ -1,8 +1,8 @@
-"""What ServiceDesk Plus's API v3 answers mean.
+"""Answers of ServiceDesk Plus's API v3.
 
-`response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and
-the operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may sit only in
-`messages[].status_code` under an outer 4000. Of several the worst counts. Throttling is a 429, or under any status the
+`response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and the
+operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may be only in
+`messages[].status_code` under an outer 4000. The worst of several counts. Throttling is a 429, or under any status the
 code 4015 or one of Zoho's names, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED` (docs/dev/outside.md).
 """
 
@@ -51,9 +51,9 @@ _MOST_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class DeskAnswer:
-    """A decoded answer: HTTP status, the API's code (0 where it gave none), the JSON object, `Retry-After` seconds.
+    """A decoded answer: HTTP status, API code (0 if absent), JSON, wait in seconds.
 
-    `posted`: it answers a call that changes something, which may have been done even if the answer says failure.
+    `posted`: the call changes something, which may have happened even if the answer is a failure.
     """
 
     status: int
@@ -66,38 +66,35 @@ class DeskAnswer:
 
     @property
     def succeeded(self) -> bool:
-        """True if the operation happened."""
         return not self.throttled and 200 <= self.status < 300 and self.code in (0, SUCCESS)
 
     @property
     def not_found(self) -> bool:
-        """True if the ticket, or what else was asked for, is not there."""
-        # A 404 without one of the API's codes comes from a wrong address: no reason to call the ticket gone.
+        """True if the ticket, or another requested object, does not exist."""
+        # A 404 without one of the API's codes comes from a wrong address: no reason to report the ticket as gone.
         return not self.throttled and (self.code == NOT_FOUND or (self.status == 404 and self.code > 0))
 
     @property
     def down(self) -> bool:
-        """True if the desk itself failed (5xx)."""
         return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
 
     @property
     def put_off(self) -> bool:
-        """True if it is to be asked again later: so may be answered whoever asks, before any look at credentials."""
+        """True for a retry later; any caller may get it, before credentials are checked."""
         return self.effective_status in _LATER
 
     @property
     def unauthorized(self) -> bool:
-        """True if the credentials were not taken."""
         return self.effective_status == 401
 
     @property
     def names_extra_key(self) -> bool:
-        """True if the body's key was that of the other edition: the one failure that is sure to have done nothing."""
+        """True if the key was the other edition's, so that surely nothing was done."""
         return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
 
     @property
     def effective_status(self) -> int:
-        """The HTTP status that the answer amounts to (400 for a code that we do not know), or UNCLEAR, or WARNING."""
+        """The equivalent HTTP status (400 for an unknown code), or UNCLEAR, or WARNING."""
         if self.throttled:
             return 429
         if self.status < 200 or self.status >= 300:
@@ -106,11 +103,11 @@ class DeskAnswer:
             return self.code
         if self.code in _HTTP_OF_CODE:
             return _HTTP_OF_CODE[self.code]
-        # Some desks repeat the HTTP status that they mean.
+        # Some desks repeat the HTTP status in the code.
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> OutsideFailure:
-        """Return the failure that an unsuccessful answer is; its line tells the desk's code where no status does."""
+        """Return the failure of the answer; its line has the desk's code if needed."""
         failure = self._failure()
         told = self.code if 200 <= self.status < 300 else self.status
         if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:
@@ -122,13 +119,13 @@ class DeskAnswer:
         if status == UNCLEAR:
             return DeskUnavailable("invalid answer", outcome_unknown=self.posted)
         if self.put_off or 500 <= status < 600:
-            # 429 and its like did nothing; a 5xx may have failed after the work was done.
+            # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
             return DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         return DeskDenied() if self.unauthorized else DeskRefused(str(status))
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
-    """Read an answer, each text in it storable. Raises DeskUnavailable for a success that is not the API's JSON."""
+    """Parse an answer into storable texts. Raises DeskUnavailable for other formats."""
     wait = retry_after_seconds(retry_after)
     try:
         body = load_json(content)
@@ -143,13 +140,12 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
     if body is known:
         return answer
     if 200 <= status < 300:
-        # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
+        # A login page or a proxy's page under 200: the operation may not have happened.
         raise DeskUnavailable("invalid answer", outcome_unknown=posted)
     return answer
 
 
 def is_throttled(content: bytes) -> bool:
-    """Return True if an answer names one of Zoho's throttling errors."""
     return _THROTTLED in content.upper()
 
 
@@ -162,7 +158,7 @@ def _without_texts(value: Any) -> Any:
 
 
 def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
-    """Return the answer to a call, about a ticket where one is named. Raises what it says if it is no success."""
+    """Return a successful answer, or raise its failure or TicketNotFound."""
     if answer.succeeded:
         return answer
     if ticket_id is not None and answer.not_found:
@@ -177,7 +173,6 @@ def _code(body: dict[str, Any]) -> int:
 
 
 def _code_of(entry: dict[str, Any]) -> int:
-    """Return the code of one status: the worst of its messages, where they say more than "success"."""
     outer = _number(entry.get("status_code"))
     messages = entry.get("messages")
     inner = [
@@ -192,7 +187,6 @@ def _code_of(entry: dict[str, Any]) -> int:
 
 
 def _badness(code: int) -> int:
-    """Return the rank of a code: a failure with its reason counts before one without, and that before a warning."""
     if code > WARNING:
         return 5
     return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)

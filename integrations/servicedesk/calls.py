@@ -1,4 +1,4 @@
-"""Calls to one tenant's desk: let through by its breaker and its rate, with its credentials, within the time limit."""
+"""Calls to one tenant's desk, within its breaker, rate and time limit."""
 
 import asyncio
 import json
@@ -41,12 +41,12 @@ MOST_REFUSED_TICKETS = 3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What lets a call to a desk through.
+    """The limits on calls to a desk.
 
-    `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
-    only then; until that it must not have all of the worker's jobs. `check` raises HeldBack or DeskUnavailable where
-    the desk's credentials are not the tenant's any more. `hold` makes a HeldBack of a desk that refuses them,
-    `note_hold` of one that lets them read and refuses their notes.
+    `most_at_once`: calls in flight. A silent desk holds each call until its timeout, and its breaker opens only then;
+    meanwhile it must not occupy all of the worker's jobs. `check` raises HeldBack or DeskUnavailable if the desk's
+    credentials have changed. `hold` makes a HeldBack of refused credentials, `note_hold` of credentials that may read
+    but not write notes.
     """
 
     breaker: Breaker
@@ -58,7 +58,10 @@ class Limits:
 
 
 class DeskCalls:
-    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer."""
+    """Send a tenant's credentials to its desk only.
+
+    `timeout_seconds` is for one answer.
+    """
 
     def __init__(
         self,
@@ -86,13 +89,13 @@ class DeskCalls:
         self._jitter = jitter
         self._monotonic = monotonic
         self._throttle = Throttle(monotonic, jitter)
-        # The credentials that were last taken, for whatever call.
+        # The credentials that were last accepted, for any call.
         self._taken: dict[str, str] = {}
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
         self._places = asyncio.Semaphore(limits.most_at_once)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
+        """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
         if self._note_hold is not None:
             self._note_hold.check(pays=not answered)
 
@@ -107,20 +110,18 @@ class DeskCalls:
         begun: bool = True,
         own_right: bool = False,
     ) -> DeskAnswer:
-        """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
+        """Make one call, with `data` as its `input_data`.
 
-        Of a call that takes a right of its own, while others are let through with that token, at most one an hour does:
-        the next token would lack that right as well.
+        A cloud desk that refuses the token gets a fresh one, once. A call that needs a permission of its own, while
+        others succeed with that token, gets one at most once an hour: the next token would lack that permission too.
 
-        `who` and `begun` are those of `DeskRate.take`. `own_right`: it takes a right that tickets do not, so a 401 is a
-        DeskRefused and says nothing about the credentials. A POST is a note, which takes a right of its own too.
-
-        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
-        sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a
-        hold DeskDenied; of answers only those that say the desk is down, or that credentials or a right are
-        missing.
+        `who` and `begun` are those of `DeskRate.take`. `own_right`: the call needs a permission that tickets do not, so
+        a 401 is a DeskRefused and does not concern the credentials. A POST is a note, which needs a permission of its
+        own too. `about_to_send` is awaited right before the call is sent. Raises HeldBack before anything is sent, or
+        if the sent call surely did nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a hold DeskDenied.
+        Only answers about an outage, credentials or permissions raise.
         """
-        # Looked at first: jobs that find the desk down must not use up its rate.
+        # Checked first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
         self._throttle.check()
         holds = [each for each in (self._hold, self._note_hold if method == "POST" else None) if each is not None]
@@ -128,7 +129,7 @@ class DeskCalls:
             each.check()
         async with self._place():
             await self._rate.take(who, begun=begun)
-            # Last: a copy waits for its turn for minutes.
+            # Checked last: a copy waits minutes for its turn.
             self._check()
             with ExitStack() as watches:
                 watched = [(each, watches.enter_context(each.watch())) for each in holds]
@@ -137,13 +138,12 @@ class DeskCalls:
                 self._refuse(answer, who, own_right=own_right)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for each, one in watched:
-                    # What else is answered to a note may be answered to who may write none.
+                    # A sender without permission for notes may get these other answers too.
                     one.granted = answer.succeeded if each is self._note_hold else not answer.put_off
         self._insist_on_rate(answer)
         return answer
 
     def _insist_on_rate(self, answer: DeskAnswer) -> None:
-        """Raise HeldBack for a throttled call, which has done nothing."""
         if answer.throttled:
             failure = answer.failure()
             say(failure.phrase, failure.values, also=failure.also)
@@ -152,7 +152,7 @@ class DeskCalls:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the places. Raises HeldBack after a second: a desk that answers frees many of them meanwhile."""
+        """Take one of the slots. Raises HeldBack after a second without a free one."""
         try:
             async with asyncio.timeout(_PLACE_SECONDS):
                 await self._places.acquire()
@@ -181,7 +181,7 @@ class DeskCalls:
             if answer.unauthorized and self._wants_fresh_token(headers, own_right=own_right or answer.posted):
                 await self._tokens.drop(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
-                # One call more. What was refused for its token has done nothing, so it may be held back.
+                # One more call. A refused token did nothing, so the call may be held back.
                 await self._rate.take(who, begun=True)
                 answer = await self._send(method, path, data, headers)
             if answer.down:
@@ -201,7 +201,6 @@ class DeskCalls:
         return True
 
     def _refuse(self, answer: DeskAnswer, who: str, *, own_right: bool) -> None:
-        """Raise DeskDenied or DeskRefused where an answer says that the credentials, or a right, are not there."""
         status = answer.effective_status
         if answer.posted:
             if answer.succeeded:

@@ -1,4 +1,4 @@
-"""ServiceDesk Plus, API v3: read a ticket or a solution, and put a note into a ticket.
+"""Client of ServiceDesk Plus, API v3: tickets, solutions and notes.
 
 Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves one tenant and sends that tenant's
 credentials to that tenant's desk only.
@@ -37,15 +37,15 @@ from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
 
 _MOST_ROWS = 100
-# Theirs have 18 digits (docs/dev/outside.md). No desk has counted so many tickets that one of its numbers were as long.
+# Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
 _SHORTEST_CLOUD_ID = 12
 
 
 class ServiceDeskPlus:
     """One tenant's desk.
 
-    Each method raises DeskTimeout, DeskUnavailable or DeskRefused; what concerns one ticket, TicketNotFound too.
-    HeldBack, before anything is sent, while the desk is down, busy with many calls, or has had those of this minute.
+    Each method raises DeskTimeout, DeskUnavailable or DeskRefused; methods about one ticket also TicketNotFound.
+    HeldBack, before anything is sent, while the desk is down, busy, or over its rate.
     """
 
     def __init__(
@@ -66,19 +66,18 @@ class ServiceDeskPlus:
 
     @property
     def wants_failure_note(self) -> bool:
-        """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
         return self._desk.failure_note
 
     def link_to(self, ticket_id: str) -> str:
-        """Return the address at which people open a ticket; empty for a portal on premises that its path names."""
+        """Return the ticket's browser URL; empty for an on-premises portal with a path."""
         return page_of(self._desk, ticket_id)
 
     async def id_of(self, number: str) -> str:
-        """Return the desk's id for a ticket's number; one call, and only for a cloud desk's number that people see.
+        """Return the desk's id for a ticket's number, calling only if it may differ.
 
-        That is told from an id by its length, not by asking: a call for each webhook that named an id would cost a
-        third of the desk's rate. Raises TicketNotFound when no ticket has the number; DeskUnavailable when the answer
-        is another ticket, since a desk that has not searched would have the note in somebody else's ticket.
+        That is a cloud desk's display number. An id is recognized by its length, because a call for each webhook that
+        named an id would cost a third of the desk's rate. Raises TicketNotFound if no ticket has the number;
+        DeskUnavailable if the answer is another ticket, because the note would be added to a wrong ticket.
         """
         if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
             return number
@@ -95,14 +94,14 @@ class ServiceDeskPlus:
         return desk_id
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        """Return the ticket, closed or not. Raises TicketTrashed when it is in the trash."""
+        """Return the ticket, closed or not. Raises TicketTrashed."""
         body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
         return ticket_of(body, self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
+        """Return the ticket. Raises TicketClosed, and TicketTrashed.
 
-        `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
+        `begun`: the desk was called for this job before, so it precedes jobs that wait for their first call.
         """
         body = (await self._of_ticket(ticket_id, "GET", "", begun=begun)).body.get("request")
         if isinstance(body, dict) and not is_trashed(body) and is_closed(body, self._desk.closed_statuses):
@@ -110,17 +109,16 @@ class ServiceDeskPlus:
         return ticket_of(body)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
         self._calls.check_notes(answered=answered)
 
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        """Put a note (HTML) into the ticket, for technicians only, and return its id.
+        """Add a note (HTML) to the ticket, for technicians only, and return its id.
 
-        `about_to_post` is awaited right before each call: there is a second one, with the other edition's key, where
-        the first was refused for its key. After HeldBack nothing was posted, though it may have been awaited. After
-        DeskTimeout or DeskUnavailable with `outcome_unknown` the note may be in the ticket: look with `find_note`.
+        `about_to_post` is awaited right before each call: there is a second one, with the other edition's key, if the
+        first was refused for its key. After HeldBack nothing was posted, though it may have been awaited. After
+        DeskTimeout or DeskUnavailable with `outcome_unknown` the note may be in the ticket: check with `find_note`.
         """
         note: dict[str, Any] = {
             "description": description,
@@ -156,29 +154,29 @@ class ServiceDeskPlus:
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """Return the id of the newest note whose plain text `is_ours`, or None. Lists have no texts: each is read.
+        """Return the id of the newest note whose plain text `is_ours`, or None.
 
-        Those are read that were written after `since` or up to a quarter of an hour before (the desk has a clock of its
-        own), and the newest three in any case. A look that is held back between two calls tells `on_held_back` which
-        notes it has not read; as `unread` they are where a later look goes on. Raises DeskUnavailable when the answer
-        doesn't say which notes there are, since None lets a note be posted.
+        Lists have no texts: each note is read if it was written after `since` or up to a quarter of an hour before (the
+        desk has a clock of its own), and the newest three in any case. A search that is held back between two calls
+        passes its unread notes to `on_held_back`; a later search continues with them as `unread`. Raises
+        DeskUnavailable if the answer does not list the notes, since None lets a note be posted.
         """
         look = self._notes.find(ticket_id, is_ours, since, unread=unread, on_held_back=on_held_back)
         return await look
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
-        """Return True if the ticket has a note of that id whose plain text `is_ours`; one call."""
+        """Return True if the note's plain text `is_ours`; one call."""
         return is_ours(plain_text(await self._notes.text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
-        """Return what was said in a ticket since it came, oldest first: its last mails and notes, each a call.
+        """Return the last mails and notes of a ticket, oldest first, each by one call.
 
-        Nothing where the desk tells that there is nothing. Notes whose plain text `is_ours` are left out.
+        Empty if the desk reports none. Notes whose plain text `is_ours` are left out.
         """
         return await read_conversation(ticket, self.lists, self._notes, is_ours)
 
     async def read_solution(self, solution_id: str) -> Solution | None:
-        """Return one solution in full; None when it was deleted since it was listed."""
+        """Return one solution in full; None if it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/solutions/{solution_id}", own_right=True)
         if answer.not_found:
             return None

@@ -1,6 +1,6 @@
-"""What the answers of ServiceDesk Plus hold, as values of ours: tickets, solutions, lists, times.
+"""Contents of desk answers as own values: tickets, solutions, lists, times.
 
-Each field may be missing or of another kind than documented; texts become plain, and are cut to what can be stored.
+Each field may be missing or of another kind than documented; texts become plain, and are cut to a storable length.
 """
 
 import html
@@ -19,13 +19,13 @@ from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
-# What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
-# and a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
+# The safe limit of a text index, for description and resolution together: it has room for 1,048,575 bytes of words, and
+# a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
-# Of a time in milliseconds: until the year 2286.
+# A time in milliseconds: until the year 2286.
 _MOST_DIGITS = 13
-# Of one without its name, from the year 2001 on: any other number is no time.
+# A bare number, from the year 2001 on: any shorter one is no time.
 _FEWEST_DIGITS = 12
 _LONGEST_NUMBER = 20
 Item = TypeVar("Item")
@@ -33,7 +33,7 @@ _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 
 
 class ListedTicket(NamedTuple):
-    """A ticket as a list has it."""
+    """A ticket in a list."""
 
     ticket_id: str
     status: str
@@ -49,7 +49,7 @@ class ListedTicket(NamedTuple):
 
 
 class ListedSolution(NamedTuple):
-    """A solution as a list has it."""
+    """A solution in a list."""
 
     solution_id: str
     title: str = ""
@@ -80,10 +80,10 @@ class Solution:
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
-    """Return the list under the one of `keys` that is there (editions differ); its items have ids.
+    """Return the list under the present one of `keys`; its items have ids.
 
-    A desk may leave an empty list out. That counts only where it says success and has no list of another name, which
-    may be the same under a key that we don't know. Raises DeskUnavailable for anything else: it is not the API's.
+    Editions differ in the key. A desk may omit an empty list. That counts only for a success without a list of another
+    name, which may be the same under an unknown key. Raises DeskUnavailable for anything else.
     """
     body = answer.body
     found = next((body[key] for key in keys if key in body), None)
@@ -96,16 +96,15 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
 
 
 def has_more(answer: DeskAnswer) -> bool:
-    """Return True if there are more items than those of this page of a list."""
     info = answer.body.get("list_info")
     return isinstance(info, dict) and _is(info.get("has_more_rows"), truth=True)
 
 
 def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
-    """Return True if the ticket of an answer is closed, or its status is one of those names (casefolded).
+    """Return True if the ticket is closed, or its status in `closed_statuses`.
 
-    The cloud's status says whether work goes on (`in_progress`, true for one on hold). On premises it has a name alone,
-    which each site can change: closed by one of the names that a new desk has, or since it has a `completed_time`.
+    The statuses are casefolded. The cloud's status has `in_progress` (true for one on hold). On premises it has only a
+    name, which each site can change: closed by one of the default names, or because it has a `completed_time`.
     """
     value = body.get("status")
     status = value if isinstance(value, dict) else {}
@@ -118,7 +117,7 @@ def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
 
 
 def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
-    """Return the ticket of an answer. Raises TicketTrashed when it is in the trash, DeskUnavailable when it is none."""
+    """Return the ticket of an answer. Raises TicketTrashed or DeskUnavailable."""
     if isinstance(body, dict) and is_trashed(body):
         raise TicketTrashed
     if not isinstance(body, dict) or not body.get("id"):
@@ -147,7 +146,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
 
 
 def _solved(body: dict[str, Any]) -> str:
-    """Return how a ticket was solved: its resolution, and what was said when it was closed."""
+    """Return a ticket's solution: its resolution and the closure comments."""
     said = (("resolution", "content"), ("closure_info", "closure_comments"))
     found = [str(part.get(name) or "") for key, name in said if isinstance(part := body.get(key), dict)]
     lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
@@ -155,7 +154,6 @@ def _solved(body: dict[str, Any]) -> str:
 
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
-    """Return a ticket of a list."""
     return ListedTicket(
         str(item["id"]),
         _name(item.get("status")),
@@ -169,7 +167,6 @@ def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
 
 
 def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
-    """Return a solution of a list."""
     text = str(item["description"]) if item.get("description") else None
     changed_at = moment_of(item.get("last_updated_time"))
     about = (str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")))
@@ -177,12 +174,11 @@ def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
-    """Return, by their ids, the numbers that people see of those tickets where it is another one."""
     return {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
 
 
 def solution_of(solution_id: str, body: Any) -> Solution:
-    """Return the solution of an answer. Raises DeskUnavailable when it is none."""
+    """Return the solution of an answer. Raises DeskUnavailable if it is none."""
     if not isinstance(body, dict):
         raise DeskUnavailable("invalid answer")
     return Solution(
@@ -195,13 +191,12 @@ def solution_of(solution_id: str, body: Any) -> Solution:
 
 
 def _expiry_of(body: dict[str, Any]) -> datetime | None:
-    """Return the time from which a solution is expired; None without one, or with a zero in its place."""
     expiry = moment_of(body.get("expiry_date"))
     return expiry if expiry is not None and expiry.timestamp() > 0 else None
 
 
 def moment_of(value: Any) -> datetime | None:
-    """Return a time of the desk's: `{"value": "<epoch ms>"}`, and in some builds the bare number."""
+    """Return the time of `{"value": "<epoch ms>"}`, or in some builds the number."""
     told = str(value.get("value") if isinstance(value, dict) else value)
     fewest = 1 if isinstance(value, dict) else _FEWEST_DIGITS
     if not (told.isascii() and told.isdecimal() and fewest <= len(told) <= _MOST_DIGITS):
@@ -210,13 +205,12 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def _other_number(body: dict[str, Any]) -> str:
-    """Return the number that people see, empty where it is the ticket's id. It goes into lines: no other text does."""
+    """Return a display number that differs from the id; only digits, for the logs."""
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
 
 
 def is_number(text: str) -> bool:
-    """Return True if a text can be one of a ticket's numbers."""
     return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
@@ -229,20 +223,17 @@ def _address(person: Any) -> str:
 
 
 def is_trashed(body: dict[str, Any]) -> bool:
-    """Return True if the ticket, of an answer or of a list, is in the trash."""
     return _is(body.get("is_trashed"), truth=True)
 
 
 def _truth(value: Any) -> bool | None:
-    """Return which truth a value is; None if it is neither."""
     return next((truth for truth in (True, False) if _is(value, truth=truth)), None)
 
 
 def _is(value: Any, *, truth: bool) -> bool:
-    """Return True if a value, or a text in its place, is that truth."""
     return value is truth or str(value).lower() == str(truth).lower()
 
 
 def plain_text(markup: str) -> str:
-    """Return HTML as plain text: tags out, entities resolved, white space folded."""
+    """Return HTML as plain text: tags removed, entities resolved, white space folded."""
     return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())

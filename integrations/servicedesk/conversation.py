@@ -1,4 +1,4 @@
-"""What was said in a ticket since it came: its last mails and notes, for whoever is to know what was tried."""
+"""The conversation of a ticket: its last mails and notes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,16 +15,16 @@ from retrieval.wrapping import unwrapped
 _MOST_MAILS = 5
 _MOST_NOTES = 3
 _LONGEST_NOTE = 50_000
-# A slow desk is not waited for: the searches are done in a second.
+# A job does not wait for a slow desk: the searches take only a second.
 _SECONDS = 8.0
 
 
 async def read_conversation(
     ticket: DeskTicket, lists: DeskLists, notes: DeskNotes, is_ours: Callable[[str], bool]
 ) -> list[str]:
-    """Return the texts, oldest first; what was read before a failure, or before it took too long.
+    """Return the texts, oldest first, that were read before a failure or the timeout.
 
-    Raises what `ServiceDeskPlus` does where nothing was read.
+    Raises as `ServiceDeskPlus` does if nothing was read.
     """
     said: list[tuple[float, str]] = []
     try:
@@ -42,7 +42,6 @@ async def read_conversation(
 async def _texts(
     ticket: DeskTicket, lists: DeskLists, notes: DeskNotes, is_ours: Callable[[str], bool]
 ) -> AsyncIterator[tuple[float, str]]:
-    """Give each text with when it was written, the newest first of each kind."""
     if _was_answered(ticket):
         for mail_id, sent in reversed((await lists.mails(ticket.ticket_id))[-_MOST_MAILS:]):
             yield sent.timestamp() if sent.year > 1 else 0.0, await lists.mail(ticket.ticket_id, mail_id)
@@ -55,7 +54,6 @@ async def _texts(
 
 
 def _was_answered(ticket: DeskTicket) -> bool:
-    """Return True if mails may have been sent about it: the desk tells, or it was changed since it came."""
     if ticket.conversation is not None:
         return ticket.conversation
     return ticket.changed_at is not None and ticket.changed_at != ticket.created_at

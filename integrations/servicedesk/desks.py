@@ -1,4 +1,4 @@
-"""The desks of all tenants: one HTTP client for the process, one object for each tenant as it is configured now."""
+"""The desks of all tenants: one HTTP client, and one object per tenant."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -55,8 +55,8 @@ class Desks:
     def of(self, tenant_id: str) -> ServiceDeskPlus:
         """Return the tenant's desk.
 
-        Raises DeskUnavailable when there is none: a tenant that the API knows already may reach this process later.
-        HeldBack while the tenant's settings have to be mended: no number of tries would do that.
+        Raises DeskUnavailable if there is none: a new tenant may reach this process later than the API. Raises HeldBack
+        until the tenant's settings are fixed: no number of retries would help.
         """
         self._forget_gone()
         tenant = self._tenants.get(tenant_id)
@@ -65,7 +65,7 @@ class Desks:
         if tenant is None or tenant.desk is None:
             raise DeskUnavailable("no desk configured")
         made = self._made.get(tenant_id)
-        # The desk alone: a rotated webhook secret is no reason to forget what is known of it.
+        # Compares the desk alone: a rotated webhook secret must not reset the desk's state.
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(_server(tenant_id), "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
@@ -98,13 +98,11 @@ class Desks:
             counting.server_gone(_server(tenant_id))
 
     def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
-        """Hold back who still has a desk from before its credentials were withdrawn or exchanged."""
         self.of(tenant_id)
         if self._made[tenant_id][0].credentials != desk.credentials:
             raise HeldBack("desk key changed", _CHANGED_SECONDS)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._http.aclose()
 
 

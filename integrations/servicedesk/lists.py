@@ -1,6 +1,6 @@
-"""The lists of a desk, page by page: what a copy of it begins with; and the mails about a ticket.
+"""The lists of a desk, page by page, and the mails of a ticket.
 
-Fields and criteria are those that public clients of both editions ask for (docs/dev/outside.md).
+Fields and criteria are those of public clients of both editions (docs/dev/outside.md).
 """
 
 import math
@@ -27,18 +27,18 @@ from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
 
 _MOST_ROWS = 100
-# Then a desk that refused to tell more is asked once more: it may have been something else.
+# After this the additional fields are requested again: the refusal may have had another cause.
 _PLAIN_SECONDS = 3600.0
 _MOST_PAGES_OF_MAILS = 5
 _CHANGED = "last_updated_time"
 _LONGEST_TEXT, _LONGEST_MAIL = 50_000, 5_000
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-# The last three are in no list that is not asked for them, or not in those of each edition.
+# The last three are not in every edition's list unless requested.
 _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "category", _CHANGED]
 
 
 class DeskLists:
-    """Raises what `ServiceDeskPlus` does."""
+    """The list calls of a desk. Raises as `ServiceDeskPlus` does."""
 
     def __init__(self, calls: DeskCalls, desk: DeskSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._calls = calls
@@ -47,10 +47,10 @@ class DeskLists:
         self._monotonic = monotonic
 
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
-        """Return the tickets from the `start`-th on, a hundred at most, without their texts: newest first.
+        """Return up to 100 tickets from the `start`-th on, without texts, newest first.
 
-        With `changed_since`, only those that were changed after that, by the desk's clock, in the order of it. A desk
-        may list them in any order, and leave out, or not know, what it is asked for: who calls looks at what comes.
+        With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
+        order, and omit requested fields or lack them: the caller must check the items.
         """
         wanted: dict[str, Any] = {"row_count": _MOST_ROWS, "start_index": start}
         if changed_since is None:
@@ -68,7 +68,6 @@ class DeskLists:
         return checked(await self._calls.make("GET", "/requests", {"list_info": wanted}))
 
     async def _list_with(self, wanted: dict[str, Any]) -> DeskAnswer:
-        """List what a list does not tell by itself as well; of a desk that refuses that, what it does."""
         try:
             return await self._list({**wanted, "fields_required": self._fields})
         except DeskRefused:
@@ -77,9 +76,9 @@ class DeskLists:
             return listed
 
     async def solutions(self, start: int = 1) -> ListPage[ListedSolution]:
-        """Return the approved solutions from the `start`-th on, a hundred at most, without their texts.
+        """Return up to 100 approved solutions from the `start`-th on, without texts.
 
-        Raises DeskRefused where the right to see solutions is missing, whatever the status.
+        Raises DeskRefused if the permission for solutions is missing, under any status.
         """
         wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))
@@ -87,9 +86,9 @@ class DeskLists:
         return ListPage(list({one.solution_id: one for one in solutions}.values()), has_more(listed))
 
     async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
-        """Return the mails that were sent about a ticket, oldest first, of 500 at most: each one's id, and when.
+        """Return ids and times of up to 500 mails of a ticket, oldest first.
 
-        One that does not tell was sent long ago.
+        A mail without a time gets `LONG_AGO`.
         """
         found: dict[str, datetime] = {}
         for page in range(_MOST_PAGES_OF_MAILS):
@@ -103,20 +102,18 @@ class DeskLists:
         return sorted(found.items(), key=lambda mail: mail[1])
 
     async def mail(self, ticket_id: str, mail_id: str) -> str:
-        """Return what one of them says; nothing if it is not there, as what is no mail is not."""
+        """Return the text of a mail; empty if it does not exist, as for other items."""
         path = f"/requests/{ticket_id}/notifications/{mail_id}"
         answer = await self._calls.make("GET", path, who=ticket_id, begun=False)
         return "" if answer.not_found else _mail_text(checked(answer).body.get("notification"))
 
 
 def _mails_of(answer: DeskAnswer) -> dict[str, datetime]:
-    """Return the mails of a page of a ticket's conversation, with when. The cloud lists notes among them."""
     found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
     sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
     return {mail: at or LONG_AGO for mail, at in sent.items()}
 
 
 def _mail_text(body: Any) -> str:
-    """Return what a mail of a conversation says, without what it quotes."""
     text = str(body.get("description") or "") if isinstance(body, dict) else ""
     return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]

@@ -1,4 +1,4 @@
-"""A look at a tenant's desk: each call counts against its rate, and none changes anything."""
+"""Diagnostics of a tenant's desk: calls use its rate and change nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from integrations.servicedesk.tokens import LentTokens, NoSharedToken
 
 @dataclass(frozen=True, slots=True)
 class NoteMarks:
-    """What tells a note of this system by its plain text: that of a job, or of whichever."""
+    """Recognition of this system's notes by plain text: those of one job, or all."""
 
     is_of: Callable[[UUID, str], bool]
     is_ours: Callable[[str], bool]
@@ -39,9 +39,9 @@ class _DeskSeen:
 async def look_at_desk(
     tenant: Tenant, settings: DeskClientSettings, redis: Redis | None, sought: Sought, marks: NoteMarks
 ) -> DeskLook:
-    """Look for the note that is sought, and for the ticket.
+    """Look for the requested note and for the ticket.
 
-    A cloud desk is asked with the token that the workers share. What was seen before a failure counts.
+    A cloud desk is called with the workers' shared token. Results before a failure count.
     """
     if tenant.desk is None:
         return DeskLook(failure="this process has no desk of the tenant")
@@ -76,11 +76,10 @@ async def look_at_desk(
 
 
 async def _look(desk: ServiceDeskPlus, seen: _DeskSeen, sought: Sought, marks: NoteMarks) -> None:
-    """See into `seen` what there is. Raises what the desk does."""
     desk_id = await desk.id_of(sought.number)
     is_sought = marks.is_ours if sought.job_id is None else partial(marks.is_of, sought.job_id)
     if sought.note_id is not None:
-        # One call, where all is well.
+        # One call in the usual case.
         seen.note = await desk.has_note(desk_id, sought.note_id, is_sought) or None
         if seen.note:
             return

@@ -1,4 +1,4 @@
-"""The notes of a ticket: which there are, what each says, and whether ours is among them."""
+"""The notes of a ticket: list, text, and search for ours."""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ _DESK_CLOCK_SECONDS = 900.0
 
 
 class DeskNotes:
-    """Those of one desk's tickets. Raises what `ServiceDeskPlus` does."""
+    """The notes of one desk's tickets. Raises as `ServiceDeskPlus` does."""
 
     def __init__(self, calls: DeskCalls) -> None:
         self._calls = calls
@@ -33,7 +33,6 @@ class DeskNotes:
         unread: Sequence[str] | None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None,
     ) -> str | None:
-        """Return the id of the newest note that is ours, as `ServiceDeskPlus.find_note` does."""
         if unread is None:
             notes = await self._notes_to_read(ticket_id, since)
         else:
@@ -50,7 +49,6 @@ class DeskNotes:
         return None
 
     async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
-        """Return ids, newest first, each with its text where the desk lists it."""
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
         newest_first = sorted(await self.listed(ticket_id), key=written_at, reverse=True)
         return [
@@ -60,7 +58,7 @@ class DeskNotes:
         ]
 
     async def listed(self, ticket_id: str) -> list[dict[str, Any]]:
-        """Return all notes, a hundred a call: no field is known that both editions would sort them by."""
+        """Return all notes, 100 per call: no known sort field works in both editions."""
         notes: dict[str, dict[str, Any]] = {}
         for _ in range(_MOST_PAGES):
             wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(notes) + 1}}
@@ -75,23 +73,23 @@ class DeskNotes:
         raise DeskUnavailable("invalid answer")
 
     async def text(self, ticket_id: str, note_id: str) -> str:
-        """Return what a note says, as the desk has it; nothing if it was deleted since it was listed."""
+        """Return the HTML of a note; empty if it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
         if answer.not_found:
-            return ""  # deleted since it was listed
+            return ""
         single = checked(answer).body
         note = next((single[key] for key in NOTE_KEYS if key in single), None)
-        # A note of somebody else's may have no text, but it is a note.
+        # Another author's note may have no text, but it is a note.
         if not isinstance(note, dict) or not ("description" in note or note.get("id")):
             raise DeskUnavailable("invalid answer")
         return str(note.get("description") or "")
 
 
 def written_at(note: dict[str, Any]) -> float:
-    """Return when a note of a list was written, in Unix seconds.
+    """Return the time of a listed note, in Unix seconds.
 
-    That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
-    say counts as the newest, so that it is read.
+    It is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. A note without a
+    time counts as the newest, so that it is read.
     """
     moment = moment_of(note.get("added_time") or note.get("created_time"))
     return math.inf if moment is None else moment.timestamp()

@@ -28,13 +28,13 @@ def _person(body: dict[str, Any]) -> Person:
         return tuple(dict.fromkeys(filter(None, values)))
 
     name = those("name") or those("first_name", "last_name")
-    # Neither login nor employee id was seen in a ticket; where they are they must not leave either.
+    # Login and employee id were in no observed ticket; if present, they must be masked too.
     others = those("login_name", "employee_id")
     return Person(" ".join(name), those("email_id", "sms_mail"), those("phone", "mobile"), others)
 
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
-    """Return the desk's own names of categories, groups, services and assets in a ticket's body, each once."""
+    """Return the desk's names of categories, groups, services and assets, each once."""
     values = [each for value in map(ticket.get, _THINGS) for each in (value if isinstance(value, list) else [value])]
     names = (str(each.get("name") or "").strip()[:_LONGEST] for each in values if isinstance(each, dict))
     return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]

@@ -1,7 +1,7 @@
-"""OAuth tokens of cloud desks, shared by every process through Redis.
+"""OAuth tokens of cloud desks, shared by all processes through Redis.
 
-A refresh token gives at most 10 access tokens in 10 minutes, so processes must not each fetch their own. Without
-Redis each process keeps its own token for the hour that it lives.
+A refresh token gives at most 10 access tokens in 10 minutes, so processes must not each fetch their own. Without Redis
+each process keeps its own token for its lifetime of an hour.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
 _LONGEST_LIFETIME_SECONDS = 1e9
 _LOCK_SECONDS = 15
-# What goes into a header.
+# Characters that are valid in a header.
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-# By its value: a lock that ran out meanwhile is another process's by now.
+# Compares the value: an expired lock may belong to another process.
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
@@ -45,7 +45,7 @@ class DeskTokens:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        """Return a token that lives for a minute at least.
+        """Return a token that is valid for at least a minute.
 
         Raises DeskDenied, DeskRefused, DeskUnavailable or DeskTimeout.
         """
@@ -57,7 +57,7 @@ class DeskTokens:
             return token
 
     async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
-        """Drop a token that the desk refused: the next call fetches another one, unless some process did already."""
+        """Drop a refused token, unless another process has replaced it already."""
         name = _name(tenant_id, desk)
         if self._own(name) == token:
             del self._tokens[name]
@@ -87,7 +87,7 @@ class DeskTokens:
         return self._own(name)
 
     async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
-        """Fetch a token while no other process does; those wait for ours to appear."""
+        """Fetch a token under the lock; other processes wait for it."""
         lock, mine = f"{_key(name)}:lock", uuid.uuid4().hex
         locked = False
         for _ in range(_LOCK_SECONDS * 4):
@@ -101,7 +101,7 @@ class DeskTokens:
             if (token := await self._shared(name)) is not None:
                 return token
         try:
-            # Also with the lock: another process may have had it, and given it back, since the last look.
+            # Checked with the lock too: another process may have fetched a token and released the lock meanwhile.
             if (token := await self._shared(name)) is not None:
                 return token
             token, lifetime = await self._request(desk)
@@ -148,21 +148,19 @@ class DeskTokens:
 
 
 class NoSharedToken(Exception):
-    """There is no token in Redis, or the desk refuses that one; the text says which."""
+    """Redis has no token, or the desk refuses it; the text distinguishes them."""
 
 
 class LentTokens(DeskTokens):
-    """The tokens that the processes share, for one who only looks: none is fetched, kept or dropped."""
+    """The shared tokens for diagnostics: none is fetched, stored or dropped."""
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        """Return the shared token. Raises NoSharedToken."""
         token = await self._shared(_name(tenant_id, desk))
         if token is None:
             raise NoSharedToken("its workers share no token just now, and none is fetched for a look")
         return token
 
     async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:  # noqa: ARG002 -- no token is dropped
-        """Leave the token where it is. Raises NoSharedToken, since there is no other one."""
         raise NoSharedToken("it refuses the token that its workers share: they fetch another one")
 
 
@@ -171,7 +169,7 @@ def _is_token(token: Any) -> bool:
 
 
 def _lifetime(seconds: Any) -> float:
-    """Return how many seconds a token lives. Raises DeskUnavailable for what is no time: infinite, negative, NaN."""
+    """Return a token's lifetime in seconds. Raises DeskUnavailable if invalid."""
     if not isinstance(seconds, int | float):
         return _LIFETIME_SECONDS
     if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
@@ -180,9 +178,8 @@ def _lifetime(seconds: Any) -> float:
 
 
 def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavailable:
-    """Return the failure that an answer without a token is; the accounts host may put `error` under a 200."""
     if error.casefold() == "access denied":
-        # What a refresh token gets that was used too often just now.
+        # The answer for a refresh token that was used too often.
         return DeskUnavailable("429")
     # invalid_client, invalid_code, unauthorized_client, unsupported_grant_type
     if status == 401 or error.startswith(("invalid", "un")):
@@ -191,7 +188,7 @@ def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavaila
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:
-    """Return a name for the tenant's desk as it is configured now: a token of one is never sent to another."""
+    """Return a name for the desk settings: a token is never sent to another desk."""
     parts = (desk.url, desk.accounts_url, desk.client_id, desk.refresh_token)
     return f"{tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 

@@ -1,1 +1,1 @@
-"""The steps of a job, one a file. Each prints its line, and raises what stops the job."""
+"""The steps of a job, one per file: each logs its line, and raises to stop."""

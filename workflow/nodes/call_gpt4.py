@@ -1,4 +1,4 @@
-"""Ask GPT-4 for the enhancement, and commit what of its answer may be shown."""
+"""Ask GPT-4 for the enhancement, and commit the grounded answer."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,12 +24,13 @@ from workflow.question import ModelQuestion, question_of
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Ask GPT-4, and commit its answer; one that an earlier attempt could not commit is used."""
+    """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
     attempt = runtime.context
     if (kept := await _kept_answer(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
         return kept
-    # What is paid for is not cut off before it is kept: each call has its own limit, and the fallback's comes on top.
+    # A paid call is not cut off before its answer is stored: each call has a limit of its own, and the fallback's is
+    # added.
     with attempt.limit.paused():
         return await _enhance(attempt, state)
 
@@ -60,7 +61,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
     await _commit(attempt, content, answer.model, exchanges, asked_at)
     if repaired:
-        # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
+        # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
         await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
     say(
         phrases.GPT4_ANSWERED,
@@ -79,7 +80,6 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
 
 
 async def _unusable_answer(attempt: Attempt) -> UnusableAnswer | None:
-    """Return the answer that an earlier attempt has paid for, and that is to be repaired; None without one."""
     if not attempt.claim.started_before:
         return None
     kept: UnusableAnswer | None = await attempt.answers.get(Kept.UNUSABLE, attempt.claim.job_id)
@@ -94,10 +94,10 @@ async def _ask(
 ) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
-    A repair is a call of its own, which may fail for now or be held back when the unusable answer is already paid for.
-    That text is then kept with what its placeholders stand for, and the next attempt asks for its repair alone: the
-    repair is about the answer's form. A repair that is unusable too fails the job; a person who has it retried gets a
-    new answer. `on_unanswered` as in `Model.ask`.
+    A repair is a call of its own, which may fail temporarily or be held back when the unusable answer is already paid
+    for. That text is then stored with its placeholders, and the next attempt requests only its repair, which concerns
+    the answer's form. A repair that is unusable too fails the job; a manual retry gets a new answer. `on_unanswered` as
+    in `Model.ask`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
@@ -125,13 +125,12 @@ async def _ask(
 
 
 def _count(attempt: Attempt, usage: Usage) -> None:
-    # The model that was asked for: what an answer calls it is from outside, and may be anything.
+    # The requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
     counting.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
 async def _kept_answer(attempt: Attempt) -> GraphState | None:
-    """Return the answer that an earlier attempt kept since it could not commit it, committed now; None without one."""
     claim = attempt.claim
     kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
     if kept is None:
@@ -146,9 +145,9 @@ async def _kept_answer(attempt: Attempt) -> GraphState | None:
 async def _commit(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
 ) -> None:
-    """Write it into the row; keep it for the next attempt if the write is stopped before it is done.
+    """Write the answer into the row; store it for the next attempt if stopped.
 
-    Its audit record follows, with those of endpoints that were asked in vain. `asked_at` is by `time.monotonic()`.
+    Its audit record follows, with those of failed endpoints. `asked_at` is by `time.monotonic()`.
     """
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     took = None if asked_at is None else time.monotonic() - asked_at

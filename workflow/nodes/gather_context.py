@@ -1,4 +1,4 @@
-"""Read the ticket, and find what may help with it."""
+"""Read the ticket, and find similar tickets and documents."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from workflow.ports import Kept
 
 @dataclass(slots=True)
 class _Found:
-    """None: not searched, or not to the end."""
+    """Search results; None if a search did not finish."""
 
     conversation: Sequence[str] = ()
     similar_tickets: Sequence[SimilarTicket] | None = None
@@ -36,12 +36,12 @@ class _Found:
 
 
 async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
-    """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
+    """Read the ticket and search for context, without searches that are late."""
     attempt = runtime.context
     answered = await _is_answered(attempt)
     if not answered:
         attempt.model.check()
-    # Last: it may let this job through as the one that tries.
+    # Last: it may let this job through as the probe.
     attempt.check_notes(answered=answered)
     with tracing.span(tracing.CONTEXT), timing.step("context"):
         started = time.monotonic()
@@ -86,18 +86,15 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 
 
 async def _is_answered(attempt: Attempt) -> bool:
-    """Return True if GPT-4 need not be asked: an earlier attempt could not commit its answer, and kept it."""
     return attempt.claim.started_before and await attempt.answers.get(Kept.ANSWER, attempt.claim.job_id) is not None
 
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
-    """Raise Forgotten before anything is done with a text that was to be erased."""
     if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
 
 
 async def _tell_if_incomplete(attempt: Attempt, found: _Found, *, late: bool) -> None:
-    """Leave an event for support; nobody waits for a database that is away, since the job goes on without it."""
     if late or found.similar_tickets is None or found.documents is None:
         with suppress(*DATABASE_FAILURES):
             reason = CONTEXT_LATE if late else CONTEXT_FAILED
@@ -126,7 +123,6 @@ async def _read_conversation(attempt: Attempt, ticket: DeskTicket, found: _Found
 
 @contextmanager
 def _done_without(reason: str) -> Iterator[None]:
-    """Make a search that fails a line, and no more."""
     try:
         yield
     except DATABASE_FAILURES as failure:

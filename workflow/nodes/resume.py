@@ -1,4 +1,4 @@
-"""Where an attempt resumes a job: what earlier ones have done is not done again."""
+"""Resuming a job after the steps of earlier attempts."""
 
 import time
 from dataclasses import replace
@@ -25,16 +25,16 @@ from workflow.note import is_note_of
 from workflow.ports import Kept, UnfinishedLook
 from workflow.refreshing import refuse_second_note
 
-# A hundred notes at one call a minute take less.
+# Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
 
 
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
-    """Return what earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
+    """Return earlier attempts' results: the note's id, the answer, or nothing.
 
-    Audit records that they could not write any more are written first.
-    Where an earlier attempt may have posted the note, that is settled first. Raises LeftOut, what `refuse_second_note`
-    does, and HeldBack when that note did not come and another job of the ticket comes before this one.
+    Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
+    first. Raises LeftOut, the errors of `refuse_second_note`, and HeldBack if that note did not arrive and another job
+    of the ticket precedes this one.
     """
     attempt = runtime.context
     await keep_left_records(attempt)
@@ -44,7 +44,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     if posted_at is not None:
         await refuse_second_note(attempt)
     if posted_at is not None and await insist(partial(other_jobs.come_first, attempt.database, attempt.claim)):
-        # Its claim minded those that run only, since it may have posted; the next one minds the others too.
+        # Its claim considered only running jobs, because it may have posted; the next one considers all.
         raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
@@ -57,10 +57,10 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
-    """Return the id of the note, or None if it is not in the ticket: then no later attempt looks for it again.
+    """Return the id of the note, or None if it is not in the ticket, which is final.
 
-    Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
-    it again then would make two. Raises NoteMissing when it did not come and this attempt was for looking only.
+    Raises NoteUnsettled while it may still arrive: a slow desk stores a note long after the timeout, and a second post
+    would make two. Raises NoteMissing if it did not arrive and this attempt was for the search only.
     """
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
@@ -80,14 +80,13 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
 
 
 def _is_old(look: UnfinishedLook, claim: Claim) -> bool:
-    """Return True if the look is too old to go on with: the job had ended since then, and the note may have come."""
     return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
 
 
 async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
-    """Look for the note, or go on with a look that was held back.
+    """Look for the note, or continue a search that was held back.
 
-    Return the note's id, or None, and the moment at which the desk listed the ticket's notes.
+    Return the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
     kept = await attempt.answers.get(Kept.LOOK, claim.job_id)
@@ -101,6 +100,6 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
         claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
     )
     if kept.unread:
-        # This look is complete. The note may still come: a later look lists the notes anew.
+        # This search is complete. The note may still arrive: a later search lists the notes again.
         await attempt.answers.drop(claim.job_id, Kept.LOOK)
     return note_id, datetime.fromisoformat(kept.listed_at)

@@ -1,4 +1,4 @@
-"""Put the note into the ticket."""
+"""Add the note to the ticket."""
 
 import time
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from workflow.note import to_html
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Put the note into the ticket; one that was closed meanwhile, or is left out by now, gets none. Raises DryRun."""
+    """Add the note, unless the ticket is closed or excluded by now. Raises DryRun."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
@@ -42,7 +42,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
                 # Nothing was stored, so the next attempt need not wait for it.
                 await insist(partial(claims.not_posted, attempt.database, claim))
             if _has_only_to_wait(failure) and not claim.saw_open_lately():
-                # The desk is well, and only has had its calls for now: the next attempt need not look at the ticket.
+                # The desk is up and only limits its rate: the next attempt need not read the ticket.
                 await insist(partial(claims.seen_open, attempt.database, claim))
             raise
         took = round((time.monotonic() - started) * 1000)
@@ -51,7 +51,6 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
 
 
 def _has_only_to_wait(failure: Exception) -> bool:
-    """Return True if the desk is well. One that refuses our credentials or notes may do so for long."""
     return isinstance(failure, HeldBack) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 
@@ -60,7 +59,7 @@ async def _read_again(attempt: Attempt) -> None:
         ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk)
     except (OutsideFailure, HeldBack, TicketGone) as failure:
         if attempt.wishes().dry_run and not getattr(failure, "deleted", False):
-            # What is paid for can be looked at all the same, and the next webhook need not pay for it again.
+            # The paid answer is still visible, and the next webhook need not pay for it again.
             raise DryRun from failure
         raise
     try:
