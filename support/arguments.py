@@ -107,7 +107,6 @@ def _few(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the operator verbs and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")

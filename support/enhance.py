@@ -1,4 +1,4 @@
-"""`ai-agents enhance`: enhancement of a ticket by hand, the first or a further one.
+"""`ai-agents enhance`: enhancement of a ticket by hand, first or further.
 
 The job's id goes to standard output, the log line `Refresh asked for` to standard error.
 """

@@ -15,7 +15,7 @@ _ENDING_SECONDS = 0.1
 
 
 class LeavingExecutor(ThreadPoolExecutor):
-    """Executor with a daemon thread a call, so that slow DNS lookups do not delay exit."""
+    """Executor of daemon threads, so that slow DNS lookups do not delay exit."""
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> "Future[Result]":
         future: Future[Result] = Future()

@@ -63,7 +63,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
-    """Return the named records with an answer; report jobs without one."""
     if chosen.last:
         return await audit.newest(database, chosen.tenant, chosen.last, days=days)
     found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
@@ -74,7 +73,6 @@ async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> 
 
 
 def _allowed(records: Sequence[AuditRecord], tenant: Tenant) -> list[AuditRecord]:
-    """Return the records that today's masking permits; report the others."""
     allowed = [record for record in records if may_be_sent_again(record, tenant.note)]
     if len(allowed) < len(records):
         left_out = f"{len(records) - len(allowed)} of {len(records)} records are left out"

@@ -81,7 +81,6 @@ class Replaying:
 
 
 def story(replayed: Replayed, width: int | None) -> str:
-    """Format both answers side by side, for people."""
     record, now = replayed.record, replayed.answer
     titles = {source["id"]: source["title"] for source in record.sources}
     before = parts_of(record.answer or {}, titles)
@@ -110,7 +109,6 @@ def _paid_tokens(answer: ModelAnswer[Enhancement] | None) -> str:
 
 
 def for_machines(replayed: Replayed) -> dict[str, Any]:
-    """Return both answers for JSON."""
     record, answer = replayed.record, replayed.answer
     now: dict[str, Any] = {"prompt": replayed.prompt, "model": replayed.model, "failure": replayed.failure or None}
     if answer is not None:

@@ -93,7 +93,6 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
 
 
 async def _shown(database: Database, tenant_id: str, bar: Any, copying: asyncio.Task[Any]) -> Extent:
-    """Show the progress until this round ends; return the extent then."""
     while True:
         ended = bool((await asyncio.wait([copying], timeout=_LOOK_SECONDS))[0])
         extent = await listings.extent(database, tenant_id)

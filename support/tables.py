@@ -1,4 +1,4 @@
-"""Tables, durations and JSON on standard output, for terminals, pipes and machines."""
+"""Tables, durations and JSON on standard output, for people and machines."""
 
 import json
 import os
@@ -73,7 +73,6 @@ def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
 
 
 def as_json_line(value: Mapping[str, Any]) -> str:
-    """Return the JSON in one line, for JSON Lines."""
     return _harmless(json.dumps(value, default=_text, ensure_ascii=False))
 
 

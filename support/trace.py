@@ -133,7 +133,6 @@ def _tell(owners: set[str], about: dict[str, Any], lines: list[Span], until: dat
 
 
 def tree(lines: list[Span], until: datetime, width: int) -> Tree:
-    """Return the tree with start, duration and a bar to scale of each span."""
     start, longest = min(line["start"] for line in lines), max(4 * line["depth"] + len(line["name"]) for line in lines)
     scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
     above = [Tree("", hide_root=True)]

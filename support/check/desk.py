@@ -76,7 +76,6 @@ def clock_ahead(date: str | None) -> float | None:
 
 
 async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
-    """Check the tenant's desk without changing it."""
     rows = Findings(NAMES, tenant.id)
     if tenant.desk is None:
         rows.not_checked("the tenant has no desk", *NAMES)

@@ -17,7 +17,6 @@ _NO_JOB = UUID(int=0)
 
 
 async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> list[Finding]:
-    """Check that a link signed by this process leads to the page."""
     rows = Findings(NAMES, tenant.id)
     links = FeedbackLinks.of(settings) if settings is not None else None
     if links is None:

@@ -53,7 +53,6 @@ CHECKS: dict[str, str] = {
 
 
 def checks_of(subject: str) -> tuple[str, ...]:
-    """Return the names of the checks of a subject."""
     return tuple(name for name in CHECKS if name.startswith(f"{subject} "))
 
 
@@ -96,7 +95,7 @@ class Findings:
         self._set(State.WARNING, seen, remedy, [name])
 
     def answers(self, subject: str, url: str) -> None:
-        """Record that the server of `url` answered and its certificate, if any, is trusted."""
+        """Record an answer of `url`, and for HTTPS that its certificate is trusted."""
         self.ok("it answers", f"{subject} address")
         name = f"{subject} certificate"
         if url.lower().startswith("https:"):

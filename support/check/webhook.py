@@ -64,7 +64,6 @@ async def _body(response: httpx2.Response) -> object:
 
 
 def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
-    """Return headers that authenticate the body, by signature or token."""
     if not tenant.webhook_secrets:
         return {"Content-Type": "application/json", TOKEN_HEADER: tenant.webhook_token}
     return signed_headers(tenant.webhook_secrets[0], body, time.time())

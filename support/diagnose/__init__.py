@@ -1,1 +1,1 @@
-"""`ai-agents diagnose`: one verdict on a ticket's enhancement, by the FAQ's causes."""
+"""`ai-agents diagnose`: one verdict on a ticket, by the causes of the FAQ."""

@@ -85,7 +85,6 @@ async def _answer(
 def _no_verdict(
     chosen: argparse.Namespace, status: int, says: str, among: SeveralTenants | TenantNotKnown | None = None
 ) -> int:
-    """Print the reason for no verdict; its JSON has the same names in every case."""
     print(says, file=sys.stderr)
     if chosen.json:
         tenants = [] if among is None else among.tenants

@@ -25,12 +25,10 @@ class Diagnosis:
 
 
 def enhance_by_hand(facts: Facts) -> str:
-    """Return the command that creates a job without a webhook."""
     return f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`"
 
 
 def unless_closed(facts: Facts, way: str) -> str:
-    """Return a way to another note, or the reason why a closed ticket gets none."""
     return (
         "it is closed in the desk: no note is made unless it is opened again" if facts.desk.ticket == "closed" else way
     )

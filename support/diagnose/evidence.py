@@ -36,7 +36,6 @@ class Evidence(NamedTuple):
 
 
 def evidence(facts: Facts) -> list[Evidence]:
-    """Return the facts: past ones in order, then the present state."""
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
     return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *_of_now(facts)]
 
@@ -156,7 +155,6 @@ def _desk(desk: DeskLook) -> str:
 
 
 def not_checked(facts: Facts) -> list[str]:
-    """Return the parts that could not be checked, with the reasons."""
     parts = {
         "jobs, refused webhooks and workers": f"Postgres: {facts.database_failure}" if facts.database_failure else "",
         "desk": "" if facts.desk.asked else facts.desk.failure,

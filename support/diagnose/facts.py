@@ -32,7 +32,7 @@ class QueueSigns:
 
 
 def nobody_works(queue: QueueSigns | None, work: WorkSigns | None) -> bool:
-    """Return True if no worker listens or holds a job; False if Redis can't tell.
+    """Return True if no worker listens or holds a job; False if that is unknown.
 
     A worker counts as dead only without a session in Postgres and without a connection to Redis.
     """

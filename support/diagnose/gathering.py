@@ -46,7 +46,7 @@ class _Story(NamedTuple):
 
 
 class Gatherer:
-    """Gathers facts; `redis` is None without an address, `outside` reads desk and model."""
+    """Gathers facts; `redis` is None without an address."""
 
     def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, outside: Outside) -> None:
         self._database = database
@@ -76,7 +76,6 @@ class Gatherer:
         return await self._of_rows(facts, jobs)
 
     async def _story(self, asked: AskedAbout) -> _Story | None:
-        """Return tenant, ticket, jobs and the chosen job; None if there is no such job."""
         if asked.job_id is not None:
             job = await by_hand.details(self._database, asked.job_id)
             if job is None or asked.tenant_id not in (None, job.tenant_id):
@@ -128,7 +127,6 @@ class Gatherer:
                 owners.add(tenant)
 
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Add the state of Redis, desk, model and workers, read concurrently."""
         tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
         rows = asyncio.gather(
             within(signs.signs_of_work(self._database)),
@@ -201,7 +199,6 @@ class Gatherer:
         return next((event for event in events if event.ticket_id == facts.ticket_id), None)
 
     async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Add webhooks, reconciliation, tombstones and the job's events."""
         job = facts.job
         numbers = {facts.ticket_id, *facts.desk.numbers}
         if job is not None:

@@ -25,7 +25,6 @@ _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
 
 
 def judge(facts: Facts) -> Diagnosis:
-    """Return the verdict, with the other faults that are visible."""
     return with_other_faults(facts, _judge(facts))
 
 
@@ -98,13 +97,11 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
 
 
 def _lacks_context(facts: Facts) -> bool:
-    """Return True if the last attempt to gather context was incomplete."""
     looked = [event.what for event in facts.events or () if event.what in (CONTEXT_INCOMPLETE, "answered")]
     return CONTEXT_INCOMPLETE in looked[-2:]
 
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
-    """Return the diagnosis of a cause, with the next automatic or manual step."""
     job = facts.job
     mends, says = [mends_of(facts, cause)], as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:

@@ -12,7 +12,6 @@ _WAIT = "wait for RECONCILE_INTERVAL_SECONDS, and look again"
 
 
 def of_no_webhook(facts: Facts) -> Diagnosis:
-    """Return the diagnosis, with the findings of reconciliation if there are any."""
     if facts.reconcile == "poll":
         return _of_polled(facts)
     says = "never came to us: no webhook of it reached us that names the client or has their secret"

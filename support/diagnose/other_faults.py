@@ -48,7 +48,6 @@ def _lacks_workers(facts: Facts) -> bool:
 
 
 def mends_of(facts: Facts, cause: JobCause) -> str:
-    """Return the operator's action for a cause, filled in for this ticket."""
     return cause.mends.format(
         tenant=facts.tenant_id,
         ticket=facts.ticket_id,
@@ -58,7 +57,6 @@ def mends_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _of_model(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield each fault as a clause, with its reason."""
     if facts.model.asked and facts.model.failure:
         yield f"the model's server fails just now: {facts.model.failure}", ""
         return
@@ -82,7 +80,6 @@ def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tup
 
 
 def _held_elsewhere(facts: Facts) -> tuple[str, str] | None:
-    """Return the shared key's hold, unless the model answered this job since."""
     answered_at = max((event.at for event in facts.events or () if event.what == "answered"), default=None)
     for reason, last_at in facts.held_elsewhere.items():
         if answered_at is None or answered_at < last_at:
@@ -91,7 +88,6 @@ def _held_elsewhere(facts: Facts) -> tuple[str, str] | None:
 
 
 def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
-    """Return the last hold of this job, unless it got further since."""
     for event in reversed(facts.events or ()):
         if event.what == until:
             return None
@@ -101,14 +97,12 @@ def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: 
 
 
 def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
-    """Return the reason; for an older hold with the time of its last refusal."""
     if facts.asked_at - last_at < _NEW:
         return reason
     return f"last refused at {clock(last_at, facts.asked_at)} ({reason})"
 
 
 def as_of_then(facts: Facts, cause: JobCause) -> str:
-    """Return the sentence of a cause; for an older hold with its time."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:

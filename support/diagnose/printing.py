@@ -36,7 +36,6 @@ _KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
 
 def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    """Return verdict, evidence, actions and further references as text."""
     line, command = log_line(facts)
     parts = [
         ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
@@ -55,7 +54,6 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
 
 
 def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
-    """Return the same content for JSON."""
     line, command = log_line(facts)
     trace, link = _trace(facts, jaeger_url)
     job = facts.job
@@ -82,7 +80,6 @@ def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> 
 
 
 def document(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis' heading in the FAQ."""
     return f"{FAQ}#{diagnosis.anchor or MEANINGS[diagnosis.verdict].anchor}"
 
 

@@ -14,7 +14,6 @@ _LISTENS_SECONDS = 10
 
 
 async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
-    """Return the queue's state within `seconds`, or the failure."""
     try:
         async with asyncio.timeout(seconds):
             return await queue_signs(redis), ""

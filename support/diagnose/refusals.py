@@ -27,7 +27,6 @@ _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-a
 
 
 def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
-    """Return the diagnosis of the ticket's last refused webhook."""
     last = webhooks.refused[0]
     kind, _, cause = last.reason.partition(": ")
     if kind == "tenant closed":
@@ -51,9 +50,9 @@ def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
 
 
 def unread_since(webhooks: Receiving) -> RefusedLately | None:
-    """Return the present refusal of the tenant's own webhooks, of any ticket, or None.
+    """Return the present refusal of the tenant's own webhooks, or None.
 
-    A 403 may be a stranger's; other refusals are stored after authentication only.
+    It may concern any ticket. A 403 may be a stranger's; other refusals are stored after authentication only.
     """
     last = webhooks.last_accepted_at
     found = [unread for unread in webhooks.unread if unread.status != 403]
@@ -61,7 +60,6 @@ def unread_since(webhooks: Receiving) -> RefusedLately | None:
 
 
 def of_unread(facts: Facts, unread: RefusedLately) -> Diagnosis:
-    """Return the diagnosis of webhooks whose ticket can't be read."""
     last = clock(unread.last_at, facts.asked_at)
     says = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
     mends = (_mend("", "", facts), "then have its webhook sent again")

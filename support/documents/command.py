@@ -86,7 +86,6 @@ def _print(done: list[Done], *, machine: bool) -> None:
 
 
 async def _tell_left(database: Database, chosen: argparse.Namespace, done: list[Done]) -> None:
-    """Report stored documents that are no longer in their folder."""
     met = {each["path"] for each in done}
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if is_folder(Path(each)))
     for document in await documents.added(database, chosen.tenant) if folders else ():

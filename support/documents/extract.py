@@ -1,4 +1,4 @@
-"""`python -m support.documents.extract PATH`: parts of one file as JSON, sandboxed.
+"""`python -m support.documents.extract PATH`: parts of a file as JSON, sandboxed.
 
 A broken or malicious file may exhaust memory and time: this process has low limits of both, and its parent survives
 it. Exit status 0, or 1 with the reason on standard error.
@@ -124,7 +124,6 @@ READERS: dict[str, Callable[[Path], list[Part]]] = {
 
 
 def main(words: list[str]) -> int:
-    """Print the parts of a file; return 1 if it can't be read."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MOST_MEMORY))
     try:

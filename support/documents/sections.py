@@ -41,7 +41,6 @@ def parts_of_text(name: str, text: str) -> list[Part]:
 
 
 def parts_of_pages(name: str, pages: Iterable[str]) -> list[Part]:
-    """Return the parts of pages, with page numbers as headings."""
     sections = ((f"page {number}", page.split("\n")) for number, page in enumerate(pages, 1))
     return list(_parts(name, sections))
 
@@ -69,7 +68,6 @@ def _with_marks(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _is_fence(marks: str, behind: str, opened: str) -> bool:
-    """Return True if the marks open a code block, or close the one of `opened`."""
     if opened:
         return marks.startswith(opened) and not behind.strip()
     return marks[0] == "~" or "`" not in behind

@@ -1,4 +1,4 @@
-"""Rotation steps as kubectl commands for a cluster's secret; they contain no secret.
+"""Rotation steps as kubectl commands for a cluster; they contain no secret.
 
 A rotation's commands verify that no other operator took the step meanwhile; all verify that there is a new secret.
 """
@@ -51,5 +51,4 @@ _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
 
 
 def commands(step: RotationStep, tenant_id: str) -> list[str]:
-    """Return the command lines of a step, for one shell."""
     return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]

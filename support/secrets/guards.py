@@ -7,7 +7,7 @@ from support.secrets.places import SecretPlaces
 
 
 class NotRotated(Exception):
-    """Nothing was changed; `says` has the reason and action, `status` the exit status."""
+    """Nothing was changed; `says` has reason and action, `status` the exit status."""
 
     def __init__(self, status: int, *says: str) -> None:
         super().__init__(says[0])

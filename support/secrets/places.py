@@ -1,4 +1,4 @@
-"""Places of a tenant's webhook secrets: files of `SECRETS_DIR`, then the environment."""
+"""Places of webhook secrets: files of `SECRETS_DIR`, then the environment."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -197,7 +197,6 @@ class _Rotation:
         return CONFIGURATION_EXIT
 
     def _by_hand(self, why: str) -> int:
-        """Print the commands for the place where the secret is kept."""
         lines = commands(self._step, self._tenant)
         # `--yes` expects the step to be done, and it was not.
         status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0

@@ -82,7 +82,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _tell_unreadable(values: Mapping[str, str]) -> None:
-    """Report unreadable files, which have no row."""
     for name in (name for name, value in values.items() if value == UNREADABLE):
         print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
 

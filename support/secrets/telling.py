@@ -15,7 +15,6 @@ FINISH = "`ai-agents secrets rotate --tenant {tenant} --finish`"
 
 
 def used_lately(secret: Remembered | None) -> bool:
-    """Return True if the secret signed a webhook within QUIET."""
     if secret is None or secret.last_used_at is None:
         return False
     return secret.asked_at - secret.last_used_at < QUIET
@@ -30,7 +29,6 @@ def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
 
 
 def why_not_ended(uses: Mapping[str, Remembered]) -> str:
-    """Return the reason against ending the old secret; empty if none is known."""
     new, old = uses.get(CURRENT), uses.get(PREVIOUS)
     if still_signs(old, new):
         return "the old secret still signs webhooks"
@@ -40,7 +38,6 @@ def why_not_ended(uses: Mapping[str, Remembered]) -> str:
 
 
 def last_used(secret: Remembered | None) -> str:
-    """Format the time since the last use; a dash if unknown."""
     if secret is None or secret.last_used_at is None:
         return "-"
     return f"{age((secret.asked_at - secret.last_used_at).total_seconds())} ago"
@@ -67,7 +64,6 @@ def begun(places: SecretPlaces, uses: Mapping[str, Remembered]) -> str:
 
 
 def done(step: RotationStep, tenant_id: str, places: SecretPlaces) -> list[str]:
-    """Return the lines after a step; `places` are those before it."""
     new, old = places.current.name, places.previous.name
     status, finish = STATUS.format(tenant=tenant_id), FINISH.format(tenant=tenant_id)
     hand_over = "Give the new one to the desk's admin over a safe channel"
@@ -96,7 +92,6 @@ def done(step: RotationStep, tenant_id: str, places: SecretPlaces) -> list[str]:
 
 
 def would(step: RotationStep, tenant_id: str, places: SecretPlaces) -> str:
-    """Return the effect of a step, worded for the prompt."""
     match step:
         case RotationStep.BEGIN:
             return f"make a new webhook secret of {tenant_id}, and keep the one before as {places.previous.name}"
@@ -110,7 +105,6 @@ def would(step: RotationStep, tenant_id: str, places: SecretPlaces) -> str:
 
 
 def without_a_cluster(step: RotationStep, places: SecretPlaces) -> str:
-    """Return the manual action if the settings are environment variables."""
     current, previous, retired = places.current.name, places.previous.name, places.retired.name
     new = "a new one (`openssl rand -base64 32`)"
     what = {
