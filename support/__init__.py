@@ -1,1 +1,1 @@
-"""What people run: the `ai-agents` command."""
+"""Operator commands: `ai-agents` and its verbs."""

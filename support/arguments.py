@@ -1,4 +1,4 @@
-"""What the verbs for operators take, and how it is read; loads nothing of the processes."""
+"""Arguments of the operator verbs; imports no process."""
 
 import argparse
 import re
@@ -22,7 +22,10 @@ _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status
 
 
 def moment(given: str) -> datetime:
-    """`2h`, `30m`, `3d`, `45s` before now, or an ISO time (UTC unless it names a zone). Raises ArgumentTypeError."""
+    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone).
+
+    Raises ArgumentTypeError.
+    """
     ago = _AGO.fullmatch(given)
     try:
         if ago:
@@ -34,7 +37,6 @@ def moment(given: str) -> datetime:
 
 
 def job_id(given: str) -> UUID:
-    """Return a job's id. Raises ArgumentTypeError."""
     try:
         return UUID(given)
     except ValueError:
@@ -42,14 +44,13 @@ def job_id(given: str) -> UUID:
 
 
 def tenant(given: str) -> str:
-    """Return a tenant's id. Raises ArgumentTypeError."""
     if not _TENANT_ID.fullmatch(given):
         raise argparse.ArgumentTypeError("a tenant's id has a-z, 0-9 and - only, at most 63 of them")
     return given
 
 
 def webhook_url(given: str) -> str:
-    """Return the address of `POST /webhook` as the desk sees it. Raises ArgumentTypeError."""
+    """Validate the public address of `POST /webhook`. Raises ArgumentTypeError."""
     if not _WEBHOOK_URL.fullmatch(given):
         raise argparse.ArgumentTypeError("is no address like https://api.example.com/webhook, ending in /webhook")
     return given
@@ -69,7 +70,7 @@ def _word(given: str) -> str:
 
 def _path(given: str) -> str:
     if not given.strip():
-        # It would be the folder that one is in, as of a variable that is not set.
+        # An unset variable would otherwise name the current folder.
         raise argparse.ArgumentTypeError("is empty")
     return given
 
@@ -80,7 +81,7 @@ def _place(given: str) -> Path:
 
 def _address(given: str) -> str:
     if "@" not in _word(given):
-        # Not quoted: it may be somebody's name.
+        # Not quoted: it may be personal data.
         raise argparse.ArgumentTypeError("is no mail address")
     return given.strip()
 
@@ -106,7 +107,6 @@ def _few(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add those that look, those that change something by hand, and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -255,7 +255,7 @@ def _verb(
 
 
 def check_retry(chosen: argparse.Namespace) -> None:
-    """Refuse (exit status 2) what would retry nothing, or more than was meant."""
+    """Exit with status 2 if the arguments conflict or select too much or nothing."""
     if chosen.failed == bool(chosen.jobs):
         chosen.refuse("name jobs, or give --failed with --since")
     if chosen.failed and chosen.since is None:
@@ -267,6 +267,6 @@ def check_retry(chosen: argparse.Namespace) -> None:
 
 
 def check_forget(chosen: argparse.Namespace) -> None:
-    """Refuse (exit status 2) what nobody could answer for."""
+    """Exit with status 2 for `--json` without `--yes`: no prompt is possible."""
     if chosen.json and not chosen.yes:
         chosen.refuse("--json needs --yes: a machine is not asked")

@@ -1,4 +1,4 @@
-"""Running a verb that asks the database: settings, connection, and what goes wrong with either."""
+"""Runner of verbs that need the database: settings, connection, exit status."""
 
 import asyncio
 import errno
@@ -21,7 +21,7 @@ _AWAY = "the database does not answer"
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a verb waits for the database: until it is checked, and in all (None: for ever)."""
+    """Seconds to wait for the database: for its check, and in all (None: no limit)."""
 
     check_seconds: float = 5.0
     whole_seconds: float | None = None
@@ -32,7 +32,7 @@ Work = Callable[[Database, ByHandSettings], Awaitable[int]]
 
 
 def ask(work: Work) -> int:
-    """Run `work` on a checked database, for a verb that needs no other server; its exit status, as `ask_with` says."""
+    """Run `work` on a checked database, without other servers; see `ask_with`."""
     return ask_with(ByHandSettings, work)
 
 
@@ -43,12 +43,12 @@ def ask_with(
     away: Callable[[Settings], Awaitable[int]] | None = None,
     **defaults: Any,
 ) -> int:
-    """Run `work` on a checked database, with settings of that `kind`; its exit status.
+    """Run `work` on a checked database; return the exit status.
 
-    `defaults` stand for settings that are not given. 75 when the database is away, 78 when there is something to mend.
-    `away` runs in place of `work` when the database is away, and returns the exit status.
-    A mistake of ours is 70, so that a script does not take it for an answer about a job.
-    Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
+    `kind` is the class of settings, `defaults` replace missing ones. `away` runs in place of `work` while the
+    database is away. 75: the database is away. 78: a configuration problem. 70: an unexpected failure, so that a
+    script does not mistake it for a result. Standard output has the result only; log lines, refusals included, go to
+    standard error.
     """
     settings = load_or_exit(kind, **defaults)
     start_logging(settings, sys.stderr)
@@ -60,15 +60,15 @@ def ask_with(
         return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except Exception as failure:  # told by its types and places, never with its message
+    except Exception as failure:  # logged by its types and places, never with its message
         if isinstance(failure, OSError) and failure.errno in (errno.EPIPE, errno.ENOSPC):
-            raise  # the output can't be written: `support.cli` has the status
+            raise  # unwritable output: `support.cli` sets the status
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
 
 
 def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Return the settings of a verb; where they are refused, log why and end with status 78."""
+    """Return a verb's settings; if they are refused, log why and exit with 78."""
     try:
         return load(kind, **defaults)
     except SettingsRefused as refused:

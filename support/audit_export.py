@@ -1,4 +1,4 @@
-"""`ai-agents audit`: the records of what a model was sent and what it answered, for who must account for it."""
+"""`ai-agents audit`: export of model requests and answers, for accountability."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ _HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURC
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the records that were asked for, a line each; the exit status."""
+    """Print the matching records, one a line; return 1 if a named job has none."""
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         rows: list[tuple[str, ...]] = []
@@ -30,7 +30,7 @@ def run(chosen: argparse.Namespace) -> int:
         ):
             found = True
             if chosen.json:
-                # At once: all of them may be more than there is memory for.
+                # One at a time: all of them may exceed the memory.
                 print(as_json_line(for_machines(record)))
             else:
                 rows.append(_cells(record))
@@ -45,7 +45,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _days(tenant_id: str, settings: ByHandSettings) -> int | None:
-    """Return for how many days the tenant's records are kept; None where that is not known here."""
+    """Return the retention in days; None if the tenant's settings are unknown here."""
     tenant = TenantDirectory(read_environment(settings.secrets_dir), keys=()).get(tenant_id)
     return tenant.audit_days if tenant is not None and tenant.usable else None
 
@@ -66,16 +66,16 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
 
 
 def dollars(cost: float | None) -> str:
-    """Return what an answer cost; `-` where the endpoint did not tell."""
+    """Format the cost of an answer; `-` if the endpoint reported none."""
     return "-" if cost is None else f"{cost:.4f}"
 
 
 def for_machines(record: AuditRecord) -> dict[str, Any]:
-    """Give all of it for JSON, but for hashes of people."""
+    """Return a record for JSON, without the requester's hash."""
     names = [column.name for column in AuditRecord.__table__.columns if column.name != "requester"]
     return {name: getattr(record, name) for name in names} | {"sources": sources_told(record)}
 
 
 def sources_told(record: AuditRecord) -> list[dict[str, str]]:
-    """Return what was found, without the hash of whose ticket it is of."""
+    """Return the sources of a record, without the requester's hash."""
     return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]

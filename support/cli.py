@@ -1,6 +1,6 @@
-"""The `ai-agents` command: starts the processes, migrates the database, and operates jobs by hand.
+"""The `ai-agents` command: processes, migrations and operator verbs.
 
-What a verb runs is loaded when it is chosen. Processes are named by text: the command knows none of their rooms.
+A verb's module is imported when it is chosen. Processes are referenced by name: the command depends on no room.
 """
 
 import argparse
@@ -39,9 +39,9 @@ _BY_HAND = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended).
+    """Run one verb; return 0, 75 (a server is away: retry) or 78 (configuration).
 
-    The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when. `diagnose` has one a verdict.
+    Operator verbs also return 1, 2 and 70, see `support.arguments`; `diagnose` returns one status a verdict.
     """
     if sys.stdout is None:
         print("The output can't be written: it is closed.", file=sys.stderr)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints help as other output is: argparse ignores that it can't be written."""
+    """Parser whose help reports unwritable output, which argparse ignores."""
 
     def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's signature
         def show() -> int:
@@ -81,7 +81,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs."""
     parser: argparse.ArgumentParser = _Parser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     api = verbs.add_parser("api", help="receive webhooks and relay jobs")
@@ -94,16 +93,16 @@ def build_parser() -> argparse.ArgumentParser:
     console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
     add_verbs(verbs)
-    # What follows is psql's, options and all.
+    # All that follows is psql's, options included.
     psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     return parser
 
 
 def _written(command: Callable[[], int]) -> int:
-    """Run a command and write its buffered output; return its exit status, or 70 if the output can't be written.
+    """Run a command and flush its output; return 70 if that can't be written.
 
-    If the write were left to Python's exit, its failure would turn any status into 120.
+    A failed flush at Python's exit would turn any status into 120.
     """
     status = 0
     try:
@@ -132,10 +131,10 @@ def _api(host: str, port: int) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nobody asks for a sender's address.
+        # Senders' addresses are not used.
         proxy_headers=False,
         timeout_graceful_shutdown=20,
-        # Longer than proxies keep theirs (60 s): a webhook sent over a connection that is just being closed is lost.
+        # Longer than proxies' 60 s: a webhook on a connection that is just being closed is lost.
         timeout_keep_alive=75,
     )
     return 0

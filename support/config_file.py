@@ -1,4 +1,4 @@
-"""`ai-agents config`: the JSON schema of `tenants.toml`, and the file for variables of releases before it."""
+"""`ai-agents config`: schema of `tenants.toml`, and migration of old variables."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ _WORDS = {"true": True, "write": True, "copy": True, "context": True, "false": F
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print what was asked for; 78 if the settings of today are wrong."""
+    """Print the schema or the migrated file; return 78 if the settings are wrong."""
     if chosen.what == "schema":
         print(json.dumps(json_schema(), indent=2))
         return 0
@@ -31,7 +31,10 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the file that replaces removed variables, with what is in the file by now, and what is wrong."""
+    """Return the file that replaces removed variables, and the problems.
+
+    The present file's content is included.
+    """
     try:
         tables: dict[str, Any] = deepcopy(dict(tables_in(values.get(TENANTS_TOML, ""))))
     except FileUnusable as unusable:
@@ -61,7 +64,10 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 def _value(path: str, text: str) -> object:
-    """Return a variable's text as the file has it. Raises ValueError, in words that follow the variable's name."""
+    """Return a variable's text as the file's value.
+
+    Raises ValueError with a text that follows the variable's name.
+    """
     kind = FIELDS[path].annotation
     origin, kinds = get_origin(kind), set(_types(kind))
     if origin is dict:
@@ -88,8 +94,11 @@ def _types(kind: object) -> Iterator[object]:
 
 
 def _lines(path: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a table in TOML: its own values, then the tables in it. JSON's texts, numbers and lists are TOML's too."""
-    # Below a section there are lists of names by kind, which stand in one line.
+    """Yield a table as TOML: its own values, then its inner tables.
+
+    JSON strings, numbers and lists are valid TOML.
+    """
+    # Below a section, lists of names by kind are written in one line.
     inner = {key: value for key, value in table.items() if isinstance(value, Mapping) and "." not in path}
     yield f"[{path}]"
     for key, value in table.items():

@@ -1,7 +1,6 @@
-"""`ai-agents enhance`: an enhancement of a ticket at a person's word, the first one or a further one.
+"""`ai-agents enhance`: enhancement of a ticket by hand, first or further.
 
-Standard output tells the job's id; the line `Refresh asked for` goes to standard error, where the log of this command
-is.
+The job's id goes to standard output, the log line `Refresh asked for` to standard error.
 """
 
 import argparse
@@ -24,11 +23,11 @@ from support.tables import as_json, when
 
 
 class _NotAsked(Exception):
-    """No job is made; the text says why."""
+    """No job is created; the text has the reason."""
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Make a job for the ticket that was named; the exit status, 1 if there is none to make."""
+    """Create a job for the named ticket; return 1 if it is refused."""
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         try:
@@ -53,7 +52,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _tenant(settings: ByHandSettings, chosen: argparse.Namespace, jobs: Sequence[Listed]) -> str:
-    """Return the tenant whose ticket it is. Raises _NotAsked where that is not known."""
+    """Return the ticket's tenant. Raises _NotAsked if it is ambiguous or unknown."""
     known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
     possible = {*known, *(job.tenant_id for job in jobs)}
     if chosen.tenant is not None:
@@ -66,7 +65,7 @@ def _tenant(settings: ByHandSettings, chosen: argparse.Namespace, jobs: Sequence
 
 
 async def _insist_on_turn(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> None:
-    """Raise _NotAsked where the job would wait behind another one of its ticket, or end as skipped at once."""
+    """Raise _NotAsked if the job would wait behind another one or be skipped at once."""
     of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
     for job in of_ticket:
         if job.state in (JobState.WAITING, JobState.RUNNING):

@@ -1,4 +1,4 @@
-"""Erasing in Redis: what is kept there of jobs, and where all of a tenant goes, what has its name."""
+"""Erasure in Redis: data of jobs, and all keys of a tenant that leaves."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,11 @@ _NUMBER = re.compile(r"\d+")
 
 
 async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
-    """Erase the answers and unusable texts of jobs whose ticket was forgotten, and those that name one; how many went.
+    """Erase Redis data of forgotten tickets; return the number of keys.
 
-    What has a tombstone was forgotten, by this erasure or one before. Where all of a tenant goes, all of its keys;
-    before the rows go, which tell whose an answer is. Raises QueueUnreachable, or one of DATABASE_FAILURES.
+    Answers and unusable texts go if their ticket has a tombstone, by this erasure or an earlier one, or if they name
+    such a ticket. For a whole tenant all its keys go: call it before the rows are deleted, which map an answer to its
+    tenant. Raises QueueUnreachable, or one of DATABASE_FAILURES.
     """
     try:
         doomed = await _kept_of_jobs(redis, database, which)
@@ -55,9 +56,9 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
 async def _is_of_forgotten(
     redis: Redis, database: Database, which: Which, key: str, of_its_ticket: Sequence[str]
 ) -> bool:
-    """Return True if the job's ticket, or any number in what is kept of it, is a forgotten ticket's.
+    """Return True if the ticket, or any number in the stored text, is forgotten.
 
-    A number may be something else: rather one answer too many goes, since it can be had again.
+    A number may mean something else: a surplus answer is erased, since it can be requested again.
     """
     numbers = set(_NUMBER.findall(str(await redis.get(key) or "")))
     return bool(await tombstones.forgotten_among(database, which.tenant_id, {*of_its_ticket, *numbers}))

@@ -1,4 +1,4 @@
-"""`ai-agents feedback`: what became of notes, by tenant, prompt and model."""
+"""`ai-agents feedback`: results of notes by tenant, prompt and model."""
 
 import argparse
 import sys
@@ -18,8 +18,6 @@ _HEAD = ("TENANT", "PROMPT", "MODEL", "NOTES", "VOTES", "USEFUL", "TAKEN UP", "O
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print what is known of the notes of one tenant, or of all in the settings; the exit status."""
-
     async def work(database: Database, settings: ByHandSettings) -> int:
         since = datetime.now(UTC) - timedelta(days=chosen.days)
         tenant_ids = [chosen.tenant] if chosen.tenant else _tenant_ids(settings)

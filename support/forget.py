@@ -1,7 +1,6 @@
-"""`ai-agents forget`: what is stored of a ticket, of a requester, or of a tenant that leaves is erased.
+"""`ai-agents forget`: erasure of a ticket, a requester or a tenant that leaves.
 
-Standard output tells what was erased, in counts; the line `Erased` goes to standard error, where the log of this
-command is. `docs/data.md` says what it reaches, and what not.
+Counts go to standard output, the log line `Erased` to standard error. `docs/data.md` defines the scope.
 """
 
 import argparse
@@ -38,17 +37,17 @@ _INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What was erased; `keys` in Redis, None when it did not answer."""
+    """Result of an erasure; `keys` of Redis are None if it did not answer."""
 
     erased: Erased
     keys: int | None
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Tell what there is, ask, and erase it; the exit status.
+    """Show the counts, confirm and erase; return the exit status.
 
-    1 if the answer is no, 2 if there is nobody to ask, 75 when Redis did not answer, 78 for all of a tenant whose
-    settings are there.
+    1 if declined, 2 if no prompt is possible, 75 if Redis did not answer, 78 for a whole tenant that still has
+    settings.
     """
     check_forget(chosen)
     which = Which(chosen.tenant, chosen.ticket, chosen.requester)
@@ -68,7 +67,7 @@ def run(chosen: argparse.Namespace) -> int:
         try:
             done = await _forget(database, redis, which, settings.job_deadline_seconds)
         except BaseException:
-            # Whatever stops it, the person too.
+            # On any interruption, also by the operator.
             print(_INTERRUPTED, file=sys.stderr)
             raise
         finally:
@@ -81,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _wanted(found: Stored, chosen: argparse.Namespace) -> bool:
-    """Show what there is, and return True if the person wants it erased; refuse if there is nobody to ask."""
+    """Show the counts and confirm; exit with status 2 if no prompt is possible."""
     if not chosen.yes:
         rows = [
             ("copies", str(found.copies)),
@@ -109,11 +108,11 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     keys = None
     try:
         inbox = Inbox(redis)
-        # A row each, so that no message is left without one.
+        # A row for each, so that no message is left without one.
         for event in await inbox.of_tenant(which.tenant_id):
             await jobs.accept_late(database, event, deadline_seconds)
             await inbox.remove(event.job_id)
-        # Before the rows, which tell whose an answer in Redis is.
+        # Before the rows, which map an answer in Redis to its tenant.
         keys = await erase_keys(redis, database, which)
     except QueueUnreachable:
         pass
@@ -129,7 +128,7 @@ async def _keys(redis: Redis, database: Database, which: Which) -> int | None:
 
 def _log_ended(which: Which, ended: Sequence[EndedJob]) -> None:
     for job in ended:
-        # Whoever runs one tells it himself.
+        # A running job is reported by its worker.
         if not job.was_running:
             told = Published(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
             other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
@@ -149,7 +148,6 @@ def _log(which: Which, done: _Done) -> None:
 
 
 def _told(which: Which, found: Stored, done: _Done) -> str:
-    """For people: what was done, and what is left to do."""
     erased = done.erased
     ended = len(erased.ended)
     rows = [

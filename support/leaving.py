@@ -1,4 +1,4 @@
-"""Ends of a command: work that hangs, and output that can't be written, do not delay or change them."""
+"""Process exit that hanging work and unwritable output neither delay nor change."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,15 @@ _ENDING_SECONDS = 0.1
 
 
 class LeavingExecutor(ThreadPoolExecutor):
-    """Threads, each for one call, that nobody waits for at the end: names are looked up in them, for many seconds."""
+    """Executor of daemon threads, so that slow DNS lookups do not delay exit."""
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> "Future[Result]":
-        """Call it in a thread of its own."""
         future: Future[Result] = Future()
 
         def call() -> None:
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as failure:  # noqa: BLE001 -- it is raised where the result is awaited
+            except BaseException as failure:  # noqa: BLE001 -- raised where the result is awaited
                 with contextlib.suppress(InvalidStateError):
                     future.set_exception(failure)
             else:
@@ -36,14 +35,17 @@ class LeavingExecutor(ThreadPoolExecutor):
 
 
 def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` to its result, in a thread that is left behind. Raises TimeoutError, and what the work raises."""
+    """Run `work` in a daemon thread and return its result.
+
+    Raises TimeoutError, and the work's own exceptions.
+    """
     told: Future[Result] = Future()
 
     async def tell() -> None:
         asyncio.get_running_loop().set_default_executor(LeavingExecutor())
         try:
             told.set_result(await work)
-        except BaseException as failure:  # noqa: BLE001 -- it is raised where the result is awaited
+        except BaseException as failure:  # noqa: BLE001 -- raised where the result is awaited
             told.set_exception(failure)
 
     thread = threading.Thread(target=lambda: asyncio.run(tell()), daemon=True)
@@ -51,10 +53,10 @@ def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return told.result(seconds)
     finally:
-        # A moment for its connections to be closed.
+        # Time for its connections to close.
         thread.join(_ENDING_SECONDS)
 
 
 def stop_printing() -> None:
-    """Discard all further output: its reader has closed the pipe (`| head`), or the disk is full."""
+    """Discard further output, after a closed pipe (`| head`) or on a full disk."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`ai-agents jobs`: which jobs there are, newest first."""
+"""`ai-agents jobs`: list of jobs, newest first."""
 
 import argparse
 import sys
@@ -17,8 +17,6 @@ _HEAD = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the jobs that were asked for; the exit status."""
-
     async def work(database: Database, _settings: ByHandSettings) -> int:
         found = await by_hand.listed(
             database,
@@ -65,7 +63,10 @@ def _for_machines(job: Listed) -> dict[str, Any]:
 
 
 def seconds_in_state(job: Listed) -> float:
-    """How long the job has been due, its attempt has been running, or it took from the webhook to its end."""
+    """Return the seconds since it was due, since its attempt began, or until its end.
+
+    An ended job counts from its webhook.
+    """
     if job.state == JobState.WAITING:
         return max(0.0, (job.asked_at - job.due_at).total_seconds())
     if job.state == JobState.RUNNING:

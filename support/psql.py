@@ -1,4 +1,4 @@
-"""`ai-agents psql`: psql as the application's role, its passwords where other users of the machine do not see them."""
+"""`ai-agents psql`: psql as the application's role, without visible passwords."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ _SERVICE = "ai-agents"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Become psql with these arguments, at DATABASE_URL; an exit status only if that can't be."""
+    """Replace this process with psql at DATABASE_URL; return 78 if psql can't run."""
     url = load_or_exit(ByHandSettings).database_url
     where = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     secrets = {"PGPASSWORD": where.pop("password", "")}
@@ -32,7 +32,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _service_file(line: str) -> str:
-    """Where psql finds what no variable of its own takes: a file without a name, which goes when psql does."""
+    """Return the path of an unnamed file, which disappears with psql.
+
+    It has the settings for which psql has no variable.
+    """
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(f"[{_SERVICE}]\n{line}\n".encode())
         file.seek(0)

@@ -1,7 +1,7 @@
-"""`ai-agents replay`: what jobs have asked is asked again, of another model or with another prompt, and compared.
+"""`ai-agents replay`: audited requests repeated with another model or prompt.
 
-It works on audit records: no desk is called, and no job's row is read or written. What it pays for counts against the
-tenant's limit of the day, as what its jobs pay for does.
+It uses audit records only: no desk is called, no job's row is read or written. Its cost counts against the tenant's
+daily limit, like that of jobs.
 """
 
 import argparse
@@ -29,10 +29,10 @@ from workflow.replay import may_be_sent_again
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Ask, and print both answers of each record as they come; the exit status.
+    """Print both answers of each record as they arrive; return the exit status.
 
-    1 where a record is missing or may not be sent, or a model gave no usable answer, 2 for a prompt that there is not,
-    75 when the model is away, 78 without a key or where its service has to be given something.
+    1 if a record is missing, may not be sent or got no usable answer, 2 for an unknown prompt, 75 if the model is
+    away, 78 without a key or if the model's service needs the operator's action.
     """
     if chosen.prompt is not None and chosen.prompt not in versions():
         chosen.refuse(f"no prompt has the version {chosen.prompt!r}: there are {', '.join(versions())}")
@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: WorkerSettings) -> int:
         tenant = tenants.get(chosen.tenant)
         if tenant is None or not tenant.usable:
-            # Where its texts may go stands in those settings.
+            # These settings restrict where its texts may go.
             print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
             return CONFIGURATION_EXIT
         wanted = await _wanted(database, chosen, tenant.audit_days)
@@ -63,7 +63,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
-    """Return the records that were named, with an answer to compare with; of jobs without one it is told."""
     if chosen.last:
         return await audit.newest(database, chosen.tenant, chosen.last, days=days)
     found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
@@ -74,7 +73,6 @@ async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> 
 
 
 def _allowed(records: Sequence[AuditRecord], tenant: Tenant) -> list[AuditRecord]:
-    """Those that may be sent today."""
     allowed = [record for record in records if may_be_sent_again(record, tenant.note)]
     if len(allowed) < len(records):
         left_out = f"{len(records) - len(allowed)} of {len(records)} records are left out"
@@ -102,6 +100,6 @@ async def _replay(chosen: argparse.Namespace, replaying: Replaying, records: Seq
             continue
         done.append(replayed)
         told = as_json_line(for_machines(replayed)) if chosen.json else f"{story(replayed, terminal_width())}\n"
-        # What is paid for is shown, whatever comes next.
+        # A paid answer is shown before a later failure.
         print(told, flush=True)
     return 0 if len([replayed for replayed in done if replayed.answer]) == len(records) else NOT_DONE_EXIT

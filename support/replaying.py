@@ -1,4 +1,4 @@
-"""Asking a tenant's model what an audit record says was asked, and telling both answers."""
+"""Replay of an audited request on a tenant's model, with both answers."""
 
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -25,7 +25,7 @@ from workflow.replay import prompt_again
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a record's question was answered now; `failure` says why there is no usable answer."""
+    """New answer to a record's question, or the `failure` that prevented it."""
 
     record: AuditRecord
     prompt: str
@@ -35,9 +35,9 @@ class Replayed:
 
 
 class Replaying:
-    """The model of a tenant, at its address and with its key, and no other; leave it, so that what is paid is written.
+    """Client of one tenant's model; leave its context to store the spending.
 
-    There is no fallback in it: the question is what this model says.
+    There is no fallback: the question is this model's answer.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Replaying:
         await self._book.close()
 
     async def ask(self, record: AuditRecord, version: str | None) -> Replayed | None:
-        """Return what is answered now; None where the record is gone since it was read, and nothing may be sent.
+        """Return the new answer; None if the record was deleted since it was read.
 
-        Raises HeldBack or Temporary where none of the others would be answered.
+        Raises HeldBack or Temporary if the other records would fail as well.
         """
         if not await is_kept(self._database, record):
             return None
@@ -81,7 +81,6 @@ class Replaying:
 
 
 def story(replayed: Replayed, width: int | None) -> str:
-    """Tell both answers beside each other, for people."""
     record, now = replayed.record, replayed.answer
     titles = {source["id"]: source["title"] for source in record.sources}
     before = parts_of(record.answer or {}, titles)
@@ -110,7 +109,6 @@ def _paid_tokens(answer: ModelAnswer[Enhancement] | None) -> str:
 
 
 def for_machines(replayed: Replayed) -> dict[str, Any]:
-    """Give the same for JSON."""
     record, answer = replayed.record, replayed.answer
     now: dict[str, Any] = {"prompt": replayed.prompt, "model": replayed.model, "failure": replayed.failure or None}
     if answer is not None:

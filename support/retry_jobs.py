@@ -1,7 +1,6 @@
-"""`ai-agents retry`: jobs that failed or were skipped wait again, at a person's word.
+"""`ai-agents retry`: manual retry of failed or skipped jobs.
 
-Standard output tells the person (or, with `--json`, the machine) what was done; the line `Job requeued` of each job
-goes to standard error, where the log of this command is.
+The result goes to standard output, each job's log line `Job requeued` to standard error.
 """
 
 import argparse
@@ -28,7 +27,7 @@ _HEAD = ("JOB", "TENANT", "TICKET", "WAS")
 
 
 class OneOfATicket(Protocol):
-    """A job of which it is known whose it is."""
+    """Job with its tenant and ticket."""
 
     @property
     def id(self) -> UUID: ...
@@ -39,14 +38,13 @@ class OneOfATicket(Protocol):
 
 
 class _Retries:
-    """What became of each job so far."""
+    """Results of the jobs so far."""
 
     def __init__(self) -> None:
         self.retried: list[Retried] = []
         self.refused: list[tuple[UUID, str]] = []
 
     def show(self, *, for_machines: bool) -> None:
-        """Print it."""
         if for_machines:
             print(as_json([*map(_retried, self.retried), *(_refused(*refusal) for refusal in self.refused)]))
             return
@@ -59,9 +57,9 @@ class _Retries:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Retry what was named, or all that failed; the exit status, 1 when a named job can't be retried.
+    """Retry the named or all failed jobs; return 1 if a named one can't be retried.
 
-    All that failed is shown first, and the person asked: 1 if the answer is no, 2 if there is nobody to ask.
+    All failed jobs are shown and confirmed first: 1 if declined, 2 if no prompt is possible.
     """
     check_retry(chosen)
 
@@ -78,10 +76,10 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
-    """Those that `ai-agents jobs --state failed` lists, oldest first, the oldest `--limit` of them, one a ticket.
+    """Return the oldest failed jobs, at most `--limit`, one a ticket.
 
-    A ticket gets one enhancement: a job is left out where a newer one of its ticket, or one that did it or still may,
-    is there. Who wants a second note names the job.
+    A ticket gets one enhancement: a job is left out if another one of its ticket failed later, is completed or is
+    open. For a second note the operator names the job.
     """
     found = await by_hand.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
@@ -103,7 +101,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
 
 
 async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
-    """Return True if no other job of the ticket did it or may, and none failed after this one."""
+    """Return True if no other job of the ticket is completed, open or failed later."""
     others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
     states = [other.state for other in others]
     newest_failed = next((other.id for other in others if other.state == JobState.FAILED), None)
@@ -111,7 +109,7 @@ async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
 
 
 def _wanted(jobs: Sequence[Listed], chosen: argparse.Namespace) -> bool:
-    """Show the jobs, and return True if the person wants them; refuse (exit status 2) if there is nobody to ask."""
+    """Show the jobs and confirm; exit with status 2 if no prompt is possible."""
     if not chosen.yes:
         rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
         print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
@@ -132,7 +130,7 @@ async def _retry_each(
         for job_id in job_ids:
             await _retry(database, job_id, deadline_seconds, done)
     finally:
-        # Also what was done before the database went away.
+        # Also the jobs done before the database was lost.
         done.show(for_machines=chosen.json)
     return NOT_DONE_EXIT if done.refused else 0
 
@@ -145,7 +143,7 @@ async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: 
 
 
 async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Let one job wait again, and say so in the log and in its trace. Raises NotRetried."""
+    """Queue one job again, and report it in log and trace. Raises NotRetried."""
     job = await by_hand.retry(database, job_id, deadline_seconds)
     other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
     report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)

@@ -1,6 +1,6 @@
-"""`ai-agents show JOB`: one job's story, and what to do next.
+"""`ai-agents show JOB`: history and next step of one job.
 
-Neither ticket text nor the answer's is read, but for the note that a dry run did not leave: that is what it is for.
+It reads no text of ticket or answer, except the note that a dry run did not post.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from workflow.note import to_html
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
 _KEY = "SERVICEDESK_API_KEY_{suffix}, in the cloud SERVICEDESK_REFRESH_TOKEN_{suffix}"
-# What ends a hold of the model, or of the desk.
+# Fixes that end a hold of the model or the desk.
 _MENDS: dict[str, str] = {
     HoldReason.KEY_REFUSED: "give the model's service a valid key",
     HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
@@ -55,7 +55,7 @@ _TAGS = re.compile("<[^>]*>")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the job; the exit status, 1 when there is none."""
+    """Print the job; return 1 if there is none."""
     job_id: UUID = chosen.job
 
     async def work(database: Database, _settings: ByHandSettings) -> int:
@@ -77,9 +77,9 @@ def run(chosen: argparse.Namespace) -> int:
 def story(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> str:
-    """Return the row's story, a line a step; then the events, if they were asked for, and a dry run's note.
+    """Return the row's history, the events if given, and a dry run's note.
 
-    `remark` is what was told of its webhook.
+    `remark` is the remark on its webhook.
     """
     lines = [
         ("ticket", _ticket(job)),
@@ -103,7 +103,7 @@ def story(
 
 
 def note_text(answer: dict[str, Any], job: Details) -> str:
-    """Return the note that becomes of GPT-4's answer, as text in lines; nothing in it controls a terminal."""
+    """Return the note of an answer as lines of text, safe for a terminal."""
     note = to_html(content_of(answer), job.id, job.model or "", updated_because=job.refresh or "")
     lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
     return "\n".join(html.unescape(line) for line in lines if line.strip())
@@ -147,13 +147,12 @@ def _ended(job: Details) -> str:
 
 
 def trace_id(job: Details | Event) -> str | None:
-    """Return the trace's 32 digits, out of `version-trace-span-flags`."""
+    """Return the 32 digits of the trace in `version-trace-span-flags`."""
     parts = (job.traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None
 
 
 def next_step(job: Details) -> str:
-    """Return the next step, by itself or by hand: one sentence."""
     match job.state:
         case JobState.WAITING:
             return _next_of_waiting(job)
@@ -216,7 +215,6 @@ def _next_of_running(job: Details) -> str:
 def for_machines(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> dict[str, Any]:
-    """Give the same for JSON."""
     fields = asdict(job)
     del fields["asked_at"], fields["traceparent"]
     told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}

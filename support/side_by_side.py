@@ -1,4 +1,4 @@
-"""Two answers of a model beside each other, wrapped to the width of a terminal."""
+"""Two model answers side by side, wrapped to the terminal's width."""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ SideRow = tuple[str, Sequence[str], Sequence[str]]
 
 
 def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
-    """Return a row for each, both sides in columns; a side that says the same as the other one says so."""
+    """Return a row for each in two columns; an equal right side says `the same`."""
     size = max(len(name) for name, _, _ in rows)
     column = max(_NARROWEST, ((width or _WIDTH) - size - 2 * len(_GAP)) // 2)
     lines = []
@@ -35,9 +35,9 @@ def _wrapped(paragraphs: Sequence[str], column: int) -> list[str]:
 
 
 def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return what is compared of an answer; `titles` are those of the sources that it could name, by id.
+    """Return the comparable parts of an answer; `titles` are its sources' by id.
 
-    One that was kept by another release may have another form: it is told as far as it has this one.
+    An answer of another release may have another form; a part that it lacks is `-`.
     """
     parts: dict[str, Callable[[], list[str]]] = {
         "summary": lambda: [str(answer["summary"])],

@@ -1,6 +1,6 @@
-"""`ai-agents signing-kit`: what to paste into a desk, or beside it, so that its webhooks come; runs on any machine.
+"""`ai-agents signing-kit`: webhook texts to paste into a desk; needs no server.
 
-Each form is a text in `support/kit/`. `@URL@` and its like are filled in, `@FILE name@` is another file of that folder.
+Templates are in `support/kit/`. `@URL@` and the like are filled in, `@FILE name@` is another file of that folder.
 """
 
 import argparse
@@ -27,12 +27,12 @@ _IN_CLEAR = {
 }
 """What an address without TLS means, by the form."""
 _FILE = re.compile(r"@FILE (\S+)@\n")
-# What stands for itself between the quotes of Python, PowerShell, Deluge and a shell.
+# Characters that are literal between the quotes of Python, PowerShell, Deluge and a shell.
 _PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the kit; 0, whatever the settings are. What is said about a secret that is not there is no part of it."""
+    """Print the kit; return 0. Problems with the secret go to standard error."""
     secret = None
     if chosen.show_secret:
         secret, problem = _secret(chosen.tenant, chosen.form)
@@ -46,7 +46,10 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
-    """Return the text of one of `support.arguments.FORMS`; places are left for a secret that is None."""
+    """Return the text of one of `support.arguments.FORMS`.
+
+    A secret of None leaves a placeholder.
+    """
     word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
     probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
     if secret is not None:
@@ -62,7 +65,7 @@ def _read(name: str) -> str:
 
 
 def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
-    """Return the secret (or token) that the tenant's settings have, or None and what to do about it."""
+    """Return the tenant's secret or token; or None and the action."""
     tenants, _ = parse_tenants(read_environment(secrets_dir())(), keys=())
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"

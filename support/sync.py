@@ -1,6 +1,6 @@
-"""`ai-agents sync`: how much of each desk is copied, and, for one of them, copying it now to its end.
+"""`ai-agents sync`: copied extent of each desk, and a complete copy of one.
 
-What copies is housekeeping's own code, loaded by its name as its process is; this works without that process too.
+The copying is housekeeping's code, loaded by name; its process is not needed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _CALLS_A_READING = 1.25
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Copy a desk, if one was named, and print how much is copied; the exit status, 1 if not all of it is."""
+    """Copy a named desk and print the extents; return 1 if a copy is incomplete."""
 
     async def work(database: Database, settings: SyncSettings) -> int:
         tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
@@ -69,7 +69,7 @@ async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirec
 
 
 async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any) -> str:
-    """Copy round by round; why that ended before all was copied, if it did."""
+    """Copy in rounds; return the reason for an incomplete end, else empty."""
     refused, reason = 0, ""
     while True:
         copying = asyncio.create_task(copies.copy(tenant.id, tenant.desk, _ROUND_SECONDS))
@@ -77,7 +77,7 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
             extent = await _shown(database, tenant.id, bar, copying)
             synced = await copying
         except HeldByAnother:
-            # It does the same for us.
+            # The other process does the same work.
             bar.set_postfix_str("another process copies it")
             await asyncio.sleep(_LOOK_SECONDS)
             continue
@@ -93,7 +93,6 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
 
 
 async def _shown(database: Database, tenant_id: str, bar: Any, copying: asyncio.Task[Any]) -> Extent:
-    """Show how far it is until this round ends; how far it is then."""
     while True:
         ended = bool((await asyncio.wait([copying], timeout=_LOOK_SECONDS))[0])
         extent = await listings.extent(database, tenant_id)
@@ -120,12 +119,12 @@ async def _print(database: Database, desks: dict[str, DeskSettings], *, machine:
 
 
 def _seconds_left(extent: Extent, desk: DeskSettings) -> float:
-    """How long reading what is known to be left takes at the pace of copying, pages of lists between them."""
+    """Estimate the seconds to read the known rest, pages of lists included."""
     return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.pace:call_seconds")(desk))
 
 
 def _cells(tenant_id: str, extent: Extent, desk: DeskSettings) -> tuple[str, ...]:
-    # Before the desk's list was read to its end there may be more.
+    # There may be more until the desk's list was read to its end.
     more = "" if extent.listed else "+"
     return (
         tenant_id,

@@ -1,4 +1,4 @@
-"""Tables, spans of time and JSON on standard output: for people at a terminal, for pipes, for machines."""
+"""Tables, durations and JSON on standard output, for people and machines."""
 
 import json
 import os
@@ -13,10 +13,10 @@ _INDENT = "    "
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """Columns under a head; the last one is free text.
+    """Format columns under a head; the last one is free text.
 
-    `width`: of the terminal in characters; where a row is longer, its last cell goes onto a line of its own below.
-    None: one line a row, however long, for grep and awk.
+    `width` is the terminal's in characters: a longer row has its last cell on a line below. None: one line a row, for
+    grep and awk.
     """
     cells = [[clean(cell) for cell in row] for row in (head, *rows)]
     fixed = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
@@ -32,18 +32,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None)
 
 
 def terminal_width() -> int | None:
-    """Characters in a line of the terminal; None where standard output is no terminal."""
+    """Return the terminal's width in characters; None if stdout is no terminal."""
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 
 def clean(cell: str) -> str:
-    """Return a text with nothing that a terminal takes for a command or a direction, and no second line."""
-    # Not printable are control characters, those that turn the direction of text, and lone surrogates.
+    """Replace line breaks and characters that a terminal would interpret."""
+    # Not printable: control characters, direction marks and lone surrogates.
     return "".join(character if character.isprintable() else "?" for character in cell)
 
 
 def duration(seconds: float) -> str:
-    """`9s`, `3m05s`, `2h10m`, `4d03h`; none that is negative."""
+    """Format seconds as `9s`, `3m05s`, `2h10m` or `4d03h`; never negative."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole}s"
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return an age in its greatest unit only: `9s`, `3m`, `2h`, `4d`."""
+    """Format seconds in the greatest unit only: `9s`, `3m`, `2h`, `4d`."""
     whole = max(0, int(seconds))
     return next(
         (f"{whole // size}{unit}" for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)) if whole >= size),
@@ -64,22 +64,20 @@ def age(seconds: float) -> str:
 
 
 def when(moment: datetime) -> str:
-    """Return a time for people, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
-    """JSON with ids as text and ISO times, and with escapes for what a terminal takes for a command or a direction."""
+    """Return JSON with ids as text and ISO times, escaped for terminals."""
     return _harmless(json.dumps(value, default=_text, indent=2, ensure_ascii=False))
 
 
 def as_json_line(value: Mapping[str, Any]) -> str:
-    """Return the JSON in one line, for JSON Lines."""
     return _harmless(json.dumps(value, default=_text, ensure_ascii=False))
 
 
 def _harmless(written: str) -> str:
-    # The line breaks are ours: json has escaped those of the values, as it does with everything below a space.
+    # Line breaks are ours: json escapes those of values, like all characters below a space.
     return "".join(
         character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
         for character in written

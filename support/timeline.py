@@ -1,8 +1,7 @@
-"""A job's spans as its events tell them: where no trace was kept, its story in the database still has the times.
+"""A job's spans from its events, for jobs without a stored trace.
 
-The names are those of its trace. What no event marks stays together, under a name that says so: when context was
-gathered is told only where it was incomplete or GPT-4 has answered, and when a retry was due only of the last one, by
-the row.
+The names are those of a trace. Steps without an event between them share one span: the end of context gathering is
+known only if it was incomplete or GPT-4 answered, and the due time only of the last retry, by the row.
 """
 
 from collections.abc import Sequence
@@ -31,13 +30,13 @@ _PUBLISHED_AGAIN = "its message was lost, and published again"
 
 @dataclass(frozen=True, slots=True)
 class TimelineSpan:
-    """Something that lasted.
+    """Span of a job.
 
-    `attempt`: the one that it belongs to, of a wait the one that it is for; what was held back or given back does not
-    count, so that a number may come again. `end`: None while it goes on; the same as `start` where only the moment is
-    known. `state`: `ok` also while it goes on, and where the ticket is expectedly skipped; `held`: put off, and no
-    failure. `words`: how it ended, in our own words, as the span in a trace has them; may be empty. `level`: 1 for a
-    step of the Worker that stands before it, else 0.
+    `attempt`: its attempt, for a wait the next one; attempts held or given back do not count, so numbers may repeat.
+    `end`: None while it is open, equal to `start` if only the moment is known.
+    `state`: `ok` also while it is open, and for an expected skip; `held`: deferred, no failure.
+    `words`: the outcome as in a trace; may be empty.
+    `level`: 1 for a step of the Worker before it, else 0.
     """
 
     name: str
@@ -51,7 +50,7 @@ class TimelineSpan:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A job's life. `spans` are in their order; all of it is between `start` and `end`, which is now while one goes on.
+    """A job's spans in order, between `start` and `end` (now while a span is open).
 
     `goes_on`: the job has not ended.
     """
@@ -63,7 +62,10 @@ class Timeline:
 
 
 def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
-    """Make the spans of a job's row and its events, which come oldest first; `now` is by the database's clock."""
+    """Build the spans of a job's row and its events, given oldest first.
+
+    `now` is by the database's clock.
+    """
     story = _Spans(job)
     for event in events:
         story.take(event)
@@ -75,7 +77,7 @@ def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timelin
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How an event ends an attempt, or a wait; `waits`: another attempt follows."""
+    """Effect of an event on an attempt or a wait; `waits`: another attempt follows."""
 
     state: Ending
     words: str = "{reason}"
@@ -96,7 +98,7 @@ _ENDS = {
 
 
 class _Spans:
-    """Those so far; of these at most one wait goes on, or one Worker with one step."""
+    """Spans so far; at most one wait, or one Worker with one step, is open."""
 
     def __init__(self, job: Details) -> None:
         self._job = job
@@ -109,7 +111,7 @@ class _Spans:
         self._posted = False
 
     def take(self, event: Happened) -> None:
-        """Go on with what has happened; an event of a later release is passed over."""
+        """Apply an event; one of a later release is ignored."""
         if event.what in _ENDS:
             self._take_end(event, _ENDS[event.what])
             return
@@ -129,7 +131,7 @@ class _Spans:
                 self._take_of_attempt(event)
 
     def told(self) -> list[TimelineSpan]:
-        """Return the spans, the last wait told apart by when the row says that the job was due."""
+        """Return the spans, the last wait split at the due time of the row."""
         waits = [place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE)]
         last = waits[-1]
         wait, due_at = self._spans[last], self._job.due_at
@@ -180,7 +182,7 @@ class _Spans:
 
     def _take_end(self, event: Happened, ending: _End) -> None:
         words = ending.words.format(reason=event.reason or "")
-        # What is put off does not count as an attempt; whoever waits has not begun the next one.
+        # A deferred attempt does not count; a waiting job has not begun the next one.
         counts = self._worker is None or not (ending.state == "held" or event.reason == jobs.NAMED_FORGOTTEN)
         self._end_worker(event.at, ending.state, words)
         self._end_wait(event.at, ending.state, words)
@@ -191,7 +193,7 @@ class _Spans:
             self._wait = self._add(name, event.attempt + counts, event.at)
 
     def _begin_step(self, event: Happened, name: str = "") -> None:
-        """Begin what follows: the ticket is turned to where GPT-4 has answered, or the note may be there."""
+        """Begin the next step: the update if GPT-4 answered or the note may exist."""
         name = name or (SERVICEDESK_UPDATE if self._posted or self._answered else CONTEXT_AND_GPT4)
         self._step = self._add(name, event.attempt, event.at, level=1)
 
@@ -203,7 +205,7 @@ class _Spans:
         if self._worker is None:
             return
         if state == "ok" and self._step is not None and self._spans[self._step].name == CONTEXT_AND_GPT4:
-            # Skipped before GPT-4 was asked: whether context was sought by then, nothing tells.
+            # Skipped before GPT-4 was called: no event shows whether context was read.
             del self._spans[self._step]
             self._step = None
         self._end_step(at, state, "" if state == "ok" else words)
@@ -224,6 +226,6 @@ class _Spans:
     def _change(self, place: int | None, **changes: Any) -> None:
         if place is not None:
             changed = replace(self._spans[place], **changes)
-            # The database's clock may have been set back, or a row was waited for: nothing ends before it begins.
+            # The database's clock may be set back, or a row lock waited for: no span ends before it begins.
             ends_early = changed.end is not None and changed.end < changed.start
             self._spans[place] = replace(changed, end=changed.start) if ends_early else changed

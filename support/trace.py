@@ -1,4 +1,4 @@
-"""`ai-agents trace`: draw a job's spans as a tree, from files or else from the job's events in the database."""
+"""`ai-agents trace`: a job's spans as a tree, from files or from its events."""
 
 import argparse
 import json
@@ -25,12 +25,12 @@ from support.tables import as_json, clean, when
 from support.timeline import timeline
 
 FROM_EVENTS = "from the job's events: no spans are kept here"
-# A span as the SDK's `to_json` writes it, or a line of the tree as `--json` has it (no end: it goes on).
+# A span as the SDK's `to_json` writes it, or a line of the tree in `--json` (no end: still open).
 Span = dict[str, Any]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Draw it; the exit status, 1 where nothing is known, 2 where several tenants have the ticket."""
+    """Draw the trace; return 1 if nothing is known, 2 for several tenants."""
     asked, why = AskedAbout(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
     if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
         try:
@@ -44,11 +44,14 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
-    """Return the traces of a ticket or a job, newest first, from a file or the files of a folder. Raises OSError."""
+    """Return the traces of a ticket or job, newest first. Raises OSError.
+
+    `place` is a file, or a folder of files.
+    """
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, TypeError, KeyError):  # a process that was killed leaves half of a line
+            with suppress(ValueError, TypeError, KeyError):  # a killed process leaves half of a line
                 span = json.loads(line)
                 spans.setdefault(span["context"]["trace_id"], {})[span["context"]["span_id"]] = span
     traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
@@ -67,7 +70,7 @@ def _tag(trace: list[Span], name: str) -> str | None:
 
 
 def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
-    # The newest of those that tell most. A webhook that came again, or was refused, has a trace of one span.
+    # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
     best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
     about: dict[str, Any] = {name: _tag(best, name) for name in ("job_id", "tenant_id", "ticket_id")}
     about |= {"trace_id": best[0]["context"]["trace_id"].removeprefix("0x"), "source": source}
@@ -78,7 +81,7 @@ def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
 
 
 def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> list[Span]:
-    """Return each span below its parent; one without its parent stands at the left."""
+    """Return each span below its parent; one without its parent is at the left."""
     known, lines = {span["context"]["span_id"] for span in trace}, []
     for span in (one for one in trace if (one["parent_id"] if one["parent_id"] in known else None) == parent):
         tags, failed = span["attributes"], span["status"]["status_code"] == "ERROR"
@@ -104,7 +107,7 @@ async def _tell_events(database: Database, asked: AskedAbout, *, is_json: bool) 
     for place, span in enumerate(told.spans):
         by = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""
         name = f"{span.name} (attempt {span.attempt})" if span.name == WORKER else span.name
-        # All is below what the job began with, as in a trace.
+        # All is below the first span, as in a trace.
         line = {"depth": span.level + (place > 0), "name": name, "start": span.start, "end": span.end}
         lines.append(line | {"state": span.state, "notes": [by + span.words] if span.words else [], "process": ""})
     about = {"job_id": str(job.id), "tenant_id": job.tenant_id, "ticket_id": job.ticket_id, "trace_id": trace_id(job)}
@@ -130,7 +133,6 @@ def _tell(owners: set[str], about: dict[str, Any], lines: list[Span], until: dat
 
 
 def tree(lines: list[Span], until: datetime, width: int) -> Tree:
-    """Return the tree with start, duration and a bar to scale of each span."""
     start, longest = min(line["start"] for line in lines), max(4 * line["depth"] + len(line["name"]) for line in lines)
     scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
     above = [Tree("", hide_root=True)]

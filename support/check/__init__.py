@@ -1,1 +1,1 @@
-"""`ai-agents check`: is everything that a tenant's tickets need in order, and what is to be done where it is not."""
+"""`ai-agents check`: checks of a tenant's settings and services, with remedies."""

@@ -1,4 +1,4 @@
-"""`ai-agents check`: every look, tenant by tenant, as a table or as JSON."""
+"""`ai-agents check`: all checks by tenant, as a table or JSON."""
 
 import argparse
 import asyncio
@@ -30,12 +30,12 @@ _HEAD = ("CHECK", "TENANT", "STATE", "SEEN")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Look at everything, print a row for each thing, and return 0, or 78 where one has failed."""
+    """Run all checks and print a row for each; return 78 if one failed, else 0."""
     loaded, rows = load_parts()
     start_logging(loaded.log or LogSettings.model_construct(), sys.stderr)
     try:
         rows += asyncio.run(_look(chosen, loaded))
-    except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
+    except Exception as failure:  # noqa: BLE001 -- logged by its types and places, never with its message
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
     if chosen.json:
@@ -94,7 +94,7 @@ async def _look_at_tenant(
 
 @dataclass(frozen=True, slots=True)
 class _Paid:
-    """What each look asks that may cost money."""
+    """Checks whose calls may cost money."""
 
     model: ModelCheck
     embeddings: EmbeddingsCheck

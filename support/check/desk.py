@@ -1,4 +1,4 @@
-"""A tenant's desk, as its jobs and the copying of tickets meet it: five calls at most, and none changes anything."""
+"""Check of a tenant's desk: at most five calls, read only."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ _BUNDLE = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
 
 
 class _Call:
-    """The calls of this look, and what the heads of their answers said."""
+    """Desk calls of this check; counts them and reads the desk's clock."""
 
     def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
         self.clock_ahead: float | None = None
@@ -52,12 +52,12 @@ class _Call:
         self.clock_ahead = clock_ahead(response.headers.get("date"))
 
     async def token(self) -> None:
-        """See that the cloud's accounts host gives a token. Raises what `DeskTokens.get` raises."""
+        """Request a token (cloud only). Raises the errors of `DeskTokens.get`."""
         if self._desk.edition == "cloud":
             await self._tokens.get(self._tenant_id, self._desk)
 
     async def get(self, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
-        """Read something. Raises OutsideFailure, for any answer that is no success, or HeldBack."""
+        """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
         answer = await self._calls.make("GET", path, data, who=_WHO)
         if not answer.succeeded:
             raise answer.failure()
@@ -68,7 +68,7 @@ class _Call:
 
 
 def clock_ahead(date: str | None) -> float | None:
-    """Return by how many seconds a server's clock is ahead of this machine's; None where its answer has no `Date`."""
+    """Return the seconds a server's clock is ahead; None without a `Date` header."""
     try:
         return None if date is None else parsedate_to_datetime(date).timestamp() - time.time()
     except ValueError:
@@ -76,7 +76,6 @@ def clock_ahead(date: str | None) -> float | None:
 
 
 async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
-    """Return what can be seen of the tenant's desk without changing anything there."""
     rows = Findings(NAMES, tenant.id)
     if tenant.desk is None:
         rows.not_checked("the tenant has no desk", *NAMES)
@@ -116,7 +115,10 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, tenant_id: str)
 
 
 async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
-    """See whether one ticket, its notes and the solutions can be read. Raises HeldBack if the desk throttles a call."""
+    """Check read access to a ticket, its notes and solutions.
+
+    Raises HeldBack if the desk throttles a call.
+    """
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
     one = {"list_info": {"row_count": 1}}
     if ticket_id:
@@ -142,7 +144,10 @@ async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Await
 
 
 def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
-    """Tell why there is no token: only the answer of the accounts host itself says anything of the secrets."""
+    """Add the row for a missing token.
+
+    Only an answer of the accounts host itself is evidence about the secrets.
+    """
     what = _what(failure)
     address = key_name(tenant_id, "servicedesk.accounts_url")
     if "certificate" in what:
@@ -159,12 +164,11 @@ def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: D
 
 
 def _what(failure: OutsideFailure | HeldBack) -> str:
-    """Return a status, or what was wrong with the connection or the answer; empty for a server that was silent."""
+    """Return the status, or the connection's failure; empty for a silent server."""
     return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
 
 
 def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
-    """Tell what the desk's first answer says, and what stands before that."""
     what = _what(failure)
     suffix = setting_suffix(tenant_id)
     address = f"SERVICEDESK_URL_{suffix}"

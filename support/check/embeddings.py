@@ -1,4 +1,4 @@
-"""What a tenant's copies are found by beside their words: whether there are embeddings just now."""
+"""Check of a tenant's embeddings."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ _REMEDY = {
 
 
 class EmbeddingsCheck:
-    """Asks each embedder once, however many tenants have it; `close()` it."""
+    """Calls each embedder once for all tenants. Close it after use."""
 
     def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
         self._tenants = tenants
@@ -26,7 +26,6 @@ class EmbeddingsCheck:
         self._asked: dict[str, str] = {}
 
     async def rows(self, tenant_id: str) -> list[Finding]:
-        """Return whether a text of the tenant has an embedding."""
         rows = Findings(NAMES, tenant_id)
         tenant = self._tenants.get(tenant_id)
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
@@ -55,10 +54,8 @@ class EmbeddingsCheck:
             rows.ok(f"{embedder.server} answers", "embeddings answer")
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._embedders.close()
 
 
 def embeddings_not_asked(tenant_id: str, why: str) -> list[Finding]:
-    """Return the row of embeddings that nobody asked for."""
     return Findings(NAMES, tenant_id, why).all

@@ -1,4 +1,4 @@
-"""The page of feedback, by a link as the tenant's notes have it: looking at it records nothing."""
+"""Check of the feedback page, by a signed link; records nothing."""
 
 from uuid import UUID
 
@@ -17,7 +17,6 @@ _NO_JOB = UUID(int=0)
 
 
 async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> list[Finding]:
-    """Return whether a link that this process signs for the tenant leads to the page."""
     rows = Findings(NAMES, tenant.id)
     links = FeedbackLinks.of(settings) if settings is not None else None
     if links is None:

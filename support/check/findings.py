@@ -1,4 +1,4 @@
-"""What one look found: a row that names what it is about, what was seen, and what to do."""
+"""Findings of the checks: name, state, observation and remedy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a row ends."""
+    """State of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -53,7 +53,6 @@ CHECKS: dict[str, str] = {
 
 
 def checks_of(subject: str) -> tuple[str, ...]:
-    """Return the names of the rows that begin with a word."""
     return tuple(name for name in CHECKS if name.startswith(f"{subject} "))
 
 
@@ -61,7 +60,7 @@ BEHIND = "something above has failed"
 
 
 def proxy_remedy(host: str) -> str:
-    """Return what to do where the proxy of `HTTPS_PROXY` is down or refuses calls to a host."""
+    """Return the remedy for an `HTTPS_PROXY` that is down or refuses a host."""
     return (
         f"see that the proxy of HTTPS_PROXY runs, takes the credentials given there and lets calls to {host} through, "
         "or name it in NO_PROXY"
@@ -70,9 +69,9 @@ def proxy_remedy(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, by its name in `CHECKS`.
+    """Result of one check, by its name in `CHECKS`.
 
-    `remedy` is what to do, of a row that has failed or warns; `tenant_id` is empty where it concerns all.
+    `remedy` is the action for a failure or warning; `tenant_id` is empty for a check of all tenants.
     """
 
     name: str
@@ -83,22 +82,20 @@ class Finding:
 
 
 class Findings:
-    """The rows of one subject: each of `names` is not checked until something is known of it."""
+    """Findings of one subject; each of `names` is not checked until it has a result."""
 
     def __init__(self, names: Iterable[str], tenant_id: str = "", why_not: str = BEHIND) -> None:
         self._tenant_id = tenant_id
         self._rows = {name: Finding(name, State.NOT_CHECKED, why_not, tenant_id=tenant_id) for name in names}
 
     def ok(self, seen: str, *names: str) -> None:
-        """Add rows that are in order."""
         self._set(State.OK, seen, "", names)
 
     def warn(self, name: str, seen: str, remedy: str) -> None:
-        """Add a row that works, with what should be done."""
         self._set(State.WARNING, seen, remedy, [name])
 
     def answers(self, subject: str, url: str) -> None:
-        """Note that the server of `url` has answered, and its certificate is trusted, if there is one."""
+        """Record an answer of `url`, and for HTTPS that its certificate is trusted."""
         self.ok("it answers", f"{subject} address")
         name = f"{subject} certificate"
         if url.lower().startswith("https:"):
@@ -108,11 +105,9 @@ class Findings:
             self.warn(name, "there is none: at an http:// address nothing is encrypted", remedy)
 
     def failed(self, name: str, seen: str, remedy: str) -> None:
-        """Add a row that is not in order, with what is to be done."""
         self._set(State.FAILED, seen, remedy, [name])
 
     def not_checked(self, why: str, *names: str) -> None:
-        """Nobody looked at these."""
         self._set(State.NOT_CHECKED, why, "", names)
 
     def _set(self, state: State, seen: str, remedy: str, names: Iterable[str]) -> None:
@@ -123,5 +118,4 @@ class Findings:
 
     @property
     def all(self) -> list[Finding]:
-        """The rows in their order."""
         return list(self._rows.values())

@@ -1,4 +1,4 @@
-"""The model of a tenant's tickets: one small question, paid for once."""
+"""Check of a tenant's model: one small request, paid once."""
 
 from urllib.parse import urlsplit
 
@@ -24,26 +24,24 @@ class _Word(BaseModel):
 
 
 class _Unusable(Exception):
-    """The answer is not of the form that was asked for; its repair would be a second call that is paid for."""
+    """The answer has the wrong form; its repair would be a second paid call."""
 
 
 class _NoBook:
-    """What one small call costs is not counted."""
+    """Spending book that stores nothing, for one small call."""
 
     def paid(self, tenant_id: str, spent: Spent) -> None:
-        """Nothing is noted."""
+        """Ignore the spending."""
 
     def known(self, tenant_id: str) -> Spent:  # noqa: ARG002 -- the port's
-        """Nothing is known."""
         return Spent()
 
     async def read(self, tenant_id: str) -> Spent:
-        """Likewise."""
         return self.known(tenant_id)
 
 
 class ModelCheck:
-    """Asks each endpoint once, however many tenants are sent to it; `close()` it."""
+    """Calls each endpoint once for all tenants. Close it after use."""
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings) -> None:
         self._models = Models(tenants, settings, _NoBook(), connections=1)
@@ -51,7 +49,6 @@ class ModelCheck:
         self._asked: dict[Endpoint, str] = {}
 
     async def rows(self, tenant_id: str) -> list[Finding]:
-        """Return what one question shows of the tenant's model."""
         rows = Findings(NAMES, tenant_id)
         try:
             endpoint = self._models.first(tenant_id)
@@ -89,12 +86,10 @@ class ModelCheck:
             rows.ok(f"{first:.1f} s, of {self._silence:g} s at most", "model first token")
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._models.close()
 
 
 def model_not_asked(tenant_id: str, why: str) -> list[Finding]:
-    """Return the rows of a model that nobody asked."""
     return Findings(NAMES, tenant_id, why).all
 
 
@@ -108,7 +103,6 @@ def _is_up(rows: Findings) -> None:
 
 
 def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
-    """Tell what somebody has to do first."""
     rows.ok("it answers", "model address")
     match held.reason:
         case HoldReason.OUT_OF_CREDIT:
@@ -131,7 +125,10 @@ def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
 
 
 def _of_another_server(failure: OutsideFailure) -> bool:
-    """Return True for a redirect, a method that is not allowed, and a success that is neither stream nor answer."""
+    """Return True if the answer can't come from a model's server.
+
+    That is a redirect, a 405, or a success that is neither stream nor answer.
+    """
     what = str(failure.values.get("reason", ""))
     return what.startswith(("3", "405")) or (isinstance(failure, ModelUnavailable) and what == "invalid answer")
 

@@ -1,4 +1,4 @@
-"""The settings of this process and of its tenants, and whether a secret can be guessed."""
+"""Check of process and tenant settings, and of secret strength."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +21,7 @@ Part = TypeVar("Part", bound=LogSettings)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings as far as they can be used: None for a part that lacks one."""
+    """Settings that could be loaded; None for an unusable part."""
 
     log: LogSettings | None
     stores: StoreSettings | None
@@ -32,12 +32,12 @@ class Loaded:
 
     @property
     def has_no_keys(self) -> str:
-        """Why neither desks nor models are asked, as in a pod of the API; empty where they are."""
+        """The reason why desks and models are not called, as in an API pod; else empty."""
         return "" if self.keys else "no key of a desk or a model is here: look where a worker runs"
 
 
 def load_parts() -> tuple[Loaded, list[Finding]]:
-    """Load a worker's settings, or the parts of them that are usable; a row for what is missing or wrong."""
+    """Load a worker's settings, or their usable parts, with a row for the problems."""
     rows = Findings(["settings"])
     problems: list[str] = []
 
@@ -52,7 +52,7 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     read = read_environment(log.secrets_dir if log else None)
     keys = keys_here(read())
     stores, desks = usable(StoreSettings), usable(DeskClientSettings)
-    # The last one has all of the others' settings, and so all problems.
+    # Last, since it has all settings and so all problems.
     worker = usable(WorkerSettings, **not_needed(TenantDirectory(read))) if keys else None
     loaded = Loaded(log, stores, desks, worker, keys)
     if problems:
@@ -65,7 +65,6 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
 
 
 def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
-    """Return what is wrong with the tenant's settings."""
     rows = Findings(["tenant settings"], tenant_id)
     wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id in (tenant_id, "")]
     if wrong:
@@ -78,7 +77,7 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
 
 
 def rows_of_no_tenant(tenants: TenantDirectory) -> list[Finding]:
-    """Return what is wrong with settings whose tenant can't have a row of its own, or that there is no tenant."""
+    """Return problems of settings without a tenant's row, or that there is no tenant."""
     rows = Findings(["tenant settings"])
     known = {tenant.id for tenant in tenants.all()}
     wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id not in known]
@@ -92,7 +91,6 @@ def rows_of_no_tenant(tenants: TenantDirectory) -> list[Finding]:
 
 
 def secret_rows(tenant: Tenant) -> list[Finding]:
-    """Return whether one of the tenant's webhook secrets could be guessed."""
     rows = Findings(["secret strength"], tenant.id)
     suffix = setting_suffix(tenant.id)
     if tenant.polled and not tenant.opens_webhook:
@@ -109,7 +107,7 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
 
 
 def reconcile_rows(tenant: Tenant) -> list[Finding]:
-    """Return what is done about a new ticket whose webhook never comes."""
+    """Report the handling of new tickets whose webhook never comes."""
     rows = Findings(["missing webhooks"], tenant.id)
     name = key_name(tenant.id, "reconcile")
     if tenant.desk is None:

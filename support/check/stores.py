@@ -1,4 +1,4 @@
-"""Postgres and its roles, Redis and its policy."""
+"""Check of Postgres and its roles, Redis and its policy."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _SECONDS = 5.0
 
 
 async def postgres_rows(url: str | None) -> list[Finding]:
-    """Return whether Postgres answers, lets the application's role in, and is as this release needs it."""
+    """Check that Postgres answers, admits the role and has this release's schema."""
     rows = Findings(names := checks_of("postgres"))
     if url is None:
         rows.not_checked("DATABASE_URL can't be used", *names)
@@ -39,7 +39,7 @@ async def postgres_rows(url: str | None) -> list[Finding]:
 
 
 async def redis_rows(url: str | None) -> list[Finding]:
-    """Return whether Redis answers, and refuses writes rather than forget when its memory is full."""
+    """Check that Redis answers and refuses writes when its memory is full."""
     rows = Findings(names := checks_of("redis"))
     if url is None:
         rows.not_checked("REDIS_URL can't be used", *names)

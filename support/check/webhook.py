@@ -1,4 +1,4 @@
-"""The tenant's webhook through its public address: a signed probe that makes no job."""
+"""Check of the webhook's public address, by a signed probe that creates no job."""
 
 import json
 import time
@@ -20,7 +20,7 @@ _SECONDS = 10.0
 
 
 async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
-    """Return whether a webhook is taken at `url` that has this process's secret, or token, of the tenant."""
+    """Check that `url` accepts the tenant's secret or token of this process."""
     rows = Findings(NAMES, tenant.id)
     if url is None:
         rows.not_checked("no --url was given", *NAMES)
@@ -55,7 +55,7 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
 
 
 async def _body(response: httpx2.Response) -> object:
-    """Return the JSON of an answer; None for what the receiver does not say."""
+    """Return the JSON of an answer; None if it is invalid or too large."""
     try:
         said: object = json.loads(await read_bounded(response))
     except (AnswerTooLarge, ValueError, RecursionError):
@@ -64,7 +64,6 @@ async def _body(response: httpx2.Response) -> object:
 
 
 def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
-    """Return the headers that prove the body to be the tenant's."""
     if not tenant.webhook_secrets:
         return {"Content-Type": "application/json", TOKEN_HEADER: tenant.webhook_token}
     return signed_headers(tenant.webhook_secrets[0], body, time.time())

@@ -1,1 +1,1 @@
-"""`ai-agents diagnose`: why a ticket has no enhancement, or that it has one, as one verdict of the FAQ's causes."""
+"""`ai-agents diagnose`: one verdict on a ticket, by the causes of the FAQ."""

@@ -1,4 +1,4 @@
-"""Which tenant's ticket is meant, and which of its jobs says most of it."""
+"""Choice of the tenant and of the most informative job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MOST_JOBS = 50
 
 
 class SeveralTenants(Exception):
-    """The ticket's number is one of several tenants', and none was named."""
+    """Several tenants have a ticket of this number, and none was named."""
 
     def __init__(self, tenants: Sequence[str]) -> None:
         super().__init__(", ".join(tenants))
@@ -23,7 +23,7 @@ class SeveralTenants(Exception):
 
 
 class TenantNotKnown(Exception):
-    """The tenant that was named has no job of the ticket and no setting here; `tenants` have."""
+    """The named tenant has no job of the ticket and no settings here; `tenants` do."""
 
     def __init__(self, tenants: Sequence[str]) -> None:
         super().__init__(", ".join(tenants))
@@ -32,7 +32,7 @@ class TenantNotKnown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AskedAbout:
-    """What a diagnosis is about: a ticket, of a tenant or of whichever has it, or one job."""
+    """Subject of a diagnosis: a ticket, of one or any tenant, or one job."""
 
     ticket_id: str | None
     tenant_id: str | None
@@ -40,7 +40,10 @@ class AskedAbout:
 
 
 async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Listed]:
-    """List the newest jobs of a ticket, and those that say most of it however old they are, newest first."""
+    """List the newest jobs of a ticket, newest first.
+
+    The newest completed and the newest open job are included, however old.
+    """
     listed = partial(by_hand.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
     jobs = await listed(most=_MOST_JOBS)
     if len(jobs) < _MOST_JOBS:
@@ -52,7 +55,10 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
 
 
 async def find_job(database: Database, asked: AskedAbout) -> tuple[Details | None, list[Listed]]:
-    """Return the job that says most, and all jobs of the ticket if a ticket was asked about, of any tenant."""
+    """Return the most informative job, and all jobs of a requested ticket.
+
+    Without `asked.tenant_id` the jobs are of any tenant.
+    """
     jobs = [] if asked.job_id else await by_hand.listed(database, tenant_id=asked.tenant_id, ticket_id=asked.ticket_id)
     best = choose(jobs)
     job_id = best.id if best else asked.job_id
@@ -61,9 +67,9 @@ async def find_job(database: Database, asked: AskedAbout) -> tuple[Details | Non
 
 
 def choose(jobs: Sequence[Listed]) -> Listed | None:
-    """Return the job that says most of its ticket, of jobs that come newest first: what was done, then what is to come.
+    """Return the most informative of a ticket's jobs, given newest first.
 
-    A job that stands behind another one says least.
+    Completed jobs rank first, then open ones; a job behind another one ranks last.
     """
     return min(jobs, key=_rank, default=None)
 
@@ -79,7 +85,10 @@ def _rank(job: Listed) -> int:
 
 
 def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | None:
-    """Return the newest job that may bring the ticket another note: accepted since, or not ended yet; None for none."""
+    """Return the newest job that may bring the ticket another note, or None.
+
+    It is open, or accepted after the completed one.
+    """
     for job in jobs:
         is_open = job.state in (JobState.WAITING, JobState.RUNNING)
         since = (job.accepted_at, job.id) > (completed.accepted_at, completed.id)

@@ -1,4 +1,4 @@
-"""`ai-agents diagnose`: asks everybody who knows of a ticket, and prints one verdict. It changes nothing."""
+"""`ai-agents diagnose`: one verdict from all sources; changes nothing."""
 
 import argparse
 import sys
@@ -30,9 +30,10 @@ _PATIENCE = Patience(check_seconds=0.9, whole_seconds=4.0)
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the verdict; the exit status is its own, 1 where there is no such job, 2 where it is not told whose it is.
+    """Print the verdict; return its exit status.
 
-    Each store, the desk and the model are asked as far as a worker's settings are here, and none of them is needed.
+    1 if there is no such job, 2 if the tenant is ambiguous or unknown. Stores, desk and model are queried as far as a
+    worker's settings are here; none of them is required.
     """
     asked = AskedAbout(chosen.ticket, chosen.tenant, chosen.job)
 
@@ -56,7 +57,6 @@ async def _answer(
     settings: DiagnoseSettings,
     gather: Callable[[Redis | None, TenantDirectory, LooksItself], Awaitable[Facts | None]],
 ) -> int:
-    """Gather the facts and print the verdict on them; its exit status."""
     loaded, _ = load_parts()
     tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=loaded.keys)
     redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
@@ -85,7 +85,6 @@ async def _answer(
 def _no_verdict(
     chosen: argparse.Namespace, status: int, says: str, among: SeveralTenants | TenantNotKnown | None = None
 ) -> int:
-    """Say why there is none, to machines as well: they find the same names whatever came out."""
     print(says, file=sys.stderr)
     if chosen.json:
         tenants = [] if among is None else among.tenants
@@ -94,7 +93,7 @@ def _no_verdict(
 
 
 def _print(text: str) -> None:
-    """Print it; who has read enough of it gets the exit status of the verdict all the same."""
+    """Print the text; a closed pipe does not change the verdict's exit status."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""What a diagnosis comes to: the verdict, a sentence for a client, and what a person does."""
+"""Diagnosis: a verdict, a sentence for the client and the operator's actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ IS_THERE = "has its enhancement: the note is in the ticket"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The verdict; `says` can be pasted to a client, `mends` is for us, `anchor` a heading of the FAQ.
+    """Verdict with its texts.
 
-    Without an anchor it is that of the verdict.
+    `says` can be pasted to a client, `mends` are the operator's actions, `anchor` is a heading of the FAQ (default:
+    the verdict's).
     """
 
     verdict: VerdictCode
@@ -24,19 +25,17 @@ class Diagnosis:
 
 
 def enhance_by_hand(facts: Facts) -> str:
-    """Return the command that makes a job without a webhook."""
     return f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`"
 
 
 def unless_closed(facts: Facts, way: str) -> str:
-    """Return a way to another note; why there is none, where the ticket is closed."""
     return (
         "it is closed in the desk: no note is made unless it is opened again" if facts.desk.ticket == "closed" else way
     )
 
 
 def told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
-    """Return the diagnosis whose sentence goes on behind the ticket's name."""
+    """Return the diagnosis whose sentence continues the ticket's name."""
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if says.endswith("?") else "."

@@ -1,4 +1,4 @@
-"""What a verdict rests on, as lines: what happened and when, what is seen now, and what was not checked."""
+"""Evidence for a verdict: past events, present state and unchecked parts."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,14 +29,13 @@ _FOUND = "no webhook came, and it was found in the desk"
 
 
 class Evidence(NamedTuple):
-    """One fact; `at` is None for what is seen now."""
+    """One fact; `at` is None for the present state."""
 
     at: datetime | None
     what: str
 
 
 def evidence(facts: Facts) -> list[Evidence]:
-    """Return the facts, those of the past in their order."""
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
     return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *_of_now(facts)]
 
@@ -77,7 +76,7 @@ def _of_no_webhook(webhooks: Receiving) -> Iterator[Evidence]:
 
 
 def _of_attempts(facts: Facts) -> Iterator[Evidence]:
-    # The first is the webhook's, which has a line.
+    # The first is the webhook's, which has its own line.
     events = [event for event in facts.events or () if event.what not in ("accepted", "accepted late")]
     before = facts.job.accepted_at if facts.job else facts.asked_at
     for number, event in enumerate(events):
@@ -156,7 +155,6 @@ def _desk(desk: DeskLook) -> str:
 
 
 def not_checked(facts: Facts) -> list[str]:
-    """Return what could not be asked, each with why."""
     parts = {
         "jobs, refused webhooks and workers": f"Postgres: {facts.database_failure}" if facts.database_failure else "",
         "desk": "" if facts.desk.asked else facts.desk.failure,

@@ -1,4 +1,4 @@
-"""What is known of a ticket's story: what the stores say, and what desk and model answer. None: not checked."""
+"""Facts of a diagnosis from stores, desk and model. None: not checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ REDIS_REFUSES = "it refuses our password"
 
 @dataclass(frozen=True, slots=True)
 class QueueSigns:
-    """How many messages wait in Redis, how many workers hold, and how many workers listen; None: it does not say.
+    """Messages that wait and are held, and workers that listen (None: unknown).
 
-    `quiet`: connections of workers that have stopped listening, full or stuck. A killed worker has none.
-    `takes_nothing`: it has no room left in its memory, can't write to its disk, or follows another one (read-only).
+    `quiet`: connections of workers that stopped listening, full or stuck; a killed worker has none. `takes_nothing`:
+    Redis has no memory left, can't write to its disk, or is a read-only replica.
     """
 
     waiting: int
@@ -32,21 +32,21 @@ class QueueSigns:
 
 
 def nobody_works(queue: QueueSigns | None, work: WorkSigns | None) -> bool:
-    """Return True if no worker listens and none holds a job; False if Redis does not say who listens.
+    """Return True if no worker listens or holds a job; False if that is unknown.
 
-    A worker counts as dead only if it has neither a session in Postgres nor a connection to Redis.
+    A worker counts as dead only without a session in Postgres and without a connection to Redis.
     """
     if queue is None or queue.listening != 0:
         return False
     if queue.quiet:
-        # The leases of a healthy worker may expire while Postgres is away.
+        # Leases of a healthy worker may expire while Postgres is away.
         return work is not None and not work.workers and not work.silent
     return work is None or not work.workers or not work.connected
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it. `asked_at` is the database's clock; `job` the one of the ticket's that says most."""
+    """All facts; `asked_at` is the database's clock, `job` the most informative job."""
 
     asked_at: datetime
     tenant_id: str | None
@@ -85,7 +85,7 @@ class Facts:
 
     @property
     def last_started_at(self) -> datetime | None:
-        """When a job was begun last, within ten minutes: this one is among them, whatever was counted before."""
+        """Last start of a job within ten minutes, the diagnosed job's included."""
         own = [event.at for event in self.events or () if event.what == "claimed"]
         started = [at for at in own if self.asked_at - at < LATELY]
         if self.work is not None and self.work.last_started_at is not None:

@@ -1,6 +1,6 @@
-"""Asking the stores, the desk and the model for the facts of one ticket, each with a time limit of its own.
+"""Gathering of a ticket's facts from stores, desk and model, each with a timeout.
 
-A part that can't be asked, or does not answer in time, is not checked: the verdict rests on the others.
+A source that fails or times out is not checked; the verdict rests on the others.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class _Story(NamedTuple):
 
 
 class Gatherer:
-    """Asks; `redis` is None without an address of it, and `outside` looks at desk and model."""
+    """Gathers facts; `redis` is None without an address."""
 
     def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, outside: Outside) -> None:
         self._database = database
@@ -55,10 +55,10 @@ class Gatherer:
         self._outside = outside
 
     async def facts(self, asked: AskedAbout) -> Facts | None:
-        """Return what is known; None if there is no such job.
+        """Return the facts; None if there is no such job.
 
-        Raises SeveralTenants or TenantNotKnown, and TimeoutError or one of DATABASE_FAILURES where the jobs themselves
-        are not told.
+        Raises SeveralTenants or TenantNotKnown, and TimeoutError or one of DATABASE_FAILURES if the jobs can't be
+        read.
         """
         async with asyncio.timeout(_JOB_SECONDS):
             story = await self._story(asked)
@@ -68,7 +68,7 @@ class Gatherer:
         facts = await self._around(Facts(datetime.now(UTC), tenant_id, ticket_id, job=job), jobs)
         other = next((number for number in facts.desk.numbers if number != ticket_id), None)
         if job is None and other is not None:
-            # A webhook may have named the ticket's other number, which no job has told us yet.
+            # A webhook may have named the ticket's other number, which no job has revealed yet.
             jobs = await within(self._jobs(tenant_id, other)) or []
             facts = replace(facts, job=await within(self._details(jobs)))
         if asked.job_id is None:
@@ -76,7 +76,6 @@ class Gatherer:
         return await self._of_rows(facts, jobs)
 
     async def _story(self, asked: AskedAbout) -> _Story | None:
-        """Return whose ticket it is, its jobs, and the one of them that says most; None if there is no such job."""
         if asked.job_id is not None:
             job = await by_hand.details(self._database, asked.job_id)
             if job is None or asked.tenant_id not in (None, job.tenant_id):
@@ -91,7 +90,7 @@ class Gatherer:
         return _Story(tenant_id, ticket_id, jobs, await self._details(jobs))
 
     async def _after_removal(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Turn to the job that is to bring another note, where somebody has removed the one that was there."""
+        """Switch to the job of a further note if the earlier note was removed."""
         removed = next((job for job in jobs if facts.job is not None and job.id == facts.job.id), None)
         if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
             return facts
@@ -110,7 +109,10 @@ class Gatherer:
         return None if chosen is None else await by_hand.details(self._database, chosen.id)
 
     async def _tenant(self, ticket_id: str) -> str | None:
-        """Return whose ticket it is, by its jobs, refused webhooks of it and desks' lists; None where nothing tells."""
+        """Return the ticket's tenant by jobs, refused webhooks and desk lists, or None.
+
+        Raises SeveralTenants.
+        """
         known = [tenant.id for tenant in self._tenants.all()]
         owners = set(await by_hand.owners(self._database, ticket_id))
         await within(self._add_heard_of(owners, known[:_MOST_TENANTS], ticket_id))
@@ -119,13 +121,12 @@ class Gatherer:
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
     async def _add_heard_of(self, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
-        """Add those that have it without a job, as far as the time goes."""
+        """Add tenants that have the ticket without a job, until the timeout."""
         for tenant in known:
             if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
                 owners.add(tenant)
 
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Add what Redis, desk and model say, and whether workers are at work; all at once."""
         tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
         rows = asyncio.gather(
             within(signs.signs_of_work(self._database)),
@@ -168,9 +169,9 @@ class Gatherer:
         return most if len(running) >= most else None
 
     async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
-        """Return when the model last held back jobs of tenants that share its key, by reason.
+        """Return by reason the last model hold of tenants that share the key.
 
-        Empty where the key is not known: it can't be seen there who has one of their own.
+        Empty if the process's key is unknown: tenants with a key of their own can't be recognised then.
         """
         if not self._tenants.process_key("OPENAI_API_KEY"):
             return {}
@@ -186,7 +187,7 @@ class Gatherer:
         return found
 
     async def _queue(self) -> tuple[QueueSigns | None, str]:
-        """Return what Redis says, or why it says nothing; neither, where its address is not known."""
+        """Return the queue's state, or the failure; neither without an address."""
         if self._redis is None:
             return None, ""
         return await look_at_queue(self._redis, STORE_SECONDS)
@@ -198,7 +199,6 @@ class Gatherer:
         return next((event for event in events if event.ticket_id == facts.ticket_id), None)
 
     async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Add what became of webhooks, and the chosen job's events."""
         job = facts.job
         numbers = {facts.ticket_id, *facts.desk.numbers}
         if job is not None:
@@ -235,7 +235,7 @@ def _reconcile(tenant: Tenant | None) -> Literal["report", "on", "poll"] | None:
 
 
 async def within(part: Awaitable[Part]) -> Part | None:
-    """Return what a store says; None if it does not answer in time."""
+    """Return a store's answer; None if it fails or takes longer than STORE_SECONDS."""
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await part
@@ -244,9 +244,8 @@ async def within(part: Awaitable[Part]) -> Part | None:
 
 
 async def _nothing() -> None:
-    """Stand for a part that is not asked."""
+    """Return None for a part that is not queried."""
 
 
 async def _no_events() -> list[Happened]:
-    """Stand for those of no job."""
     return []

@@ -1,4 +1,4 @@
-"""From facts to one verdict, as the FAQ's tree goes: webhook, queue, workers, the job itself. Nothing is asked here."""
+"""Verdict from facts, in the FAQ's order: webhook, queue, workers, job; no I/O."""
 
 from datetime import datetime
 
@@ -25,7 +25,6 @@ _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
 
 
 def judge(facts: Facts) -> Diagnosis:
-    """Return the one verdict, with the other faults that are seen beside it."""
     return with_other_faults(facts, _judge(facts))
 
 
@@ -34,7 +33,7 @@ def _judge(facts: Facts) -> Diagnosis:
     if facts.database_failure:
         return _without_database(facts)
     if job is None:
-        # Whatever else there is: its webhook would be taken, and its job skipped.
+        # First: a webhook would be accepted, and its job skipped.
         return _of_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _without_job(facts)
     if job.state == JobState.COMPLETED:
         return _completed(facts, job)
@@ -61,7 +60,7 @@ def _without_database(facts: Facts) -> Diagnosis:
 def _without_job(facts: Facts) -> Diagnosis:
     if facts.inbox is not None:
         return told(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
-    # A desk that is polled needs none of its webhooks.
+    # A polled desk needs no webhooks.
     webhooks = None if facts.reconcile == "poll" else facts.webhooks
     if webhooks is not None and webhooks.refused:
         return of_refusal(facts, webhooks)
@@ -98,13 +97,11 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
 
 
 def _lacks_context(facts: Facts) -> bool:
-    """Return True if the last attempt that looked for what could help went on without all of it."""
     looked = [event.what for event in facts.events or () if event.what in (CONTEXT_INCOMPLETE, "answered")]
     return CONTEXT_INCOMPLETE in looked[-2:]
 
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
-    """Return what a reason comes to, with what follows by itself or by hand."""
     job = facts.job
     mends, says = [mends_of(facts, cause)], as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
@@ -128,7 +125,7 @@ def _at(moment: datetime, facts: Facts) -> str:
 
 
 def _cause_of_end(facts: Facts) -> JobCause:
-    """Of a job that ran out of time, what it met before that; else what its reason says."""
+    """Return the cause of an ended job; for a passed deadline the failure before it."""
     cause = cause_of(facts.job.reason if facts.job else None)
     if cause.verdict is VerdictCode.DEADLINE_PASSED:
         met = [known_cause(event.reason or "") for event in facts.events or ()]
@@ -143,7 +140,7 @@ def _cause_of_end(facts: Facts) -> JobCause:
 def _running(facts: Facts, job: Details) -> Diagnosis:
     if job.lease_until is not None and job.lease_until > facts.asked_at and not nobody_works(facts.queue, facts.work):
         if facts.queue is not None and facts.queue.listening == 0:
-            # One whose places are all taken does not listen either.
+            # A full worker does not listen either.
             sure = duration((job.lease_until - facts.asked_at).total_seconds())
             says = f"is with a worker that is not heard of at the queue, attempt {job.attempt}: it is full, or gone"
             return told(facts, VerdictCode.IN_PROGRESS, f"{says}, which is certain in {sure}", f"wait for {sure}")
@@ -169,7 +166,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
 
 
 def _not_queued(facts: Facts, job: Details, due_for: float) -> Diagnosis | None:
-    """Return what keeps a due job out of the queue, or None."""
+    """Return the obstacle that keeps a due job out of the queue, or None."""
     if facts.queue_failure:
         anchor = "redis-refuses-us" if facts.queue_failure == REDIS_REFUSES else "redis-or-both-stores-down"
         says = f"is accepted, and waits for Redis: {facts.queue_failure}"
@@ -213,7 +210,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         return told(facts, VerdictCode.WAITING_BACKLOG, says, *_scaled(depth))
     says, mend = "and its turn comes", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
-        # A worker that is full does not listen either; which it is, is known when its leases run out.
+        # A full worker does not listen either; the expiry of its leases decides.
         says = "and no worker is heard of there: all are full, or gone, which is certain within a minute"
         mend = f"{_PODS} tells whether they run; look again in a minute"
     return told(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, {says}", mend)
@@ -232,7 +229,7 @@ def _no_worker(facts: Facts, why: str) -> Diagnosis:
 
 
 def _takes_nothing(facts: Facts, due_for: float) -> bool:
-    """Return True if no job is at work and none was begun lately, though this one is due, or many are.
+    """Return True if workers take no job though this one, or many, are due.
 
     A worker that has room begins a job at once.
     """

@@ -1,4 +1,4 @@
-"""The setting to change when the model's service refuses a question, by the code or the parameter that it names."""
+"""Setting to change for a refused model request, by its code or parameter."""
 
 import re
 
@@ -16,7 +16,7 @@ FILTERED = (
 )
 _EFFORT = "set OPENAI_MODEL to a model that takes the effort `none`"
 _PART = "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that takes this part of the question"
-# The first that is named counts.
+# The first match counts.
 _SETTINGS = {
     "param model": _OTHER_CHAT,
     "unsupported_model": _OTHER_CHAT,
@@ -33,7 +33,7 @@ _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 
 
 def named_refusal(reason: str) -> tuple[str, str] | None:
-    """Return the code and parameter in a job's reason, and the setting to change; None where it names neither."""
+    """Return a refusal's code and parameter and the setting to change, or None."""
     found = _BAD_REQUEST.fullmatch(reason)
     if found is None:
         return None
@@ -41,6 +41,6 @@ def named_refusal(reason: str) -> tuple[str, str] | None:
 
 
 def filtered_question(reason: str) -> str | None:
-    """Return the status and code of a question that the service's content filter refused; None for another reason."""
+    """Return the status and code of a content-filtered question, or None."""
     found = _FILTERED.fullmatch(reason)
     return found and f"{found[1]} ({found[2]})"

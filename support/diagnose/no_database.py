@@ -22,7 +22,10 @@ _DOES_NOT_ANSWER = "it does not answer"
 async def facts_without_database(
     redis: Redis | None, tenants: TenantDirectory, outside: LooksItself, asked: AskedAbout
 ) -> Facts:
-    """Return the facts that need no Postgres. Raises SeveralTenants if the inbox has the ticket of more than one."""
+    """Return the facts that need no Postgres.
+
+    Raises SeveralTenants if the inbox has the ticket of more than one tenant.
+    """
     (queue, failure), events = await asyncio.gather(_queue(redis), _events(redis, asked))
     owners = sorted({event.tenant_id for event in events})
     if len(owners) > 1:
@@ -33,7 +36,7 @@ async def facts_without_database(
     ticket_id = event.ticket_id if event else asked.ticket_id or ""
     no_ticket = DeskLook(failure="only the database knows the job's ticket")
     desk, model = await asyncio.gather(
-        # Any job's note: no row says which job is the ticket's.
+        # Any job's note: without rows the ticket's job is unknown.
         outside.look_for(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else _answer(no_ticket),
         outside.model(tenant_id),
     )
@@ -55,7 +58,7 @@ async def _queue(redis: Redis | None) -> tuple[QueueSigns | None, str]:
 
 
 async def _events(redis: Redis | None, asked: AskedAbout) -> Sequence[Event]:
-    """Return the webhooks in the inbox of this ticket or job; none if Redis does not return them in time."""
+    """Return the ticket's or job's webhooks in the inbox; none after a timeout."""
     found = None if redis is None else await within(Inbox(redis).all())
     return [
         event

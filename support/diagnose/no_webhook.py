@@ -1,4 +1,4 @@
-"""A ticket of which no webhook came, as far as anybody knows: how support says it, and what mends it."""
+"""Diagnosis of a ticket without a known webhook."""
 
 from config.tenants_file import key_name
 from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
@@ -12,7 +12,6 @@ _WAIT = "wait for RECONCILE_INTERVAL_SECONDS, and look again"
 
 
 def of_no_webhook(facts: Facts) -> Diagnosis:
-    """Return what it comes to, with what reconciliation has seen of it, if it has."""
     if facts.reconcile == "poll":
         return _of_polled(facts)
     says = "never came to us: no webhook of it reached us that names the client or has their secret"
@@ -36,12 +35,12 @@ def of_no_webhook(facts: Facts) -> Diagnosis:
 
 
 def _by_itself(facts: Facts) -> str:
-    """Return what reconciliation does about it, as the tenant has it; empty where that is not known."""
+    """Return the action of reconciliation by tenant setting; empty if unknown."""
     name = key_name(facts.tenant_id, "reconcile")
     if facts.reconcile is None:
         return ""
     if facts.missing is None:
-        # What the desk's list says is enough to leave it out: nothing is kept of it then.
+        # The desk's list can be enough to leave it out: nothing is stored then.
         rules = key_name(facts.tenant_id, "tickets")
         return f"see whether {rules} leaves it out: then no job is made of it" if facts.has_rules else ""
     if facts.missing.left_out:
@@ -53,7 +52,6 @@ def _by_itself(facts: Facts) -> str:
 
 
 def _of_polled(facts: Facts) -> Diagnosis:
-    """Of a tenant whose desk sends none."""
     says = "has no job with us yet: the client's desk sends no webhook, and its new tickets are looked for"
     if facts.missing is not None:
         says += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"

@@ -1,4 +1,4 @@
-"""Faults beside the one that the verdict names, and the time of a refusal that is not new."""
+"""Faults beside the verdict's own, and the time of a refusal that is not new."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ _DESK = {VerdictCode.DESK_FAILING, VerdictCode.RATE_HELD, VerdictCode.TENANT_CLO
 
 
 def with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
-    """Return the diagnosis of an open or failed job, with the other faults of workers, model and desk."""
+    """Return the diagnosis of an open or failed job with its other faults."""
     job = facts.job
     if job is None or job.state in (JobState.COMPLETED, JobState.SKIPPED) or found.verdict is VerdictCode.DELIVERED:
         return found
@@ -42,13 +42,12 @@ def _beside(found: Diagnosis, fault: str, mends: str) -> Diagnosis:
 
 
 def _lacks_workers(facts: Facts) -> bool:
-    # At a Redis that is read-only workers can't listen.
+    # Workers can't listen at a read-only Redis.
     takes_nothing = facts.queue is not None and facts.queue.takes_nothing
     return nobody_works(facts.queue, facts.work) and not takes_nothing
 
 
 def mends_of(facts: Facts, cause: JobCause) -> str:
-    """Return what a person does about the cause, for this ticket."""
     return cause.mends.format(
         tenant=facts.tenant_id,
         ticket=facts.ticket_id,
@@ -58,7 +57,6 @@ def mends_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _of_model(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield each fault as a clause, with its reason."""
     if facts.model.asked and facts.model.failure:
         yield f"the model's server fails just now: {facts.model.failure}", ""
         return
@@ -76,14 +74,12 @@ def _of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tuple[str, str] | None:
-    """Return the hold that jobs of the client wait for."""
     if reason := next((reason for reason in reasons if reason in facts.held), None):
         return f"jobs of the client wait: {_held_since(facts, reason, facts.held[reason].last_at)}", reason
     return None
 
 
 def _held_elsewhere(facts: Facts) -> tuple[str, str] | None:
-    """Return the hold of the key that the client shares, unless the model has answered this job since."""
     answered_at = max((event.at for event in facts.events or () if event.what == "answered"), default=None)
     for reason, last_at in facts.held_elsewhere.items():
         if answered_at is None or answered_at < last_at:
@@ -92,7 +88,6 @@ def _held_elsewhere(facts: Facts) -> tuple[str, str] | None:
 
 
 def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
-    """Return the hold that this job met last, unless it came further since."""
     for event in reversed(facts.events or ()):
         if event.what == until:
             return None
@@ -102,14 +97,12 @@ def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: 
 
 
 def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
-    """Return the reason; of a hold that is not new with the time of its last refusal."""
     if facts.asked_at - last_at < _NEW:
         return reason
     return f"last refused at {clock(last_at, facts.asked_at)} ({reason})"
 
 
 def as_of_then(facts: Facts, cause: JobCause) -> str:
-    """Return what to say of a cause: of a hold that was seen a while ago, when that was."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:

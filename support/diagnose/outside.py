@@ -1,4 +1,7 @@
-"""Who looks at desk and model: this process, or housekeeping for one that has neither credentials nor a way there."""
+"""Desk and model lookups, by this process or by housekeeping.
+
+Housekeeping serves a process without credentials or network access.
+"""
 
 from typing import Protocol
 
@@ -23,17 +26,20 @@ _MARKS = NoteMarks(is_note_of, is_note)
 
 
 class Outside(Protocol):
-    """Looks within seconds, changes nothing, and never fails: what was not seen says why."""
+    """Lookups within seconds that change nothing and never raise.
+
+    A failed lookup carries its reason.
+    """
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
         """Look for the job's note, or for the ticket."""
 
     async def model(self, tenant_id: str | None) -> ModelLook:
-        """See whether the server of the tenant's model answers."""
+        """Check that the server of the tenant's model answers."""
 
 
 def sought_of(ticket_id: str, job: Details | None) -> Sought:
-    """Return what is looked for in the desk: the job's note, where it may be there, or the ticket."""
+    """Return the desk lookup: the job's note if it may exist, else the ticket."""
     if job is None:
         return Sought(ticket_id)
     number = job.desk_id or job.ticket_id
@@ -45,7 +51,7 @@ def sought_of(ticket_id: str, job: Details | None) -> Sought:
 
 
 class LooksItself:
-    """For a command, which has a worker's settings as far as they are `loaded`."""
+    """Lookups of a command, with the worker settings in `loaded`."""
 
     def __init__(self, tenants: TenantDirectory, loaded: Loaded, redis: Redis | None) -> None:
         self._tenants = tenants
@@ -53,18 +59,15 @@ class LooksItself:
         self._redis = redis
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
-        """Look for the job's note, or for the ticket."""
         return await self.look_for(tenant_id, sought_of(ticket_id, job))
 
     async def look_for(self, tenant_id: str | None, sought: Sought) -> DeskLook:
-        """Look for what is sought."""
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         if tenant is None or self._loaded.desks is None:
             return DeskLook(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
         return await look_at_desk(tenant, self._loaded.desks, self._redis, sought, _MARKS)
 
     async def model(self, tenant_id: str | None) -> ModelLook:
-        """See whether the server of the tenant's model answers."""
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         if tenant is None or self._loaded.worker is None:
             return ModelLook(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
@@ -72,13 +75,12 @@ class LooksItself:
 
 
 class HasHousekeepingLook:
-    """For the console."""
+    """Lookups of the console, by housekeeping."""
 
     def __init__(self, asking: LookAsker) -> None:
         self._asking = asking
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
-        """Look for the job's note, or for the ticket."""
         if tenant_id is None:
             return DeskLook(failure=_NO_TENANT)
         about = SOUGHT.dump_json(sought_of(ticket_id, job), exclude_defaults=True).decode()
@@ -90,7 +92,6 @@ class HasHousekeepingLook:
             return DeskLook(failure=_UNREADABLE)
 
     async def model(self, tenant_id: str | None) -> ModelLook:
-        """See whether the server of the tenant's model answers."""
         if tenant_id is None:
             return ModelLook(failure=_NO_TENANT)
         try:

@@ -1,4 +1,4 @@
-"""A diagnosis for people, whose first line can be pasted to a client, and for machines."""
+"""Output of a diagnosis: text with a first line for the client, or JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,11 @@ _OF_STATES: dict[str, tuple[str, Phrase]] = {
 }
 
 _OF_EVENTS = {"held back": phrases.JOB_REQUEUED, "retried": phrases.TASK_FAILED}
-# Behind a reason the database keeps what was there before, which no line has.
+# The database appends the reason before, which no log line has.
 _KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
 
 def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    """Return the verdict, what it rests on, what to do, and where to go on."""
     line, command = log_line(facts)
     parts = [
         ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
@@ -55,7 +54,6 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
 
 
 def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
-    """Return the same for JSON."""
     line, command = log_line(facts)
     trace, link = _trace(facts, jaeger_url)
     job = facts.job
@@ -82,7 +80,6 @@ def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> 
 
 
 def document(diagnosis: Diagnosis) -> str:
-    """Return the heading of the FAQ where it goes on."""
     return f"{FAQ}#{diagnosis.anchor or MEANINGS[diagnosis.verdict].anchor}"
 
 
@@ -93,7 +90,7 @@ def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
 
 
 def log_line(facts: Facts) -> tuple[str, str]:
-    """Return the line that tells it, or would have told it, and the command that finds it and those around it."""
+    """Return the actual or expected log line, and a command that finds it."""
     found = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
     values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **found.values}
     line = found.phrase.template.format(**values)
@@ -104,7 +101,10 @@ def log_line(facts: Facts) -> tuple[str, str]:
 
 
 class _Line(NamedTuple):
-    """In whose log it is, and what stands in it; `by` is what is looked for, the ticket's number where it is empty."""
+    """Component, phrase and values of a log line.
+
+    `by` is the search term; the ticket's number if empty.
+    """
 
     of: str
     phrase: Phrase
@@ -118,7 +118,7 @@ def _of_job(facts: Facts, job: Details) -> _Line:
     if last in _OF_EVENTS:
         of, phrase = "worker", _OF_EVENTS[last]
     elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
-        # No worker held it: the relay has ended it, which is a part of the API.
+        # No worker held it: the relay, in the API, ended it.
         of = "api"
     reason = _KEPT.sub("", job.reason or "...")
     values = {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
@@ -126,12 +126,12 @@ def _of_job(facts: Facts, job: Details) -> _Line:
 
 
 def _of_no_job(facts: Facts) -> _Line:
-    """By what the verdict rests on, in the same order."""
+    """Return the line by the verdict's evidence, in the same order."""
     if facts.inbox is not None or facts.forgotten or facts.database_failure:
-        # What came before says nothing of a webhook that was taken, and of what was erased no job is made.
+        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
         return _Line("api", phrases.WEBHOOK_RECEIVED, {})
     missing = facts.missing
-    # The desk's list names it by its id, whichever number was asked for.
+    # The desk's list has the id, whichever number was given.
     listed = {"ticket_id": missing.ticket_id} if missing is not None else {}
     if facts.reconcile == "poll":
         return _Line("housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"})
@@ -142,7 +142,7 @@ def _of_no_job(facts: Facts) -> _Line:
         return _Line("api", phrases.WEBHOOK_REJECTED, values)
     unread = None if facts.webhooks is None or facts.desk.ticket == "gone" else unread_since(facts.webhooks)
     if unread is not None:
-        # It names no ticket.
+        # The line names no ticket.
         by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
         values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
         return _Line("api", phrases.WEBHOOK_REJECTED, values, by)

@@ -1,4 +1,4 @@
-"""What Redis tells of the queue."""
+"""State of the queue in Redis."""
 
 import asyncio
 
@@ -9,12 +9,11 @@ from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from support.diagnose.facts import REDIS_REFUSES, QueueSigns
 
-# A worker that listens asks again each second: one that has not for so long is full, stopped, or gone without a word.
+# A listening worker polls each second: one that has not for so long is full, stopped or gone.
 _LISTENS_SECONDS = 10
 
 
 async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
-    """Return what Redis says within so many seconds, or why it says nothing."""
     try:
         async with asyncio.timeout(seconds):
             return await queue_signs(redis), ""
@@ -25,9 +24,9 @@ async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None
 
 
 async def queue_signs(redis: Redis) -> QueueSigns:
-    """Ask how long the list is, who listens at it, and whether Redis takes anything.
+    """Return the queue's length, its listeners and whether Redis accepts writes.
 
-    Where it is somebody else's, only the first may be ours to ask. Raises RedisError, OSError or TimeoutError.
+    An external Redis may permit the length only. Raises RedisError, OSError or TimeoutError.
     """
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.llen(QUEUE)
@@ -38,9 +37,9 @@ async def queue_signs(redis: Redis) -> QueueSigns:
 
 
 async def _listening(redis: Redis) -> tuple[int | None, int]:
-    """Count the clients that wait for a message, as workers do, and those that have stopped to.
+    """Count clients that wait for a message, as workers do, and those that stopped.
 
-    None for the first if Redis does not permit the question.
+    The first is None if Redis does not permit the command.
     """
     try:
         clients = await redis.client_list()
@@ -53,9 +52,9 @@ async def _listening(redis: Redis) -> tuple[int | None, int]:
 
 
 async def _takes_nothing(redis: Redis) -> bool:
-    """Return True if its memory is full, its disk refuses what it writes, or it only follows another one.
+    """Return True if memory is full, the disk fails or Redis is a read-only replica.
 
-    False where it may not be asked.
+    False if Redis does not permit the command.
     """
     try:
         memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]

@@ -1,4 +1,4 @@
-"""How the FAQ reads the length of the queue."""
+"""The FAQ's names for queue lengths."""
 
 from typing import Literal
 
@@ -8,5 +8,4 @@ _READINGS: tuple[tuple[int, Reading], ...] = ((CRITICAL + 1, "critical"), (HIGH,
 
 
 def reading_of(waiting: int) -> Reading:
-    """Return the FAQ's word for so many jobs that wait."""
     return next((word for least, word in _READINGS if waiting >= least), "normal")

@@ -1,7 +1,7 @@
-"""What the reason in a job's row comes to: a verdict, how support says it, and what mends it.
+"""Causes by job reason: a verdict, a sentence for the client and an action.
 
-The reasons are our own words (`integrations.errors`, `integrations.holds`, `storage.jobs`, `workflow.stopping`); a test
-goes through all of them.
+Reasons are defined in `integrations.errors`, `integrations.holds`, `storage.jobs` and `workflow.stopping`; a test
+covers all of them.
 """
 
 import re
@@ -33,7 +33,7 @@ from support.diagnose.verdicts import VerdictCode
 DEADLINE_PASSED = "deadline passed"
 ENDED_UNHELD = "worker lost at its last attempt"
 """What the reason of a job begins with that the relay has ended, since its worker fell silent."""
-# Behind the reason of a job that nobody ended the database says what was there before (`expire_jobs`).
+# The database appends the reason before for a job that no worker ended (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
 _STATUS_PAGE = "look at the model's status page"
@@ -53,9 +53,10 @@ OF_SETTING = (
 
 @dataclass(frozen=True, slots=True)
 class JobCause:
-    """A verdict; `says` follows `ticket 124 of acme`, and `mends` is what a person does, empty for nothing.
+    """Verdict of a reason with its texts.
 
-    `anchor`: a heading of the FAQ that says more than the verdict's own. `retried`: by hand, once it is mended.
+    `says` follows `ticket 124 of acme`; `mends` is the operator's action, empty for none. `anchor` is a more specific
+    heading of the FAQ. `retried`: retry by hand after the fix.
     """
 
     verdict: VerdictCode
@@ -229,9 +230,9 @@ BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHE
 
 
 def known_cause(reason: str) -> JobCause | None:
-    """Return what a reason comes to; None for one that is not known here.
+    """Return the cause of a reason; None for an unknown one.
 
-    Of a job that ran out of time, what it met last explains more, where that is a failure.
+    For a job that ran out of time, the failure that it met last explains more.
     """
     if filtered := filtered_question(reason):
         return _model(f"the content filter of the model's service refuses the question: {filtered}", FILTERED)
@@ -247,5 +248,5 @@ def known_cause(reason: str) -> JobCause | None:
 
 
 def cause_of(reason: str | None) -> JobCause:
-    """Return what the reason of a job that has ended comes to, whatever it is."""
+    """Return the cause of an ended job; a general one for an unknown reason."""
     return known_cause(reason or "") or _ELSE

@@ -1,4 +1,4 @@
-"""A webhook that came and was refused: how support says it, and what mends it."""
+"""Diagnosis of a refused webhook."""
 
 import re
 from datetime import datetime
@@ -27,7 +27,6 @@ _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-a
 
 
 def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
-    """Return what the last refusal of the ticket's webhook comes to."""
     last = webhooks.refused[0]
     kind, _, cause = last.reason.partition(": ")
     if kind == "tenant closed":
@@ -51,9 +50,9 @@ def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
 
 
 def unread_since(webhooks: Receiving) -> RefusedLately | None:
-    """Return what the tenant's own webhooks are refused for by now, whichever tickets they are of; None for nothing.
+    """Return the present refusal of the tenant's own webhooks, or None.
 
-    A 403 may be a stranger's; the others are stored of one who has proved to be the tenant.
+    It may concern any ticket. A 403 may be a stranger's; other refusals are stored after authentication only.
     """
     last = webhooks.last_accepted_at
     found = [unread for unread in webhooks.unread if unread.status != 403]
@@ -61,7 +60,6 @@ def unread_since(webhooks: Receiving) -> RefusedLately | None:
 
 
 def of_unread(facts: Facts, unread: RefusedLately) -> Diagnosis:
-    """Return what it comes to that the tenant's webhooks come without a ticket that can be read."""
     last = clock(unread.last_at, facts.asked_at)
     says = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
     mends = (_mend("", "", facts), "then have its webhook sent again")
@@ -70,7 +68,7 @@ def of_unread(facts: Facts, unread: RefusedLately) -> Diagnosis:
 
 
 def _is_over(webhooks: Receiving, last: RefusedWebhook) -> bool:
-    """Return True if a webhook of the tenant was accepted since, so that nothing is to be mended any more."""
+    """Return True if a later webhook was accepted, so that no fix is needed."""
     return webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at
 
 
@@ -89,5 +87,5 @@ def _mend(kind: str, cause: str, facts: Facts) -> str:
 
 
 def clock(moment: datetime, now: datetime) -> str:
-    """Return a time of today as `09:14 UTC`, and any other with its day."""
+    """Format a time of today as `09:14 UTC`, any other with its date."""
     return f"{moment:%H:%M} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""The verdicts: each cause of the FAQ once, with what it means, and where the FAQ goes on."""
+"""Verdicts: the FAQ's causes, their meanings and headings."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 
 
 class VerdictCode(StrEnum):
-    """What a ticket's story comes to, as `--json` says it."""
+    """Verdict on a ticket, as in `--json`."""
 
     DELIVERED = "delivered"
     IN_PROGRESS = "in_progress"
@@ -39,13 +39,12 @@ class VerdictCode(StrEnum):
 
     @property
     def status(self) -> int:
-        """The exit status."""
         return OF_VERDICTS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictMeaning:
-    """What a verdict means, for the document, and the FAQ's heading (as an anchor) for it."""
+    """Meaning of a verdict for the document, and its heading (anchor) in the FAQ."""
 
     means: str
     anchor: str

@@ -1,1 +1,1 @@
-"""`ai-agents documents`: files of a knowledge base, which are found beside the desk's own solutions."""
+"""`ai-agents documents`: knowledge base files, found beside the desk's solutions."""

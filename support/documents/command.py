@@ -1,4 +1,4 @@
-"""`ai-agents documents`: add files, list what was added, and remove it; each is known by the path it was added with."""
+"""`ai-agents documents`: add, list and remove files, keyed by the given path."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ Done = dict[str, object]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status, 1 if a file can't be read or a document is not there."""
+    """Run the subcommand; return 1 if a file is unreadable or a document missing."""
     does = {"add": _add, "list": _list, "remove": _remove}[chosen.what]
 
     async def work(database: Database, settings: ByHandSettings) -> int:
@@ -40,7 +40,7 @@ async def _add(database: Database, chosen: argparse.Namespace) -> int:
             path, reason = found if isinstance(found, tuple) else (found, "")
             done.append({"path": str(path)} | (_not_read(reason) if reason else await _added(database, chosen, path)))
     finally:
-        # Of one that stops in the middle as well: what was added is there.
+        # Also after an interruption: earlier files are stored.
         _print(done, machine=chosen.json)
     await _tell_left(database, chosen, done)
     if not done:
@@ -86,7 +86,6 @@ def _print(done: list[Done], *, machine: bool) -> None:
 
 
 async def _tell_left(database: Database, chosen: argparse.Namespace, done: list[Done]) -> None:
-    """Tell what is there of folders and is not in them any more."""
     met = {each["path"] for each in done}
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if is_folder(Path(each)))
     for document in await documents.added(database, chosen.tenant) if folders else ():
@@ -107,7 +106,7 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
-    """Remove documents by their paths, and of a folder all that is below it."""
+    """Remove documents by path; for a folder everything below it."""
     there = [document.path for document in await documents.added(database, chosen.tenant)]
     told: list[Done] = []
     for given in chosen.paths:

@@ -1,7 +1,7 @@
-"""`python -m support.documents.extract PATH`: the parts of one file as JSON, in a process that may not take much.
+"""`python -m support.documents.extract PATH`: parts of a file as JSON, sandboxed.
 
-A file may be broken, or made to take all memory and time there is: this process has little of both, and whoever
-started it goes on when it ends. Its status is 0, or 1 with the reason on standard error.
+A broken or malicious file may exhaust memory and time: this process has low limits of both, and its parent survives
+it. Exit status 0, or 1 with the reason on standard error.
 """
 
 import codecs
@@ -19,18 +19,18 @@ MOST_SECONDS = 60
 _MOST_MEMORY = 1 << 30
 _MOST_CHARACTERS = 5_000_000
 _MOST_PARTS = 5_000
-# Of a container's memory: what stays for the others in it.
+# Container memory left for its other processes.
 _SPARED_MEMORY = 64 << 20
 _LEAST_MEMORY = 128 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 class Unreadable(Exception):
-    """A file can't be read; the text says why."""
+    """The file can't be read; the text has the reason."""
 
 
 def parts_of(path: Path) -> list[Part]:
-    """Return the parts of a file by the ending of its name. Raises Unreadable."""
+    """Return the parts of a file by its suffix. Raises Unreadable."""
     read = READERS.get(path.suffix.lower())
     if read is None:
         raise Unreadable(f"files of this kind are not read, but {', '.join(sorted(READERS))}")
@@ -60,7 +60,7 @@ def _pdf(path: Path) -> list[Part]:
     from pypdf import PdfReader  # noqa: PLC0415 -- for this kind of file alone
     from pypdf.errors import DependencyError  # noqa: PLC0415
 
-    # It has a word for each oddity of a file.
+    # pypdf logs each oddity of a file.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = PdfReader(path)
@@ -79,9 +79,9 @@ def _docx(path: Path) -> list[Part]:
         return parts_of_html(path.stem, mammoth.convert_to_html(file, convert_image=no_pictures).value)
 
 
-# What Windows wrote before UTF-8; each byte is a character in it.
+# Encoding of Windows before UTF-8, one byte a character.
 _WINDOWS = "cp1252"
-# Where a page of HTML says that its bytes are others (https://html.spec.whatwg.org/#charset).
+# Declared encoding of an HTML page (https://html.spec.whatwg.org/#charset).
 _DECLARED = re.compile(rb"<meta\b[^>]*\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+)", re.IGNORECASE)
 
 
@@ -103,12 +103,12 @@ def _text_of(path: Path) -> str:
 
 
 def most_memory(cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that this process may take: in a container no more than is left there."""
+    """Return the memory limit in bytes; in a container at most the rest there."""
     try:
         most, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
         return max(_LEAST_MEMORY, min(_MOST_MEMORY, int(most) - int(used) - _SPARED_MEMORY))
     except (OSError, ValueError):
-        # No such files, or "max": there is no limit.
+        # No such files, or "max": no limit.
         return _MOST_MEMORY
 
 
@@ -124,7 +124,6 @@ READERS: dict[str, Callable[[Path], list[Part]]] = {
 
 
 def main(words: list[str]) -> int:
-    """Print the parts of a file; 1 if it can't be read."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MOST_MEMORY))
     try:
@@ -135,7 +134,7 @@ def main(words: list[str]) -> int:
         reason = f"it can't be opened ({failure.strerror})"
     except MemoryError:
         reason = "it takes too much memory"
-    except Exception as failure:  # noqa: BLE001 -- libraries raise what they like for a broken file
+    except Exception as failure:  # noqa: BLE001 -- libraries raise anything for a broken file
         reason = f"it is broken ({type(failure).__name__})"
     else:
         return 0

@@ -1,4 +1,4 @@
-"""Reading files in processes of their own (`support.documents.extract`), one after the other."""
+"""Reading of files in separate processes (`support.documents.extract`), in turn."""
 
 import json
 import os
@@ -15,10 +15,9 @@ _LARGEST = 100 * 1024 * 1024
 
 
 def files_at(path: Path) -> Iterator[Path | tuple[Path, str]]:
-    """Yield the file, or those in a folder and below it that are of a kind that can be read; hidden ones are left out.
+    """Yield the file, or the supported files below a folder, except hidden ones.
 
-    In the place of a folder that can't be looked through comes its path with the reason. Links to folders are not
-    followed.
+    An unreadable folder yields its path with the reason. Links to folders are not followed.
     """
     if not is_folder(path):
         yield path
@@ -34,7 +33,7 @@ def files_at(path: Path) -> Iterator[Path | tuple[Path, str]]:
 
 
 def is_folder(path: Path) -> bool:
-    """Return True if it is a folder, as far as that can be seen."""
+    """Return True for a folder; False if that can't be determined."""
     try:
         return path.is_dir()
     except OSError:
@@ -42,12 +41,12 @@ def is_folder(path: Path) -> bool:
 
 
 def read(path: Path) -> list[Part]:
-    """Return the parts of a file. Raises Unreadable; whatever the file is, this process is as it was."""
+    """Return the parts of a file, read in another process. Raises Unreadable."""
     try:
         if path.stat().st_size > _LARGEST:
             raise Unreadable(f"it is larger than {_LARGEST >> 20} MiB")
         done = subprocess.run(
-            # With nothing of the folder that it is started in, nor of our settings.
+            # Without modules of the current folder, and without our settings.
             [sys.executable, "-P", "-m", "support.documents.extract", str(path.absolute())],
             env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT)},
             capture_output=True,
@@ -62,6 +61,6 @@ def read(path: Path) -> list[Part]:
     if done.returncode == 1 and done.stderr:
         raise Unreadable(done.stderr.decode(errors="replace").splitlines()[-1])
     if done.returncode != 0:
-        # Killed by one of its limits, or by the kernel.
+        # Killed by one of its limits or by the kernel.
         raise Unreadable("it takes too much time or memory")
     return [Part(**part) for part in json.loads(done.stdout)]

@@ -1,4 +1,4 @@
-"""A document in sections: each below its heading, in parts of a size that a search can tell apart."""
+"""Documents split by heading into parts small enough for search."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from retrieval.markup import INVISIBLE, lines_of
 
-# Stands before a heading that was found in markup; of Unicode's private use, and taken out of texts.
+# Marks a heading found in markup: a private use character of Unicode, removed from texts.
 _MARK = "\ue000"
 _MARK_IN_HTML = re.compile("\ue000|&#(?:xe000|57344);?", re.IGNORECASE)
 _HTML_HEADING = re.compile(r"""<h[1-6]\b(?:"[^"]*"|'[^']*'|[^<>"'])*>""", re.IGNORECASE)
-# https://spec.commonmark.org/0.31.2/#atx-headings and those after it, as far as they tell headings from other lines.
+# https://spec.commonmark.org/0.31.2/#atx-headings and the following sections, as far as needed for headings.
 _MARKDOWN_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*))?")
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
@@ -21,30 +21,26 @@ _LONGEST_TITLE = 300
 
 
 class Part(NamedTuple):
-    """What is found as one: `title` is the document's name and the heading above the text."""
+    """Unit of search; `title` is the document's name and the text's heading."""
 
     title: str
     text: str
 
 
 def parts_of_html(name: str, markup: str) -> list[Part]:
-    """Return the parts of a page."""
     marked = _HTML_HEADING.sub(lambda tag: f"{tag.group()[:3]}>{_MARK}", _MARK_IN_HTML.sub(" ", markup))
     return list(_parts(name, _sections(lines_of(marked).split("\n"))))
 
 
 def parts_of_markdown(name: str, text: str) -> list[Part]:
-    """Return the parts of a Markdown file."""
     return list(_parts(name, _sections(_with_marks(_plain(_DATA.sub(" ", text))))))
 
 
 def parts_of_text(name: str, text: str) -> list[Part]:
-    """Return the parts of plain text, which has no headings."""
     return list(_parts(name, [("", _plain(text))]))
 
 
 def parts_of_pages(name: str, pages: Iterable[str]) -> list[Part]:
-    """Return the parts of texts that are numbered, and have no other headings."""
     sections = ((f"page {number}", page.split("\n")) for number, page in enumerate(pages, 1))
     return list(_parts(name, sections))
 
@@ -72,14 +68,13 @@ def _with_marks(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _is_fence(marks: str, behind: str, opened: str) -> bool:
-    """Return True if a line of marks opens a block of code, or closes the one that these have `opened`."""
     if opened:
         return marks.startswith(opened) and not behind.strip()
     return marks[0] == "~" or "`" not in behind
 
 
 def _sections(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each heading with what stands below it; one with nothing below it is a part of the next one."""
+    """Yield each heading with its text; one without text joins the next heading."""
     heading, below, is_named = "", list[str](), True
     for line in lines:
         text = line.lstrip("> ")
@@ -90,7 +85,7 @@ def _sections(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
             text = text.lstrip(_MARK).strip()
             heading, below, is_named = _joined(heading, text), [], bool(text)
         elif not is_named and line.strip():
-            # A heading in an element of its own.
+            # The heading's text is in an element of its own.
             heading, is_named = _joined(heading, line.strip()), True
         else:
             below.append(line)
@@ -105,7 +100,7 @@ def _parts(name: str, sections: Iterable[tuple[str, list[str]]]) -> Iterator[Par
     for heading, lines in sections:
         title = f"{name}: {heading}" if heading and heading != name else name
         part = ""
-        # A heading alone is found by itself.
+        # A heading without text is found by itself.
         for word in _words(" ".join(lines).strip() or heading):
             if part and len(part) + len(word) > _LONGEST_PART:
                 yield Part(title[:_LONGEST_TITLE], part)

@@ -28,12 +28,12 @@ URL = "@URL@"
 SECRET = "@SECRET@"
 
 EVENT = "ticket.created"
-# Seconds between the tries. The desk may end a script that runs for long: nothing begins after MOST_SECONDS.
+# Seconds between the attempts. The desk may end a long script: no attempt begins after MOST_SECONDS.
 PAUSES = (1, 2, 4, 8, 16)
 MOST_SECONDS = 60
 ANSWER_SECONDS = 10
 _ADDRESS = "URL is wrong: it begins with https:// and ends in /webhook"
-# What to mend where a try alone won't do. It is tried again all the same: ai-agents or a proxy may be just changing.
+# Fixes for refusals. Attempts go on all the same: ai-agents or a proxy may be just changing.
 REMEDIES = {
     301: _ADDRESS,
     302: _ADDRESS,
@@ -46,16 +46,16 @@ REMEDIES = {
     422: "EVENT has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or this script was changed",
 }
 _NOT_OURS = "%d, but not of ai-agents: is the URL right, or does a proxy answer?"
-# An answer that breaks off or is none; on Python 3.6 a certificate for another host, too, is a ValueError.
+# A broken answer; on Python 3.6 also a certificate for another host is a ValueError.
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 class NotSent(Exception):
-    """Why nothing can be sent; a sentence for the desk's admin."""
+    """Nothing can be sent; the text is a sentence for the desk's admin."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET without a body."""
+    """Refuses redirects: a redirected POST would become a GET without a body."""
 
     def redirect_request(self, *_):  # type: ignore[no-untyped-def]
         return None
@@ -77,7 +77,7 @@ def secret() -> bytes:
 
 
 def _check_url() -> None:
-    """Raise NotSent for what is no address."""
+    """Raise NotSent for an invalid URL."""
     if "PASTE-" in URL:
         raise NotSent("URL is not filled in, at the top of this script")
     try:
@@ -90,7 +90,7 @@ def _check_url() -> None:
 
 
 def ticket_of(path: str) -> str:
-    """Return the id of the ticket that the desk wrote into the file. Raises NotSent."""
+    """Return the ticket's id from the desk's file. Raises NotSent."""
     if not path:
         raise NotSent("the desk gave no file: the command ends in $COMPLETE_V3_JSON_FILE")
     try:
@@ -101,7 +101,7 @@ def ticket_of(path: str) -> str:
     except (ValueError, RecursionError):
         raise NotSent("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
     request = told.get("request", told) if isinstance(told, dict) else {}
-    # `id` is the name of version 3; older files have the other one.
+    # `id` is the name in version 3, the other one in older files.
     found = request.get("id") or request.get("WORKORDERID") if isinstance(request, dict) else None
     ticket = str(found).strip()
     if not re.match(r"[0-9]{1,20}\Z", ticket):
@@ -110,7 +110,7 @@ def ticket_of(path: str) -> str:
 
 
 def _text(raw: bytes) -> str:
-    """Whatever the machine's encoding: what is needed of the text is digits."""
+    """Decode a text of any encoding; only its digits are needed."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             return raw.decode(encoding, "replace")
@@ -121,7 +121,7 @@ def _text(raw: bytes) -> str:
 
 
 def signed(key: bytes, body: bytes, delivery: str, now: float) -> Dict[str, str]:
-    """Return the headers of a try that begins at this Unix time."""
+    """Return the headers of an attempt that begins at this Unix time."""
     timestamp = str(int(now))
     digest = hmac.new(key, timestamp.encode("ascii") + b"." + body, hashlib.sha256).hexdigest()
     return {
@@ -133,8 +133,8 @@ def signed(key: bytes, body: bytes, delivery: str, now: float) -> Dict[str, str]
 
 
 def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
-    """Send it once: whether it was taken, what to print, and the pause that was asked for, in seconds."""
-    # Certificates are verified, and HTTPS_PROXY is honoured: both are urllib's ways.
+    """Send it once; return success, the text to print and Retry-After in seconds."""
+    # urllib verifies certificates and honours HTTPS_PROXY.
     opener = urllib.request.build_opener(_NoRedirects)
     try:
         with opener.open(urllib.request.Request(URL, body, headers), timeout=ANSWER_SECONDS) as answer:
@@ -151,7 +151,7 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
 
 
 def _refusal(refused: urllib.error.HTTPError) -> str:
-    """Return the status, what to mend, and what the answer says in its own words."""
+    """Return the status, the remedy and the answer's own cause."""
     told = "%d" % refused.code
     if refused.code in REMEDIES:
         told += ": " + REMEDIES[refused.code]
@@ -159,14 +159,14 @@ def _refusal(refused: urllib.error.HTTPError) -> str:
         text = refused.read1(4000).decode("utf-8", "replace")
     except _BROKEN:
         return told
-    # What is not of ai-agents itself: words will do, but no page.
+    # Not an answer of ai-agents: words are shown, a page is not.
     text = str(_told(text).get("detail", "" if text.lstrip().startswith("<") else text))
     words = " ".join(text.split())[:200]
     return told + ", cause: " + words if words else told
 
 
 def _told(text: str) -> Dict[str, object]:
-    """Return what an answer says; nothing if it is no JSON object."""
+    """Return the JSON object of an answer; empty if it is none."""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
@@ -175,22 +175,25 @@ def _told(text: str) -> Dict[str, object]:
 
 
 def _is_ours(status: int, told: Dict[str, object]) -> bool:
-    """Return True if ai-agents has the ticket, or has verified a check: a page of a proxy is a success as well."""
+    """Return True if ai-agents has the ticket, or has verified a check.
+
+    A status alone proves nothing: a proxy's page is a success as well.
+    """
     return (status == 202 and "job_id" in told) or (status == 200 and told.get("status") == "verified")
 
 
 def _say(text: str) -> None:
-    # What reads it may have any encoding, and what was answered any characters.
+    # The reader may have any encoding, and the answer any characters.
     print("ai-agents: " + "".join(letter if " " <= letter <= "~" else "?" for letter in text))
     sys.stdout.flush()
 
 
 def announce(what: str, message: Dict[str, str]) -> bool:
-    """Send until it is taken or time is over; True if it was taken. Raises NotSent."""
+    """Send until accepted or out of time; return True if accepted. Raises NotSent."""
     _check_url()
     key = secret()
     body = json.dumps(message).encode("utf-8")
-    # The same at each try: it is known again if an earlier one came through after all.
+    # The same for each attempt: the receiver recognises it if an earlier one arrived.
     delivery = str(uuid.uuid4())
     end = time.monotonic() + MOST_SECONDS
     for pause in (*PAUSES, None):
@@ -206,14 +209,14 @@ def announce(what: str, message: Dict[str, str]) -> bool:
 
 
 def main(arguments: List[str]) -> int:
-    """Announce the ticket of the desk's file, or check the connection; the exit status."""
+    """Announce the ticket of the desk's file, or check the connection."""
     try:
         if arguments == ["--check"]:
             return 0 if announce("check", {"tenant_id": TENANT, "event": "webhook.check"}) else 1
         event = EVENT
         if len(arguments) > 1 and arguments[0] == "--event":
             event, arguments = arguments[1], arguments[2:]
-        # Joined: a path with blanks that nobody quoted comes in pieces.
+        # Joined: an unquoted path with blanks arrives in pieces.
         ticket = ticket_of(" ".join(arguments))
         message = {"tenant_id": TENANT, "ticket_id": ticket, "event": event}
         return 0 if announce("ticket " + ticket, message) else 1

@@ -1,1 +1,1 @@
-"""`ai-agents secrets`: a tenant's webhook secret or token rotated step by step, and how old each secret is."""
+"""`ai-agents secrets`: webhook secret rotation in steps, and the age of secrets."""

@@ -1,4 +1,4 @@
-"""Asking the database, which a rotation can do without: in an emergency it may be away."""
+"""Database access of a rotation, which also works while the database is away."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -17,16 +17,16 @@ Told = TypeVar("Told")
 
 
 class Untold(Exception):
-    """The database does not tell; the text says why."""
+    """The database gives no answer; the text has the reason."""
 
 
 def uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
-    """Return by setting what is known of the tenant's secrets. Raises Untold."""
+    """Return the known uses of the tenant's secrets by setting. Raises Untold."""
     return _ask(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
 
 
 def record(tenant_id: str, places: SecretPlaces) -> None:
-    """Have the database know the secrets as they are from now on. Raises Untold."""
+    """Record the present secrets in the database. Raises Untold."""
     seen = [known_secrets.seen(tenant_id, setting, secret) for setting, secret in places.secrets.items()]
     _ask(lambda database: known_secrets.know(database, seen))
 

@@ -1,6 +1,6 @@
-"""The same steps for a cluster's secret, as commands for whoever has kubectl: no secret stands in them.
+"""Rotation steps as kubectl commands for a cluster; they contain no secret.
 
-Those of a rotation insist that nobody else has taken the step meanwhile, and each that there is a new secret at all.
+A rotation's commands verify that no other operator took the step meanwhile; all verify that there is a new secret.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from config.tenant_names import setting_suffix
 
 
 class RotationStep(StrEnum):
-    """What is done to a tenant's secrets."""
+    """Step of a rotation."""
 
     BEGIN = "begin"
     FINISH = "finish"
@@ -25,7 +25,7 @@ _SHOW = 'printf %s "$NEW" | base64 -d && echo'
 _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
     RotationStep.BEGIN: (
         f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})",
-        # Not to be told whether one is open is no leave to begin.
+        # An unknown state does not permit a rotation.
         f"OPEN=$({_GET.replace('@SETTING@', 'PREVIOUS_WEBHOOK_SECRET_@NAME@')}) || OLD=",
         _NEW,
         '[ -n "$OLD" ] && [ -n "$NEW" ] && { [ -z "$OPEN" ] || [ "$OPEN" = "$OLD" ]; } && '
@@ -51,5 +51,4 @@ _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
 
 
 def commands(step: RotationStep, tenant_id: str) -> list[str]:
-    """Return the lines to type, in one shell."""
     return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]

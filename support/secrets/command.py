@@ -6,7 +6,6 @@ from support.secrets import rotate, status
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status."""
     if chosen.what == "status":
         return status.run(chosen)
     check_rotate(chosen)
@@ -14,7 +13,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def check_rotate(chosen: argparse.Namespace) -> None:
-    """Refuse (exit status 2) what does not go together, or what nobody could answer for."""
+    """Exit with status 2 if the arguments conflict or `--json` has no `--yes`."""
     if chosen.kind == "token" and (chosen.finish or chosen.leaked):
         chosen.refuse("a token has one place: the one before ends at once, without --finish or --leaked")
     if chosen.force and not chosen.finish:

@@ -1,4 +1,4 @@
-"""What a step insists on before anything is written: what it changes is there, and nobody loses a webhook by it."""
+"""Preconditions of a rotation step: its secrets exist and no webhook is lost."""
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from support.secrets import asking, telling
@@ -7,7 +7,7 @@ from support.secrets.places import SecretPlaces
 
 
 class NotRotated(Exception):
-    """Nothing was changed; `says` why, and what to do, `status` is the exit status."""
+    """Nothing was changed; `says` has reason and action, `status` the exit status."""
 
     def __init__(self, status: int, *says: str) -> None:
         super().__init__(says[0])
@@ -16,7 +16,7 @@ class NotRotated(Exception):
 
 
 def insist_on_step(step: RotationStep, tenant_id: str, places: SecretPlaces) -> None:
-    """Raise NotRotated if the step can't be taken from where the tenant's secrets stand."""
+    """Raise NotRotated if the state of the tenant's secrets does not permit the step."""
     if step is RotationStep.TOKEN:
         if not places.token.secret:
             raise NotRotated(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
@@ -47,7 +47,10 @@ def _how_it_stands(tenant_id: str, places: SecretPlaces) -> list[str]:
 
 
 def insist_on_no_variable(places: SecretPlaces) -> None:
-    """Raise NotRotated if the old secret stands in the environment: it would count again once its file is gone."""
+    """Raise NotRotated if the old secret is in the environment.
+
+    It would be valid again once its file is gone.
+    """
     if places.previous.in_environment:
         name, kept = places.previous.name, f"keep it as {places.retired.name}"
         says = f"{name} stands in the environment: take it out there, {kept}, and restart the API, which ends it."
@@ -55,9 +58,9 @@ def insist_on_no_variable(places: SecretPlaces) -> None:
 
 
 def insist_on_end(tenant_id: str, places: SecretPlaces, *, force: bool) -> list[str]:
-    """Return what is to be said of ending the old secret.
+    """Return the lines to print about ending the old secret.
 
-    Raises NotRotated, without `force`, while it is used, or nobody uses the new one, or nobody knows.
+    Raises NotRotated, without `force`, while it is used, the new one is unused, or the use is unknown.
     """
     try:
         uses = asking.uses_of(tenant_id, places)

@@ -1,4 +1,4 @@
-"""Where the secrets of a tenant's webhooks stand here: in files of `SECRETS_DIR`, which win, or in the environment."""
+"""Places of webhook secrets: files of `SECRETS_DIR`, then the environment."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +10,14 @@ from storage.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN
 
 
 class PlacesUnusable(Exception):
-    """What is there can't be read, so that nothing may be put in its place; the text says what to mend."""
+    """A present secret can't be read and may not be replaced; the text has the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
-    """One setting, by its whole name. `secret` is empty where there is none.
+    """One setting by its full name; `secret` is empty if there is none.
 
-    `in_environment`: this process's environment has a value for it, which counts where no file of it is there.
+    `in_environment`: this process's environment has a value, which is valid without a file.
     """
 
     name: str
@@ -27,7 +27,7 @@ class SecretPlace:
 
 @dataclass(frozen=True, slots=True)
 class SecretPlaces:
-    """Those of one tenant."""
+    """Places of one tenant's secrets."""
 
     current: SecretPlace
     previous: SecretPlace
@@ -38,18 +38,21 @@ class SecretPlaces:
 
     @property
     def is_open(self) -> bool:
-        """True while two secrets are valid: the same one in both places is a rotation that was stopped as it began."""
+        """True while two secrets are valid.
+
+        The same secret in both places is a rotation that was interrupted at its start.
+        """
         return bool(self.previous.secret) and self.previous.secret != self.current.secret
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Those that are set, by setting without the tenant."""
+        """Secrets that are set, by setting without the tenant."""
         places = {CURRENT: self.current, PREVIOUS: self.previous, RETIRED: self.retired, TOKEN: self.token}
         return {setting: place.secret for setting, place in places.items() if place.secret}
 
 
 def read_places(tenant_id: str, folder: Path | None) -> SecretPlaces:
-    """Read them; `folder` is `SECRETS_DIR`. Raises PlacesUnusable."""
+    """Read the places; `folder` is `SECRETS_DIR`. Raises PlacesUnusable."""
     values, environment = read_environment(folder)(), read_environment(None)()
     if values.get("SECRETS_DIR") == UNREADABLE:
         raise PlacesUnusable(NOT_LISTED)

@@ -1,7 +1,7 @@
-"""`ai-agents secrets rotate`: one step of a rotation, which can be asked for again and again.
+"""`ai-agents secrets rotate`: one repeatable step of a rotation.
 
-What stands in the files says where it is: one secret (nothing is under way), or two (begun, and not finished). A step
-that was killed leaves one or the other. The new secret is shown once, or written into a file, and told to nobody else.
+The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one or
+the other. The new secret is shown once or written to a file, and goes nowhere else.
 """
 
 import argparse
@@ -42,11 +42,10 @@ _MEANWHILE = "Somebody else has changed the secrets of {tenant} meanwhile: run t
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Take the step that was asked for, and tell what comes next; the exit status.
+    """Take the step and print the next one; return the exit status.
 
-    1 where it is not taken (or the answer is no, or `--yes` was given where it can only be told what to type), 2 for a
-    tenant without such a secret, 75 where the database does not tell whether the old one is used, 78 where a setting
-    has to be mended first.
+    1 if it is not taken (also if declined, or for `--yes` where only commands can be printed), 2 if the tenant has no
+    such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
     """
     try:
         start_logging(load(LogSettings), sys.stderr)
@@ -65,7 +64,7 @@ def run(chosen: argparse.Namespace) -> int:
     except BrokenPipeError:
         stop_printing()
         return 0
-    except Exception as failure:  # noqa: BLE001 -- told by its types and places: its message may have a secret in it
+    except Exception as failure:  # noqa: BLE001 -- logged by its types and places: its message may contain a secret
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
     return CONFIGURATION_EXIT
@@ -108,7 +107,7 @@ class _Rotation:
         if self._chosen.json:
             self._told += self._record()
             return self._end(status, written=True, new=new)
-        # Whoever waits for the new secret gets it before the database is waited for.
+        # The new secret is shown before the database is awaited.
         self._end(status, written=True, new=new)
         for line in self._record():
             print(line)
@@ -118,7 +117,7 @@ class _Rotation:
         return read_places(self._tenant, self._folder)
 
     def _insist_on_receiver(self, new: str) -> None:
-        """Refuse (exit status 2) if nobody would see the new secret, or a log would."""
+        """Exit with status 2 if the new secret would be lost or logged."""
         if new and not self._chosen.out and (self._chosen.json or not sys.stdout.isatty()):
             self._chosen.refuse("the new secret is shown at a terminal only: give --out FILE, which must not be there")
         if new and self._chosen.out and Path(self._chosen.out).exists():
@@ -127,7 +126,7 @@ class _Rotation:
     def _wanted(self) -> bool:
         question = telling.would(self._step, self._tenant, self._places)
         if self._told and not self._chosen.yes:
-            # What is forced is known before the answer.
+            # Forced points are shown before the prompt.
             print("\n".join(self._told), file=sys.stderr)
         try:
             return confirmed(f"{question[0].upper()}{question[1:]}?", yes=self._chosen.yes)
@@ -136,7 +135,7 @@ class _Rotation:
             raise
 
     def _write(self, folder: Path, new: str) -> None:
-        """Take the step. Raises NotRotated; a new secret that counts by then is shown all the same."""
+        """Take the step. Raises NotRotated, after showing a new secret that is valid."""
         try:
             with alone(folder):
                 if self._read().secrets != self._places.secrets:
@@ -178,7 +177,7 @@ class _Rotation:
             print(f"The new secret, which is not shown again:\n\n{new}\n")
 
     def _record(self) -> list[str]:
-        """Return what is to be said if it could not be."""
+        """Record the secrets; return a line to print if that fails."""
         try:
             asking.record(self._tenant, self._read())
         except (asking.Untold, PlacesUnusable) as untold:
@@ -190,7 +189,7 @@ class _Rotation:
         return [f"Not recorded: {why}. Since when the new one is there is known from when a process tells of it."]
 
     def _still_open(self) -> int:
-        """Return the exit status: 78 if a secret that was to end at once is still valid."""
+        """Return the exit status: 78 if a leaked secret is still valid."""
         if self._step is not RotationStep.LEAKED or not self._places.previous.in_environment:
             return 0
         name = self._places.previous.name
@@ -198,9 +197,8 @@ class _Rotation:
         return CONFIGURATION_EXIT
 
     def _by_hand(self, why: str) -> int:
-        """Tell how to do it where the secret is kept."""
         lines = commands(self._step, self._tenant)
-        # Who is not to be asked does not look either: it was to be done, and was not.
+        # `--yes` expects the step to be done, and it was not.
         status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0
         if self._chosen.json:
             return self._end(status, written=False, why=why, lines=lines)

@@ -1,7 +1,7 @@
-"""`ai-agents secrets status`: each secret, how old it is, when it last proved a webhook, and what to do; never a value.
+"""`ai-agents secrets status`: age, last use and action of each secret; no values.
 
-Which secrets there are is told by the settings here; of a tenant that has none here, and of what the processes have
-themselves, by what they have told.
+The secrets come from the settings here; for a tenant without any here, and for keys of processes, from the processes'
+reports.
 """
 
 import argparse
@@ -44,7 +44,7 @@ _HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO D
 
 
 class SecretRow(NamedTuple):
-    """One secret of a tenant; `known` is None where no process has told of it yet."""
+    """One secret of a tenant; `known` is None if no process has reported it."""
 
     tenant_id: str
     setting: str
@@ -53,7 +53,7 @@ class SecretRow(NamedTuple):
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the table; the exit status, 2 for a tenant that nothing is known of."""
+    """Print the table; return 2 if nothing is known of the tenant."""
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         values = read_environment(settings.secrets_dir)()
@@ -82,13 +82,12 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _tell_unreadable(values: Mapping[str, str]) -> None:
-    """Say which files have no row since nobody can read them."""
     for name in (name for name, value in values.items() if value == UNREADABLE):
         print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    """Return the tenant's secrets: those of these `places`, and those of other kinds that processes have told of."""
+    """Return the tenant's secrets in `places`, and reported ones of other kinds."""
     known = await known_secrets.remembered(database, tenant_id, places)
     kinds = {_kind(setting) for setting in places}
     told = await known_secrets.last_seen(database, tenant_id)
@@ -97,7 +96,7 @@ async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -
 
 
 def _kind(setting: str) -> str:
-    """Return which secrets it is kept with: each process has only the kinds that it uses."""
+    """Return the kind of a secret: a process has only the kinds that it uses."""
     return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
 
 
@@ -112,7 +111,10 @@ def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[Secret
 
 
 def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | None]) -> str:
-    """Return what a person does about a secret of a tenant; empty for nothing. `all_known`: of all that are set."""
+    """Return the operator's action for a secret, empty for none.
+
+    `all_known`: all secrets that are set.
+    """
     known = all_known[setting]
     if setting == PREVIOUS:
         return _about_previous(tenant_id, known, all_known.get(CURRENT))

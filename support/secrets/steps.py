@@ -1,4 +1,4 @@
-"""What each step writes, in an order that leaves at each moment what the next run, and each reader, understands."""
+"""Writes of each step, in an order whose every intermediate state is valid."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,10 +17,10 @@ def touched(step: RotationStep, places: SecretPlaces) -> tuple[SecretPlace, ...]
 
 
 def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[[Path], None]]:
-    """Return what is to be done in the directory, one after the other. Each raises OSError.
+    """Return the writes of a step in the directory, in order. Each raises OSError.
 
-    A rotation that was stopped as it began has the same secret in both places; and at no moment is one secret in force
-    and retired as well, which would close the tenant at the next start.
+    A rotation interrupted at its start has the same secret in both places. No secret is in force and retired at once,
+    which would close the tenant at the next start.
     """
     current, previous, retired = places.current, places.previous, places.retired
     new_one = partial(put, name=current.name, secret=new, like=current.name)
@@ -32,7 +32,7 @@ def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[
         case RotationStep.LEAKED:
             old = current.secret or previous.secret
             keep = partial(put, name=retired.name, secret=old, like=current.name)
-            # What the environment has goes on: it may not be retired as well.
+            # A value in the environment stays valid: it may not be retired as well.
             goes_on = previous.in_environment and old == previous.secret
             return [partial(withdraw, name=previous.name), new_one, *([] if goes_on else [keep])]
         case RotationStep.TOKEN:

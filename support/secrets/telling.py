@@ -1,4 +1,4 @@
-"""What a person is told of a tenant's secrets: who signs with which, and what comes next. Never a part of one."""
+"""Texts about a tenant's secrets: uses and next steps; never a part of a secret."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,14 +15,13 @@ FINISH = "`ai-agents secrets rotate --tenant {tenant} --finish`"
 
 
 def used_lately(secret: Remembered | None) -> bool:
-    """Return True if it has signed a webhook within QUIET."""
     if secret is None or secret.last_used_at is None:
         return False
     return secret.asked_at - secret.last_used_at < QUIET
 
 
 def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
-    """Return True if the old secret has signed a webhook within QUIET, and since the new one is there."""
+    """Return True if the old secret signed within QUIET and since the new one exists."""
     is_later = (
         old is not None and old.last_used_at is not None and (new is None or old.last_used_at > new.first_seen_at)
     )
@@ -30,7 +29,6 @@ def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
 
 
 def why_not_ended(uses: Mapping[str, Remembered]) -> str:
-    """Return why the old secret should not be ended yet; empty if nothing is known against it."""
     new, old = uses.get(CURRENT), uses.get(PREVIOUS)
     if still_signs(old, new):
         return "the old secret still signs webhooks"
@@ -40,14 +38,12 @@ def why_not_ended(uses: Mapping[str, Remembered]) -> str:
 
 
 def last_used(secret: Remembered | None) -> str:
-    """Return when it was last used; a dash where that is not known."""
     if secret is None or secret.last_used_at is None:
         return "-"
     return f"{age((secret.asked_at - secret.last_used_at).total_seconds())} ago"
 
 
 def who_signs(places: SecretPlaces, uses: Mapping[str, Remembered]) -> list[str]:
-    """Return a line for the new secret and one for the old one."""
     return [
         _signs("the new one", places.current, uses.get(CURRENT)),
         _signs("the old one", places.previous, uses.get(PREVIOUS)),
@@ -62,14 +58,12 @@ def _signs(what: str, place: SecretPlace, secret: Remembered | None) -> str:
 
 
 def begun(places: SecretPlaces, uses: Mapping[str, Remembered]) -> str:
-    """Return that a rotation is open, and since when if that is known."""
     new = uses.get(CURRENT)
     since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
     return f"A rotation is open{since}: {places.current.name} and {places.previous.name} are both valid."
 
 
 def done(step: RotationStep, tenant_id: str, places: SecretPlaces) -> list[str]:
-    """Return what a step has done, and what comes next; `places` are those of before."""
     new, old = places.current.name, places.previous.name
     status, finish = STATUS.format(tenant=tenant_id), FINISH.format(tenant=tenant_id)
     hand_over = "Give the new one to the desk's admin over a safe channel"
@@ -98,7 +92,6 @@ def done(step: RotationStep, tenant_id: str, places: SecretPlaces) -> list[str]:
 
 
 def would(step: RotationStep, tenant_id: str, places: SecretPlaces) -> str:
-    """Return what a step would do, as a question asks it."""
     match step:
         case RotationStep.BEGIN:
             return f"make a new webhook secret of {tenant_id}, and keep the one before as {places.previous.name}"
@@ -112,7 +105,6 @@ def would(step: RotationStep, tenant_id: str, places: SecretPlaces) -> str:
 
 
 def without_a_cluster(step: RotationStep, places: SecretPlaces) -> str:
-    """Return what is done where the settings are variables of the processes."""
     current, previous, retired = places.current.name, places.previous.name, places.retired.name
     new = "a new one (`openssl rand -base64 32`)"
     what = {
@@ -125,7 +117,10 @@ def without_a_cluster(step: RotationStep, places: SecretPlaces) -> str:
 
 
 def left_in_environment(step: RotationStep, places: SecretPlaces) -> list[str]:
-    """Return what counts again if its file goes, since the environment has it too."""
+    """Return warnings for secrets that are valid again without their file.
+
+    The environment has them too.
+    """
     touched = (places.token,) if step is RotationStep.TOKEN else (places.current, places.previous)
     return [
         f"{place.name} stands in the environment here, too: its file goes before it. Take it out there, else what it "

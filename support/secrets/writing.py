@@ -1,7 +1,6 @@
-"""Files of `SECRETS_DIR`, replaced so that no reader sees half of one, and no crash leaves one.
+"""Files of `SECRETS_DIR`, replaced atomically and durably.
 
-Whoever reads them takes changed files of one tenant together, once all were left alone for a moment
-(`config.secret_files`).
+Readers load a tenant's changed files together, after a moment without changes (`config.secret_files`).
 """
 
 import contextlib
@@ -15,15 +14,15 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 class NotWritable(Exception):
-    """Nothing may be written here; the text says why. Nothing was."""
+    """The files may not be written; the text has the reason. Nothing was written."""
 
 
 class HeldBySomebody(Exception):
-    """Somebody else rotates a secret in this directory just now."""
+    """Another process rotates a secret in this directory."""
 
 
 def insist_on_writable(folder: Path | None, *names: str) -> Path:
-    """Return the directory if these files may be made and replaced in it. Raises NotWritable."""
+    """Return the directory if the files may be written there. Raises NotWritable."""
     if folder is None:
         raise NotWritable("SECRETS_DIR is not set")
     if (folder / "..data").exists() or any((folder / name).is_symlink() for name in names):
@@ -32,7 +31,7 @@ def insist_on_writable(folder: Path | None, *names: str) -> Path:
         raise NotWritable("SECRETS_DIR can't be written by this process")
     for name in names:
         owner = _model(folder, name).st_uid
-        # A file of our own might be closed to whoever reads that one.
+        # A file of our own might be closed to its readers.
         if os.geteuid() not in (0, owner):
             whose = f"the file {name}" if (folder / name).exists() else "SECRETS_DIR"
             raise NotWritable(f"{whose} belongs to another user, the one with the number {owner}")
@@ -41,7 +40,7 @@ def insist_on_writable(folder: Path | None, *names: str) -> Path:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Have the directory to oneself, among rotations. Raises HeldBySomebody."""
+    """Lock the directory against other rotations. Raises HeldBySomebody."""
     descriptor = os.open(folder, _DIRECTORY)
     try:
         try:
@@ -54,12 +53,12 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def put(folder: Path, name: str, secret: str, *, like: str) -> None:
-    """Put a finished file in its place, with the owner of the file `like` and no more rights than that one has.
+    """Write a file atomically, with the owner and at most the rights of `like`.
 
     Raises OSError.
     """
     beside = folder / f".{name}.new"
-    # Of one that was killed: its owner and rights may be others.
+    # Left by a killed process: its owner and rights may differ.
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -75,25 +74,25 @@ def put(folder: Path, name: str, secret: str, *, like: str) -> None:
 
 
 def move(folder: Path, name: str, to: str) -> None:
-    """Give a file another name, in one step. Raises OSError."""
+    """Rename a file atomically. Raises OSError."""
     (folder / name).replace(folder / to)
     _settle(folder)
 
 
 def withdraw(folder: Path, name: str) -> None:
-    """Delete a file, if it is there. Raises OSError."""
+    """Delete a file if it exists. Raises OSError."""
     (folder / name).unlink(missing_ok=True)
     _settle(folder)
 
 
 def is_open_to_all(folder: Path, name: str) -> bool:
-    """Return True if there is such a file, and whoever is on this machine may read it."""
+    """Return True if the file exists and every user of this machine may read it."""
     is_open = (folder / name).is_file() and (folder / name).stat().st_mode & stat.S_IROTH
     return bool(is_open and folder.stat().st_mode & stat.S_IXOTH)
 
 
 def write_out(path: Path, secret: str) -> None:
-    """Make a file that its owner alone may read. Raises OSError, also where there is one."""
+    """Create a file for its owner alone. Raises OSError, also if it exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{secret}\n")
@@ -102,7 +101,7 @@ def write_out(path: Path, secret: str) -> None:
 
 
 def _model(folder: Path, name: str) -> os.stat_result:
-    """Return whose a file is to be: as the one of this name, or as the directory."""
+    """Return the model for a file's owner and rights: itself, or the directory."""
     path = folder / name
     return path.stat() if path.exists() else folder.stat()
 
@@ -110,13 +109,13 @@ def _model(folder: Path, name: str) -> os.stat_result:
 def _take_after(descriptor: int, model: os.stat_result) -> None:
     if os.geteuid() == 0:
         os.fchown(descriptor, model.st_uid, model.st_gid)
-    # Where the processes read it by their group, or as anybody may, they go on doing so.
+    # Processes that read it by group or as others keep that access.
     readable = stat.S_IMODE(model.st_mode) & (stat.S_IRGRP | stat.S_IROTH) if stat.S_ISREG(model.st_mode) else 0
     os.fchmod(descriptor, 0o600 | readable)
 
 
 def _settle(folder: Path) -> None:
-    """Have the names outlive a crash of the machine."""
+    """Sync the directory, so that the names survive a crash."""
     descriptor = os.open(folder, _DIRECTORY)
     try:
         os.fsync(descriptor)
