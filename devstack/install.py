@@ -1,4 +1,4 @@
-"""Environment installer, run if the pins changed: `python3 -I devstack/install.py`.
+"""Environment installer, run after changed pins: `python3 -I devstack/install.py`.
 
 Runs before anything is installed: standard library only, Python 3.11 or later. Exits with a message and a non-zero
 status if a requirement is missing.
