@@ -65,7 +65,6 @@ class Cause:
 
     @property
     def is_retired(self) -> bool:
-        """Return True if the tenant's retired secret was used."""
         return _THE_RETIRED in self.told
 
 
@@ -102,7 +101,6 @@ def cause_of(guess: Guess, reading: str) -> Cause:
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
-    """Return the possible digests in the header, each with its cause."""
     found = [(given, "") for given in claim.given]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
@@ -165,7 +163,6 @@ def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
 
 
 def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
-    """Yield common mistakes for the secret."""
     yield from _around(secret, "the secret")
     if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
         yield secret[1:-1].encode(), "the secret without the quotes around it"
@@ -182,7 +179,6 @@ def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, s
 
 
 def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield alternatives to the signed timestamp and body."""
     sent = claim.timestamp
     if sent is None:
         return

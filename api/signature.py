@@ -54,7 +54,6 @@ class SignatureClaim:
 
     @property
     def key_of(self) -> Callable[[str], bytes]:
-        """Return the function that derives a key from a secret."""
         return _standard_key if self.standard else str.encode
 
 
@@ -109,7 +108,6 @@ def verify(
 
 
 def _matching(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> list[int]:
-    """Return the indexes of the keys that made one of the signatures."""
     matched = [False] * len(keys)
     for number, key in enumerate(keys):
         expected = hmac.digest(key, signed, sha256)
@@ -152,7 +150,6 @@ def _recent(timestamp: str, now: float) -> bool:
 
 
 def _clock_cause(timestamp: str, now: float) -> str:
-    """Return the problem of a timestamp whose signature is valid."""
     if not (timestamp.isascii() and timestamp.isdecimal()):
         return "timestamp is no number of seconds"
     seconds = int(timestamp[:15])

@@ -272,7 +272,6 @@ def _dedupe_keys(said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
 
 
 def _delivery_key(said: DeskWebhook, proved: ProvedWebhook) -> str:
-    """Return the delivery's key, hashed to bound its length."""
     delivery = proved.headers.get("webhook-id") or proved.headers.get(DELIVERY_HEADER.lower())
     if delivery:
         # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.

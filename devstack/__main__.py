@@ -34,7 +34,6 @@ _POLL_SECONDS = 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status."""
     options = _parser().parse_args(arguments)
     for number in _ENDING:
         signal.signal(number, _interrupt)

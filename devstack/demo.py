@@ -96,7 +96,6 @@ def _await_context(system: System, console: Console) -> None:
 
 
 def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
-    """Create the tickets and follow the logs until all stories end or time is up."""
     tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
     stories: list[TicketStory] = []
     began = time.monotonic()
@@ -138,7 +137,6 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
 
 
 def _show_trace(system: System, story: TicketStory, console: Console) -> None:
-    """Draw the ticket's trace as soon as its spans are in the files."""
     folder = Path(system.state["traces"])
     asked = AskedAbout(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS

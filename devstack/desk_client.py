@@ -67,7 +67,6 @@ class _Text(HTMLParser):
 
 
 def as_text(note: str) -> str:
-    """Convert a note's HTML to plain text lines."""
     parser = _Text()
     parser.feed(note)
     parser.close()

@@ -99,7 +99,6 @@ def metric_rows() -> list[Row]:
 
 
 def panels(page: str) -> list[Row]:
-    """Return one row per panel of a dashboard: its normal state and its runbook."""
     rows = []
     for panel in json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]:
         if panel["type"] != "row":
@@ -125,7 +124,6 @@ def alerts() -> list[Row]:
 
 
 def runbooks() -> list[Row]:
-    """Return one row per runbook, with the alerts that link to it."""
     rows = []
     for path in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
         led = [rule["alert"] for rule in _rules() if rule["annotations"]["runbook_url"].endswith(path.name)]
@@ -187,13 +185,11 @@ def filled(text: str, tables: Mapping[str, Table] = TABLES) -> str:
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return rows as a Markdown table; the first is its head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def documents() -> list[Path]:
-    """Return the documents at the top and under `docs/`."""
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -1,4 +1,4 @@
-"""Environment installer, run after changed pins: `python3 -I devstack/install.py`.
+"""Environment installer: run `python3 -I devstack/install.py` after changed pins.
 
 Runs before anything is installed: standard library only, Python 3.11 or later. Exits with a message and a non-zero
 status if a requirement is missing.
@@ -27,7 +27,6 @@ def fingerprint() -> str:
 
 
 def main() -> int:
-    """Install unless up to date; return the exit status."""
     wanted = fingerprint()
     sound = _is_sound()
     if sound and _STAMP.exists() and _STAMP.read_text() == wanted:
@@ -56,7 +55,6 @@ def main() -> int:
 
 
 def _is_sound() -> bool:
-    """Return True if the environment is complete and its Python recent enough."""
     if _UNFINISHED.exists() or not PYTHON.exists():
         return False
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"

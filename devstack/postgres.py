@@ -93,7 +93,6 @@ class Postgres(Server):
         return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
 
     def _prepare(self) -> None:
-        """Create the cluster and the server's process, not yet started."""
         binaries = self._binaries or find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.data = data = reachable_folder(self._folder / "data")

@@ -56,7 +56,6 @@ def major_version(binaries: Path) -> int:
 
 
 def has_library(binaries: Path, name: str) -> bool:
-    """Return True if these programs include the loadable library (without suffix)."""
     answer = subprocess.run([binaries / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=False)
     folder = Path(answer.stdout.strip()) if answer.returncode == 0 else binaries.parent / "lib"
     return any((folder / f"{name}{ending}").exists() for ending in (".so", ".dylib"))
@@ -104,7 +103,6 @@ def _on_path() -> Path | None:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Return True if any user may read `path` and traverse its parents."""
     resolved = path.resolve()
     if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
         return False

@@ -82,7 +82,6 @@ class Process:
 
     @property
     def died(self) -> bool:
-        """Return True if it ended without being stopped."""
         return self._wanted and not self.running
 
     @property
@@ -127,7 +126,6 @@ class Process:
             return None
 
     def terminate(self) -> None:
-        """Send the stop signal without waiting."""
         self._wanted = False
         if self.running:
             self.resume()
@@ -168,7 +166,6 @@ class Process:
         _signal_each(self._paused, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Undo `pause`; harmless without one."""
         if self.running:
             _signal_each(self._paused, signal.SIGCONT)
             self._started().send_signal(signal.SIGCONT)

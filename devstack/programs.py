@@ -35,7 +35,6 @@ def answers(port: int, path: str) -> Callable[[Process], bool]:
 
 
 def says(text: str) -> Callable[[Process], bool]:
-    """Return a check that the process has written `text` since its start."""
     return lambda process: text in process.output()
 
 
@@ -66,7 +65,6 @@ class Programs:
         return process
 
     def worker(self, number: int, metrics_port: int) -> Process:
-        """Return a worker: `worker`, `worker-2` and so on."""
         name = "worker" if number == 1 else f"worker-{number}"
         return _with_metrics(self._product(name, says("ready."), "worker"), metrics_port)
 
@@ -74,7 +72,6 @@ class Programs:
         return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
 
     def console(self, port: int, metrics_port: int) -> Process:
-        """Return the console, ready when its login page answers."""
         address = ["--host", "127.0.0.1", "--port", str(port)]
         process = _with_metrics(self._product("console", answers(port, "/login"), "console", *address), metrics_port)
         process.environment.update(console_environment(port))
@@ -87,7 +84,6 @@ class Programs:
         return process
 
     def desk(self, port: int, config: Path) -> Process:
-        """Return the simulated ServiceDesk Plus with the desks of the config file."""
         return self._simulator("desk", "servicedesk", port, "--config", str(config))
 
     def openai(self, port: int, api_key: str, seconds: float) -> Process:

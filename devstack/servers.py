@@ -38,7 +38,6 @@ class Server(Startable):
     process: Process
 
     def kill(self) -> None:
-        """Send SIGKILL to it and its children, like a lost machine or an OOM killer."""
         self.process.kill()
 
     def restart(self) -> None:

@@ -44,7 +44,6 @@ class FolderLock:
         self._lock = lock
 
     def release(self) -> None:
-        """Remove the files of `write_state` and release the lock."""
         if self._lock is not None:
             _remove(self._folder)
             self._lock.close()

@@ -21,7 +21,6 @@ _IDENTIFIER = {name: re.compile(rf"\b{name}: ([^\s,\"]+)") for name in ("ticket_
 
 
 def fixed_part(phrase: phrases.Phrase) -> str:
-    """Return the text of a phrase before its first value."""
     return phrase.template.partition("{")[0]
 
 
@@ -94,5 +93,4 @@ class LogTail:
 
 
 def grep(text: str, paths: Sequence[Path]) -> list[str]:
-    """Return the lines that contain `text`, like `grep -h`."""
     return [line for path in paths for line in path.read_text(errors="replace").splitlines() if text in line]

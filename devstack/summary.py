@@ -11,7 +11,6 @@ _WIDTH = 14
 
 
 def summarise(system: System, seconds: float) -> str:
-    """Describe the system, ready after `seconds`: addresses, logs and usage."""
     state = system.state
     tenant = system.tenants[0].id
     rows = {
@@ -66,5 +65,4 @@ def command() -> Path:
 
 
 def relative(path: Path) -> Path:
-    """Return the path relative to the current folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -42,7 +42,6 @@ class SimulatedTenant:
 
     @property
     def suffix(self) -> str:
-        """Return the suffix of its setting names."""
         return setting_suffix(self.id)
 
     @property
@@ -81,7 +80,6 @@ def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers
 
 
 def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return only the machine's variables and those passed on."""
     kept = {
         name: value
         for name, value in environ.items()

@@ -116,7 +116,6 @@ class System(Startable):
 
     @property
     def processes(self) -> list[Process]:
-        """Return all processes that should run, servers included."""
         servers = [self._postgres.process] if self._postgres else []
         servers += [self._redis.process] if self._redis else []
         return [*servers, self.desk, self.openai, *self._product_processes()]
@@ -221,7 +220,6 @@ class System(Startable):
         return dict(self._settings)
 
     def died(self) -> Process | None:
-        """Return a process that ended without being stopped."""
         return next((process for process in self.processes if process.died), None)
 
     def _start_all(self) -> None:
@@ -263,7 +261,6 @@ class System(Startable):
         return {"console_url": own["CONSOLE_URL"], "console_token": own["CONSOLE_TOKEN_DEVELOPER"]}
 
     def _metrics(self) -> dict[str, str]:
-        """Return the metrics URLs of processes with a metrics port."""
         ports = {process.name: process.environment.get("METRICS_PORT") for process in self._product_processes()}
         return {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port}
 

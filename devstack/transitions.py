@@ -18,7 +18,6 @@ class Transition(NamedTuple):
 
 
 def transitions() -> list[Transition]:
-    """Return the transitions in the order of the file."""
     found: list[Transition] = []
     told: list[tuple[str, str, str]] = []
     for before, after, what, function in _LINE.findall(FUNCTIONS.read_text(encoding="utf-8")):

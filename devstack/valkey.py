@@ -61,7 +61,6 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        """Return the URL of database 0."""
         user = f":{self._password}@" if self._password else ""
         return f"redis://{user}127.0.0.1:{self.port}/0"
 
@@ -85,7 +84,6 @@ class Valkey(Server):
         self.process.stop(5)
 
     def wipe(self) -> None:
-        """Delete the data of a stopped server."""
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -119,7 +119,6 @@ def _check_body(request: Request) -> None:
 
 
 def read_link(request: Request, token: str) -> JobLink:
-    """Return the content of a valid link."""
     state = request.app.state
     try:
         link: JobLink = state.links.read(token)

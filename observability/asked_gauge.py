@@ -12,7 +12,6 @@ class AskedGauge(Gauge):
     """What answers: value by value of the one label."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the current series; none without a callback."""
         (family,) = self.describe()
         (label,) = self._labelnames
         for name, value in (self.ask() if self.ask is not None else {}).items():

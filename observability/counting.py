@@ -55,14 +55,12 @@ def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float
 
 
 def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
-    """Replace the numbers of held jobs, by tenant and reason."""
     metrics.JOBS_HELD_BACK.clear()
     for labels, count in jobs.items():
         metrics.JOBS_HELD_BACK.labels(*labels).set(count)
 
 
 def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
-    """Replace the ages of secrets, by tenant and setting."""
     metrics.SECRET_AGE.clear()
     for (tenant_id, setting), moment in since.items():
         # A retired secret gives no access, whatever its age.

@@ -100,7 +100,6 @@ def _registry(process: str) -> CollectorRegistry:
 
 
 def of(process: str) -> bytes:
-    """Return the process's metrics in Prometheus's text format."""
     return generate_latest(_registry(process))
 
 

@@ -48,7 +48,6 @@ _REFUSALS = {
 
 
 def calm(handler: logging.Handler) -> None:
-    """Set the levels of noisy libraries, and add the filters to `handler`."""
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     for name in list(logging.root.manager.loggerDict):

@@ -134,7 +134,6 @@ def _add_timestamp(_logger: Any, _method: str, event: _Event) -> _Event:
 
 @lru_cache(maxsize=2)
 def _to_the_second(seconds: int) -> str:
-    """Return Unix time as ISO 8601, cached for the lines of one second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

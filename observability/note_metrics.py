@@ -14,7 +14,6 @@ class FewValues:
         self._known: set[str] = set()
 
     def of(self, value: str) -> str:
-        """Return the label value that represents `value`."""
         short = value[:_LONGEST_VALUE]
         if short not in self._known and len(self._known) >= self._most:
             return "other"
@@ -26,7 +25,6 @@ _prompts, _models = FewValues(), FewValues()
 
 
 def voted(tenant_id: str, prompt: str, model: str, vote: str) -> None:
-    """Count a vote on a note by its prompt and model."""
     FEEDBACK.labels(tenant_id, _prompts.of(prompt), _models.of(model), vote).inc()
 
 

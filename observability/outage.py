@@ -24,5 +24,4 @@ class Outage:
             say(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
-        """Record a successful call."""
         self._told_at = None

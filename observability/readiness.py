@@ -37,7 +37,6 @@ class Readiness:
         self._works = works
 
     def stop(self) -> None:
-        """Stop being ready: the process ends."""
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:

@@ -28,7 +28,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def plain(value: object, longest: int = LONGEST_VALUE) -> str:
-    r"""`value` as text on one line: unprintable characters as `\xNN`, cut after `longest` characters."""
+    r"""Return `value` on one line: unprintable as `\xNN`, cut at `longest` characters."""
     text = str(value)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
@@ -38,7 +38,6 @@ def plain(value: object, longest: int = LONGEST_VALUE) -> str:
 
 
 def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
-    """Return the event's identifiers, well-known ones first."""
     names = [name for name in IDENTIFIER_ORDER if name in event]
     if len(names) < len(event):
         names += [name for name in event if name not in IDENTIFIER_ORDER]

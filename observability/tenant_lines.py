@@ -8,7 +8,6 @@ from observability.logging import say
 
 
 def follow_tenants(tenants: TenantDirectory) -> None:
-    """Log the problems of all tenants, and update the metric from now on."""
     for problem in tenants.problems:
         say_unusable(problem)
     metrics.TENANT_UNUSABLE.ask = lambda: {

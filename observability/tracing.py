@@ -156,7 +156,6 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def traceparent() -> str:
-    """Return the W3C `traceparent` of the current span."""
     current = trace.get_current_span().get_span_context()
     return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}" if current.is_valid else ""
 

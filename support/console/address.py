@@ -25,15 +25,12 @@ class ConsoleAddress:
 
     @property
     def is_secure(self) -> bool:
-        """Return True if browsers reach the console over TLS."""
         return self._url is not None and self._url.startswith("https:")
 
     def knows(self, host: str) -> bool:
-        """Return True if `host` is the console's."""
         return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
 
     def origin(self, request: Request) -> str:
-        """Return the origin of the console's pages, for a request with a known host."""
         return self._url or f"http://{request.headers.get('host', '').lower()}"
 
     def is_own(self, request: Request) -> bool:

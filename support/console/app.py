@@ -119,7 +119,6 @@ def create_app(
     pages: Sequence[APIRouter] = PAGES,
     page_seconds: float = _PAGE_SECONDS,
 ) -> FastAPI:
-    """Create the application. `provider` calls an OpenID provider."""
     errors = ErrorHandler(services.redis)
     app = FastAPI(
         openapi_url=None,

@@ -102,7 +102,6 @@ def get_sessions(request: Request) -> Sessions:
 
 
 def current_user(request: Request) -> User:
-    """Return the user; the middleware admits no request without one."""
     user: User = request.state.session.user
     return user
 
@@ -118,7 +117,6 @@ def require_operator(user: CurrentUser) -> None:
 
 
 async def read_form(request: Request, sessions: SessionsDep) -> dict[str, str]:
-    """Return the validated form of one of our pages."""
     if not sessions.address.is_own(request):
         raise CsrfFailed
     pairs = (await request.form()).multi_items()

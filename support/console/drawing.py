@@ -65,12 +65,10 @@ class TimeBar:
 
     @property
     def title(self) -> str:
-        """Return the tooltip."""
         return f"{self.name}, {self.lasted}" + (f": {self.span.words}" if self.span.words else "")
 
     @property
     def ended(self) -> StateWord:
-        """Return the span's result."""
         span = self.span
         return StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
 

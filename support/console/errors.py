@@ -151,7 +151,6 @@ def _is_id(name: str, value: str) -> bool:
 
 
 def _to_login(request: Request) -> Response:
-    """Redirect to the login, which leads back."""
     if is_part(request):
         # A full page load, because the login is not a part.
         back = path_of(request.headers.get("hx-current-url", ""))

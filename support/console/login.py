@@ -68,7 +68,6 @@ class Login:
         return False
 
     def unavailable(self, failure: ProviderUnavailable) -> ErrorPage:
-        """Count and log an unavailable provider; return the error page."""
         metrics.CONSOLE_LOGINS.labels("provider away").inc()
         self.outage.seen(str(failure))
         sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."

@@ -81,7 +81,6 @@ def _say(problem: str) -> None:
 
 
 def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
-    """Return the problems that prevent a start."""
     now = access.now()
     problems = []
     if settings.console_url is None and not _is_here(host):

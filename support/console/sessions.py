@@ -132,7 +132,6 @@ class Sessions:
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
 
     def csrf(self, session_id: str) -> str:
-        """Return the CSRF token of the session's forms."""
         return self._keys.mark(_CSRF, session_id)
 
     def is_csrf(self, given: str, session_id: str) -> bool:

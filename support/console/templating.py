@@ -25,7 +25,6 @@ STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
 
 
 def _around(request: Request) -> dict[str, Any]:
-    """Return the context of each page: its path, and the user with a session."""
     session = request.state.session
     return {
         "user": session.user if session else None,
@@ -40,7 +39,6 @@ def csrf_field(csrf: str) -> Markup:
 
 
 def ago(at: datetime) -> str:
-    """Return a relative time, past or future."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
 

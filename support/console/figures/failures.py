@@ -22,12 +22,10 @@ class CauseRow:
 
 
 def verdict_of(reason: str | None) -> VerdictCode:
-    """Return the verdict for the reason of an ended job."""
     return cause_of(reason).verdict
 
 
 def by_cause(causes: Sequence[EndCause]) -> list[CauseRow]:
-    """Group causes by verdict, most frequent first."""
     groups: defaultdict[VerdictCode, list[EndCause]] = defaultdict(list)
     for cause in causes:
         groups[verdict_of(cause.reason)].append(cause)
@@ -48,5 +46,4 @@ def is_cut(causes: Sequence[EndCause]) -> bool:
 
 
 def reasons_of(causes: Sequence[EndCause], codes: set[str]) -> list[str]:
-    """Return the reasons with one of these verdicts."""
     return sorted({cause.reason or "" for cause in causes if verdict_of(cause.reason).value in codes})

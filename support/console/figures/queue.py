@@ -170,14 +170,12 @@ def _of_redis(looked: QueueSigns | None, failure: str) -> list[QueueWarning]:
 
 
 def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
-    """Return the known condition that prevents taking jobs."""
     if looked is None:
         return "Redis answers"
     return "a worker runs" if work is not None and nobody_works(looked, work) else ""
 
 
 def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:
-    """Return the problems of workers, for users of all tenants."""
     if work is None:
         return []
     warnings = []

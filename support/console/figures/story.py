@@ -146,7 +146,6 @@ def _without_causes(facts: Facts) -> Facts:
 
 
 def _of_the_tenant(facts: Facts) -> Facts:
-    """Remove counts of jobs and workers of all tenants."""
     return replace(facts, queue=None, work=None)
 
 

@@ -61,7 +61,6 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
 
 
 async def failures_page(request: Request, user: User, services: Services, chosen: Filter, notice: str = "") -> Response:
-    """Return the page with a notice above the choice of causes."""
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
     causes = await in_time(ends.causes(database, tenant_id, state, since))
@@ -86,7 +85,6 @@ async def failures_page(request: Request, user: User, services: Services, chosen
 
 
 def _next(request: Request, jobs: list[JobEnd]) -> str:
-    """Return the URL of the next page; empty on the last one."""
     if len(jobs) <= _PAGE:
         return ""
     last, query = jobs[_PAGE - 1], request.query_params
@@ -95,7 +93,6 @@ def _next(request: Request, jobs: list[JobEnd]) -> str:
 
 
 def format_behind(behind: Behind) -> str:
-    """Serialize the end of a page for URLs and forms."""
     return f"{behind.finished_at.isoformat()}_{behind.id}"
 
 

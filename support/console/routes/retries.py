@@ -56,7 +56,6 @@ class Preview:
 
     @property
     def job_ids(self) -> str:
-        """Return the ids as the form sends them."""
         return ",".join(str(row.id) for row in self.rows)
 
     @property
@@ -66,7 +65,6 @@ class Preview:
 
     @property
     def cautions(self) -> Mapping[str, int]:
-        """Return the number of jobs per caution."""
         told = [said for row in self.rows if (said := caution(row.reason))]
         return {said: told.count(said) for said in sorted(set(told))}
 
@@ -169,7 +167,6 @@ async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
 
 
 def _why_not(state: str) -> str:
-    """Return the reason to skip a job of this state; empty for failed ones."""
     if state == JobState.SKIPPED:
         return "it was skipped: it is retried on its ticket's page"
     return "" if state == JobState.FAILED else why_not(state)

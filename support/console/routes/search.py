@@ -54,7 +54,6 @@ async def _of_any_tenant(request: Request, services: Services, ticket_id: str) -
 
 
 async def _add_heard_of(services: Services, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
-    """Add tenants with the ticket but no job, as time permits."""
     for tenant_id in known:
         if await rejections.is_heard_of(services.database, tenant_id, ticket_id):
             owners.add(tenant_id)
