@@ -45,8 +45,8 @@ router = APIRouter(route_class=ConsoleRoute)
 class Preview:
     """Jobs to retry, latest end first.
 
-    `left_out`: superseded by another job of the ticket, done or possible. `more`: older ones exist; `behind` is the
-    last one examined.
+    `left_out`: number of jobs whose ticket another job has handled or may handle. `more`: older ones exist; `behind` is
+    the last one examined.
     """
 
     rows: list[JobEnd]
