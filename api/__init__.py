@@ -1,1 +1,1 @@
-"""HTTP in: verify, record, queue, 202."""
+"""Webhook receiver: verify, record, queue, answer 202."""

@@ -1,4 +1,4 @@
-"""The HTTP process, put together: for `ai-agents api`, and for a plain `uvicorn --factory api.app:create_app`."""
+"""Application factory, for `ai-agents api` and `uvicorn --factory`."""
 
 import asyncio
 import contextlib
@@ -37,9 +37,10 @@ _MOST_NAMED = 10
 
 
 def create_app() -> FastAPI:
-    """Return the application, from the environment. Ends the process with a line when settings or database are unfit.
+    """Return the application, configured from the environment.
 
-    A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
+    Exits with a log line if settings or database are unfit. An unreachable database does not prevent the start: Redis
+    stores events meanwhile.
     """
     settings, tenants = start_process(ApiSettings, needs="secret")
     if names := not_for_the_api(names_given()):
@@ -64,9 +65,9 @@ def create_app() -> FastAPI:
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
         lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
-        # Those are the probes' port's to tell: the world may reach this one.
+        # The OpenAPI document is served at the probes' port only: this port may be public.
         openapi_url=None,
-        # A redirect would name whatever host the sender named, and a webhook is not sent twice.
+        # A redirect would contain the Host header of the sender, and senders do not follow it.
         redirect_slashes=False,
         telemetry=health.NO_TELEMETRY,
     )
@@ -86,14 +87,13 @@ async def _lifespan(
     listener: socket.socket | None,
     for_feedback: socket.socket | None,
 ) -> AsyncIterator[dict[str, WebhookPort]]:
-    """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
             await stack.enter_async_context(feedback_port.serve(settings, tenants, for_feedback))
             if listener is not None:
-                # Until the requests that run have ended: that is before this stack is unwound.
+                # The port stays open until running requests have ended, before this stack is unwound.
                 port = WebhookPort(settings.webhook_timeout_seconds)
                 await stack.enter_async_context(serve(health.create_probes(app), listener, port))
         except Exception as failure:  # noqa: BLE001 -- as above
@@ -106,13 +106,12 @@ async def _lifespan(
 
 
 class _StartFailed(Exception):
-    """A start that failed; the line before it says how."""
+    """A failed start that has been logged."""
 
 
 async def _open(
     app: FastAPI, settings: ApiSettings, tenants: TenantDirectory, stack: contextlib.AsyncExitStack
 ) -> None:
-    """Open what the requests use, and start what runs beside them."""
     stack.callback(Tracing("ai-agents-api", settings.traces_dir).close)
     database = Database(
         settings.database_url, application_name="ai-agents api", pool_size=_DATABASE_CONNECTIONS, traced=True
@@ -158,7 +157,7 @@ async def _relay_when_ready(database: Database, relay: Relay) -> None:
 
 
 def _end_if_it_failed(task: asyncio.Task[None]) -> None:
-    """Without its relay the API would take webhooks whose jobs might wait for ever: better to be started anew."""
+    """End the process if the relay failed: accepted jobs could wait for ever."""
     if not task.cancelled() and (failure := task.exception()) is not None:
         say(phrases.PROCESS_FAILED, failure=failure)
         signal.raise_signal(signal.SIGTERM)

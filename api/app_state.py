@@ -1,4 +1,4 @@
-"""What the API process holds while it runs."""
+"""State of the API process."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from storage.session import Database
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """Made by `api.app`, found at `request.app.state.api`."""
+    """Resources of the API, at `request.app.state.api`."""
 
     tenants: TenantDirectory
     database: Database

@@ -1,4 +1,4 @@
-"""Reading a request's body within a bound of size and time."""
+"""Request bodies, limited in size and time."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream",
 
 
 async def read_body(request: Request, limit: int, seconds: float, *, any_type: bool = False) -> bytes:
-    """Return the body; with `any_type` of any content type. Raises WebhookRefused.
+    """Return the body. Raises WebhookRefused.
 
-    The rest of a body that is too large is read and dropped, within a bound: otherwise its client would see a reset
-    connection instead of the 413. A client that waits for `100 Continue` sends nothing yet, and gets the 413 at once.
+    `any_type` accepts every content type. The rest of an oversized body is drained within a limit: otherwise the client
+    sees a reset connection instead of the 413. A client that waits for `100 Continue` gets the 413 at once.
     """
     if _compressed(request):
         raise WebhookRefused(415, "compressed body", cause=Cause("send it as it is"))
@@ -34,7 +34,7 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
                 raise _too_large(limit)
             body = None
         else:
-            # A timer would be 3 % of a webhook.
+            # A timer costs 3 % of a webhook's time.
             async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
                 body = await read_within(stream, limit)
     except TimeoutError:
@@ -52,7 +52,7 @@ def _too_large(limit: int) -> WebhookRefused:
 
 
 def _may_be_json(content_type: str) -> bool:
-    """Return True for JSON, and for what tools declare that were told no type: curl says that it sends a form."""
+    """Return True for JSON and for default types: curl without a type declares a form."""
     name = content_type.partition(";")[0].strip().lower()
     return name in _UNSPECIFIC or name == "application/json" or name.endswith("+json")
 
@@ -65,7 +65,6 @@ def _compressed(request: Request) -> bool:
 
 
 async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
-    """Read on until the end, for `seconds` at most, as long as something comes."""
     drained = 0
     with contextlib.suppress(ClientDisconnect, TimeoutError, StopAsyncIteration):
         async with asyncio.timeout(seconds):

@@ -1,8 +1,7 @@
-"""Why a signature does not match, where that can be told without doubt: for support, and never for the caller.
+"""Proven causes of signature mismatches: for support, never for the caller.
 
-What the sender may have signed, with what, and how it may have written the result, is tried in turn: each such guess
-is one HMAC. One that matches is a proof, since nobody gets there without the secret. The search is bounded: a flood of
-bad signatures must cost next to nothing.
+Each guess (key, signed bytes, encoding) is one HMAC. A match is a proof, because it requires the secret. The search is
+bounded, so that a flood of bad signatures costs little.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from config.tenant_directory import TenantDirectory
 MOST_GUESSES = 2000
 SEARCH_SECONDS = 0.025
 BETWEEN_SEARCHES_SECONDS = 0.5
-# So many take a few milliseconds at most: others are served in between.
+# A batch of this size takes a few milliseconds; other requests are served in between.
 _AT_ONCE = 8
 _TIMESTAMPS_APART_SECONDS = 5
 _UNSENT_TIMESTAMP_SECONDS = 30
@@ -47,16 +46,17 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
 )
 _THE_RETIRED = "the retired secret"
 _OF_ANOTHER = "signed with another tenant's secret"
-# Writing a large one anew takes long.
+# Reserializing a large body is slow.
 _LARGEST_WRITTEN_ANEW_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What was wrong, in our own words, as support is told; `kept` is stored under the tenant instead, if it is set.
+    """The cause of a mismatch, as text for support.
 
-    What is kept names no other tenant. `owner`: whose secret it was signed with, if it is one other tenant's.
+    `kept` replaces it in the tenant's record, if set: it names no other tenant. `owner`: the other tenant whose secret
+    was used, if exactly one has it.
     """
 
     told: str
@@ -65,15 +65,14 @@ class Cause:
 
     @property
     def is_retired(self) -> bool:
-        """True if it is that the tenant's retired secret has signed."""
         return _THE_RETIRED in self.told
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A signature that did not match, over a body that is readable JSON.
+    """A signature that did not match, over a body of readable JSON.
 
-    `secrets` and `retired` are the tenant's, or nobody's: as much is tried for a tenant that there is not.
+    For an unknown tenant `secrets` and `retired` are random, so that the search takes as long.
     """
 
     claim: SignatureClaim
@@ -87,7 +86,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What may have been signed with what key, and what that would mean."""
+    """A possible key and signed text, with the cause if it matches."""
 
     key: bytes
     signed: bytes
@@ -97,13 +96,11 @@ class Guess:
 
 
 def cause_of(guess: Guess, reading: str) -> Cause:
-    """Return what it means that a guess matches a signature that is written so (`readings`)."""
     told, kept = (" and ".join(filter(None, (words, reading))) for words in (guess.told, guess.kept or guess.told))
     return Cause(told, kept, guess.owner)
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
-    """List the digests that the header may stand for, each with what is wrong if it is that one."""
     found = [(given, "") for given in claim.given]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
@@ -113,7 +110,7 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
     plain = code.strip().rstrip("=").replace("-", "+").replace("_", "/")
     try:
         raw = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except ValueError:  # binascii.Error is one
+    except ValueError:
         return found
     if len(raw) == _DIGEST_BYTES:
         wrong = "the signature lacks its v1" if claim.standard else "the signature is written in base64"
@@ -124,7 +121,10 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
 
 
 def guesses(asked: Question) -> Iterator[Guess]:
-    """Make the guesses, likely ones first; those whose number depends on other tenants and the clock come last."""
+    """Yield the guesses, likely ones first.
+
+    Guesses whose number depends on other tenants or on the clock come last.
+    """
     claim, body = asked.claim, asked.body
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in asked.secrets]
@@ -146,7 +146,7 @@ def guesses(asked: Question) -> Iterator[Guess]:
 
 
 def _own_secrets(asked: Question, plain: bytes, keys: list[bytes]) -> Iterator[Guess]:
-    """Make the guesses that the tenant's secrets, or what is taken for them by mistake, sign `plain`."""
+    """Yield guesses with the tenant's secrets, or common mistakes for them."""
     for key in keys:
         yield Guess(key, plain)
     yield Guess(asked.claim.key_of(asked.retired), plain, f"signed with {_THE_RETIRED}")
@@ -158,13 +158,11 @@ def _own_secrets(asked: Question, plain: bytes, keys: list[bytes]) -> Iterator[G
 
 
 def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
-    """List the secret with what gets around it as it is copied."""
     for form, words in _AROUND:
         yield form.format(secret).encode(), f"{words} {whose}"
 
 
 def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
-    """List what is taken for the secret by mistake."""
     yield from _around(secret, "the secret")
     if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
         yield secret[1:-1].encode(), "the secret without the quotes around it"
@@ -176,12 +174,11 @@ def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, s
             key = decode(code)
         except ValueError:
             continue
-        if key:  # anyone can sign with an empty one
+        if key:  # an empty key proves nothing
             yield key, f"the secret decoded from {words}"
 
 
 def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes, str]]:
-    """List what is signed in place of the timestamp that was sent and the body."""
     sent = claim.timestamp
     if sent is None:
         return
@@ -203,7 +200,6 @@ def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes
 
 
 def _body_forms(prefix: bytes, body: bytes) -> Iterator[tuple[bytes, str]]:
-    """List forms that the body may have had when it was signed."""
     seen = {body}
     for form, words in _other_bodies(body):
         if form not in seen:
@@ -234,7 +230,7 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _secrets_of_others(asked: Question) -> dict[str, str]:
-    """Return whose each secret of another tenant is: the tenant's id, empty for several."""
+    """Map each secret of other tenants to its tenant id, empty if several have it."""
     found: dict[str, str] = {}
     for tenant in asked.tenants.all():
         if tenant.id != asked.tenant_id:
@@ -248,9 +244,10 @@ def _secret_of(owner: str) -> str:
 
 
 class Explainer:
-    """Searches, one at a time; what comes meanwhile or right after it has no cause. `now` is in seconds.
+    """Searches for causes, one at a time.
 
-    A search may take `search_seconds` of its thread's time.
+    Requests during a search, or too soon after it, get no cause. A search takes at most `search_seconds` of thread
+    time. `now` is in seconds.
     """
 
     def __init__(
@@ -266,7 +263,7 @@ class Explainer:
         self._next_at = now()
 
     async def cause(self, asked: Question) -> Cause | None:
-        """Return the cause if it can be told without doubt, and if there is time to look for it."""
+        """Return the proven cause; None if there is none or no time for a search."""
         if self._searches or self._now() < self._next_at:
             return None
         self._searches = True
@@ -278,7 +275,6 @@ class Explainer:
 
 
 async def _search(asked: Question, seconds: float) -> Cause | None:
-    """Guess for so many seconds of this thread's time, and `MOST_GUESSES` at most."""
     digests = readings(asked.claim)
     to_come = islice(guesses(asked), MOST_GUESSES)
     spent = 0.0

@@ -1,6 +1,6 @@
-"""The port of the page behind notes' links: the world may reach it, and it may not slow the webhooks' port.
+"""Public port of the feedback page, isolated from the webhooks' port.
 
-It has connections of its own, to senders and to the database, and few of both.
+It has its own small limits of connections, to clients and to the database.
 """
 
 import contextlib
@@ -24,13 +24,12 @@ _SECONDS = 3.0
 
 
 def listen(settings: ApiSettings) -> socket.socket | None:
-    """Take the port, if feedback is on. Raises SettingsRefused."""
+    """Bind the port if feedback is enabled. Raises SettingsRefused."""
     return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, _SETTING)
 
 
 @contextlib.asynccontextmanager
 async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socket.socket | None) -> AsyncIterator[None]:
-    """Answer over the listener, if there is one."""
     links = FeedbackLinks.of(settings)
     if listener is None or links is None:
         yield
@@ -43,7 +42,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         lock_seconds=_SECONDS,
         pool_seconds=_SECONDS,
     )
-    # No line of what is no HTTP: no webhook is lost here.
+    # Malformed HTTP is not logged here: no webhook is lost.
     port = Port(settings.webhook_timeout_seconds, Crowd(MOST_CONNECTIONS, _IN_A_RUSH), phrases.FEEDBACK_CROWDED)
     page = create_app(links, tenants, database)
     try:

@@ -1,7 +1,7 @@
-"""`/health` for the world; liveness, readiness and `/metrics` for operators, if set at a port of their own.
+"""Health, probes and `/metrics`, at the operators' own port if set.
 
-A flood at the webhooks' port does not reach that port. It is in the same process and event loop, since a liveness
-probe must see one that stands still; with connections of its own.
+The probe port has its own connections, so that a flood of webhooks does not reach it. It shares the process and event
+loop, because a liveness probe must detect a blocked loop.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ async def _ask_database(state: ApiState) -> None:
     except (*DATABASE_FAILURES, TimeoutError):
         waiting = running = oldest = without = math.nan
     else:
-        # By itself: with a million jobs held it takes too long, and the others are then wanted most.
+        # A query of its own: with a million held jobs it times out, and the other metrics are needed most then.
         with suppress(*DATABASE_FAILURES, TimeoutError):
             held_back = await state.budget.within(_FIGURES_SECONDS, jobs_held_back(state.database))
     metrics.JOBS.labels("waiting").set(waiting)
@@ -108,9 +108,9 @@ async def _ask_redis(state: ApiState) -> None:
 
 
 def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
-    """Take the port that a setting names, on all addresses, of IPv6 too; nothing is answered before `serve`.
+    """Bind the port of a setting on all addresses, IPv6 too. Raises SettingsRefused.
 
-    Raises SettingsRefused.
+    Requests are answered after `serve` starts.
     """
     both = socket.has_dualstack_ipv6()
     try:
@@ -121,7 +121,6 @@ def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
 
 
 def create_probes(api: FastAPI) -> FastAPI:
-    """Return the routes of probes, `/metrics`, `/docs` and `/openapi.json`."""
     app = FastAPI(title=api.title, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
     app.state = api.state
     app.add_exception_handler(HTTPException, webhook.refuse_address)

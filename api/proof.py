@@ -1,6 +1,6 @@
-"""Whether a webhook is its tenant's: signed with its secret, or, for a desk that can't sign, with its token.
+"""Authentication of webhooks: by signature, or by token for desks that can't sign.
 
-All of it takes as long for a tenant that there is not, or that is closed.
+Every check takes the same time for unknown and closed tenants.
 """
 
 import hmac
@@ -25,7 +25,7 @@ from webhooks.fields import tenant_of, ticket_of
 from webhooks.json_text import Malformed
 from webhooks.signing import TOKEN_HEADER
 
-# Secrets that nobody knows: each check tries two, so that the time it takes tells neither whether a tenant exists nor
+# Random secrets for unknown tenants. Each check tries two, so that its time reveals neither whether a tenant exists nor
 # whether it has a previous secret.
 _NOBODYS_SECRETS = (token_hex(32), token_hex(32))
 _NOBODYS_RETIRED = token_hex(32)
@@ -36,7 +36,10 @@ _TOKEN_HEADER = TOKEN_HEADER.lower()
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """By what a webhook is its tenant's: the secret and its setting, and the bytes that it signed (None by a token)."""
+    """The secret that authenticated a webhook, its setting, and the signed bytes.
+
+    `signed` is None for a token.
+    """
 
     setting: str
     secret: str = field(repr=False)
@@ -44,14 +47,14 @@ class Proof:
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
-    """Return True if the signature decides: it proves more than a token, which may not make good a bad one."""
+    """Return True if there is a signature: it overrides a token."""
     return signature.has_claim(headers)
 
 
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> Proof:
-    """Return the proof. Raises WebhookRefused."""
+    """Verify the signature and return the proof. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     secrets = (*tenant.webhook_secrets, *_NOBODYS_SECRETS)[:2]
     now = time.time()
@@ -73,10 +76,10 @@ def by_signature(
 
 
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
-    """Return the proof of a webhook that is not signed. Raises WebhookRefused."""
+    """Verify the token and return the proof. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     given = headers.get(_TOKEN_HEADER)
-    # Digests, since unequal lengths would be seen at once.
+    # Digests, because `compare_digest` reveals unequal lengths.
     same = hmac.compare_digest(_digest(given or ""), _digest(tenant.webhook_token or _NOBODYS_TOKEN))
     if given is None:
         raise _refused(403, "token missing", tenant, tenant_id, ticket_id)
@@ -95,7 +98,6 @@ def _refused(
     cause: Cause | None = None,
     asked: Question | None = None,
 ) -> WebhookRefused:
-    """Refuse for this reason, unless there is no such tenant, or nothing that its webhooks could be checked by."""
     if tenant.opens_webhook:
         return WebhookRefused(status, reason, tenant_id, ticket_id, known_tenant=True, cause=cause, asked=asked)
     if not tenant.usable:
@@ -111,7 +113,7 @@ def _digest(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ProvedWebhook:
-    """A webhook that is its tenant's."""
+    """An authenticated webhook."""
 
     tenant_id: str
     payload: dict[str, Any]
@@ -121,8 +123,11 @@ class ProvedWebhook:
 
 
 async def prove(request: Request, tenants: TenantDirectory, seconds: float, addressed: str | None) -> ProvedWebhook:
-    """Read a webhook and return it, proved to be the tenant's; `seconds` are for its body. Raises WebhookRefused."""
-    # The first of a name counts. A dictionary, since Starlette's searches a list for each of a dozen names.
+    """Read and authenticate a webhook. Raises WebhookRefused.
+
+    `seconds` limits the body; `addressed` is the tenant in the URL.
+    """
+    # The first header of a name counts. A dictionary, because Starlette searches a list for each of a dozen names.
     headers = dict(reversed(request.headers.items()))
     unsigned = not is_signed(headers) and (addressed is not None or _TOKEN_HEADER in headers)
     try:
@@ -146,9 +151,8 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
 def _proved_by_token(
     tenants: TenantDirectory, headers: Mapping[str, str], body: bytes, addressed: str | None
 ) -> ProvedWebhook:
-    """Return the webhook, proved by its token; `addressed`: the tenant in its address. Raises WebhookRefused."""
     if is_signed(headers):
-        # Its tenant is in what was signed: one in the address would be a second one, which nobody signed.
+        # The tenant of a signed webhook is in its body. A tenant in the address would be unsigned.
         raise WebhookRefused(400, "signed webhook at a tenant's address")
     payload: dict[str, Any] = {}
     tenant_id, cause = addressed, ""

@@ -1,4 +1,4 @@
-"""Which secret proves webhooks: counted in memory beside the requests, and told to the database every some seconds."""
+"""Usage counts of webhook secrets, written to the database in batches."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ _KINDS = {CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", TOKEN: "
 
 
 class SecretUses:
-    """The uses of this process that the database has not heard of; a handful for each tenant, however long it is away.
+    """Usage counts of this process that are not in the database yet.
 
-    What a process had not told when it was killed is lost; what was committed while the answer to that was lost is
-    counted twice.
+    The size is bounded by the number of tenants, also during an outage. Counts are lost if the process is killed, and
+    counted twice if the answer to a commit is lost.
     """
 
     def __init__(self, database: Database) -> None:
@@ -28,12 +28,12 @@ class SecretUses:
         self._untold: Counter[tuple[str, str, str]] = Counter()
 
     def note(self, tenant_id: str, proof: Proof) -> None:
-        """Count a webhook that this proves, or that the retired secret has signed."""
+        """Count a webhook with this proof, or one signed with the retired secret."""
         counting.series(metrics.WEBHOOKS_PROVED, tenant_id, _KINDS[proof.setting]).inc()
         self._untold[tenant_id, proof.setting, proof.secret] += 1
 
     async def tell(self) -> None:
-        """Tell the database; what it does not take is told the next time."""
+        """Write the counts to the database; failed ones are retried at the next call."""
         to_tell, self._untold = list(self._untold.items()), Counter()
         try:
             with tracing.untraced():
@@ -41,21 +41,19 @@ class SecretUses:
                     while some := to_tell[:AT_ONCE]:
                         seen = [known_secrets.seen(*whose, uses=uses) for whose, uses in some]
                         await known_secrets.know(self._database, seen)
-                        # What one answer was for is not told again when the next one does not come.
+                        # Each committed batch is removed at once, so that a later failure does not repeat it.
                         del to_tell[:AT_ONCE]
         except BaseException:
             self._untold.update(dict(to_tell))
             raise
 
     async def run(self) -> None:
-        """Tell it again and again, until cancelled."""
         while True:
             await asyncio.sleep(_TELL_SECONDS)
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
                 await self.tell()
 
     async def close(self) -> None:
-        """Tell what is left, within a second."""
         with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self.tell()

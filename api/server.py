@@ -1,7 +1,7 @@
-"""Connection limits of a port: how many connections, and how much, how long and how often each may send.
+"""Connection limits of a port: number, size, time and rate.
 
-uvicorn's protocol keeps a head of any length and waits for its end for ever (ADR 5). Of too many connections, the one
-that has kept the server waiting longest is closed (ADR 11).
+uvicorn's protocol accepts a head of any length and waits for its end for ever (ADR 5). If there are too many
+connections, the longest waiting one is closed (ADR 11).
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from uvicorn.server import ServerState
 from observability import phrases
 from observability.logging import say
 
-PORT = "port"  # key of the `Port` in the application's lifespan state
-WHOLE_BODY = "whole_body"  # key of a request's scope: True if its body has arrived
+PORT = "port"  # key of the `Port` in the lifespan state
+WHOLE_BODY = "whole_body"  # key in a request's scope: True if its body has arrived
 MOST_CONNECTIONS, MOST_IN_A_RUSH = 500, 750
-MOST_WAITING_REQUESTS = 32  # pipelined, of one connection
+MOST_WAITING_REQUESTS = 32  # pipelined, per connection
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
-# Longer than clients and proxies keep theirs (60 s): a request over a connection that is just being closed is lost.
+# Longer than the keep-alive of clients and proxies (60 s): a request on a connection that closes is lost.
 KEEP_ALIVE_SECONDS = 75
 _UNREAD_SECONDS, _LINE_SECONDS = 2.0, 10.0
-# Longer than the loop takes to read data that has arrived: a request may be in it.
+# Longer than the loop takes to read arrived data, which may contain a request.
 _MOMENT_SECONDS = 0.1
 
 Connection = TypeVar("Connection", bound=Hashable)
 
 
 class Crowd(Generic[Connection]):
-    """Connections that wait for their sender, the longest first, and those whose request is being answered.
+    """Waiting connections, longest first, and connections being served.
 
-    A connection waits from its beginning, and again from each answer, until a request is complete. One with pipelined
-    requests waits too. Times are the event loop's.
+    A connection waits from its start, and after each answer, until a request is complete. One with pipelined requests
+    also waits. Times are the event loop's.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
@@ -85,9 +85,9 @@ class Crowd(Generic[Connection]):
 
 @dataclass(eq=False)
 class Port:
-    """The connections of one listener, and the log lines about them.
+    """Connections and log limits of one listener.
 
-    `seconds`: of a head, or an answer that is not read. `crowded`: logged when a connection is closed for a newcomer.
+    `seconds`: limit of a head, and of an unread answer. `crowded`: logged when a connection is closed for a new one.
     """
 
     seconds: float = 10.0
@@ -96,7 +96,7 @@ class Port:
     _next: dict[phrases.Phrase, float] = field(default_factory=dict)
 
     def log_refused(self, status: int, reason: str) -> None:
-        """Log a request that was refused before the application got it; a plain port does not."""
+        """Log a request refused before the application; a plain port does not."""
 
     def log_turned_away(self) -> None:
         self.log_crowded()
@@ -114,7 +114,10 @@ class Port:
 
 
 class AnswerWriter:
-    """A transport that sends an answer's head with its body: uvloop's two calls are 6 % of the webhooks a second."""
+    """A transport that sends head and body of an answer in one call.
+
+    uvloop's two calls cost 6 % of the webhooks per second.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -143,7 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, server_state, app_state, **kwargs)
         self._port: Port = app_state[PORT]
-        self._pending = 0  # bytes since the last end of a head or piece of a body
+        self._pending = 0  # bytes since the last end of a head or body chunk
         self._head_open = self._head_begun = self._in_body = self._resuming = self._over = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -156,7 +159,7 @@ class LimitedProtocol(HttpToolsProtocol):
             handle.cancel()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, or send 503 while all places are taken by requests that are being answered."""
+        """Register the connection; send 503 if all connections are being served."""
         super().connection_made(transport)
         self._answers: Any = AnswerWriter(transport)
         now, crowd = self.loop.time(), self._port.crowd
@@ -167,7 +170,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         crowd.wait(self, now)
         for other in crowd.make_room(now):
-            # The application sees a client that left.
+            # The application gets a disconnect.
             self._port.log_crowded()
             other.transport.abort()
         self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_SECONDS, self.timeout_keep_alive_handler)
@@ -190,7 +193,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._take_place()
 
     def _take_place(self) -> None:
-        """Register the connection as served, or as one that may be closed for a newcomer."""
         if self.transport.is_closing():
             return
         if self._in_body or self.pipeline or self._all_answered() or self.flow.write_paused:
@@ -220,7 +222,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._take_place()
 
     def _parse(self, data: bytes) -> None:
-        """Parse all of it, and pass over offers of HTTP/2 (RFC 9110, 7.8), as curl and Java make them."""
+        """Parse the data, ignoring offers of HTTP/2 (RFC 9110, 7.8) from curl and Java."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -228,7 +230,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 data = data[upgrade.args[0] :]
             else:
                 return
-            # The parser stops behind the head of an offer. A new one continues, with the framing of the body.
+            # The parser stops after the head of an offer. A new one continues, with the framing of the body.
             self.parser = httptools.HttpRequestParser(self)
             if self._in_body:
                 self._resuming = True
@@ -254,7 +256,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_WAITING_REQUESTS:
             raise HTTPException(429, "too many requests at once")
         self._head_open = self._head_begun = False
-        self._stop("head")  # the next head, in the same data perhaps, has a time of its own
+        self._stop("head")  # the next head, perhaps in the same data, has its own limit
         super().on_headers_complete()
         self.cycle.transport = self._answers
         self.headers = []  # trailers are dropped
@@ -266,7 +268,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade() and self._framing():  # an offer; the body is still to come
+        if self.parser.should_upgrade() and self._framing():  # an HTTP/2 offer; the body follows
             return
         super().on_message_complete()
         cast("dict[str, Any]", self.scope)[WHOLE_BODY] = True
@@ -279,18 +281,21 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
-            # A close at once would reset the connection of a client that sends all before it reads the answer.
+            # An immediate close would reset a client that sends everything before it reads the answer.
             self._unset_keepalive_if_required()
             self._start("unread", _UNREAD_SECONDS, self.transport.close)
 
     def _head_too_slow(self) -> None:
         if self._head_begun:
             self._refuse(408, "headers too slow")
-        else:  # nothing but empty lines
+        else:  # only empty lines
             self.transport.close()
 
     def _refuse(self, status: int, reason: str) -> None:
-        """End the connection: with one line, and with an answer unless it could be taken for another request's."""
+        """Close the connection with one log line.
+
+        Sends an answer unless the client could take it for the answer of another request.
+        """
         if self._over or self.transport.is_closing():
             return
         self._over = True
@@ -312,7 +317,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
 
     def _answer(self, status: int, reason: str) -> None:
-        """Send a last answer. The close comes later: a client that still sends would see a reset instead."""
+        """Send a last answer and close later: a client that still sends would get a reset."""
         body = f'{{"detail":"{reason}"}}'
         again = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
         self.transport.write(
@@ -331,12 +336,16 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application beside other work of the process; `last_answer_seconds` are for requests that run then."""
+    """Serve the application beside other work of the process.
+
+    `last_answer_seconds` is the time for requests that run at the end.
+    """
     config = Config(
         app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )
     state = ServerState()
-    # asyncio sets this only where a listener names its protocol. Without it a body waits 40 ms for an acknowledgement.
+    # asyncio sets this only on listeners that name their protocol. Without it a body waits 40 ms for an
+    # acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: port}), sock=listener)

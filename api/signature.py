@@ -1,4 +1,4 @@
-"""Whether a webhook is the tenant's: an HMAC-SHA256 over the raw bytes, in one of three header schemes.
+"""HMAC-SHA256 signatures over the raw body, in one of three header schemes.
 
 | scheme              | header                                                          | signed                 |
 |---------------------|-----------------------------------------------------------------|------------------------|
@@ -8,7 +8,7 @@
 | Standard Webhooks   | `webhook-signature: v1,<base64> ...` with `webhook-id` and      | `<id>.<timestamp>.`    |
 |                     | `webhook-timestamp`; the key is `whsec_<base64>`                | `<body>`               |
 
-A signed timestamp must be within 300 s of now; a tenant may require that there is one.
+A signed timestamp must be within 300 s of now; a tenant may require one.
 """
 
 import base64
@@ -28,9 +28,9 @@ _A_DAY_SECONDS = 86_400
 
 
 class SignatureRefused(Exception):
-    """Not proved to be the tenant's; the text is the reason that the log gives, `cause` more of it where that is known.
+    """A signature that does not verify.
 
-    `claim` is what did not match.
+    The text is the reason in the log, `cause` adds detail if known, `claim` is the claim that did not match.
     """
 
     def __init__(self, reason: str, *, cause: str = "", claim: "SignatureClaim | None" = None) -> None:
@@ -41,7 +41,7 @@ class SignatureRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignatureClaim:
-    """What the headers of a request say of its signature."""
+    """The signature headers of a request."""
 
     standard: bool
     """True for Standard Webhooks, whose signatures are in base64 and whose keys may be."""
@@ -54,17 +54,18 @@ class SignatureClaim:
 
     @property
     def key_of(self) -> Callable[[str], bytes]:
-        """How a key is made of a secret."""
         return _standard_key if self.standard else str.encode
 
 
 def has_claim(headers: Mapping[str, str]) -> bool:
-    """Return True if there is a header of one of the schemes."""
     return any(name in headers for name in _SCHEMES)
 
 
 def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
-    """Read the first scheme of which there is a header, None without one; names are looked up in lower case."""
+    """Return the claim of the first scheme with a header, else None.
+
+    Header names are in lower case.
+    """
     if (written := headers.get(_STANDARD_HEADER)) is not None:
         timestamp = headers.get("webhook-timestamp", "")
         prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
@@ -87,10 +88,10 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
 def verify(
     secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
 ) -> tuple[bytes, int]:
-    """Return the bytes that one of the secrets signed, and its place. `headers` are in lower case; `now` is Unix time.
+    """Return the signed bytes and the index of the matching secret.
 
-    `require_timestamp`: a signature over the body alone is refused, however good. Raises SignatureRefused. Each secret
-    is tried whatever the others gave, so that the time taken tells nothing.
+    `headers` are in lower case; `now` is Unix time. `require_timestamp` refuses signatures over the body alone. All
+    secrets are tried, so that the time reveals nothing. Raises SignatureRefused.
     """
     claim = claim_of(headers)
     if claim is None:
@@ -107,7 +108,6 @@ def verify(
 
 
 def _matching(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> list[int]:
-    """Which of the keys have made one of the signatures."""
     matched = [False] * len(keys)
     for number, key in enumerate(keys):
         expected = hmac.digest(key, signed, sha256)
@@ -131,7 +131,7 @@ def _standard_signatures(header: str) -> list[bytes]:
         if version == "v1":
             try:
                 found.append(base64.b64decode(encoded, validate=True))
-            except ValueError:  # binascii.Error is one, and so is a character beyond ASCII
+            except ValueError:  # binascii.Error, or a character beyond ASCII
                 continue
     return found or [b""]
 
@@ -140,7 +140,7 @@ def _standard_key(secret: str) -> bytes:
     if secret.startswith("whsec_"):
         with contextlib.suppress(ValueError):
             key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-            if key:  # anyone can sign with an empty one
+            if key:  # an empty key proves nothing
                 return key
     return secret.encode()
 
@@ -150,7 +150,6 @@ def _recent(timestamp: str, now: float) -> bool:
 
 
 def _clock_cause(timestamp: str, now: float) -> str:
-    """Return the problem of a timestamp that was rightly signed."""
     if not (timestamp.isascii() and timestamp.isdecimal()):
         return "timestamp is no number of seconds"
     seconds = int(timestamp[:15])

@@ -1,13 +1,12 @@
-"""`POST /webhook`: what a desk posts, verified, recorded and queued; 202.
+"""`POST /webhook`: verify, record and queue webhooks; answer 202.
 
-Checks come in this order: no compression and no other type than JSON (415), size (413), one readable tenant id (400),
-signature and timestamp (403), schema (422). All 403 look alike to the caller; the log says which it was, and why a
-signature does not match is looked for when the answer has been sent. What is refused before the application is in
-`api.server`.
+Checks in order: no compression and no type but JSON (415), size (413), one readable tenant id (400), signature and
+timestamp (403), schema (422). All 403 look alike to the caller. The log has the reason; the cause of a mismatch is
+searched after the answer. `api.server` refuses malformed requests before the application.
 
-A desk that can't sign sends a token instead, if its tenant has one; then the tenant may stand in the address, and the
-body is read as such desks write it (`webhooks.bodies`), whatever type it is declared as. At a tenant's address a wrong
-token (403) goes before whatever else is wrong, so that the rest is told of the tenant.
+A desk that can't sign sends a token instead, if its tenant has one. Then the tenant may be in the address, and
+`webhooks.bodies` reads the body, whatever its declared type. At a tenant's address a wrong token (403) precedes all
+other checks, so that other refusals are attributed to the tenant.
 """
 
 import contextlib
@@ -79,9 +78,9 @@ ANSWERS = _CHECKED | _REFUSALS
 
 
 class RawRoute(APIRoute):
-    """A route whose endpoint gets the request as it is, since signatures are of the body's bytes.
+    """A route whose endpoint gets the raw request: signatures cover the body's bytes.
 
-    FastAPI's own handling has nothing to do then, and takes 43 of the 77 microseconds of an empty endpoint.
+    FastAPI's own handling takes 43 of the 77 microseconds of an empty endpoint.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
@@ -96,7 +95,7 @@ class RawRoute(APIRoute):
 
 
 def add_routes(router: APIRouter) -> None:
-    """Add the addresses of webhooks to the application's own router: one inside it takes longer to look through."""
+    """Add the webhook routes directly to the router: a nested one is slower to match."""
     shared: dict[str, Any] = {
         "methods": ["POST"],
         "status_code": 202,
@@ -157,10 +156,10 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
 
 
 async def _insist_on_room(state: ApiState, event: Event) -> None:
-    """Apply the tenant's limit of waiting jobs, if it has one. Raises WebhookRefused.
+    """Apply the tenant's limit of waiting jobs. Raises WebhookRefused.
 
-    The limit does not apply while Postgres is away: the event is kept. The refusal is recorded before the answer: a
-    desk may never send the webhook again, and then reconciliation makes the job.
+    The limit does not apply while Postgres is unavailable: the event is kept. The refusal is recorded before the
+    answer, because the desk may never resend the webhook; reconciliation then creates the job.
     """
     tenant = state.tenants.get(event.tenant_id)
     most = tenant.share.most_waiting if tenant else None
@@ -179,7 +178,6 @@ async def _insist_on_room(state: ApiState, event: Event) -> None:
 
 
 def _address(addressed: str | None) -> dict[str, str]:
-    """Return the attributes of a span; what a stranger wrote is not among them."""
     if addressed is None:
         return {"http.route": "/webhook", "url.path": "/webhook"}
     path = {"url.path": f"/webhook/{addressed}"} if is_tenant_id(addressed) else {}
@@ -187,7 +185,6 @@ def _address(addressed: str | None) -> dict[str, str]:
 
 
 async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -> None:
-    """Tell of a refusal that was answered, with its cause if that is found."""
     try:
         if refused.asked is not None:
             found = await state.explainer.cause(refused.asked)
@@ -199,9 +196,9 @@ async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -
 
 
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
-    """Answer a request for an address or with a method that there is not; a line, if it may be a mistyped webhook.
+    """Answer 404 or 405; log it if it may be a mistyped webhook address.
 
-    One that has a tenant's token, and the tenant in its address, is stored for support under that tenant.
+    A request with a tenant's token and the tenant in its address is recorded for support under that tenant.
     """
     if isinstance(failure, HTTPException) and failure.status_code == 404:
         cause = Cause("it is /webhook, or with a token /webhook/<tenant>")
@@ -231,7 +228,7 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
         bind(job_id=str(taken.job_id))
         say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
     counting.webhook(result, event.tenant_id)
-    # The relay of this process may be what ends it.
+    # This process's relay may count the job's failure.
     counting.expect_outcomes(event.tenant_id, "failed")
     return {"job_id": str(taken.job_id), "status": result}
 
@@ -243,7 +240,6 @@ def _checked(tenant_id: str) -> dict[str, str]:
 
 
 def _event(proved: ProvedWebhook) -> Event:
-    """Return the event to record. Raises WebhookRefused."""
     try:
         said = parse(proved.payload)
     except Unusable as unusable:
@@ -264,10 +260,10 @@ def _event(proved: ProvedWebhook) -> Event:
 
 
 def _dedupe_keys(said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
-    """Return the delivery's id, or what makes two posts the same; and what was signed.
+    """Return the keys of the delivery and of the signed bytes.
 
-    Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
-    A desk that can't sign can't make an id for each delivery either: its headers have one text for ever.
+    Most schemes do not sign the delivery id, so a replay under another id is found by the signed bytes. Desks that
+    can't sign have fixed headers, without an id per delivery; their key is the content.
     """
     signed = proved.proof.signed
     if signed is None:
@@ -276,10 +272,9 @@ def _dedupe_keys(said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
 
 
 def _delivery_key(said: DeskWebhook, proved: ProvedWebhook) -> str:
-    """Hashed, so that it is short whatever came."""
     delivery = proved.headers.get("webhook-id") or proved.headers.get(DELIVERY_HEADER.lower())
     if delivery:
-        # With the ticket: desks send headers of fixed text, and one id for all would make every ticket a duplicate.
+        # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.
         named = f"delivery\0{said.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
         return hashlib.sha256(named.encode()).hexdigest()
     return _content_key(said, proved)

@@ -1,4 +1,4 @@
-"""What the log, support and the sender are told when a webhook is not taken."""
+"""Refused webhooks: log line, record for support, and answer."""
 
 import asyncio
 import contextlib
@@ -17,17 +17,17 @@ from storage import rejections
 from storage.session import DATABASE_FAILURES, Database
 
 _MOST_WAITING = 100
-# The other places are for what is proved to be of someone with a secret.
+# The remaining places are for senders that proved a secret.
 _MOST_OF_ANYONE_WAITING = 50
 WRONGLY_NAMED = "signed with this tenant's secret, and named for one that there is not"
 
 
 @dataclass(eq=False)
 class WebhookRefused(Exception):
-    """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know.
+    """A refused webhook: HTTP status, reason for the log, and detail for the caller.
 
-    `cause` says more of the reason, and `asked` is what it may still be searched by; `explained` once that has found
-    the cause, which proves that the sender has a secret. `is_recorded`: it is in the database already.
+    `cause` adds detail, and `asked` is the input for its search. `explained`: the search found the cause, which proves
+    that the sender has a secret. `is_recorded`: it is in the database already.
     """
 
     status: int
@@ -43,32 +43,30 @@ class WebhookRefused(Exception):
     is_recorded: bool = False
 
     def proved(self, tenant_id: str) -> Self:
-        """Return the same, of a webhook that was proved to be this tenant's."""
         return replace(self, tenant_id=tenant_id, known_tenant=True, verified=True)
 
     @property
     def answer(self) -> str:
-        """The reason, with what is to be mended; but for a 403, which tells nothing."""
+        """Return the reason and the fix; a 403 reveals neither."""
         if self.status == 403:
             return "forbidden"
         return f"{self.reason}: {self.cause.told}" if self.cause else self.reason
 
 
 class RejectionRecorder:
-    """Writes rejections one by one; what comes faster than that is in the log only."""
+    """Writes refusals to the database one by one; excess ones are only logged."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: asyncio.Queue[tuple[str, str | None, int, str, bool]] = asyncio.Queue(_MOST_WAITING)
 
     def record(self, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool) -> None:
-        """Have one rejection of a known tenant stored soon; `proved`: it is of someone with a secret or a token."""
+        """Queue one refusal of a known tenant; `proved`: its sender has a secret or token."""
         if proved or self._waiting.qsize() < _MOST_OF_ANYONE_WAITING:
             with contextlib.suppress(asyncio.QueueFull):
                 self._waiting.put_nowait((tenant_id, ticket_id, status, reason, proved))
 
     async def run(self) -> None:
-        """Store until cancelled."""
         with tracing.untraced():
             while True:
                 tenant_id, ticket_id, status, reason, proved = await self._waiting.get()
@@ -77,9 +75,9 @@ class RejectionRecorder:
 
 
 def tell(refused: WebhookRefused, recorder: RejectionRecorder) -> None:
-    """Say it in one line, count it, and have it stored under a tenant that there is.
+    """Log and count the refusal, and queue it for its tenant's record.
 
-    Identifiers are in the line only if they are well-formed, and marked where the sender did not prove them.
+    The line has well-formed identifiers only, marked as unverified if the sender did not prove them.
     """
     also: dict[str, object] = {}
     tenant_id = refused.tenant_id
@@ -102,13 +100,13 @@ def tell(refused: WebhookRefused, recorder: RejectionRecorder) -> None:
         proved = refused.verified or refused.explained
         recorder.record(tenant_id, refused.ticket_id, refused.status, kept, proved=proved)
     elif refused.cause and refused.cause.owner:
-        # A tenant's own, which names it wrongly: looked for under the tenant, it would have never come.
+        # The sender has this tenant's secret but names an unknown tenant. Support would search under this one.
         kept = f"{refused.reason}: {WRONGLY_NAMED}"
         recorder.record(refused.cause.owner, refused.ticket_id, refused.status, kept, proved=True)
 
 
 class WebhookPort(Port):
-    """A port where each refused request may be a lost webhook: it is logged and counted as one."""
+    """A port that logs and counts each refused request as a possibly lost webhook."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__(seconds, crowded=phrases.CROWDED)

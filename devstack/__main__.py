@@ -1,4 +1,4 @@
-"""The commands of `python -m devstack`."""
+"""Commands of `python -m devstack`."""
 
 import argparse
 import signal
@@ -34,7 +34,6 @@ _POLL_SECONDS = 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status."""
     options = _parser().parse_args(arguments)
     for number in _ENDING:
         signal.signal(number, _interrupt)
@@ -65,7 +64,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _end(system: System) -> None:
-    """End everything, which takes seconds; a second Ctrl-C must not leave half of it."""
+    """Stop everything, which takes seconds, ignoring a second Ctrl-C."""
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     system.stop()

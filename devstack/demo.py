@@ -1,4 +1,4 @@
-"""`python -m devstack demo`: a few tickets on their way through the whole system, in front of your eyes."""
+"""`python -m devstack demo`: sample tickets processed by the whole system."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ from support.trace import find, lines_of, tree
 
 DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))
 OPENAI_SECONDS = 2.0
-# The demo reads the lines for people, the less important ones too.
+# Text format and INFO, so that the demo reads all lines.
 SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
 _SYNC_SECONDS = 8
 _JOB_SECONDS = 14
@@ -31,9 +31,9 @@ _BETWEEN_TICKETS_SECONDS = 0.4
 
 
 def play(system: System, console: Console) -> bool:
-    """Start the system, create the tickets and show what happens. Return True if each ticket got its note.
+    """Start the system, create the tickets and show the results.
 
-    Raises what `System.start` raises. The system is left running.
+    Returns True if each ticket got its note. Raises the errors of `System.start`. The system is left running.
     """
     began = time.monotonic()
     _say(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
@@ -69,7 +69,6 @@ def _tell(system: System, console: Console) -> bool:
 
 
 def closing_words() -> str:
-    """Tell where to look next."""
     return (
         "\nWhere to look next:\n"
         "  make dev         the same system, left running: write tickets in your browser, and see them in the console\n"
@@ -84,7 +83,7 @@ def _say(console: Console, text: str) -> None:
 
 
 def _await_context(system: System, console: Console) -> None:
-    """Wait until what each desk knew before is copied, since that is what context is gathered from."""
+    """Wait until each desk's history is synced, because context comes from it."""
     phrase = phrases.SYNC_COMPLETED.template.partition(",")[0]
     wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
     deadline = time.monotonic() + _SYNC_SECONDS
@@ -97,7 +96,6 @@ def _await_context(system: System, console: Console) -> None:
 
 
 def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
-    """Create the tickets one by one and follow the logs until each story has its end, or time is up."""
     tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
     stories: list[TicketStory] = []
     began = time.monotonic()
@@ -118,7 +116,7 @@ def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketSto
 
 
 def _own_notes(desk: DeskClient, story: TicketStory) -> list[str]:
-    """Read the notes of the ticket's job at the desk: what counts is the ticket, not the log."""
+    """Return the notes of the ticket's job from the desk, not from the log."""
     return [note for note in desk.notes(story.tenant_id, story.ticket_id) if story.job_id and story.job_id in note]
 
 
@@ -139,7 +137,6 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
 
 
 def _show_trace(system: System, story: TicketStory, console: Console) -> None:
-    """Draw where the ticket's time went, once its spans are in the files."""
     folder = Path(system.state["traces"])
     asked = AskedAbout(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS

@@ -1,4 +1,4 @@
-"""What the system knows of processes by their ids."""
+"""Process information by process id."""
 
 import os
 import time
@@ -8,7 +8,7 @@ _PROC = Path("/proc")
 
 
 def descendants(pid: int) -> list[int]:
-    """Ids of all processes below `pid`, parents first; empty where the system has no `/proc`."""
+    """Return the ids of all descendants, parents first; empty without `/proc`."""
     children: dict[int, list[int]] = {}
     for entry in _PROC.glob("[0-9]*"):
         fields = _stat_fields(int(entry.name))
@@ -24,19 +24,19 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return True if a process of that id exists and has not ended (one that only waits to be reaped has)."""
+    """Return True if the process exists and is not a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's, but alive
+        pass  # another user's process, but alive
     fields = _stat_fields(pid)
     return fields is None or fields[0] != "Z"
 
 
 def started_at(pid: int) -> float | None:
-    """When the process was started, in seconds since the epoch; None where that is unknown."""
+    """Return the process's start time in seconds since the epoch, or None."""
     fields = _stat_fields(pid)
     if fields is None:
         return None
@@ -46,7 +46,10 @@ def started_at(pid: int) -> float | None:
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """Fields of `/proc/PID/stat` from the state on; the name before it may hold any character."""
+    """Return the fields of `/proc/PID/stat` from the state on.
+
+    The name before the state may contain any character.
+    """
     try:
         return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

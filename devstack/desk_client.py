@@ -1,4 +1,4 @@
-"""The demo's way to the simulated desk: users write tickets, a technician reads notes."""
+"""The demo's client of the simulated desk, for tickets and notes."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -9,21 +9,21 @@ _SECONDS = 5.0
 
 
 class DeskClient(httpx2.Client):
-    """Tickets and notes of the desks at `url`; `keys` are their API keys by tenant id."""
+    """Tickets and notes of the desks at `url`; `keys` are API keys by tenant id."""
 
     def __init__(self, url: str, keys: dict[str, str]) -> None:
-        # Without the environment: a proxy of the caller's is not for loopback.
+        # The environment is ignored: its proxy must not get loopback requests.
         super().__init__(base_url=url, timeout=_SECONDS, trust_env=False)
         self._keys = keys
 
     def create_ticket(self, ticket: dict[str, str]) -> str:
-        """Write a ticket, which makes the desk send its webhook; the ticket's id. Raises httpx2.HTTPError."""
+        """Create a ticket, which triggers its webhook; return its id. Raises HTTPError."""
         answer = self.post("/_sim/tickets", json=ticket)
         answer.raise_for_status()
         return str(answer.json()["ticket_id"])
 
     def notes(self, tenant_id: str, ticket_id: str) -> list[str]:
-        """Read a ticket's notes (HTML) over the desk's API. Raises httpx2.HTTPError."""
+        """Return a ticket's notes (HTML). Raises httpx2.HTTPError."""
         listed = self._read(tenant_id, f"/requests/{ticket_id}/notes")["notes"]
         return [
             str(self._read(tenant_id, f"/requests/{ticket_id}/notes/{note['id']}")["note"]["description"])
@@ -67,7 +67,6 @@ class _Text(HTMLParser):
 
 
 def as_text(note: str) -> str:
-    """Turn a note's HTML into lines for a terminal."""
     parser = _Text()
     parser.feed(note)
     parser.close()

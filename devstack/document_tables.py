@@ -1,6 +1,6 @@
 """Tables in the documents, generated from the code: `make tables`.
 
-Each is between `<!-- table: NAME -->` and `<!-- end -->`. Its words come from the code: a field's description, a
+Each is between `<!-- table: NAME -->` and `<!-- end -->`. The texts come from the code: a field's description, a
 metric's help, an alert's summary, a panel's description.
 """
 
@@ -74,12 +74,11 @@ def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row
 
 
 def words(head: Row, meanings: Mapping[str, str], suffix: str = "") -> list[Row]:
-    """Return one row per name, with its meaning."""
     return [head, *((f"`{name}{suffix}`", meaning) for name, meaning in meanings.items())]
 
 
 def tenant_keys() -> list[Row]:
-    """Return one row per key of `tenants.toml`, by its path below the tenant's table."""
+    """Return one row per key of `tenants.toml`, relative to the tenant's table."""
     rows: list[Row] = [("key", "default", "meaning")]
     for path, field in FIELDS.items():
         default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
@@ -89,7 +88,6 @@ def tenant_keys() -> list[Row]:
 
 
 def metric_rows() -> list[Row]:
-    """Return one row per metric, in the order of definition."""
     rows = []
     for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
         (family,) = metric.describe()
@@ -101,7 +99,6 @@ def metric_rows() -> list[Row]:
 
 
 def panels(page: str) -> list[Row]:
-    """Return one row per panel of a dashboard: its normal state and its runbook."""
     rows = []
     for panel in json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]:
         if panel["type"] != "row":
@@ -117,7 +114,6 @@ def _link(runbook: str) -> str:
 
 
 def alerts() -> list[Row]:
-    """Return one row per alert."""
     rows = []
     for rule in _rules():
         says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
@@ -128,7 +124,6 @@ def alerts() -> list[Row]:
 
 
 def runbooks() -> list[Row]:
-    """Return one row per runbook, with the alerts that lead to it."""
     rows = []
     for path in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
         led = [rule["alert"] for rule in _rules() if rule["annotations"]["runbook_url"].endswith(path.name)]
@@ -142,7 +137,6 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def statuses() -> list[Row]:
-    """Return one row per status of the webhook's answer."""
     meanings = {202: "Taken, or known already: `job_id` is what the logs call it"}
     meanings |= {404: "Another address", 405: "Another method than POST"}
     meanings |= {int(status): answer["description"] for status, answer in ANSWERS.items()}
@@ -150,14 +144,13 @@ def statuses() -> list[Row]:
 
 
 def exit_rows() -> list[Row]:
-    """Return one row per exit status of commands and processes."""
     meanings = (exits.OF_COMMANDS, exits.OF_PROCESSES)
     rows = [(str(status), *(of.get(status, "") for of in meanings)) for status in sorted({*meanings[0], *meanings[1]})]
     return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 
 
 def verdict_rows() -> list[Row]:
-    """Return one row per verdict of `ai-agents diagnose`, with its exit status and the FAQ's heading."""
+    """Return one row per verdict of `ai-agents diagnose`: exit status and FAQ heading."""
     faq = FAQ.removeprefix("docs/")
     rows = [
         (f"`{code}`", str(code.status), meaning.means, f"[{meaning.anchor}]({faq}#{meaning.anchor})")
@@ -187,18 +180,16 @@ TABLES: dict[str, Table] = {
 
 
 def filled(text: str, tables: Mapping[str, Table] = TABLES) -> str:
-    """Return a document with each table generated. Raises KeyError for an unknown name."""
+    """Return the text with each table generated. Raises KeyError for an unknown name."""
     return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(tables[found[2]]())}\n\n{found[3]}", text)
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return rows as a Markdown table; the first is its head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def documents() -> list[Path]:
-    """Return the documents at the top and under `docs/`."""
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 

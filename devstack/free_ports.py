@@ -1,4 +1,4 @@
-"""Free TCP ports on loopback that stay free."""
+"""Free TCP ports on loopback, reserved for this process."""
 
 import fcntl
 import os
@@ -7,15 +7,15 @@ import socket
 import tempfile
 from functools import cache
 
-# Below the ranges from which Linux (32768) and macOS (49152) give ports to outgoing connections: while a
-# server of ours is down for a test, a client must not take its port (it can even connect to itself there).
+# Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): while a server of ours is down for a test, a
+# client must not take its port (it can even connect to itself there).
 _FIRST, _LAST = 15_000, 29_999
 _TRIES = 200
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on or was given. Raises RuntimeError if there is none."""
+    """Return an unused port that was not returned before. Raises RuntimeError."""
     for _ in range(_TRIES):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST + 1)
         if port not in _given and _reserve(port) and is_free(port):
@@ -25,7 +25,6 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return True if a server could listen on 127.0.0.1 at this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -36,7 +35,7 @@ def is_free(port: int) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Return True if no other process has the port until it ends: two test runs must not draw the same one."""
+    """Reserve the port until this process ends, so that parallel test runs differ."""
     try:
         fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):
@@ -46,5 +45,5 @@ def _reserve(port: int) -> bool:
 
 @cache
 def _reservations() -> int:
-    """Open the file of which each reserved port locks one byte; it is never closed, since that would unlock all."""
+    """Open the lock file, one byte per reserved port; closing it would unlock all."""
     return os.open(f"{tempfile.gettempdir()}/ai-agents-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,7 +1,7 @@
-"""Make the project's virtual environment, if what is pinned has changed: `python3 -I devstack/install.py`.
+"""Environment installer: run `python3 -I devstack/install.py` after changed pins.
 
-The one program here that runs before anything is installed: standard library only, Python 3.11 or later. Ends
-with a sentence and a non-zero status when something is missing.
+Runs before anything is installed: standard library only, Python 3.11 or later. Exits with a message and a non-zero
+status if a requirement is missing.
 """
 
 import hashlib
@@ -15,19 +15,18 @@ PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
 PINS = PROJECT / "requirements" / "dev.txt"
 PYTHON = ENVIRONMENT / "bin" / "python"
-# There while an installation runs: one that was interrupted is begun anew.
+# Exists during an installation: an interrupted one starts again.
 _UNFINISHED = ENVIRONMENT / ".installing"
 _STAMP = ENVIRONMENT / ".installed"
 
 
 def fingerprint() -> str:
-    """Hash what decides about the content of the environment; the place too, since programs in it name it."""
+    """Return a hash of the environment's inputs and path, which its programs contain."""
     parts = [PINS.read_bytes(), (PROJECT / "pyproject.toml").read_bytes(), str(ENVIRONMENT).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def main() -> int:
-    """Install unless that is done already; the exit status."""
     wanted = fingerprint()
     sound = _is_sound()
     if sound and _STAMP.exists() and _STAMP.read_text() == wanted:
@@ -56,7 +55,6 @@ def main() -> int:
 
 
 def _is_sound() -> bool:
-    """Return True if the environment is there, was not left half-made, and has a Python that is new enough."""
     if _UNFINISHED.exists() or not PYTHON.exists():
         return False
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
@@ -69,11 +67,10 @@ def _install(*, anew: bool) -> None:
     _UNFINISHED.touch()
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    # Compiled by all cores below: pip has one.
+    # pip compiles with one core; all cores compile below.
     subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
-    # Some packages bring files of a later Python, which nobody imports.
+    # Some packages contain files of a later Python, which are never imported.
     subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", ENVIRONMENT / "lib"], check=False)
-    # The project itself in place; its build tool is among the pins.
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
 
 

@@ -1,4 +1,4 @@
-"""How a supervised process comes to life: by `start_afresh`, unless its maker passes in something else."""
+"""Launchers of supervised processes; `start_afresh` is the default."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-# The kernel ends a tethered child when the THREAD that forked it ends, so all forking is done in one thread
-# that lives as long as this process.
+# The kernel ends a tethered child when the THREAD that forked it ends. So one thread forks all children, and lives as
+# long as this process.
 _FORKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forking")
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 
 @dataclass(frozen=True)
 class Start:
-    """What is to be started, and around it: `log` gets all of its output, at the end of the file.
+    """A command to start, and its environment; all output is appended to `log`.
 
-    `user` is the id of the user and group to change to. `death_signal` is sent to it when this process dies.
+    `user` is the id of the user and group to change to. The child gets `death_signal` when this process dies.
     """
 
     command: Sequence[str] = field(repr=False)
@@ -32,15 +32,15 @@ class Start:
 
 
 class Child(Protocol):
-    """A process that was started: what `subprocess.Popen` has of one."""
+    """A started process: the used subset of `subprocess.Popen`."""
 
     @property
     def pid(self) -> int:
-        """Its id."""
+        """Return the process id."""
 
     @property
     def returncode(self) -> int | None:
-        """Exit status as `poll` or `wait` last found it, negative for a signal."""
+        """Return the last known exit status, negative for a signal."""
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
@@ -59,7 +59,7 @@ Launch = Callable[[Start], Child]
 
 
 def start_afresh(start: Start) -> Child:
-    """Start a command as the machine starts any: a new program, in a session of its own."""
+    """Start a command as a new program in its own session."""
     user = -1 if start.user is None else start.user
     tethered = [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), str(int(start.death_signal)), str(user)]
     with start.log.open("ab") as log:
@@ -71,6 +71,6 @@ def start_afresh(start: Start) -> Child:
             stderr=subprocess.STDOUT,
             cwd=start.folder,
             env=start.environment,
-            # Ctrl-C in a terminal reaches a whole group: the order of the end is ours to decide.
+            # Ctrl-C in a terminal reaches the whole process group, but we stop processes in order.
             start_new_session=True,
         ).result()

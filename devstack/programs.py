@@ -1,4 +1,4 @@
-"""Which command each process of the system is, and when it is ready."""
+"""Commands of the system's processes, and their readiness checks."""
 
 import http.client
 import sys
@@ -12,16 +12,16 @@ from devstack.processes import Process
 from devstack.surroundings import console_environment, machine_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
-# How much of GPT-4's time passes before its first token.
+# Share of GPT-4's latency before its first token.
 _FIRST_TOKEN_SHARE = 0.3
 _PROBE_SECONDS = 2.0
 
 
 def answers(port: int, path: str) -> Callable[[Process], bool]:
-    """Ready when `GET path` on 127.0.0.1 answers 200."""
+    """Return a check that `GET path` on 127.0.0.1 answers 200."""
 
     def ready(_process: Process) -> bool:
-        # http.client, since it knows no proxies: a proxy of the caller's is not for loopback.
+        # http.client ignores proxies: the caller's proxy must not get loopback requests.
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
         try:
             connection.request("GET", path)
@@ -35,15 +35,14 @@ def answers(port: int, path: str) -> Callable[[Process], bool]:
 
 
 def says(text: str) -> Callable[[Process], bool]:
-    """Ready when the process has written `text` since its start."""
     return lambda process: text in process.output()
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Makes processes that are not started yet, each with its log in `logs`.
+    """Creates processes that are not started yet, with logs in `logs`.
 
-    `settings` is the environment of the product's processes beside that of the machine; `launch` starts them all.
+    `settings` is the environment of the product's processes beside the machine's; `launch` starts all processes.
     """
 
     logs: Path
@@ -51,7 +50,7 @@ class Programs:
     launch: Launch = field(default=start_afresh, repr=False)
 
     def api(self, port: int, probe_port: int) -> Process:
-        """Make the API, ready when it says so at its probes' port; an empty API_PROBE_PORT is for none.
+        """Return the API; without a probe port if API_PROBE_PORT is empty.
 
         As in a cluster, it has no keys of desks and models.
         """
@@ -66,33 +65,29 @@ class Programs:
         return process
 
     def worker(self, number: int, metrics_port: int) -> Process:
-        """Make a worker: the first is called `worker`, the others `worker-2` and so on."""
         name = "worker" if number == 1 else f"worker-{number}"
         return _with_metrics(self._product(name, says("ready."), "worker"), metrics_port)
 
     def housekeeping(self, metrics_port: int) -> Process:
-        """Make what does sync, reconciliation and purge."""
         return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
 
     def console(self, port: int, metrics_port: int) -> Process:
-        """Make the console, ready when its login answers."""
         address = ["--host", "127.0.0.1", "--port", str(port)]
         process = _with_metrics(self._product("console", answers(port, "/login"), "console", *address), metrics_port)
         process.environment.update(console_environment(port))
         return process
 
     def migrate(self, admin_url: str) -> Process:
-        """Make what brings the tables up to date, and ends; only it connects as their owner."""
+        """Return the migration, which alone connects as the tables' owner."""
         process = self._product("migrate", says(""), "migrate")
         process.environment["DATABASE_ADMIN_URL"] = admin_url
         return process
 
     def desk(self, port: int, config: Path) -> Process:
-        """Make the simulated ServiceDesk Plus with the desks that the file describes."""
         return self._simulator("desk", "servicedesk", port, "--config", str(config))
 
     def openai(self, port: int, api_key: str, seconds: float) -> Process:
-        """Make the simulated OpenAI; one answer takes `seconds`."""
+        """Return the simulated OpenAI; one answer takes `seconds`."""
         first = f"{seconds * _FIRST_TOKEN_SHARE:.3f}"
         timing = ["--first-token-seconds", first, "--seconds", f"{seconds:.3f}"]
         return self._simulator("openai", "openai", port, "--api-key", api_key, *timing)
@@ -120,6 +115,6 @@ class Programs:
 
 
 def _with_metrics(process: Process, port: int) -> Process:
-    """At this port, unless the system's settings say otherwise: an empty METRICS_PORT is for none."""
+    """Set METRICS_PORT unless the system's settings have it; empty disables it."""
     process.environment.setdefault("METRICS_PORT", str(port))
     return process

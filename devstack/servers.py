@@ -1,4 +1,4 @@
-"""What the embedded servers have in common."""
+"""Base classes of the embedded servers."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -8,18 +8,18 @@ from devstack.processes import Process
 
 
 class Startable(ABC):
-    """What runs from the beginning of a `with` block to its end."""
+    """A resource that runs for the duration of a `with` block."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start it and wait until it is ready. Raises ProcessFailed with its last lines."""
+        """Start and wait until ready. Raises ProcessFailed with its last lines."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End it in good order; harmless if it does not run."""
+        """Stop gracefully; harmless if it does not run."""
 
     def discard(self) -> None:
-        """Stop it, and remove what must not outlive it."""
+        """Stop it and remove its temporary data."""
         self.stop()
 
     def __enter__(self) -> Self:
@@ -33,23 +33,21 @@ class Startable(ABC):
 
 
 class Server(Startable):
-    """A server on 127.0.0.1 in a process of its own."""
+    """A server process on 127.0.0.1."""
 
     process: Process
 
     def kill(self) -> None:
-        """SIGKILL to it and its children, as a lost machine or an out-of-memory killer would."""
         self.process.kill()
 
     def restart(self) -> None:
-        """Stop it (unless it is down) and start it on the same port, with what data it keeps."""
+        """Stop it (if it runs) and start it on the same port with its remaining data."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """Let it accept connections and answer nothing, until `resume`."""
+        """Accept connections without answering, until `resume`."""
         self.process.pause()
 
     def resume(self) -> None:
-        """Undo `pause`."""
         self.process.resume()

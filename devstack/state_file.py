@@ -1,4 +1,4 @@
-"""What runs in a folder: `state.json` for tools and tests, `settings.env` for a shell; and that only one does."""
+"""State of the system in a folder: `state.json`, `settings.env` and a lock."""
 
 import fcntl
 import json
@@ -17,18 +17,18 @@ _CLOCK_SLACK_SECONDS = 5.0
 
 
 class AlreadyRunning(Exception):
-    """A system runs in this folder; the text says which one and how to end it."""
+    """A system runs in this folder; the text names it and the command to stop it."""
 
 
 class FolderLock:
-    """The right to run in a folder. It ends with the process that holds it, however that dies."""
+    """An exclusive lock on a folder, released when its process ends in any way."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: IO[str] | None = None
 
     def take(self) -> None:
-        """Take it. Raises AlreadyRunning if another process has it, or what it started is alive."""
+        """Acquire the lock. Raises AlreadyRunning if it is held or its processes live."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (self._folder / "lock").open("w")
         try:
@@ -44,7 +44,6 @@ class FolderLock:
         self._lock = lock
 
     def release(self) -> None:
-        """Remove what `write_state` wrote and let another one run here."""
         if self._lock is not None:
             _remove(self._folder)
             self._lock.close()
@@ -61,7 +60,7 @@ class FolderLock:
 
 
 def read_state(folder: Path) -> State | None:
-    """Read `state.json`; None if there is none, or it is unreadable."""
+    """Read `state.json`; return None if it is missing or unreadable."""
     try:
         state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,14 +69,14 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State, settings: Mapping[str, str] | None = None) -> None:
-    """Write `state.json`, and before it `settings.env` if there are settings, in the shell's syntax."""
+    """Write `state.json`, after `settings.env` (shell syntax) if there are settings."""
     if settings is not None:
         _write(folder / SETTINGS_FILE, "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
     _write(folder / STATE_FILE, json.dumps(state, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file in one step, readable by this user only, since it has secrets in it."""
+    """Write a file atomically, readable by this user only: it contains secrets."""
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -91,7 +90,7 @@ def _remove(folder: Path) -> None:
 
 
 def living_pids(folder: Path) -> dict[str, int]:
-    """Find which processes of `state.json` are still alive (an id may have been given to another since)."""
+    """Return the processes of `state.json` that still run, excluding reused ids."""
     state = read_state(folder) or {}
     pids = state.get("pids")
     if not isinstance(pids, dict):

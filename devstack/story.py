@@ -1,4 +1,4 @@
-"""What happens to each ticket, told by the log lines of the processes: by what support sees."""
+"""Progress of each ticket, from the log lines that support reads."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,18 @@ STAGES = {
     "note": phrases.TICKET_UPDATED,
 }
 _ENDS = (phrases.TASK_COMPLETED, phrases.TASK_SKIPPED)
-# An attempt that failed is not always the end: the line says whether it will be tried again.
+# A failed attempt may be retried: the line contains which.
 _FAILED = phrases.TASK_FAILED
 _IDENTIFIER = {name: re.compile(rf"\b{name}: ([^\s,\"]+)") for name in ("ticket_id", "tenant_id", "job_id")}
 
 
 def fixed_part(phrase: phrases.Phrase) -> str:
-    """Return what each line of the phrase begins with, up to its first value."""
     return phrase.template.partition("{")[0]
 
 
 @dataclass
 class TicketStory:
-    """One ticket: the seconds from its creation to each stage that its lines tell of."""
+    """A ticket's seconds from creation to each logged stage."""
 
     tenant_id: str
     ticket_id: str
@@ -41,7 +40,7 @@ class TicketStory:
 
 @dataclass(frozen=True)
 class News:
-    """Something new about a ticket: a stage, or the phrase of a failure."""
+    """A new stage of a ticket, or the phrase of a failure."""
 
     ticket: TicketStory
     stage: str
@@ -49,7 +48,7 @@ class News:
 
 
 def follow(lines: Sequence[str], stories: Sequence[TicketStory], now: float) -> Iterator[News]:
-    """Enter what the lines say into the stories; `now` is in seconds, of the clock of `created_at`."""
+    """Update the stories from log lines; `now` is in seconds, as `created_at`."""
     for line in lines:
         story = _whose(line, stories)
         if story is None:
@@ -77,14 +76,13 @@ def _whose(line: str, stories: Sequence[TicketStory]) -> TicketStory | None:
 
 
 class LogTail:
-    """The lines of a log file that are new since the last look; a line without its end waits for it."""
+    """Reads new complete lines of a log file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def new_lines(self) -> list[str]:
-        """Read the whole lines that were added."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as log:
@@ -95,5 +93,4 @@ class LogTail:
 
 
 def grep(text: str, paths: Sequence[Path]) -> list[str]:
-    """Return the lines with `text` in them, as `grep -h` prints them."""
     return [line for path in paths for line in path.read_text(errors="replace").splitlines() if text in line]

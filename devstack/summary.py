@@ -1,4 +1,4 @@
-"""What `python -m devstack up` tells when everything is ready."""
+"""Summary printed by `python -m devstack up`."""
 
 import shlex
 import sys
@@ -11,7 +11,6 @@ _WIDTH = 14
 
 
 def summarise(system: System, seconds: float) -> str:
-    """Describe the running system, ready after `seconds`: addresses, logs, and how to use it."""
     state = system.state
     tenant = system.tenants[0].id
     rows = {
@@ -43,17 +42,14 @@ def summarise(system: System, seconds: float) -> str:
 
 
 def _console(url: str | None) -> str:
-    """Tell how to get into the console, where there is one."""
     return f"{url}  (log in with `console_token` of {STATE_FILE})" if url else ""
 
 
 def _traces(folder: str | None) -> str:
-    """Tell how a job's spans are drawn, where they are kept."""
     return f"{command()} trace --ticket <ID> --traces {relative(Path(folder))}" if folder else ""
 
 
 def _settings(path: Path) -> str:
-    """Tell how a shell gets what commands need."""
     return f"set -a; . {shlex.quote(str(relative(path)))}; set +a  (in another terminal, before `{command()} ...`)"
 
 
@@ -64,10 +60,9 @@ def _without_password(url: str) -> str:
 
 
 def command() -> Path:
-    """Return `ai-agents` as a person in this folder would type it, whose path does not have it."""
+    """Return the path of `ai-agents` to type in this folder, since it is not on PATH."""
     return relative(Path(sys.executable).with_name("ai-agents"))
 
 
 def relative(path: Path) -> Path:
-    """Return the path as a person in this folder would write it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

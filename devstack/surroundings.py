@@ -1,4 +1,4 @@
-"""The environment of each process, made from scratch: no setting of the caller leaks into the system."""
+"""Environment of each process, without the caller's settings."""
 
 import json
 import os
@@ -12,25 +12,28 @@ from config.tenant_names import setting_suffix
 OPENAI_MODEL = "gpt-6-luna"
 _PORTAL = "itdesk"
 
-# What programs need of the machine that they run on.
+# The machine's variables that programs need.
 _MACHINE = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
     | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
-# What a developer may want to change for one start; documented in CONTRIBUTING.md.
+# Developers may change these for one start; documented in CONTRIBUTING.md.
 _PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
 _PASSED_ON_PREFIXES = ("LC_", "OTEL_")
-# A simulated desk takes more calls than a customer's, whose rate would be the limit of every experiment.
+# Higher than a customer's desk, whose rate would limit every experiment.
 _DESK_RATE_PER_MINUTE = 30_000
 
 
 class SettingsUnusable(Exception):
-    """The caller's environment names servers in a way that can't be used; the text says how to correct it."""
+    """The caller's server variables are unusable; the text contains the fix."""
 
 
 @dataclass(frozen=True)
 class SimulatedTenant:
-    """One simulated customer, with secrets that are new for each start; a cloud desk's are made from `desk_key`."""
+    """A simulated customer, with new secrets for each start.
+
+    A cloud desk's secrets are derived from `desk_key`.
+    """
 
     id: str
     webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -39,12 +42,11 @@ class SimulatedTenant:
 
     @property
     def suffix(self) -> str:
-        """The end of the names of its settings."""
         return setting_suffix(self.id)
 
     @property
     def oauth(self) -> dict[str, str]:
-        """What a cloud desk's access tokens are asked for with; empty for a desk on premises."""
+        """Return the OAuth credentials of a cloud desk; empty for a desk on premises."""
         if self.edition == "onpremises":
             return {}
         return {
@@ -56,7 +58,7 @@ class SimulatedTenant:
 
 @dataclass(frozen=True)
 class ExternalServers:
-    """Servers that the caller has; None means: the embedded one."""
+    """The caller's own servers; None means the embedded one."""
 
     database_url: str | None
     database_admin_url: str | None
@@ -67,7 +69,7 @@ NO_EXTERNAL_SERVERS = ExternalServers(None, None, None)
 
 
 def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
-    """Read which servers the caller has. Raises SettingsUnusable if one half of a pair is missing."""
+    """Return the caller's servers. Raises SettingsUnusable for half a pair."""
     url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
     if (url is None) != (admin_url is None):
         given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
@@ -78,13 +80,12 @@ def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers
 
 
 def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Keep the variables of the machine and those that are passed on, and nothing else."""
     kept = {
         name: value
         for name, value in environ.items()
         if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
-    # Lines must be in the log file when they are written, not when a buffer is full.
+    # Unbuffered, so that lines are in the log file at once.
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -98,7 +99,7 @@ def product_environment(
     tenants: Sequence[SimulatedTenant],
     feedback_port: int,
 ) -> dict[str, str]:
-    """Return the settings that all processes of the system share; the desks are below `desk_url`."""
+    """Return the settings shared by all processes; the desks are below `desk_url`."""
     settings = {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -109,7 +110,7 @@ def product_environment(
         "FEEDBACK_KEY": secrets.token_urlsafe(32),
         "FEEDBACK_PORT": str(feedback_port),
         "WORKER_CONCURRENCY": "16",
-        # The end of a development system should take seconds; jobs that run are given back.
+        # A development system should stop within seconds; running jobs are returned.
         "WORKER_GRACE_SECONDS": "3",
     }
     for tenant in tenants:
@@ -127,7 +128,7 @@ def product_environment(
 
 
 def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, object]:
-    """Return what the tenants have in `tenants.toml`, by path; the desks are below `desk_url`."""
+    """Return the tenants' keys of `tenants.toml` by path; desks are below `desk_url`."""
     keys: dict[str, object] = {}
     for tenant in tenants:
         keys[f"{tenant.id}.servicedesk.rate_per_minute"] = _DESK_RATE_PER_MINUTE
@@ -138,18 +139,21 @@ def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, 
 
 
 def parted(settings: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
-    """Return the variables of `settings`, and those that are keys of `tenants.toml`, named by their path."""
+    """Split `settings` into variables and keys of `tenants.toml`, which are paths."""
     keys = {name: value for name, value in settings.items() if "." in name}
     return {name: str(value) for name, value in settings.items() if name not in keys}, keys
 
 
 def toml_of(keys: Mapping[str, object]) -> str:
-    """Return TOML with a line for each path (`acme.note.rules`); JSON's texts, numbers and lists are TOML's too."""
+    """Return TOML with one line per path (`acme.note.rules`).
+
+    JSON's strings, numbers and lists are valid TOML.
+    """
     return "".join(f"{path} = {json.dumps(value, ensure_ascii=False)}\n" for path, value in keys.items())
 
 
 def console_environment(port: int) -> dict[str, str]:
-    """Return the settings of the console alone: a token, new for each start, with all rights."""
+    """Return the console's own settings: a new token with all rights."""
     return {
         "CONSOLE_URL": f"http://127.0.0.1:{port}",
         "CONSOLE_KEY": secrets.token_urlsafe(32),
@@ -159,7 +163,7 @@ def console_environment(port: int) -> dict[str, str]:
 
 
 def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[str, Any]:
-    """Return the desk simulator's configuration: one desk for each tenant, which signs its webhooks."""
+    """Return the desk simulator's configuration: one desk per tenant, signed webhooks."""
     return {
         "desks": {
             tenant.id: {

@@ -1,4 +1,4 @@
-"""The composition of the whole system on one machine, for `up`, for `demo` and for tests."""
+"""The whole system on one machine, for `up`, `demo` and tests."""
 
 import json
 import os
@@ -33,16 +33,17 @@ _GRACE_SECONDS = 8
 class System(Startable):
     """Servers, simulators and processes of the system, in one folder.
 
-    A tenant that is only named has a desk on premises. `settings` are more environment for the product's
-    processes; REDISCLI_AUTH among them is the password of the embedded Redis. Those with a path for a name
-    (`acme.note.rules`) are keys of `tenants.toml`. `openai_seconds` is how long one answer
-    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `console`, `postgres`
-    and `redis`; others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL
-    replace the embedded servers; else simulated tickets never get near them. With `traces` the processes keep their
-    spans in `<folder>/traces`. `launch` is what starts each process but those servers.
+    A tenant given by name only has a desk on premises. `settings` extend the environment of the product's processes;
+    REDISCLI_AUTH among them is the password of the embedded Redis. Path names (`acme.note.rules`) are keys of
+    `tenants.toml`. `openai_seconds` is the time of one answer of the simulated GPT-4. `ports` may fix some of `api`,
+    `desk`, `openai`, `feedback`, `console`, `postgres` and `redis`; others are free ones.
 
-    Each process is an attribute from the beginning and runs after `start`. Logs stay in `<folder>/logs` after
-    the end, and so do spans; data does not. Raises SettingsUnusable for half a pair of database addresses.
+    With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the embedded servers;
+    without it simulated tickets never reach them. `traces` stores spans in `<folder>/traces`. `launch` starts each
+    process except the embedded servers.
+
+    Each process is an attribute from the beginning and runs after `start`. Logs in `<folder>/logs` and spans remain
+    after the end; data does not. Raises SettingsUnusable for half a pair of database addresses.
     """
 
     def __init__(  # noqa: PLR0913 -- one is given; the others are choices, each by its name
@@ -101,28 +102,27 @@ class System(Startable):
 
     @property
     def postgres(self) -> Postgres:
-        """The embedded Postgres; RuntimeError where DATABASE_URL replaces it."""
+        """Return the embedded Postgres. Raises RuntimeError if DATABASE_URL replaces it."""
         if self._postgres is None:
             raise RuntimeError("DATABASE_URL names the Postgres of this system: there is no embedded one")
         return self._postgres
 
     @property
     def redis(self) -> Valkey:
-        """The embedded Valkey; RuntimeError where REDIS_URL replaces it."""
+        """Return the embedded Valkey. Raises RuntimeError if REDIS_URL replaces it."""
         if self._redis is None:
             raise RuntimeError("REDIS_URL names the Redis of this system: there is no embedded one")
         return self._redis
 
     @property
     def processes(self) -> list[Process]:
-        """All processes that should run, servers included."""
         servers = [self._postgres.process] if self._postgres else []
         servers += [self._redis.process] if self._redis else []
         return [*servers, self.desk, self.openai, *self._product_processes()]
 
     @property
     def state(self) -> State:
-        """Addresses, secrets, log files and ids of what runs now: what `state.json` has."""
+        """Return the content of `state.json`: addresses, secrets, log files and ids."""
         running = {process.name: process.pid for process in self.processes if process.running}
         logs = {process.name: str(process.log_path) for process in self.processes}
         return {
@@ -150,8 +150,8 @@ class System(Startable):
     def start(self) -> None:
         """Start everything and wait until all of it is ready.
 
-        Raises AlreadyRunning if a system runs in the folder. Raises ProcessFailed, with its last
-        lines, for the first process that does not come up; nothing is left running then.
+        Raises AlreadyRunning if a system runs in the folder. Raises ProcessFailed, with its last lines, for the first
+        process that fails to start; everything is stopped then.
         """
         self._lock.take()
         try:
@@ -161,8 +161,8 @@ class System(Startable):
             raise
 
     def stop(self) -> None:
-        """End everything within about ten seconds; harmless for what does not run."""
-        # The product first: it gives its jobs back, for which it needs the servers.
+        """Stop everything within about ten seconds; harmless if it does not run."""
+        # The product first: it needs the servers to return its jobs.
         stop_all(self._product_processes(), _GRACE_SECONDS)
         stop_all([self.desk, self.openai], 2)
         if self._redis is not None:
@@ -172,7 +172,7 @@ class System(Startable):
         self._lock.release()
 
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
-        """Start one more worker, with settings of its own on top, and wait until it is ready."""
+        """Start another worker, with additional settings, and wait until it is ready."""
         worker = self._programs.worker(len(self.workers) + 1, free_port())
         worker.environment.update(settings or {})
         self.workers.append(worker)
@@ -180,9 +180,9 @@ class System(Startable):
         return worker
 
     def restart(self, process: Process, settings: Mapping[str, object] | None = None) -> None:
-        """Stop a process (unless it is down), and start it with these settings changed from now on.
+        """Restart a process, with these settings changed permanently.
 
-        Keys of `tenants.toml` change for the others too, as they read it again.
+        Keys of `tenants.toml` change for the other processes too, as they read it again.
         """
         variables, keys = parted(settings or {})
         process.stop(_GRACE_SECONDS)
@@ -191,7 +191,7 @@ class System(Startable):
         self._start_one(process)
 
     def configure(self, settings: Mapping[str, object]) -> None:
-        """Change settings of each of the product's processes, from its next start on; later workers have them too."""
+        """Change settings of all product processes, later ones too, from the next start."""
         variables, keys = parted(settings)
         self._settings.update(variables)
         for process in (self.api, *self.workers, self.housekeeping, self.console):
@@ -199,7 +199,10 @@ class System(Startable):
         self.write_tenants(keys)
 
     def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
-        """Write `tenants.toml`, with these keys changed from now on (None removes one); it is read while it runs."""
+        """Write `tenants.toml` with these keys changed permanently (None removes one).
+
+        Running processes read it again.
+        """
         self._tenant_keys |= keys or {}
         told = {path: value for path, value in self._tenant_keys.items() if value is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -209,16 +212,14 @@ class System(Startable):
 
     @property
     def tenant_keys(self) -> dict[str, object]:
-        """Return what is in `tenants.toml`, by path; None for what was taken away."""
+        """Return the content of `tenants.toml` by path; None for removed keys."""
         return dict(self._tenant_keys)
 
     @property
     def settings(self) -> dict[str, str]:
-        """Return the settings of all processes of the product together."""
         return dict(self._settings)
 
     def died(self) -> Process | None:
-        """Find a process that ended without having been told to."""
         return next((process for process in self.processes if process.died), None)
 
     def _start_all(self) -> None:
@@ -260,7 +261,6 @@ class System(Startable):
         return {"console_url": own["CONSOLE_URL"], "console_token": own["CONSOLE_TOKEN_DEVELOPER"]}
 
     def _metrics(self) -> dict[str, str]:
-        """Where those processes show their metrics that have a port for them."""
         ports = {process.name: process.environment.get("METRICS_PORT") for process in self._product_processes()}
         return {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port}
 
@@ -268,7 +268,6 @@ class System(Startable):
         return f"http://127.0.0.1:{self._ports[name]}"
 
     def _probe_url(self) -> str:
-        """Where the API's health and metrics are."""
         port = self.api.environment["API_PROBE_PORT"]
         return f"http://127.0.0.1:{port}" if port else self._url("api")
 

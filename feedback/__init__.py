@@ -1,1 +1,1 @@
-"""Whether a note was useful: the link in it, and the page that asks."""
+"""Feedback on notes: the links and their page."""

@@ -1,7 +1,7 @@
-"""The feedback page behind a note's link: `<path>/f/<token>`, and nothing else.
+"""The feedback page behind a note's link: `<path>/f/<token>`.
 
-Everyone with a link may vote for its job, repeatedly: the last vote counts. A GET asks no database and changes
-nothing, because scanners of mail and chat open every link.
+Everyone with a link may vote for its job, repeatedly: the last vote counts. A GET neither queries the database nor
+changes anything, because scanners of mail and chat open every link.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ _templates = Jinja2Templates(
 
 
 class _UnknownLinks:
-    """Count links that are not ours, with one line in ten seconds: anyone can make them up."""
+    """Counts invalid links, with one log line in ten seconds: anyone can make them up."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -87,7 +87,7 @@ class _UnknownLinks:
 
 
 class _FormRoute(APIRoute):
-    """Refuse a body that is no small form before it is read, and limit the time for it."""
+    """A route that refuses oversized or slow forms before it reads them."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()
@@ -119,7 +119,6 @@ def _check_body(request: Request) -> None:
 
 
 def read_link(request: Request, token: str) -> JobLink:
-    """Return the content of a valid link."""
     state = request.app.state
     try:
         link: JobLink = state.links.read(token)
@@ -152,7 +151,7 @@ async def vote(
     reason: Annotated[VoteReason | None, Form()] = None,
 ) -> Response:
     """Record a vote."""
-    # A reason is why the note was not useful.
+    # Reasons only apply to NOT_USEFUL.
     reason = reason if vote[0] is Vote.NOT_USEFUL else None
     if not await _record(request.app.state, link, vote[0], reason):
         _refuse(link, "job gone")
@@ -161,7 +160,7 @@ async def vote(
 
 
 async def _record(state: Any, link: JobLink, vote: Vote, reason: VoteReason | None) -> bool:
-    """Store, log and count a vote; False if its job is gone."""
+    """Store, log and count a vote; return False if its job is gone."""
     if state.free.locked():
         raise _unavailable(link, "too many at once")
     try:
@@ -205,7 +204,6 @@ def _page(request: Request, status: int, message: str = "", **values: object) ->
 
 
 async def _show_error(request: Request, error: Exception) -> Response:
-    """Answer an HTTPException or a RequestValidationError with a page."""
     if not isinstance(error, StarletteHTTPException):
         return _page(request, 400, "unreadable")
     status = error.status_code
@@ -215,7 +213,7 @@ async def _show_error(request: Request, error: Exception) -> Response:
 
 
 async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Add the security headers, and answer unexpected failures: the web server would print them."""
+    """Add security headers, and answer failures that the web server would print."""
     try:
         response = await call_next(request)
     except ClientDisconnect:
@@ -235,7 +233,7 @@ def create_app(
     most_at_once: int = MOST_AT_ONCE,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
-    """Create the application. Votes use `database`, of which a few connections are enough."""
+    """Create the application; a few connections of `database` are enough."""
     app = FastAPI(
         openapi_url=None,
         redirect_slashes=False,
@@ -245,7 +243,7 @@ def create_app(
     app.state.links, app.state.tenants, app.state.database = links, tenants, database
     app.state.free = asyncio.Semaphore(most_at_once)
     app.state.unknown_links = _UnknownLinks(monotonic)
-    # A proxy in front may strip the path of the address, or leave it. The path of a request is not escaped any more.
+    # A proxy may strip the path of the address or keep it. The path of a request is already unescaped.
     for prefix in {"", unquote(urlsplit(links.url).path)}:
         app.include_router(router, prefix=prefix)
     app.add_exception_handler(StarletteHTTPException, _show_error)

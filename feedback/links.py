@@ -1,4 +1,4 @@
-"""The links of notes: which job of which tenant one is for, until which day, signed so that nobody can make one up."""
+"""Signed links of notes: tenant, job and expiry day."""
 
 import binascii
 import hashlib
@@ -25,12 +25,12 @@ _EPOCH = date(1970, 1, 1)
 
 
 class NotOurLink(Exception):
-    """Nobody with the key made this token: it was guessed, changed or cut, or its key is gone."""
+    """An invalid token: guessed, changed, cut, or signed with a removed key."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLink:
-    """What a token of ours says."""
+    """The content of a valid token."""
 
     tenant_id: str
     job_id: UUID
@@ -43,7 +43,7 @@ def _today() -> date:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackLinks:
-    """Makes links below `url` and reads their tokens. `keys`: the one that signs, then others that are read too."""
+    """Links below `url`: the first of `keys` signs, all of them verify."""
 
     url: str
     keys: tuple[bytes, ...] = field(repr=False)
@@ -51,24 +51,24 @@ class FeedbackLinks:
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:
-        """Return what these settings ask for: None where feedback is off."""
+        """Return the links of these settings; None if feedback is disabled."""
         if settings.feedback_url is None or settings.feedback_key is None:
             return None
         previous = settings.feedback_previous_key if isinstance(settings, FeedbackPageSettings) else None
         return cls(settings.feedback_url, tuple(key.encode() for key in (settings.feedback_key, previous) if key))
 
     def link(self, tenant_id: str, job_id: UUID) -> str:
-        """Return the link for a job's note; it works for 90 days."""
+        """Return the link for a job's note, valid for 90 days."""
         day = (self.today() + timedelta(days=LASTS_DAYS) - _EPOCH).days
         said = _VERSION + day.to_bytes(_DAY_BYTES, "big") + job_id.bytes + tenant_id.encode("ascii")
         token = urlsafe_b64encode(said + _signature(self.keys[0], said)).rstrip(b"=")
         return f"{self.url}{PATH}{token.decode('ascii')}"
 
     def read(self, token: str) -> JobLink:
-        """Return what a token says. Raises NotOurLink."""
+        """Return a token's content. Raises NotOurLink."""
         whole = _bytes_of(token)
         said, signature = whole[:-_SIGNATURE_BYTES], whole[-_SIGNATURE_BYTES:]
-        # With each key, however the first compares: the time says nothing of either.
+        # All keys are compared, so that the time reveals nothing.
         matches = [hmac.compare_digest(_signature(key, said), signature) for key in self.keys]
         if True not in matches:
             raise NotOurLink
@@ -84,14 +84,14 @@ def _signature(key: bytes, said: bytes) -> bytes:
 
 
 def _bytes_of(token: str) -> bytes:
-    """Return what a token is made of. Raises NotOurLink for what none can be."""
+    """Return the token's bytes. Raises NotOurLink if it is malformed."""
     if len(token) > _LONGEST or not token.isascii():
         raise NotOurLink
     try:
         whole = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except (binascii.Error, ValueError):
         raise NotOurLink from None
-    # The decoder passes over what it does not know: a token has one way to be written.
+    # The decoder ignores unknown characters: only the canonical form of a token is valid.
     if urlsafe_b64encode(whole).rstrip(b"=").decode("ascii") != token:
         raise NotOurLink
     return whole

@@ -1,4 +1,4 @@
-"""The texts of the feedback page, by language (`texts.toml`)."""
+"""Texts of the feedback page by language (`texts.toml`)."""
 
 import tomllib
 from pathlib import Path
@@ -13,7 +13,7 @@ _MOST_READ = 200
 
 
 class PageTexts(BaseModel):
-    """All texts of one language."""
+    """Texts of one language."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,7 +36,6 @@ class PageTexts(BaseModel):
     method: Message
 
     def of(self, vote: Vote) -> str:
-        """Return the name of a vote."""
         return self.useful if vote == Vote.USEFUL else self.not_useful
 
 
@@ -45,7 +44,7 @@ TEXTS = {language: PageTexts(language=language, **table) for language, table in 
 
 
 def texts_for(accept_language: str) -> PageTexts:
-    """Return the texts of the preferred language of an `Accept-Language` header, English if there is none."""
+    """Return the texts of the preferred `Accept-Language`, else English."""
     liked: list[tuple[float, str]] = []
     for part in accept_language[:_MOST_READ].split(","):
         name, _, weight = part.partition(";")

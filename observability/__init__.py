@@ -1,1 +1,1 @@
-"""Log lines and trace spans: what support's FAQ looks for. Imports only `config`."""
+"""Logging, metrics and tracing. Imports only `config`."""

@@ -1,4 +1,4 @@
-"""A gauge without values of its own."""
+"""A gauge whose series are computed at each scrape."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -6,13 +6,12 @@ from prometheus_client import Gauge, Metric
 
 
 class AskedGauge(Gauge):
-    """Asks for its series whenever somebody looks, so that one which nobody sets is seen as well."""
+    """Computes its series at each scrape, so that unset ones are exported too."""
 
     ask: Callable[[], Mapping[str, float]] | None = None
     """What answers: value by value of the one label."""
 
     def collect(self) -> Iterable[Metric]:
-        """Return the series as they are now; none while there is nobody to ask."""
         (family,) = self.describe()
         (label,) = self._labelnames
         for name, value in (self.ask() if self.ask is not None else {}).items():

@@ -1,4 +1,4 @@
-"""Giving the metrics of a process: those that it counts, in Prometheus's text format; and beside them its readiness."""
+"""HTTP server for a process's Prometheus metrics and its readiness."""
 
 import errno
 import json
@@ -88,7 +88,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class PortUnusable(Exception):
-    """`METRICS_PORT` can't be listened on; the text says what to mend."""
+    """`METRICS_PORT` can't be bound; the text contains the fix."""
 
 
 @cache
@@ -100,15 +100,14 @@ def _registry(process: str) -> CollectorRegistry:
 
 
 def of(process: str) -> bytes:
-    """Return the metrics of the process in Prometheus's text format."""
     return generate_latest(_registry(process))
 
 
 def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
-    """Give the process's metrics at `port` of every address. Return what ends that.
+    """Serve the metrics at `port` of all addresses; return a function to stop it.
 
-    `/ready` answers 200 while `ready`, else 503, also when that raises; it is asked in a thread for each request. Not
-    at all without a port. Raises PortUnusable.
+    `/ready` answers 200 if `ready` returns True, else 503, also if it raises; each request calls it in a thread.
+    Without a port nothing is served. Raises PortUnusable.
     """
     if port is None:
         return lambda: None
@@ -150,24 +149,24 @@ def _ask(ready: Ready) -> tuple[bool, Mapping[str, str]]:
 
 
 class _Server(ThreadingWSGIServer):
-    """On addresses of both families, where the machine has both; without a traceback for each scraper that hangs up."""
+    """Serves IPv4 and IPv6 where available, without a traceback for each lost scraper."""
 
     def __init__(self, *args: Any) -> None:
         self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         super().__init__(*args)
 
     def server_bind(self) -> None:
-        """Take the port for IPv4 as well: how that is by default, is the machine's to say."""
+        """Accept IPv4 too: the default depends on the machine."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: it would not be in the log's format, and is nobody's fault here."""
+        """Log nothing: a traceback would not be in the log's format."""
 
 
 class _Handler(WSGIRequestHandler):
-    """Without a line for each request."""
+    """Logs no requests."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- its name
-        """Nothing."""
+        """Log nothing."""

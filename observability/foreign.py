@@ -1,4 +1,4 @@
-"""What libraries log, made fit for support: no secrets, no noise, no failure word in a healthy line."""
+"""Filters for log records of libraries: no secrets, no noise, no alarming words."""
 
 import logging
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from observability import phrases
 
 _QUIET = {
-    # These log a line for each request, with its address: ServiceDesk Plus takes ticket text in the query.
+    # One line per request, with its address: ServiceDesk Plus takes ticket text in the query.
     "httpx": logging.WARNING,
     "httpx2": logging.WARNING,
     "httpcore": logging.WARNING,
@@ -24,10 +24,10 @@ _QUIET = {
     "langsmith": logging.ERROR,
     "uvicorn": logging.INFO,
     "uvicorn.access": logging.ERROR,
-    # Celery tells of each task that it received or finished; our own lines do that.
+    # Celery logs each received and finished task; so do our own lines.
     "celery": logging.WARNING,
     "celery.worker.strategy": logging.WARNING,
-    # Each Reject (a job given back when a worker stops) would be a traceback here.
+    # Each Reject (a job returned when a worker stops) would log a traceback.
     "celery.app.trace": logging.CRITICAL,
 }
 _EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
@@ -48,11 +48,10 @@ _REFUSALS = {
 
 
 def calm(handler: logging.Handler) -> None:
-    """Set the levels of noisy libraries, and put the filters in front of `handler`."""
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     for name in list(logging.root.manager.loggerDict):
-        # Libraries that brought a handler or a closed road of their own join the one stream.
+        # Libraries that added a handler or disabled propagation use the root handler too.
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
@@ -60,12 +59,11 @@ def calm(handler: logging.Handler) -> None:
 
 
 class _Fit(logging.Filter):
-    """Says whether a library's record is printed; addresses lose their passwords, and some texts get shorter."""
+    """Drops or shortens records of libraries, and removes passwords from addresses."""
 
     _collector_told: float | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mend the record, and return True if it is to be printed."""
         if record.name.startswith(_EXPORTERS):
             return self._collector_line(record)
         if record.name == "py.warnings":
@@ -73,7 +71,7 @@ class _Fit(logging.Filter):
             return True
         message = _message(record)
         if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
-            # By its type: that is all that is left of a failure here.
+            # By the exception's type name in the text: the record has nothing else of the failure.
             reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
             message = phrases.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
             record.levelno, record.levelname = logging.ERROR, "ERROR"
@@ -82,7 +80,7 @@ class _Fit(logging.Filter):
         return True
 
     def _collector_line(self, record: logging.LogRecord) -> bool:
-        """Put an exporter's failed try into our words, and return True if it is to be printed: once a minute."""
+        """Rewrite a failed export as our own phrase; return True once a minute."""
         if record.levelno < logging.WARNING:
             return False
         if self._collector_told is not None and record.created - self._collector_told < _TOLD_AGAIN_SECONDS:
@@ -95,23 +93,26 @@ class _Fit(logging.Filter):
 
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.args, tuple):
-        # A failure that is quoted in a line would bring its message along.
+        # A quoted exception would add its message.
         record.args = tuple(type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in record.args)
     try:
         message = record.getMessage()
-    except (TypeError, ValueError, KeyError):  # arguments that do not fit: a library's mistake must not be ours
+    except (TypeError, ValueError, KeyError):  # a library's formatting mistake
         message = str(record.msg)
-    # What follows a failure's first line repeats the exception, with its message.
+    # The following lines repeat the exception with its message.
     return message.splitlines()[0] if record.exc_info and message else message
 
 
-# How `logging.captureWarnings` hands a warning over: `<file>:<line>: <category>: <text>`.
+# Format of `logging.captureWarnings`: `<file>:<line>: <category>: <text>`.
 _WARNING = re.compile(r"([^\n]*?):(\d+): (\w+): ")
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def _warning(record: logging.LogRecord) -> str:
-    """Return a warning's category, and its place if that is ours: its text may quote what a server sent."""
+    """Return a warning's category, and its place in our code.
+
+    The text is omitted: it may quote a server's response.
+    """
     found = _WARNING.match(_message(record))
     if found is None:
         return "Warning of a library"

@@ -1,4 +1,4 @@
-"""The identifiers of the request or job at hand: on each of its lines, and on each of its spans."""
+"""Identifiers of the current request or job, added to log lines and spans."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ TAGS = ("ticket_id", "tenant_id", "job_id", "desk_id", "display_id")
 
 
 class _Block:
-    """What is bound in a block. Mappings are exchanged and never changed: they are read far more often than written."""
+    """Bound identifiers. Mappings are replaced, not changed: reads are frequent."""
 
     __slots__ = ("identifiers", "tags")
 
@@ -29,9 +29,9 @@ _block: ContextVar[_Block] = ContextVar("identifiers", default=_NOTHING)
 
 
 def bind(**identifiers: str) -> None:
-    """Add identifiers to the lines and spans that follow in this block, and to the span that is open now.
+    """Add identifiers to later lines and spans of this block, and to the current span.
 
-    In all of the block, whichever of its tasks this runs in: what a step of the graph learns holds for those behind it.
+    They apply to the whole block, from any of its tasks: later steps of the graph see identifiers of earlier ones.
     """
     block = _block.get()
     if block is _NOTHING:
@@ -43,27 +43,25 @@ def bind(**identifiers: str) -> None:
 
 @contextmanager
 def bound(**identifiers: str) -> Iterator[None]:
-    """Bind identifiers in a block; what was bound before comes back after it."""
+    """Bind identifiers in a block and restore the previous ones after it."""
     before = _block.get()
     _block.set(_Block({**before.identifiers, **identifiers}))
     try:
         yield
     finally:
-        # All of it, what `bind` added inside as well: the next request may come over the same connection.
+        # This also removes additions of `bind`: the next request may use the same connection.
         _block.set(before)
 
 
 def current() -> Mapping[str, str]:
-    """Return the identifiers that are bound in this context."""
     return _block.get().identifiers
 
 
 def tags() -> Mapping[str, str]:
-    """Those of them that spans carry."""
     return _block.get().tags
 
 
 def other_numbers(ticket_id: str, desk_id: str | None, display_id: str | None) -> dict[str, str]:
-    """Return the numbers of a ticket that its webhook did not name, as identifiers beside the `ticket_id`."""
+    """Return the ticket's numbers other than `ticket_id`, as identifiers."""
     numbers = {"desk_id": desk_id, "display_id": display_id}
     return {name: number for name, number in numbers.items() if number and number != ticket_id}

@@ -1,7 +1,7 @@
-"""One stream, one format: our lines, and those of the web server, Celery and every library.
+"""Logging setup: one stream and one format for our lines and those of libraries.
 
-Our own lines go from structlog straight to the stream; records of the standard library's logging go through the same
-renderer. Logger names are never printed (uvicorn's ordinary logger is called `uvicorn.error`).
+structlog writes our own lines directly to the stream; records of standard logging use the same renderer. Logger names
+are never printed (uvicorn's ordinary logger is called `uvicorn.error`).
 """
 
 import logging
@@ -35,11 +35,10 @@ def say(
     also: Mapping[str, object] | None = None,
     **values: object,
 ) -> None:
-    """Print one line.
+    """Log one line.
 
-    `values` (or `given`, a mapping of them) fill the phrase's places; an identifier among them is bound to the line as
-    well. `also` has further identifiers of this line alone. `failure` is shown as its types and places, never with its
-    message.
+    `values` (or the mapping `given`) fill the phrase's places; identifiers among them are also bound to the line.
+    `also` adds identifiers to this line only. `failure` is logged as types and places, without its message.
     """
     values |= given or {}
     fields: dict[str, object] = {
@@ -53,9 +52,10 @@ def say(
 
 
 def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
-    """Say why a process does not start, a line for each thing to mend; in text if the settings name no format.
+    """Log the problems that prevent a start, one line each.
 
-    `stream` is for a process that could not begin logging yet: standard output unless given.
+    The format is text if the settings have none. `stream` is used before logging has started (default: standard
+    output).
     """
     if not structlog.is_configured():
         try:
@@ -67,7 +67,7 @@ def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
 
 
 def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send every line of this process to `stream` (standard output unless given), in the format of the settings."""
+    """Send all lines of this process to `stream` (default: standard output)."""
     out = stream or sys.stdout
     least = _LEVELS[settings.log_level.lower()]
     render: _Processor = render_json if settings.log_format == "json" else render_text
@@ -91,7 +91,7 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     handler.setLevel(least)
-    # Debug records of libraries have payloads, statements and headers in them: never, whatever LOG_LEVEL asks for.
+    # Debug records of libraries contain payloads, statements and headers: never log them, whatever LOG_LEVEL is.
     root.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
@@ -99,7 +99,7 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
 
 
 def _one_line(least: int, render: _Processor) -> _Processor:
-    """All that becomes of a line of our own, as one step: structlog goes from one to the next by itself for longer."""
+    """Combine the processors of our lines: structlog's own chain is slower."""
 
     def line(logger: Any, method: str, event: _Event) -> Any:
         if not event.pop("_promised", False) and _LEVELS[method] < least:
@@ -113,7 +113,7 @@ def _one_line(least: int, render: _Processor) -> _Processor:
 
 
 def _add_identifiers(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Those of this context; what the line was given itself wins."""
+    """Add the context's identifiers; those of the line itself take precedence."""
     for name, value in identifiers.current().items():
         event.setdefault(name, value)
     return event
@@ -134,7 +134,6 @@ def _add_timestamp(_logger: Any, _method: str, event: _Event) -> _Event:
 
 @lru_cache(maxsize=2)
 def _to_the_second(seconds: int) -> str:
-    """Return a moment of Unix time in ISO 8601; the same for many lines."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

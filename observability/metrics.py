@@ -1,7 +1,7 @@
-"""Every metric of the system, once: its name, its labels, and what it counts.
+"""All metrics of the system: names, labels and help texts.
 
-The API gives them at `/metrics`; a worker and housekeeping give theirs at `METRICS_PORT`, where that is set. Labels
-have few values: tenants, our own fixed words, the model of the settings; never a ticket or a job.
+The API exports them at `/metrics`; worker and housekeeping at `METRICS_PORT`, if set. Labels have few values: tenants,
+fixed words, the configured model; never a ticket or a job.
 """
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -42,7 +42,7 @@ LABELS = {
 OUTCOMES = ("completed", "skipped", "failed")
 """How a job ends."""
 
-# One more series for each, of when it began: nobody asks.
+# Creation timestamps would double the series, and no query uses them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 

@@ -1,4 +1,4 @@
-"""A dead dependency is one line when it goes, not one for each call."""
+"""Log lines of an unavailable dependency: one at the start and one a minute."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from observability.phrases import Phrase
 
 
 class Outage:
-    """A dependency as this process saw it last: down since `seen`, until `over`."""
+    """A dependency's last known state: down from `seen` until `over`."""
 
     def __init__(self, phrase: Phrase, again_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic):
         self._phrase = phrase
@@ -17,12 +17,11 @@ class Outage:
         self._told_at: float | None = None
 
     def seen(self, reason: str, failure: BaseException | None = None) -> None:
-        """Note a failed call: log it now, and once a minute as long as it goes on."""
+        """Record a failed call; log it at once, then at most once a minute."""
         now = self._monotonic()
         if self._told_at is None or now - self._told_at >= self._again:
             self._told_at = now
             say(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
-        """Note a call that worked."""
         self._told_at = None

@@ -1,7 +1,7 @@
-"""Each log line of the system, once.
+"""All log lines of the system.
 
 The phrases of the first part are an interface: support's FAQ greps for them word for word. They are printed at any
-`LOG_LEVEL`. No phrase of a healthy run has the word "error" in it, in any case.
+`LOG_LEVEL`. No phrase of a healthy run contains the word "error", in any case.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A line's fixed text with `{places}` for its values. `promised`: the FAQ relies on it."""
+    """A line's text with `{places}` for values. `promised`: the FAQ relies on it."""
 
     template: str
     level: Level = "info"

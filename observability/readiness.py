@@ -1,7 +1,7 @@
-"""Whether this process works just now, for who asks it over HTTP: a rollout waits for that, and people look at it.
+"""Readiness of a process over HTTP, for rollouts and operators.
 
-Nobody is restarted for it. The stores are asked by the event loop that works with them, so one that stands still is
-not ready either.
+It never causes a restart. The stores are checked in the event loop that uses them, so a blocked loop is not ready
+either.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Question = Callable[[], Awaitable[object]]
 
 
 class Readiness:
-    """What a probe is told, from the process's start to its end: call it, in any thread but the event loop's."""
+    """Readiness state of a process. Call it in any thread except the event loop's."""
 
     def __init__(self) -> None:
         self._stores: dict[str, _Store] = {}
@@ -28,29 +28,28 @@ class Readiness:
         self._stopping = False
 
     def ask(self, loop: asyncio.AbstractEventLoop, stores: Mapping[str, Question]) -> None:
-        """Ask these stores from now on, in this loop: name -> what raises unless the store answers."""
+        """Check these stores in this loop: name -> a check that raises if unavailable."""
         self._stores = {name: _Store(question) for name, question in stores.items()}
         self._loop = loop
 
     def start(self, works: Callable[[], bool] = lambda: True) -> None:
-        """Be ready from now on. Probes ask `works`, which returns False while it can't reach its work."""
+        """Become ready. `works` returns False while the process can't reach its work."""
         self._works = works
 
     def stop(self) -> None:
-        """Be ready no more: the process ends."""
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:
-        """Return True if the process works, and what a probe is told: `status`, `process`, and each store by its name.
+        """Return readiness and the answer: `status`, `process` and each store by name.
 
-        The answer comes within 2.5 s, whatever stands still.
+        It returns within 2.5 s in all cases.
         """
         if self._stopping or self._loop is None:
             return _answer(self._phase(), {})
         try:
             stores = self._ask_stores(self._loop)
         except CancelledError:
-            # The loop came to its end meanwhile, and ended the question with everything else.
+            # The loop ended and cancelled the check.
             return _answer("stopping", {})
         return _answer("standing still", {}) if stores is None else _answer(self._phase(), stores)
 
@@ -62,7 +61,10 @@ class Readiness:
         return "working" if self._works() else "reconnecting"
 
     def _ask_stores(self, loop: asyncio.AbstractEventLoop) -> dict[str, bool] | None:
-        """Which stores answer; None if the loop does not. Raises CancelledError if the loop ends meanwhile."""
+        """Return each store's state; None if the loop is blocked.
+
+        Raises CancelledError if the loop ends meanwhile.
+        """
         asking = self._all()
         try:
             return asyncio.run_coroutine_threadsafe(asking, loop).result(LOOP_SECONDS)
@@ -85,9 +87,9 @@ def _answer(process: str, stores: Mapping[str, bool]) -> tuple[bool, dict[str, s
 
 
 class _Store:
-    """A store that is asked one thing at a time: probes that come while it is silent wait for the same answer.
+    """A store with one check at a time, shared by concurrent probes.
 
-    So they hold one connection at most, however long that lasts.
+    Checks therefore hold one connection at most.
     """
 
     def __init__(self, question: Question) -> None:
@@ -95,7 +97,7 @@ class _Store:
         self._asking: asyncio.Task[bool] | None = None
 
     async def answers(self) -> bool:
-        """Return True if it answers within 1.5 s."""
+        """Return True if the store answers within 1.5 s."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         done, _ = await asyncio.wait({self._asking}, timeout=_CHECK_SECONDS)

@@ -1,10 +1,11 @@
-"""How one log line looks, in the format for people and in JSON.
+"""Rendering of log lines as text and JSON.
 
-text: `2026-11-04T09:00:00.000Z info     <phrase> | ticket_id: 12345, tenant_id: acme, job_id: ..., trace_id: ...`
-json: one object with `timestamp`, `level`, `event` (the phrase), `ids` (the identifiers in the form that the FAQ
-greps for, `ticket_id: 12345, ...`) and each identifier as a field of its own.
+text: `2026-11-04T09:00:00.000Z info <phrase> | ticket_id: 12345, tenant_id: acme, job_id: ..., trace_id: ...`
 
-Nothing in a value can start a new line or a terminal sequence, and no value is long.
+json: one object with `timestamp`, `level`, `event` (the phrase), `ids` (the identifiers in the form that the FAQ greps
+for, `ticket_id: 12345, ...`) and each identifier as a field of its own.
+
+Values can't start a new line or a terminal sequence, and their length is limited.
 """
 
 import re
@@ -20,24 +21,23 @@ IDENTIFIER_ORDER = (*TAGS, "trace_id")
 LONGEST_VALUE = 200
 LONGEST_EVENT = 1000
 LONGEST_EXCEPTION = 4000
-# C0 and C1 controls, DEL, line and paragraph separators, and the marks that reorder text on a terminal.
+# C0 and C1 controls, DEL, line and paragraph separators, and marks that reorder text on a terminal.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _FRAMES_SHOWN = 12
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def plain(value: object, longest: int = LONGEST_VALUE) -> str:
-    r"""`value` as text on one line: unprintable characters as `\xNN`, cut after `longest` characters."""
+    r"""Return `value` on one line: unprintable as `\xNN`, cut at `longest` characters."""
     text = str(value)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
     if text.isprintable():
-        return text  # nearly always, at a third of the time
+        return text  # the usual case, at a third of the time
     return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
-    """Return what is left of an event without its own fields: the well-known identifiers first, the others as given."""
     names = [name for name in IDENTIFIER_ORDER if name in event]
     if len(names) < len(event):
         names += [name for name in event if name not in IDENTIFIER_ORDER]
@@ -45,7 +45,7 @@ def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
 
 
 def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Return the line for people (a structlog renderer)."""
+    """Return the line as text (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     line = f"{timestamp} {level:<7} {plain(phrase, LONGEST_EVENT)}"
     identifiers = ", ".join(f"{name}: {value}" for name, value in _identifiers(event).items())
@@ -53,22 +53,22 @@ def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Return the same line as one JSON object (a structlog renderer)."""
+    """Return the line as one JSON object (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     identifiers = _identifiers(event)
     line = {"timestamp": timestamp, "level": level, "event": plain(phrase, LONGEST_EVENT)}
     if identifiers:
         line["ids"] = ", ".join([f"{name}: {value}" for name, value in identifiers.items()])
-    # All of them are texts, and names are our own plain words: by the encoder of objects it would take twice the time.
+    # All values are strings and names are plain words: the object encoder would take twice the time.
     return (
         "{" + ", ".join([f'"{name}": {encode_basestring(text)}' for name, text in (line | identifiers).items()]) + "}"
     )
 
 
 def exception_trail(failure: BaseException) -> str:
-    """Return the exception, its causes and where it was raised, on one line, innermost call first.
+    """Return the exception, its causes and its frames on one line, innermost first.
 
-    Messages are left out: a library's message may quote a row, an address with a password or a ticket.
+    Messages are omitted: they may quote a row, an address with a password or a ticket.
     """
     parts: list[str] = []
     seen: set[int] = set()

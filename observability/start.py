@@ -1,4 +1,4 @@
-"""How a process begins: its settings read, or refused; its log begun; its tenants told of."""
+"""Start of a process: settings, logging and tenants."""
 
 import gc
 import sys
@@ -14,10 +14,9 @@ from observability.tenant_lines import follow_tenants, say_unusable
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
-    """Return this process's settings and tenants, from the environment, with the log begun.
+    """Load settings and tenants from the environment, and start logging.
 
-    Ends the process with the reasons where they are refused. First of all in a process: before the libraries are used
-    whose variables it settles.
+    Exits with the reasons if they are refused. Call it first in a process: it sets variables that libraries read.
     """
     settle_environment()
     try:
@@ -30,20 +29,20 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
 
 
 def begin_loading() -> None:
-    """Keep the garbage collector off until `end_loading`: in vain it would take a fifth of the time of a start."""
+    """Disable the garbage collector until `end_loading`, to start a fifth faster."""
     gc.disable()
 
 
 def end_loading() -> None:
-    """Set the garbage collector to work, but on nothing that is there by now: walking that takes 0.2 s each time.
+    """Enable the garbage collector, except for existing objects (0.2 s a run).
 
-    May be called again when more has been loaded.
+    May be called again after more has been loaded.
     """
     gc.freeze()
     gc.enable()
 
 
 def end_refused(problems: list[str]) -> NoReturn:
-    """End the process with the status that says that something has to be mended, and a line for each such thing."""
+    """Log each problem and exit with the status for unusable settings."""
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)

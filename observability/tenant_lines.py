@@ -1,4 +1,4 @@
-"""What is told of tenants whose settings are unusable: lines, and a metric."""
+"""Log lines and metric of tenants with unusable settings."""
 
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import is_tenant_id
@@ -8,7 +8,6 @@ from observability.logging import say
 
 
 def follow_tenants(tenants: TenantDirectory) -> None:
-    """Tell what is wrong with tenants at the start of this process, a line for each thing, and show it from now on."""
     for problem in tenants.problems:
         say_unusable(problem)
     metrics.TENANT_UNUSABLE.ask = lambda: {
@@ -17,7 +16,6 @@ def follow_tenants(tenants: TenantDirectory) -> None:
 
 
 def say_unusable(problem: TenantProblem) -> None:
-    """Tell of settings that can't be used."""
     phrase = phrases.TENANT_CLOSED if problem.closed else phrases.TENANT_UNUSABLE
     also = {"tenant_id": problem.tenant_id} if is_tenant_id(problem.tenant_id) else None
     say(phrase, reason=problem.sentence, also=also)

@@ -1,4 +1,4 @@
-"""Timing the steps of an attempt, and the calls to the outside, into their metrics."""
+"""Durations of an attempt's steps and of outgoing calls, as metrics."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from observability import metrics
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Time one step of an attempt; an exception that is no failure names its `result`."""
+    """Time one step of an attempt; expected exceptions set its `result`."""
     began = time.monotonic()
     result = "stopped"
     try:
@@ -23,7 +23,7 @@ def step(name: str) -> Iterator[None]:
 
 
 class Call:
-    """A call that is under way: say so if its answer is a failure."""
+    """A running call; mark it if its answer is a failure."""
 
     failed = False
 
@@ -32,9 +32,9 @@ class Call:
 def external_call(
     server: str, tenant_id: str, failures: type[Exception], *, model: str | None = None
 ) -> Iterator[Call]:
-    """Count one call to a tenant's desk, or for a tenant to a `model`, and time it.
+    """Count and time one call to a tenant's desk, or to a `model`.
 
-    Only `failures` are the server's: a call that was held back, or that we ended ourselves, counts for nothing.
+    Only `failures` are the server's: calls that we held back or ended ourselves are not counted.
     """
     call = Call()
     began = time.monotonic()
@@ -49,6 +49,6 @@ def external_call(
 
 def _called(server: str, tenant_id: str, model: str | None, call: Call, began: float) -> None:
     metrics.CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
-    # A model is as slow for one tenant as for another.
+    # A model's latency does not depend on the tenant.
     whose = ("", model) if model else (tenant_id, "")
     metrics.CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)

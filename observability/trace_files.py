@@ -1,4 +1,4 @@
-"""Spans in files on this machine, without a collector: one JSON object a line, from the SDK's console exporter."""
+"""Span files on this machine, one JSON object a line; no collector needed."""
 
 import json
 import math
@@ -15,13 +15,13 @@ from observability import phrases
 from observability.outage import Outage
 
 FILE_BYTES = 4_000_000
-FOLDER_BYTES = 30_000_000  # without the file that each process writes
-# A collector gets these if the operator wants it. A file would be a copy of ticket text that `forget` does not reach.
+FOLDER_BYTES = 30_000_000  # excluding the file each process is writing
+# A collector gets these texts if the operator enables it. In files they would be copies that `forget` does not reach.
 _TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 
 
 class FileExporter(SpanExporter):
-    """Appends spans to a file of this process, which is opened for each export, since it may have been deleted."""
+    """Appends spans to this process's file, which may be deleted between exports."""
 
     def __init__(self, folder: Path, process: str) -> None:
         self._stem = folder / f"{process}-{os.getpid()}"
@@ -29,7 +29,7 @@ class FileExporter(SpanExporter):
         self._outage = Outage(phrases.TRACES_NOT_KEPT, again_seconds=math.inf)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Append the spans. Those that can't be written are lost, with one line in the log."""
+        """Append the spans. A failed write loses them, with one log line."""
         try:
             self._stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path = path = self._path or self._next_file()
@@ -45,7 +45,7 @@ class FileExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def _next_file(self) -> Path:
-        """Name a new file, and delete the folder's oldest ones, of any process."""
+        """Return a new file name, and delete the folder's oldest files of any process."""
         with suppress(FileNotFoundError):  # another process deletes them too
             files = sorted(self._stem.parent.glob("ai-agents-*.traces.jsonl"), key=os.path.getmtime)
             while sum(path.stat().st_size for path in files) > FOLDER_BYTES:
@@ -56,4 +56,4 @@ class FileExporter(SpanExporter):
 def _line(span: ReadableSpan) -> str:
     told = json.loads(span.to_json(indent=None))
     told["attributes"] = {name: value for name, value in told["attributes"].items() if name not in _TEXTS}
-    return f"\n{json.dumps(told)}"  # the break comes first: it ends a line that a full disk has cut
+    return f"\n{json.dumps(told)}"  # the line break ends a line cut by a full disk

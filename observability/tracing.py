@@ -1,10 +1,8 @@
-"""One trace for each job, across the queue, with the spans that the FAQ names.
+"""Tracing: one trace per job, across the queue, with the spans named in the FAQ.
 
-Each span is made by one of the functions below, and carries the identifiers that are bound by then.
-
-The provider is always on, so that each line has a `trace_id`; spans leave the process only when
-`OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names a collector, over OTLP with HTTP and protobuf, or where
-`TRACES_DIR` says that they are kept in files.
+All spans are made by the functions below, and carry the identifiers bound at that time. The provider is always on, so
+that each line has a `trace_id`. Spans are exported only if `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names
+a collector (OTLP over HTTP with protobuf), or if `TRACES_DIR` is set for files.
 """
 
 import threading
@@ -30,7 +28,7 @@ from observability.export import Counted
 from observability.identifiers import tags
 from observability.rendering import exception_trail
 
-# The names that the FAQ's step 5 lists, and one for context gathering.
+# Names from step 5 of the FAQ, and one for context gathering.
 WEBHOOK = "Webhook"
 QUEUE = "Queue"
 WORKER = "Worker"
@@ -39,7 +37,7 @@ GPT4 = "GPT-4"
 SERVICEDESK_UPDATE = "ServiceDesk Update"
 
 _FLUSH_SECONDS = 5.0
-# Who draws a trace from files waits for them.
+# Drawing a trace from files waits for them.
 _INTO_FILES_MILLISECONDS = 1000
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
@@ -50,7 +48,7 @@ class Tracing:
     """The trace provider of this process."""
 
     def __init__(self, service_name: str, traces_dir: Path | None = None) -> None:
-        # `service.name` and more from OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES win over ours.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override ours.
         ours = Resource({SERVICE_NAME: service_name})
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
         if traces_dir is not None:
@@ -58,13 +56,13 @@ class Tracing:
 
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
-        # The last one, since they are closed in turn, and a silent collector takes all of the time for that.
+        # Last, because processors are closed in order, and an unresponsive collector uses all of the time.
         if spans_leave_the_process():
             self._provider.add_span_processor(BatchSpanProcessor(Counted(OTLPSpanExporter())))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
-        """Send what is left, within a bound: an absent collector must not delay the end of a process."""
+        """Export the remaining spans within a time limit, so that exit is not delayed."""
         flush = threading.Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
         flush.start()
         flush.join(_FLUSH_SECONDS)
@@ -78,7 +76,7 @@ def _named_by_operator() -> Resource:
 
 
 class _Current(AbstractContextManager[trace.Span]):
-    """A span that is current inside the block, and ends with it: a third of the time of the API's own manager."""
+    """A current span that ends with its block, in a third of the API manager's time."""
 
     __slots__ = ("_span", "_token")
 
@@ -109,22 +107,25 @@ def span(
     links: list[Link] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[trace.Span]:
-    """Open a span around a block, current inside it, that begins with this call.
+    """Open a current span around a block, starting at this call.
 
-    An exception that leaves the block is recorded on it, with its `reason` if it has one (our own words); one that
-    calls itself `expected` is an outcome, and does not turn the span red.
+    An exception that leaves the block is recorded, with its `reason` (our own words) if it has one. An exception marked
+    as `expected` does not turn the span red.
     """
     tagged = {**(attributes or {}), **tags()}
     return _Current(_tracer.start_span(name, context=parent, kind=kind, links=links, attributes=tagged))
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
-    """Start the span of a call to a server: a child of the current one, not current itself. The caller ends it."""
+    """Start a child span for a call to a server. The caller ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
 
 
 def record_failure(failed: trace.Span, failure: BaseException, reason: str | None = None) -> None:
-    """Turn a span red and put the exception on it: its type and places, and our own words, never a library's text."""
+    """Mark a span as failed, with exception type and places but no library text.
+
+    `reason` is in our own words.
+    """
     kind = f"{type(failure).__module__}.{type(failure).__qualname__}".removeprefix("builtins.")
     failed.set_status(Status(StatusCode.ERROR, reason or type(failure).__name__))
     failed.set_attribute("error.type", kind)
@@ -139,7 +140,7 @@ def record_failure(failed: trace.Span, failure: BaseException, reason: str | Non
 
 
 def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
-    """Record the span of a job's wait: from when it was there to be taken until a worker claimed it."""
+    """Record the span of a job's wait, from available until claimed."""
     start, end = _nanoseconds(since), _nanoseconds(until)
     waited = _tracer.start_span(
         QUEUE,
@@ -155,13 +156,12 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def traceparent() -> str:
-    """Return the W3C `traceparent` of the span that is open now."""
     current = trace.get_current_span().get_span_context()
     return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}" if current.is_valid else ""
 
 
 def context_of(traceparent_header: str | None) -> Context | None:
-    """Return the trace context that a `traceparent` names; None where there is none or it is malformed."""
+    """Return the context of a `traceparent`; None if it is missing or malformed."""
     if not traceparent_header:
         return None
     found = _propagator.extract({"traceparent": traceparent_header}, context=Context())
@@ -169,19 +169,19 @@ def context_of(traceparent_header: str | None) -> Context | None:
 
 
 def own_trace() -> Context:
-    """Return the parent of a span that begins a trace, whatever span is open."""
+    """Return an empty parent, for a new trace."""
     return Context()
 
 
 def links_to(traceparent_header: str | None) -> list[Link]:
-    """Return a link to a caller's span: what a stranger sends may be mentioned, but is not the parent of our trace."""
+    """Return a link to a caller's span: untrusted callers can't be our trace's parent."""
     parent = context_of(traceparent_header)
     return [] if parent is None else [Link(trace.get_current_span(parent).get_span_context())]
 
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Run a block whose HTTP and SQL make no spans: periodic work that belongs to no job."""
+    """Suppress HTTP and SQL spans in a block: periodic work that belongs to no job."""
     token = _untraced.set(True)
     try:
         yield
@@ -190,5 +190,4 @@ def untraced() -> Iterator[None]:
 
 
 def is_untraced() -> bool:
-    """Return True if this runs in such a block."""
     return _untraced.get()

@@ -1,1 +1,1 @@
-"""The console: web pages for support and operators, a process of its own behind a login (`ai-agents console`)."""
+"""The console: web pages for support and operators, behind a login."""

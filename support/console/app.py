@@ -1,4 +1,4 @@
-"""The console as a FastAPI application."""
+"""FastAPI application of the console."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Not no-referrer: a browser would then say of our own forms that they come from nowhere.
+    # Not no-referrer: browsers would then send `Origin: null` with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -41,7 +41,7 @@ _HEADERS = {
 
 
 class ConsoleMiddleware:
-    """Requires the right host and a session, adds headers, counts requests and logs changes."""
+    """Checks host and session, adds headers, counts requests and logs changes."""
 
     def __init__(self, app: ASGIApp, *, sessions: Sessions, errors: ErrorHandler) -> None:
         self._app = app
@@ -51,7 +51,6 @@ class ConsoleMiddleware:
         self._headers = _HEADERS | secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         request = Request(scope, receive)
         request.state.session, request.state.is_change, request.state.form = None, False, {}
 
@@ -77,7 +76,10 @@ class ConsoleMiddleware:
                 await response(scope, receive, send_finished)
 
     async def _admit(self, request: Request) -> None:
-        """Let in who has a session. Raises ErrorPage, LoginRequired, or a failure of the database."""
+        """Admit a request with a session.
+
+        Raises ErrorPage, LoginRequired, or a database error.
+        """
         if not self._sessions.address.knows(request.headers.get("host", "")):
             raise ErrorPage(400, "Another address", "The console is not reached by this name: CONSOLE_URL says which.")
         if request.method not in _METHODS:
@@ -98,7 +100,7 @@ class ConsoleMiddleware:
         metrics.CONSOLE_REQUESTS.labels(place, str(status)).inc()
         if session is None:
             return
-        # A page that is only left open asks for its parts again and again: that is nobody at work.
+        # Parts of an open page poll without user activity.
         if status < 400 and not is_part(request):
             renewed = Response()
             self._sessions.renew(session, renewed)
@@ -117,7 +119,6 @@ def create_app(
     pages: Sequence[APIRouter] = PAGES,
     page_seconds: float = _PAGE_SECONDS,
 ) -> FastAPI:
-    """Create the application. `provider` asks an OpenID provider."""
     errors = ErrorHandler(services.redis)
     app = FastAPI(
         openapi_url=None,

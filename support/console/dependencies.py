@@ -1,4 +1,4 @@
-"""What routes depend on: the user, the stores, and checks of queries and forms."""
+"""Dependencies of routes: user, stores, and validation of queries and forms."""
 
 import argparse
 import asyncio
@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What routes read and change. `outside` looks at desk and model."""
+    """Stores of the routes. `outside` checks desk and model."""
 
     database: Database
     redis: Redis
@@ -43,14 +43,13 @@ class Services:
 
 
 class ConsoleRoute(APIRoute):
-    """A route with HEAD beside GET, forms that are bounded before they are read, and a limit on its time."""
+    """A route with HEAD beside GET, bounded forms and a time limit."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
         methods = {*(methods or ["GET"])}
         super().__init__(path, endpoint, methods=methods | ({"HEAD"} if "GET" in methods else set()), **options)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Return the handler with the limits around it."""
         handle = super().get_route_handler()
 
         async def limited(request: Request) -> Response:
@@ -73,7 +72,7 @@ def _check_body(request: Request) -> None:
 
 
 def check_query(request: Request) -> None:
-    """Refuse addresses that no browser writes, or that have a name twice."""
+    """Refuse malformed queries and repeated names."""
     if not all(value.isprintable() for value in request.path_params.values()):
         raise BadRequest("The address has a character that there is not.")
     try:
@@ -87,25 +86,22 @@ def check_query(request: Request) -> None:
 def _check_fields(pairs: Sequence[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise BadRequest("It names something twice.")
-    # No text of ours has one, and Postgres takes none.
+    # Postgres accepts no NUL.
     if any("\0" in part for pair in pairs for part in pair):
         raise BadRequest("It has a character that there is not.")
 
 
 def get_services(request: Request) -> Services:
-    """Return the stores of the application."""
     services: Services = request.app.state.services
     return services
 
 
 def get_sessions(request: Request) -> Sessions:
-    """Return the sessions of the application."""
     sessions: Sessions = request.app.state.sessions
     return sessions
 
 
 def current_user(request: Request) -> User:
-    """Return the user; the middleware lets nobody else through."""
     user: User = request.state.session.user
     return user
 
@@ -116,13 +112,11 @@ CurrentUser = Annotated[User, Depends(current_user)]
 
 
 def require_operator(user: CurrentUser) -> None:
-    """Refuse a user of another role."""
     if user.role != "operator":
         raise Forbidden("This takes the role of an operator.")
 
 
 async def read_form(request: Request, sessions: SessionsDep) -> dict[str, str]:
-    """Return the form of a page of ours."""
     if not sessions.address.is_own(request):
         raise CsrfFailed
     pairs = (await request.form()).multi_items()
@@ -136,14 +130,14 @@ async def verify_csrf(
     form: Annotated[dict[str, str], Depends(read_form)],
     csrf: Annotated[str, Form()] = "",
 ) -> None:
-    """Refuse a form of another session. From here on the request is a change, which is logged."""
+    """Refuse a form of another session; from here on the request counts as a change."""
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
     request.state.is_change, request.state.form = True, form
 
 
 def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
-    """Return the tenant of an address; to others it is as unknown as none."""
+    """Return the tenant of the URL. Raises NotFound for hidden and unknown ones alike."""
     try:
         arguments.tenant(tenant_id)
     except argparse.ArgumentTypeError:
@@ -173,7 +167,7 @@ def parse_job_id(given: str) -> UUID:
 
 
 def parse_since(given: str) -> datetime:
-    """Return a time that was typed. Raises BadRequest."""
+    """Return a time that a user typed. Raises BadRequest."""
     try:
         return arguments.moment(given)
     except argparse.ArgumentTypeError:

@@ -1,4 +1,4 @@
-"""A job's spans as a picture to scale: the geometry of an SVG that a template writes."""
+"""Geometry of a job's spans as an SVG to scale; a template renders it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +14,9 @@ _NARROWEST = 2.0
 
 
 class Shape(NamedTuple):
-    """How wide a picture is, and where in it the time goes from and to; `row` and `bar` are heights.
+    """Dimensions of a picture; `row` and `bar` are heights.
 
-    Without `beside` a span's name is above its bar, and how long it lasted at the right edge.
+    Without `beside` a span's name is above its bar, and its duration at the right edge.
     """
 
     width: float
@@ -50,7 +50,7 @@ _TONES: dict[str, Tone] = {"ok": "ok", "failed": "bad", "held": "warn"}
 
 @dataclass(frozen=True, slots=True)
 class TimeBar:
-    """One span: its name, its bar, and how long it lasted. Lengths are in the picture's units."""
+    """One span with name, bar and duration, in the picture's units."""
 
     span: TimelineSpan
     name: str
@@ -65,18 +65,16 @@ class TimeBar:
 
     @property
     def title(self) -> str:
-        """The words of a tooltip."""
         return f"{self.name}, {self.lasted}" + (f": {self.span.words}" if self.span.words else "")
 
     @property
     def ended(self) -> StateWord:
-        """How the span ended."""
         span = self.span
         return StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
 
 
 class Tick(NamedTuple):
-    """A time on the axis, since the beginning."""
+    """A label on the time axis, relative to the beginning."""
 
     x: float
     label: str
@@ -84,7 +82,7 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All of it. `left_out` is the number of spans that are not in it."""
+    """A complete picture. `left_out` is the number of omitted spans."""
 
     shape: Shape
     height: float
@@ -97,7 +95,6 @@ class Picture:
 
 
 def draw(line: Timeline, shape: Shape = WIDE) -> Picture:
-    """Return the picture of a job's spans."""
     spans, left_out = _shown(_with_holds(line.spans))
     seconds = max((line.end - line.start).total_seconds(), 0.001)
     scale = (shape.width - shape.left - shape.right) / seconds
@@ -115,7 +112,7 @@ def draw(line: Timeline, shape: Shape = WIDE) -> Picture:
 
 
 def _with_holds(spans: Sequence[TimelineSpan]) -> list[TimelineSpan]:
-    """Tell the time for which a job was held back apart from a pause before a retry."""
+    """Distinguish the time that a job was held from a pause before a retry."""
     told: list[TimelineSpan] = []
     held = ""
     for span in spans:

@@ -1,4 +1,4 @@
-"""Errors of the console, and the page that each of them becomes."""
+"""Errors of the console and their pages."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ _LONGEST_TICKET_ID = 20
 
 
 class ErrorPage(HTTPException):
-    """A request that is answered with a status, a heading and a sentence."""
+    """A response with a status, a heading and a sentence."""
 
     def __init__(self, status: int, heading: str, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, sentence, headers)
@@ -38,28 +38,28 @@ class ErrorPage(HTTPException):
 
 
 class NotFound(ErrorPage):
-    """There is no such thing, or it is not the user's to know: both look alike."""
+    """Missing, or not visible to the user: both look alike."""
 
     def __init__(self) -> None:
         super().__init__(404, "Not here", "There is no such thing, or it is not yours to see.")
 
 
 class BadRequest(ErrorPage):
-    """A request that can't be read; the sentence says why."""
+    """An invalid request; the sentence has the reason."""
 
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(status, "Not understood", sentence)
 
 
 class Forbidden(ErrorPage):
-    """The user's role does not allow it; the sentence says what it takes."""
+    """The user's role is not sufficient; the sentence names the required one."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(403, "Not allowed", sentence)
 
 
 class CsrfFailed(ErrorPage):
-    """A form that no page of this session has sent."""
+    """A form without a valid CSRF token of this session."""
 
     def __init__(self) -> None:
         told = "This form was not sent by a page of this console, or by one of another session. Load the page again."
@@ -74,7 +74,7 @@ class LoginRequired(HTTPException):
 
 
 class ErrorHandler:
-    """Makes the response of an exception. That a store is away is logged once a minute."""
+    """Renders exceptions; logs an unavailable store once a minute."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -82,7 +82,6 @@ class ErrorHandler:
         self._redis_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def __call__(self, request: Request, failure: Exception) -> Response:
-        """Return the response."""
         if isinstance(failure, LoginRequired):
             return _to_login(request)
         if isinstance(failure, RequestValidationError):
@@ -93,7 +92,7 @@ class ErrorHandler:
             reason = "not allowed" if isinstance(error, Forbidden) else "not from here"
             fields = {"visitor": session.account.id, "place": place_of(request), "reason": reason}
             say(phrases.CONSOLE_REFUSED, fields, also=ids_of(request))
-        # The numbers are of all tenants together.
+        # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
         context = {
             "status": error.status_code,
@@ -120,7 +119,7 @@ class ErrorHandler:
         return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
 
     async def _waiting(self) -> tuple[int, int] | None:
-        """Return the numbers of messages in Redis and with workers; None if Redis is away."""
+        """Return the messages in Redis and with workers; None if Redis is unavailable."""
         try:
             async with asyncio.timeout(_REDIS_SECONDS):
                 return int(await self._redis.llen(QUEUE)), int(await self._redis.hlen(UNACKED))
@@ -129,13 +128,13 @@ class ErrorHandler:
 
 
 def place_of(request: Request) -> str:
-    """Return the address as numbers and lines call it: the path of its route."""
+    """Return the route's path, for metrics and log lines."""
     is_static = request.scope["path"].startswith("/static/")
     return "/static" if is_static else getattr(request.scope.get("route"), "path", "other")
 
 
 def ids_of(request: Request) -> dict[str, str]:
-    """Return the well-formed ids of an address and a form: only these may be in a line."""
+    """Return the well-formed ids of URL and form: only these may be logged."""
     given = request.state.form | request.scope.get("path_params", {})
     return {name: value for name, value in given.items() if _is_id(name, value)}
 
@@ -152,9 +151,8 @@ def _is_id(name: str, value: str) -> bool:
 
 
 def _to_login(request: Request) -> Response:
-    """Lead to the login, and back afterwards."""
     if is_part(request):
-        # As a whole: the login is no part of a page.
+        # A full page load, because the login is not a part.
         back = path_of(request.headers.get("hx-current-url", ""))
         return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
     query = request.scope["query_string"].decode("latin-1")
@@ -164,19 +162,19 @@ def _to_login(request: Request) -> Response:
 
 
 def is_part(request: Request) -> bool:
-    """Return True if an open page asks for a part of it."""
+    """Return True for a request from a page that polls one of its parts."""
     return request.headers.get("hx-request") == "true"
 
 
 def redirect(path: str) -> Response:
-    """Return a response that leads to a path of the console, as it is."""
+    """Redirect to a local path without changing it."""
     if local_path(path) != path:
         raise ValueError("a route leads out of the console")
     return Response(b"", 303, {"Location": path})
 
 
 def _of_http(failure: HTTPException) -> ErrorPage:
-    """Return the page of an error, which may be one of Starlette's or FastAPI's own."""
+    """Return the page of an HTTP error, Starlette's and FastAPI's included."""
     if isinstance(failure, ErrorPage):
         return failure
     if failure.status_code == 404:
@@ -191,7 +189,7 @@ def _unavailable(heading: str, sentence: str) -> ErrorPage:
 
 
 def _leaves(failure: BaseException) -> Iterator[Exception]:
-    """Yield the failures of tasks that ran together, else the failure itself."""
+    """Yield the failures of a task group, else the failure itself."""
     if isinstance(failure, BaseExceptionGroup):
         for one in failure.exceptions:
             yield from _leaves(one)

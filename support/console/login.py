@@ -1,4 +1,4 @@
-"""Logging in, by a token or by a provider, and out."""
+"""Login by token or OpenID provider, and logout."""
 
 import hmac
 import secrets
@@ -37,10 +37,10 @@ _COPY_IS_VALID = (
 
 
 class Login:
-    """The provider, and failed logins of the last minute: of too many there is one line.
+    """The provider, and the failed logins of the last minute.
 
-    A token has 32 characters at least, 10 of them different: trying finds none, however fast. So failures limit lines
-    and answers, but never a right token, which the failures of others could else keep out.
+    A token has at least 32 characters, 10 of them different: guessing finds none at any speed. Excess failures
+    therefore limit log lines and answers, but never reject a valid token, which others' failures could otherwise block.
     """
 
     def __init__(self, provider: Provider, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -52,7 +52,7 @@ class Login:
         self._logged_at = float("-inf")
 
     def refuse(self, reason: str, result: str = "") -> bool:
-        """Count and log a failure; False if there were too many before it to log each."""
+        """Count a failure and log it; return False if there were too many to log each."""
         now = self._monotonic()
         too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
         self._times.append(now)
@@ -68,7 +68,6 @@ class Login:
         return False
 
     def unavailable(self, failure: ProviderUnavailable) -> ErrorPage:
-        """Count and log that the provider is away; the page of it."""
         metrics.CONSOLE_LOGINS.labels("provider away").inc()
         self.outage.seen(str(failure))
         sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
@@ -76,13 +75,11 @@ class Login:
 
 
 def get_login(request: Request) -> Login:
-    """Return the logins of the application."""
     login: Login = request.app.state.login
     return login
 
 
 def get_oidc(sessions: SessionsDep) -> OidcSettings:
-    """Return the provider's settings."""
     oidc = sessions.access.now().oidc
     if oidc is None:
         raise ErrorPage(404, "Not here", "Nobody logs in by a provider here.")
@@ -187,7 +184,7 @@ async def log_out(
     try:
         await sessions.end(session)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
-        # The browser has no cookie after it all the same.
+        # The browser loses its cookie in any case.
         context = {
             "status": 503,
             "heading": "The logout did not count yet",
@@ -206,7 +203,7 @@ async def log_out(
 
 
 def _login_page(request: Request, sessions: Sessions, to: str, problem: str = "", status: int = 200) -> Response:
-    # A page that is open in another tab stays good.
+    # Keeps the id, so that a login page in another tab stays valid.
     login_id = _login_id(request, sessions)
     access = sessions.access.now()
     context = {
@@ -217,7 +214,7 @@ def _login_page(request: Request, sessions: Sessions, to: str, problem: str = ""
         "by_provider": access.oidc is not None,
     }
     response = templates.TemplateResponse(request, "login.html", context, status)
-    # Nor is a login by the provider over that was begun in one.
+    # Keeps a provider login that was started in another tab.
     sessions.write_login(response, sessions.read_login(request) | {"id": login_id})
     return response
 
@@ -227,7 +224,7 @@ def _login_id(request: Request, sessions: Sessions) -> str:
 
 
 def _csrf_id(login_id: str) -> str:
-    """Return what the form of a login is bound to; no session has such an id."""
+    """Return the CSRF binding of a login form; no session has such an id."""
     return f"login {login_id}"
 
 
@@ -243,7 +240,7 @@ async def _enter(request: Request, sessions: Sessions, account: Account, role: C
         await sessions.end(before)
     response = redirect(local_path(to))
     sessions.begin(account, response)
-    # The login's form may be open in another tab: its id stays.
+    # Keeps the id of a login form that is open in another tab.
     sessions.write_login(response, {"id": _login_id(request, sessions)})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
     of = f"{role.kind}:{role.tenant_id}" if role.tenant_id else role.kind

@@ -1,4 +1,4 @@
-"""The console's process, put together: what `ai-agents console` runs."""
+"""Process of `ai-agents console`."""
 
 import argparse
 import asyncio
@@ -48,9 +48,9 @@ _LAST_ANSWER_SECONDS = 5.0
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log.
+    """Run until SIGTERM or SIGINT; return 0, or 78 with the reasons in the log.
 
-    `chosen` has `host` and `port`. A database that does not answer yet is no reason not to start: a page says so.
+    `chosen` has `host` and `port`. An unreachable database does not prevent the start: pages show it.
     """
     settings, tenants = start_process(ConsoleSettings, needs="nothing")
     access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
@@ -73,7 +73,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 class _PortUnusable(Exception):
-    """The process can't listen so; the text says what to mend."""
+    """The port can't be bound; the text contains the fix."""
 
 
 def _say(problem: str) -> None:
@@ -81,7 +81,6 @@ def _say(problem: str) -> None:
 
 
 def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
-    """Return the reasons that keep the process from starting."""
     now = access.now()
     problems = []
     if settings.console_url is None and not _is_here(host):
@@ -100,7 +99,7 @@ def _is_here(host: str) -> bool:
 
 
 def _unknown(access: AccessDirectory, tenants: TenantDirectory) -> list[str]:
-    """Return what roles name and is no tenant: perhaps mistyped, and its people would see nothing."""
+    """Return unknown tenants in roles, which may be mistyped."""
     named = sorted(access.now().tenant_ids)
     return [f"a role names the tenant {one}, which has no settings" for one in named if not tenants.names(one)]
 
@@ -116,7 +115,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def console_port(seconds: float = 10.0) -> Port:
-    """Return the limits of the console's port."""
     return Port(seconds, Crowd(MOST_CONNECTIONS, _MOST_IN_A_RUSH))
 
 
@@ -128,7 +126,7 @@ async def _main(
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(Tracing("ai-agents-console").close)
         stack.callback(exposition.serve("console", settings.metrics_port, readiness))
-        # No store among them: without one it says so in a page, which is what people look for then.
+        # No store is checked: pages report an unavailable one, and are needed most then.
         readiness.ask(asyncio.get_running_loop(), {})
         console = await _open(settings, tenants, access, stack)
         await stack.enter_async_context(serve(console, listener, console_port(), _LAST_ANSWER_SECONDS))
@@ -147,7 +145,6 @@ async def _main(
 async def _open(
     settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, stack: contextlib.AsyncExitStack
 ) -> FastAPI:
-    """Open the stores of the pages."""
     database = Database(
         settings.database_url,
         application_name="ai-agents console",

@@ -1,7 +1,7 @@
-"""Login by an OpenID provider: authorization code flow with PKCE, by Authlib's Starlette client.
+"""Login by an OpenID provider: authorization code flow with PKCE, with Authlib.
 
-Metadata and keys are kept for an hour. Of the provider's answer the console uses the subject, a name and the values of
-one claim of the verified ID token; no access token is kept.
+Metadata and keys are cached for an hour. The console uses the subject, a name and one claim's values from the verified
+ID token; it stores no access token.
 """
 
 import asyncio
@@ -42,20 +42,20 @@ _LONGEST_SUBJECT = 255
 
 
 class ProviderUnavailable(Exception):
-    """The provider does not answer, or not as one. The text is our own words."""
+    """The provider does not answer correctly. The text is our own words."""
 
 
 class LoginRefused(Exception):
-    """The provider did not say who it is, or that can't be verified. The text is our own words."""
+    """The user's identity is missing or not verifiable. The text is our own words."""
 
 
 class LoginNotBegun(Exception):
-    """The answer does not fit to a login that this browser has begun."""
+    """The answer belongs to no login started by this browser."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person that the provider vouches for; `values` are those of the claim."""
+    """A person identified by the provider; `values` are the claim's."""
 
     subject: str
     name: str
@@ -63,7 +63,7 @@ class Person:
 
 
 class _HttpClient(AsyncOAuth2Client):  # type: ignore[misc] # Authlib has no types
-    """Authlib's client over our transport: through the proxy if that is set, without redirects, answers bounded."""
+    """Authlib's client over our transport: proxy, no redirects, bounded answers."""
 
     def __init__(self, *args: Any, outward: Outward, **options: Any) -> None:
         super().__init__(
@@ -79,7 +79,7 @@ class _HttpClient(AsyncOAuth2Client):  # type: ignore[misc] # Authlib has no typ
 
 
 class _App(StarletteOAuth2App):  # type: ignore[misc]
-    """The provider's client. `read_at` is when its metadata was read."""
+    """The provider's client. `read_at` is the time of its metadata."""
 
     client_cls = _HttpClient
 
@@ -108,7 +108,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
             raise ProviderUnavailable("unusable endpoints")
         offered = metadata.get("scopes_supported")
-        # Some give a claim only with a scope of its name.
+        # Some providers require a scope with the claim's name.
         more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
         methods = metadata.get("token_endpoint_auth_methods_supported")
         if not self.oidc.client_secret:
@@ -118,14 +118,17 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         else:
             method = "client_secret_basic"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
-        # Authlib makes options of its client of all metadata: only these are the provider's to choose.
+        # Authlib uses all metadata as options of its client: the provider may set only these.
         kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
         metadata.clear()
         metadata.update(kept, id_token_signing_alg_values_supported=list(ALGORITHMS))
         return metadata
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
-        """Return the keys of known kinds (RFC 7517, 5), read once a minute at most. Raises ProviderUnavailable."""
+        """Return the keys of known kinds (RFC 7517, 5). Raises ProviderUnavailable.
+
+        They are read at most once a minute.
+        """
         if self._monotonic() - self._keys_at >= _KEYS_AGAIN_SECONDS and (force or "jwks" not in self.server_metadata):
             async with _calling():
                 await super().fetch_jwk_set(force=True)
@@ -139,7 +142,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
 
 
 class _IdToken(CodeIDToken):  # type: ignore[misc]
-    """Claims that are validated by a clock that is passed in."""
+    """Claims validated with an injected clock."""
 
     def __init__(self, now: Callable[[], float], *args: Any) -> None:
         super().__init__(*args)
@@ -150,7 +153,7 @@ class _IdToken(CodeIDToken):  # type: ignore[misc]
 
 
 class Provider:
-    """The provider of the settings of this moment. `now` is for its tokens, in seconds since 1970."""
+    """The current provider of the settings. `now` is for its tokens, in Unix seconds."""
 
     def __init__(
         self,
@@ -169,9 +172,9 @@ class Provider:
         self._exchanging = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
-        """Return the redirect to the provider; what has to fit later is in `request.session`.
+        """Return the redirect to the provider. Raises ProviderUnavailable.
 
-        Raises ProviderUnavailable.
+        The values to verify later are in `request.session`.
         """
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
@@ -179,7 +182,10 @@ class Provider:
         return redirect
 
     async def person(self, request: Request, oidc: OidcSettings) -> Person:
-        """Return the person that came back. Raises LoginNotBegun, LoginRefused and ProviderUnavailable."""
+        """Return the person after the redirect back.
+
+        Raises LoginNotBegun, LoginRefused and ProviderUnavailable.
+        """
         query = request.query_params
         framework = StarletteIntegration("provider")
         begun = await framework.get_state_data(request.session, query.get("state", ""))
@@ -202,8 +208,11 @@ class Provider:
         return Person(subject, next(filter(None, names), subject), named)
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
-        """Return the client with its metadata. Raises ProviderUnavailable; at once for seconds after a failure."""
-        # Anyone may begin a login: one request asks, few wait for it, and the connections of the others are free again.
+        """Return the client with its metadata. Raises ProviderUnavailable.
+
+        After a failure it raises at once for some seconds.
+        """
+        # Anyone may start a login: one request loads, few wait, and all others fail at once, freeing their connections.
         if self._waiting.locked():
             raise ProviderUnavailable("too many logins at once")
         async with self._waiting, self._loading:
@@ -250,7 +259,7 @@ class Provider:
 
 @contextlib.asynccontextmanager
 async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
-    """Limit the time of calls in the block, and turn their failures into ProviderUnavailable."""
+    """Limit the time of calls, and convert their failures to ProviderUnavailable."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -267,11 +276,11 @@ async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
 
 
 def _is_address(url: object) -> bool:
-    """Return True for an address that a code, a secret or a person may be sent to."""
+    """Return True for a URL that may receive a code, a secret or a user."""
     if not isinstance(url, str):
         return False
     try:
-        # Some texts look like an address, but no request can be made of them, e.g. a name that has no form in ASCII.
+        # Some texts look like a URL but can't be requested, e.g. a name without an ASCII form.
         httpx2.URL(url)
         # A provider's endpoint may have a query.
         return address_problem(urlsplit(url)._replace(query="").geturl(), secure=True) is None
@@ -288,6 +297,6 @@ def _is_usable(key: Any) -> bool:
 
 
 def one_line(value: object, longest: int = 80) -> str:
-    """Return a text from outside in one line, and not long; empty for anything else."""
+    """Return an external text on one line, shortened; empty for other types."""
     text = value if isinstance(value, str) else ""
     return "".join(character if character.isprintable() else " " for character in text).strip()[:longest]

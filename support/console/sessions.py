@@ -1,6 +1,6 @@
-"""Sessions and logins in progress, in signed cookies: no store has to be reachable for them (docs/adr/0037).
+"""Sessions and pending logins in signed cookies, without a store (docs/adr/0037).
 
-A cookie has no rights in it. They are looked up at each request, so a deleted token or mapping ends its sessions.
+Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
 """
 
 import re
@@ -30,9 +30,9 @@ _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
 class Account:
     """The proof of a login.
 
-    `kind` is `token` or `provider`, and `mark` identifies that one. `id` is the account in log lines: a token's name,
-    or the provider's subject; a keyed mark of the subject if it could be an address or more than an id. `value` is the
-    value of the provider's claim.
+    `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
+    provider's subject, replaced by a keyed hash if it could be an address or more than an id. `value` is the value of
+    the provider's claim.
     """
 
     kind: str
@@ -44,10 +44,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user with the rights of this moment.
+    """A user with current rights.
 
-    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see what a model was told and answered. Only
-    an operator may change several jobs at once. `account` is the user in log lines, which never have the name.
+    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models. Only an
+    operator may change several jobs at once. `account` is the user in log lines, which never contain the name.
     """
 
     name: str
@@ -57,13 +57,12 @@ class User:
     account: str = ""
 
     def sees(self, tenant_id: str) -> bool:
-        """Return True if the tenant's data may be shown."""
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session, issued and last renewed at seconds since 1970. `csrf` is a field of each of its forms."""
+    """A session, issued and last renewed at Unix seconds. Its forms contain `csrf`."""
 
     id: str
     account: Account
@@ -83,12 +82,12 @@ class Sessions:
         self.address = address
         self._keys = keys
         self._ended = ended
-        # Only an origin with TLS can set a cookie of that name, for itself and all of its paths.
+        # Only a TLS origin can set a cookie of that name, for itself and all of its paths.
         prefix = "__Host-" if address.is_secure else ""
         self._cookie, self._login_cookie = f"{prefix}console", f"{prefix}console-login"
 
     def read(self, request: Request) -> Session | None:
-        """Return the valid session of a request. `is_ended` has to be asked before it gets anything."""
+        """Return the request's valid session. Check `is_ended` before granting access."""
         try:
             content, signed_at = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
         except InvalidSignature:
@@ -101,15 +100,15 @@ class Sessions:
         return Session(session_id, account, issued_at, signed_at, user, self.csrf(session_id))
 
     async def is_ended(self, session: Session) -> bool:
-        """Return True after a logout. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        """Return True after a logout. Raises DATABASE_FAILURES or TimeoutError."""
         return await self._ended.has(session.id)
 
     async def end(self, session: Session) -> None:
-        """End a session at all consoles. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        """End a session at all consoles. Raises DATABASE_FAILURES or TimeoutError."""
         await self._ended.end(session.id, timedelta(seconds=LASTS_SECONDS))
 
     def begin(self, account: Account, response: Response) -> None:
-        """Begin a session with an id that nobody knew before."""
+        """Start a session with a new id, which prevents fixation."""
         self._write(response, secrets.token_urlsafe(18), int(self._keys.now()), account)
 
     def renew(self, session: Session, response: Response) -> None:
@@ -118,11 +117,10 @@ class Sessions:
             self._write(response, session.id, session.issued_at, session.account)
 
     def forget(self, response: Response) -> None:
-        """Delete the session's cookie in the browser."""
         response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def read_login(self, request: Request) -> dict[str, Any]:
-        """Return the browser's login in progress; empty if there is none, or it is too old."""
+        """Return the browser's pending login; empty if missing or expired."""
         try:
             content, _ = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
         except InvalidSignature:
@@ -130,23 +128,20 @@ class Sessions:
         return dict(content)
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
-        """Keep a login in progress in the browser, for ten minutes."""
+        """Store a pending login in the browser for ten minutes."""
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
 
     def csrf(self, session_id: str) -> str:
-        """Return the field of the session's forms."""
         return self._keys.mark(_CSRF, session_id)
 
     def is_csrf(self, given: str, session_id: str) -> bool:
-        """Return True for that field."""
         return self._keys.is_mark(given, _CSRF, session_id)
 
     def account_of_token(self, token: ConsoleToken) -> Account:
-        """Return the account of a token's holder."""
         return Account(_TOKEN, token.name, self._keys.mark(_TOKEN, token.token), token.name)
 
     def account_of_person(self, oidc: OidcSettings, subject: str, name: str, value: str) -> Account:
-        """Return the account of a person that the provider vouches for; `value` has a role."""
+        """Return the account of a provider's user; `value` has a role."""
         is_id = _OPAQUE.fullmatch(subject) is not None and "error" not in subject.lower()
         person = subject if is_id else self._keys.mark(_PERSON, subject)
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
@@ -169,5 +164,5 @@ class Sessions:
 
 
 def _provider(oidc: OidcSettings) -> str:
-    """Return the identity of a provider: the values of another claim mean something else."""
+    """Return the provider's identity, claim included: values depend on the claim."""
     return "\0".join((oidc.issuer, oidc.client_id, oidc.claim))

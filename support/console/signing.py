@@ -1,4 +1,4 @@
-"""Signed texts and keyed marks of secrets, with `CONSOLE_KEY` or the previous key."""
+"""Signed texts and keyed hashes, with `CONSOLE_KEY` or the previous key."""
 
 import hashlib
 import hmac
@@ -14,11 +14,11 @@ CLOCK_SKEW_SECONDS = 60
 
 
 class InvalidSignature(Exception):
-    """A text that none of our keys has signed, or that is too old."""
+    """A text that no current key has signed, or that is expired."""
 
 
 class _ClockedSigner(TimestampSigner):
-    """A signer with a clock that is passed in."""
+    """A signer with an injected clock."""
 
     def __init__(self, *args: Any, now: Callable[[], float], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,12 +36,15 @@ class ConsoleKeys:
         self.now = now
 
     def sign(self, purpose: str, content: object) -> str:
-        """Return `content` (as JSON can have it) as a signed text for this purpose."""
+        """Return the JSON-compatible `content` as a text signed for this purpose."""
         signed: str = self._serializer(purpose).dumps(content)
         return signed
 
     def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int]:
-        """Return the content of a signed text, and its time. Raises InvalidSignature, also after `seconds`."""
+        """Return a signed text's content and time. Raises InvalidSignature.
+
+        Texts older than `seconds` are invalid.
+        """
         if len(text) > _LONGEST:
             raise InvalidSignature
         try:
@@ -49,17 +52,17 @@ class ConsoleKeys:
         except BadData:
             raise InvalidSignature from None
         at = int(signed_at.timestamp())
-        # The serializer's own max_age refuses a text that is a second ahead.
+        # The serializer's own max_age refuses a text dated one second ahead.
         if not -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds:
             raise InvalidSignature
         return content, at
 
     def mark(self, purpose: str, secret: str) -> str:
-        """Return a text that differs from other secrets' marks, and reveals nothing of the secret."""
+        """Return a keyed hash that identifies the secret without revealing it."""
         return _mark(self._keys[0], purpose, secret)
 
     def is_mark(self, given: str, purpose: str, secret: str) -> bool:
-        """Return True for the mark of this secret, by any of the keys."""
+        """Return True for the hash of this secret with any of the keys."""
         marks = [_mark(key, purpose, secret).encode() for key in self._keys]
         return sum(hmac.compare_digest(given.encode("utf-8", "replace"), mark) for mark in marks) > 0
 

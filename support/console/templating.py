@@ -1,4 +1,4 @@
-"""Templates, with what each page has around it, and the addresses of static files."""
+"""Templates with their shared context, and URLs of static files."""
 
 import hashlib
 import json
@@ -25,7 +25,6 @@ STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
 
 
 def _around(request: Request) -> dict[str, Any]:
-    """Return what each page shows: its path, and the user with a session."""
     session = request.state.session
     return {
         "user": session.user if session else None,
@@ -36,12 +35,10 @@ def _around(request: Request) -> dict[str, Any]:
 
 
 def csrf_field(csrf: str) -> Markup:
-    """Return the field that each form needs."""
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
 
 
 def ago(at: datetime) -> str:
-    """Return how long ago a time is, or in how long it comes."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
 
@@ -72,7 +69,7 @@ _FILTERS = {
 
 
 def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
-    """Return the templates of the console; `folders` come first."""
+    """Return the console's templates; `folders` take precedence."""
     environment = Environment(
         loader=FileSystemLoader([*folders, _FOLDER / "templates"]),
         autoescape=True,

@@ -1,1 +1,1 @@
-"""What the console's pages tell, gathered and put into words: plain values, which templates only lay out."""
+"""Data of the console's pages as plain values for templates."""

@@ -1,4 +1,4 @@
-"""Asking a store for one part of a page, with a time limit of its own: the page is one without it, too."""
+"""Queries for parts of a page, each with a time limit."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,9 +17,9 @@ Part = TypeVar("Part")
 
 
 async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part | None:
-    """Return what a store says; None if it is away, or does not answer in time.
+    """Return the result; None if the store is unavailable or slow.
 
-    What is neither is a fault of ours, and stands in the log.
+    Other database errors are bugs of ours: they are logged and return None.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -33,5 +33,5 @@ async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part 
 
 
 def is_silent(failure: Exception) -> bool:
-    """Return True if the database is away, or too slow, and no mistake of ours is the trouble."""
+    """Return True if the database is unavailable or slow, False for a bug of ours."""
     return is_away(failure) or getattr(getattr(failure, "orig", None), "sqlstate", None) == _TOO_SLOW

@@ -12,7 +12,7 @@ from support.diagnose.verdicts import MEANINGS, VerdictCode
 
 @dataclass(frozen=True, slots=True)
 class CauseRow:
-    """Jobs whose reasons come to one verdict: how many, when the last one ended, and each reason."""
+    """Jobs with the same verdict: their number, last end, and each reason."""
 
     code: str
     means: str
@@ -22,12 +22,10 @@ class CauseRow:
 
 
 def verdict_of(reason: str | None) -> VerdictCode:
-    """Return the verdict that the reason of a job which has ended comes to."""
     return cause_of(reason).verdict
 
 
 def by_cause(causes: Sequence[EndCause]) -> list[CauseRow]:
-    """Group causes by verdict, the commonest first."""
     groups: defaultdict[VerdictCode, list[EndCause]] = defaultdict(list)
     for cause in causes:
         groups[verdict_of(cause.reason)].append(cause)
@@ -43,10 +41,9 @@ def by_cause(causes: Sequence[EndCause]) -> list[CauseRow]:
 
 
 def is_cut(causes: Sequence[EndCause]) -> bool:
-    """Return True if there may be more than was counted."""
+    """Return True if the counting stopped at its limit."""
     return sum(cause.jobs for cause in causes) >= MOST_COUNTED
 
 
 def reasons_of(causes: Sequence[EndCause], codes: set[str]) -> list[str]:
-    """Return the reasons that come to one of these verdicts."""
     return sorted({cause.reason or "" for cause in causes if verdict_of(cause.reason).value in codes})

@@ -1,4 +1,4 @@
-"""The health of each tenant in one word, for each page that shows it."""
+"""Health of each tenant in one word, for all pages."""
 
 import asyncio
 from collections import defaultdict
@@ -25,7 +25,7 @@ _OR_MORE = " or more"
 
 @dataclass(frozen=True, slots=True)
 class TenantInShort:
-    """A tenant's health in a word, and why."""
+    """A tenant's health in one word, and the reasons."""
 
     tenant_id: str
     health: StateWord
@@ -34,14 +34,14 @@ class TenantInShort:
 
 @dataclass(frozen=True, slots=True)
 class AllHealth:
-    """All tenants, those that need a look first. `told`: the database has said all of it."""
+    """All tenants, problems first. `told`: the database returned everything."""
 
     tenants: Sequence[TenantInShort]
     told: bool
 
 
 async def health_of_all(services: Services, now: datetime, lacks: str) -> AllHealth:
-    """Return the health of all tenants. `lacks`: as a queue's view has it."""
+    """Return the health of all tenants; `lacks` as in QueueView."""
     database, known = services.database, services.tenants.all()
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
@@ -68,9 +68,9 @@ def in_short(
     missed: Mapping[str, MissedLately] | None = None,
     due: Mapping[str, int] | None = None,
 ) -> list[TenantInShort]:
-    """Return the health of each tenant, those that need a look first. None is unknown.
+    """Return the health of each tenant, problems first. None is unknown.
 
-    `ended`: jobs completed and failed, of tenants with failures. `due`: jobs that are due, while nobody takes any.
+    `ended`: jobs completed and failed, of tenants with failures. `due`: due jobs while no worker takes any.
     """
     due, missed, ended = due or {}, missed or {}, ended or {}
     waiting: defaultdict[str, list[str]] = defaultdict(list)
@@ -80,14 +80,14 @@ def in_short(
         each.tenant_id: f"its last webhook was refused {_since(each.rejected_at, now)}: {each.reason}"
         for each in refused or ()
     }
-    # More is due than was counted, of whichever tenants.
+    # The count is cut, for unknown tenants.
     due_cut = sum(due.values()) >= MOST_DUE
 
     def short(tenant: Tenant) -> TenantInShort:
         completed, failures = ended.get(tenant.id, (0, 0))
         rate = completed / (completed + failures) if failures else 1.0
         cut, jobs = completed + failures >= MOST_COUNTED, due.get(tenant.id, 0)
-        # A desk that is polled needs no webhook.
+        # A polled desk needs no webhook.
         refusal = "" if tenant.polled else refusals.get(tenant.id, "")
         lately = None if tenant.polled else missed.get(tenant.id)
         lost = missed_word(lately, now) if lately else None

@@ -1,4 +1,4 @@
-"""The queue and the workers, just now: what Redis says of messages, and Postgres of jobs."""
+"""Current state of queue and workers: messages in Redis, jobs in Postgres."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ _STANDS = StateWord("at a standstill", "bad"), "nobody takes what waits: docs/ru
 
 
 class WaitingReason(NamedTuple):
-    """Why jobs wait again, how many, and what a person does about it; empty for nothing."""
+    """A reason for waiting jobs, their number, and the fix; empty for none."""
 
     reason: str
     jobs: str
@@ -41,7 +41,7 @@ class WaitingReason(NamedTuple):
 
 
 class QueueWarning(NamedTuple):
-    """What is wrong: a word, and what it means."""
+    """A problem of the queue: a word and its meaning."""
 
     word: StateWord
     says: str
@@ -49,10 +49,10 @@ class QueueWarning(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """The part of the page. `reading` is None if Redis did not answer, which a warning says.
+    """The queue part of a page. `reading` is None if Redis did not answer.
 
-    For users of all tenants it has `looked`, `open_jobs` and `work`, for others `own`; each is None if its store did
-    not answer. `reasons` is None if the database did not.
+    Users of all tenants get `looked`, `open_jobs` and `work`, other users `own`; each is None if its store did not
+    answer. `reasons` is None if the database did not.
     """
 
     at: datetime
@@ -69,7 +69,7 @@ class QueueView:
 
 
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> QueueView:
-    """Return the queue now. For users of one tenant: the queue as a word, and the tenant's own jobs."""
+    """Return the queue now; for one tenant's users, its state and their own jobs."""
     look, signs_of_work = look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
     if tenant_id is not None:
         own: TenantFigures | None
@@ -84,7 +84,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
             reasons=None if own is None else reasons_of_tenant(own, _lacks(looked, work)),
             waits=own is not None and own.waiting > 0,
         )
-        # Both are of all tenants.
+        # Both cover all tenants.
         return replace(view, looked=None, work=None)
     (looked, failure), work, open_jobs, reasons = await asyncio.gather(
         look,
@@ -103,7 +103,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 
 async def lacking(database: Database, redis: Redis) -> str:
-    """Return what has to be there again before anybody takes a job; empty for nothing."""
+    """Return the condition for taking jobs again; empty if they are taken."""
     (looked, _), work = await asyncio.gather(
         look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
     )
@@ -111,7 +111,10 @@ async def lacking(database: Database, redis: Redis) -> str:
 
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[WaitingReason]:
-    """Return why its jobs wait again. Of so many that nobody counts on, each reason may have more."""
+    """Return the reasons for the tenant's waiting jobs.
+
+    At the count limit each reason may have more.
+    """
     cut = sum(figures.reasons.values()) >= job_figures.MOST_COUNTED
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
@@ -125,11 +128,11 @@ def _of_all(reasons: Mapping[tuple[str, str], int], lacks: str) -> list[WaitingR
 
 
 def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: str) -> list[WaitingReason]:
-    """Put them into words, the commonest first; of those in `cut` there are more than were counted."""
+    """Describe the reasons, most frequent first; counts in `cut` are lower bounds."""
     told = []
     for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
         cause = known_cause(reason)
-        # What names a job or a ticket says nothing of many.
+        # A fix for one job or ticket does not apply to many.
         mends = "" if cause is None or "{" in cause.mends else cause.mends
         if lacks and not mends:
             mends = f"it goes on by itself once {lacks}"
@@ -150,7 +153,7 @@ def _view(
     lacks = _lacks(looked, work)
     reading = None if looked is None else reading_of(looked.waiting)
     word = None if reading is None else StateWord(reading, _TONES[reading])
-    # A short queue that nobody puts anything into, or takes anything out of, is not well.
+    # A short queue may still have problems: nothing is queued, or nothing taken.
     hint = "" if reading is None or (reading == "normal" and warnings) else _HINTS[reading]
     if looked is not None and lacks and (waits or looked.waiting or looked.held):
         word, hint = _STANDS
@@ -167,14 +170,12 @@ def _of_redis(looked: QueueSigns | None, failure: str) -> list[QueueWarning]:
 
 
 def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
-    """Return what keeps jobs from being taken, as far as it is known."""
     if looked is None:
         return "Redis answers"
     return "a worker runs" if work is not None and nobody_works(looked, work) else ""
 
 
 def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:
-    """Return what is wrong with the workers, for who sees all of them."""
     if work is None:
         return []
     warnings = []

@@ -1,4 +1,4 @@
-"""One ticket's story for a page: what `diagnose` makes of it, as far as the visitor may know it."""
+"""A ticket's story: the result of `diagnose`, limited to the viewer's rights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ _TONES: dict[VerdictCode, Tone] = {
 
 @dataclass(frozen=True, slots=True)
 class RetryOffer:
-    """That a job can be retried, what that costs, and what speaks against it; empty for nothing."""
+    """A possible retry of a job: its cost, and a caution, empty for none."""
 
     job_id: str
     costs: str
@@ -51,7 +51,7 @@ class RetryOffer:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What the page of a ticket says. `code` is the verdict's, as `diagnose --json` has it."""
+    """Content of a ticket's page. `code` is the verdict in `diagnose --json`."""
 
     tenant_id: str | None
     ticket_id: str
@@ -75,7 +75,7 @@ class Story:
 
 
 def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
-    """Judge the facts and put them into words. `own`: for the tenant's own people, who see nothing of any other."""
+    """Diagnose the facts and describe them; `own` hides other tenants' data."""
     if own:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
@@ -97,7 +97,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
         log_line=line,
         log_command=command,
         trace=trace,
-        # Jaeger shows the traces of all tenants to whoever comes.
+        # Jaeger shows the traces of all tenants to every visitor.
         trace_url=f"{jaeger_url}/trace/{trace}" if jaeger_url and trace and not own else "",
         jobs=_jobs(facts),
         job_id=str(facts.job.id) if facts.job else "",
@@ -106,14 +106,14 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
 
 
 def retry_offer(job: Details) -> RetryOffer | None:
-    """Return what a retry of the job is; None where it can't be retried, or no attempt would come further."""
+    """Return the retry of a job; None if it is impossible or useless."""
     if job.state not in (JobState.FAILED, JobState.SKIPPED) or job.reason in (DUPLICATE, FORGOTTEN):
         return None
     return RetryOffer(str(job.id), costs(answered=job.answered), caution(job.reason))
 
 
 def caution(reason: str | None) -> str:
-    """Return what speaks against the retry of a job that ended for this reason; empty for nothing."""
+    """Return the argument against retrying a job with this reason; empty for none."""
     cause = cause_of(reason)
     if cause.verdict is VerdictCode.WORKER_LOST:
         return "It ended each worker that took it: do not retry it before Engineering has looked at it."
@@ -125,17 +125,16 @@ def caution(reason: str | None) -> str:
 
 
 def costs(*, answered: bool) -> str:
-    """Return what a retry costs."""
     return "GPT-4's answer is kept: nothing is paid" if answered else "GPT-4 is asked again, and paid"
 
 
 def _without_causes(facts: Facts) -> Facts:
-    """Take out why a signature did not match where that tells of another tenant."""
+    """Remove causes of signature mismatches that reveal another tenant."""
     webhooks = facts.webhooks
     if webhooks is None:
         return facts
     refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
-    # Alike in what is left of them, two lines would tell that they are not.
+    # Merged, because two identical lines would reveal that they differ.
     unread: dict[tuple[int, str], RefusedLately] = {}
     for each in webhooks.unread:
         reason = own_words(each.reason)
@@ -147,7 +146,6 @@ def _without_causes(facts: Facts) -> Facts:
 
 
 def _of_the_tenant(facts: Facts) -> Facts:
-    """Take out what counts the jobs and workers of all tenants."""
     return replace(facts, queue=None, work=None)
 
 
@@ -157,7 +155,7 @@ def _says(facts: Facts, shown: Facts, diagnosis: Diagnosis) -> str:
     told = judge(shown)
     if told.verdict is diagnosis.verdict and told.anchor == diagnosis.anchor:
         return told.says
-    # What it rests on is not the visitor's to know.
+    # The viewer may not know the evidence.
     return f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
 
 

@@ -1,4 +1,4 @@
-"""The health of tenants: their settings, webhooks, jobs and success rate."""
+"""Health of tenants: settings, webhooks, jobs and success rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,10 @@ _MISSED_JUST_NOW = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class TenantHealth:
-    """The health of a tenant; `figures` is None if the database did not answer, and all behind it is empty then."""
+    """A tenant's health; later fields are empty if the database did not answer.
+
+    `figures` is None then.
+    """
 
     tenant: Tenant
     settings: StateWord
@@ -32,13 +35,12 @@ class TenantHealth:
 
 
 def own_words(reason: str) -> str:
-    """Return why a webhook was refused, as its tenant's own people may know it: nothing of any other tenant."""
+    """Return a refusal's reason without data of other tenants, for its own people."""
     kind, _, cause = reason.partition(": ")
     return kind if "another tenant" in cause else reason
 
 
 def settings_word(tenant: Tenant) -> StateWord:
-    """Return whether a tenant's settings can be used."""
     if tenant.usable:
         return StateWord("usable", "ok")
     if tenant.opens_webhook or (tenant.polled and tenant.desk is not None):
@@ -47,7 +49,7 @@ def settings_word(tenant: Tenant) -> StateWord:
 
 
 def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> TenantHealth:
-    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as in a queue's view."""
+    """Describe a tenant's figures; `own`: for its own people, `lacks` as in QueueView."""
     if figures is None:
         return TenantHealth(tenant, settings_word(tenant), _marks(tenant), None)
     refused, rate = figures.last_refused, figures.success_rate
@@ -65,7 +67,7 @@ def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: s
 
 
 def missed_word(lately: MissedLately, now: datetime) -> StateWord | None:
-    """Return how many were missed; of long ago it is no warning any more."""
+    """Return the number of missed webhooks; old ones are no warning."""
     if lately.last_at is None:
         return None
     more = " or more" if lately.is_cut else ""

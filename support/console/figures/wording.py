@@ -1,4 +1,4 @@
-"""Counts and states as pages show them."""
+"""Counts and states as shown on pages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,17 +25,16 @@ class StateWord:
 
 
 def counted(count: int, most: int | None = None) -> str:
-    """Return a count that goes no further than `most`."""
+    """Return a count, limited to `most`."""
     return f"{count:,}" if most is None or count < most else f"{most:,} or more"
 
 
 def state_word(state: str) -> StateWord:
-    """Return a job's state with its tone."""
     return StateWord(state, _TONES.get(state, "info"))
 
 
 def percent(part: float | None) -> str:
-    """Return a part of one as a percentage, which is 100 only where nothing is missing; `-` for none."""
+    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
     if part is None:
         return "-"
     return f"{int(part * 1000) / 10:g} %"

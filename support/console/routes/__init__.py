@@ -1,1 +1,1 @@
-"""The pages of the console, a router each."""
+"""Routes of the console's pages."""

@@ -1,4 +1,4 @@
-"""Failed or skipped jobs: by cause, and one by one, a page at a time."""
+"""Failed and skipped jobs, by cause and as a paged list."""
 
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
@@ -26,7 +26,7 @@ router = APIRouter(route_class=ConsoleRoute)
 
 
 class Filter(NamedTuple):
-    """The chosen jobs. `said` is `since` as the user wrote it; without `codes` all causes are meant."""
+    """Filter of jobs. `said` is `since` as typed; empty `codes` means all causes."""
 
     tenant_id: str | None
     state: EndState
@@ -39,7 +39,7 @@ class Filter(NamedTuple):
 def parse_filter(
     request: Request, scope: TenantScope, state: str = "", since: str = "", cause: str = "", before: str = ""
 ) -> Filter:
-    """Read the filter of a query, whose causes are `cause=CODE` or `cause:CODE=on`."""
+    """Parse the filter of a query, with causes as `cause=CODE` or `cause:CODE=on`."""
     chosen_state = _STATES.get(state or "failed")
     if chosen_state is None:
         raise BadRequest("Jobs that have ended without a note are failed or skipped.")
@@ -61,7 +61,6 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
 
 
 async def failures_page(request: Request, user: User, services: Services, chosen: Filter, notice: str = "") -> Response:
-    """Return that page, with a notice above the choice of causes."""
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
     causes = await in_time(ends.causes(database, tenant_id, state, since))
@@ -86,7 +85,6 @@ async def failures_page(request: Request, user: User, services: Services, chosen
 
 
 def _next(request: Request, jobs: list[JobEnd]) -> str:
-    """Return the address of the next page; empty on the last one."""
     if len(jobs) <= _PAGE:
         return ""
     last, query = jobs[_PAGE - 1], request.query_params
@@ -95,12 +93,11 @@ def _next(request: Request, jobs: list[JobEnd]) -> str:
 
 
 def format_behind(behind: Behind) -> str:
-    """Return the end of a page as addresses and forms have it."""
     return f"{behind.finished_at.isoformat()}_{behind.id}"
 
 
 def parse_behind(given: str) -> Behind | None:
-    """Read it again; None for the first page. Raises BadRequest."""
+    """Parse the end of a page; None for the first one. Raises BadRequest."""
     if not given:
         return None
     at, _, wanted = given.partition("_")

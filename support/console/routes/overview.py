@@ -1,4 +1,4 @@
-"""The overview: a search, the queue, failures by cause, and the tenants. The queue is a part that renews itself."""
+"""Overview: search, queue (polled), failures by cause, and tenants."""
 
 import asyncio
 from collections.abc import Sequence

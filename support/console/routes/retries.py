@@ -1,4 +1,4 @@
-"""Retries by hand: one job, or several that a preview has shown."""
+"""Manual retries of one job, or of several after a preview."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,9 +43,10 @@ router = APIRouter(route_class=ConsoleRoute)
 
 @dataclass(slots=True)
 class Preview:
-    """The jobs that would be retried, newest end first. `left_out`: another job of the ticket did it, or may.
+    """Jobs to retry, latest end first.
 
-    `more`: there are others, which ended before; `behind` is the last one that was looked at.
+    `left_out`: number of jobs whose ticket another job has handled or may handle. `more`: older ones exist; `behind` is
+    the last one examined.
     """
 
     rows: list[JobEnd]
@@ -55,30 +56,27 @@ class Preview:
 
     @property
     def job_ids(self) -> str:
-        """The ids, as the form sends them back."""
         return ",".join(str(row.id) for row in self.rows)
 
     @property
     def kept(self) -> int:
-        """The number of jobs that have their answer already."""
+        """Return the number of jobs with a stored answer."""
         return sum(row.answered for row in self.rows)
 
     @property
     def cautions(self) -> Mapping[str, int]:
-        """The cautions of a ticket's page, with the number of jobs."""
         told = [said for row in self.rows if (said := caution(row.reason))]
         return {said: told.count(said) for said in sorted(set(told))}
 
     @property
     def by_tenant(self) -> Mapping[str, int]:
-        """The number of jobs of each tenant."""
         tenants = [row.tenant_id for row in self.rows]
         return {tenant_id: tenants.count(tenant_id) for tenant_id in sorted(set(tenants))}
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The result of one job: `refusal` is empty if it waits again."""
+    """The result of one job; `refusal` is empty if it was queued."""
 
     job_id: str
     tenant_id: str
@@ -134,7 +132,7 @@ async def retry_several(
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         if not (is_silent(failure) or isinstance(failure, TimeoutError)):
             raise
-        # The page has the results of those before it; of this one nobody knows whether it was done.
+        # Earlier results are on the page; whether this one was retried is unknown.
         tried.append(Tried(str(wanted[len(tried)]), "", "", _IN_DOUBT))
         return _retried(request, tried, 503, rest=wanted[len(tried) :], broke_off=True)
     return _retried(request, tried)
@@ -169,14 +167,13 @@ async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
 
 
 def _why_not(state: str) -> str:
-    """Return why a job of this state is not one of several; empty for one that failed."""
     if state == JobState.SKIPPED:
         return "it was skipped: it is retried on its ticket's page"
     return "" if state == JobState.FAILED else why_not(state)
 
 
 async def _previewed(services: Services, user: User, chosen: Filter) -> Preview:
-    """Look through the jobs until there are enough, or enough were looked at. Raises TimeoutError if none was found."""
+    """Collect enough jobs within a limit. Raises TimeoutError if none was found."""
     found = Preview([], 0, more=True, behind=chosen.behind)
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
@@ -197,7 +194,7 @@ async def _previewed(services: Services, user: User, chosen: Filter) -> Preview:
 
 
 async def _looked_at(services: Services, user: User, chosen: Filter) -> AsyncIterator[tuple[JobEnd, bool]]:
-    """Yield the chosen jobs, at most `_MOST_LOOKED_AT`, and whether each is its ticket's last."""
+    """Yield up to `_MOST_LOOKED_AT` jobs, and whether each is its ticket's last."""
     database, behind = services.database, chosen.behind
     tenant_id, state, _, since, codes, _ = chosen
     reasons = reasons_of(await ends.causes(database, tenant_id, state, since), set(codes))

@@ -1,4 +1,4 @@
-"""A search: a ticket's number, alone or behind its tenant, or a job's id, as people copy them."""
+"""Search by ticket number, tenant and ticket number, or job id."""
 
 import re
 from collections.abc import Sequence
@@ -54,7 +54,6 @@ async def _of_any_tenant(request: Request, services: Services, ticket_id: str) -
 
 
 async def _add_heard_of(services: Services, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
-    """Add the tenants that have the ticket without a job, as far as the time goes."""
     for tenant_id in known:
         if await rejections.is_heard_of(services.database, tenant_id, ticket_id):
             owners.add(tenant_id)

@@ -1,4 +1,4 @@
-"""Tenants with their health, a page of them at a time; and one of them."""
+"""Tenants with their health, as a paged list and one by one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     context = {
         "tenant_id": tenant_id,
         "tenant": health(found, figures, own=own, lacks=lacks),
-        # A sentence may name a setting of another tenant.
+        # A problem may name a setting of another tenant.
         "problems": [] if own else problems,
         "causes": None if causes is None else by_cause(causes),
         "causes_cut": causes is not None and is_cut(causes),
@@ -71,14 +71,14 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
 
 
 async def _in_a_word(services: Services) -> dict[str, StateWord]:
-    """Return the health of each tenant as the overview shows it; empty if it is not known just now."""
+    """Return each tenant's health as on the overview; empty if unknown."""
     lacks = await lacking(services.database, services.redis)
     known = await health_of_all(services, datetime.now(UTC), lacks)
     return {each.tenant_id: each.health for each in known.tenants} if known.told else {}
 
 
 async def _healths(services: Services, shown: Sequence[Tenant]) -> list[TenantHealth]:
-    """Return the health of a page of tenants, a few at a time, as long as there is time."""
+    """Return the health of a page of tenants, in small groups until a time limit."""
     few = asyncio.Semaphore(_AT_ONCE)
     until = asyncio.get_running_loop().time() + _ALL_SECONDS
 

@@ -1,4 +1,4 @@
-"""The texts of a job: what a model was told and what it answered. Each look is a line in the log."""
+"""Texts of a job: prompts and answers of models. Each view is logged."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     """Show the texts of a job."""
     if not user.reads_texts:
         raise Forbidden("Reading what a model was told takes the right to read texts (`+texts`).")
-    # Before anything is read: no look is without its line.
+    # Logged before reading, so that each view has its line.
     say(
         phrases.TEXTS_READ,
         job_id=job.id,
@@ -51,7 +51,6 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
 
 
 async def _records(services: Services, job: Details, days: int | None) -> list[AuditRecord]:
-    """Return the job's records, the oldest first."""
     found: list[AuditRecord] = []
     async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS):
         found.append(record)
@@ -61,7 +60,7 @@ async def _records(services: Services, job: Details, days: int | None) -> list[A
 
 
 def _note(answer: dict[str, Any], job: Details) -> str:
-    """Return the note as text; empty where a later release wrote the answer, whose parts are not known here."""
+    """Return the note as text; empty for the unknown format of a later release."""
     try:
         return note_text(answer, job)
     except (KeyError, TypeError, ValueError):

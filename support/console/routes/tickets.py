@@ -1,4 +1,4 @@
-"""A ticket: the verdict, its evidence, the events as a picture, and its jobs."""
+"""A ticket: verdict, evidence, timeline and jobs."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,7 +32,10 @@ router = APIRouter(route_class=ConsoleRoute)
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
-    """Return a job that the user may see. Raises NotFound: for another tenant's as for none, and as fast."""
+    """Return a job that the user may see. Raises NotFound.
+
+    The error and its time are the same for a missing job and one of another tenant.
+    """
     database = services.database
     if user.tenant_id is not None and not await by_hand.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -73,7 +76,6 @@ async def job(found: VisibleJob) -> Response:
 
 
 def to_ticket(job: Details) -> Response:
-    """Lead to the page of a job's ticket."""
     return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
 
@@ -93,7 +95,7 @@ async def _facts(services: Services, user: User, tenant_id: str, ticket_id: str,
 
 
 def _pictures(facts: Facts) -> list[Picture]:
-    """Return the picture of the job, wide and narrow; none without a job, or if its events came too late."""
+    """Return the job's picture, wide and narrow; none if its events are unavailable."""
     if facts.job is None or facts.events is None:
         return []
     line = timeline(facts.job, facts.events, facts.asked_at)
