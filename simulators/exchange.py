@@ -52,7 +52,7 @@ def maintenance_page(title: str = PORTAL) -> str:
 
 
 class Exchange:
-    """The exchange of one request. Every wait raises ClientLeftError when the client hangs up."""
+    """The exchange of one request; waits raise ClientLeftError when the client leaves."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope

@@ -56,7 +56,7 @@ class OrderedFault(Generic[F]):
 
 
 class FaultBook(Generic[F]):
-    """The ordered faults. The oldest match that is not exhausted applies, so orders form sequences."""
+    """The ordered faults; the oldest unexhausted match applies, so orders form sequences."""
 
     def __init__(self) -> None:
         self._ordered: list[OrderedFault[F]] = []

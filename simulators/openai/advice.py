@@ -113,7 +113,7 @@ def advise(context: Context | None) -> Json:
 
 
 def obey(context: Context | None) -> Json:
-    """Return the answer of a model that follows injected text: all texts everywhere, invented sources."""
+    """Return the answer of a model that obeys injected text and invents sources."""
     if context is None:
         return advise(None)
     ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]

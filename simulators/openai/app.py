@@ -18,7 +18,7 @@ from simulators.openai.settings import OpenAIConfig
 
 
 def create_openai(config: OpenAIConfig | Mapping[str, Any]) -> Starlette:
-    """Return the ASGI app of the endpoint. Raises pydantic.ValidationError for an invalid `config`."""
+    """Return the ASGI app of the endpoint. Raises pydantic.ValidationError."""
     faults: FaultBook[OpenAIFault] = FaultBook()
     journal = Journal()
     door = OpenAIDoor(OpenAIConfig.model_validate(config), faults, journal)

@@ -25,7 +25,7 @@ def _event(document: Json) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelivery:
-    """The delivery of one reply. `headers` are always sent; `faults` is the book of its fault."""
+    """The delivery of one reply: `headers` are always sent, `faults` holds its fault."""
 
     wire: Exchange
     config: OpenAIConfig

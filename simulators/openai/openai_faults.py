@@ -81,7 +81,10 @@ def error_of(fault: OpenAIFault, provider: Provider) -> ApiError:
 
 
 def error_document(fault: OpenAIFault) -> Json:
-    """Return an error for HTTP 200: OpenAI's with a `word`, else a router's with the upstream status."""
+    """Return an error for HTTP 200: OpenAI's with a `word`, else a router's.
+
+    A router's error has the upstream's status as its code.
+    """
     if fault.word is not None:
         return {"error": error_of(fault, "openai").document("openai")}
     metadata = {"provider_name": "simulated"}

@@ -22,7 +22,7 @@ from simulators.servicedesk.webhooks import WebhookSender
 
 
 def create_desk(config: DeskConfig | Mapping[str, Any]) -> Starlette:
-    """Return the ASGI app of all desks in `config`. Raises pydantic.ValidationError if invalid."""
+    """Return the ASGI app of all desks. Raises pydantic.ValidationError."""
     checked = DeskConfig.model_validate(config)
     tenancies = {
         tenant: Tenancy(SimulatedDesk(tenant, settings), Access(settings)) for tenant, settings in checked.desks.items()

@@ -66,7 +66,7 @@ class NewMail(BaseModel):
 
 
 class NewSolution(BaseModel):
-    """`POST /_sim/solutions/{tenant}`; `PATCH /_sim/solutions/{tenant}/{id}` takes any of the fields."""
+    """`POST` or `PATCH` of `/_sim/solutions/{tenant}`; `PATCH` takes any of the fields."""
 
     model_config = ConfigDict(extra="forbid")
 

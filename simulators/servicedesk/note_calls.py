@@ -47,7 +47,7 @@ def _flags(desk: SimulatedDesk) -> tuple[str, ...]:
 
 
 def _checked(desk: SimulatedDesk, call: DeskCall) -> tuple[str, dict[str, Any]]:
-    """Return description and flags of the posted note. Raises RefusedError with the wrong field."""
+    """Return the posted note's description and flags, or raise RefusedError."""
     fields = the_only_key(call.document(), _body_key(desk))
     flags = _flags(desk)
     for key, value in fields.items():

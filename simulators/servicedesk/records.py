@@ -1,4 +1,4 @@
-"""A desk's records: tickets, notes, solutions. Times are epoch milliseconds, as on the wire."""
+"""A desk's records: tickets, notes, solutions. Times are epoch milliseconds."""
 
 from dataclasses import dataclass, field
 

@@ -52,7 +52,7 @@ def person(who: DeskUser | None, edition: Edition) -> Json | None:
 
 
 def _technician(who: DeskUser | None, edition: Edition) -> Json | None:
-    """Return the ticket's technician, whose shape in the cloud differs from other users'."""
+    """Return the ticket's technician; the cloud uses another shape than for users."""
     if who is None or edition == "onpremises":
         return person(who, edition)
     known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}

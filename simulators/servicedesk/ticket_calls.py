@@ -35,7 +35,7 @@ def _alike(_ticket: StoredTicket) -> int:
 
 
 def the_only_key(document: Json, name: str) -> Json:
-    """Return the object under `name`. Refuses other keys as the real desk does (4001, HTTP 400)."""
+    """Return the object under `name`; refuse other keys as a real desk does (4001, HTTP 400)."""
     for key in document:
         if key != name:
             raise RefusedError(BAD_REFERENCE, EXTRA_KEY, key)
