@@ -73,7 +73,7 @@ def fix_named(one: Judgement) -> float | None:
 
 
 def sources_right(one: Judgement) -> float | None:
-    """Return the share of claims with only right sources, among claims that cite any; else None."""
+    """Return the share of source-citing claims with right sources only; None without any."""
     named = one.right + one.wrong
     return one.right / named if named else None
 
