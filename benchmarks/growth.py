@@ -22,7 +22,7 @@ from storage import by_hand, ends, job_figures, relaying, tenant_figures
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
-# The driver prepares a statement at its sixth run, and the server then plans five times for its values.
+# The driver prepares a statement at its sixth run, and the server then makes five custom plans.
 _WARM_UP = 12
 # The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
 _MOST, _MOST_LATE, _SHOWN = 100, 500, 51

@@ -23,7 +23,10 @@ _GPT4_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """A backlog: peak jobs in flight, MiB each, jobs a minute, CPU ms a job, requeued jobs."""
+    """A backlog: peak jobs in flight, MiB each, jobs a minute, CPU ms a job, requeues.
+
+    The rate is until the last note.
+    """
 
     in_flight: int
     mib: float

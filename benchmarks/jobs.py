@@ -28,7 +28,7 @@ _WARM_JOBS = 40
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU ms a job, jobs a second between notes, requeued jobs."""
+    """One worker in one round: CPU ms a job, jobs a second (first to last note), requeues."""
 
     cpu: float
     rate: float

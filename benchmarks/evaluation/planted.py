@@ -49,14 +49,14 @@ class Plant:
 
 
 class Inventions:
-    """Inventions by language and kind, alternating between claims and summary."""
+    """Inventions in turn by language and kind, first in claims, then in the summary."""
 
     def __init__(self, *, tuning: bool = False) -> None:
         self._values = _texts()["tuning" if tuning else "measuring"]
         self._told: Counter[str] = Counter()
 
     def next(self, case: EvaluatedTicket, language: str) -> tuple[str, str, bool]:
-        """Return an invention's kind, text and sentence, and whether it belongs to the summary."""
+        """Return kind and value, the sentence, and whether it belongs to the summary."""
         kinds = list(self._values)
         turn, at = divmod(self._told[language], len(kinds))
         self._told[language] += 1

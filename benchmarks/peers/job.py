@@ -50,7 +50,7 @@ app.conf.update(
 
 
 class Related(BaseModel):
-    """A ticket or document on which the answer builds."""
+    """A ticket or a document that the answer builds on."""
 
     model_config = ConfigDict(extra="forbid")
 

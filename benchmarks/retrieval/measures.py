@@ -11,7 +11,7 @@ Rankings = Mapping[str, Sequence[str]]
 
 
 def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the family's share of the best `most`, relative to the possible maximum."""
+    """Return the family's share of the best `most`; each family has more members than that."""
     return sum(family == asked.family for family in found[:most]) / most
 
 
