@@ -80,7 +80,6 @@ def _usage(benchmark: Benchmark) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Return the machine's description and load."""
     return {
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",

@@ -12,7 +12,6 @@ from devstack.programs import PROJECT
 
 
 def python_of(name: str) -> Path:
-    """Return the Python of an environment; install it if its requirements changed."""
     pins = PROJECT / "requirements" / f"{name}.txt"
     folder, wanted = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
     python, stamp = folder / "bin" / "python", folder / ".installed"

@@ -93,5 +93,4 @@ class Filled:
             self._running.append(claimed)
 
     async def complete(self) -> None:
-        """End the longest-running job."""
         await complete(self.database, self._running.pop(0), "n")

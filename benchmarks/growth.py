@@ -76,7 +76,6 @@ class StatementCost:
     cpu: float = 0.0
 
     async def add(self, ask: Ask, on: Filled, runs: int) -> None:
-        """Run the statement `runs` times."""
         before = thread_cpu_seconds(on.pid)
         for _ in range(runs):
             began = time.perf_counter()

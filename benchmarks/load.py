@@ -56,12 +56,10 @@ class LoadResult:
 
     @property
     def rate(self) -> float:
-        """Return the answers a second."""
         return self.answers / self.seconds
 
 
 def run(plan: Plan) -> LoadResult:
-    """Run the plan in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(command, input=json.dumps(asdict(plan)), stdout=subprocess.PIPE, text=True, check=True)
     return LoadResult(**json.loads(done.stdout))

@@ -67,7 +67,6 @@ class Notes:
 
 @contextlib.contextmanager
 def collecting(folder: Path) -> Iterator[str]:
-    """Run a span collector; yield its address."""
     port = free_port()
     collector = Process(
         "collector",
@@ -160,7 +159,6 @@ class Ours:
         return Notes(count["notes"], count["last"])
 
     def moments(self) -> dict[str, float]:
-        """Return the time of each ticket's note at the desk."""
         return _get(f"{self.system.state['desk_url']}/_sim/moments")
 
     def rate_of(self, first: int, jobs: int) -> float:
@@ -170,7 +168,6 @@ class Ours:
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
     def asking(self) -> int:
-        """Return the number of pending model requests."""
         waiting: int = _get(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
         return waiting
 
@@ -179,7 +176,6 @@ class Ours:
         wait_until(lambda: self.notes().notes >= count, f"{count} notes")
 
     def scrape(self) -> None:
-        """Read the metrics as Prometheus does."""
         for address in self.system.state["metrics"].values():
             urllib.request.urlopen(address, timeout=60).read()
 

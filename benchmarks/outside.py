@@ -61,7 +61,6 @@ class DeskAndModel:
         return _answer(self._ticket.replace(_ANY_TICKET.encode(), ticket_id))
 
     def take_note(self, ticket_id: bytes) -> bytes:
-        """Count a note; return the desk's answer."""
         self.notes[ticket_id.decode()] = time.monotonic()
         self.written += 1
         return _answer(self._note.replace(_ANY_TICKET.encode(), ticket_id))

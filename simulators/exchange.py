@@ -44,7 +44,6 @@ PORTAL = "Sign in to the network"
 
 
 def maintenance_page(title: str = PORTAL) -> str:
-    """Return the HTML page of a captive portal or gateway."""
     return (
         f"<!DOCTYPE html><html><head><title>{title}</title></head>"
         f"<body><h1>{title}</h1><p>Please try again in a few minutes.</p></body></html>"

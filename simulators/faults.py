@@ -73,7 +73,6 @@ class FaultBook(Generic[F]):
         return None
 
     def holds(self, fault: F) -> bool:
-        """Return True until an ordered fault is cleared."""
         return any(ordered.fault is fault for ordered in self._ordered)
 
     def clear(self) -> None:

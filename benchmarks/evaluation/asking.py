@@ -97,7 +97,6 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT)
 async def ask_about_all(
     cases: Sequence[EvaluatedTicket], model: Model, version: str = CURRENT, at_once: int = 1
 ) -> list[AskedTicket]:
-    """Query the model about each ticket, `at_once` in parallel."""
     places = asyncio.Semaphore(at_once)
 
     async def ask(case: EvaluatedTicket) -> AskedTicket:

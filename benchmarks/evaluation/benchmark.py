@@ -51,7 +51,6 @@ class JudgedPlant:
 
     @property
     def accusations(self) -> list[str]:
-        """Return the faults reported for a right answer."""
         one = self.judgement
         # Without a right find the answer names no fix, and states its uncertainty.
         lacks_fix = one.fix_named is False and bool(self.plant.made_of)

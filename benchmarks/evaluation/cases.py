@@ -51,7 +51,6 @@ class EvaluatedTicket:
         return "\n".join([f"#{self.number} {self.asked.subject}", said(self.asked.description), *found])
 
     def is_right(self, source: str) -> bool:
-        """Return True if a find, by number or title, helps this ticket."""
         return self.asked.family is not None and self.asked.family in self.families.get(source, ())
 
 

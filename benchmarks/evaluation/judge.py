@@ -151,7 +151,6 @@ def _mark(language: str) -> re.Pattern[str]:
 
 
 def _marked(text: str, language: str) -> str:
-    """Return the subject of a text's mark: the name in it, or the words before it."""
     found = _mark(language).search(text)
     return "" if found is None else found[1] or text[max(0, found.start() - _BEFORE_MARK) : found.start()]
 

@@ -100,7 +100,6 @@ class PlantedModel:
         on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002
         on_unanswered: Callable[[Unanswered], None],  # noqa: ARG002
     ) -> ModelAnswer[Structured]:
-        """Return the answer for the ticket in the prompt."""
         asked = json.loads(prompt.user)
         answer, plant = self._answer(self._cases[asked["ticket"]["id"]], asked)
         self.plants[asked["ticket"]["id"]] = plant

@@ -134,7 +134,6 @@ class KnownTexts:
         self._dense = re.sub(r"[\W_]+", "", self._text)
 
     def has(self, thing: Thing) -> bool:
-        """Return True if it occurs there or is a trade term."""
         wanted = plain(thing.text).strip(" .,:;!?'’")
         if thing.kind in ("number", "ticket") and wanted.isdecimal():
             return wanted in self._numbers

@@ -34,7 +34,6 @@ def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
 
 @cache
 def unseen(family: str) -> Sequence[Resolved]:
-    """Return the family's tickets from which no ideas were written."""
     some = [one for one in tickets() if one.family == family]
     seen = [one for one in some if one.language == "en"][:_SEEN]
     return [one for one in some if one not in seen]
@@ -59,7 +58,6 @@ def _has_ideas(family: str, text: str) -> bool:
 
 
 def nearness(text: str, language: str, without: Set[str] = frozenset()) -> Mapping[str, float]:
-    """Return the term overlap of a text with the resolutions of each family."""
     terms = frozenset(weighed_terms("", text, language))
     return {family: _nearness(terms, some, without) for family, some in _resolutions().items()}
 

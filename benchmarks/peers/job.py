@@ -101,7 +101,6 @@ def gather(state: State) -> State:
 
 
 def ask(state: State) -> State:
-    """Query the model, and store its answer in the row before it is posted."""
     about = {name: state["ticket"][name] for name in ("id", "subject", "description")}
     question = json.dumps({"ticket": about, "found": state["found"]})
     schema: Any = {"name": "Advice", "strict": True, "schema": Advice.model_json_schema()}
@@ -167,7 +166,6 @@ def enhance(job_id: str) -> None:
 
 
 def queue(number: int, first: int) -> None:
-    """Commit a row for each ticket and queue its job."""
     Base.metadata.create_all(engine)
     for ticket in map(str, range(first, first + number)):
         with Session(engine) as session:

@@ -14,7 +14,6 @@ RECEIVER_SPAN, TASK_SPAN = "POST /webhook", "run/enhance"
 
 
 def receiver(folder: Path, ours: Ours) -> tuple[Process, int]:
-    """Return the receiver, not started yet, and its port."""
     port = free_port()
     words = ["-m", "uvicorn", "benchmarks.peers.receiver:app", "--port", str(port), "--no-access-log"]
     process = _process(folder, "receiver", ours, *words, "--log-level", "warning")

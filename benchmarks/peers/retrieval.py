@@ -27,7 +27,6 @@ def _plain(texts: list[list[str]]) -> list[str]:
 
 
 def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by the cosine of TF-IDF vectors."""
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     matrix = vectorizer.fit_transform(documents)
     scores = (vectorizer.transform(queries) @ matrix.T).toarray()

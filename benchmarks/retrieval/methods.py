@@ -50,7 +50,6 @@ def said(text: str) -> str:
 
 @cache
 def embedded() -> Embedder:
-    """Return our embedding model, loaded once a process."""
     return Embedder(LocalModel())
 
 
@@ -70,11 +69,9 @@ class CopiesInPostgres:
 
     @property
     def url(self) -> str:
-        """Return the URL for the application's role."""
         return self._server.url
 
     def close(self) -> None:
-        """Stop the server and delete its data."""
         self._server.stop()
         self._server.discard()
 
@@ -104,8 +101,6 @@ class CopiesInPostgres:
             await database.close()
 
     def tickets(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        """Return the finds of each query, regardless of strength."""
-
         async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
             found = await search.similar_tickets(TENANT, "", subject, description, {})
             return [Find(ticket.ticket_id, ticket.strength) for ticket in found]

@@ -138,7 +138,6 @@ def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
 
 
 def _chunk(words: Sequence[str], start: int, end: int, own: int) -> list[tuple[object, ...]]:
-    """Generate the tickets of these numbers deterministically."""
     chance, rows = random.Random(start), []  # noqa: S311 -- not a secret
     for number in range(start, end):
         tenant = _ONE if number < own else _OTHERS[number % len(_OTHERS)]

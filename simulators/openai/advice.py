@@ -73,7 +73,6 @@ def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, li
 
 
 def _suggested(context: Context, tickets: list[tuple[Json, list[str]]], field: str) -> Json:
-    """Return the best ticket's value of a field if it differs from the ticket's own."""
     theirs = str(tickets[0][0].get(field) or "") if tickets else ""
     is_other = theirs.casefold() != str(context.ticket.get(field) or "").casefold()
     return {"value": theirs if is_other else "", "strength": "weak"}

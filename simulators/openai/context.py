@@ -28,7 +28,6 @@ class Context:
 
     @property
     def words(self) -> str:
-        """Return all words of the ticket that describe the problem."""
         return f"{self.subject} {self.ticket.get('description') or ''} {self.ticket.get('category') or ''}"
 
 

@@ -68,7 +68,6 @@ class OpenAIFault(Fault):
 
     @property
     def after(self) -> int:
-        """Return the number of content pieces before the fault."""
         if self.chunks is not None:
             return self.chunks
         return 0 if self.kind in {"keep_alive", "empty_deltas"} else 3

@@ -51,7 +51,6 @@ class Reply:
 
 
 def think(request: ChatRequest) -> Reply:
-    """Return the correct reply in the requested schema, from the given context."""
     advice = advise(request.context)
     document = advice if request.schema is None else fit(request.schema, advice, request.schema)
     content = json.dumps(document, ensure_ascii=False)

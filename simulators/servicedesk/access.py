@@ -28,7 +28,6 @@ class _Window:
         self._times: deque[float] = deque()
 
     def admits(self, most: int) -> bool:
-        """Count an event and return True if fewer than `most` occurred in the window."""
         now = time.monotonic()
         while self._times and self._times[0] <= now - self._seconds:
             self._times.popleft()

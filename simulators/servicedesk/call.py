@@ -53,7 +53,6 @@ class DeskCall:
 
 
 def read_form(method: str, query: bytes, body: bytes, content_type: str) -> dict[str, str]:
-    """Return the fields of a GET's query, else of a form body."""
     form = query if method == "GET" else body
     if method != "GET" and not content_type.startswith("application/x-www-form-urlencoded"):
         return {}

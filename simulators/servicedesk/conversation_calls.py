@@ -30,7 +30,6 @@ def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def read_notification(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """Handle `GET /requests/{id}/notifications/{mail id}`: the whole mail."""
     ticket = desk.find(call.ticket_id)
     mail = ticket.mails.get(call.item_id or "")
     if mail is None:

@@ -172,7 +172,6 @@ class SimulatedDesk:
         return note
 
     def send(self, ticket: StoredTicket, text: str) -> Mail:
-        """Send the technician's mail about a ticket; `text` is HTML."""
         mail = Mail(self.new_id(), text, self.touch(ticket), self.technician)
         ticket.mails[mail.id] = mail
         return mail

@@ -70,7 +70,6 @@ class DeskFault(Fault):
         return operation
 
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
-        """Return True if the fault applies to a request."""
         return (
             self.tenant in {None, tenant}
             and self.operation in {None, operation}

@@ -58,7 +58,6 @@ def _desk_page(desk: SimulatedDesk) -> Response:
 
 
 def _as_html(typed: str) -> str:
-    """Return typed text as HTML, as a desk's editor does."""
     return f"<div>{'<br>'.join(escape(line) for line in typed.splitlines())}</div>"
 
 

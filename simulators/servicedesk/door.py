@@ -106,7 +106,6 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _payload(call: DeskCall) -> Any:
-    """Return the recorded part of a request; of a token request the field names only."""
     if call.operation == "token":
         return {"fields": sorted(call.form)}
     return call.input_data

@@ -36,7 +36,6 @@ def past_tickets(count: int) -> Iterator[PastTicket]:
 
 
 def past_articles(count: int) -> Iterator[tuple[str, str, str]]:
-    """Generate `count` articles: title, text and topic."""
     for number in range(count):
         thing, cure = _THINGS[number % len(_THINGS)], _CURES[number // 8 % len(_CURES)]
         text = f"If the {thing} of type T{number:05d} fails, see whether somebody {cure}; else call the help desk."

@@ -92,5 +92,4 @@ def read_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[dict[str, Any]]:
-    """Return all notes of a ticket in full, in the order of writing."""
     return [note_in_full(note, ticket, **_shape(desk)) for note in ticket.notes.values()]

@@ -36,7 +36,6 @@ _MARKUP = re.compile(r"<[^>]*>")
 
 
 def moment(epoch_ms: int | None) -> Json | None:
-    """Return a time as in the API, or None."""
     if epoch_ms is None:
         return None
     shown = datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%b %d, %Y %I:%M %p")
@@ -66,7 +65,6 @@ def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
 
 
 def is_in_progress(ticket: StoredTicket) -> bool:
-    """Return True if the desk counts the ticket's status as in progress."""
     if ticket.in_progress is not None:
         return ticket.in_progress
     return IN_PROGRESS_BY_STATUS.get(ticket.status, True)
@@ -125,7 +123,6 @@ def _closure(ticket: StoredTicket) -> Json:
 
 
 def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str] | None = None) -> Json:
-    """Return the ticket as listed: a few fields, or only the requested ones."""
     common = _ticket_everywhere(ticket, edition)
     if fields is not None:
         whole = ticket_in_full(ticket, edition)

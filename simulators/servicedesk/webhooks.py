@@ -56,7 +56,6 @@ class SentWebhook:
 
 
 def sign(secret: str, delivery_id: str, body: bytes) -> dict[str, str]:
-    """Return the headers of a webhook signed now."""
     timestamp = int(time.time())
     digest = hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
     return {

@@ -40,6 +40,5 @@ async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_second
 
 
 async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
-    """Run one attempt at this job; return its reported outcome, or None without a claim."""
     held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.renewals.lease_seconds)
     return None if held is None else await run_attempt(runner, held)

@@ -71,7 +71,6 @@ def holds_by(clock: Clock) -> dict[str, Any]:
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:
-    """Create a ticket on the desk of that edition; return its id."""
     order = {"tenant": TENANT_OF[edition], "subject": "S", "send_webhook": False}
     return str(desks.change("POST", "/tickets", **order | more)["ticket_id"])
 
@@ -87,5 +86,4 @@ def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") 
 
 
 def line_of(failure: OutsideFailure) -> str:
-    """Return the log line that support greps for."""
     return failure.phrase.template.format(**failure.values)

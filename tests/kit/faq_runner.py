@@ -150,7 +150,6 @@ class Shell:
         self._environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)}
 
     def close(self) -> None:
-        """Stop the server of the commands."""
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self._sockets)

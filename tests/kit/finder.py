@@ -20,7 +20,6 @@ _GET_DEATH_SIGNAL = 2
 
 
 def main(words: list[str]) -> None:
-    """Print the findings, then act on the words."""
     print(json.dumps({"found": _found(), "own": _own()}), flush=True)  # noqa: T201 -- it is a program
     match words:
         case ["exits", status]:

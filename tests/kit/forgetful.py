@@ -18,7 +18,6 @@ class Forgetful:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def forget(self) -> None:
-        """Drop all current connections."""
         self._known = []
 
     def lead_to(self, url: str) -> None:
@@ -27,7 +26,6 @@ class Forgetful:
         self._behind = (behind.hostname or "", behind.port or 0)
 
     def close(self) -> None:
-        """Stop accepting connections."""
         # Closing alone does not wake a waiting thread.
         with suppress(OSError):
             self._door.shutdown(socket.SHUT_RDWR)

@@ -119,7 +119,6 @@ class LoadedPrograms:
                 child.kill()
 
     def status_of(self, pid: int) -> int | None:
-        """Return the exit status of a child; None while it runs."""
         status: int | None = self._ask(status_of=pid)
         return status
 

@@ -59,8 +59,6 @@ def _set_level(logger: logging.Logger, level: int) -> None:
 
 @pytest.fixture
 def start_log(untouched_logging: None) -> StartLog:  # noqa: ARG001 -- puts everything back
-    """Start logging as a process does; return the stream of its lines."""
-
     def start(log_format: str = "text", log_level: str = "INFO") -> io.StringIO:
         stream = io.StringIO()
         settings = LogSettings.model_validate({"log_format": log_format, "log_level": log_level})

@@ -24,7 +24,6 @@ BARE: GraphState = {"ticket": TICKET, "similar_tickets": [], "documents": []}
 
 
 def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Masking.mask`
-    """Return the text unmasked."""
     return text
 
 

@@ -108,7 +108,6 @@ async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  
 
 @pytest.fixture(scope="module")
 def worker_session(server: Postgres) -> Iterator[None]:
-    """Open the lease session that every worker has."""
     with psycopg.connect(server.url, application_name=LEASES, autocommit=True):
         yield
 
@@ -173,7 +172,6 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:
-    """Claim the job, which must be available."""
     claim = await claim_by_id(database, job_id, owner, lease)
     assert claim is not None
     return claim

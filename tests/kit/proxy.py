@@ -67,8 +67,6 @@ def serving_proxy(proxy: ConnectProxy, tls: ssl.SSLContext | None = None) -> Ite
 
 @contextmanager
 def with_tls(port: int, tls: ssl.SSLContext) -> Iterator[int]:
-    """Serve TLS in front of the server at a local port."""
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await _pass_on(port, reader, writer)

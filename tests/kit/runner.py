@@ -52,7 +52,6 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
 
 
 async def run_when_due(runner: Runner, table: Table, job_id: UUID) -> dict[str, Any]:
-    """Make a waiting job due and run it; return its row."""
     table.change(job_id, due_at="now()")
     assert await run_job(runner, job_id)
     return table.job(job_id)

@@ -29,7 +29,6 @@ class Simulator:
         assert answer.status_code == 201, answer.text
 
     def requests(self, **equal: str) -> list[dict[str, Any]]:
-        """Return the requests received since the test began."""
         found: list[dict[str, Any]] = self._control.get("/_sim/requests", params=equal).json()["requests"]
         return found
 
@@ -43,7 +42,6 @@ class Simulator:
         return answer.json() if answer.content else None
 
     def forget(self) -> None:
-        """Clear faults and memory."""
         for path in ("/faults", "/requests"):
             self._control.delete(f"/_sim{path}")
 
@@ -52,7 +50,6 @@ class Simulator:
 
 
 def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
-    """Serve an application over HTTP, with its control interface."""
     with serve_in_thread(app) as url:
         simulator = Simulator(url)
         yield simulator

@@ -111,7 +111,6 @@ def desk_settings(system: System, tenant: str) -> dict[str, str]:
 
 @contextmanager
 def other_settings(system: System, process: Process, settings: Mapping[str, object]) -> Iterator[None]:
-    """Run a process with other settings, then with its own again."""
     variables, keys = parted(settings)
     own: dict[str, object] = {name: process.environment.get(name, "") for name in variables}
     own |= {path: system.tenant_keys.get(path) for path in keys}

@@ -95,7 +95,6 @@ def exit_codes() -> set[str]:
 
 
 def verdict_codes() -> set[str]:
-    """Return the verdicts of `diagnose` with their exit statuses."""
     return {f"{verdict} {status}" for verdict, status in exits.OF_VERDICTS.items()}
 
 
@@ -116,7 +115,6 @@ def _usage(*verb: str) -> str:
 
 
 def redis_keys() -> set[str]:
-    """Return the prefix of each key."""
     keys = {*(f"{kept}:" for kept in Kept), inbox.INBOX, inbox.DELIVERY, asking.QUESTIONS, asking.ANSWER}
     return keys | {rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
 

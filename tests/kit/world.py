@@ -48,7 +48,6 @@ class World:
         return str(self._post(self._desk, "/_sim/tickets", body)["ticket_id"])
 
     def change_ticket(self, ticket_id: str, tenant: str = "acme", **change: Any) -> None:
-        """Close or trash a ticket: `status`, `is_trashed`."""
         # json.dumps, because httpx2 rejects the lone surrogates that some tests need.
         self._desk.patch(f"/_sim/tickets/{tenant}/{ticket_id}", content=json.dumps(change)).raise_for_status()
 
@@ -62,11 +61,9 @@ class World:
         return sent
 
     def delete_ticket(self, ticket_id: str, tenant: str = "acme") -> None:
-        """Delete a ticket completely; the desk then returns not found."""
         self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
 
     def send_webhook(self, ticket_id: str, tenant: str = "acme", **how: Any) -> None:
-        """Have the desk post the ticket's webhook (again)."""
         delivery = self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
         assert delivery["error"] is None, delivery
 
@@ -88,7 +85,6 @@ class World:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     def signed(self, ticket_id: str, tenant: str = "acme", secret: str | None = None) -> tuple[bytes, dict[str, str]]:
-        """Return a webhook's body and its signature headers."""
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
         return body, self.sign(body, tenant, secret)
 
@@ -134,7 +130,6 @@ class World:
         self._post(self._openai, "/_sim/faults", fault)
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the ordered faults of both servers with their hit counts."""
         listed = [server.get("/_sim/faults").raise_for_status().json() for server in (self._desk, self._openai)]
         return [fault for answer in listed for fault in answer["faults"]]
 
@@ -156,7 +151,6 @@ class World:
         return requests
 
     def jobs(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
-        """Return the rows of a ticket's jobs, oldest first."""
         question = "SELECT * FROM jobs WHERE tenant_id = %s AND ticket_id = %s ORDER BY accepted_at, id"
         with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:
             return connection.execute(question, (tenant, ticket_id)).fetchall()
@@ -166,11 +160,9 @@ class World:
         return (self.jobs(ticket_id, tenant) or [{}])[-1]
 
     def admin(self) -> psycopg.Connection[Any]:
-        """Connect as the tables' owner."""
         return psycopg.connect(self._admin_url)
 
     def ended(self, ticket_id: str, tenant: str = "acme", seconds: float = 60) -> dict[str, Any]:
-        """Wait for a job's end; return its row."""
         wait_for(lambda: self.job(ticket_id, tenant).get("state") in ("completed", "skipped", "failed"), seconds)
         return self.job(ticket_id, tenant)
 
