@@ -1,1 +1,1 @@
-"""Benchmarks: what a job costs, what observability adds to it, and how much memory a worker needs."""
+"""Benchmarks: the cost of a job, the overhead of observability, a worker's memory."""

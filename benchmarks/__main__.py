@@ -42,7 +42,7 @@ _GOALS_HEAD = ("figure", "measured", "goal", "met")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the benchmarks one after the other; return 1 if a figure is not good enough, 2 if one failed."""
+    """Run the benchmarks in turn; return 1 if a figure misses its goal, 2 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="NAME", help="; ".join(map(_usage, BENCHMARKS.values())))
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in given.words) if value}
     names = [word for word in given.words if "=" not in word]
-    # Retrieval and evaluation judge results, not costs, and have verbs of their own.
+    # Retrieval and evaluation measure quality, not cost, and have verbs of their own.
     names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (given.size == "full")
     known = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
     if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - known):
@@ -80,7 +80,6 @@ def _usage(benchmark: Benchmark) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Describe the machine and its load."""
     return {
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
@@ -91,7 +90,7 @@ def machine() -> dict[str, str]:
 
 
 def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
-    """Write the table, the charts and the figures of one benchmark, and the table of all goals."""
+    """Write table, charts and figures of one benchmark, and the table of all goals."""
     page, folder = documents / "benchmarks.md", documents / "benchmarks"
     folder.mkdir(exist_ok=True)
     where = (

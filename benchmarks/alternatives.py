@@ -1,6 +1,6 @@
-"""The CPU of two ways to do the same, in turn and in this process: the product's own, and that of a package.
+"""CPU of two implementations, in turn in this process: the product's and a package's.
 
-A streamed answer of GPT-4, read as plain JSON or by the openai package, from a simulated GPT-4 that sends a piece a
+A streamed answer of GPT-4, read as plain JSON or by the openai package, from a simulated GPT-4 that sends one piece a
 token. A change of a job's row, by a function or by the ORM, on an embedded Postgres.
 """
 
@@ -44,7 +44,7 @@ Way = Callable[[], Awaitable[object]]
 
 
 async def _compared(ours: Way, theirs: Way, batches: int, runs: int) -> list[float]:
-    """Return the CPU milliseconds of one run of each: the median of the batches after the first."""
+    """Return the CPU milliseconds of one run of each: the median, without the first batch."""
     found: list[list[float]] = [[], []]
     for _ in range(batches):
         for times, way in zip(found, (ours, theirs), strict=True):
@@ -76,7 +76,7 @@ async def _answers(url: str) -> list[float]:
 
 
 async def by_orm(database: Database, held: Claim) -> None:
-    """Renew a lease by a statement of the ORM in a transaction of its tenant, without the event."""
+    """Renew a lease by an ORM statement in a tenant's transaction, without the event."""
     later = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, _LEASE)
     holds = (Job.state == JobState.RUNNING, Job.claim_token == held.token, Job.lease_until > func.clock_timestamp())
     change = update(Job).where(Job.id == held.job_id, *holds)

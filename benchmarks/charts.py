@@ -1,4 +1,4 @@
-"""Bars as SVG, drawn by hand: a title, and a bar for each figure."""
+"""Bar charts as SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _OURS, _OTHERS, _TEXT = "#2a7f62", "#9aa5b1", "#57606a"
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A labelled figure; ours have a colour of their own."""
+    """A labelled figure; ours have their own colour."""
 
     label: str
     value: float
@@ -18,7 +18,7 @@ class Bar:
 
 
 def bars(title: str, unit: str, found: Sequence[Bar], below: str) -> str:
-    """Return an SVG with a bar for each figure, as long as that is large; `below` is small print."""
+    """Return an SVG with one bar for each figure, scaled linearly; `below` is small print."""
     height = _TOP + _ROW * len(found) + _BOTTOM
     most = max(bar.value for bar in found) or 1.0
     rows = "\n".join(_row(bar, _TOP + _ROW * number, bar.value / most) for number, bar in enumerate(found))

@@ -1,6 +1,6 @@
-"""A collector in a process of its own: takes OTLP over HTTP and counts what came.
+"""An OTLP collector over HTTP that counts spans, in a process of its own.
 
-`python -m benchmarks.receiver PORT`; `GET /count` answers with a JSON object: spans by name.
+`python -m benchmarks.receiver PORT`; `GET /count` returns a JSON object: spans by name.
 """
 
 import gzip
@@ -15,12 +15,11 @@ _received: Counter[str] = Counter()
 
 
 class CountingHandler(BaseHTTPRequestHandler):
-    """One connection of an exporter, kept open as collectors do."""
+    """One exporter connection, kept open as by real collectors."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Count the spans of one export."""
         body = self.rfile.read(int(self.headers["content-length"]))
         request = ExportTraceServiceRequest()
         request.ParseFromString(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
@@ -30,7 +29,6 @@ class CountingHandler(BaseHTTPRequestHandler):
         self._answer(b"", "application/x-protobuf")
 
     def do_GET(self) -> None:
-        """Tell the counts."""
         self._answer(json.dumps(_received).encode(), "application/json")
 
     def _answer(self, body: bytes, kind: str) -> None:
@@ -41,7 +39,7 @@ class CountingHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Discard log lines."""
 
 
 if __name__ == "__main__":

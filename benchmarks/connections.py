@@ -1,4 +1,7 @@
-"""Connections to Postgres of a fleet of workers, counted in `pg_stat_activity` while jobs wait for the model."""
+"""Postgres connections of a worker fleet while jobs wait for the model.
+
+The source is `pg_stat_activity`.
+"""
 
 import time
 from argparse import Namespace

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.dark api|worker ...`: the product's own command without observability, as a baseline.
+"""`python -m benchmarks.dark api|worker ...`: the product without observability.
 
-No span is made, HTTP and SQL are not instrumented, no metric is counted, no identifier is bound and no line is written,
-except that a process is ready, warnings and errors. It is no setting of the product: support relies on the lines.
+The baseline of a comparison: no spans, instrumentation of HTTP and SQL, metrics or bound identifiers; the only lines
+are readiness, warnings and errors. It is not a setting of the product: support relies on the lines.
 """
 
 import sys
@@ -41,7 +41,7 @@ def _say_failures(phrase: phrases.Phrase, given: Mapping[str, object] | None = N
 
 
 def switch_off() -> None:
-    """Replace what the product will import: before it does."""
+    """Replace observability before the product imports it."""
     nothing, metric = _Nothing(), MetricWrapperBase
     names_of_metrics = [name for name, value in vars(metrics).items() if isinstance(value, metric)]
     replaced: dict[Any, dict[str, object]] = {

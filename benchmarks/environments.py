@@ -1,4 +1,7 @@
-"""Virtual environments of benchmarks, made on demand: `.venv-bench/<name>` from `requirements/<name>.txt`."""
+"""Virtual environments of benchmarks, made on demand.
+
+`requirements/<name>.txt` becomes `.venv-bench/<name>`.
+"""
 
 import hashlib
 import subprocess
@@ -9,7 +12,6 @@ from devstack.programs import PROJECT
 
 
 def python_of(name: str) -> Path:
-    """Return the Python of an environment; install it if its requirements have changed."""
     pins = PROJECT / "requirements" / f"{name}.txt"
     folder, wanted = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
     python, stamp = folder / "bin" / "python", folder / ".installed"

@@ -1,7 +1,7 @@
-"""The time in queue of one tenant's jobs while another tenant floods the queue.
+"""Queue time of one tenant's jobs while another tenant floods the queue.
 
 One worker, a GPT-4 that takes 3 s. A tenant's webhooks come one a second, first alone, then behind 10,000 jobs of
-another tenant, whose rows and messages are written in bulk. Measured: the time from acceptance to the first attempt.
+another tenant, written in bulk as rows and messages. Measured: the time from acceptance to the first attempt.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def _push(redis_url: str, ids: Sequence[UUID]) -> None:
 
 
 def _one_a_second(ours: Ours, owner: psycopg.Connection[Any], seconds: int) -> list[float]:
-    """Send a webhook of the other tenant each second; return how long each of its jobs waited, sorted."""
+    """Send one webhook of the other tenant a second; return the sorted waits of its jobs."""
     before = len(owner.execute(_WAITED, (_OTHER,)).fetchall())
     ours.send(seconds, seconds, rate=1.0, tenant=1)
 

@@ -1,4 +1,4 @@
-"""A Postgres of its own whose table of jobs is filled: mostly jobs that have ended, a tenth that wait."""
+"""A Postgres with a filled table of jobs: mostly ended ones, a tenth waiting."""
 
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ _ENDED = (
     " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 101 = 0 AS failed,"
     " now() - interval '1 day' - (%(rows)s - n) * (interval '30 days' / %(rows)s) AS t) x"
 )
-# One in ten waits for a later time and has no message: half of these were held back, the others failed an attempt.
+# One in ten waits for a later time without a message: half were held back, half failed an attempt.
 _OPEN = (
     "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
     " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"
@@ -47,7 +47,7 @@ _EVENTS = (
 
 
 class Filled:
-    """The server and one connection to it, as a worker's. `pid` is the server's process for that connection."""
+    """The server and one connection like a worker's. `pid` is its server process."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.rows = rows
@@ -74,25 +74,23 @@ class Filled:
                 owner.execute(statement, values or None)
 
     def open_for(self, tenants: int) -> None:
-        """Fill the tenth that waits anew, with jobs of so many tenants."""
+        """Refill the waiting tenth with jobs of `tenants` tenants."""
         self._as_owner("DELETE FROM jobs WHERE state IN ('waiting', 'running')", "TRUNCATE job_events")
         self._as_owner(_OPEN, rows=self.rows // _OPEN_SHARE, tenants=tenants)
         self._as_owner(_EVENTS, "VACUUM ANALYZE jobs", "VACUUM ANALYZE job_events", "CHECKPOINT")
         self._running.clear()
 
     async def connect(self) -> None:
-        """Connect anew, and have as many jobs in flight as a worker has places."""
+        """Reconnect, and claim as many jobs as a worker has slots."""
         self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
         self.pid = await self.database.call_for_one(text("SELECT pg_backend_pid()"))
         await self.claim(PLACES)
 
     async def claim(self, jobs: int = 1) -> None:
-        """Claim so many jobs."""
         for _ in range(jobs):
             claimed = await claim_next(self.database, "benchmark", _LEASE_SECONDS, Shares())
             assert claimed is not None  # noqa: S101 -- there are more waiting jobs than claims
             self._running.append(claimed)
 
     async def complete(self) -> None:
-        """End the job that runs longest."""
         await complete(self.database, self._running.pop(0), "n")

@@ -1,7 +1,7 @@
-"""The cost of the statements that run all the time, as the table of jobs grows.
+"""Cost of the frequent statements as the table of jobs grows.
 
-The product's own questions over one connection, with 128 jobs in flight. Each size of the table has an embedded
-Postgres of its own, and they take turns, so that whatever else the machine does is in both. A tenth of the rows waits.
+The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres;
+they alternate, so that other load on the machine affects both. A tenth of the rows waits.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from storage import by_hand, ends, job_figures, relaying, tenant_figures
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
-# The driver prepares a statement at its sixth run, and the server then tries five plans made for its values.
+# The driver prepares a statement at its sixth run, and the server then makes five custom plans.
 _WARM_UP = 12
-# As many as the relay takes at once, of due jobs and of overdue or lost ones, and as `ai-agents jobs` asks for.
+# The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
 _MOST, _MOST_LATE, _SHOWN = 100, 500, 51
-# Messages that the list is taken to have, so that both sizes count as far.
+# Assumed length of the message list, so that both sizes count equally far.
 _LISTED = 200
 
 Ask = Callable[[Filled], Awaitable[object]]
@@ -70,13 +70,12 @@ BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console:
 
 @dataclass(slots=True)
 class StatementCost:
-    """Of one statement on one table: the time of each run and the CPU of the server's process, in milliseconds."""
+    """One statement on one table: time and server CPU of each run, in milliseconds."""
 
     times: list[float] = field(default_factory=list)
     cpu: float = 0.0
 
     async def add(self, ask: Ask, on: Filled, runs: int) -> None:
-        """Run it so often."""
         before = thread_cpu_seconds(on.pid)
         for _ in range(runs):
             began = time.perf_counter()
@@ -85,12 +84,10 @@ class StatementCost:
         self.cpu += (thread_cpu_seconds(on.pid) - before) * 1000
 
     def figures(self) -> dict[str, float]:
-        """Return the median, and the CPU of one."""
         return {"p50": statistics.median(self.times), "cpu": self.cpu / len(self.times)}
 
 
 async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[StatementCost]]:
-    """Return the costs of a claim and of a job's end, on each table."""
     claiming, ending = ([StatementCost() for _ in tables] for _ in range(2))
     for _ in range(claims // _BATCH):
         for number, on in enumerate(tables):
@@ -100,7 +97,7 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[State
 
 
 async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[StatementCost]]:
-    """Return the costs of each statement on each table: of so many runs, or fewer after so many seconds."""
+    """Return each statement's cost on each table, over `runs` runs or at most `seconds`."""
     found = {}
     for name, ask in ASKED.items():
         for on in tables:
@@ -125,7 +122,6 @@ async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) ->
 
 
 def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]:
-    """Return the figures of each statement, for each size."""
     found: dict[str, list[StatementCost]] = {}
     with ExitStack() as stack:
         tables = []

@@ -1,8 +1,8 @@
-"""The capacity of one worker: jobs in flight, the rate of a backlog, the time added to a job.
+"""Capacity of one worker: jobs in flight, backlog rate, time added to a job.
 
-The model takes `seconds` for an answer and streams it a piece a token, as GPT-4 does. First a backlog is drained that
-was queued while no worker ran. Then webhooks come at half of that rate: the time added to a job is from the moment
-when its webhook was due to its note, less the model's time.
+The model takes `seconds` for an answer and streams it one piece a token, as GPT-4 does. First a backlog drains that
+was queued while no worker ran. Then webhooks come at half of that rate: the time added to a job runs from its
+webhook's due time to its note, less the model's time.
 """
 
 import sys
@@ -23,7 +23,10 @@ _GPT4_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """A backlog: most jobs in flight, MiB of each, jobs a minute to the last note, CPU ms of a job, requeued jobs."""
+    """A backlog: peak jobs in flight, MiB each, jobs a minute, CPU ms a job, requeues.
+
+    The rate is until the last note.
+    """
 
     in_flight: int
     mib: float
@@ -33,7 +36,7 @@ class Drained:
 
 
 def drain(ours: Ours, jobs: int) -> Drained:
-    """Have a new worker do a backlog. Raises NotMeasurable."""
+    """Drain a backlog with a new worker. Raises NotMeasurable."""
     before = ours.notes().notes
     ours.worker.stop()
     ours.send(jobs)
@@ -52,7 +55,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
-    """Send webhooks at this rate; return the p50 and p99 of the time added to a job, in milliseconds."""
+    """Send webhooks at this rate; return p50 and p99 of the added time in milliseconds."""
     before, first = ours.notes().notes, ours.tickets.peek()
     found = ours.send(max(1, int(rate * seconds)), seconds, rate)
     ours.await_notes(before + found.answers)
@@ -78,7 +81,7 @@ def _report(folder: Path, given: Namespace) -> Report:
         Goal("ms added to a job at half load, p50", p50, most=40),
         Goal("ms added to a job at half load, p99", p99, most=200),
     ]
-    # With a shorter wait the first jobs end before the last places are taken.
+    # With a shorter wait the first jobs end before the last slots fill.
     if given.seconds >= _GPT4_SECONDS and given.jobs >= given.places:
         goals.insert(0, Goal("jobs in flight of one worker", drained.in_flight, least=1000))
     backlog = (

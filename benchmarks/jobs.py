@@ -1,4 +1,4 @@
-"""The cost of a job in a worker, beside the peer's task (`peers/job.py`) in Celery's pools.
+"""Cost of a job in a worker, beside the peer's task (`peers/job.py`) in Celery's pools.
 
 Desk and model answer at once (`benchmarks.outside`), the model in the 98 pieces of a stream. Measured: the CPU (user
 and system, with children) of one worker for a job, and its jobs a second with a backlog.
@@ -28,7 +28,7 @@ _WARM_JOBS = 40
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU ms of a job, jobs a second from the first note to the last, jobs that went back."""
+    """One worker in one round: CPU ms a job, jobs a second (first to last note), requeues."""
 
     cpu: float
     rate: float

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.load`: webhooks over a few connections that are kept, at full speed or at a fixed rate.
+"""`python -m benchmarks.load`: webhooks at full speed or at a fixed rate.
 
-A process of its own, with requests that are signed beforehand. It reads a `Plan` as JSON from its input and writes a
-`LoadResult`.
+A process of its own with a few kept connections and requests signed beforehand. It reads a `Plan` as JSON from stdin
+and writes a `LoadResult`.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _ACCEPTED = "202"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Webhooks of tickets from `first_ticket` on: `requests` at most, at full speed unless there is a `rate`."""
+    """Up to `requests` webhooks for new tickets; at full speed without a `rate`."""
 
     port: int
     secret: str
@@ -41,9 +41,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The start (`time.monotonic()`), the number of answers (`refused`: not 202, by status), and their quantiles in ms.
+    """Start (`time.monotonic()`), answers, `refused` by status, quantiles in ms.
 
-    At a fixed rate an answer takes as long as from the time when its request was due, even if it was sent later.
+    `refused` counts answers other than 202. At a fixed rate the time of an answer starts when its request was due,
+    even if it was sent later.
     """
 
     began: float
@@ -55,19 +56,17 @@ class LoadResult:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
         return self.answers / self.seconds
 
 
 def run(plan: Plan) -> LoadResult:
-    """Carry out the plan in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(command, input=json.dumps(asdict(plan)), stdout=subprocess.PIPE, text=True, check=True)
     return LoadResult(**json.loads(done.stdout))
 
 
 def request(plan: Plan, number: int) -> bytes:
-    """Return a signed request, head and body (about 880 bytes), for a ticket of its own."""
+    """Return a signed request, head and body (about 880 bytes), for a new ticket."""
     ticket = {"tenant_id": plan.tenant, "ticket_id": str(plan.first_ticket + number), "event": "ticket.created"}
     body = json.dumps(ticket | {"subject": "VPN does not connect", "description": _FILLER}).encode()
     headers = signed_headers(plan.secret, body, time.time()) | {
@@ -87,7 +86,6 @@ class _Load:
         self._refused: Counter[str] = Counter()
 
     async def run(self) -> LoadResult:
-        """Send the requests over all connections, and wait for the last answer."""
         pairs = [await asyncio.open_connection("127.0.0.1", self._plan.port) for _ in range(self._plan.connections)]
         began = time.monotonic()
         numbers = iter(range(self._plan.requests))
@@ -99,7 +97,6 @@ class _Load:
     async def _send(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float, numbers: Iterator[int]
     ) -> None:
-        """Send one request after the other over a connection."""
         end, rate = began + self._plan.seconds, self._plan.rate
         while (now := time.monotonic()) < end and (number := next(numbers, None)) is not None:
             due = now if rate is None else began + number / rate
@@ -117,7 +114,6 @@ class _Load:
 
 
 def main() -> None:
-    """Carry out the plan of the input."""
     load = _Load(Plan(**json.load(sys.stdin)))
     gc.collect()
     gc.disable()  # a pause of this process would count as the server's

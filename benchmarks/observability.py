@@ -1,7 +1,7 @@
-"""The CPU of a job with all of observability, to that of a job without (`benchmarks.dark`).
+"""CPU of a job with full observability relative to one without (`benchmarks.dark`).
 
-Two systems do the two batches of a pair at the same time, so that whatever else the machine does slows both alike.
-"On" is as in production: spans to a collector, metrics scraped, JSON lines at INFO into a file. Simulators, stores and
+Two systems run the two batches of a pair at the same time, so that other load on the machine slows both alike. "On"
+is as in production: spans to a collector, metrics scraped, JSON lines at INFO into a file. Simulators, stores and
 collector are not counted.
 """
 
@@ -36,7 +36,7 @@ def _batch(ours: Ours, jobs: int, *, dark: bool) -> dict[str, float]:
 
 
 def measure(folder: Path, pairs: int, jobs: int) -> tuple[list[Pair], dict[str, float]]:
-    """Return the pairs, and the spans of a job by name. Raises NotMeasurable."""
+    """Return the pairs, and a job's spans by name. Raises NotMeasurable."""
     found: list[Pair] = []
     with (
         Ours(folder / "off", dark=True, seconds=_OPENAI_SECONDS) as off,
@@ -46,7 +46,7 @@ def measure(folder: Path, pairs: int, jobs: int) -> tuple[list[Pair], dict[str, 
         for number in range(pairs + 1):
             both = [threads.submit(_batch, side, jobs, dark=side is off) for side in (off, on)]
             pair = both[0].result(), both[1].result()
-            if number:  # the first warms up code and caches
+            if number:  # the first pair warms up code and caches
                 found.append(pair)
                 sys.stderr.write(f"pair: {pair[0]} off, {pair[1]} on\n")
         spans, count = on.spans(), (pairs + 1) * jobs

@@ -1,4 +1,4 @@
-"""The real system for a benchmark, as in production, with a desk and a model that cost little."""
+"""The production system for benchmarks, with a cheap desk and model."""
 
 import contextlib
 import json
@@ -24,13 +24,13 @@ PIECES = 98
 """Pieces of a streamed answer: one a token, as OpenAI sends it."""
 _POLL_SECONDS = 0.05
 _LONGEST_SECONDS = 240
-# Spans leave a process 5 s after the last at the latest; a busy process takes longer.
+# Spans leave a process at most 5 s after the last one; a busy process takes longer.
 _SPANS_SECONDS = 30.0
 _FIRST_TICKET = 1_000_000
 
 
 class NotMeasurable(Exception):
-    """Jobs failed, webhooks were refused or spans were lost: the figures would mean something else."""
+    """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -43,24 +43,23 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 
 class Tickets:
-    """Ticket numbers that no webhook had before."""
+    """Unused ticket numbers."""
 
     def __init__(self) -> None:
         self._next = _FIRST_TICKET
 
     def take(self, count: int) -> int:
-        """Reserve `count` numbers; return the first."""
         self._next += count
         return self._next - count
 
     def peek(self) -> int:
-        """Return the number that is taken next."""
+        """Return the next number without reserving it."""
         return self._next
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """The number of notes at the desk, and the time (`time.monotonic()`) of the last."""
+    """The desk's count of notes, and the time (`time.monotonic()`) of the last."""
 
     notes: int
     last: float
@@ -68,7 +67,6 @@ class Notes:
 
 @contextlib.contextmanager
 def collecting(folder: Path) -> Iterator[str]:
-    """Run a collector of spans; yield its address."""
     port = free_port()
     collector = Process(
         "collector",
@@ -87,9 +85,9 @@ def collecting(folder: Path) -> Iterator[str]:
 
 
 class Ours:
-    """Postgres, Redis, API and workers, spans to a collector, JSON lines; housekeeping only on request.
+    """Postgres, Redis, API and workers, with spans and JSON lines; housekeeping on request.
 
-    The model streams an answer for `seconds`. With `dark` API and worker have no observability (`benchmarks.dark`).
+    The model streams an answer for `seconds`. With `dark`, API and worker have no observability (`benchmarks.dark`).
     """
 
     def __init__(
@@ -114,7 +112,7 @@ class Ours:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o755)  # Postgres has a user of its own
+        self._folder.chmod(0o755)  # the postgres user must reach it
         self.collector = self._stack.enter_context(collecting(self._folder))
         as_in_production = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"}
         settings = {**as_in_production, "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector, **self._settings}
@@ -142,16 +140,14 @@ class Ours:
 
     @property
     def worker(self) -> Process:
-        """The first worker."""
         return self.system.workers[0]
 
     @property
     def port(self) -> int:
-        """The port of the webhook."""
         return int(self.system.state["api_url"].rpartition(":")[2])
 
     def send(self, requests: int, seconds: float = 120.0, rate: float | None = None, tenant: int = 0) -> LoadResult:
-        """Send webhooks of a tenant: `requests` at most, within `seconds`. Raises NotMeasurable."""
+        """Send up to `requests` webhooks of a tenant in `seconds`. Raises NotMeasurable."""
         of = self.system.tenants[tenant]
         first = self.tickets.take(requests)
         # An idle connection is closed after 5 s.
@@ -159,22 +155,19 @@ class Ours:
         return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
 
     def notes(self) -> Notes:
-        """Return the desk's count of notes."""
         count = _get(f"{self.system.state['desk_url']}/_sim/count")
         return Notes(count["notes"], count["last"])
 
     def moments(self) -> dict[str, float]:
-        """Return when each ticket's note reached the desk."""
         return _get(f"{self.system.state['desk_url']}/_sim/moments")
 
     def rate_of(self, first: int, jobs: int) -> float:
-        """Return the jobs a second of these tickets, from the first note to the last."""
+        """Return these tickets' jobs a second, from the first note to the last."""
         moments = self.moments()
         came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
     def asking(self) -> int:
-        """Return the number of questions that wait for the model."""
         waiting: int = _get(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
         return waiting
 
@@ -183,16 +176,14 @@ class Ours:
         wait_until(lambda: self.notes().notes >= count, f"{count} notes")
 
     def scrape(self) -> None:
-        """Read the metrics as Prometheus does."""
         for address in self.system.state["metrics"].values():
             urllib.request.urlopen(address, timeout=60).read()
 
     def spans(self) -> dict[str, int]:
-        """Return the collector's count of spans by name."""
         return _get(f"{self.collector}/count")
 
     def await_spans(self, name: str, count: int) -> None:
-        """Wait for this total of spans of a name: a process exports them after its work, as part of its cost."""
+        """Wait for this total of spans of a name: exporting them is part of the cost."""
         give_up_at = time.monotonic() + _SPANS_SECONDS
         while (missing := count - self.spans().get(name, 0)) > 0:
             if time.monotonic() > give_up_at:
@@ -201,12 +192,12 @@ class Ours:
             time.sleep(0.1)
 
     def requeued(self) -> int:
-        """Return how often a job went back to wait since the worker's start: it did more than one job's work."""
+        """Return the requeues since the worker's start: they add work beyond one job each."""
         return self.worker.output().count("Job requeued")
 
 
 def sent(plan: Plan, most_refused: float = 0.0) -> LoadResult:
-    """Carry out a plan of webhooks. Raises NotMeasurable if more than that share is refused."""
+    """Run a plan of webhooks. Raises NotMeasurable above that share of refusals."""
     found = load.run(plan)
     if sum(found.refused.values()) > most_refused * found.answers:
         raise NotMeasurable(f"of {found.answers} answers these were no 202, by status: {found.refused}")

@@ -39,7 +39,7 @@ def _part(data: bytes) -> bytes:
 
 @dataclass
 class DeskAndModel:
-    """The state that all connections share; `notes` has the time of each ticket's note."""
+    """The state of all connections; `notes` has the time of each ticket's note."""
 
     seconds: float
     pieces: int
@@ -58,22 +58,19 @@ class DeskAndModel:
         self._note = success({"note": note}).body
 
     def ticket(self, ticket_id: bytes) -> bytes:
-        """Return the answer of the desk that has the ticket."""
         return _answer(self._ticket.replace(_ANY_TICKET.encode(), ticket_id))
 
     def take_note(self, ticket_id: bytes) -> bytes:
-        """Count a note, and return the desk's answer."""
         self.notes[ticket_id.decode()] = time.monotonic()
         self.written += 1
         return _answer(self._note.replace(_ANY_TICKET.encode(), ticket_id))
 
     def count(self) -> bytes:
-        """Return the answer with the counts."""
         last = next(reversed(self.notes.values()), 0.0)
         return _answer(json.dumps({"notes": self.written, "last": last, "waiting": self.waiting}).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, made once for each schema: its head with the first piece, then the others."""
+        """Return a streamed answer, built once a schema: first piece with head, then the rest."""
         asked = parse_body(question) or {}
         schema = json.dumps(asked.get("response_format"))
         if schema not in self._replies:
@@ -91,7 +88,6 @@ class DeskAndModel:
         return self._replies[schema]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -112,7 +108,7 @@ class DeskAndModel:
             writer.close()
 
     async def _stream(self, parts: Iterable[bytes], writer: asyncio.StreamWriter) -> None:
-        """Send an answer over the whole time of the model, each piece by itself."""
+        """Send an answer piece by piece over the model's whole time."""
         due = asyncio.get_running_loop().time() + self.seconds * _FIRST_SHARE
         pace = self.seconds * (1 - _FIRST_SHARE) / self.pieces
         self.waiting += 1
@@ -131,7 +127,6 @@ async def _serve(port: int, outside: DeskAndModel) -> None:
 
 
 def main() -> None:
-    """Serve until a signal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=0.0, help="of the model (default: 0)")

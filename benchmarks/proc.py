@@ -9,12 +9,12 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system time of a process with all its threads, to 10 ms."""
+    """Return the user and system time of a process with all threads, to 10 ms."""
     return sum(_times(pid)[:2])
 
 
 def thread_cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process that has one thread, to the nanosecond."""
+    """Return the CPU time of a single-threaded process, to the nanosecond."""
     return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
 
 
@@ -24,8 +24,7 @@ def tree_cpu(pid: int) -> float:
 
 
 def _times(pid: int) -> list[float]:
-    """Return user and system time, and those of the children that ended."""
-    # The name, which may have blanks in it, ends with the last bracket; these are fields 14 to 17.
+    # The name may contain blanks and ends with the last bracket; these are fields 14 to 17.
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return [int(ticks) / _TICKS_PER_SECOND for ticks in fields[11:15]]
 

@@ -1,4 +1,4 @@
-"""The parts of a benchmark: its numbers, its report, its goals."""
+"""The parts of a benchmark: parameters, report, goals."""
 
 import statistics
 import tempfile
@@ -13,7 +13,7 @@ from benchmarks.charts import Bar
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Figures to draw: the file's name, the title, the unit."""
+    """Figures to draw, with file name, title and unit."""
 
     name: str
     title: str
@@ -23,7 +23,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure and its limit: `least` or more, `most` or less."""
+    """A figure and its limit: at `least` or at `most`."""
 
     figure: str
     value: float
@@ -31,7 +31,6 @@ class Goal:
     most: float | None = None
 
     def row(self) -> tuple[str, str, str, str]:
-        """Return the cells of its row in a table."""
         met = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
         wanted = f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
         value = f"{self.value:.3g}" if self.value < 1000 else f"{self.value:.0f}"
@@ -40,7 +39,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result: lines of Markdown, figures for JSON, charts and goals. `failed` is the reason of exit status 1."""
+    """Markdown, figures for JSON, charts and goals; `failed` explains exit status 1."""
 
     lines: Sequence[str]
     figures: Mapping[str, Any]
@@ -51,7 +50,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark with its usual numbers, and those that differ in `make bench-full` and in a test."""
+    """A benchmark with its default parameters, and overrides for `make bench-full` and tests."""
 
     name: str
     report: Callable[[Path, Namespace], Report]
@@ -60,14 +59,13 @@ class Benchmark:
     tiny: Mapping[str, Any]
 
     def measure(self, numbers: Mapping[str, Any]) -> Report:
-        """Measure with these numbers instead of the usual ones, in a folder that is deleted afterwards."""
+        """Measure with these overrides in a temporary folder."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            Path(folder).chmod(0o755)  # Postgres has a user of its own
+            Path(folder).chmod(0o755)  # the postgres user must reach it
             return self.report(Path(folder), Namespace(**{**self.usual, **numbers}))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
     return [_row(head), "|" + "---|" * len(head), *map(_row, rows)]
 
 
@@ -76,11 +74,10 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def median(rounds: Iterable[object], of: str) -> float:
-    """Return the median of a figure over the rounds."""
     return float(statistics.median(getattr(one, of) for one in rounds))
 
 
 def ratio(ours: Sequence[object], theirs: Sequence[object], of: str) -> float:
-    """Return the median of our figure to theirs, each round by itself."""
+    """Return the median of our figure divided by theirs, round by round."""
     pairs = zip(ours, theirs, strict=True)
     return float(statistics.median(getattr(our, of) / max(getattr(their, of), 1e-9) for our, their in pairs))

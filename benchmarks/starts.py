@@ -1,7 +1,7 @@
-"""The start of a process: time and CPU until it is ready, and its memory then, beside the peer's receiver.
+"""Start of a process: time, CPU and memory, beside the peer's receiver.
 
-Each is started several times while the servers run, with the packages of the image: some libraries load more where
-more is installed (structlog rich).
+Measured until the process is ready, the memory a second later. Each is started several times while the servers run,
+with the packages of the image: some libraries load more if more is installed (structlog rich).
 """
 
 import sys
@@ -26,7 +26,7 @@ _MOST = {"API": (1.2, 115), "worker": (2.5, 150)}
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds and CPU seconds until it was ready, and MiB a second later."""
+    """One start: seconds and CPU seconds until ready, and MiB a second later."""
 
     seconds: float
     cpu: float
@@ -46,7 +46,6 @@ def _start(process: Process) -> Start:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
-    """Return the starts of each process."""
     with Ours(folder / "ours", housekeeping=True) as ours:
         system = ours.system
         processes = {"API": system.api, "worker": system.workers[0], "housekeeping": system.housekeeping}

@@ -1,4 +1,4 @@
-"""The control interface that both simulators share, under `/_sim`.
+"""The control interface of both simulators, under `/_sim`.
 
 It has no authentication: simulators listen on loopback and hold no real data.
 """
@@ -20,7 +20,7 @@ _FILTERS = ("operation", "tenant", "ticket_id")
 
 
 def show_validation_error(_request: Request, error: Exception) -> Response:
-    """Answer 422 and name each wrong field: the order came from a test, which wants to read it."""
+    """Return a 422 that names each invalid field."""
     if not isinstance(error, ValidationError):
         raise error
     problems = [
@@ -35,7 +35,7 @@ def show_validation_error(_request: Request, error: Exception) -> Response:
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object in a control request; an empty body is an empty object. 422 otherwise."""
+    """Return the JSON object in a control request, {} for an empty body, or raise a 422."""
     try:
         return dict(await request.json()) if await request.body() else {}
     except (ValueError, TypeError):
@@ -43,7 +43,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 class Control(Generic[F]):
-    """`/_sim` of one server, over its faults and its journal."""
+    """The `/_sim` routes of one server, over its faults and its journal."""
 
     def __init__(self, faults: FaultBook[F], fault_type: type[F], journal: Journal) -> None:
         self._faults = faults
@@ -51,7 +51,7 @@ class Control(Generic[F]):
         self._journal = journal
 
     def routes(self) -> list[Route]:
-        """Return the routes; put them before any catch-all."""
+        """Return the routes, which must precede any catch-all."""
         return [
             Route("/_sim/health", self._health, methods=["GET"]),
             Route("/_sim/faults", self._order, methods=["POST"]),

@@ -1,4 +1,4 @@
-"""One HTTP exchange, byte by byte, with everything that can go wrong on the way."""
+"""One HTTP exchange at byte level, with every transport failure that a fault can order."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class ClientLeftError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer: status, body bytes and headers."""
+    """A complete HTTP response: status, body bytes and headers."""
 
     status: int
     body: bytes
@@ -29,7 +29,6 @@ class Answer:
 
     @classmethod
     def of_json(cls, status: int, document: Any, headers: Mapping[str, str] | None = None) -> "Answer":
-        """Build an answer with a JSON body."""
         return cls(
             status,
             json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"),
@@ -38,7 +37,6 @@ class Answer:
 
     @classmethod
     def of_html(cls, status: int, text: str) -> "Answer":
-        """Build an answer with an HTML body, as proxies and captive portals send."""
         return cls(status, text.encode(), {"content-type": "text/html;charset=UTF-8"})
 
 
@@ -46,7 +44,6 @@ PORTAL = "Sign in to the network"
 
 
 def maintenance_page(title: str = PORTAL) -> str:
-    """Return the HTML of a captive portal or a gateway, for a client that expected JSON."""
     return (
         f"<!DOCTYPE html><html><head><title>{title}</title></head>"
         f"<body><h1>{title}</h1><p>Please try again in a few minutes.</p></body></html>"
@@ -54,7 +51,7 @@ def maintenance_page(title: str = PORTAL) -> str:
 
 
 class Exchange:
-    """The exchange of one request. Every wait ends with ClientLeftError when the client hangs up."""
+    """The exchange of one request; waits raise ClientLeftError when the client leaves."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -63,7 +60,7 @@ class Exchange:
         self._departure: asyncio.Task[None] | None = None
 
     async def read_body(self) -> bytes:
-        """Read the request's body, at most 20 MB of it; the rest is drained and dropped."""
+        """Read up to 20 MB of the request body; drain and drop the rest."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -83,12 +80,12 @@ class Exchange:
             pass
 
     def release(self) -> None:
-        """Stop watching the connection; call it once the exchange is over."""
+        """Stop watching the connection after the exchange."""
         if self._departure is not None:
             self._departure.cancel()
 
     async def pause(self, seconds: float | None) -> None:
-        """Wait `seconds`, or for ever when None; raises ClientLeftError as soon as the client leaves."""
+        """Wait `seconds`, or forever if None. Raises ClientLeftError when the client leaves."""
         if self._departure is None:
             raise RuntimeError("read the body before waiting")
         if seconds is not None and seconds <= 0:
@@ -96,35 +93,32 @@ class Exchange:
         try:
             done, _ = await asyncio.wait({self._departure}, timeout=seconds)
         except asyncio.CancelledError:
-            self._close()  # the server is told to end: a dying server sends no 500 either
+            self._close()  # the server is shutting down: a dying server sends no 500 either
             raise
         if done:
             raise ClientLeftError
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the status line and the headers."""
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send a part of the body."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def answer(self, answer: Answer) -> None:
-        """Send a complete answer."""
         await self.start(answer.status, {**answer.headers, "content-length": str(len(answer.body))})
         await self.write(answer.body, last=True)
 
     async def answer_half(self, answer: Answer) -> None:
-        """Announce the whole answer, send half of its body and close the connection."""
+        """Announce the whole response, send half of its body and close the connection."""
         await self.start(answer.status, {**answer.headers, "content-length": str(len(answer.body))})
         await self.write(answer.body[: len(answer.body) // 2])
         await self.hang_up()
 
     async def hang_up(self) -> None:
-        """Close the connection at once. What was written before is still delivered."""
+        """Close the connection at once; data already written is still delivered."""
         if not self._close():
-            return  # another server: it closes by itself when the application returns too early
+            return  # other servers close by themselves when the application returns early
         try:
             await self.pause(None)
         except ClientLeftError:
@@ -138,7 +132,7 @@ class Exchange:
         return True
 
     async def flood(self, opening: bytes, megabytes: int, content_type: str = "application/json;charset=UTF-8") -> None:
-        """Send a body of up to `megabytes` MB that begins like a proper one and never gets to its end."""
+        """Send a body of up to `megabytes` MB that starts well-formed and never ends."""
         await self.start(HTTPStatus.OK, {"content-type": content_type})
         await self.write(opening)
         for _ in range(min(megabytes, MAX_FLOOD_MEGABYTES) * 1_000_000 // len(_FLOOD_BLOCK)):

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong, for which requests, and how often."""
+"""Faults on demand: the failure, the matching requests and the number of times."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Fault(BaseModel):
-    """What a test orders. `times` is how many requests it hits; null means until it is cleared.
+    """A fault ordered by a test.
 
-    A subclass names its kinds in `options`: kind -> the fields that mean something for it.
+    `times` is the number of requests it hits; null: until it is cleared. A subclass lists its kinds in `options`:
+    kind -> the fields that apply to it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -32,8 +33,8 @@ class Fault(BaseModel):
 
 
 def with_a_body(code: int) -> int:
-    """Check the status of an answer that carries a body. Raises ValueError for one that may have none."""
-    # A client reads no body after these, and would take it for the beginning of the next answer.
+    """Return a status whose response may carry a body. Raises ValueError for others."""
+    # Clients read no body after these statuses, and would parse it as the next response.
     if code in {204, 205, 304} or code < 200:
         raise ValueError(f"an answer with status {code} has no body, so it can't be simulated")
     return code
@@ -44,29 +45,27 @@ F = TypeVar("F", bound=Fault)
 
 @dataclass(slots=True)
 class OrderedFault(Generic[F]):
-    """A fault in the book, with the number of requests that it has hit."""
+    """An ordered fault with its hit count."""
 
     fault: F
     used: int = 0
 
     @property
     def exhausted(self) -> bool:
-        """True if it has hit as many requests as were ordered."""
         return self.fault.times is not None and self.used >= self.fault.times
 
 
 class FaultBook(Generic[F]):
-    """The ordered faults. The oldest one that fits and is not exhausted is taken: orders make sequences."""
+    """The ordered faults; the oldest unexhausted match applies, so orders form sequences."""
 
     def __init__(self) -> None:
         self._ordered: list[OrderedFault[F]] = []
 
     def order(self, fault: F) -> None:
-        """Add a fault."""
         self._ordered.append(OrderedFault(fault))
 
     def take(self, fits: Callable[[F], bool]) -> F | None:
-        """Return the fault for a request, and count it; None when nothing is ordered for it."""
+        """Return the first matching fault and count the hit, or None."""
         for ordered in self._ordered:
             if not ordered.exhausted and fits(ordered.fault):
                 ordered.used += 1
@@ -74,15 +73,13 @@ class FaultBook(Generic[F]):
         return None
 
     def holds(self, fault: F) -> bool:
-        """Return True until the fault, which was ordered once, is cleared."""
         return any(ordered.fault is fault for ordered in self._ordered)
 
     def clear(self) -> None:
-        """Remove all."""
         self._ordered.clear()
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return all faults in their order, exhausted ones too, each with `used` and `exhausted`."""
+        """Return all faults in order with `used` and `exhausted`, exhausted ones included."""
         return [
             ordered.fault.model_dump(exclude_unset=True) | {"used": ordered.used, "exhausted": ordered.exhausted}
             for ordered in self._ordered

@@ -1,4 +1,4 @@
-"""The memory of a simulator: everything it received, in order, within bounds."""
+"""The bounded, ordered record of requests that a simulator received."""
 
 import time
 from collections import deque
@@ -24,7 +24,7 @@ _SECRET_HEADERS = frozenset({"authorization", "authtoken"})
 
 
 def selected_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers worth keeping. Of a credential only its presence and scheme are kept."""
+    """Return the headers worth recording; credentials are reduced to their scheme."""
     shown: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
@@ -37,7 +37,7 @@ def selected_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Entry:
-    """One received request. `time` is Unix seconds; `status` is None until, or unless, it is answered."""
+    """One received request. `time` is Unix seconds; `status` is None until it is answered."""
 
     seq: int
     time: float
@@ -75,7 +75,7 @@ class Journal:
         tenant: str | None = None,
         ticket_id: str | None = None,
     ) -> Entry:
-        """Record a request before it is answered, so that a silent server is seen to have got it."""
+        """Record a request before its response, so that unanswered requests appear too."""
         self._received += 1
         entry = Entry(self._received, time.time(), method, path, operation, tenant, ticket_id, payload, headers)
         self._entries.append(entry)
@@ -88,11 +88,10 @@ class Journal:
         return entry
 
     def entries(self, **equal: str) -> list[Entry]:
-        """Return the entries with these fields in their order."""
         return [entry for entry in self._entries if all(getattr(entry, name) == value for name, value in equal.items())]
 
     def clear(self) -> None:
-        """Forget everything but the numbering."""
+        """Delete all entries; the numbering continues."""
         self._entries.clear()
         self._payloads.clear()
         self._payload_bytes = 0

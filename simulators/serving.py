@@ -1,4 +1,4 @@
-"""Run a simulator: in a thread of a test, or as a process until a signal ends it."""
+"""Runners of a simulator: a thread of a test, or a process until a signal."""
 
 import asyncio
 import os
@@ -22,13 +22,12 @@ _START_SECONDS = 10.0
 
 
 class HangUpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, but the application may close the connection without an answer.
+    """uvicorn's HTTP protocol with an extension that closes the connection without an answer.
 
-    ASGI knows no "close now"; a desk that dies mid-answer has to be playable all the same.
+    ASGI has no such message; a desk that dies mid-answer needs it.
     """
 
     def on_message_begin(self) -> None:
-        """Offer the closing of the transport as an ASGI extension of the request."""
         super().on_message_begin()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {HANG_UP_EXTENSION: {"close": self.transport.close}}
@@ -59,9 +58,10 @@ def _address(listener: socket.socket) -> str:
 
 @contextmanager
 def serve_in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve `app` in a thread and give its base URL without a slash at the end; port 0 takes a free one.
+    """Serve `app` in a thread; yield its base URL without a trailing slash.
 
-    Raises OSError if the port is taken, RuntimeError if the server does not start within 10 s.
+    Port 0 selects a free one. Raises OSError if the port is taken, RuntimeError if the server does not start within
+    10 s.
     """
     listener = _listen(host, port)
     server = uvicorn.Server(_config(app))
@@ -81,7 +81,7 @@ def serve_in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Ite
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Prints the base URL when it accepts connections: the one line a parent process waits for."""
+    """Prints the base URL once it accepts connections: the only line, for the parent process."""
 
     def __init__(self, config: uvicorn.Config, url: str) -> None:
         super().__init__(config)
@@ -98,12 +98,12 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def serve_until_signal(app: ASGIApp, host: str, port: int) -> None:
-    """Serve `app` until SIGTERM or SIGINT, then end within about a second with exit code 0.
+    """Serve `app` until SIGTERM or SIGINT; exit with 0 within about a second.
 
-    The only output is one line on stdout, the base URL, once requests are accepted.
-    Raises SystemExit with the reason if the port cannot be opened.
+    The only output is one line on stdout, the base URL, once requests are accepted. Raises SystemExit with the reason
+    if the port cannot be opened.
     """
-    # uvicorn raises the signal again after its shutdown; unhandled, that would be a death by signal.
+    # uvicorn raises the signal again after its shutdown; unhandled, it would kill the process.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     try:

@@ -1,1 +1,1 @@
-"""How good the notes are that a model's answers become: `python -m benchmarks.evaluation`."""
+"""Quality of the notes from a model's answers: `python -m benchmarks.evaluation`."""

@@ -26,7 +26,7 @@ _TICKETS = 40
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Ask and judge; 1 if no model has answered, 2 with settings or words that have to be mended first."""
+    """Query and judge; return 1 if no model answered, 2 for invalid settings or arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.evaluation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -49,14 +49,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if settings is None and given.model + given.prompt:
         parser.error("to ask a model needs OPENAI_API_KEY")
     if given.json:
-        # Before anything is paid for: what was answered must not be lost for want of a place.
+        # Before any paid request: answers must not be lost because a folder is missing.
         try:
             given.json.write_text("[]\n", "utf-8")
         except OSError as failure:
             parser.error(f"--json: {failure.strerror}")
     answered = True
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)  # Postgres has a user of its own
+        Path(folder).chmod(0o755)  # the postgres user must reach it
         number = given.tickets or (ALL if settings is None else _TICKETS)
         cases = evaluated(Path(folder), chosen(number, given.seed))
     if settings is None:

@@ -1,4 +1,7 @@
-"""The path of an answer, as `workflow.nodes.call_gpt4` has it: question, model, content, note; without job and desk."""
+"""An answer's path from question to note, as in `workflow.nodes.call_gpt4`.
+
+It has no job and no desk.
+"""
 
 import asyncio
 import time
@@ -24,7 +27,7 @@ _NO_JOB = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class AskedTicket:
-    """What became of one question."""
+    """The result of one question."""
 
     case: EvaluatedTicket
     question: ModelQuestion
@@ -39,7 +42,10 @@ class AskedTicket:
 
 
 class _TicketOfNoJob:
-    """What a question takes of an attempt: a tenant with nothing but defaults, so with redaction, and the model."""
+    """The parts of an attempt that a question needs: default tenant settings and a model.
+
+    The defaults include redaction.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -53,12 +59,11 @@ class _TicketOfNoJob:
 
 
 def question_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> ModelQuestion:
-    """Return the question about a ticket, in a version of the prompt."""
     return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
 
 
 async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> AskedTicket:
-    """Ask the model about a ticket, and make the note. Whatever it answers, and if it does not, nothing is raised."""
+    """Query the model about a ticket and build the note; failures are returned, not raised."""
     question = question_about(case, model, version)
     paid, repaired = Usage(), False
 
@@ -92,7 +97,6 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT)
 async def ask_about_all(
     cases: Sequence[EvaluatedTicket], model: Model, version: str = CURRENT, at_once: int = 1
 ) -> list[AskedTicket]:
-    """Ask about each ticket, so many at once."""
     places = asyncio.Semaphore(at_once)
 
     async def ask(case: EvaluatedTicket) -> AskedTicket:

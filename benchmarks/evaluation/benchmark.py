@@ -1,4 +1,4 @@
-"""The judge, judged: answers of which it is known what is wrong with them, and what the judge finds of that."""
+"""Validation of the judge: its findings on answers with known faults."""
 
 import argparse
 import asyncio
@@ -18,15 +18,15 @@ from workflow.prompts import CURRENT
 ALL = 1000
 _MOST_ACCUSED, _LEAST_WRONG_FIXES, _MOST_MARKED = 0.05, 0.95, 0.05
 _MOST_UNMARKED = 0.02
-# A label in quotes may be known from anywhere, as "Work Offline" is: none gets a mark.
+# A quoted label may be general knowledge, such as "Work Offline": none gets a mark.
 _OF_ANYWHERE = "quoted"
-# Of inventions: so that each kind is planted in each language.
+# Rounds of inventions, so that each kind is planted in each language.
 _ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedPlant:
-    """A planted answer, and what the judge says of it."""
+    """A planted answer with its judgement."""
 
     kind: Planted
     plant: Plant
@@ -34,7 +34,7 @@ class JudgedPlant:
 
     @property
     def is_found(self) -> bool:
-        """True if the judge has found what was planted; of a right answer, if it has accused it of anything."""
+        """Return True if the judge found the plant or, for a right answer, reported any fault."""
         one = self.judgement
         if self.kind == "invention":
             return _is_among(self.plant.invented.partition(": ")[2], one.inventions)
@@ -46,14 +46,13 @@ class JudgedPlant:
 
     @property
     def is_unmarked(self) -> bool:
-        """True if what was invented stands in the note, and nothing there says that it stands in no source."""
+        """Return True if the invention is in the note and not marked as unsupported."""
         return _is_among(self.plant.invented.partition(": ")[2], self.judgement.unmarked)
 
     @property
     def accusations(self) -> list[str]:
-        """Of what a right answer is accused."""
         one = self.judgement
-        # Where no find was right it tells no fix, and says that it is not sure.
+        # Without a right find the answer names no fix, and states its uncertainty.
         lacks_fix = one.fix_named is False and bool(self.plant.made_of)
         accused = {"no fix": lacks_fix, "wrong sources": one.wrong > 0, "an invention": bool(one.inventions)}
         return [what for what, is_so in accused.items() if is_so]
@@ -66,7 +65,10 @@ def _is_among(planted: str, things: Sequence[Thing]) -> bool:
 
 
 def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> list[JudgedPlant]:
-    """Return the judgements of planted answers of each kind; a wrong fix only for a ticket that has a right one."""
+    """Return judgements of planted answers of each kind.
+
+    A wrong fix is planted only for a ticket that has a right one.
+    """
     plants, inventions = [], Inventions(tuning=tuning)
     more: list[Planted] = ["invention"] * (_ROUNDS - 1)
     for kind in [*KINDS, *more]:
@@ -79,7 +81,6 @@ def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> l
 
 
 def report_of(plants: Sequence[JudgedPlant]) -> Report:
-    """Return what was found of what was planted."""
     by_kind = {kind: [one for one in plants if one.kind == kind] for kind in KINDS}
     found: dict[str, float] = {kind: sum(one.is_found for one in some) / len(some) for kind, some in by_kind.items()}
     rights = by_kind["right"]
@@ -149,14 +150,13 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
 
 
 def at_least_one(given: str) -> int:
-    """Return a number from 1 on. Raises ArgumentTypeError."""
+    """Return a number of at least 1. Raises ArgumentTypeError."""
     if not (given.isascii() and given.isdecimal() and int(given) > 0):
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
     return int(given)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which tickets are taken."""
     parser.add_argument(
         "--tickets", type=at_least_one, help="how many, spread over kinds and languages (default: see above)"
     )

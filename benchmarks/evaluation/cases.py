@@ -1,4 +1,4 @@
-"""The tickets that models are asked about: those of `benchmarks/retrieval` that come in, with what is found for each.
+"""The evaluated tickets: the incoming ones of `benchmarks/retrieval` with finds.
 
 The search is the product's, over the earlier tickets of all families, so each model gets the same finds.
 """
@@ -16,13 +16,13 @@ from benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tic
 from integrations.values import DeskTicket, Document, SimilarTicket
 from workflow.attempt import GraphState
 
-# Above each number that a ticket is known by.
+# Above all existing ticket numbers.
 _FIRST_NUMBER = 41_000
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedTicket:
-    """A ticket that comes in, what is found for it, and which of that is right."""
+    """An incoming ticket, its finds, and which of them are right."""
 
     asked: Incoming
     number: str
@@ -33,7 +33,7 @@ class EvaluatedTicket:
 
     @property
     def state(self) -> GraphState:
-        """As the steps of the workflow have found it."""
+        """Return the workflow's state after its search steps."""
         desk = DeskTicket(self.number, self.asked.subject, said(self.asked.description), "", "", "Open", "")
         return {
             "ticket": desk,
@@ -45,18 +45,20 @@ class EvaluatedTicket:
 
     @property
     def known(self) -> str:
-        """All that a note may have its names and numbers from."""
+        """Return all text from which a note may take names and numbers."""
         found = [f"#{one.shown} {one.subject}\n{one.resolution}" for one in self.similar_tickets]
         found += [f"{one.title}\n{one.text}" for one in self.documents]
         return "\n".join([f"#{self.number} {self.asked.subject}", said(self.asked.description), *found])
 
     def is_right(self, source: str) -> bool:
-        """Return True if a find helps this ticket, by its number or title."""
         return self.asked.family is not None and self.asked.family in self.families.get(source, ())
 
 
 def chosen(number: int, seed: int, *, tuning: bool = False) -> list[Incoming]:
-    """Return so many tickets at most, kinds and languages in turn; of the half that is not for tuning."""
+    """Return up to `number` tickets, alternating kinds and languages.
+
+    They are of the tuning half or of the other one.
+    """
     chance = random.Random(seed)  # noqa: S311 -- the same ones each time
     some = [one for one in queries() if one.is_for_tuning is tuning]
     chance.shuffle(some)
@@ -66,7 +68,7 @@ def chosen(number: int, seed: int, *, tuning: bool = False) -> list[Incoming]:
 
 
 def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[Incoming]:
-    """Return them so that the groups take turns, each in its order."""
+    """Return the items so that the groups alternate, each in its order."""
     before: Counter[str] = Counter()
     places = []
     for one in some:
@@ -76,7 +78,6 @@ def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[In
 
 
 def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
-    """Return the tickets with what an embedded Postgres in `folder` finds for them."""
     copies = CopiesInPostgres(folder, tickets(), articles())
     try:
         offered = copies.offered(asked)
@@ -86,7 +87,7 @@ def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
 
 
 def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds: earlier tickets by their ids in the set, which no model sees."""
+    """Return a ticket with these finds: earlier tickets by their set ids, hidden from models."""
     numbers = {one.id: number for number, one in earlier_by_number().items()}
     known = [replace(one, ticket_id=numbers[one.ticket_id]) for one in found]
     families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}
@@ -97,7 +98,7 @@ def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Seque
 
 @cache
 def earlier_by_number() -> Mapping[str, Resolved]:
-    """Return the earlier tickets by a number: their ids have the family's name, which tells the answer."""
+    """Return the earlier tickets by number, because their ids reveal the family."""
     in_no_order = sorted(tickets(), key=lambda one: sha256(one.id.encode()).digest())
     return {str(_FIRST_NUMBER + at): one for at, one in enumerate(in_no_order)}
 

@@ -1,4 +1,4 @@
-"""What many judgements say together, by model and version of the prompt, with how far chance alone would move it."""
+"""Aggregated judgements by model and prompt version, with confidence intervals."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -29,14 +29,13 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class AskedModel:
-    """A model in a version of the prompt, and what was judged of it."""
+    """A model with a prompt version and its judgements."""
 
     model: str
     prompt: str
     judgements: Sequence[Judgement]
 
     def row(self) -> list[str]:
-        """Return the cells of its row."""
         answered = [one for one in self.judgements if not one.failed]
         dollars = [one.dollars for one in self.judgements if one.dollars is not None]
         seconds = [one.seconds for one in self.judgements]
@@ -63,25 +62,24 @@ class AskedModel:
 
 
 def rows_of(models: Sequence[AskedModel]) -> list[str]:
-    """Return the table of some models."""
     return table(HEAD, [one.row() for one in models])
 
 
 def fix_named(one: Judgement) -> float | None:
-    """Return 1 if the fix is named, 0 if not or without an answer; None for a ticket that nothing solves."""
+    """Return 1 if the fix is named, else 0; None for a ticket without a solution."""
     if one.family is None:
         return None
     return float(bool(one.fix_named))
 
 
 def sources_right(one: Judgement) -> float | None:
-    """Return which part of the claims that name a source has right ones alone; None where none names any."""
+    """Return the share of source-citing claims with right sources only; None without any."""
     named = one.right + one.wrong
     return one.right / named if named else None
 
 
 def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
-    """Return the mean over the tickets that have one, and its 90 % interval."""
+    """Return the mean over tickets that have a value, and its 90 % interval."""
     values = [value for value in map(of, judgements) if value is not None]
     if not values:
         return "none"
@@ -90,7 +88,7 @@ def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | Non
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return where 90 % of the means lie that are drawn again from the same values (the bootstrap's percentiles)."""
+    """Return the 90 % bootstrap percentile interval of the mean."""
     chance = random.Random(1)  # noqa: S311 -- the same ones each time
     means = sorted(fmean(chance.choices(values, k=len(values))) for _ in range(_DRAWS))
     return means[_DRAWS // 20], means[-_DRAWS // 20 - 1]

@@ -1,7 +1,7 @@
-"""What is right and what is wrong about a note, by rules alone: the same answer gets the same judgement each time.
+"""The judge of a note, by rules alone: equal answers get equal judgements.
 
-Fix, sources and inventions are judged of the answer as the model gave it, with what placeholders stand for, since what
-is left out on the way to the note is the model's fault all the same. What of it reached the note is told beside it.
+Fix, sources and inventions are judged on the model's own answer with placeholders resolved, because parts dropped
+from the note are still the model's fault. The parts that reached the note are reported separately.
 """
 
 import re
@@ -18,14 +18,14 @@ from workflow.content import Content
 from workflow.enhancement import Enhancement, Statement
 from workflow.note_words import WORDS
 
-# As `workflow.defanging` writes a link.
+# A link as defanged by `workflow.defanging`.
 _HARMLESS = re.compile(r"^hxx|\[[.:]\]")
 _BEFORE_MARK = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found of one note."""
+    """The findings on one note."""
 
     ticket: str
     kind: str
@@ -60,7 +60,7 @@ class Judgement:
 
 
 def judged(asked: AskedTicket, without: Set[str] = frozenset()) -> Judgement:
-    """Return the judgement of an answer; `without` as `truth.names_fix` has it."""
+    """Return the judgement of an answer; `without` as in `truth.names_fix`."""
     one, usage = asked.case.asked, asked.usage
     told: dict[str, Any] = {
         "repaired": asked.repaired,
@@ -132,7 +132,7 @@ def _name(source: FoundSource) -> str:
 
 
 def _of_note(content: Content) -> Iterator[tuple[str, list[Thing]]]:
-    """Yield the note's texts and what stands in each, but for words of ours and for links that can't be clicked."""
+    """Yield the note's texts and the things in each, except our own words and defanged links."""
     words = WORDS[content.language]
     ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
     texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
@@ -151,7 +151,6 @@ def _mark(language: str) -> re.Pattern[str]:
 
 
 def _marked(text: str, language: str) -> str:
-    """Return what the mark of a text is about: what it names, or the words that it stands behind."""
     found = _mark(language).search(text)
     return "" if found is None else found[1] or text[max(0, found.start() - _BEFORE_MARK) : found.start()]
 

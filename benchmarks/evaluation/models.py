@@ -1,4 +1,4 @@
-"""The models that are asked where there is a key, each through the product's client."""
+"""The evaluated models, each through the product's client."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _NO_KEY = ["OPENAI_API_KEY is missing"]
 
 
 def model_settings() -> WorkerSettings | None:
-    """Return the worker's settings, of which those for the model are used; None without a key for it."""
+    """Return the worker's settings, used for the model; None without a model key."""
     unused = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "redis://127.0.0.1/0"}
     try:
         return load(WorkerSettings, **unused)
@@ -36,7 +36,7 @@ async def ask_models(
     settings: WorkerSettings,
     at_once: int,
 ) -> list[AskedModel]:
-    """Ask each model in each version, one after the other, having told what will be paid for."""
+    """Query each model in each version in turn, after printing the number of paid requests."""
     clients = [_client(name, settings, at_once) for name in models]
     try:
         runs = [(client, version) for client in clients for version in versions]

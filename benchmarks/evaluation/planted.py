@@ -1,8 +1,8 @@
-"""A model whose answers are made up, so that the judge can be judged: right ones, and three kinds of wrong ones.
+"""A model with planted answers that validate the judge: right and wrong ones.
 
-A right answer is made of two resolutions that the judge's ideas were written without, in the ticket's language where
-there are such ones, less what stands neither in the ticket nor in its finds. The wrong ones are that with one thing
-wrong: something invented, sources of another family, or the fix of another family, of what was found if possible.
+A right answer consists of two resolutions that the judge's ideas were not written from, in the ticket's language if
+available, without details absent from ticket and finds. The wrong ones, of three kinds, have one change: an
+invention, sources of another family, or the fix of another family, from the finds if possible.
 """
 
 import json
@@ -31,7 +31,7 @@ _NONE = {"value": "", "strength": "weak"}
 _SPECIFIC = re.compile(r"\S*[\d\\_@]\S*|\S*\w/\w\S*|(?:^|(?<=\s))[/-]\w+\S*|\w+\.\w+\S*|[\"'«].*[\"'»]")
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME = re.compile(r"(?<=[\w,;(] )[A-Z][^\W\d_]+|[A-Z][A-Za-z]*[A-Z][A-Za-z]*")
-# Of so many tickets: a name that fewer have is of these tickets, and no word of the trade.
+# A name in fewer tickets than this belongs to those tickets; it is not a trade term.
 _OFTEN = 3
 _ENOUGH = 0.85
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_])|\s+->\s+")
@@ -39,7 +39,7 @@ _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_])|\s+->\s+")
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """What was planted in an answer."""
+    """The planted fault of an answer."""
 
     made_of: frozenset[str]
     """Ids of the tickets whose resolutions it tells."""
@@ -49,14 +49,14 @@ class Plant:
 
 
 class Inventions:
-    """What is invented, in each language kind by kind: among what is claimed, and then in the summary."""
+    """Inventions in turn by language and kind, first in claims, then in the summary."""
 
     def __init__(self, *, tuning: bool = False) -> None:
         self._values = _texts()["tuning" if tuning else "measuring"]
         self._told: Counter[str] = Counter()
 
     def next(self, case: EvaluatedTicket, language: str) -> tuple[str, str, bool]:
-        """Return a kind and what is invented, the sentence that tells it, and whether it is one of the summary."""
+        """Return kind and value, the sentence, and whether it belongs to the summary."""
         kinds = list(self._values)
         turn, at = divmod(self._told[language], len(kinds))
         self._told[language] += 1
@@ -68,7 +68,7 @@ class Inventions:
 
 
 class PlantedModel:
-    """Gives answers of one kind, as `workflow.ports.Model`; `plants` tells by a ticket's number what is wrong in it."""
+    """A `workflow.ports.Model` with answers of one kind; `plants` holds faults by ticket."""
 
     provider = "planted"
     base_url = ""
@@ -100,7 +100,6 @@ class PlantedModel:
         on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002
         on_unanswered: Callable[[Unanswered], None],  # noqa: ARG002
     ) -> ModelAnswer[Structured]:
-        """Return the answer for the ticket in the prompt."""
         asked = json.loads(prompt.user)
         answer, plant = self._answer(self._cases[asked["ticket"]["id"]], asked)
         self.plants[asked["ticket"]["id"]] = plant
@@ -127,7 +126,7 @@ class PlantedModel:
                 claims.insert(chance.randrange(1, len(claims) + 1), told)
         sources = right if case.asked.family else []
         if self.kind == "wrong sources":
-            # Where all that was found is right, one that was not found at all.
+            # If all finds are right, cite one that was never found.
             sources = wrong[:1] or ["ticket-99999"]
         answer = _as_answer(claims, sources, "high" if right else "low", summary)
         return answer, Plant(frozenset(one.id for one in made_of), invented, language)
@@ -152,9 +151,9 @@ def _as_answer(claims: Sequence[str], sources: Sequence[str], confidence: str, s
 
 
 def _right_fix(case: EvaluatedTicket) -> list[Resolved]:
-    """Return resolutions of one language, the ticket's if possible: found ones, and others that can be told whole.
+    """Return resolutions of one language, the ticket's if possible, preferring finds.
 
-    None where no find is right: a model can't know the fix then.
+    Others need enough text that a model could know. Empty without a right find: a model cannot know the fix then.
     """
     found = [one for one in _found(case) if one.family == case.asked.family]
     if case.asked.family is None or not found:
@@ -165,7 +164,6 @@ def _right_fix(case: EvaluatedTicket) -> list[Resolved]:
 
 
 def _kept(one: Resolved, known: str) -> float:
-    """Return how much of a resolution is left without what a model could not know."""
     whole = said(one.resolution)
     return sum(len(each) for each in _sentences(whole) if not _unknown(each, known, one)) / len(whole)
 
@@ -175,7 +173,7 @@ def _found(case: EvaluatedTicket) -> list[Resolved]:
 
 
 def _wrong_fix(case: EvaluatedTicket) -> list[Resolved]:
-    """Return a find that is of another family; without one the resolutions of the family with the most alike name."""
+    """Return a find of another family, else resolutions of the most similarly named family."""
     found = [one for one in _found(case) if one.family != case.asked.family]
     if found:
         return found[:1]
@@ -188,14 +186,14 @@ def _wrong_fix(case: EvaluatedTicket) -> list[Resolved]:
 
 
 def _reworded(made_of: Sequence[Resolved], known: str, chance: random.Random) -> list[str]:
-    """Return the sentences of resolutions, without what a model could not know, in an order of their own."""
+    """Return the resolutions' sentences without unknown details, shuffled."""
     told: list[str] = []
     for one in made_of:
         sentences = _sentences(said(one.resolution))
         plain = [each for each in sentences if not _unknown(each, known, one)]
         told += plain or [_without(each, _unknown(each, known, one)) for each in sentences[:2]]
     chance.shuffle(told)
-    # As many claims as a note shows; what is left over goes into the last.
+    # A note shows this many claims; the rest is joined into the last.
     return [*told[: _MOST_STEPS - 1], *([" ".join(told[_MOST_STEPS - 1 :])] if told[_MOST_STEPS - 1 :] else [])]
 
 
@@ -204,7 +202,10 @@ def _sentences(text: str) -> list[str]:
 
 
 def _unknown(sentence: str, known: str, of: Resolved) -> list[str]:
-    """Return what of a sentence is neither known nor told by other tickets: codes, and names but German ones."""
+    """Return unknown codes of a sentence, and unknown names that few tickets share.
+
+    German names are excepted.
+    """
     codes = [each.strip(".,;:!?()\"'") for each in _SPECIFIC.findall(sentence)]
     names = [] if of.language == "de" else [each for each in _NAME.findall(sentence) if _tickets_with()[each] < _OFTEN]
     return [each for each in (*codes, *names) if not re.search(rf"(?<!\w){re.escape(each)}(?!\w)", known)]
@@ -218,7 +219,6 @@ def _without(sentence: str, unknown: Sequence[str]) -> str:
 
 @cache
 def _tickets_with() -> Counter[str]:
-    """Return how many earlier tickets have each word."""
     texts = (f"{one.subject} {one.description} {one.resolution}" for one in tickets())
     return Counter(word for text in texts for word in {*_WORD.findall(text)})
 

@@ -1,6 +1,6 @@
-"""What of a text can only be right if it was read somewhere: numbers, names, hosts, paths, links, commands, quotes.
+"""Details of a text that need a source: numbers, names, hosts, links, commands, quotes.
 
-By form, and not by the patterns that the product takes commands and links out with: what those miss is to be seen here.
+Detected by form, without the product's patterns for commands and links, so that misses of those patterns show.
 """
 
 import re
@@ -21,7 +21,7 @@ _QUOTED = re.compile(
 _PLACEHOLDER = re.compile(r"\[[A-Z]{3,20}_\d{1,4}\]")
 _TICKET = re.compile(r"#\s?(\d{2,20})\b")
 _TOKEN = re.compile(r"[^\s\"“”„«»`()\[\]{}<>,;!?…]+")
-# A count with what it counts: 130W, 5min, 24h, 2nd, 40 %.
+# A quantity with its unit: 130W, 5min, 24h, 2nd, 40 %.
 _AMOUNT = re.compile(r"(\d+(?:[.,:/x×-]\d+)*)(?:[^\W\d_]{1,5}|[%°\"′])?")
 _DIGITS = re.compile(r"\d+")
 _OPTION = re.compile(r"(?:--?[A-Za-z?][\w-]*|/[A-Za-z?]{1,16})(?:[:=]\S*)?")
@@ -43,25 +43,25 @@ _CMDLET = re.compile(
 )
 _OPENING = ".!?:\n•"
 _TRAILING = ".,;:!?'’)…"
-# Of so many families' texts: a word of the trade, which a model need not have read here.
+# A word in this many families' texts is a trade term, which a model may know.
 _IN_FAMILIES = 2
 
 
 class Thing(NamedTuple):
-    """Something that is told, and of which kind it is."""
+    """A detail and its kind."""
 
     kind: str
     text: str
 
 
 def plain(text: str) -> str:
-    """Return a text as two of them are compared: without case and accents, and with one kind of quote and blank."""
+    """Normalise a text for comparison: no case or accents, one kind of quote and blank."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return re.sub(r"\s+", " ", "".join(each for each in apart if not unicodedata.combining(each)))
 
 
 def things_of(text: str, language: str) -> list[Thing]:
-    """Return what stands in a text, in its order; a text in German has its names only where they are no nouns."""
+    """Return the details of a text in order; German names only if they are not nouns."""
     things = [Thing("link", found[0].rstrip(_TRAILING)) for found in _LINK.finditer(text)]
     text = _LINK.sub(" ", text)
     things += [Thing("placeholder", found[0]) for found in _PLACEHOLDER.finditer(text)]
@@ -96,12 +96,12 @@ def _numbers(told: str) -> Iterator[Thing]:
     figures = _DIGITS.findall(told)
     if len(figures) > 1 and (max(map(len, figures)) == 1 or "." in told):
         yield Thing("number", told)
-    # All of it is no figure that has to be read anywhere.
+    # A single digit and 100 need no source.
     yield from (Thing("number", each) for each in figures if len(each) > 1 and each != "100")
 
 
 def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
-    """Names of products, systems and people: what is written as no word of a sentence is."""
+    """Yield names of products, systems and people, recognised by their spelling."""
     before = ""
     for found in _TOKEN.finditer(text):
         token = found[0].rstrip(_TRAILING)
@@ -116,7 +116,7 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
                 is_name = True
         if _CAPITALISED.fullmatch(token) and not is_name:
             if nouns_are_capitals:
-                # Two nouns stand side by side only where they are a name.
+                # Two adjacent nouns form a name.
                 if before:
                     yield Thing("name", f"{before} {token}")
             elif not opens:
@@ -126,7 +126,7 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
 
 
 class KnownTexts:
-    """What may stand in a note about one ticket: the words of the ticket and of what was found for it."""
+    """Permitted details of a note about one ticket: those of the ticket and its finds."""
 
     def __init__(self, text: str) -> None:
         self._text = plain(text)
@@ -134,7 +134,6 @@ class KnownTexts:
         self._dense = re.sub(r"[\W_]+", "", self._text)
 
     def has(self, thing: Thing) -> bool:
-        """Return True if it stands there, or is a word of the trade."""
         wanted = plain(thing.text).strip(" .,:;!?'’")
         if thing.kind in ("number", "ticket") and wanted.isdecimal():
             return wanted in self._numbers
@@ -159,7 +158,7 @@ def _is_of_the_trade(name: str) -> bool:
 
 @cache
 def _words_of_the_trade() -> frozenset[str]:
-    """Return the words that the texts of several families have: what any technician knows."""
+    """Return the words in texts of several families, which any technician knows."""
     families: dict[str, set[str]] = defaultdict(set)
     texts = [(one.family, f"{one.subject} {said(one.description)} {one.resolution}") for one in tickets()]
     texts += [(one.family or one.id, f"{one.subject} {said(one.description)}") for one in queries()]

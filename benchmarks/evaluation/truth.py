@@ -1,8 +1,8 @@
-"""What solved a ticket, as far as words show it: the ideas of its family's resolutions (`ideas.jsonl`).
+"""The reference fix of a ticket: the ideas of its family's resolutions (`ideas.jsonl`).
 
-An idea is a pattern over a plain text, of the words for it in four languages. They were written from three English
-resolutions of each family; the others, and all in other languages, are what they are measured with. Beside them stand
-the terms of all resolutions, which tell a fix from that of a family with the same words.
+An idea is a pattern over a plain text with its words in four languages. They were written from three English
+resolutions of each family; the others, and all in other languages, validate them. The terms of all resolutions
+separate a fix from that of a family with the same words.
 """
 
 import json
@@ -20,30 +20,29 @@ from retrieval.terms import weighed_terms
 
 _SEEN = 3
 _MOST_TERMS = 3
-# Chosen on the half for tuning: a family that is so much nearer is the one that was told.
+# Chosen on the tuning half: a family this much nearer is the named one.
 _NEARER = 2.0
 _FILE = Path(__file__).with_name("ideas.jsonl")
 
 
 @cache
 def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
-    """Return the ideas of each family's fix, all of which a note has to tell."""
+    """Return the ideas of each family's fix; a note needs all of them."""
     lines = [json.loads(line) for line in _FILE.read_text("utf-8").splitlines()]
     return {line["family"]: [re.compile(pattern) for pattern in line["ideas"]] for line in lines}
 
 
 @cache
 def unseen(family: str) -> Sequence[Resolved]:
-    """Return the family's tickets that its ideas were written without."""
     some = [one for one in tickets() if one.family == family]
     seen = [one for one in some if one.language == "en"][:_SEEN]
     return [one for one in some if one not in seen]
 
 
 def names_fix(family: str, claims: Sequence[str], language: str, *, without: Set[str] = frozenset()) -> bool:
-    """Return True if what a note claims has all ideas of the family's fix, and is not rather that of another one.
+    """Return True if the claims have all ideas of the family's fix and match no other better.
 
-    `without` are resolutions, by their tickets' ids, that are not compared with: those that a planted answer tells.
+    `without` are resolutions, by ticket ids, to exclude: those that a planted answer repeats.
     """
     text = "\n".join(claims)
     if not _has_ideas(family, text):
@@ -59,13 +58,11 @@ def _has_ideas(family: str, text: str) -> bool:
 
 
 def nearness(text: str, language: str, without: Set[str] = frozenset()) -> Mapping[str, float]:
-    """Return what the terms of a text have in common with the resolutions of each family."""
     terms = frozenset(weighed_terms("", text, language))
     return {family: _nearness(terms, some, without) for family, some in _resolutions().items()}
 
 
 def _nearness(terms: Set[int], resolutions: Mapping[str, Set[int]], without: Set[str]) -> float:
-    """Return the sum over the terms: more for one that several of the resolutions have, and few other families."""
     told = Counter(term for name, some in resolutions.items() if name not in without for term in some & terms)
     return sum(min(count, _MOST_TERMS) * _rarity()[term] for term, count in told.items())
 
@@ -78,7 +75,6 @@ def _rarity() -> Mapping[int, float]:
 
 @cache
 def _resolutions() -> Mapping[str, Mapping[str, Set[int]]]:
-    """Return by family the terms of each resolution, by its ticket's id."""
     told: dict[str, dict[str, Set[int]]] = {}
     for one in tickets():
         terms = frozenset(weighed_terms("", said(one.resolution), one.language))

@@ -1,1 +1,4 @@
-"""Alternatives to the product, each written as its own documentation shows, in processes of their own."""
+"""Alternatives to the product, in processes of their own.
+
+Each is written after its own documentation.
+"""

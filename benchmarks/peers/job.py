@@ -1,7 +1,8 @@
-"""A job: `celery -A benchmarks.peers.job worker`; as a program it queues jobs (`NUMBER FIRST_TICKET`).
+"""Peer job: `celery -A benchmarks.peers.job worker`.
 
-A Celery task that runs a LangGraph graph: gather context, ask the model for a streamed answer, post the note. The
-job's row changes four times. It writes six log lines and makes spans.
+As a program it queues jobs (`NUMBER FIRST_TICKET`). A Celery task runs a LangGraph graph: gather context, request a
+streamed answer from the model, post the note. The job's row changes four times. It writes six log lines and makes
+spans.
 """
 
 import json
@@ -88,7 +89,6 @@ def _update(job_id: str, **values: Any) -> None:
 
 
 def gather(state: State) -> State:
-    """Read the ticket, and search for similar tickets and documents."""
     with tracer.start_as_current_span("Context"):
         ticket = desk.get(f"/api/v3/requests/{state['ticket_id']}").raise_for_status().json()["request"]
         with Session(engine) as session:
@@ -101,7 +101,6 @@ def gather(state: State) -> State:
 
 
 def ask(state: State) -> State:
-    """Ask the model, and keep its answer in the row before it is posted."""
     about = {name: state["ticket"][name] for name in ("id", "subject", "description")}
     question = json.dumps({"ticket": about, "found": state["found"]})
     schema: Any = {"name": "Advice", "strict": True, "schema": Advice.model_json_schema()}
@@ -120,7 +119,6 @@ def ask(state: State) -> State:
 
 
 def post(state: State) -> State:
-    """Put the note into the ticket."""
     advice = state["advice"]
     steps = "".join(f"<li>{step}</li>" for step in advice["next_steps"])
     note = f"<h3>Enhancement</h3><p>{advice['summary']}</p><p>{advice['likely_cause']}</p><ol>{steps}</ol>"
@@ -151,7 +149,7 @@ graph = builder.compile()
     max_retries=8,
 )
 def enhance(job_id: str) -> None:
-    """Enhance the ticket of a job, unless another worker has done so."""
+    """Enhance a job's ticket, unless another worker has done so."""
     with Session(engine) as session:
         job = session.get_one(Job, UUID(job_id), with_for_update=True)
         if job.state == "completed":
@@ -168,7 +166,6 @@ def enhance(job_id: str) -> None:
 
 
 def queue(number: int, first: int) -> None:
-    """Commit a row for each ticket and queue its job."""
     Base.metadata.create_all(engine)
     for ticket in map(str, range(first, first + number)):
         with Session(engine) as session:

@@ -1,4 +1,4 @@
-"""The table of the peers, through SQLAlchemy's ORM."""
+"""The peers' table, through SQLAlchemy's ORM."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# One connection for each of the 32 requests or tasks at once.
+# One connection for each of the 32 concurrent requests or tasks.
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=32)
 
 

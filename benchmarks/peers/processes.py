@@ -1,4 +1,4 @@
-"""The processes of the peers, beside the servers, the desk and the model of a running system of ours."""
+"""The peers' processes, beside the servers, desk and model of our running system."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ RECEIVER_SPAN, TASK_SPAN = "POST /webhook", "run/enhance"
 
 
 def receiver(folder: Path, ours: Ours) -> tuple[Process, int]:
-    """Return the receiver, not started yet, and its port."""
     port = free_port()
     words = ["-m", "uvicorn", "benchmarks.peers.receiver:app", "--port", str(port), "--no-access-log"]
     process = _process(folder, "receiver", ours, *words, "--log-level", "warning")
@@ -23,21 +22,23 @@ def receiver(folder: Path, ours: Ours) -> tuple[Process, int]:
 
 
 def worker(folder: Path, ours: Ours, pool: str, concurrency: int) -> Process:
-    """Return a worker, not started yet. Options that are off save CPU, as Celery's guide to optimizing says."""
+    """Return a worker, not started yet.
+
+    The disabled options save CPU, see Celery's guide to optimizing.
+    """
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
     words = ("-m", "celery", "-A", "benchmarks.peers.job", "worker", *quiet)
     return _process(folder, pool, ours, *words, "--pool", pool, "-c", str(concurrency))
 
 
 def queue(folder: Path, ours: Ours, pool: str, jobs: int) -> None:
-    """Queue jobs for the worker of that pool."""
     words = ("-m", "benchmarks.peers.job", str(jobs), str(ours.tickets.take(jobs)))
     _process(folder, pool, ours, *words, log=f"{pool}-queue").run()
 
 
 def _process(folder: Path, name: str, ours: Ours, *words: str, log: str = "") -> Process:
     state = ours.system.state
-    # Each kind has a database of its own in Redis.
+    # Each kind has its own Redis database.
     number = {"receiver": 1, "threads": 2, "prefork": 3}[name]
     environment = {
         "PYTHONPATH": str(PROJECT),

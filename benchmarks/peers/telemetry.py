@@ -1,4 +1,4 @@
-"""Log lines by structlog and spans by OpenTelemetry's instrumentors, for the peers."""
+"""The peers' log lines by structlog and spans by OpenTelemetry's instrumentors."""
 
 import logging
 from collections.abc import MutableMapping
@@ -17,7 +17,6 @@ from benchmarks.peers.models import engine
 
 
 def add_trace_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the id of the current trace to a log line."""
     event["trace_id"] = trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
     return event
 
@@ -36,7 +35,7 @@ structlog.configure(
 provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
-# It knows SQLAlchemy 2.0, and refuses 2.1 without need.
+# It declares support for SQLAlchemy 2.0 only, and works with 2.1.
 SQLAlchemyInstrumentor().instrument(engine=engine, skip_dep_check=True)
 HTTPX2ClientInstrumentor().instrument()
 CeleryInstrumentor().instrument()

@@ -1,1 +1,1 @@
-"""How well earlier tickets and documents are found, and how fast: beside naive full text, TF-IDF and BM25."""
+"""Quality and speed of retrieval, beside naive full text, TF-IDF and BM25."""

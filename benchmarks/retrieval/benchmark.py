@@ -1,4 +1,4 @@
-"""`make bench-retrieval`: how well earlier tickets are found, by kind of query and by language."""
+"""`make bench-retrieval`: retrieval quality by kind of query and language."""
 
 from argparse import Namespace
 from collections import Counter
@@ -20,7 +20,7 @@ _OURS, _BOTH = "ours", "ours with embeddings"
 _BANDS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _LANGUAGES = ("en", "de", "fr", "es")
 _BEHIND = 0.03
-# The goal's: with subjects that count as ours do, as the texts are or without their wrapping, whichever is better.
+# The goal's rivals: subjects weighted as ours, on raw or unwrapped texts, whichever is better.
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
@@ -84,7 +84,7 @@ def _report(folder: Path, given: Namespace) -> Report:
 
 
 def _of_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
-    """Return the set, without what is for tuning; or the part of it that so many families are, those with documents."""
+    """Return the set without its tuning half, or its `most` best documented families."""
     asked = [one for one in queries() if not one.is_for_tuning]
     helped = Counter(family for article in articles() for family in article.families)
     names = sorted({one.family for one in asked if one.family}, key=lambda name: (-helped[name], name))[:most]
@@ -127,7 +127,7 @@ def _by(ranked: Mapping[str, Rankings], asked: Sequence[Incoming], what: str, va
 def _strengths(
     found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[Incoming]
 ) -> list[str]:
-    """Of the best find of each query, by its strength: how many are of the family."""
+    """Return, by strength of the best find, how many are of the family."""
     best = [(one, found[one.id][0]) for one in asked if found[one.id]]
     rows = []
     for low, high in pairwise(_BANDS):

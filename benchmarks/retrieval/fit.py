@@ -1,7 +1,7 @@
-"""`python -m benchmarks.retrieval.fit`: the constants of `retrieval/strength.py`, from the half of the set for tuning.
+"""`python -m benchmarks.retrieval.fit`: the constants of `retrieval/strength.py`.
 
-Each find of a query is a point: what it is found by, and whether it is of the family; among all earlier tickets, and
-among some of them, as a desk has them that is new. First by words alone, then with those constants by both.
+Fitted on the tuning half. Each find of a query is a point: its scores, and whether it is of the family; among all
+earlier tickets, and among samples as on a new desk. First by words alone, then with those constants by both methods.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from retrieval.terms import asked_terms
 from storage.meaning import FOUND, NEWEST
 from storage.session import Database
 
-# How many earlier tickets, and how often so many are drawn: few tell less, each time.
+# Number of earlier tickets, and of samples: small samples carry less information each.
 _SIZES = {475: 1, 200: 2, 60: 4, 15: 8}
 _STEPS = 30
 _LEAST = (0.25, 0.3, 0.35, 0.4, 0.45)
@@ -33,7 +33,7 @@ _NAMES = text("SELECT ticket_id, search_id FROM tickets")
 
 
 class Point(NamedTuple):
-    """One find: the logarithms of its score and of what was asked for, or what both ways say of it."""
+    """One find: logarithms of its score and the query's, or both methods' strengths."""
 
     features: Sequence[float]
     is_right: bool
@@ -79,7 +79,7 @@ async def _finds(url: str, earlier: Sequence[Resolved], asked: Sequence[Incoming
 
 
 def measured(folder: Path) -> Points:
-    """Return the finds of the queries for tuning, among each number of earlier tickets."""
+    """Return the finds of the tuning queries, for each number of earlier tickets."""
     by_words: list[Point] = []
     by_both: list[Point] = []
     chance = random.Random(1)  # noqa: S311 -- the same ones each time
@@ -125,9 +125,9 @@ def _told(points: Sequence[Point], constants: Any) -> list[str]:
 
 
 def main() -> None:
-    """Print the constants, and what each least strength would show among all earlier tickets."""
+    """Print the constants, and the finds shown at each least strength among all tickets."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)  # Postgres has a user of its own
+        Path(folder).chmod(0o755)  # the postgres user must reach it
         by_words, by_both = measured(Path(folder))
     lines = ["by words:", *_told(by_words, fitted(by_words)), "by both:", *_told(by_both, fitted(by_both))]
     sys.stdout.write("\n".join(lines) + "\n")

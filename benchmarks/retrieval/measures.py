@@ -1,4 +1,4 @@
-"""What a ranking is worth: recall and nDCG, for one query and over many."""
+"""Ranking measures: recall and nDCG, for one query and over many."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ Rankings = Mapping[str, Sequence[str]]
 
 
 def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return how many of the best `most` are of the family, of as many as there could be: each family has more."""
+    """Return the family's share of the best `most`; each family has more members than that."""
     return sum(family == asked.family for family in found[:most]) / most
 
 
@@ -21,7 +21,7 @@ def hit(asked: Incoming, found: Sequence[str], most: int) -> float:
 
 
 def ndcg(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the discounted gain of the best `most`, of what it would be if all of them were of the family."""
+    """Return the discounted gain of the best `most`, relative to all being of the family."""
     gains = [1 / math.log2(place + 2) for place in range(most)]
     return sum(gain for gain, family in zip(gains, found, strict=False) if family == asked.family) / sum(gains)
 
@@ -32,6 +32,6 @@ def mean(
     of: Callable[[Incoming, Sequence[str], int], float],
     most: int,
 ) -> float:
-    """Return the mean over the queries that have something to be found; 0 where none has."""
+    """Return the mean over the queries that have a right answer; 0 if none has."""
     worth = [of(asked, rankings.get(asked.id, ()), most) for asked in queries if asked.family is not None]
     return fmean(worth) if worth else 0.0

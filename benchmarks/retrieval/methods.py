@@ -1,4 +1,4 @@
-"""The ways of finding: ours in Postgres, Postgres' own full text, and what runs in the peers' environment."""
+"""Retrieval methods: ours, Postgres' full text, and the peers' environment."""
 
 import asyncio
 import json
@@ -37,20 +37,19 @@ _WORDS = """
 
 
 class Find(NamedTuple):
-    """A text that was found, by its id, and its strength."""
+    """A found text: its id and its strength."""
 
     id: str
     strength: float
 
 
 def said(text: str) -> str:
-    """Return a text as it comes out of a desk's answer: HTML as lines, without its wrapping."""
+    """Return a text as from a desk's answer: HTML as lines, without its wrapping."""
     return unwrapped(lines_of(text))
 
 
 @cache
 def embedded() -> Embedder:
-    """Return the model that runs in a process of ours, loaded once."""
     return Embedder(LocalModel())
 
 
@@ -59,7 +58,7 @@ async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> As
 
 
 class CopiesInPostgres:
-    """Tickets and documents in an embedded Postgres, as the housekeeping copies them and a worker finds them."""
+    """Tickets and documents in an embedded Postgres, copied and searched as in production."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
         self._server = Postgres(folder)
@@ -70,11 +69,9 @@ class CopiesInPostgres:
 
     @property
     def url(self) -> str:
-        """Where the application's role connects."""
         return self._server.url
 
     def close(self) -> None:
-        """Stop the server and delete what it has."""
         self._server.stop()
         self._server.discard()
 
@@ -91,7 +88,7 @@ class CopiesInPostgres:
             await database.close()
 
     def embed(self) -> None:
-        """Make the embeddings of what is there, as the housekeeping does."""
+        """Embed all texts as housekeeping does."""
         asyncio.run(self._embed())
         self._embedding_of = _ask
 
@@ -104,8 +101,6 @@ class CopiesInPostgres:
             await database.close()
 
     def tickets(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        """Return what is found for each query, however weak."""
-
         async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
             found = await search.similar_tickets(TENANT, "", subject, description, {})
             return [Find(ticket.ticket_id, ticket.strength) for ticket in found]
@@ -113,7 +108,7 @@ class CopiesInPostgres:
         return asyncio.run(self._found(queries, ask))
 
     def documents(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        """Return the documents' figures, by their titles."""
+        """Return each query's documents with strengths, by title."""
 
         async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
             found = await search.documents(TENANT, subject, description)
@@ -134,7 +129,7 @@ class CopiesInPostgres:
             await database.close()
 
     def offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
-        """Return what a worker hands on to the model for each query: the few that are strong enough."""
+        """Return the strong finds that a worker passes to the model, by query."""
         return asyncio.run(self._offered(queries))
 
     async def _offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
@@ -150,7 +145,7 @@ class CopiesInPostgres:
         return found
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
-        """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""
+        """Return ticket ids found by Postgres' full text for any of the words, best first."""
         found = {}
         with psycopg.connect(self._server.superuser_url) as connection:
             for asked in queries:
@@ -164,7 +159,7 @@ class CopiesInPostgres:
 def peers(
     tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return what each peer finds, by its name: of each query the ids of tickets. `unwrap`: they get what ours gets."""
+    """Return each peer's ticket ids by query; `unwrap` gives them the same input as ours."""
     clean = said if unwrap else str
     given = {
         "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],

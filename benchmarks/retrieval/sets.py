@@ -1,4 +1,4 @@
-"""The set of tickets that retrieval is measured with, and how it is split; its story stands in `sets/README.md`."""
+"""The retrieval set of tickets and its split; its origin is in `sets/README.md`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ _One = TypeVar("_One")
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """An earlier ticket. Those of a family had the same trouble, and the same helped."""
+    """An earlier ticket. Tickets of a family share the problem and the fix."""
 
     id: str
     family: str
@@ -25,7 +25,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A ticket that comes in: one of the `family` is to be found; none where there is no family.
+    """An incoming ticket; the right finds are of its `family`, none without one.
 
     `kind` is `plain`, `short` (two or three words), `noisy` (a mail with all its wrapping), `log`, `foreign` (not in
     English), or `none`.
@@ -40,16 +40,16 @@ class Incoming:
 
     @property
     def is_for_tuning(self) -> bool:
-        """True of one that choices may be made by; figures are told of the others alone.
+        """Return True if the ticket may be used for tuning; figures are from the others only.
 
-        A family is one or the other whole, by a hash of its name: what was chosen knows none of its words.
+        Families are split whole, by a hash of the name, so that tuning sees none of the tested words.
         """
         return sha256((self.family or self.id).encode()).digest()[0] % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """A document of the knowledge base, and the families that it helps."""
+    """A knowledge base article, and the families it helps."""
 
     id: str
     families: Sequence[str]
@@ -58,17 +58,14 @@ class Article:
 
 
 def tickets() -> list[Resolved]:
-    """Return the earlier tickets."""
     return _read("tickets", Resolved)
 
 
 def queries() -> list[Incoming]:
-    """Return the tickets that come in."""
     return _read("queries", Incoming)
 
 
 def articles() -> list[Article]:
-    """Return the documents."""
     return _read("documents", Article)
 
 

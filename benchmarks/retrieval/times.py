@@ -1,4 +1,4 @@
-"""How long a worker's two searches take, with many tickets of one tenant and of all; made of the words of the set."""
+"""Latency of a worker's two searches with many tickets, generated from the set's words."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _MOST_ASKED = 120
 _COPY = (
     "COPY tickets (tenant_id, ticket_id, subject, description, resolution, status, terms, weights, indexed) FROM STDIN"
 )
-# As the trigger keeps them, a million times at once.
+# The trigger's postings, built for a million rows at once.
 _POSTINGS = """
 INSERT INTO postings (tenant_id, collection, term, weight, document)
     SELECT t.tenant_id, 't', w.term, w.weight, t.search_id FROM tickets t, unnest(t.terms, t.weights) w (term, weight)
@@ -49,7 +49,7 @@ _FULL_TEXT = """
 
 
 class Times(NamedTuple):
-    """Milliseconds that both searches for a ticket take together."""
+    """Milliseconds of both searches for a ticket together."""
 
     p50: float
     p95: float
@@ -57,7 +57,7 @@ class Times(NamedTuple):
 
 
 class ManyTickets:
-    """An embedded Postgres with so many tickets of one tenant, and `others` of eight other ones."""
+    """An embedded Postgres with `own` tickets of one tenant, and `others` of eight more."""
 
     def __init__(self, folder: Path, own: int, others: int) -> None:
         self._server = Postgres(folder)
@@ -81,7 +81,7 @@ class ManyTickets:
         self._server.discard()
 
     def ours(self, at_once: int) -> Times:
-        """Measure both searches for each ticket of the set, by so many callers; each has asked before."""
+        """Measure both searches for each ticket by `at_once` callers, after a warm-up."""
         return asyncio.run(self._measured(at_once))
 
     async def _measured(self, at_once: int) -> Times:
@@ -103,7 +103,7 @@ class ManyTickets:
         return _times(times[len(times) // 2 :])
 
     def by_full_text(self, most: int = 20) -> Times:
-        """Measure Postgres' full text for any of the words, as a search was once made: of the tickets alone."""
+        """Measure Postgres' full text for any of the words, the former search, on tickets only."""
         times = []
         with psycopg.connect(self._server.superuser_url) as connection:
             for one in queries()[:most]:
@@ -121,7 +121,10 @@ def _times(times: Sequence[float]) -> Times:
 
 
 def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
-    """Tickets of the set's words, as often as they stand there, and a few of their own: names, numbers, codes."""
+    """Yield tickets of the set's words at their frequencies.
+
+    A few words are each ticket's own: names, numbers, codes.
+    """
     words = [
         word
         for one in tickets()
@@ -135,7 +138,6 @@ def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
 
 
 def _chunk(words: Sequence[str], start: int, end: int, own: int) -> list[tuple[object, ...]]:
-    """Make the tickets of these numbers: the same texts each time."""
     chance, rows = random.Random(start), []  # noqa: S311 -- not a secret
     for number in range(start, end):
         tenant = _ONE if number < own else _OTHERS[number % len(_OTHERS)]

@@ -9,7 +9,7 @@ from simulators.serving import serve_until_signal
 
 
 def main() -> None:
-    """Serve the endpoint; prints the base URL (without `/v1`), and nothing else, when ready."""
+    """Serve the endpoint; print only the base URL (without `/v1`) once ready."""
     parser = argparse.ArgumentParser(prog="simulators.openai", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")

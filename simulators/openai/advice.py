@@ -1,4 +1,4 @@
-"""What the simulated model thinks: advice made from the context alone, the same for the same context."""
+"""The simulated model's advice: a pure function of the context."""
 
 import re
 from html import unescape
@@ -12,7 +12,7 @@ _MAX_NAMED = 3
 _TAGS = re.compile(r"<[^>]*>")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[^\W_]{3,}")
-# Words that say nothing about a problem's subject.
+# Stop words: they do not identify a problem's subject.
 _COMMON = frozenset(
     {
         "the", "and", "for", "with", "that", "this", "from", "are", "but", "not", "have", "has", "had", "when",
@@ -24,7 +24,7 @@ _COMMON = frozenset(
 
 
 def plain(value: Any) -> str:
-    """Return a text without HTML tags and with single spaces; line ends are kept."""
+    """Strip HTML tags and collapse spaces; line ends remain."""
     text = unescape(_TAGS.sub(" ", str(value or "")))
     return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
 
@@ -38,7 +38,6 @@ def _sentences(text: str) -> list[str]:
 
 
 def _ranked(context: Context, items: tuple[Json, ...], *fields: str) -> list[tuple[Json, list[str]]]:
-    """Return items with the words that they share with the ticket, best first, then as given."""
     wanted = _words(plain(context.words))
     shared = [(item, sorted(wanted & _words(" ".join(plain(item.get(field)) for field in fields)))) for item in items]
     return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
@@ -74,7 +73,6 @@ def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, li
 
 
 def _suggested(context: Context, tickets: list[tuple[Json, list[str]]], field: str) -> Json:
-    """Return what the best ticket has in a field, if it is something else."""
     theirs = str(tickets[0][0].get(field) or "") if tickets else ""
     is_other = theirs.casefold() != str(context.ticket.get(field) or "").casefold()
     return {"value": theirs if is_other else "", "strength": "weak"}
@@ -84,7 +82,7 @@ _NONE: Json = {"value": "", "strength": "weak"}
 
 
 def advise(context: Context | None) -> Json:
-    """Return the advice under the names of the product's schema; ids and titles only as they were given."""
+    """Return advice in the product's schema, with ids and titles exactly as given."""
     if context is None:
         return {
             "summary": "The message holds no ticket to advise on.",
@@ -114,7 +112,7 @@ def advise(context: Context | None) -> Json:
 
 
 def obey(context: Context | None) -> Json:
-    """Return what a model says that does whatever it reads: all texts everywhere, and sources that nobody gave."""
+    """Return the answer of a model that obeys injected text and invents sources."""
     if context is None:
         return advise(None)
     ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]

@@ -1,4 +1,4 @@
-"""An error as each provider words it."""
+"""Errors in each provider's format."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ Provider = Literal["openai", "openrouter", "azure", "local"]
 
 
 class ApiError(Exception):
-    """An error, before a provider's envelope is around it."""
+    """An error without a provider's envelope."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -19,13 +19,13 @@ class ApiError(Exception):
         self.code = code
 
     def answer(self, provider: Provider, headers: dict[str, str] | None = None) -> Answer:
-        """Return the HTTP answer of the error."""
         return Answer.of_json(self.status, {"error": self.document(provider)}, headers)
 
     def document(self, provider: Provider) -> Json | str:
-        """Return what stands under `error`: recorded bodies of each are in `tests/integrations/provider_answers.py`.
+        """Return the value under `error`, worded as by the provider.
 
-        Of local servers LM Studio words what is wrong with a parameter, and Ollama the rest.
+        Recorded bodies: `tests/integrations/provider_answers.py`. For local servers, LM Studio's wording is used for
+        invalid parameters and Ollama's for the rest.
         """
         match provider:
             case "openrouter":

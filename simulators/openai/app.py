@@ -1,4 +1,4 @@
-"""Put the simulated endpoint together."""
+"""Assembly of the simulated endpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from simulators.openai.settings import OpenAIConfig
 
 
 def create_openai(config: OpenAIConfig | Mapping[str, Any]) -> Starlette:
-    """Return the ASGI app of the endpoint; raises pydantic's ValidationError for a wrong `config`."""
+    """Return the ASGI app of the endpoint. Raises pydantic.ValidationError."""
     faults: FaultBook[OpenAIFault] = FaultBook()
     journal = Journal()
     door = OpenAIDoor(OpenAIConfig.model_validate(config), faults, journal)

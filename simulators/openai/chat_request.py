@@ -1,4 +1,4 @@
-"""A chat completion request: read, and refused for the reasons for which OpenAI refuses one.
+"""Parsing and validation of chat completion requests, with OpenAI's reasons for refusal.
 
 Source: OpenAI's API reference for chat completions and its error format.
 """
@@ -21,7 +21,7 @@ _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request that OpenAI would accept. `schema` is the one of `json_schema`, or None."""
+    """A valid chat completion request. `schema` is that of `json_schema`, or None."""
 
     model: str
     messages: list[Any]
@@ -32,12 +32,10 @@ class ChatRequest:
 
     @property
     def prompt_text(self) -> str:
-        """All messages as one text."""
         return "\n".join(message_text(message) for message in self.messages)
 
 
 def _response_format(body: Json) -> tuple[str, Json | None]:
-    """Return the kind of format that is wanted, and the schema of a `json_schema`."""
     wanted = body.get("response_format") or {"type": "text"}
     name = wanted.get("type") if isinstance(wanted, dict) else None
     if name not in _FORMATS:
@@ -61,7 +59,6 @@ def _response_format(body: Json) -> tuple[str, Json | None]:
 
 
 def parse_body(raw: bytes) -> Json | None:
-    """Return the body as a JSON object, or None when it is none."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
@@ -70,7 +67,7 @@ def parse_body(raw: bytes) -> Json | None:
 
 
 def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
-    """Return the checked request; raises ApiError."""
+    """Return the validated request. Raises ApiError."""
     if body is None:
         raise ApiError(400, "We could not parse the JSON body of your request.")
     model, messages = body.get("model"), body.get("messages")

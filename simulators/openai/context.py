@@ -1,4 +1,4 @@
-"""The context a client gave: the last user message that holds a JSON document with a ticket."""
+"""The client's context: the last user message that holds a JSON document with a ticket."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _MAX_STARTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A ticket, and the similar tickets and documents that came with it, each as it was given."""
+    """A ticket with its similar tickets and documents, unmodified."""
 
     ticket: Json
     similar_tickets: tuple[Json, ...]
@@ -19,23 +19,20 @@ class Context:
 
     @property
     def ticket_id(self) -> str | None:
-        """The ticket's id as text, or None."""
         value = self.ticket.get("id")
         return str(value) if value is not None else None
 
     @property
     def subject(self) -> str:
-        """The ticket's subject; never empty."""
         return str(self.ticket.get("subject") or "the reported problem")
 
     @property
     def words(self) -> str:
-        """Everything the ticket says about the problem."""
         return f"{self.subject} {self.ticket.get('description') or ''} {self.ticket.get('category') or ''}"
 
 
 def message_text(message: Any) -> str:
-    """Return the text of a chat message, whose content is a string or an array of parts."""
+    """Return a chat message's text; its content is a string or an array of parts."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, str):
         return content
@@ -49,7 +46,6 @@ def _objects(value: Any) -> tuple[Json, ...]:
 
 
 def _document_in(text: str) -> Json | None:
-    """Return the first JSON object with a `ticket` in a text that may have prose around it."""
     decoder = json.JSONDecoder()
     start = text.find("{")
     for _ in range(_MAX_STARTS):
@@ -66,7 +62,7 @@ def _document_in(text: str) -> Json | None:
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context in the last user message that has one, or None."""
+    """Return the context from the last user message that has one, or None."""
     for message in reversed(messages):
         if not isinstance(message, dict) or message.get("role") != "user":
             continue

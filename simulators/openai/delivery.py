@@ -1,4 +1,4 @@
-"""How a reply goes out, in one piece or as server-sent events, and what can happen to a stream on the way."""
+"""Delivery of a reply in one piece or as server-sent events, with stream faults."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def _event(document: Json) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelivery:
-    """The sending of one reply. `headers` go with it whatever happens; `faults` is the book that the fault is from."""
+    """The delivery of one reply: `headers` are always sent, `faults` holds its fault."""
 
     wire: Exchange
     config: OpenAIConfig
@@ -36,7 +36,7 @@ class ReplyDelivery:
     headers: dict[str, str]
 
     async def send(self) -> None:
-        """Send the reply; raises ClientLeftError, or ConnectionCutError when a fault has cut it off."""
+        """Send the reply. Raises ClientLeftError, or ConnectionCutError after a fault's cut."""
         if self.fault is not None and self.fault.kind == "huge":
             opening = b'data: {"choices": [{"index": 0, "delta": {"content": "'
             await self.wire.flood(opening, self.fault.megabytes, _EVENTS)
@@ -50,7 +50,7 @@ class ReplyDelivery:
         usage, wire = self.request.include_usage, self.wire
         await wire.start(200, {"content-type": _EVENTS, "cache-control": "no-cache"} | self.headers)
         if self.config.provider == "openrouter":
-            # Source: https://openrouter.ai/docs/api-reference/streaming, comments while an endpoint is waited for.
+            # Source: https://openrouter.ai/docs/api-reference/streaming, comments while waiting for an endpoint.
             await wire.write(b": OPENROUTER PROCESSING\n\n")
         await wire.pause(self.config.first_token_seconds)
         await self._write(chunk(self.reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage))
@@ -79,7 +79,7 @@ class ReplyDelivery:
             await self._misbehave_at(self.fault.after)
 
     async def _misbehave_at(self, number: int) -> None:
-        """Do what the fault wants after `number` pieces; return if it wants nothing there, or has ended."""
+        """Apply the fault after `number` pieces; return if it has no effect here or has ended."""
         fault = self.fault
         if fault is None or number != fault.after:
             return

@@ -1,4 +1,4 @@
-"""The HTTP door of the endpoint: key, memory, faults, answer."""
+"""The endpoint's HTTP entry point: authentication, journal, faults, response."""
 
 import secrets
 import time
@@ -26,7 +26,7 @@ MAX_ANSWERS = 2_000
 
 
 def _bodies(raw: bytes, body: Json) -> list[str]:
-    """Return the texts in which `match` may occur: raw, and without the escapes of two JSON layers."""
+    """Return the body raw and without the escapes of two JSON layers, for `match`."""
     texts = [raw.decode("utf-8", "replace")]
     messages = body.get("messages")
     if isinstance(messages, list):
@@ -38,7 +38,7 @@ def _bodies(raw: bytes, body: Json) -> list[str]:
 
 
 class OpenAIDoor:
-    """The ASGI application behind every path that is not the control interface."""
+    """The ASGI application for every path outside the control interface."""
 
     def __init__(self, config: OpenAIConfig, faults: FaultBook[OpenAIFault], journal: Journal) -> None:
         self._config = config
@@ -49,7 +49,6 @@ class OpenAIDoor:
         self.answers: deque[Json] = deque(maxlen=MAX_ANSWERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Receive, remember and answer one request."""
         wire = Exchange(scope, receive, send)
         try:
             raw = await wire.read_body()

@@ -1,6 +1,6 @@
-"""Embeddings as OpenAI gives them: of words alone, so that texts with the same words are near to each other.
+"""Embeddings in OpenAI's format, from words alone: texts that share words are near.
 
-Source: https://developers.openai.com/api/reference/resources/embeddings/methods/create (limits and errors likewise).
+Source of format, limits and errors: https://developers.openai.com/api/reference/resources/embeddings/methods/create.
 """
 
 import base64
@@ -22,7 +22,7 @@ _KNOWN = frozenset({"input", "model", "encoding_format", "dimensions", "user"})
 
 
 def answer_embeddings(body: Json | None, config: OpenAIConfig) -> Json:
-    """Return the body of an answer; raises ApiError."""
+    """Return the response body. Raises ApiError."""
     if body is None:
         raise ApiError(400, "We could not parse the JSON body of your request.")
     model, given = body.get("model"), body.get("input")

@@ -1,4 +1,4 @@
-"""The faults the endpoint can be ordered to have."""
+"""The endpoint's faults."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -29,12 +29,12 @@ CONTENT_KINDS = frozenset(
 class OpenAIFault(Fault):
     """A fault for chat requests whose body contains `match` (null: any).
 
-    `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
-    and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
-    `keep_alive` after so many, and the answer goes on; without it there is no end. A `slow_stream` has so many `pieces`
-    (by default as many as other answers), and is slow until the fault is cleared. `html` comes under HTTP 200
-    unless a `code` is given. `word` is the code in an error's body, such as `insufficient_quota`. `not_streamed`
-    answers in one piece although a stream was asked for. `huge` sends a first piece of content of so many `megabytes`.
+    `chunks` is the number of content pieces before the fault: by default none for `keep_alive` and `empty_deltas`,
+    three for the others. `seconds` is the interval between pieces. `comments` ends a `keep_alive` after that many,
+    and the answer follows; without it the comments never end. A `slow_stream` has `pieces` (default: as in other
+    answers) and is slow until the fault is cleared. `html` has HTTP 200 unless a `code` is given. `word` is the code
+    in an error's body, such as `insufficient_quota`. `not_streamed` answers a streaming request in one piece. `huge`
+    sends a first piece of `megabytes`.
     """
 
     options: ClassVar = {
@@ -68,21 +68,22 @@ class OpenAIFault(Fault):
 
     @property
     def after(self) -> int:
-        """The number of pieces of content before the fault."""
         if self.chunks is not None:
             return self.chunks
         return 0 if self.kind in {"keep_alive", "empty_deltas"} else 3
 
 
 def error_of(fault: OpenAIFault, provider: Provider) -> ApiError:
-    """Return the error that a `status` or `error_event` fault stands for."""
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
     code = fault.word or (codes.get(fault.code) if provider == "openai" else None)
     return ApiError(fault.code, fault.message, param=fault.param or None, code=code)
 
 
 def error_document(fault: OpenAIFault) -> Json:
-    """Return an error under HTTP 200: a router's, with the upstream's status as its code; with a `word`, OpenAI's."""
+    """Return an error for HTTP 200: OpenAI's with a `word`, else a router's.
+
+    A router's error has the upstream's status as its code.
+    """
     if fault.word is not None:
         return {"error": error_of(fault, "openai").document("openai")}
     metadata = {"provider_name": "simulated"}
@@ -90,7 +91,6 @@ def error_document(fault: OpenAIFault) -> Json:
 
 
 def applies(fault: OpenAIFault, body: Json) -> bool:
-    """Return True if a fault that is about something in the body finds it there."""
     if fault.kind == "refuse_parameter":
         return fault.param in body
     if fault.kind == "no_json_schema":
@@ -100,7 +100,7 @@ def applies(fault: OpenAIFault, body: Json) -> bool:
 
 
 def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Answer | None:
-    """Return what is answered instead of a completion; None for a fault of the completion itself."""
+    """Return the response that replaces the completion, or None for faults of the completion."""
     match fault.kind:
         case "status":
             asked = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}

@@ -1,12 +1,12 @@
-"""What the services that speak OpenAI's API refuse, each in its own way, and under which path they are.
+"""Validation rules and paths of the providers that implement OpenAI's API.
 
-Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its page
-of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
+Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its
+page of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
 https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (address, key, deployment as model),
 https://github.com/microsoft/autogen/issues/3953 (any other address). `local`: any key, as Ollama, vLLM and LM Studio;
-an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; a format that is not known is LM
-Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. A parameter that nobody knows:
-https://github.com/coroot/coroot/issues/698; a value of one: https://github.com/Kilo-Org/cloud/pull/3807, those of
+an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; an unknown format is LM
+Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Unknown parameter:
+https://github.com/coroot/coroot/issues/698; invalid value: https://github.com/Kilo-Org/cloud/pull/3807, those of
 `gpt-6-luna`: https://docs.oxen.ai/inference-api/reference/models/gpt-6-luna.
 """
 
@@ -39,7 +39,7 @@ _AZURE_DEPLOYMENT = (
 
 
 def check_key(config: OpenAIConfig, given: bytes) -> None:
-    """Raise ApiError (401) for a wrong key; a local server takes any."""
+    """Raise ApiError (401) for a wrong key; a local server accepts any."""
     if config.provider == "local" or hmac.compare_digest(given, f"Bearer {config.api_key}".encode()):
         return
     match config.provider:
@@ -53,12 +53,11 @@ def check_key(config: OpenAIConfig, given: bytes) -> None:
 
 
 def no_address(config: OpenAIConfig, method: str, path: str) -> ApiError:
-    """Return the error of an address that is not served."""
     return ApiError(404, "Resource not found" if config.provider == "azure" else f"Invalid URL ({method} {path})")
 
 
 def check_model(config: OpenAIConfig, model: str) -> None:
-    """Raise ApiError for a model that is not served: one that was never there, or is retired."""
+    """Raise ApiError for an unknown or retired model."""
     if config.knows(model):
         return
     match config.provider:
@@ -73,8 +72,8 @@ def check_model(config: OpenAIConfig, model: str) -> None:
 
 
 def check_names(config: OpenAIConfig, body: Json) -> None:
-    """Raise ApiError for a parameter that this provider, or this model, is not known to take."""
-    # Of models that don't reason: https://github.com/umputun/tg-spam/issues/304.
+    """Raise ApiError for a parameter that this provider or model does not accept."""
+    # For models without reasoning: https://github.com/umputun/tg-spam/issues/304.
     known = _KNOWN | _KNOWN_OF[config.provider] - ({"reasoning_effort"} if "gpt-4" in str(body.get("model")) else set())
     for name in body.keys() - known:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
@@ -84,13 +83,13 @@ def check_names(config: OpenAIConfig, body: Json) -> None:
 
 
 def check_parts(config: OpenAIConfig, body: Json) -> None:
-    """Raise ApiError for a part of the request that the model behind this provider lacks."""
+    """Raise ApiError for a feature that the model behind this provider lacks."""
     wanted = body.get("response_format")
     form = wanted.get("type") if isinstance(wanted, dict) else None
     if not ({*body} & {"reasoning", "max_tokens"} | {form}) & config.lacks:
         return
     if config.provider == "openrouter":
-        # Without that wish an endpoint ignores what it does not know.
+        # Without `require_parameters` an endpoint ignores unknown parameters.
         routing = body.get("provider")
         if isinstance(routing, dict) and routing.get("require_parameters"):
             raise ApiError(404, _NO_ENDPOINT)

@@ -1,4 +1,4 @@
-"""The model's reply to a request, and its shapes on the wire: one completion, or chunks of a stream."""
+"""The model's reply and its wire formats: one completion or stream chunks."""
 
 import json
 import secrets
@@ -17,13 +17,13 @@ _DOLLARS = (0.25e-6, 2e-6)
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has; four characters to a token, at least one."""
+    """Return the approximate token count: four characters a token, at least one."""
     return max(1, -(-len(text) // _CHARACTERS_PER_TOKEN))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply. Of `content` and `refusal` one is set; `empty` means a completion without choices."""
+    """A reply with either `content` or `refusal`; `empty` means a completion without choices."""
 
     model: str
     prompt_tokens: int
@@ -36,7 +36,7 @@ class Reply:
 
     @property
     def usage(self) -> Json:
-        """The token counts, with the details that OpenAI gives; for a router's model name, what a router adds."""
+        """Return OpenAI's token counts with details; router model names add the router's fields."""
         completion = tokens(self.content or self.refusal or "")
         routed = "/" in self.model
         cost = self.prompt_tokens * _DOLLARS[0] + completion * _DOLLARS[1]
@@ -51,7 +51,6 @@ class Reply:
 
 
 def think(request: ChatRequest) -> Reply:
-    """Return the right reply: of the schema that was asked for, made from the given context."""
     advice = advise(request.context)
     document = advice if request.schema is None else fit(request.schema, advice, request.schema)
     content = json.dumps(document, ensure_ascii=False)
@@ -60,7 +59,6 @@ def think(request: ChatRequest) -> Reply:
 
 
 def completion(reply: Reply) -> Json:
-    """Return the body of an answer in one piece."""
     message: Json = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
     return {
@@ -76,7 +74,7 @@ def completion(reply: Reply) -> Json:
 
 
 def chunk(reply: Reply, delta: Json | None, *, finish: str | None = None, with_usage: bool = False) -> Json:
-    """Return one chunk of a stream; `delta` None gives the chunk without choices that carries the usage."""
+    """Return one stream chunk; `delta` None gives the final chunk with usage and no choices."""
     choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     document: Json = {
         "id": reply.id,
@@ -93,12 +91,10 @@ def chunk(reply: Reply, delta: Json | None, *, finish: str | None = None, with_u
 
 
 def pieces(text: str, count: int) -> list[str]:
-    """Return a text in at most `count` pieces of about the same length."""
     length = max(1, -(-len(text) // count))
     return [text[start : start + length] for start in range(0, len(text), length)]
 
 
 def content_chunks(reply: Reply, count: int, *, with_usage: bool) -> list[Json]:
-    """Return the chunks that carry the reply's text."""
     name, text = ("refusal", reply.refusal) if reply.refusal else ("content", reply.content)
     return [chunk(reply, {name: piece}, with_usage=with_usage) for piece in pieces(text or "", count)]

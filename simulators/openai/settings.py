@@ -1,4 +1,4 @@
-"""What the simulated endpoint is told at its start."""
+"""Start-up settings of the simulated endpoint."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simulators.openai.api_error import Provider
 
-# Of OpenAI's pages of models and deprecations; retired ones are a 404.
+# From OpenAI's pages on models and deprecations; retired models are a 404.
 MODELS = frozenset(
     {
         "text-embedding-3-small",
@@ -24,11 +24,11 @@ MODELS = frozenset(
 
 
 class OpenAIConfig(BaseModel):
-    """The endpoint's key, pace and models, and whose it is.
+    """The endpoint's provider, key, pace and models.
 
-    A streamed answer begins after `first_token_seconds` and is complete after `seconds`, in `chunks`
-    pieces; an answer in one piece comes after `seconds`. `models` are an Azure resource's deployments, or what a local
-    server has pulled; `lacks` is what the model behind OpenRouter or a local server can't do.
+    A streamed answer starts after `first_token_seconds` and is complete after `seconds`, in `chunks` pieces; a
+    non-streamed answer comes after `seconds`. `models` are an Azure resource's deployments or a local server's pulled
+    models; `lacks` lists missing features of the model behind OpenRouter or a local server.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -42,7 +42,7 @@ class OpenAIConfig(BaseModel):
     lacks: frozenset[Literal["json_schema", "json_object", "reasoning", "max_tokens"]] = frozenset()
 
     def knows(self, model: str) -> bool:
-        """Return True if a model is served; in the mode `openai` a router's prefix such as `openai/` is ignored."""
+        """Return True if a model is served; mode `openai` ignores a prefix such as `openai/`."""
         if model in self.models:
             return True
         maker, _, name = model.rpartition("/")

@@ -1,4 +1,4 @@
-"""Replies whose content is wrong: what a model, or somebody behind it, may send under HTTP 200."""
+"""Replies with invalid content under HTTP 200, from the model or an intermediary."""
 
 import itertools
 import json
@@ -62,7 +62,7 @@ _CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 
 def spoil(reply: Reply, kind: str, context: Context | None) -> Reply:
-    """Return the reply as a fault of that kind changes it; other kinds leave it as it is."""
+    """Return the reply altered by a fault of this kind; other kinds return it unchanged."""
     if kind == "obedient":
         return replace(reply, content=json.dumps(obey(context), ensure_ascii=False))
     change = _CHANGES.get(kind)

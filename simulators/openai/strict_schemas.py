@@ -1,4 +1,4 @@
-"""JSON Schema as `response_format` takes it: what strict mode refuses, and values that fit a schema."""
+"""JSON Schema in `response_format`: strict mode's refusals, and values that fit a schema."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ _FILLERS: dict[Any, Any] = {"string": "Not specified.", "integer": 0, "number": 
 
 
 class SchemaRefusedError(Exception):
-    """A schema that OpenAI's strict mode refuses, with the reason as OpenAI words it."""
+    """A schema refused by OpenAI's strict mode, with the reason in OpenAI's words."""
 
 
 def check_strict(schema: Any, path: str = "()") -> None:
-    """Raise SchemaRefusedError for an object without `additionalProperties: false` or with optional keys.
+    """Raise SchemaRefusedError for an object with optional keys or open properties.
 
-    Source: OpenAI's guide to structured outputs, "supported schemas".
+    Open: without `additionalProperties: false`. Source: OpenAI's guide to structured outputs, "supported schemas".
     """
     if not isinstance(schema, dict):
         return
@@ -38,9 +38,9 @@ def check_strict(schema: Any, path: str = "()") -> None:
 
 
 def fit(schema: Json, candidate: Any, root: Json) -> Any:
-    """Return what of `candidate` the schema has a place for, and fillers for what it lacks.
+    """Return the parts of `candidate` that fit the schema, with fillers for missing ones.
 
-    Knows objects, arrays, plain types, and references to the `$defs` of `root`.
+    Supports objects, arrays, plain types, and references to the `$defs` of `root`.
     """
     reference = schema.get("$ref")
     if reference is not None:
@@ -52,7 +52,7 @@ def fit(schema: Json, candidate: Any, root: Json) -> Any:
         case "array":
             return [fit(schema["items"], item, root) for item in candidate or []]
         case "string" if isinstance(candidate, dict):
-            # A client that wants one text gets what a claim says.
+            # A schema with plain texts gets the claim's text.
             return fit(schema, candidate.get("text"), root)
         case kind if candidate is None:
             return schema["enum"][0] if "enum" in schema else _FILLERS.get(kind)

@@ -11,7 +11,7 @@ from simulators.serving import serve_until_signal
 
 
 def main() -> None:
-    """Serve the desks of a configuration file; prints the base URL, and nothing else, when ready."""
+    """Serve a configuration file's desks; print only the base URL once ready."""
     parser = argparse.ArgumentParser(prog="simulators.servicedesk", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")

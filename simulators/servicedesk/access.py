@@ -1,8 +1,8 @@
-"""Who may call a desk, and how often: keys, OAuth access tokens, the rate limit.
+"""Access to a desk: keys, OAuth access tokens, rate limit.
 
-Sources: the vendor's pages on authentication (on premises `authtoken`, cloud `Zoho-oauthtoken`) and Zoho's
-OAuth page (ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`); the words of a
-refusal are those of its list of status codes.
+Sources: the vendor's pages on authentication (on premises `authtoken`, cloud `Zoho-oauthtoken`) and Zoho's OAuth page
+(ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`); messages from its list of
+status codes.
 """
 
 import hmac
@@ -28,7 +28,6 @@ class _Window:
         self._times: deque[float] = deque()
 
     def admits(self, most: int) -> bool:
-        """Count an event and return True, unless `most` have happened within the window already."""
         now = time.monotonic()
         while self._times and self._times[0] <= now - self._seconds:
             self._times.popleft()
@@ -43,7 +42,7 @@ def _same(given: str, expected: str) -> bool:
 
 
 class Access:
-    """The gate of one desk."""
+    """Authentication and rate limit of one desk."""
 
     def __init__(self, settings: DeskOptions) -> None:
         self._settings = settings
@@ -52,10 +51,10 @@ class Access:
         self._called = _Window(_RATE_WINDOW_SECONDS)
 
     def check(self, headers: Mapping[str, str], *, names_portal: bool) -> None:
-        """Let an API call pass, or raise RefusedError: 4022 for a bad key or token, 4015 over the rate.
+        """Admit an API call, or raise RefusedError: 4022 bad key or token, 4015 over the rate.
 
-        4007 on premises, if the desk is one of several portals and the call does not name it: so it is in another one,
-        and what a real desk says of that is not known.
+        4007 on premises if the desk is one of several portals and the call does not name it. The call then addresses
+        another portal; a real desk's answer is not known.
         """
         known = (
             self._has_token(headers.get("authorization", ""))
@@ -80,7 +79,7 @@ class Access:
         return scheme == "Zoho-oauthtoken" and expires is not None and expires > time.monotonic()
 
     def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return the body of `POST /oauth/v2/token`, which is a 200 even when it holds an `error`."""
+        """Return the body of `POST /oauth/v2/token`: a 200 even if it holds an `error`."""
         settings = self._settings
         if form.get("grant_type") != "refresh_token":
             return {"error": "unsupported_grant_type"}
@@ -111,5 +110,4 @@ class Access:
         }
 
     def revoke_tokens(self) -> None:
-        """Make every issued access token invalid at once."""
         self._tokens.clear()

@@ -1,4 +1,4 @@
-"""Put the simulated desks of one server together."""
+"""Assembly of one server's simulated desks."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from simulators.servicedesk.webhooks import WebhookSender
 
 
 def create_desk(config: DeskConfig | Mapping[str, Any]) -> Starlette:
-    """Return the ASGI app of all desks in `config`; raises pydantic's ValidationError for a wrong one."""
+    """Return the ASGI app of all desks. Raises pydantic.ValidationError."""
     checked = DeskConfig.model_validate(config)
     tenancies = {
         tenant: Tenancy(SimulatedDesk(tenant, settings), Access(settings)) for tenant, settings in checked.desks.items()

@@ -1,4 +1,4 @@
-"""What a request to a desk asks for: its operation, the ids in its path and its `input_data`.
+"""A parsed request to a desk: its operation, path ids and `input_data`.
 
 Bodies are form-encoded, `input_data=<JSON text>`; on GET it is in the query string (vendor's API pages).
 """
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """A request to a desk. `input_data` is its decoded JSON, the bare text if that is no JSON, or None."""
+    """A request to a desk. `input_data` is decoded JSON, the bare text if invalid, or None."""
 
     operation: str
     ticket_id: str | None
@@ -27,13 +27,13 @@ class DeskCall:
     """True if its path does."""
 
     def refuse_other_fields(self) -> None:
-        """Raise RefusedError for a field that the operation is not known to take: what reads one thing takes none."""
+        """Raise RefusedError for an unknown field; reads of one item take none."""
         known = set() if self.operation.startswith("read_") else {"input_data"}
         for name in self.form.keys() - known:
             raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
 
     def document(self) -> Json:
-        """Return `input_data` as the object it must be; RefusedError when it is missing or none."""
+        """Return `input_data` as an object. Raises RefusedError if missing or not an object."""
         if self.input_data is None:
             raise RefusedError(BAD_REFERENCE, "input_data is missing", "input_data")
         if not isinstance(self.input_data, dict):
@@ -41,7 +41,7 @@ class DeskCall:
         return self.input_data
 
     def list_info(self) -> Json:
-        """Return the `list_info` of a list call; without one, an empty object. Nothing else may stand beside it."""
+        """Return `list_info`, by default {}. Raises RefusedError for any other key."""
         if self.input_data is None:
             return {}
         for key in self.document().keys() - {"list_info"}:
@@ -53,7 +53,6 @@ class DeskCall:
 
 
 def read_form(method: str, query: bytes, body: bytes, content_type: str) -> dict[str, str]:
-    """Return the fields of a GET's query, or else those of a body that is a form."""
     form = query if method == "GET" else body
     if method != "GET" and not content_type.startswith("application/x-www-form-urlencoded"):
         return {}
@@ -61,7 +60,7 @@ def read_form(method: str, query: bytes, body: bytes, content_type: str) -> dict
 
 
 def read_input(form: Mapping[str, str]) -> Any:
-    """Return `input_data`; what is unreadable is refused later, by the operation, as a desk does."""
+    """Return `input_data`; the operation refuses an unreadable one later, as a desk does."""
     given = form.get("input_data")
     try:
         return None if given is None else json.loads(given)

@@ -1,8 +1,8 @@
-"""The API's operations on what was said in a ticket: a list of mails without texts, and one mail.
+"""The API's operations on a ticket's conversations: a list without texts, and one mail.
 
 Neither is on the vendor's pages. On premises: rushikeshsakharleofficial/sdp-mcp (`skills/sdp-onprem/SKILL.md`) and
 nestyy1337/sdp-request-client (`src/client.rs`); in the cloud: nasir-dipto/unified-support-dashboard
-(`apps/api/src/services/helpdesk.service.ts`), where notes are listed too, and are no mails.
+(`apps/api/src/services/helpdesk.service.ts`), where notes are listed too, and are not mails.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}/conversations`: newest first, in the cloud with the notes."""
+    """Handle `GET /requests/{id}/conversations`: newest first; the cloud includes notes."""
     ticket = desk.find(call.ticket_id)
     cloud = desk.settings.edition == "cloud"
     rows = [_in_list(mail, ticket, cloud=cloud) for mail in reversed(ticket.mails.values())]
@@ -30,7 +30,6 @@ def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def read_notification(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}/notifications/{mail id}`: the whole mail."""
     ticket = desk.find(call.ticket_id)
     mail = ticket.mails.get(call.item_id or "")
     if mail is None:

@@ -1,7 +1,7 @@
 """A custom trigger's action: a command on the desk's machine, with the ticket in a file.
 
 After https://help.servicedeskplus.com/executing_script_in_business_rule: `$COMPLETE_V3_JSON_FILE` is the path of a
-temporary file `<requestid_timestamp>.json` that is deleted after the run, and holds `{"request": {...}}`.
+temporary file `<requestid_timestamp>.json`, which holds `{"request": {...}}` and is deleted after the run.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 _FILE = "$COMPLETE_V3_JSON_FILE"
-# How long a real desk lets a script run is not known; this only keeps a test from waiting for ever.
+# A real desk's time limit is not known; this one keeps a test from hanging.
 _MOST_SECONDS = 120.0
 
 
 async def run_command(command: list[str], ticket: dict[str, Any]) -> tuple[int, str]:
-    """Run a command to its end; its exit status and what it printed. Raises OSError if it can't be started.
+    """Run a command; return its exit status and output. Raises OSError if it cannot start.
 
-    `ticket` is as the API gives it.
+    `ticket` has the shape of the API.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{ticket['id']}_{time.time_ns() // 1_000_000}.json"

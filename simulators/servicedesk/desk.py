@@ -13,21 +13,21 @@ from simulators.servicedesk.records import DeskUser, Mail, Note, Resolution, Sto
 from simulators.servicedesk.settings import DeskOptions
 from simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
 
-# Cloud ids have 18 digits and do not fit into a double: a client that reads them as numbers breaks them.
+# Cloud ids have 18 digits and exceed a double: a client that parses them as numbers corrupts them.
 _CLOUD_ID_BASE = 234_759_000_000_312_000
 _DAY_MS = 86_400_000
-# Solved tickets and articles about everyday subjects.
+# Solved tickets and articles on everyday subjects.
 _SEED = Path(__file__).with_name("seed.json")
 
 
 class TicketExistsError(Exception):
-    """A ticket of that id is already there."""
+    """A ticket with that id already exists."""
 
 
 class SimulatedDesk:
     """The state of one tenant's desk.
 
-    `announce` is called with each ticket that a webhook is due for, and what happened: created, or updated.
+    `announce` is called with each ticket due for a webhook and the event: created or updated.
     """
 
     def __init__(self, tenant: str, settings: DeskOptions) -> None:
@@ -49,7 +49,7 @@ class SimulatedDesk:
         return time.time_ns() // 1_000_000 + self.settings.clock_seconds * 1000
 
     def new_id(self) -> str:
-        """Return a fresh id in the form of the edition: a small number, or 18 digits on cloud."""
+        """Return a new id in the edition's form: a small number, or 18 digits on cloud."""
         self._last_id += 1
         while str(self._last_id) in self.tickets:
             self._last_id += 1
@@ -79,7 +79,6 @@ class SimulatedDesk:
     def add_solution(
         self, title: str, text: str, topic: str, keywords: str = "", *, approved: bool = True
     ) -> StoredSolution:
-        """Add an article to the knowledge base."""
         created = self._now() - 90 * _DAY_MS
         solution = StoredSolution(self.new_id(), title, f"<div>{text}</div>", topic, keywords, True, approved, created)
         self.solutions[solution.id] = solution
@@ -123,7 +122,7 @@ class SimulatedDesk:
     ) -> StoredTicket:
         """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError.
 
-        `requester` is a mail address; without one it is the desk's usual requester's.
+        `requester` is a mail address; the default is the desk's usual requester.
         """
         created = self._now()
         ticket = self._add(ticket_id or self.new_id(), subject, description, created)
@@ -135,9 +134,9 @@ class SimulatedDesk:
         return ticket
 
     def find(self, ticket_id: str | None) -> StoredTicket:
-        """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise.
+        """Return a ticket, or raise RefusedError (4007). Trashed ones count unless hidden.
 
-        One that was merged into another is told of: recorded live by chrisalibby/servicedeskplus_mcp
+        A merged ticket is refused with a pointer: recorded live by chrisalibby/servicedeskplus_mcp
         (`API_COVERAGE.md`), the words by nestyy1337/sdp-request-client (`src/client.rs`).
         """
         ticket = self.tickets.get(ticket_id or "")
@@ -149,18 +148,17 @@ class SimulatedDesk:
         return ticket
 
     def has_forgotten(self, ticket: StoredTicket) -> bool:
-        """Return True if the ticket is one of those that the desk does not know for now."""
         return zlib.crc32(ticket.id.encode()) % 1000 < self.settings.forgets * 1000
 
     def touch(self, ticket: StoredTicket) -> int:
-        """Mark a ticket as changed now, and return that time in epoch milliseconds."""
+        """Mark a ticket as changed now; return the time in epoch milliseconds."""
         ticket.updated_ms = max(self._now(), ticket.updated_ms + 1)
         if self.settings.webhook_on_update:
             self.announce(self, ticket, "updated")
         return ticket.updated_ms
 
     def set_status(self, ticket: StoredTicket, status: str, in_progress: bool | None = None) -> None:
-        """Set a status by name; `in_progress` None means: as that name says on a new installation."""
+        """Set a status by name; `in_progress` None means the default of a new installation."""
         ticket.status = status
         ticket.in_progress = in_progress
         changed = self.touch(ticket)
@@ -168,18 +166,16 @@ class SimulatedDesk:
         ticket.completed_ms = None if ongoing else changed
 
     def add_note(self, ticket: StoredTicket, description: str, flags: dict[str, Any]) -> Note:
-        """Add a note by the technician; `flags` are the note's boolean fields by name."""
+        """Add the technician's note; `flags` are the note's boolean fields by name."""
         note = Note(self.new_id(), description, self.touch(ticket), self.technician, **flags)
         ticket.notes[note.id] = note
         return note
 
     def send(self, ticket: StoredTicket, text: str) -> Mail:
-        """Send a mail about a ticket, from the technician; `text` is HTML."""
         mail = Mail(self.new_id(), text, self.touch(ticket), self.technician)
         ticket.mails[mail.id] = mail
         return mail
 
     def trash(self, ticket: StoredTicket, *, trashed: bool = True) -> None:
-        """Move a ticket to the trash, or back."""
         ticket.is_trashed = trashed
         self.touch(ticket)

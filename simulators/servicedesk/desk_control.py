@@ -1,4 +1,4 @@
-"""The part of `/_sim` that only a desk has: its tickets, its settings and its webhooks."""
+"""The desk's own part of `/_sim`: tickets, settings and webhooks."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from simulators.servicedesk.webhooks import Resend, WebhookSender
 
 
 class NewTicket(BaseModel):
-    """`POST /_sim/tickets`. Unlike the API it takes any priority and category, and an id of choice."""
+    """`POST /_sim/tickets`. Unlike the API it takes any priority, category and id."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class NewTicket(BaseModel):
 
 
 class TicketState(BaseModel):
-    """`PATCH /_sim/tickets/{tenant}/{id}`. A status can have any name; then say whether work goes on."""
+    """`PATCH /_sim/tickets/{tenant}/{id}`. A custom status needs `in_progress`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +66,7 @@ class NewMail(BaseModel):
 
 
 class NewSolution(BaseModel):
-    """`POST /_sim/solutions/{tenant}`; `PATCH /_sim/solutions/{tenant}/{id}` takes any of them."""
+    """`POST` or `PATCH` of `/_sim/solutions/{tenant}`; `PATCH` takes any of the fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -85,7 +85,6 @@ class DeskControl:
         self._sender = sender
 
     def routes(self) -> list[Route]:
-        """Return the routes; put them before any catch-all."""
         one = "/_sim/tickets/{tenant}/{ticket_id}"
         return [
             Route("/_sim/tickets", self._create, methods=["POST"]),
@@ -156,7 +155,6 @@ class DeskControl:
         return JSONResponse({"id": mail.id}, status_code=201)
 
     async def _remove_notes(self, request: Request) -> Response:
-        """As a technician does by hand."""
         _, ticket = self._ticket(request)
         ticket.notes.clear()
         return Response(status_code=204)
@@ -196,7 +194,7 @@ class DeskControl:
         order = Resend.model_validate(await read_object(request))
         if desk.settings.webhook_url is None:
             raise HTTPException(409, "the desk has no webhook URL")
-        # A ticket that is gone can be announced as well: a webhook may be late.
+        # A deleted ticket can be announced as well: webhooks may be late.
         ticket = desk.tickets.get(ticket_id)
         delivery = self._sender.prepare(desk, ticket_id, ticket.subject if ticket else "", order)
         await self._sender.send(delivery)
@@ -217,7 +215,7 @@ class DeskControl:
 
 
 def _shown(desk: SimulatedDesk, ticket: StoredTicket) -> Response:
-    # In ASCII: a ticket can be one with halves of characters, which have no bytes of their own.
+    # ASCII: a ticket may contain lone surrogates, which have no UTF-8 encoding.
     return Response(json.dumps(_whole(desk, ticket)), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""The faults a desk can be ordered to have, and how each one looks on the wire."""
+"""A desk's faults and their form on the wire."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,14 +21,14 @@ _PERFORMED = frozenset({"performed"})
 
 
 class DeskFault(Fault):
-    """A fault of a desk, for requests of a tenant, a ticket, an operation, or any (null).
+    """A fault of a desk for requests of a tenant, ticket or operation, or any (null).
 
-    `performed` says whether the operation is done all the same. It is false by default, so that the fault
-    stands in place of the operation. For `slow` it says when: true (its default) at once, with a late
-    answer; false only at the end of the wait. `cut` and `cut_after` always do the operation. `html` comes
-    under HTTP 200 unless a `code` is given. `token_refused` is how the accounts host refuses: a 200 whose
-    `error` is the `message`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code), under
-    400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a 400).
+    `performed`: the operation is done despite the fault; false by default. For `slow` it sets the time: true (its
+    default) at once, with a late answer; false at the end of the wait. `cut` and `cut_after` always do the operation.
+    `html` has HTTP 200 unless a `code` is given. `token_refused` is a refusal by the accounts host: a 200 whose
+    `error` is the `message`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code),
+    under 400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a
+    400).
     """
 
     options: ClassVar = {
@@ -70,7 +70,6 @@ class DeskFault(Fault):
         return operation
 
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
-        """Return True if a request is one of those the fault was ordered for."""
         return (
             self.tenant in {None, tenant}
             and self.operation in {None, operation}
@@ -126,7 +125,7 @@ Outcome = Literal["answered", "silent", "cut", "flooded"]
 async def misbehave(
     fault: DeskFault, wire: Exchange, operation: str, perform: Callable[[], Answer]
 ) -> tuple[Outcome, int | None]:
-    """Play a fault to its end; return what the client got and, if one was sent, the status."""
+    """Play a fault to its end; return the outcome and the status, if one was sent."""
     match fault.kind:
         case "slow":
             early = perform() if fault.performed is not False else None

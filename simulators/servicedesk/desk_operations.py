@@ -1,4 +1,4 @@
-"""Every operation of a desk: the method and path that ask for it, and what does it."""
+"""All operations of a desk with their methods, paths and handlers."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,7 +13,7 @@ from simulators.servicedesk.solution_calls import list_solutions, read_solution
 from simulators.servicedesk.ticket_calls import list_tickets, read_ticket, write_resolution
 
 UNKNOWN = "unknown"
-# (method, path behind /api/v3, what does it). {ticket} and {item} stand for one segment.
+# (method, path behind /api/v3, handler). {ticket} and {item} match one segment.
 _ROUTES: tuple[tuple[str, str, Callable[[SimulatedDesk, DeskCall], Answer]], ...] = (
     ("GET", "requests", list_tickets),
     ("GET", "requests/{ticket}", read_ticket),
@@ -31,7 +31,10 @@ OPERATIONS = _HANDLERS.keys() | {"token", UNKNOWN}
 
 
 def find_operation(method: str, segments: list[str]) -> tuple[str, str | None, str | None]:
-    """Return the operation, and the ids of ticket and item; `segments` are the parts of the path behind `/api/v3`."""
+    """Return the operation and the ids of ticket and item.
+
+    `segments` are the parts of the path behind `/api/v3`.
+    """
     for wanted, path, handler in _ROUTES:
         pattern = path.split("/")
         if wanted != method or len(pattern) != len(segments):
@@ -43,7 +46,7 @@ def find_operation(method: str, segments: list[str]) -> tuple[str, str | None, s
 
 
 def perform(desk: SimulatedDesk, access: Access, call: DeskCall, headers: Mapping[str, str]) -> Answer:
-    """Check the caller, do the operation and return the desk's answer; what is refused is an answer too."""
+    """Check the caller and perform the operation; refusals become answers."""
     if call.operation == "token":
         return Answer.of_json(200, access.issue(call.form))
     if call.operation == UNKNOWN:

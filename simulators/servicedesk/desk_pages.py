@@ -1,4 +1,4 @@
-"""The desk as a person sees it in a browser: lists, a form, a ticket and its notes."""
+"""The desk's web pages: lists, a form, a ticket and its notes."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -19,7 +19,7 @@ from simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
 from simulators.servicedesk.webhooks import WebhookSender
 
 _LONGEST_SUBJECT = 250
-# A note's HTML comes from outside: no script runs and nothing is loaded, even if escaping failed.
+# A note's HTML is untrusted: no script runs and nothing is loaded, even if escaping failed.
 _HEADERS = {
     "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'"),
     "Cache-Control": "no-store",
@@ -27,7 +27,7 @@ _HEADERS = {
 
 
 def _shown(value: str | None) -> str:
-    """Replace characters that have no place in HTML; the template escapes the others."""
+    """Replace characters that HTML does not allow; the template escapes the others."""
     shown = "".join(char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in value or "")
     return shown.encode("utf-8", "replace").decode()
 
@@ -37,7 +37,7 @@ def _moment(seconds: float) -> str:
 
 
 def _height(markup: str) -> int:
-    """Return about the height of HTML in a frame, whose page cannot measure it."""
+    """Estimate the height of framed HTML, which its page cannot measure."""
     paragraphs = markup.count("<p") + markup.count("<br") + markup.count("<h")
     return min(640, 64 + 36 * paragraphs + 24 * (markup.count("<li") + len(markup) // 120))
 
@@ -52,14 +52,12 @@ def _page(title: str, **values: Any) -> Response:
 
 
 def _desk_page(desk: SimulatedDesk) -> Response:
-    """Return the form for a new ticket, and the newest tickets."""
     newest = sorted(desk.tickets.values(), key=lambda ticket: ticket.created_ms)[-500:][::-1]
     choices = {"priorities": PRIORITIES, "categories": CATEGORIES}
     return _page(f"{desk.tenant} - tickets", desk=desk, newest=newest, **choices)
 
 
 def _as_html(typed: str) -> str:
-    """Return the HTML that a desk's editor makes of a typed text."""
     return f"<div>{'<br>'.join(escape(line) for line in typed.splitlines())}</div>"
 
 
@@ -71,7 +69,6 @@ class DeskPages:
         self._sender = sender
 
     def routes(self) -> list[Route]:
-        """Return the routes; put them before any catch-all."""
         return [
             Route("/", self._front, methods=["GET"]),
             Route("/desks/{tenant}", self._one_desk, methods=["GET"]),
@@ -116,7 +113,7 @@ class DeskPages:
 
     async def _ticket_page(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
-        # The page reloads itself until a ticket in progress has a note.
+        # The page reloads until a ticket in progress has a note.
         waits = not ticket.notes and is_in_progress(ticket) and not ticket.is_trashed
         about = {"ticket": ticket, "waits": waits, "delivery": self._sender.last(desk.tenant, ticket.id)}
         return _page(f"Ticket {ticket.id}", desk=desk, **about)

@@ -1,4 +1,4 @@
-"""The HTTP door of all desks: whose request it is, the memory of it, the faults, the answer."""
+"""The HTTP entry point of all desks: tenant lookup, journal, faults, response."""
 
 import time
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from simulators.servicedesk.desk_operations import UNKNOWN, find_operation, perf
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """A desk and the gate in front of it."""
+    """A desk and its access check."""
 
     desk: SimulatedDesk
     access: Access
 
 
 class DeskDoor:
-    """The ASGI application behind every path that is neither control interface nor page."""
+    """The ASGI application for every path that is neither control interface nor page."""
 
     def __init__(self, tenancies: dict[str, Tenancy], faults: FaultBook[DeskFault], journal: Journal) -> None:
         self._tenancies = tenancies
@@ -45,7 +45,7 @@ class DeskDoor:
         form = read_form(method, scope["query_string"], body, _headers(scope).get("content-type", ""))
         if settings.edition == "cloud" and (method, rest) == ("POST", ["oauth", "v2", "token"]):
             return DeskCall("token", None, None, None, form)
-        # A desk on premises takes either address.
+        # A desk on premises accepts both addresses.
         names_portal = rest[:2] == ["app", settings.portal]
         behind = rest[2:] if names_portal else rest
         reached = behind[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
@@ -53,7 +53,6 @@ class DeskDoor:
         return DeskCall(*operation, read_input(form), form, names_portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Receive, remember and answer one request."""
         wire = Exchange(scope, receive, send)
         tenant, rest = self._locate(scope["path"])
         try:
@@ -107,7 +106,6 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _payload(call: DeskCall) -> Any:
-    """Return what is kept of a request's content; of a token request the names of its fields only."""
     if call.operation == "token":
         return {"fields": sorted(call.form)}
     return call.input_data

@@ -1,7 +1,8 @@
-"""The envelope of API v3: `response_status`, and which inner code comes under which HTTP status.
+"""The envelope of API v3: `response_status`, and the inner codes by HTTP status.
 
-Source of the codes: https://www.manageengine.com/products/service-desk/sdpop-v3-api/getting-started/common-error-code.html
-The outer code of a failure is 4000, the real one is in `messages`, with the texts below: recorded in the tests of
+Source of the codes:
+https://www.manageengine.com/products/service-desk/sdpop-v3-api/getting-started/common-error-code.html The outer code
+of a failure is 4000; the real one is in `messages`, with the texts below: recorded in the tests of
 rapid7/insightconnect-plugins (`plugins/manage_engine_service_desk`).
 """
 
@@ -39,7 +40,7 @@ INVALID_URL = "Invalid URL"
 
 
 class RefusedError(Exception):
-    """The desk refuses an operation, with an inner code and perhaps the name of the field at fault."""
+    """A refused operation, with an inner code and optionally the field at fault."""
 
     def __init__(self, code: int, message: str | dict[str, Any], field: str | None = None) -> None:
         super().__init__(str(message))
@@ -49,18 +50,18 @@ class RefusedError(Exception):
 
 
 def success(document: dict[str, Any]) -> Answer:
-    """Return a single reply: its `response_status` is an object."""
+    """Return a single reply, whose `response_status` is an object."""
     return Answer.of_json(200, {**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
 
 
 def success_list(document: dict[str, Any]) -> Answer:
-    """Return a list reply: its `response_status` is a list."""
+    """Return a list reply, whose `response_status` is a list."""
     status = [{"status_code": SUCCESS, "status": "success"}]
     return Answer.of_json(200, {"response_status": status, **document})
 
 
 def failure(error: RefusedError, http_status: int | None = None, retry_after: str | None = None) -> Answer:
-    """Return a failure, by default under the HTTP status that belongs to its inner code."""
+    """Return a failure, by default under the HTTP status of its inner code."""
     message: dict[str, Any] = {"status_code": error.code, "type": "failed", "message": error.message}
     if error.field is not None:
         message["field"] = error.field

@@ -1,4 +1,4 @@
-"""A desk's years before the first test: as many solved tickets and articles as are asked for, each like no other."""
+"""A desk's history: generated solved tickets and articles, each different."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _CURES = ("replaced the cable", "installed the driver again", "renewed the certi
 
 
 class PastTicket(NamedTuple):
-    """A ticket of long ago; `open` if nobody has solved it."""
+    """A past ticket; `open` if it is unsolved."""
 
     subject: str
     description: str
@@ -21,7 +21,7 @@ class PastTicket(NamedTuple):
 
 
 def past_tickets(count: int) -> Iterator[PastTicket]:
-    """Make so many, oldest first; one in ten is open."""
+    """Generate `count` tickets, oldest first; one in ten is open."""
     for number in range(count):
         thing, fault = _THINGS[number % len(_THINGS)], _FAULTS[number // 3 % len(_FAULTS)]
         place, cure = _PLACES[number % len(_PLACES)], _CURES[number // 5 % len(_CURES)]
@@ -36,7 +36,6 @@ def past_tickets(count: int) -> Iterator[PastTicket]:
 
 
 def past_articles(count: int) -> Iterator[tuple[str, str, str]]:
-    """Make so many articles, each a title, a text and a topic."""
     for number in range(count):
         thing, cure = _THINGS[number % len(_THINGS)], _CURES[number // 8 % len(_CURES)]
         text = f"If the {thing} of type T{number:05d} fails, see whether somebody {cure}; else call the help desk."

@@ -1,7 +1,7 @@
 """`list_info` of API v3: paging and sorting.
 
 Sources: the vendor's pages on pagination (`row_count` 10 by default and 100 at most, `start_index` from 1, or `page`)
-and on the attributes of a request (which are sortable); the refusal of a `sort_field` that was recorded in the tests of
+and on the attributes of a request (sortable ones); the refusal of a `sort_field` recorded in the tests of
 rapid7/insightconnect-plugins (`plugins/manage_engine_service_desk`). Criteria of time and `fields_required`: the
 vendor's page on input data (sdpod-v3-api/getting-started/input-data.html), and clients of both editions
 (docs/dev/outside.md).
@@ -42,16 +42,15 @@ def _whole(list_info: Json, name: str, default: int) -> int:
 
 
 def by_number(number: str) -> tuple[int, str]:
-    """Return what sorts ids: numbers as such, those of a test's choice before them as texts."""
+    """Return the sort key of ids: numeric, after a test's own ids as texts."""
     return (int(number) if number.isdecimal() else 0, number)
 
 
 def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions) -> tuple[list[StoredTicket], Json]:
-    """Return the tickets that `search_criteria` ask for, and the rest of `list_info`.
+    """Return the tickets that match `search_criteria`, and the rest of `list_info`.
 
-    Public clients of cloud desks find a request's `id` by the number that people see, and those of both editions what
-    was changed or made since a time, with this one criterion, as an object or as the only one of a list
-    (docs/dev/outside.md). All others raise RefusedError.
+    Supported is one criterion, as an object or a list of one: a request's `id` by its display number (cloud clients),
+    or changes and creations since a time (both editions; docs/dev/outside.md). Others raise RefusedError.
     """
     criteria = list_info.get("search_criteria")
     if criteria is None:
@@ -72,10 +71,10 @@ def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions)
 
 
 def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
-    """Return the fields that `fields_required` asks for, None without it, and the rest of `list_info`.
+    """Return the fields of `fields_required`, or None, and the rest of `list_info`.
 
-    The Splunk SOAR connector for desks on premises has `last_updated_time` in its rows by that alone; clients of the
-    cloud ask for a `description` too. A name that no ticket has raises RefusedError.
+    The Splunk SOAR connector for desks on premises requests `last_updated_time` this way; cloud clients request a
+    `description` too. An unknown field raises RefusedError.
     """
     fields = list_info.get("fields_required")
     if fields is None:
@@ -87,7 +86,7 @@ def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | No
 
 
 def in_its_order(tickets: Sequence[StoredTicket], order: str) -> Sequence[StoredTicket]:
-    """Return tickets, newest first, in the order that a desk has them in."""
+    """Return tickets, given newest first, in the order of `list_order`."""
     if order == "oldest first":
         return tickets[::-1]
     return sorted(tickets, key=lambda ticket: zlib.crc32(ticket.id.encode())) if order == "mixed" else tickets
@@ -99,10 +98,10 @@ def select(
     sortable: Mapping[str, Callable[[T], Any]],
     others: frozenset[str] = frozenset(),
 ) -> tuple[list[T], Json]:
-    """Return the page that `list_info` asks for of what was found, and the `list_info` of the reply.
+    """Return the requested page of `found`, and the `list_info` of the reply.
 
-    `found` is in the list's own order, `sortable` has what sorts it by the names that a real desk is known to take, and
-    `others` the names that the list's operation understands itself. Raises RefusedError for everything else.
+    `found` is in the list's own order. `sortable` maps the sort fields that a real desk is known to take to their
+    keys; `others` are keys that the operation handles itself. Raises RefusedError for everything else.
     """
     for name in list_info.keys() - _KNOWN - others:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)

@@ -1,8 +1,8 @@
 """The API's operations on notes.
 
 Sources of the body key: the vendor's pages, `note` on premises and `request_note` in the cloud; older builds on
-premises have that one too (chronicle/content-hub, `service_desk_plus_v3`). Of what a list of notes can be sorted by
-only `last_updated_time` on premises is known: a recorded list was (rapid7/insightconnect-plugins).
+premises use that one too (chronicle/content-hub, `service_desk_plus_v3`). The only known sort field of notes is
+`last_updated_time` on premises, from a recorded list (rapid7/insightconnect-plugins).
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,6 @@ def _body_key(desk: SimulatedDesk) -> str:
 
 
 def _shape(desk: SimulatedDesk) -> dict[str, Any]:
-    """Return what the shape of a note depends on."""
     edition = desk.settings.edition
     return {"older": edition == "cloud" or _body_key(desk) == "request_note", "edition": edition}
 
@@ -48,7 +47,7 @@ def _flags(desk: SimulatedDesk) -> tuple[str, ...]:
 
 
 def _checked(desk: SimulatedDesk, call: DeskCall) -> tuple[str, dict[str, Any]]:
-    """Return description and flags of the posted note, or raise RefusedError naming the field at fault."""
+    """Return the posted note's description and flags, or raise RefusedError."""
     fields = the_only_key(call.document(), _body_key(desk))
     flags = _flags(desk)
     for key, value in fields.items():
@@ -70,7 +69,7 @@ def _note(ticket: StoredTicket, call: DeskCall) -> Note:
 
 
 def add_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`POST /requests/{id}/notes`. There is no idempotency key: posting twice makes two notes."""
+    """Handle `POST /requests/{id}/notes`. No idempotency key: posting twice makes two notes."""
     ticket = changeable(desk, call)
     description, flags = _checked(desk, call)
     note = desk.add_note(ticket, description, flags)
@@ -78,7 +77,7 @@ def add_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def list_notes(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}/notes`: the one that was changed last comes last, items without their description."""
+    """Handle `GET /requests/{id}/notes`: latest change last, items without their description."""
     ticket = desk.find(call.ticket_id)
     sortable = {} if desk.settings.edition == "cloud" else _SORTABLE
     in_order = sorted(ticket.notes.values(), key=_SORTABLE["last_updated_time"])
@@ -88,11 +87,9 @@ def list_notes(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def read_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}/notes/{note id}`: the whole note."""
     ticket = desk.find(call.ticket_id)
     return success({_body_key(desk): note_in_full(_note(ticket, call), ticket, **_shape(desk))})
 
 
 def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[dict[str, Any]]:
-    """Return all notes of a ticket in full, in the order that they were written in."""
     return [note_in_full(note, ticket, **_shape(desk)) for note in ticket.notes.values()]

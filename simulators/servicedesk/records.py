@@ -1,4 +1,4 @@
-"""What a desk stores: tickets, notes, solutions. Times are epoch milliseconds, as on the wire."""
+"""A desk's records: tickets, notes, solutions. Times are epoch milliseconds."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ class DeskUser:
 
 @dataclass(slots=True)
 class Note:
-    """A note on a ticket. `description` is HTML, kept as it was posted."""
+    """A note on a ticket. `description` is HTML, stored as posted."""
 
     id: str
     description: str
@@ -38,7 +38,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """How a ticket was solved; `content` is HTML."""
+    """A ticket's resolution; `content` is HTML."""
 
     content: str
     submitted_ms: int
@@ -47,7 +47,7 @@ class Resolution:
 
 @dataclass(slots=True)
 class StoredSolution:
-    """An article of the knowledge base; `description` is HTML."""
+    """A knowledge base article; `description` is HTML."""
 
     id: str
     title: str
@@ -62,7 +62,7 @@ class StoredSolution:
 
 @dataclass(slots=True)
 class StoredTicket:
-    """A ticket, which the API calls a request. `in_progress` None means: as its status says."""
+    """A ticket, called a request in the API. `in_progress` None: derived from its status."""
 
     id: str
     display_id: str

@@ -1,4 +1,4 @@
-"""What a simulated desk is told at its start."""
+"""Start-up settings of simulated desks."""
 
 from typing import Literal, Self
 
@@ -9,10 +9,10 @@ RESERVED_NAMES = frozenset({"_sim", "api", "app", "desks", "oauth"})
 
 
 class WebhookForm(BaseModel):
-    """The vendor's form for a webhook of the desk's own: fixed headers, and a text with `$` variables. It can't sign.
+    """The desk's own unsigned webhook: fixed headers, and a text with `$` variables.
 
-    Fields after https://manageengine.com/products/service-desk-msp/help/adminguide/integrations/webhooks.html ("Type $
-    to insert a variable"). Which variables there are is in `simulators.servicedesk.webhooks`.
+    Fields after https://manageengine.com/products/service-desk-msp/help/adminguide/integrations/webhooks.html ("Type
+    $ to insert a variable"). The variables are in `simulators.servicedesk.webhooks`.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -26,23 +26,22 @@ class WebhookForm(BaseModel):
 class DeskOptions(BaseModel):
     """One tenant's desk.
 
-    `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token.
-    `note_list_key` is the key under which notes are listed (the cloud's is not documented). `note_key` is that of a
-    note, if not the edition's: an older build on premises has the cloud's. `portal_id` makes a desk on premises one of
-    several portals: only calls that name it, by its `portal` in the path or by header `PORTALID`, find anything.
-    `webhook_on_update` sends one at each change of a ticket too, our own note included: a trigger may run on each edit
-    of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request is
-    edited"); whether a note is an edit is not documented, so it is one here.
-    `webhook_form` and `trigger_command` are what a real desk has in place of our signing: its own webhook, or a custom
-    trigger's action, a command whose `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises).
-    The command wins over the form, the form over `webhook_url`.
-    `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
-    `history` and `articles` are how many tickets and solutions it has beside the seed, of the last `history_days`.
-    Lists are as good as they can be, unless they are told otherwise: `list_order` other than `asked` is one that no
-    sort field changes, `list_fields` and `list_criteria` false refuse `fields_required` and criteria of time, as a
-    build that does not know them, `list_texts` false leaves the texts out of a list of solutions, `same_page` gives the
-    first page whatever is asked for, and `forgets` is a share (0 to 1) of its tickets that it does not know for now.
-    `clock_seconds` is how far its clock is ahead.
+    `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token. `note_list_key` is the
+    key of a list of notes (the cloud's is not documented). `note_key` is that of a note, if not the edition's: an
+    older build on premises has the cloud's. `portal_id` makes a desk on premises one of several portals: only calls
+    that name it, by its `portal` in the path or by header `PORTALID`, find anything.
+    `webhook_on_update` sends a webhook at each change of a ticket, our own note included: a trigger may run on each
+    edit of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request
+    is edited"); whether a note is an edit is not documented, so it is one here. `webhook_form` and `trigger_command`
+    replace our signing as on a real desk: its own webhook, or a custom trigger's command whose
+    `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises). The command wins over the form, the
+    form over `webhook_url`.
+    `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur. `history` and
+    `articles` are the numbers of tickets and solutions beside the seed, from the last `history_days`. Lists support
+    everything by default: `list_order` other than `asked` ignores the sort field, `list_fields` and `list_criteria`
+    false refuse `fields_required` and criteria of time like an older build, `list_texts` false omits the texts from a
+    list of solutions, `same_page` always returns the first page, and `forgets` is the share (0 to 1) of tickets that
+    are temporarily missing. `clock_seconds` is how far its clock is ahead.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -86,7 +85,7 @@ class DeskOptions(BaseModel):
 
 
 class DeskConfig(BaseModel):
-    """All desks of one server by tenant id. The first one is served at the root as well."""
+    """All desks of one server by tenant id. The first is served at the root as well."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 

@@ -1,8 +1,8 @@
-"""A desk's records in the shapes of API v3, by edition: each key and each kind of value is in a recorded answer.
+"""A desk's records in the shapes of API v3, by edition; all keys are from recordings.
 
-Sources, all of them under `tests/integrations/recorded/`: of desks on premises the examples of chronicle/content-hub
-(2020) and the tests of rapid7/insightconnect-plugins (2022), of the cloud the tests of demisto/content (2020), of
-solutions the vendor's pages. Ids are texts, times are `{"value": "<epoch ms>", "display_value"}`.
+Sources, under `tests/integrations/recorded/`: on premises the examples of chronicle/content-hub (2020) and the tests
+of rapid7/insightconnect-plugins (2022), cloud the tests of demisto/content (2020), solutions the vendor's pages. Ids
+are texts, times are `{"value": "<epoch ms>", "display_value"}`.
 """
 
 import re
@@ -15,7 +15,7 @@ from simulators.servicedesk.settings import Edition
 
 Json = dict[str, Any]
 
-# The names of a site are its own; these are the ones that every new installation has, in the order of their ids.
+# Status names of a new installation, in the order of their ids; a site may have others.
 IN_PROGRESS_BY_STATUS = {
     "Closed": False,
     "Open": True,
@@ -36,7 +36,6 @@ _MARKUP = re.compile(r"<[^>]*>")
 
 
 def moment(epoch_ms: int | None) -> Json | None:
-    """Return a time as the API writes it, or None."""
     if epoch_ms is None:
         return None
     shown = datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%b %d, %Y %I:%M %p")
@@ -44,7 +43,6 @@ def moment(epoch_ms: int | None) -> Json | None:
 
 
 def person(who: DeskUser | None, edition: Edition) -> Json | None:
-    """Return a user, or None."""
     if who is None:
         return None
     vip = "is_vip_user" if edition == "cloud" else "is_vipuser"
@@ -53,7 +51,7 @@ def person(who: DeskUser | None, edition: Edition) -> Json | None:
 
 
 def _technician(who: DeskUser | None, edition: Edition) -> Json | None:
-    """Return who works on a ticket, or None: in the cloud that is not like other users."""
+    """Return the ticket's technician; the cloud uses another shape than for users."""
     if who is None or edition == "onpremises":
         return person(who, edition)
     known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
@@ -67,7 +65,6 @@ def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
 
 
 def is_in_progress(ticket: StoredTicket) -> bool:
-    """Return True if the desk counts the ticket's status as one in which work goes on."""
     if ticket.in_progress is not None:
         return ticket.in_progress
     return IN_PROGRESS_BY_STATUS.get(ticket.status, True)
@@ -86,7 +83,7 @@ def _status(ticket: StoredTicket, edition: Edition) -> Json:
 
 
 def resolution(written: Resolution | None, edition: Edition) -> Json:
-    """Return a ticket's resolution; without one it has no more than a content, which is null."""
+    """Return a ticket's resolution; if there is none, only a null content."""
     if written is None:
         return {"content": None, "resolution_attachments": []}
     return {
@@ -98,7 +95,6 @@ def resolution(written: Resolution | None, edition: Edition) -> Json:
 
 
 def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the ticket as a read by id gives it."""
     common = _ticket_everywhere(ticket, edition) | {
         "description": ticket.description,
         "category": _named(ticket.category, CATEGORIES),
@@ -115,19 +111,18 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
         done["closure_info"] = _closure(ticket)
     if edition == "cloud":
         return common | done | {"resolution": solved if ticket.resolution else None, "attachments": []}
-    # On premises one that is open does not have those keys at all.
+    # On premises an open ticket lacks those keys.
     common |= {"has_conversation": bool(ticket.mails)}
     return common | (done if ticket.completed_ms else {}) | {"resolution": solved}
 
 
 def _closure(ticket: StoredTicket) -> Json:
-    """Return what was said when a ticket was closed: a recorded answer has it on premises, of a closed one alone."""
+    """Return a ticket's closure: recorded on premises, for closed tickets only."""
     told = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
     return told | {"closure_comments": ticket.closure_comments}
 
 
 def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str] | None = None) -> Json:
-    """Return the ticket as a list gives it: without most of what a read gives, or with what is asked for alone."""
     common = _ticket_everywhere(ticket, edition)
     if fields is not None:
         whole = ticket_in_full(ticket, edition)
@@ -139,7 +134,7 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return what each answer about a ticket has. On premises people know it by its id."""
+    """Return the common part of all ticket answers. On premises the display id is the id."""
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,
@@ -156,7 +151,7 @@ def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
 
 
 def note_in_list(note: Note, ticket: StoredTicket, *, older: bool, edition: Edition) -> Json:
-    """Return a note as the list of a ticket's notes gives it: without its description.
+    """Return a note as listed, without its description.
 
     `older`: in the shape of the cloud, which older builds on premises have too.
     """
@@ -170,21 +165,21 @@ def note_in_list(note: Note, ticket: StoredTicket, *, older: bool, edition: Edit
 
 
 def note_in_full(note: Note, ticket: StoredTicket, *, older: bool, edition: Edition) -> Json:
-    """Return a note as a read by id gives it."""
     return note_in_list(note, ticket, older=older, edition=edition) | {"description": note.description}
 
 
 def solution_in_list(solution: StoredSolution, *, texts: bool) -> Json:
-    """Return an article as a list gives it: whole, after the vendor's page, or without its text.
+    """Return an article as listed: whole, after the vendor's page, or without its text.
 
-    Which of both is not known: NCLGISA/trellis-catalog (`bridges/servicedesk-plus/tools/sdp.py`) reads each by its id.
+    The real behaviour is not known: NCLGISA/trellis-catalog (`bridges/servicedesk-plus/tools/sdp.py`) reads each by
+    its id.
     """
     whole = solution_in_full(solution)
     return whole if texts else {name: value for name, value in whole.items() if name != "description"}
 
 
 def solution_in_full(solution: StoredSolution) -> Json:
-    """Return an article of the knowledge base; its `expiry_date`, a time like others, if it has one.
+    """Return an article as read by id, with its `expiry_date` if it has one.
 
     Source: the attributes of a solution, https://www.manageengine.com/products/service-desk/sdpod-v3-api/solution/.
     """

@@ -1,4 +1,4 @@
-"""The API's operations on the knowledge base, which the API calls solutions.
+"""The API's operations on the knowledge base, called solutions in the API.
 
 Source of the filters' names: https://help.servicedeskplus.com/v3-solutions-api-changes
 """
@@ -22,7 +22,7 @@ _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllS
 
 
 def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` leaves drafts out."""
+    """Handle `GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` omits drafts."""
     info = call.list_info()
     chosen = info.get("filter_by", {"name": "AllSolutions"})
     name = chosen.get("name") if isinstance(chosen, dict) and chosen.keys() == {"name"} else None
@@ -35,7 +35,6 @@ def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def read_solution(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /solutions/{id}`."""
     solution = desk.solutions.get(call.item_id or "")
     if solution is None:
         raise RefusedError(NOT_FOUND, INVALID_URL)

@@ -1,4 +1,7 @@
-"""The API's operations on tickets and their resolutions. Tickets are written at `/_sim/tickets` or on the pages."""
+"""The API's operations on tickets and their resolutions.
+
+Tickets are created at `/_sim/tickets` or on the pages.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,12 +30,12 @@ _SORTABLE: Mapping[str, Callable[[StoredTicket], Any]] = {
 
 
 def _alike(_ticket: StoredTicket) -> int:
-    """Return what sorts nothing."""
+    """Return a constant sort key, which keeps the order."""
     return 0
 
 
 def the_only_key(document: Json, name: str) -> Json:
-    """Return the object under `name`; any other key is refused as the real desk does (4001, HTTP 400)."""
+    """Return the object under `name`; refuse other keys as a real desk does (4001, HTTP 400)."""
     for key in document:
         if key != name:
             raise RefusedError(BAD_REFERENCE, EXTRA_KEY, key)
@@ -43,7 +46,7 @@ def the_only_key(document: Json, name: str) -> Json:
 
 
 def changeable(desk: SimulatedDesk, call: DeskCall) -> StoredTicket:
-    """Return the ticket of a call that changes it; RefusedError for one in the trash."""
+    """Return the ticket of a changing call. Raises RefusedError if it is in the trash."""
     ticket = desk.find(call.ticket_id)
     if ticket.is_trashed:
         raise RefusedError(FORBIDDEN, "The request is in the trash", "id")
@@ -51,14 +54,13 @@ def changeable(desk: SimulatedDesk, call: DeskCall) -> StoredTicket:
 
 
 def read_ticket(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}`."""
     return success({"request": ticket_in_full(desk.find(call.ticket_id), desk.settings.edition)})
 
 
 def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests`: newest first, if not sorted otherwise; trashed tickets are left out.
+    """Handle `GET /requests`: newest first by default, without trashed tickets.
 
-    Whether merged ones are left out is not known: they are not, for the worse.
+    Merged ones are included: the real behaviour is not known, and this is the harder case.
     """
     options = desk.settings
     there = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
@@ -75,7 +77,7 @@ def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`POST /requests/{id}/resolutions`; does not change the ticket's status."""
+    """Handle `POST /requests/{id}/resolutions`; the ticket's status does not change."""
     ticket = changeable(desk, call)
     written = the_only_key(call.document(), "resolution")
     for key in written.keys() - {"content"}:

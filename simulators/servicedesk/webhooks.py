@@ -1,7 +1,7 @@
-"""What a desk sends when a ticket comes or changes: once, never again; every delivery is remembered.
+"""Webhooks of a desk: sent once, never retried; every delivery is recorded.
 
-A real desk does not sign; its script or function does: hex over `<timestamp>.<body>`. Where a test has no
-script or form (`simulators.servicedesk.settings`), the simulator signs in their place.
+A real desk does not sign; its script or function does: hex over `<timestamp>.<body>`. If a test has no script or form
+(`simulators.servicedesk.settings`), the simulator signs in their place.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ from simulators.servicedesk.shapes import ticket_in_full
 
 MAX_DELIVERIES = 20_000
 TIMEOUT_SECONDS = 10.0
-# No public page lists the variables of the webhook's form. These are the names that others see: of subjects of mails
-# ("[Request ID :##$RequestID##]") and of scripts' arguments (`$SUBJECT`, `$PRIORITY`, `$STATUS` on the vendor's page on
-# custom triggers, `$WORKORDERID` in github.com/jkrhrt/SDPUpdate). That the form knows them too is a guess.
+# No public page lists the variables of the webhook's form. These are names from elsewhere: subjects of mails ("[Request
+# ID :##$RequestID##]") and scripts' arguments (`$SUBJECT`, `$PRIORITY`, `$STATUS` on the vendor's page on custom
+# triggers, `$WORKORDERID` in github.com/jkrhrt/SDPUpdate). That the form supports them too is a guess.
 _VARIABLE = re.compile(r"\$(RequestID|WORKORDERID|SUBJECT|PRIORITY|STATUS)\b")
 
 
 @dataclass(slots=True)
 class SentWebhook:
-    """One sent webhook. `status` and `answer` are None until, or unless, it was answered.
+    """One sent webhook. `status` and `answer` are None until it is answered.
 
-    Of a command the answer is what it printed, and `exit_status` how it ended.
+    For a command the answer is its output, with its `exit_status`.
     """
 
     seq: int
@@ -56,7 +56,6 @@ class SentWebhook:
 
 
 def sign(secret: str, delivery_id: str, body: bytes) -> dict[str, str]:
-    """Return the headers of a webhook that is signed now."""
     timestamp = int(time.time())
     digest = hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
     return {
@@ -67,7 +66,7 @@ def sign(secret: str, delivery_id: str, body: bytes) -> dict[str, str]:
 
 
 class Resend(BaseModel):
-    """`POST /_sim/webhooks/{tenant}/{ticket_id}`: what is repeated or wrong in this webhook.
+    """`POST /_sim/webhooks/{tenant}/{ticket_id}`: repeat or corrupt a webhook.
 
     `same_delivery_id` repeats the id of the ticket's last delivery; `body` replaces the whole body.
     """
@@ -81,7 +80,7 @@ class Resend(BaseModel):
 
 
 class WebhookSender:
-    """Sends webhooks and remembers the newest 20,000 deliveries. Open it within the server's event loop."""
+    """Sends webhooks and records the newest 20,000. Open it within the server's event loop."""
 
     def __init__(self) -> None:
         self._deliveries: deque[SentWebhook] = deque(maxlen=MAX_DELIVERIES)
@@ -90,14 +89,12 @@ class WebhookSender:
         self._client: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
-        """Open the HTTP client."""
-        # A connection for each webhook: one kept from the last could be closed by the receiver just then, and nobody
-        # sends a webhook a second time.
+        # One connection a webhook: the receiver could close a kept one just then, and a webhook is never retried.
         limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
         self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
 
     async def close(self) -> None:
-        """Give up what is still under way and close the HTTP client."""
+        """Abort pending deliveries and close the HTTP client."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -105,7 +102,7 @@ class WebhookSender:
             await self._client.aclose()
 
     def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, what: str) -> None:
-        """Announce a ticket that was created or updated in the background, in the way that the desk's settings say."""
+        """Announce a created or updated ticket in the background, as the desk's settings define."""
         settings = desk.settings
         if settings.trigger_command is not None:
             delivery = self._remember(desk, ticket.id, shlex.join(settings.trigger_command), {}, "")
@@ -125,7 +122,7 @@ class WebhookSender:
     def prepare(
         self, desk: SimulatedDesk, ticket_id: str, subject: str, order: Resend, what: str = "created"
     ) -> SentWebhook:
-        """Build, sign and remember a webhook; the desk must have a URL."""
+        """Build, sign and record a webhook; the desk must have a URL."""
         body = order.body if order.body is not None else _body(desk.tenant, ticket_id, subject, what)
         last = self.last(desk.tenant, ticket_id) if order.same_delivery_id else None
         delivery_id = last.delivery_id if last else order.delivery_id or f"dlv_{secrets.token_hex(12)}"
@@ -159,7 +156,7 @@ class WebhookSender:
         delivery.seconds = round(time.monotonic() - started, 4)
 
     async def send(self, delivery: SentWebhook, method: str = "POST") -> None:
-        """Send a webhook once and record what came of it; never raises for a receiver's failure."""
+        """Send a webhook once and record the result; never raises for a receiver's failure."""
         if self._client is None:
             raise RuntimeError("the sender is not open")
         started = time.monotonic()
@@ -173,7 +170,6 @@ class WebhookSender:
         delivery.seconds = round(time.monotonic() - started, 4)
 
     def deliveries(self, tenant: str | None = None, ticket_id: str | None = None) -> list[SentWebhook]:
-        """Return the remembered deliveries in order, of one tenant or ticket if given."""
         return [
             delivery
             for delivery in self._deliveries
@@ -181,12 +177,11 @@ class WebhookSender:
         ]
 
     def last(self, tenant: str, ticket_id: str) -> SentWebhook | None:
-        """Return the latest delivery about a ticket, or None."""
         return next(reversed(self.deliveries(tenant, ticket_id)), None)
 
 
 def filled(form: WebhookForm, ticket: StoredTicket) -> str:
-    """Return the form's text with the ticket's values pasted in: a quote in one breaks JSON, as on a real desk."""
+    """Return the form's text with the ticket's values; quotes break JSON, as on a real desk."""
     values = {
         "RequestID": ticket.id,
         "WORKORDERID": ticket.id,

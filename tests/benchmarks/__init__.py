@@ -1,1 +1,1 @@
-"""The benchmarks do what they say; how long anything takes is never tested."""
+"""Tests of the benchmarks' results; durations are never tested."""

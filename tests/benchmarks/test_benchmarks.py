@@ -1,4 +1,4 @@
-"""`make bench` runs each benchmark and writes its page, and the baseline of one is without observability."""
+"""`make bench` writes each page, and its baseline is without observability."""
 
 import json
 import re
@@ -50,7 +50,7 @@ TOLD = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOLD)
 def test_a_benchmark_writes_its_tables_into_the_page(name: str, tmp_path: Path) -> None:
-    """With a handful of jobs; webhooks and jobs have tests of their own."""
+    """Use a handful of jobs; webhooks and jobs have tests of their own."""
     (tmp_path / "benchmarks.md").write_text(f"before\n<!-- measured: {name} -->\nold\n<!-- measured end -->\nafter\n")
     words = f"{name} --size tiny --documents {tmp_path}"
     run = subprocess.run(
@@ -68,7 +68,7 @@ def test_a_benchmark_writes_its_tables_into_the_page(name: str, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_baseline_is_without_observability(tmp_path: Path) -> None:
-    """Jobs are done and notes are posted, but there is no line of a job, no trace and no metric."""
+    """Jobs complete and notes are posted, without job lines, traces or metrics."""
     with Ours(tmp_path, dark=True, settings={"LOG_FORMAT": "text"}) as ours:
         ours.send(3)
         ours.await_notes(3)

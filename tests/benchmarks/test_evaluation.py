@@ -1,4 +1,4 @@
-"""The judge finds what is planted, and a model is asked about the set's tickets by the product's own path."""
+"""The judge finds planted faults; models are queried by the product's own path."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def test_the_judge_finds_what_is_planted_and_accuses_hardly_anything_else() -> N
     assert found["wrong fix"] >= 0.95, missed
     assert found["right"] <= 0.05, [(one.accusations, one.judgement) for one in plants if one.accusations]
     assert found["marked in vain"] <= 0.05, [one.judgement.marked for one in plants if one.kind == "right"]
-    # What is a label in quotes may be known from anywhere, and has no mark.
+    # A quoted label may be general knowledge, and has no mark.
     assert found["unmarked"] <= 0.02, [one.plant.invented for one in plants if one.judgement.unmarked]
 
 
@@ -59,7 +59,7 @@ def test_tickets_are_spread_over_kinds_and_languages_and_the_same_each_time() ->
 
 
 def test_no_model_sees_which_family_a_ticket_is_of() -> None:
-    """The set's ids have its name; a number takes their place."""
+    """The set's ids contain the family; a number replaces them."""
     assert len(earlier_by_number()) == len(tickets())
     case = with_given_finds(chosen(1, 1)[0])
     assert case.asked.family

@@ -1,4 +1,4 @@
-"""The benchmark of jobs: every worker does its jobs, and desk and model answer as the simulators do."""
+"""The job benchmark: all workers complete, desk and model answer like the simulators."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the judge takes for an invention, for a right source and for the fix, on answers written by hand."""
+"""The judge's inventions, right sources and fixes, on handwritten answers."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_what_stands_nowhere_is_an_invention(text: str, language: str, invented:
 
 
 def test_each_family_has_ideas_and_its_other_resolutions_have_them() -> None:
-    """The ideas were written without these: it is a measure of how well they are met, in any language."""
+    """The ideas were written without these, so they measure recall in any language."""
     families = {one.family for one in tickets()}
     assert ideas().keys() == families
     measured = {one.family for one in queries() if one.family and not one.is_for_tuning}
@@ -98,7 +98,7 @@ def test_claims_are_right_wrong_or_without_a_source() -> None:
     found = _judged(likely_cause={"text": "", "sources": []}, next_steps=steps)
     assert (found.right, found.wrong, found.unsourced) == (1, 2, 1)
     assert found.fix_named
-    assert found.left_out == 2  # the source, and the claim that has no other one
+    assert found.left_out == 2  # the source, and the claim without another one
     assert sources_right(found) == pytest.approx(1 / 3)
 
 

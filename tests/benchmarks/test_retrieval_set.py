@@ -1,4 +1,4 @@
-"""The set that retrieval is measured with is what its page says, and so are the measures."""
+"""The retrieval set and its measures match their page."""
 
 import re
 from collections import Counter
@@ -40,7 +40,7 @@ def test_ids_are_unique_and_no_two_texts_are_the_same() -> None:
     ids = [name for name, _, _ in TEXTS] + [article.id for article in articles()]
     assert len(set(ids)) == len(ids)
     long = [text[:40] for _, _, text in TEXTS if len(text) > 40]
-    # Heads of mails begin alike.
+    # Mail headers begin alike.
     assert [text for text, count in Counter(long).items() if count > 1 and ":" not in text and "<" not in text] == []
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of webhooks: both sides take them, and each request of the load is signed."""
+"""The webhook benchmark: both sides accept, and each request of the load is signed."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Small stand-in programs for tests of supervision."""
+"""Small programs for tests of supervision."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from devstack.programs import says
 
 
 def python(folder: Path, program: str, name: str = "program") -> Process:
-    """Make a process that runs a piece of Python and is ready when it has printed "ready"."""
+    """Return a process that runs a piece of Python and is ready once it has printed "ready"."""
     return Process(
         name,
         [sys.executable, "-c", program],

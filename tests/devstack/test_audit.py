@@ -1,4 +1,4 @@
-"""`make audit` lists the image's packages, and tells when it cannot look them up."""
+"""`make audit` lists the image's packages, and reports a failed lookup."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What each process gets of the caller's environment, and what it does not."""
+"""Inherited and removed environment variables of each process."""
 
 import pytest
 

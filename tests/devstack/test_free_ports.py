@@ -1,4 +1,4 @@
-"""Ports that are given to one process alone."""
+"""Ports reserved for one process each."""
 
 import subprocess
 import sys
@@ -10,21 +10,20 @@ TAKES = "import sys; from devstack import free_ports; print(free_ports._reserve(
 
 
 def other_process_takes(port: int) -> str:
-    """What another process is told that would have this port."""
+    """Return another process's result of reserving the port."""
     return subprocess.run(
         [sys.executable, "-c", TAKES, str(port)], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
 def test_a_port_is_given_to_one_process_though_nobody_listens_on_it_yet() -> None:
-    """Two test runs that drew the same number started two servers on it once."""
+    """Two test runs that drew the same number once started two servers on it."""
     port = free_port()
     assert free_ports.is_free(port)
     assert other_process_takes(port) == "False"
 
 
 def test_the_port_of_a_process_that_ended_can_be_given_again() -> None:
-    """Nothing is left that someone would have to clear."""
     port = free_port()
     another = port + 1 if port + 1 not in free_ports._given else port - 1
     assert other_process_takes(another) == "True"

@@ -1,4 +1,4 @@
-"""The embedded Postgres: roles, restarts, and root's special case. One server serves the module."""
+"""The embedded Postgres: roles, restarts, and root's special case. One server per module."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from devstack.postgres_binaries import (
     remove_reachable,
 )
 
-# The first message of a client: a length of 8, and the code that asks for TLS. The answer is one byte.
+# A client's first message: a length of 8, and the code that requests TLS. The answer is one byte.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root's case")
 
@@ -134,7 +134,7 @@ def test_nothing_is_left_of_a_reachable_folder(tmp_path: Path, monkeypatch: pyte
 
 @as_root
 def test_unreachable_programs_are_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A virtual environment under a 0700 home: the server's user could not run the programs there."""
+    """Under a 0700 home the server's user could not run a virtual environment's programs."""
     reachable = tmp_path / "tmp"
     reachable.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(reachable))

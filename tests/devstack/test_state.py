@@ -1,4 +1,4 @@
-"""One system in one folder, and what it tells about itself."""
+"""One system in one folder, and its recorded state."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The demo tells its story from the log lines, and shows notes as text."""
+"""The demo's story from the log lines, with notes as text."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole system: that it comes up, is refused twice in a folder, fails with reasons, and leaves nothing behind."""
+"""The whole system: start, second start in a folder, failures with reasons, clean end."""
 
 import contextlib
 import signal

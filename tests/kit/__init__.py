@@ -1,1 +1,1 @@
-"""What tests of several rooms share: fixtures, fakes, and helpers."""
+"""Shared test fixtures, fakes and helpers."""

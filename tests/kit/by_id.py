@@ -1,4 +1,4 @@
-"""A claim of one job by its id, whose turn it may not be: for tests that are about that job."""
+"""Claims of one job by its id, regardless of its turn."""
 
 import time
 from datetime import timedelta
@@ -21,7 +21,7 @@ _CLAIM = text(
 
 
 async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
-    """Take the job if it waits or its lease ran out; None when there is nothing to take."""
+    """Claim a job that waits or whose lease expired; return None if there is none."""
     token, asked_at = uuid4(), time.monotonic()
     rows = await database.call(
         _CLAIM,
@@ -40,6 +40,5 @@ async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_second
 
 
 async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
-    """Run one attempt at this job and return its outcome, reported; None when there was nothing to claim."""
     held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.renewals.lease_seconds)
     return None if held is None else await run_attempt(runner, held)

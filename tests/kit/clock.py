@@ -1,8 +1,8 @@
-"""Time for what takes its clock as an argument."""
+"""A manual clock for code that takes one as an argument."""
 
 
 class Clock:
-    """Seconds that stand until they are moved: a clock to ask, and a sleep that lets them pass."""
+    """Seconds that advance only by `sleep`."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -11,5 +11,4 @@ class Clock:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
         self.now += seconds

@@ -1,4 +1,4 @@
-"""A tenant's desk of a test, on premises or in the cloud."""
+"""A tenant's desk for tests, on premises or in the cloud."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -33,7 +33,6 @@ EXTRA_KEY_REFUSED: dict[str, Any] = {
 
 
 def settings(base: str, edition: Edition = "onpremises", name: str | None = None, **changed: Any) -> DeskSettings:
-    """What reaches the simulated desk of that edition (or name)."""
     tenant = name or TENANT_OF[edition]
     values: dict[str, Any] = {"url": f"{base}/{tenant}", "edition": edition, "api_key": "acme-key"}
     if edition == "cloud":
@@ -54,7 +53,6 @@ async def opened(
     most_at_once: int = 32,
     holds: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[ServiceDeskPlus]:
-    """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx2.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
@@ -64,7 +62,7 @@ async def opened(
 
 
 def holds_by(clock: Clock) -> dict[str, Any]:
-    """What a desk's client is held by, as a process makes it, in a test's time; nobody waits for longer by chance."""
+    """Return a desk client's holds as in a process, on the test clock and without jitter."""
     hold_for = partial(Hold, "desk of acme", gauge=metrics.DESK_HELD, monotonic=clock, jitter=lambda low, _high: low)
     return {
         "hold": hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
@@ -73,22 +71,19 @@ def holds_by(clock: Clock) -> dict[str, Any]:
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:
-    """A ticket in the desk of that edition; its id."""
     order = {"tenant": TENANT_OF[edition], "subject": "S", "send_webhook": False}
     return str(desks.change("POST", "/tickets", **order | more)["ticket_id"])
 
 
 def has(words: str) -> Callable[[str], bool]:
-    """What tells a note by words in its text."""
+    """Return a predicate that finds a note by words in its text."""
     return lambda text: words in text
 
 
 def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") -> list[dict[str, Any]]:
-    """The notes in a ticket."""
     notes: list[dict[str, Any]] = desks.look(f"/tickets/{TENANT_OF[edition]}/{ticket_id}")["notes"]
     return notes
 
 
 def line_of(failure: OutsideFailure) -> str:
-    """The line that support greps for."""
     return failure.phrase.template.format(**failure.values)

@@ -1,4 +1,4 @@
-"""A model of embeddings that tests say the meanings of: what a text is about, and in which language it is."""
+"""A fake embedding model with meanings and languages set by the test."""
 
 import time
 import zlib
@@ -11,12 +11,12 @@ from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from retrieval.space import parallel_texts
 
 DIMENSIONS = 64
-# As in real models, what is of the language is more than what is of the matter.
+# As in real models, the language weighs more than the meaning.
 _OF_LANGUAGE = 3.0
 
 
 class MeaningModel:
-    """Tells the begin of `meanings` (a word of the text -> what it is about); a text with none is about itself."""
+    """Maps a word of the text to its meaning by `meanings`; other texts mean themselves."""
 
     key = server = "meanings"
     two_sided = False
@@ -61,7 +61,7 @@ def _direction(about: object) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
 
 
 class OneEmbedder:
-    """The same embedder for these tenants, none for others; as `integrations.embeddings.embedders` has them."""
+    """The same embedder for these tenants, none for others, as in production."""
 
     def __init__(self, model: MeaningModel, *tenant_ids: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.embedder = Embedder(model, monotonic=monotonic)

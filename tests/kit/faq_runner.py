@@ -1,8 +1,8 @@
-"""Follows the FAQ on a running development system: types its commands, and goes where its tables lead.
+"""A reader of the FAQ on a running development system: types commands, follows tables.
 
-The commands run in bash, word for word. `kubectl` in it is a small client, which a thread of the test answers: `logs`,
-`exec` and `get` show the processes as pods, and refuse a flag or a name that there is not. Other verbs do nothing:
-`tests/documents/test_commands.py` has the real kubectl read them.
+The commands run in bash, word for word. Its `kubectl` is a small client that a thread of the test serves: `logs`,
+`exec` and `get` show the processes as pods, and refuse unknown flags or names. Other verbs do nothing:
+`tests/documents/test_commands.py` gives them to the real kubectl.
 """
 
 import argparse
@@ -52,7 +52,7 @@ _FLAGS = {
     "get": "-o/--output= -l/--selector= --sort-by=",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-# What a mistake in a command prints, rather than a system in trouble.
+# Output of a mistyped command, not of a failing system.
 MISTAKES = re.compile(r"unrecognized|required: |invalid (?:arg|ch)|NotFound|command not found|Traceback|curl: |ERROR: ")
 _NAME = r"[\w-]+"
 _PLACE = re.compile(r"<([A-Z_]+)>")
@@ -68,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class Done(NamedTuple):
-    """What a command printed, and its status (of a pipe: the last part's)."""
+    """A command's output and status (of a pipe: the last part's)."""
 
     output: str = ""
     complaints: str = ""
@@ -81,7 +81,7 @@ class Done(NamedTuple):
 
 @dataclass
 class _Life:
-    """One container of a pod: where its lines begin, and how it ended."""
+    """One container of a pod: its first line and its end."""
 
     start: int
     pid: int
@@ -90,7 +90,7 @@ class _Life:
 
 @dataclass
 class _Pod:
-    """A process in its pod; one that `waits` has no container, for that reason."""
+    """A process in its pod; `waits` is the reason why it has no container."""
 
     process: Process
     waits: str = ""
@@ -116,7 +116,7 @@ class _Pod:
         return "CrashLoopBackOff" if len(self.lives) > 2 else self.lives[-1].ended
 
     def text(self, *, previous: bool) -> str:
-        """Return what its container printed. Raises RefusedError if there is none."""
+        """Return the container's output. Raises RefusedError if there is none."""
         if self.waits or len(self.lives) < 1 + previous:
             kind = "container" if self.waits else "previous terminated container"
             raise RefusedError(f'Error from server (BadRequest): {kind} "{self.container}" of {self.name} has no log')
@@ -125,13 +125,13 @@ class _Pod:
 
 
 class Shell:
-    """Types commands on the running `system`. `folder` is its own."""
+    """Types commands on the running `system`; `folder` is its own."""
 
     def __init__(self, system: System, folder: Path) -> None:
         self.system = system
         self._pods: dict[str, _Pod] = {}
         self._surging: list[_Pod] = []
-        # Why a process's pod has no container.
+        # Reasons why a process's pod has no container.
         self.held: dict[str, str] = {}
         answer = self._answer
 
@@ -139,7 +139,7 @@ class Shell:
             def handle(self) -> None:
                 self.wfile.write(json.dumps(answer(json.loads(self.rfile.readline()))).encode())
 
-        # Not in `folder`: the path of a socket has 107 characters at most.
+        # Not in `folder`: a socket's path has at most 107 characters.
         self._sockets = tempfile.mkdtemp()
         address = f"{self._sockets}/kubectl"
         self._server = socketserver.UnixStreamServer(address, Handler)
@@ -150,18 +150,16 @@ class Shell:
         self._environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)}
 
     def close(self) -> None:
-        """End what answers."""
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self._sockets)
 
     def run(self, command: str, seconds: float = 30) -> Done:
-        """Type a command and wait for its end."""
         done = _run(["bash", "-c", command], env=self._environment, timeout=seconds)
         return Done(done.stdout, done.stderr, done.returncode)
 
     def look(self, reason: str = "Error") -> None:
-        """See which processes live, died or were started anew; `reason` is what one is said to have died of."""
+        """Record which processes live, died or restarted; `reason` is the cause of death."""
         processes = [self.system.api, *self.system.workers, self.system.housekeeping]
         before, self._pods = self._pods, {}
         for process in processes:
@@ -177,13 +175,13 @@ class Shell:
 
     @contextmanager
     def surging(self, process: Process, state: str) -> Iterator[None]:
-        """Beside the process there is another pod of its deployment, without a container; `state` is why."""
+        """Add a pod of the process's deployment without a container; `state` is the reason."""
         self._surging.append(_Pod(process, state))
         yield
         self._surging.pop()
 
     def replace(self, process: Process) -> None:
-        """Have a new pod in place of the old one, whose lines go with it."""
+        """Replace the old pod by a new one; its lines are lost."""
         self.look()
         pod = self._pods[process.name]
         self.system.restart(process)
@@ -206,7 +204,10 @@ class Shell:
             return Done("", traceback.format_exc(), 1)
 
     def _selected(self, told: argparse.Namespace) -> list[_Pod]:
-        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first. Raises RefusedError."""
+        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first.
+
+        Raises RefusedError.
+        """
         pods = sorted([*self._pods.values(), *self._surging], key=lambda pod: not self._is_ready(pod))
         kind, _, name = told.names[0].rpartition("/") if told.names else ("deployment", "", told.selector[4:])
         label = {"deployment": "ai-agents-{0.container}", "pod": "{0.name}", "": "{0.name}"}.get(kind, "")
@@ -216,7 +217,7 @@ class Shell:
         raise RefusedError("error: timed out waiting for the condition" if is_there else f"NotFound: {kind} {name}")
 
     def _is_ready(self, pod: _Pod) -> bool:
-        """Ask what the readiness probe asks, where there is an address."""
+        """Return the readiness probe's result, if the process has an address."""
         state: Any = self.system.state
         address = f"{state['api_probe_url']}/health/ready"
         if pod.process is not self.system.api:
@@ -233,7 +234,7 @@ class Shell:
         pods = self._selected(told)
         several = told.all_pods or told.selector
         lines = []
-        # kubectl takes several in no order; here those without a log come first, which is the worst for the others.
+        # kubectl has no fixed order; pods without a log come first here, the worst case for the others.
         for pod in sorted(pods if several else pods[:1], key=lambda pod: not pod.waits):
             try:
                 found = _since(pod.text(previous=told.previous).splitlines(), told.since)
@@ -253,7 +254,7 @@ class Shell:
         environment = pod.process.begun.environment
         if command[:3] == ["redis-cli", "-h", "redis"]:
             return _redis_cli(self.system.redis.port, environment.get("REDISCLI_AUTH"), command[3:])
-        # What the image has: the command's own Python, and psql.
+        # As in the image: the command's own Python, and psql.
         path = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}:{find_binaries()}"
         done = _run(command, env={**environment, "PATH": path}, cwd=ROOT)
         return Done(done.stdout, done.stderr, done.returncode)
@@ -281,7 +282,7 @@ def _parsed(verb: str, words: list[str]) -> argparse.Namespace:
 
 
 def _since(lines: list[str], age: str | None) -> list[str]:
-    """Return the lines that are not older; one without a time of its own has that of the line before it."""
+    """Return the lines within `age`; a line without a time has the previous line's."""
     if age is None:
         return lines
     oldest = (datetime.now(UTC) - timedelta(seconds=int(age[:-1]) * {"s": 1, "m": 60, "h": 3600}[age[-1]])).strftime(
@@ -297,7 +298,7 @@ def _since(lines: list[str], age: str | None) -> list[str]:
 
 
 def _redis_cli(port: int, password: str | None, question: list[str]) -> Done:
-    """Ask Redis as redis-cli does, which not each machine has. Its format is RESP2."""
+    """Query Redis like redis-cli, which not every machine has. The format is RESP2."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             wire = connection.makefile("rwb")
@@ -317,12 +318,12 @@ def _asked(wire: Any, question: list[str]) -> str:
 
 
 class UnfollowableError(Exception):
-    """The document can't be followed; the text says where."""
+    """The document cannot be followed; the text names the place."""
 
 
 @dataclass
 class Section:
-    """A heading, the first block below it, and the rows of its table: what is printed, and the anchor to go on at."""
+    """A heading, the first block below it, and its table's rows: output and next anchor."""
 
     title: str
     level: int
@@ -340,7 +341,10 @@ class FaqRunner:
         self._collector = collector
 
     def follow(self, start: str, values: dict[str, str]) -> list[Section]:
-        """Return the sections on the way from the one that `start` begins to a cause. Raises UnfollowableError."""
+        """Return the sections from the one that `start` begins to a cause.
+
+        Raises UnfollowableError.
+        """
         way = [next(section for section in self.sections.values() if section.title.startswith(start))]
         known = dict(values)
         while way[-1].rows and len(way) < 15:
@@ -367,7 +371,6 @@ class FaqRunner:
 
 
 def sections(text: str) -> dict[str, Section]:
-    """Return the sections of a document by their anchors."""
     found: dict[str, Section] = {}
     resolution = ""
     for part in re.split(r"^(?=#{1,6} )", text, flags=re.MULTILINE)[1:]:
@@ -383,16 +386,19 @@ def sections(text: str) -> dict[str, Section]:
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:
-    """Return what a row tells if it applies to what was seen, else None. `<NAME>` is a known value or becomes one."""
+    """Return a row's values if it matches the output, else None.
+
+    `<NAME>` is a known value or becomes one.
+    """
     if printed.startswith("anything else"):
         return {}
     if printed.startswith("a number"):
         most = max([int(line) for line in seen if line.isdecimal()], default=-1)
         return {} if most > int(re.sub(r"\D", "", printed) or -1) else None
     texts = [re.escape(text) for text in re.findall("`([^`]+)`", printed)]
-    # A longer value that begins alike is another one.
+    # A longer value with the same beginning is a different one.
     shapes = [_PLACE.sub(lambda at: f"(?P<{at[1]}>{known.get(at[1], _NAME)})(?![\\w-])", text) for text in texts]
     found = [match for shape in shapes for match in map(re.compile(shape).search, seen) if match]
-    # Lines of several pods stand one pod after the other, so their order is not that of time.
+    # Lines of several pods follow pod by pod, so their order is not chronological.
     latest = max(found, key=lambda match: (_TIME.findall(match.string) or [""])[0], default=None)
     return latest and latest.groupdict()

@@ -1,4 +1,7 @@
-"""A program that tells what it finds around itself, and ends as it is told to: `python -m tests.kit.finder WORDS`."""
+"""A program that prints its environment and ends as ordered.
+
+`python -m tests.kit.finder WORDS`.
+"""
 
 import ctypes
 import gc
@@ -17,7 +20,6 @@ _GET_DEATH_SIGNAL = 2
 
 
 def main(words: list[str]) -> None:
-    """Print it, then go on as the words say."""
     print(json.dumps({"found": _found(), "own": _own()}), flush=True)  # noqa: T201 -- it is a program
     match words:
         case ["exits", status]:
@@ -29,7 +31,7 @@ def main(words: list[str]) -> None:
 
 
 def _found() -> dict[str, Any]:
-    """What is the same in each process that is started alike."""
+    """Return the findings that equal starts share."""
     death_signal = ctypes.c_int()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_GET_DEATH_SIGNAL, ctypes.byref(death_signal))
@@ -56,7 +58,7 @@ def _found() -> dict[str, Any]:
 
 
 def _own() -> list[str]:
-    """What no two processes may have alike."""
+    """Return the findings that differ between any two processes."""
     return [str(os.getpid()), str(random.random()), str(uuid_utils.uuid4()), str(uuid_utils.uuid7())]  # noqa: S311
 
 

@@ -1,4 +1,4 @@
-"""A way to a server that forgets its connections, as a firewall does."""
+"""A path to a server that drops its connections silently, as a firewall does."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 class Forgetful:
-    """A door to `url`. Once it forgot a connection, neither end hears of it, and whoever uses it is cut off."""
+    """A proxy of `url`. Neither end notices a forgotten connection; its next use is cut off."""
 
     def __init__(self, url: str) -> None:
         self.lead_to(url)
@@ -18,17 +18,15 @@ class Forgetful:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def forget(self) -> None:
-        """Know none of the connections that there are."""
         self._known = []
 
     def lead_to(self, url: str) -> None:
-        """Connect new clients to this server; the others keep theirs."""
+        """Connect new clients to this server; existing ones keep theirs."""
         behind = urlsplit(url)
         self._behind = (behind.hostname or "", behind.port or 0)
 
     def close(self) -> None:
-        """Open no more."""
-        # Closing alone does not wake whoever waits at it.
+        # Closing alone does not wake a waiting thread.
         with suppress(OSError):
             self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()

@@ -1,9 +1,8 @@
-"""Processes of the product and simulators for the price of loading them once.
+"""Processes of the product and simulators, forked from one that has loaded them.
 
-A process that has loaded all of it forks one for each start. Importing does nothing beside defining names
-(`test_processes.py`), so what is forked begins as a fresh process does, and it ends as one does. But to look at it from
-outside is to look at the process that forked it: at its arguments, its first environment, and its memory, of which the
-two share a part. Tests of those, and some of whole starts, start afresh.
+Loading is paid for once. Importing only defines names (`test_processes.py`), so a forked process begins and ends as a
+fresh one does. From outside it shows its parent's arguments, first environment and part of its memory. Tests of
+those, and some of whole starts, start afresh.
 """
 
 import json
@@ -25,8 +24,8 @@ from devstack.launching import Start
 from devstack.programs import PROJECT
 from devstack.surroundings import machine_environment
 
-# What the processes load, but for the rooms `worker` and `support`: Celery's application is for a worker alone, and
-# what `python -m` runs must not be there before.
+# The processes' imports without `worker` and `support`: Celery's application is for a worker alone, and the target of
+# `python -m` must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "housekeeping.app", "storage.migrating", "support.arguments"),
     *("integrations.model.models", "workflow.graph", "workflow.run", "workflow.kept_answers", "storage.spending"),
@@ -41,7 +40,10 @@ _RUN_SECONDS = 60
 
 
 class ForkedChild:
-    """A process that was forked elsewhere: what tests and `devstack.processes` need of `subprocess.Popen`."""
+    """A forked process with the used part of `subprocess.Popen`.
+
+    The users are tests and `devstack.processes`.
+    """
 
     def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
         self.pid = pid
@@ -66,20 +68,19 @@ class ForkedChild:
         return status
 
     def send_signal(self, sig: int) -> None:
-        """Send a signal, unless it has ended."""
-        # Its id is nobody else's until `poll` has found that it ended.
+        """Send a signal, unless the process has ended."""
+        # Its id is not reused until `poll` has found its end.
         if self.poll() is None:
             os.kill(self.pid, sig)
 
     def kill(self) -> None:
-        """Send SIGKILL, unless it has ended."""
         self.send_signal(signal.SIGKILL)
 
 
 class LoadedPrograms:
-    """Starts `python -m MODULE ...` by forking a process that has loaded what these modules import.
+    """Starts `python -m MODULE ...` by forking a process that has loaded the imports.
 
-    That process ends with this one, whatever its end, and takes what it forked along.
+    That process ends with this one in every case, and ends its forks too.
     """
 
     def __init__(self, modules: Sequence[str] = _LOADED) -> None:
@@ -95,19 +96,18 @@ class LoadedPrograms:
             )
 
     def close(self) -> None:
-        """End it."""
         self._messages.close()
         self._socket.close()
         self._server.wait()
 
     def __call__(self, start: Start) -> ForkedChild:
-        """Start a command. Raises ValueError for one that is not `python -m MODULE ...` as this process's user."""
+        """Start a command. Raises ValueError unless it is `python -m MODULE ...` as this user."""
         return self._start(start)
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
-        """Run `ai-agents VERB` to its end; exit status and output. Even as root it reads only what files' modes allow.
+        """Run `ai-agents VERB` to its end; return exit status and output.
 
-        Raises subprocess.TimeoutExpired after a minute.
+        Even as root it obeys file modes. Raises subprocess.TimeoutExpired after a minute.
         """
         command = [sys.executable, "-m", "support.cli", *verb.split()]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
@@ -119,7 +119,6 @@ class LoadedPrograms:
                 child.kill()
 
     def status_of(self, pid: int) -> int | None:
-        """Return the exit status of a child; None while it runs."""
         status: int | None = self._ask(status_of=pid)
         return status
 
@@ -149,7 +148,7 @@ class LoadedPrograms:
 
 @pytest.fixture(scope="session")
 def loaded() -> Iterator[LoadedPrograms]:
-    """What starts processes by forking, for all tests of this process."""
+    """Return the starter of forked processes, for all tests of this process."""
     server = LoadedPrograms()
     yield server
     server.close()

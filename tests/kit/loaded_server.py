@@ -1,8 +1,6 @@
-"""The process behind `tests.kit.loaded`: it loads modules, then forks one for each start that it is told of.
+"""The process behind `tests.kit.loaded`: it loads modules and forks one for each start.
 
-    python -m tests.kit.loaded_server MODULE...
-
-Questions come, and answers go, over the socket that is its standard input.
+`python -m tests.kit.loaded_server MODULE...`: requests and answers use the socket that is its standard input.
 """
 
 import ctypes
@@ -25,20 +23,20 @@ _CAPABILITY_VERSION = 0x20080522
 
 
 def main() -> None:
-    """Serve until the other end closes. In a forked process: be what was asked for, to its end."""
+    """Serve until the other end closes; in a forked process run the module to its end."""
     begin_loading()
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    # Frozen, what is shared with the forked is not walked there, and so not copied.
+    # Freezing keeps the collector from touching, and so copying, the shared pages.
     end_loading()
     if (told := _serve(socket.socket(fileno=os.dup(0)))) is not None:
         _become(told)
-        # As `python -m` does, in this very interpreter: so it ends as one does, whatever its end.
+        # As in `python -m`, in this interpreter, so that every kind of end is the same.
         runpy.run_module(told["words"][0], run_name="__main__", alter_sys=True)
 
 
 def _serve(connection: socket.socket) -> dict[str, Any] | None:
-    """Answer until there are no more questions, and return None; or what to be, in a process that was forked."""
+    """Serve requests; return None at the end, or the start to run in a forked process."""
     here = os.getpid()
     with connection, connection.makefile("rwb") as messages:
         for line in messages:
@@ -57,7 +55,7 @@ def _serve(connection: socket.socket) -> dict[str, Any] | None:
 
 
 def _become(told: dict[str, Any]) -> None:
-    """Make this process what `devstack.launching` makes of a new one."""
+    """Make this process like a new one of `devstack.launching`."""
     os.setsid()
     for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, told["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
         opened = os.open(path, flags, 0o666)
@@ -75,7 +73,7 @@ def _become(told: dict[str, Any]) -> None:
 
 
 def _obey_modes() -> None:
-    """Let this process read nothing that files' modes forbid, even as root (on Linux)."""
+    """Enforce file modes for this process even as root (on Linux)."""
     if sys.platform == "linux":
         libc, header, held = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
         libc.capget(header, held)

@@ -1,4 +1,4 @@
-"""A log that is put back after the test."""
+"""Logging that is restored after the test."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ StartLog = Callable[..., io.StringIO]
 
 
 def lines_of(stream: io.StringIO) -> list[str]:
-    """The lines that there are as soon as there is one: that of an answer may come after it."""
+    """Return all lines once there is one: the answer's line may follow it."""
     end = time.monotonic() + 5
     while not (said := stream.getvalue().splitlines()):
         assert time.monotonic() < end, "no line within 5 s"
@@ -27,7 +27,7 @@ def lines_of(stream: io.StringIO) -> list[str]:
 
 @pytest.fixture
 def untouched_logging() -> Iterator[None]:
-    """Logging as it is before a process configures it, and again after the test."""
+    """Reset logging to its state before configuration, and again after the test."""
     root, manager = logging.getLogger(), logging.root.manager
     handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
     known = [logger for logger in manager.loggerDict.values() if isinstance(logger, logging.Logger)]
@@ -59,8 +59,6 @@ def _set_level(logger: logging.Logger, level: int) -> None:
 
 @pytest.fixture
 def start_log(untouched_logging: None) -> StartLog:  # noqa: ARG001 -- puts everything back
-    """Start logging as a process does; answers with the stream that the lines go to."""
-
     def start(log_format: str = "text", log_level: str = "INFO") -> io.StringIO:
         stream = io.StringIO()
         settings = LogSettings.model_validate({"log_format": log_format, "log_level": log_level})

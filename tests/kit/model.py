@@ -1,4 +1,4 @@
-"""Asking a GPT-4 of a test for an enhancement."""
+"""Test requests to a GPT-4 for an enhancement."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,12 +24,10 @@ BARE: GraphState = {"ticket": TICKET, "similar_tickets": [], "documents": []}
 
 
 def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Masking.mask`
-    """A mask that hides nothing."""
     return text
 
 
 def case_in(state: GraphState, budget: int = 8000) -> TicketCase:
-    """The case of a state, with nothing masked."""
     return case_of(
         state["ticket"],
         state.get("conversation", ()),
@@ -55,7 +53,6 @@ async def opened(
     outward: Outward = STRAIGHT,
     hold: Hold | None = None,
 ) -> AsyncIterator[ModelClient]:
-    """A client of the endpoint at `url`."""
     client = ModelClient(
         api_key=key,
         base_url=f"{url}/v1",
@@ -74,13 +71,11 @@ async def opened(
 
 
 async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ModelAnswer[Enhancement]:
-    """One answer."""
     async with opened(url, key=key, idle=idle, total=total) as client:
         return await client.ask(PROMPT, Enhancement)
 
 
 async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> OutsideFailure:
-    """The failure that asking ends with."""
     with pytest.raises(OutsideFailure) as failed:
         await ask(url, key=key, idle=idle, total=total)
     return failed.value

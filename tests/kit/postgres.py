@@ -43,23 +43,21 @@ TABLES = (
 )
 DEADLINE = 1800
 LEASE = 45.0
-# What an accepted job has from its webhook.
+# The columns that come from a webhook.
 OF_EVENT = {"tenant_id", "ticket_id", "dedupe_keys"}
 
 
 class Table:
-    """What the superuser sees and changes, past row-level security."""
+    """The superuser's view of the tables, past row-level security."""
 
     def __init__(self, connection: "psycopg.Connection[dict[str, Any]]") -> None:
         self._connection = connection
 
     def run(self, statement: str, *values: object) -> list[dict[str, Any]]:
-        """The rows that a statement gives."""
         cursor = self._connection.execute(statement.encode(), values)
         return cursor.fetchall() if cursor.description else []
 
     def job(self, job_id: UUID) -> dict[str, Any]:
-        """One job's row."""
         (row,) = self.run("SELECT * FROM jobs WHERE id = %s", job_id)
         return row
 
@@ -83,7 +81,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def postgres_superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a superuser connects to an empty Postgres."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as postgres:
         yield postgres.superuser_url
         postgres.discard()
@@ -97,15 +94,13 @@ def _superuser(server: Postgres) -> "Iterator[psycopg.Connection[dict[str, Any]]
 
 @pytest.fixture
 def table(_superuser: "psycopg.Connection[dict[str, Any]]") -> Table:
-    """The tables, empty."""
-    # Of few rows cheaper than TRUNCATE, which makes a file anew for each table and index.
+    # For few rows cheaper than TRUNCATE, which makes new files for each table and index.
     _superuser.execute("; ".join(f"DELETE FROM {name}" for name in TABLES).encode())  # noqa: S608 -- names above
     return Table(_superuser)
 
 
 @pytest.fixture
 async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  # noqa: ARG001 -- emptied by it
-    """The application's pool."""
     opened = Database(server.url, application_name="tests", pool_size=20)
     yield opened
     await opened.close()
@@ -113,7 +108,6 @@ async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  
 
 @pytest.fixture(scope="module")
 def worker_session(server: Postgres) -> Iterator[None]:
-    """A session as each worker has one for its leases."""
     with psycopg.connect(server.url, application_name=LEASES, autocommit=True):
         yield
 
@@ -123,7 +117,7 @@ NewEvent = Callable[..., Event]
 
 @pytest.fixture
 def new_event() -> NewEvent:
-    """Make an event of a webhook, each with an id and a delivery of its own."""
+    """Return a factory of webhook events, each with its own id and delivery."""
 
     def make(**changed: Any) -> Event:
         job_id = uuid4()
@@ -142,20 +136,23 @@ def new_event() -> NewEvent:
 
 
 async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
-    """Accept one event; the job's id, or that of the one it repeats."""
+    """Accept one event; return the id of its job or of the one it repeats."""
     return (await jobs.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
 
 
 @dataclass(frozen=True)
 class Store:
-    """The pool, the tables as the superuser has them, and what makes events."""
+    """The pool, the superuser's tables and the event factory."""
 
     database: Database
     table: Table
     new_event: NewEvent
 
     async def accept(self, event: Event | None = None, *, published: bool = True, **columns: Any) -> UUID:
-        """Accept an event or a new one, and set columns of the row; the job's id, or that of the one it repeats."""
+        """Accept this or a new event and set columns of its row; return the job's id.
+
+        For a repeated event it is the earlier job's.
+        """
         of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
         event = event or self.new_event(**of_event)
         job_id = await accept(self.database, event, published=published)
@@ -166,33 +163,29 @@ class Store:
 
 @pytest.fixture
 def store(database: Database, table: Table, new_event: NewEvent) -> Store:
-    """Those three in one."""
     return Store(database, table, new_event)
 
 
 @pytest.fixture
 async def waiting(database: Database, new_event: NewEvent) -> UUID:
-    """The id of a job that waits."""
     return await accept(database, new_event())
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:
-    """A claim of the job, which must be there to take."""
     claim = await claim_by_id(database, job_id, owner, lease)
     assert claim is not None
     return claim
 
 
 class _NoDesk:
-    """A desk that nobody calls."""
+    """A desk that is never called."""
 
     def link_to(self, _ticket_id: str) -> str:
-        """Of none is known where it is opened."""
         return ""
 
 
 def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
-    """What the nodes work with; what a test does not need is not there."""
+    """Return an attempt for the nodes, with only the parts that a test needs."""
     nothing: Any = None
     given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
     given.setdefault("wishes", partial(Tenant, claim.tenant_id))

@@ -1,4 +1,4 @@
-"""A proxy that lets calls out of a network in which no outside name has an address."""
+"""A forward proxy for a network without outside name resolution."""
 
 import asyncio
 import base64
@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-# RFC 9110, 9.3.6 and 15.5.8: CONNECT names host and port; any 2xx begins the tunnel; 407 asks for credentials.
+# RFC 9110, 9.3.6 and 15.5.8: CONNECT names host and port; any 2xx begins the tunnel; 407 requests credentials.
 _ASKS = b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="out"\r\n\r\n'
 
 
 @dataclass
 class ConnectProxy:
-    """`outside` is which local port each `host:port` is; what is not there is answered with `otherwise`."""
+    """`outside` maps `host:port` to a local port; others are answered with `otherwise`."""
 
     outside: dict[str, int] = field(default_factory=dict)
     credentials: str = ""
@@ -25,7 +25,6 @@ class ConnectProxy:
     """The target of each CONNECT, in order, and other request lines as they are."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.splitlines()[0].split(" ")
@@ -61,15 +60,13 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 @contextmanager
 def serving_proxy(proxy: ConnectProxy, tls: ssl.SSLContext | None = None) -> Iterator[ConnectProxy]:
-    """Serve it in a thread of its own, with TLS to the proxy itself where a context is given."""
+    """Serve the proxy in a thread, with TLS to the proxy itself if a context is given."""
     with _serving(proxy.serve, tls) as proxy.port:
         yield proxy
 
 
 @contextmanager
 def with_tls(port: int, tls: ssl.SSLContext) -> Iterator[int]:
-    """Give the server at a local port another one that speaks TLS."""
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await _pass_on(port, reader, writer)

@@ -1,4 +1,4 @@
-"""The receiver without its stores: events and rejections are kept here, and requests need no network."""
+"""The receiver without stores and network: events and rejections are kept in memory."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -24,14 +24,13 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def raw(headers: Mapping[str, str]) -> Headers:
-    """Headers as a server gets them."""
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 class KnownTenants(TenantDirectory):
-    """`acme`, `strict`, which requires a timestamp, `globex`, which is closed, and `initech`, whose desk can't sign.
+    """`acme`, `strict` (requires a timestamp), `globex` (closed), `initech` (cannot sign).
 
-    And `umbrella`, whose desk sends no webhook.
+    Also `umbrella`, whose desk sends no webhook.
     """
 
     def __init__(self) -> None:
@@ -50,7 +49,7 @@ class KnownTenants(TenantDirectory):
 
 
 class CheatingTenants(KnownTenants):
-    """Refuses unknown tenants at once, as an implementation would that saves the work of checking the signature."""
+    """Rejects unknown tenants at once, an implementation that skips the signature check."""
 
     def get(self, tenant_id: str) -> Tenant | None:
         tenant = super().get(tenant_id)
@@ -66,7 +65,7 @@ class Receiver:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
         self.proofs: list[tuple[str, Proof]] = []
-        self.proved = False  # the last one of these
+        self.proved = False  # of the last rejection
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         webhook.add_routes(self.app.router)
         fake: Any = self
@@ -84,17 +83,14 @@ class Receiver:
         )
 
     async def take(self, event: Event) -> Taken:
-        """Like `Acceptance.take`."""
         self.events.append(event)
         return Taken(event.job_id, duplicate=False)
 
     def record(self, *rejection: Any, proved: bool) -> None:
-        """Like `RejectionRecorder.record`."""
         self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
         self.proved = proved
 
     def note(self, tenant_id: str, proof: Proof) -> None:
-        """Like `SecretUses.note`."""
         self.proofs.append((tenant_id, proof))
 
     async def post(
@@ -106,9 +102,9 @@ class Receiver:
         path: str = "/webhook",
         sent: list[dict[str, Any]] | None = None,
     ) -> tuple[int, bytes]:
-        """Send a body in parts; the status and the body of the answer. The sender may leave before the end.
+        """Send a body in parts; return the status and body of the answer.
 
-        `sent` has what was answered so far.
+        If `leaves`, the sender disconnects before the end. `sent` collects the messages of the answer.
         """
         messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "more_body": False})

@@ -1,6 +1,7 @@
-"""What real desks have answered, or are known to answer: `tests/integrations/recorded/*.json`, each with its source.
+"""Recorded or documented answers of real desks: `tests/integrations/recorded/*.json`.
 
-A `source` is a public project and its file; for what nobody recorded, who says so: `vendor` or `others`, and where.
+A `source` is a public project and its file; an unrecorded answer names its authority: `vendor` or `others`, and the
+place.
 """
 
 import json
@@ -13,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "integrations" / "recorded"
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """An answer of a desk of that edition; `kind` is what was asked for."""
+    """An answer of a desk of that edition; `kind` is the request."""
 
     name: str
     source: str
@@ -24,6 +25,5 @@ class RecordedAnswer:
 
 
 def recorded_answers() -> list[RecordedAnswer]:
-    """Return all of them."""
     files = sorted(FOLDER.glob("*.json"))
     return [RecordedAnswer(file.stem, **json.loads(file.read_text(encoding="utf-8"))) for file in files]

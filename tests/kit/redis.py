@@ -12,14 +12,12 @@ from dispatch.queue import open_redis
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An embedded Valkey."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server.url
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of an empty Valkey."""
     client = open_redis(redis_url, seconds=5)
     await client.flushdb()
     yield client
@@ -28,14 +26,17 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def tokens(redis_url: str) -> AsyncIterator[Redis]:
-    """A Redis that keeps the cloud desk's token from test to test: a desk gives ten in ten minutes."""
+    """Return a Redis that keeps the cloud token between tests.
+
+    A desk issues ten tokens in ten minutes.
+    """
     client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
     yield client
     await client.aclose()
 
 
 class LateRedis:
-    """A Redis before whose first change another process has its turn."""
+    """A Redis in which another process acts before its first change."""
 
     def __init__(self, redis: Redis, turn: Callable[[], Awaitable[object]]) -> None:
         self._redis = redis

@@ -1,4 +1,4 @@
-"""What runs jobs whole, on a real Postgres, and what the desk and GPT-4 of such a job say."""
+"""A runner of whole jobs on a real Postgres, with answers of desk and GPT-4."""
 
 from typing import Any
 from uuid import UUID
@@ -23,14 +23,14 @@ ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[Note
 
 
 class Nowhere(AnswersInRedis):
-    """Nothing is kept."""
+    """Keeps nothing."""
 
     def __init__(self) -> None:
         super().__init__(Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1), 1)
 
 
 def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
-    """What runs jobs that GPT-4 has answered already."""
+    """Return a runner for jobs that have GPT-4's answer already."""
     nothing: Any = None
     return Runner(
         owner="one",
@@ -52,7 +52,6 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
 
 
 async def run_when_due(runner: Runner, table: Table, job_id: UUID) -> dict[str, Any]:
-    """Let the time come that a job waits for, and run it; its row then."""
     table.change(job_id, due_at="now()")
     assert await run_job(runner, job_id)
     return table.job(job_id)

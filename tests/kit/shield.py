@@ -1,4 +1,4 @@
-"""Which variables are settings of ours: those of somebody's shell are not to reach a test."""
+"""Protection of tests from the settings in a developer's shell."""
 
 from collections.abc import Iterator, MutableMapping
 
@@ -7,18 +7,18 @@ from config.console_access import ACCESS_SETTINGS
 from config.loading import LogSettings
 from config.tenant_names import owner
 
-# All that have settings of a process, so that their classes are known.
+# All modules with settings of a process, so that their classes are known.
 _MODULES = (console_settings, diagnose_settings, settings)
 # Without them some machines reach neither registry nor desk.
 _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}
 
 
 def take_out(environ: MutableMapping[str, str]) -> None:
-    """Remove each setting of a process, of a tenant and of logging in to the console."""
+    """Remove each setting of a process, of a tenant and of the console's login."""
     of_processes = {name.upper() for kind in _kinds(LogSettings) for name in kind.model_fields} - _OF_THE_MACHINE
     of_access = tuple(name.partition("<")[0] for name in ACCESS_SETTINGS)
     for name in [*environ]:
-        # pydantic reads those in small letters, too.
+        # pydantic accepts lower case, too.
         if name.upper() in of_processes or name.startswith(of_access) or owner(name)[0]:
             del environ[name]
 

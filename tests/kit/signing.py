@@ -1,6 +1,6 @@
-"""Signatures of webhooks made by hand, so that the product's signing never vouches for its verification.
+"""Webhook signatures made by hand, so that the product does not verify its own signing.
 
-Names of headers are in lower case, as receivers look them up.
+Header names are in lower case, as receivers look them up.
 """
 
 import base64
@@ -15,7 +15,7 @@ _VECTORS = Path(__file__).resolve().parents[1] / "webhooks" / "signatures.json"
 
 
 class GoldenSignature(NamedTuple):
-    """One entry of `tests/webhooks/signatures.json`; its signature was computed by OpenSSL."""
+    """An entry of `tests/webhooks/signatures.json`; OpenSSL computed its signature."""
 
     name: str
     secret: str
@@ -28,36 +28,35 @@ GOLDEN_SIGNATURES = [GoldenSignature(**each) for each in json.loads(_VECTORS.rea
 
 
 def mac(secret: str | bytes, signed: bytes) -> bytes:
-    """The HMAC-SHA256 of some bytes."""
     return hmac.digest(secret.encode() if isinstance(secret, str) else secret, signed, "sha256")
 
 
 def timed(secret: str | bytes, body: bytes, timestamp: object = None) -> dict[str, str]:
-    """This system's scheme; the time is now, unless another one is given."""
+    """Sign by this system's scheme; the default time is now."""
     sent = str(int(time.time()) if timestamp is None else timestamp)
     signature = mac(secret, sent.encode() + b"." + body).hex()
     return {"x-servicedesk-signature": f"sha256={signature}", "x-servicedesk-timestamp": sent}
 
 
 def untimed(secret: str | bytes, body: bytes, name: str = "x-servicedesk-signature") -> dict[str, str]:
-    """The same without a timestamp, or with another `name` GitHub's."""
+    """Sign without a timestamp; with another `name`, GitHub's scheme."""
     return {name: f"sha256={mac(secret, body).hex()}"}
 
 
 def github(secret: str | bytes, body: bytes) -> dict[str, str]:
-    """GitHub's scheme, which has no timestamp."""
+    """Sign by GitHub's scheme, which has no timestamp."""
     return untimed(secret, body, "x-hub-signature-256")
 
 
 def standard(secret: str | bytes, body: bytes, timestamp: object = None) -> dict[str, str]:
-    """Standard Webhooks, with the delivery's id `msg_1`."""
+    """Sign by Standard Webhooks, with the delivery's id `msg_1`."""
     sent = str(int(time.time()) if timestamp is None else timestamp)
     signature = base64.b64encode(mac(secret, f"msg_1.{sent}.".encode() + body)).decode()
     return {"webhook-id": "msg_1", "webhook-timestamp": sent, "webhook-signature": f"v1,{signature}"}
 
 
 def is_timed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Return True if a request is signed in this system's scheme, within seconds."""
+    """Return True if a request is signed by this system's scheme, within seconds."""
     sent = headers.get("x-servicedesk-timestamp", "")
     recent = sent.isdecimal() and abs(int(sent) - time.time()) < 10
     return recent and headers.get("x-servicedesk-signature") == timed(secret, body, sent)["x-servicedesk-signature"]

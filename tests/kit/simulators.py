@@ -1,4 +1,4 @@
-"""The desk and the model, simulated, each behind its real HTTP door, and what a test orders of them."""
+"""The simulated desk and model behind real HTTP, and the test's orders to them."""
 
 import json
 from collections.abc import Iterator
@@ -25,38 +25,31 @@ class Simulator:
         self._control = httpx2.Client(base_url=url, timeout=10, trust_env=False)
 
     def order(self, **fault: Any) -> None:
-        """Order a fault."""
         answer = self._control.post("/_sim/faults", json=fault)
         assert answer.status_code == 201, answer.text
 
     def requests(self, **equal: str) -> list[dict[str, Any]]:
-        """What was received since the test began."""
         found: list[dict[str, Any]] = self._control.get("/_sim/requests", params=equal).json()["requests"]
         return found
 
     def look(self, path: str) -> Any:
-        """What is at a path of the control interface."""
         return self._control.get(f"/_sim{path}").json()
 
     def change(self, method: str, path: str, **values: Any) -> Any:
-        """Do something there."""
-        # json.dumps, since httpx2 would not send the halves of characters that some tests are about.
+        # json.dumps, because httpx2 rejects the lone surrogates that some tests need.
         answer = self._control.request(method, f"/_sim{path}", content=json.dumps(values))
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
     def forget(self) -> None:
-        """Clear faults and memory."""
         for path in ("/faults", "/requests"):
             self._control.delete(f"/_sim{path}")
 
     def close(self) -> None:
-        """Close the connection."""
         self._control.close()
 
 
 def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
-    """An application behind its real door, with its control interface."""
     with serve_in_thread(app) as url:
         simulator = Simulator(url)
         yield simulator
@@ -65,13 +58,12 @@ def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def openai_simulator() -> Iterator[Simulator]:
-    """A fast model: eight pieces within 50 ms."""
+    """Start a fast model: eight pieces within 50 ms."""
     yield from simulator_of(create_openai(FAST_MODEL))
 
 
 @pytest.fixture
 def model(openai_simulator: Simulator) -> Simulator:
-    """The model, without faults and memory."""
     openai_simulator.forget()
     openai_simulator.change("DELETE", "/answers")
     return openai_simulator
@@ -79,12 +71,11 @@ def model(openai_simulator: Simulator) -> Simulator:
 
 @pytest.fixture(scope="session")
 def desk_simulator() -> Iterator[Simulator]:
-    """Two desks: acme on premises, globex in the cloud."""
+    """Start two desks: acme on premises, globex in the cloud."""
     yield from simulator_of(create_desk(DESKS))
 
 
 @pytest.fixture
 def desks(desk_simulator: Simulator) -> Simulator:
-    """The desks, without faults and memory."""
     desk_simulator.forget()
     return desk_simulator

@@ -1,4 +1,4 @@
-"""The spans that this process makes, for tests of single parts."""
+"""The spans of this process, for tests of single parts."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 @cache
 def _exporter() -> InMemorySpanExporter:
-    # A process has one provider, once.
+    # A process can set its provider only once.
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -22,7 +22,6 @@ def _exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """Those of one test."""
     exporter = _exporter()
     exporter.clear()
     yield exporter

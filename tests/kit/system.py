@@ -1,4 +1,4 @@
-"""Running systems for the tests that ask for one."""
+"""Running systems as test fixtures."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support
 
-# Short, so that the failures which the FAQ names come within seconds.
+# Short, so that the failures named in the FAQ come within seconds.
 SHORT = {
     "OPENAI_TIMEOUT_SECONDS": "2",
     "SERVICEDESK_TIMEOUT_SECONDS": "2",
@@ -20,16 +20,16 @@ SHORT = {
     "WORKER_CONCURRENCY": "64",
     "NOTE_SETTLE_SECONDS": "2",
 }
-# And so that a process that dies is soon missed.
+# Fast detection of dead processes.
 QUICK = {
     "LEASE_SECONDS": "3",
     "WORKER_GRACE_SECONDS": "1",
     "SERVICEDESK_TIMEOUT_SECONDS": "5",
     "NOTE_SETTLE_SECONDS": "5",
 }
-# A tenant whose webhooks the API takes, and whose desk the worker is not told of.
+# A tenant that the API serves and the worker does not know.
 UNKNOWN_TO_THE_WORKER = "initech"
-# Another one that no process can serve, and one whose id can be none.
+# A tenant that no process can serve, and an invalid tenant id.
 CLOSED = "hooli"
 UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
@@ -38,7 +38,7 @@ UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 def system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms
 ) -> Iterator[System]:
-    """The whole system, in each of the two log formats."""
+    """Start the whole system, in each of the two log formats."""
     folder = tmp_path_factory.mktemp("system")
     with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5, launch=loaded) as running:
         assert running.housekeeping is not None
@@ -49,7 +49,7 @@ def system(
 
 @pytest.fixture(scope="module")
 def outside(system: System) -> Iterator[World]:
-    """The outside of the module's `system`, for what all of the module's tests look at."""
+    """Open the outside of the module's `system`, shared by the module's tests."""
     world = World(system)
     yield world
     world.close()
@@ -57,14 +57,13 @@ def outside(system: System) -> Iterator[World]:
 
 @pytest.fixture
 def world(outside: World) -> Iterator[World]:
-    """The same for one test, whose faults end with it."""
+    """Return it for one test; the test's faults end with it."""
     yield outside
     outside.clear_faults()
 
 
 @pytest.fixture(scope="module")
 def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Support]:
-    """A support person at a shell."""
     person = Support(system, tmp_path_factory.mktemp("bin"))
     yield person
     person.close()
@@ -72,7 +71,7 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose leases and graces are short, and whose GPT-4 takes 1.5 s; its housekeeping is not started.
+    """Start a system with short leases and graces, a GPT-4 of 1.5 s and no housekeeping.
 
     The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
     """
@@ -91,7 +90,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 @pytest.fixture
 def around(quick: System) -> Iterator[World]:
-    """The outside of that system; a test's faults end with it, and what it has ended runs again."""
+    """Return that system's outside; afterwards end faults and restart stopped processes."""
     outside = World(quick)
     yield outside
     outside.clear_faults()
@@ -102,7 +101,6 @@ def around(quick: System) -> Iterator[World]:
 
 
 def desk_settings(system: System, tenant: str) -> dict[str, str]:
-    """The settings by which a process knows a tenant's desk."""
     ending = f"_{tenant.upper()}"
     return {
         name: value
@@ -113,7 +111,6 @@ def desk_settings(system: System, tenant: str) -> dict[str, str]:
 
 @contextmanager
 def other_settings(system: System, process: Process, settings: Mapping[str, object]) -> Iterator[None]:
-    """Have a process run with other settings, and then with its own again."""
     variables, keys = parted(settings)
     own: dict[str, object] = {name: process.environment.get(name, "") for name in variables}
     own |= {path: system.tenant_keys.get(path) for path in keys}

@@ -1,4 +1,4 @@
-"""A process that is forked from a loaded one finds what one finds that is started afresh, and ends like one."""
+"""A forked process has the environment and the end of a fresh one."""
 
 import json
 import signal
@@ -52,7 +52,6 @@ def test_it_finds_what_a_fresh_process_finds_and_is_another_one(tmp_path: Path, 
 def test_its_end_is_that_of_a_fresh_process(
     words: str, status: int, last: str, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
-    """With the exit status, and the interpreter's last words."""
     for launch in (start_afresh, loaded):
         process = finder(tmp_path, launch, *words.split())
         process.start()
@@ -77,7 +76,7 @@ def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: Loaded
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
 def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
-    """Also where that one is killed."""
+    """Cover a killed parent too."""
     program = (
         "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
         "from tests.kit.test_loaded import finder;"

@@ -1,6 +1,6 @@
-"""Names that outsiders rely on, frozen: the lines of outside_names.txt, section by section.
+"""Frozen public names: the lines of outside_names.txt, section by section.
 
-A wanted difference is one line in that file and one in CHANGELOG.md; anything else is a mistake.
+An intended difference is one line in that file and one in CHANGELOG.md; any other is a mistake.
 """
 
 import contextlib
@@ -46,7 +46,6 @@ def log_phrases() -> set[str]:
 
 
 def spans() -> set[str]:
-    """Return the spans that the code names, and their tags."""
     named = set(re.findall(r'^[A-Z0-9_]+ = "(.+)"$', inspect.getsource(tracing), re.MULTILINE))
     opened = re.compile(r'(?:\bspan|_SPAN) = "([A-Z][^"]+)"|\b(?:span|report_apart|in_its_trace)\("([^"]+)"')
     for room in ROOMS:
@@ -56,7 +55,6 @@ def spans() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    """Return each metric with its type and its labels."""
     found = set()
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
@@ -67,10 +65,10 @@ def metric_names() -> set[str]:
 
 
 def _labels(metric: MetricWrapperBase) -> list[str]:
-    """Return the labels of a metric, from a series that is made for it and removed again."""
+    """Return a metric's labels, read from a series that is made and removed again."""
     for count in range(1, 6):
         values = ["outside-names"] * count
-        with contextlib.suppress(ValueError):  # another number of labels
+        with contextlib.suppress(ValueError):  # a different number of labels
             metric.labels(*values)
             series = [sample.labels for family in MetricWrapperBase.collect(metric) for sample in family.samples]
             metric.remove(*values)
@@ -79,7 +77,6 @@ def _labels(metric: MetricWrapperBase) -> list[str]:
 
 
 def settings() -> set[str]:
-    """Return each setting of a process, of a tenant and of the console's logins."""
     for module in pkgutil.walk_packages(config.__path__, "config."):
         importlib.import_module(module.name)
     kinds = [kind for kind in _below(LogSettings) if not kind.__module__.startswith("tests.")]
@@ -94,17 +91,15 @@ def _below(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
 
 
 def exit_codes() -> set[str]:
-    """Return the exit statuses of commands and processes."""
     return {f"command {status}" for status in exits.OF_COMMANDS} | {f"process {code}" for code in exits.OF_PROCESSES}
 
 
 def verdict_codes() -> set[str]:
-    """Return the verdicts of `diagnose` with their exit statuses."""
     return {f"{verdict} {status}" for verdict, status in exits.OF_VERDICTS.items()}
 
 
 def commands(*verb: str) -> set[str]:
-    """Return each verb, and each of its options and arguments as its usage has it."""
+    """Return each verb with its options and arguments as in its usage."""
     usage = _usage(*verb)
     if choice := re.search(r"\{([a-z,-]+)\} \.\.\.$", usage):
         return {line for name in choice[1].split(",") for line in commands(*verb, name)}
@@ -120,13 +115,12 @@ def _usage(*verb: str) -> str:
 
 
 def redis_keys() -> set[str]:
-    """Return how each key begins."""
     keys = {*(f"{kept}:" for kept in Kept), inbox.INBOX, inbox.DELIVERY, asking.QUESTIONS, asking.ANSWER}
     return keys | {rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
 
 
 def kubernetes_names() -> set[str]:
-    """Return each object of the base, the components and the production overlay, and each secret that pods read."""
+    """Return each object of the base, components and production overlay, and each pod's secrets."""
     found: set[str] = set()
     for part in ("base", "components", "overlays/production"):
         for path in (ROOT / "k8s" / part).rglob("*.yaml"):
@@ -146,7 +140,7 @@ def _secrets(tree: Any) -> Iterator[str]:
 
 
 def sql_functions(server: Postgres) -> set[str]:
-    """Return each function of a migrated database with its arguments, those of extensions left out."""
+    """Return each function of a migrated database with its arguments, without extensions."""
     statement = """
         SELECT proname || '(' || pg_get_function_identity_arguments(oid) || ')' FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace

@@ -1,4 +1,4 @@
-"""What each test keeps to, so that it can be read, moved and run alone."""
+"""Rules that keep each test readable, movable and runnable alone."""
 
 import ast
 from functools import cache
@@ -13,17 +13,17 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @cache
 def files() -> dict[Path, ast.Module]:
-    """All of the tests, parsed; not when this module is imported, which each process of a run does."""
+    """Parse all tests, lazily because each process of a run imports this module."""
     return {path.relative_to(TESTS.parent): ast.parse(path.read_bytes()) for path in TESTS.rglob("*.py")}
 
 
 def test_there_is_one_conftest() -> None:
-    """Whatever else gives fixtures is named there."""
+    """Other fixtures are named there."""
     assert [path for path in files() if path.name == "conftest.py"] == [Path("tests/conftest.py")]
 
 
 def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
-    """What two of them need stands in the kit, or in a plain module of their room."""
+    """Shared helpers belong to the kit or to a plain module of the room."""
     imported = [
         (path, name)
         for path, module in files().items()
@@ -39,7 +39,7 @@ def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
 
 
 def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureRequest) -> None:
-    """Else each process of pytest-xdist that has one of them starts a system."""
+    """Otherwise each process of pytest-xdist that has one starts a system."""
     sharing = {item.path.stem for item in request.session.items if "quick" in getattr(item, "fixturenames", ())}
     assert sharing <= ON_QUICK
 

@@ -1,4 +1,4 @@
-"""What a shell has of our settings reaches no test, and no process that a test starts."""
+"""No setting of the shell reaches a test or a process that a test starts."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
-"""Which modules pytest-xdist gives to one process: those whose tests share the system `quick`.
+"""One process of pytest-xdist for all modules that share the system `quick`.
 
-Each other process that had one of them would start a system of its own.
+Every other process with one of them would start a system of its own.
 """
 
 from pathlib import Path
@@ -34,5 +34,5 @@ class _Together(LoadFileScheduling):  # type: ignore[misc]  # likewise
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Together | None:
-    """Replace what `--dist loadfile` takes."""
+    """Replace the scheduler of `--dist loadfile`."""
     return _Together(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -1,4 +1,4 @@
-"""The outside of the system under test: a desk to make tickets on, faults to order, rows to look at."""
+"""The outside of the system under test: tickets, faults and database rows."""
 
 import json
 import re
@@ -14,12 +14,12 @@ from devstack.system import System
 from tests.kit.signing import timed
 
 Found = TypeVar("Found")
-# For httpx2.post, which would read all authorities anew each time.
+# httpx2.post would load all authorities again each time.
 _TLS = httpx2.create_ssl_context()
 
 
 def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
-    """Ask again and again until the answer is true, and return it; fail after `seconds`."""
+    """Poll until the result is true, and return it; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, f"not within {seconds} s; the last answer was {found!r}"
@@ -39,85 +39,76 @@ class World:
         self._desks = system.state["desks"]
 
     def close(self) -> None:
-        """Close the connections."""
         self._desk.close()
         self._openai.close()
 
     def create_ticket(self, subject: str = "VPN does not connect from home", tenant: str = "acme", **more: Any) -> str:
-        """Make a ticket on a desk, which posts its signed webhook; the ticket's id."""
+        """Create a ticket on a desk, which posts its signed webhook; return its id."""
         body = {"tenant": tenant, "subject": subject, "description": f"<p>{subject}, since this morning.</p>", **more}
         return str(self._post(self._desk, "/_sim/tickets", body)["ticket_id"])
 
     def change_ticket(self, ticket_id: str, tenant: str = "acme", **change: Any) -> None:
-        """Close or trash a ticket: `status`, `is_trashed`."""
-        # json.dumps, since httpx2 would not send the halves of characters that some tests are about.
+        # json.dumps, because httpx2 rejects the lone surrogates that some tests need.
         self._desk.patch(f"/_sim/tickets/{tenant}/{ticket_id}", content=json.dumps(change)).raise_for_status()
 
     def configure_desk(self, tenant: str = "acme", **settings: Any) -> None:
-        """Change settings of a tenant's simulated desk."""
         self._desk.patch(f"/_sim/desks/{tenant}", json=settings).raise_for_status()
 
     def deliveries(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
-        """The webhooks that a desk sent of a ticket, with the `status` of each answer."""
+        """Return the webhooks that a desk sent for a ticket, with the `status` of each answer."""
         query = {"tenant": tenant, "ticket_id": ticket_id}
         sent: list[dict[str, Any]] = self._desk.get("/_sim/webhooks", params=query).json()["deliveries"]
         return sent
 
     def delete_ticket(self, ticket_id: str, tenant: str = "acme") -> None:
-        """Delete a ticket, so that the desk knows nothing of it."""
         self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
 
     def send_webhook(self, ticket_id: str, tenant: str = "acme", **how: Any) -> None:
-        """Have the desk post the ticket's webhook (again)."""
         delivery = self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
         assert delivery["error"] is None, delivery
 
     def post_webhook(
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None, secret: str | None = None
     ) -> httpx2.Response:
-        """Post a webhook past the desk, for a ticket that need not exist; signed with the tenant's `secret`."""
+        """Post a webhook without the desk, signed with the tenant's `secret`.
+
+        The ticket need not exist.
+        """
         body, signed = self.signed(ticket_id, tenant, secret)
         url, both = f"{self._api_url}/webhook", signed | (headers or {})
         return httpx2.post(url, content=body, headers=both, timeout=30, verify=_TLS)
 
     def signed_request(self, ticket_id: str, tenant: str = "acme") -> bytes:
-        """A signed webhook as the bytes of an HTTP request."""
         body, signed = self.signed(ticket_id, tenant)
         head = {"Host": "api", "Content-Length": str(len(body)), **signed}
         lines = ["POST /webhook HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     def signed(self, ticket_id: str, tenant: str = "acme", secret: str | None = None) -> tuple[bytes, dict[str, str]]:
-        """A webhook's body, and the headers that sign it."""
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
         return body, self.sign(body, tenant, secret)
 
     def sign(self, body: bytes, tenant: str = "acme", secret: str | None = None) -> dict[str, str]:
-        """The headers that prove a body to be the tenant's."""
         return timed(secret or self._secrets[tenant], body)
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
-        """The texts (HTML) of a ticket's notes, as they stand in the desk."""
+        """Return the texts (HTML) of a ticket's notes."""
         answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
         return [note["description"] for note in answer.json()["notes"]]
 
     def remove_notes(self, ticket_id: str, tenant: str = "acme") -> None:
-        """Take all notes out of a ticket, as a technician may."""
         self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}/notes").raise_for_status()
 
     def feedback_link(self, ticket_id: str, tenant: str = "acme") -> str:
-        """The link to the page that asks about a ticket's note."""
         (note,) = self.notes(ticket_id, tenant)
         (link,) = re.findall(r'href="([^"]*/f/[^"]*)"', note)
         return str(link)
 
     def vote(self, ticket_id: str, vote: str, tenant: str = "acme", **reason: str) -> None:
-        """Press a button of that page."""
         link = self.feedback_link(ticket_id, tenant)
         httpx2.post(link, data={"vote": vote, **reason}, timeout=30, verify=_TLS).raise_for_status()
 
     def solve(self, ticket_id: str, resolution: str, tenant: str = "acme") -> None:
-        """Close a ticket of a desk on premises with a resolution."""
         desk = self._desks[tenant]
         form = {"input_data": json.dumps({"resolution": {"content": resolution}})}
         url = f"{desk['url']}/api/v3/requests/{ticket_id}/resolutions"
@@ -125,63 +116,53 @@ class World:
         self.change_ticket(ticket_id, tenant, status="Closed")
 
     def steps(self, ticket_id: str, tenant: str = "acme") -> list[str]:
-        """The steps that a ticket's note proposes."""
         answer = self.job(ticket_id, tenant)["enhancement"]
         return [step if isinstance(step, str) else step["text"] for step in answer["next_steps"]]
 
     def display_id(self, ticket_id: str, tenant: str = "globex") -> str:
-        """The number by which people know a ticket of a cloud desk."""
+        """Return the display number of a cloud desk's ticket."""
         return str(self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status().json()["display_id"])
 
     def desk_fault(self, **fault: Any) -> None:
-        """Order a fault of the desk."""
         self._post(self._desk, "/_sim/faults", fault)
 
     def openai_fault(self, **fault: Any) -> None:
-        """Order a fault of GPT-4."""
         self._post(self._openai, "/_sim/faults", fault)
 
     def faults(self) -> list[dict[str, Any]]:
-        """The ordered faults of both servers, with how often each one hit."""
         listed = [server.get("/_sim/faults").raise_for_status().json() for server in (self._desk, self._openai)]
         return [fault for answer in listed for fault in answer["faults"]]
 
     def clear_faults(self) -> None:
-        """End all faults."""
         for server in (self._desk, self._openai):
             server.delete("/_sim/faults").raise_for_status()
 
     def gpt4_requests(self, text: str) -> list[dict[str, Any]]:
-        """Each chat request that GPT-4 got with `text` in it."""
         return [request for request in self.model_requests("chat") if text in str(request)]
 
     def model_requests(self, operation: str) -> list[dict[str, Any]]:
-        """Each request of that operation that the model's endpoint got."""
         requests = self._openai.get("/_sim/requests").raise_for_status().json()["requests"]
         return [request for request in requests if request["operation"] == operation]
 
     def desk_requests(self, tenant: str = "acme") -> list[dict[str, Any]]:
-        """Each request that a tenant's desk got, oldest first, with its `time` and `operation`."""
+        """Return a desk's requests, oldest first, with `time` and `operation`."""
         answer = self._desk.get("/_sim/requests", params={"tenant": tenant}).raise_for_status()
         requests: list[dict[str, Any]] = answer.json()["requests"]
         return requests
 
     def jobs(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
-        """The rows of a ticket's jobs, oldest first."""
         question = "SELECT * FROM jobs WHERE tenant_id = %s AND ticket_id = %s ORDER BY accepted_at, id"
         with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:
             return connection.execute(question, (tenant, ticket_id)).fetchall()
 
     def job(self, ticket_id: str, tenant: str = "acme") -> dict[str, Any]:
-        """The newest row of a ticket's job; empty when there is none."""
+        """Return the newest row of a ticket's job; empty if there is none."""
         return (self.jobs(ticket_id, tenant) or [{}])[-1]
 
     def admin(self) -> psycopg.Connection[Any]:
-        """A connection as the tables' owner."""
         return psycopg.connect(self._admin_url)
 
     def ended(self, ticket_id: str, tenant: str = "acme", seconds: float = 60) -> dict[str, Any]:
-        """Wait for a job's end; its row."""
         wait_for(lambda: self.job(ticket_id, tenant).get("state") in ("completed", "skipped", "failed"), seconds)
         return self.job(ticket_id, tenant)
 

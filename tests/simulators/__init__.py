@@ -1,1 +1,1 @@
-"""Tests of the simulators, through their real HTTP door."""
+"""Tests of the simulators over HTTP."""

@@ -1,4 +1,4 @@
-"""Simulators as whoever calls them sees them, one of each per module; faults and memory cleared for each test."""
+"""Simulators from a caller's view, one of each per module, cleared for each test."""
 
 import json
 from collections.abc import Iterator

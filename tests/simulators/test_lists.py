@@ -1,4 +1,4 @@
-"""What a simulated desk's list of tickets tells, and what it can be asked."""
+"""The ticket list of a simulated desk: contents, order and criteria."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The simulated desk answers in the shapes of recorded answers, by edition: it has no key that none of those has."""
+"""The simulated desk's shapes match recorded answers by edition, without extra keys."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any] | None, int]] = {
 
 
 def objects(value: Any, path: str = "") -> Iterator[tuple[str, frozenset[str]]]:
-    """Each object in a document: its place, the same for all items of a list, and its keys."""
+    """Yield each object's path (shared by items of a list) and its keys."""
     if isinstance(value, dict):
         yield path, frozenset(value)
         for key, inner in value.items():
@@ -36,9 +36,9 @@ def objects(value: Any, path: str = "") -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def unknown(edition: str, kind: str, answer: Any) -> dict[str, frozenset[str]]:
-    """What keys an answer has that no recorded answer of that kind has.
+    """Return an answer's keys that no recorded answer of that kind has.
 
-    A time, a person or a resolution may be one that is recorded elsewhere.
+    Times, people and resolutions may be recorded elsewhere.
     """
     recorded = [each for each in recorded_answers() if each.edition == edition]
     elsewhere = {keys for each in recorded for _, keys in objects(each.body)}
@@ -54,7 +54,6 @@ def unknown(edition: str, kind: str, answer: Any) -> dict[str, frozenset[str]]:
 
 @pytest.fixture(scope="module")
 def answers() -> Answers:
-    """What the simulated desks answer, by edition and kind."""
     with serve_in_thread(create_desk(DESKS)) as url, httpx2.Client(base_url=url, trust_env=False) as desk:
         token = desk.post("/globex/oauth/v2/token", data=GRANT).json()
         desk.headers.update({"authtoken": "acme-key", "authorization": f"Zoho-oauthtoken {token['access_token']}"})

@@ -1,4 +1,4 @@
-"""The simulated desk speaks API v3 as docs/dev/outside.md tells it."""
+"""The simulated desk implements API v3 as documented in docs/dev/outside.md."""
 
 import re
 from typing import Any
@@ -73,7 +73,7 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx2.Client) -> None:
     ],
 )
 def test_what_no_desk_is_known_to_take_is_refused(desk: httpx2.Client, path: str, asked: Any, field: str) -> None:
-    """On premises no search is known either."""
+    """No search is known on premises either."""
     assert inner_code(call(desk, "GET", path, asked, status=400)) == (4001, field)
 
 
@@ -198,7 +198,7 @@ def test_the_pages_show_a_note_in_a_sandbox_whose_links_open_a_tab(desk: httpx2.
 
 @pytest.mark.parametrize("criteria", [SEARCHED, [SEARCHED]])
 def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any) -> None:
-    """As public clients of cloud desks ask: GIIM and others."""
+    """Use the form of public cloud clients: GIIM and others."""
     tickets = list(SimulatedDesk("globex", DeskOptions.model_validate(CLOUD)).tickets.values())
     options = DeskOptions.model_validate(CLOUD)
     found, rest = searched(tickets, {"row_count": 1, "search_criteria": criteria}, options)

@@ -1,7 +1,7 @@
-"""Orders of faults, at either simulator: what one hits, and which are refused.
+"""Fault orders at either simulator: their targets and refused orders.
 
-What each fault does to an answer is told by whoever calls them: tests/integrations/test_desk_failures.py, test_gpt4.py
-and test_gpt4_time.py there, and each row of tests/system/test_fault_table.py.
+The effects of each fault are tested by its callers: tests/integrations/test_desk_failures.py, test_gpt4.py and
+test_gpt4_time.py there, and each row of tests/system/test_fault_table.py.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The simulated endpoint answers as OpenAI does, from the context it was given."""
+"""The simulated endpoint answers as OpenAI does, from the given context."""
 
 import json
 import time
@@ -117,7 +117,7 @@ async def test_the_official_client_streams_it(openai_url: str) -> None:
 
 
 def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared(gpt4: httpx2.Client) -> None:
-    """What waits for somebody's next step is not waited for after it."""
+    """Cover a waiting answer: it continues at once after the fault is cleared."""
     gpt4.post("/_sim/faults", json={"kind": "slow_stream", "seconds": 0.3, "pieces": 60}).raise_for_status()
     with gpt4.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
         events = (line for line in response.iter_lines() if '"content": ' in line and '""' not in line)
@@ -149,7 +149,7 @@ def test_a_schema_of_plain_texts_gets_the_texts_alone(gpt4: httpx2.Client) -> No
 
 
 def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4: httpx2.Client) -> None:
-    """To the official client too, which asks for them as base64."""
+    """Cover the official client too, which requests base64."""
     texts = ["VPN drops at home", "Scanner jams", "At home drops VPN"]
     asked = {"model": "text-embedding-3-small", "input": texts, "encoding_format": "float"}
     rows = gpt4.post("/v1/embeddings", json=asked).json()["data"]

@@ -112,7 +112,7 @@ def test_a_running_desk_can_be_told_another_receiver(announcing: httpx2.Client) 
 
 @pytest.fixture
 def unsigned(announcing: httpx2.Client, receiver: RecordingReceiver) -> Iterator[httpx2.Client]:
-    """A desk that has a way of its own for one test."""
+    """Return a desk with settings for one test."""
     receiver.received.clear()
     yield announcing
     announcing.patch("/_sim/desks/acme", json={"webhook_form": None, "trigger_command": None})
@@ -160,7 +160,7 @@ def test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it(unsigned: httpx2.
 def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
     unsigned: httpx2.Client, receiver: RecordingReceiver
 ) -> None:
-    """The file is gone afterwards; the desk itself sends nothing."""
+    """The file is deleted afterwards; the desk itself sends nothing."""
     program = "import sys; print(sys.argv[1], open(sys.argv[1]).read()); sys.exit(3)"
     command = [sys.executable, "-SIc", program, "$COMPLETE_V3_JSON_FILE"]
     unsigned.patch("/_sim/desks/acme", json={"trigger_command": command}).raise_for_status()
@@ -179,7 +179,7 @@ def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
 
 
 def test_a_command_that_is_not_there_is_recorded(unsigned: httpx2.Client, tmp_path: Path) -> None:
-    # With its folder: the failure of one that is looked up depends on the folders in PATH.
+    # With its folder: a failed lookup would depend on the folders in PATH.
     unsigned.patch("/_sim/desks/acme", json={"trigger_command": [str(tmp_path / "none")]}).raise_for_status()
     ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]
     assert "FileNotFoundError" in delivered(unsigned, "acme", ticket)["error"]

@@ -1,4 +1,4 @@
-"""The command lines: one line on stdout, and a quick clean end whatever is still open."""
+"""The command lines: one line on stdout, and a quick clean end with connections open."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def started(*arguments: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def end(process: "subprocess.Popen[str]", how: signal.Signals) -> tuple[int, str, str, float]:
-    """Return exit code, the rest of stdout, stderr and the seconds that the end took."""
+    """Return exit code, the rest of stdout, stderr and the seconds until the end."""
     begun = time.monotonic()
     process.send_signal(how)
     out, err = process.communicate(timeout=10)
