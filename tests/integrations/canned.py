@@ -1,4 +1,4 @@
-"""An HTTP server, with TLS or without, that answers each request alike, and remembers what was sent along."""
+"""An HTTP server, with or without TLS, that repeats one answer and records requests."""
 
 import ssl
 from collections.abc import Iterator
@@ -14,8 +14,6 @@ TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_
 
 @dataclass
 class CannedServer:
-    """An HTTP server that answers each request alike, and remembers what was sent along."""
-
     url: str = ""
     body: bytes = TICKET
     encoding: str = ""
