@@ -23,7 +23,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class ServedPort:
-    """A port, a path with its status, the connection limit, and seconds until a sender is cut off."""
+    """A port, a path with its status, and limits: connections, seconds to a cut-off."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""The attacks of ADR 5 and ADR 11 on each port: attackers are cut off, visitors are served."""
+"""Attacks of ADR 5 and ADR 11 on each port: cut off, while visitors are served."""
 
 import asyncio
 import contextlib

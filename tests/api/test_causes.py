@@ -1,4 +1,4 @@
-"""Causes of a mismatched signature: reported to support after the answer, if unambiguous."""
+"""Causes of a mismatched signature, reported to support after the answer."""
 
 import asyncio
 import importlib

@@ -1,4 +1,4 @@
-"""Indistinguishable refusals: unknown tenant, closed tenant and bad proof, by answer and by time.
+"""Refusals of unknown tenant, closed tenant and bad proof, equal in answer and time.
 
 The measured time includes the search after the answer, since a next request would wait for it.
 """

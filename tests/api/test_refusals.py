@@ -1,4 +1,4 @@
-"""Start conditions: refusals with a remedy, and conditions that a process waits for."""
+"""Start conditions: refusals with a remedy, and conditions to wait for."""
 
 import re
 import socket
@@ -116,7 +116,10 @@ def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
 
 
 def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
-    """sslmode=verify-full: an unknown authority, or another host's certificate."""
+    """Serve the start of Postgres with TLS and a certificate; return the port.
+
+    Protocol 3, SSLRequest.
+    """
     known, other = trustme.CA(), trustme.CA()
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     for authority, name, said in (

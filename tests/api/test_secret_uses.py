@@ -47,7 +47,7 @@ async def test_what_proves_a_webhook_is_noted(setting: str, remark: str | None) 
 
 
 async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> None:
-    """A check is how a client tries the new secret; a retired one is refused, and recognised after the answer."""
+    """A client tries the new secret by a check; a retired one is refused."""
     receiver = Receiver(TenantDirectory(lambda: SETTINGS))
     check = json.dumps({"tenant_id": "acme", "event": "webhook.check"}).encode()
     assert await post(receiver, timed(NEW, check), check) == 200

@@ -134,7 +134,7 @@ def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() ->
 
 @pytest.mark.parametrize("scheme", [ours_untimed, github])
 def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme: Scheme) -> None:
-    """Only a caller with the secret gets the reason; an unsigned timestamp does not help."""
+    """Only a caller with the secret gets the reason."""
     with pytest.raises(SignatureRefused, match="timestamp missing"):
         verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
     with pytest.raises(SignatureRefused, match="signature mismatch"):

@@ -84,7 +84,7 @@ async def test_without_a_tenant_in_the_address_a_token_lets_any_type_be_read_too
 async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
     start_log: StartLog, body: str | bytes, status: int, words: str
 ) -> None:
-    """In the log, the answer to a valid token, and support's records; 422 if only a field is unusable."""
+    """In the log, the answer and support's records; 422 if only a field is unusable."""
     stream, receiver = start_log(), Receiver()
     sent = body if isinstance(body, bytes) else body.encode()
     for content_type in ("", "multipart/form-data; boundary=x", "text/xml"):

@@ -1,4 +1,4 @@
-"""Webhooks above a tenant's limit of waiting jobs: refused, and recorded to be made later."""
+"""Webhooks above a tenant's limit of waiting jobs: refused, and recorded."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Files of `SECRETS_DIR` that are cut, emptied, unfinished or unreadable: values kept and messages."""
+"""Files of `SECRETS_DIR` that are cut, emptied, unfinished or unreadable."""
 
 import os
 from pathlib import Path
@@ -112,7 +112,7 @@ def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
-    """Partial keys are not used, an emptied file withdraws nothing, and an invalid key is reported."""
+    """Partial keys are not used, and an emptied file withdraws nothing."""
     told: list[TenantProblem] = []
     tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
     assert tenants.process_key("OPENAI_API_KEY") is None

@@ -1,4 +1,4 @@
-"""Settings: missing and wrong ones are named without values; files win over the environment."""
+"""Settings: wrong ones are named without values; files win over the environment."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tenant changes at run time: unusable settings close nothing, withdrawn secrets open nothing."""
+"""Tenant changes at run time, and settings that are unusable or withdrawn."""
 
 import threading
 from dataclasses import replace

@@ -181,7 +181,7 @@ def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name:
 
 
 def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
-    """Not even at the same address: the texts may be meant for the tenant's account only."""
+    """Not even at the same address: the texts may be for the tenant's account only."""
     values, told = ACME | {"OPENAI_API_KEY_ACME": "k"}, list[TenantProblem]()
     tenants, clock = directory(lambda: values, told.append)
     assert not asked(tenants).model.withdrawn

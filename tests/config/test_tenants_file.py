@@ -1,4 +1,4 @@
-"""`tenants.toml`: its problems, the values kept meanwhile, and its precedence over variables."""
+"""`tenants.toml`: problems, values kept meanwhile, and precedence over variables."""
 
 import json
 import os
@@ -156,7 +156,7 @@ def test_a_process_does_not_start_with_an_invalid_file(
 
 
 def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
-    """Commands continue, unlike processes; a tenant's table may ask for more redaction."""
+    """Commands continue, unlike processes; the table may ask for more redaction."""
     values = ACME | {TENANTS_TOML: "acme.masking ="}
     tenants, clock = directory(lambda: values)
     assert asked(tenants) == Tenant("acme", usable=False)

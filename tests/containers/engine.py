@@ -36,7 +36,10 @@ class Engine:
         self._environment = dict(environment)
 
     def run(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run the engine; standard error is in the output. Raises CalledProcessError if it must succeed."""
+        """Run the engine; standard error is in the output.
+
+        Raises CalledProcessError if it must succeed.
+        """
         return self._call([self.program, *arguments], {}, check=check, seconds=seconds)
 
     def output(self, *arguments: str, seconds: float = 120) -> str:
@@ -85,7 +88,7 @@ class Engine:
             return False
 
     def begins_as(self, user: str, image: str, program: str) -> bool:
-        """Return True if the image's entry point starts its server as this user without root."""
+        """Return True if the image's server starts as this user without root."""
         words = ["--user", user, image, program, "--version"]
         answer = self.run("run", "--rm", "--label", LABEL, *words, check=False)
         # The engine's own errors are 125 and above: a missing user.
@@ -102,7 +105,10 @@ class Engine:
 
 @contextmanager
 def found_engine(folder: Path) -> Iterator[Engine]:
-    """Return this machine's engine, with its socket in `folder`; skips the test without one."""
+    """Return this machine's engine, with its socket in `folder`.
+
+    Skips the test if there is none.
+    """
     if shutil.which("docker") and _works(["docker", "info"]) and _works(["docker", "compose", "version"]):
         yield Engine("docker", ["docker", "compose"], {})
         return

@@ -55,7 +55,10 @@ def example_files() -> dict[str, dict[str, str]]:
 
 
 def environment(service: str, given: dict[str, str] | None = None) -> dict[str, str]:
-    """Return a service's non-empty variables with the example's files, and `given` in .env."""
+    """Return a service's non-empty variables with the example's files.
+
+    `given` is in .env.
+    """
     files = [example_files()[file["path"]] for file in SERVICES[service].get("env_file", [])]
     values = {name: value for file in files for name, value in file.items()} | settings(service, given)
     return {name: value for name, value in values.items() if value}

@@ -100,7 +100,7 @@ class Kube:
         return [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
 
     def _joined(self, name: str, secrets: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
-        """Return one secret with all sources of a projected volume; none for a pod without one."""
+        """Return one secret with all sources of a projected volume, if there is one."""
         if not sources(self.rendered, name):
             return []
         folder = self._folder / joined(name)

@@ -59,7 +59,7 @@ class Stack:
         return self.engine.run("exec", self.container(service), *words, check=check).stdout.strip()
 
     def processes(self, service: str) -> list[dict[str, str]]:
-        """Return the kernel's status of each process in a container, by the names in /proc/N/status."""
+        """Return the kernel's status of each process, by the names in /proc/N/status."""
         script = 'for one in /proc/[0-9]*; do [ "$one" = "/proc/$$" ] || cat "$one/status" 2>/dev/null; done; true'
         lines = [line.partition(":") for line in self.exec(service, "sh", "-c", script).splitlines()]
         found: list[dict[str, str]] = []
@@ -136,7 +136,10 @@ def stack(
     checkout: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    """Start all services whose images are available; skips without one that the others need."""
+    """Start all services whose images are available.
+
+    Skips without one that the others need.
+    """
     there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
     missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
     if missing:
@@ -154,7 +157,7 @@ def stack(
 
 @pytest.fixture
 def once(engine: Engine, image: str) -> Callable[..., tuple[int, str]]:
-    """Run a container of the image to its end as in production; return exit status and output."""
+    """Run a container of the image to its end; return exit status and output."""
 
     def run(*words: str, options: tuple[str, ...] = (), **settings: str) -> tuple[int, str]:
         given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""docker-compose.yml, running: a ticket gets its note, and support's commands work inside."""
+"""docker-compose.yml, running: a ticket's note, and support's commands inside."""
 
 import re
 import shlex

@@ -158,7 +158,7 @@ def test_as_it_stands_it_has_one_simulated_tenant() -> None:
 
 
 def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
-    """One more tenant, no publicly known secret for the simulated one, and no simulated model."""
+    """One more tenant, no simulated model, no known secret for the simulated tenant."""
     given = example()
     webhooks, problems = parse_tenants(environment("api", given), keys=())
     assert problems == []

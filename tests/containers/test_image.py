@@ -61,7 +61,7 @@ def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: st
 
 
 def test_a_signal_during_the_start_is_not_lost(engine: Engine, image: str) -> None:
-    """Process 1 has no handler in its first second; the container must stop nevertheless."""
+    """Process 1 has no handler in its first second."""
     given = [part for name, value in COMPLETE.items() for part in ("--env", f"{name}={value}")]
     container = engine.output("run", "--detach", "--label", LABEL, *given, image, "worker")
     try:

@@ -1,4 +1,4 @@
-"""The local overlay's deployments in Podman: a ticket passes through, and nothing is lost."""
+"""The local overlay's deployments in Podman: a ticket passes, nothing is lost."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ TICKET = {"tenant": "acme", "subject": "VPN does not connect", "description": "T
 
 @pytest.fixture(scope="module")
 def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:  # noqa: ARG001
-    """Start everything of `kubectl apply -k k8s/overlays/local`, the API before the migration."""
+    """Start everything of the local overlay, the API before the migration."""
     if engine.program != "podman" or shutil.which("catatonit") is None:
         pytest.skip("`podman kube play` needs Podman and catatonit")
     running = Kube(engine, tmp_path_factory.mktemp("kube"))

@@ -1,4 +1,4 @@
-"""docs/containers.md, checked by rule; tests/containers/test_compose.py runs its commands."""
+"""docs/containers.md, checked by rule; test_compose.py runs its commands."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Secrets as mounted files: readable by the image's user, changed without a restart.
+"""Secrets as mounted files: readable by the image's user, changed at run time.
 
 tests/system/test_secrets.py tests partial writes; this file tests the mount.
 """

@@ -30,7 +30,7 @@ def test_where_nothing_runs_it_says_how_to_start_it() -> None:
 
 
 def test_a_desk_that_is_still_starting_is_waited_for() -> None:
-    """The desk starts together with the smoke test, and has no receiver for its webhook."""
+    """The desk starts together with the smoke test, without a webhook receiver."""
     port = str(free_port())
     config = ROOT / "simulators" / "servicedesk" / "compose.json"
     command = [sys.executable, "-m", "simulators.servicedesk", "--port", port, "--config", str(config)]

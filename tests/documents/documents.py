@@ -1,4 +1,4 @@
-"""Markdown documents: code blocks with expected output, mentions, links and headings."""
+"""Markdown documents: code blocks, expected output, mentions, links, headings."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""Verdicts of `ai-agents diagnose`, typed as in the FAQ, compared with the cause of its steps."""
+"""Verdicts of `ai-agents diagnose`, compared with the cause of the FAQ's steps."""
 
 import json
 from collections.abc import Mapping
@@ -42,7 +42,10 @@ VERDICTS: Mapping[str, set[str]] = {
 
 
 def diagnosed(shell: Shell, document: MarkdownFile, ticket_id: str) -> str:
-    """Return the verdict of the document's command, from an API pod if no worker is reachable."""
+    """Return the verdict of the document's command.
+
+    It runs in a pod of the API if no worker is reachable.
+    """
     (typed,) = (block.text for block in document.blocks("bash") if "ai-agents diagnose" in block.text)
     typed = f"{typed.strip()} --json".replace("<TENANT>", "acme").replace("<TICKET_ID>", ticket_id)
     done = shell.run(typed)

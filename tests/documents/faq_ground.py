@@ -1,4 +1,4 @@
-"""A running system for the FAQ's faults, and a reader that follows the document on it.
+"""A running system for the FAQ's faults, and a reader of the document on it.
 
 The faults run one after the other and take minutes, so two files run one half each in parallel.
 """
@@ -63,9 +63,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def follow(ground: Ground, fault: FaqFault) -> None:
-    """Check that the document leads from a fault to its cause: by its steps, the trace and the quick way.
+    """Check that the document leads from a fault to its cause.
 
-    `ai-agents diagnose` and the console must agree.
+    By its steps, the trace and the quick way; `ai-agents diagnose` and the console must agree.
     """
     with fault.inject(ground.stage) as ticket_id:
         values = {"TICKET_ID": ticket_id, "TENANT": "acme"}

@@ -56,7 +56,7 @@ Inject = Callable[[FaultStage], AbstractContextManager[str]]
 
 @dataclass(frozen=True)
 class FaqFault:
-    """A fault, which returns the client's ticket, and the heading where support must arrive.
+    """A fault, which returns the client's ticket, and where support must arrive.
 
     `quick`: the quick way's end, if it differs; `traced`: the trace's end; `json`: tried with JSON logs too.
     """
@@ -135,7 +135,10 @@ def tenant_closed_in_worker(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def longer_number(stage: FaultStage) -> Iterator[str]:
-    """Switch the webhook off, and refuse a forged one of a ticket whose number has this one as prefix."""
+    """Refuse a forged webhook of a ticket whose number begins with this one.
+
+    This ticket's webhook is off.
+    """
     with webhook_off(stage) as ticket_id:
         assert stage.world.post_webhook(f"{ticket_id}0", secret="somebody else's").status_code == 403
         stage.says(stage.system.api, f"ticket_id: {ticket_id}0, tenant_id: acme")

@@ -49,7 +49,7 @@ def worker_back(stage: FaultStage) -> Iterator[str]:
 
 
 def _relay_kept_away(stage: FaultStage, ticket_id: str) -> None:
-    """Let its lease expire while an open transaction locks the row: the relay skips it."""
+    """Let its lease expire while an open transaction makes the relay skip the row."""
     wait_for(
         lambda: (
             "fell silent"
@@ -89,7 +89,7 @@ def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def last_attempt_lost(stage: FaultStage) -> Iterator[str]:
-    """Lose the worker of a job's last attempt; `MAX_ATTEMPTS` is the test's."""
+    """Lose the worker of a job's last attempt, whose number is set in the row."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
         with stage.world.admin() as connection:

@@ -22,7 +22,7 @@ def slow_context(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def slow_gpt4(stage: FaultStage, seconds: float = 1.2) -> Iterator[str]:
-    """Slow GPT-4 down by this time per piece: longer than a reading of the document takes."""
+    """Slow GPT-4 by this time per piece: longer than a reading of the document."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
     stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds, pieces=200)
     ticket_id = stage.world.create_ticket(subject)
@@ -63,7 +63,10 @@ def backlog_and_still(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def _many(stage: FaultStage, count: int) -> Iterator[str]:
-    """Queue this many tickets and return the last; delete them at the end, so that their jobs end soon."""
+    """Queue this many tickets and return the last.
+
+    They are deleted at the end, so that their jobs end soon.
+    """
     tickets = [stage.world.create_ticket() for _ in range(count)]
     try:
         for ticket_id in tickets:

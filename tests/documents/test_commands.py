@@ -1,4 +1,4 @@
-"""Commands of the documents: accepted by kubectl, `ai-agents` and make; those of the FAQ run."""
+"""Commands of the documents, accepted by kubectl, `ai-agents` and make."""
 
 import contextlib
 import io
@@ -29,7 +29,10 @@ _OBJECT = re.compile(r"(?:deployment|statefulset)/([a-z-]+)|(?:secret|configmap|
 
 
 def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
-    """Yield the words of each command of a program: all in shell blocks, in prose those with an option."""
+    """Yield the words of each command of a program.
+
+    Shell blocks count whole; in prose only commands with an option.
+    """
     told = [text for text in document.mentions() if text.startswith(program) and " -" in text]
     text = "\n".join([document.script.replace("\\\n", " "), *map(filled, told)])
     text = re.sub(r"\$(\w+)|\b(JOB)(?!=)\b", lambda at: _VALUES.get(at[1] or at[2], at[0]), text)
@@ -46,7 +49,7 @@ def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
 
 
 def refused_by_kubectl(words: list[str]) -> str:
-    """Return kubectl's reason to reject a command; empty if it would call the cluster."""
+    """Return kubectl's reason to reject a command; empty if it calls the cluster."""
     verb, *rest = words
     done = subprocess.run(
         [kubectl_path(), verb, "--server=http://127.0.0.1:9", *rest],

@@ -46,7 +46,7 @@ def test_each_alert_has_a_section_in_the_runbook_that_it_links() -> None:
 
 
 def test_a_log_is_read_of_all_pods_and_past_those_that_have_none() -> None:
-    """A deployment's name means one pod. One housekeeping pod works; kubectl follows five by default."""
+    """A deployment's name means one pod; kubectl follows five pods by default."""
     named = re.compile(r"kubectl logs deployment/(ai-agents-(?!housekeeping)\S+) -n .*")
     for line in (found for document in DOCUMENTS for found in named.finditer(document.text)):
         command = line[0].split("`")[0]
@@ -55,7 +55,7 @@ def test_a_log_is_read_of_all_pods_and_past_those_that_have_none() -> None:
 
 
 def test_what_is_called_from_outside_is_what_the_ingress_lets_in() -> None:
-    """`$API` and `api.ai-agents.com` are the public addresses: other paths stay in the cluster."""
+    """`$API` and `api.ai-agents.com` are public: other paths stay in the cluster."""
     ingress = (ROOT / "k8s" / "overlays" / "production" / "ingress.yaml").read_text(encoding="utf-8")
     called = {path for document in SUPPORT for path in re.findall(_FROM_OUTSIDE, document.text)}
     assert called == set(re.findall(r"- path: (\S+)", ingress))

@@ -1,4 +1,4 @@
-"""The FAQ `enhancements not received`, followed literally for each fault on the running system."""
+"""The FAQ `enhancements not received`, followed literally for each fault."""
 
 import os
 import re

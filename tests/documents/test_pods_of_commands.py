@@ -1,4 +1,4 @@
-"""Pods and services of the documents' commands get the settings that the commands need."""
+"""Pods and services of the documents' commands get the needed settings."""
 
 import re
 

@@ -49,7 +49,7 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(postgres_superuser_url: str) -> None:
-    """The statements run as written; the application's role cannot bypass row-level security."""
+    """As written; the application's role cannot bypass row-level security."""
     (statements,) = blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
     with psycopg.connect(postgres_superuser_url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The feedback port: invalid HTTP and crowds affect neither webhooks nor visitors."""
+"""The feedback port: invalid HTTP and crowds do not affect webhooks."""
 
 import asyncio
 

@@ -58,7 +58,7 @@ async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: 
 
 
 async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Store, start_log: StartLog) -> None:
-    """The tenant left, the job was purged or is another tenant's, or its ticket was forgotten."""
+    """Tenant left, job purged or another tenant's, or ticket forgotten."""
     stream = start_log()
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200

@@ -44,7 +44,7 @@ class Visit:
 
 @asynccontextmanager
 async def visiting(database_url: str, path: str = "", **settings: str) -> AsyncIterator[Visit]:
-    """Serve the page of `acme` and `globex` at a free port; its address ends with `path`."""
+    """Serve the page of both tenants at a free port; its address ends with `path`."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}{path}"

@@ -1,4 +1,4 @@
-"""An HTTP server, with or without TLS, that repeats one answer and records requests."""
+"""An HTTP server, with or without TLS, that repeats one answer."""
 
 import ssl
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_
 
 @dataclass
 class CannedServer:
+    """Repeats one answer, and records requests."""
+
     url: str = ""
     body: bytes = TICKET
     encoding: str = ""

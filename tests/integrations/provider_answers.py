@@ -1,4 +1,4 @@
-"""Answers of providers, seen or documented, each with its source and our interpretation."""
+"""Answers of providers, seen or documented, with source and interpretation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,10 @@ SPENDING = "https://help.openai.com/en/articles/6614457"
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """One answer. `becomes`: a hold of all jobs, or a failure of this one, whose line contains `told`."""
+    """One answer.
+
+    `becomes`: a hold of all jobs, or a failure of this one, whose line contains `told`.
+    """
 
     provider: str
     status: int
@@ -75,7 +78,7 @@ ANSWERS = [
         *(429, "insufficient_quota", "insufficient_quota", QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT),
         f"{ISSUES}/openai/openai-cookbook/issues/844",
     ),
-    # The type is in front; public clients do not rely on it, so the code alone must decide.
+    # The documented type is the first one. Public clients do not rely on it, so the code alone must decide.
     *(
         openai(429, code, kind, QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT, f"{SPENDING}#{code}")
         for kind in ("insufficient_quota", "rate_limit_error")

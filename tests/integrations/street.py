@@ -30,7 +30,7 @@ OWN = {"OPENAI_API_KEY_ACME": "of-acme"}
 
 @dataclass
 class Street:
-    """Endpoints side by side at `/<house>/v1`, with the requests and the answers of each."""
+    """Endpoints at `/<house>/v1`, with the requests and the answers of each."""
 
     url: str = ""
     came: list[tuple[str, str, str]] = field(default_factory=list)
@@ -70,7 +70,7 @@ def street(_street: Street) -> Street:
 
 @dataclass
 class BookInMemory:
-    """Spending in memory; `elsewhere` is what other processes spent, visible on reading."""
+    """Spending in memory; `elsewhere` is that of other processes, seen on reading."""
 
     here: Spent = field(default_factory=Spent)
     elsewhere: Spent = field(default_factory=Spent)
@@ -124,7 +124,7 @@ async def asked(
 
 @asynccontextmanager
 async def town(street: Street, process: dict[str, Any] | None = None, /, **values: object) -> AsyncIterator[Town]:
-    """Open models for acme and globex with desks; the process's own model is house `process`."""
+    """Open models for acme and globex; the process's model is house `process`."""
     settings = WorkerSettings(
         database_url="postgresql://a:b@db/x",
         redis_url="redis://redis:6379/0",

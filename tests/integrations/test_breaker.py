@@ -135,7 +135,7 @@ def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedSe
 
 
 def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
-    """Sixty jobs call a silent desk at once: some of their timeouts come after the opening."""
+    """Sixty jobs call a silent desk; some of their timeouts come after the opening."""
     late = [guarded.breaker.watch() for _ in range(3)]
     for call in late:
         call.__enter__()

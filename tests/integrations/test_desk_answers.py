@@ -143,7 +143,7 @@ def test_a_failure_without_a_reason_and_a_code_that_is_none_are_no_answer(status
 
 
 def test_what_a_desk_makes_up_is_one_of_a_few_reasons() -> None:
-    """Codes and statuses end up in rows and as a metric's label; only the log line has the desk's own."""
+    """They end up in rows and as a metric's label; the log line has the desk's own."""
     coded_ones = [answer(200, coded(4000, code)).failure() for code in range(4000, 9000)]
     coded_ones += [answer(200, coded(code)).failure() for code in (*range(1, 2000), 10**8, 3000)]
     statuses = [decode(status, b"", None).failure() for status in range(300, 1000)]

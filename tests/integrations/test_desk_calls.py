@@ -44,7 +44,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
 
 
 async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
-    """Tickets are read with the same scopes, so the next token would lack that right as well."""
+    """The next token would have the same scopes."""
     clock, tokens = Clock(), list[int]()
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Holds of a desk that refuses our credentials: one call each half minute, no failed jobs."""
+"""Holds of a desk that refuses credentials: one call each 30 s, no failed jobs."""
 
 import asyncio
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
 async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
     desks: Simulator, start_log: StartLog
 ) -> None:
-    """Fewer may be refused for good. Unpaid jobs try once in ten minutes, also beside paid ones."""
+    """Fewer may be refused for good. Unpaid jobs try once in ten minutes."""
     one, two, three = (new_ticket(desks) for _ in range(3))
     clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:

@@ -1,4 +1,4 @@
-"""The key of a note's body by edition: a wrong one is found once, and nothing is posted twice."""
+"""The key of a note's body by edition: a wrong one is found once, never posted twice."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.kit.simulators import Simulator
 
 
 class OtherDesk:
-    """An on-premises desk that expects the cloud's key, or refuses all notes with `refusal`."""
+    """An on-premises desk that expects the cloud's key, or refuses with `refusal`."""
 
     def __init__(self, refusal: tuple[int, dict[str, Any]] | None = None, *, pause: float = 0) -> None:
         self.keys: list[str] = []
@@ -42,7 +42,7 @@ class OtherDesk:
 
 
 async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
-    """Each call is announced: the second may be stored without an answer, and later looks wait from its time."""
+    """The second call may be stored without an answer, so both are announced."""
     other, announced = OtherDesk(), []
 
     async def about_to_post() -> None:
@@ -58,7 +58,10 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
 async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
     edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
-    """Old builds on premises use the cloud's key; rapid7/insightconnect-plugins sends `note` to both editions."""
+    """Old builds on premises use the cloud's key.
+
+    A client of both editions, rapid7/insightconnect-plugins, sends `note` alone.
+    """
     ticket_id, name = new_ticket(desks, edition), TENANT_OF[edition]
     desks.change("PATCH", f"/desks/{name}", note_key="note" if edition == "cloud" else "request_note")
     try:

@@ -80,7 +80,7 @@ async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any)
 
 @pytest.mark.parametrize(("pages", "found"), [(3, "241"), (50, None)], ids=["the last one", "a list without end"])
 async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found: str | None) -> None:
-    """Desks differ in the order: the newest may be on the last page, and without it the result is uncertain."""
+    """The desk's order is unknown: the newest note may be on the last page."""
     asked = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

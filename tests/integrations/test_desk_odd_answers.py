@@ -1,4 +1,4 @@
-"""JSON answers with 200 that are not the API's; a wrong "no note there" would post twice."""
+"""Wrong answers with 200 and JSON; taken as "no note there" they would post twice."""
 
 import json
 from typing import Any

@@ -128,7 +128,7 @@ CALLS: dict[str, Callable[[ServiceDeskPlus], Awaitable[Any]]] = {
 
 
 async def what_comes_of(recorded: RecordedAnswer) -> Any:
-    """Return the client's result: a ticket, the notes that it reads in order, or a failure's line."""
+    """Return the client's result: a ticket, its notes in order, or a failure's line."""
     notes_read: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""OAuth tokens of cloud desks: at most ten in ten minutes, so each is reused until it expires."""
+"""OAuth tokens of cloud desks: at most ten in ten minutes, so they are reused."""
 
 import asyncio
 from collections.abc import Iterator
@@ -225,7 +225,7 @@ async def test_a_lock_that_ran_out_and_is_anothers_by_now_stays(redis: Redis) ->
 
 
 async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over: bool = False) -> list[str]:
-    """Return the lock keys during a failing fetch; its own lock is released afterwards."""
+    """Return the lock keys during a failing fetch, whose own lock is released."""
     locks: list[str] = []
 
     async def answer(_request: httpx2.Request) -> httpx2.Response:

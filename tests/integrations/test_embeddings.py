@@ -1,4 +1,4 @@
-"""Embeddings of an endpoint or of this process, per tenant, and reasons if there are none."""
+"""Embeddings of an endpoint or of this process, and reasons if there are none."""
 
 import asyncio
 import io

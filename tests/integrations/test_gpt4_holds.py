@@ -1,4 +1,4 @@
-"""Holds of a model that refuses everyone: found once for all jobs, tried every half minute."""
+"""Holds of a model that refuses everyone: one for all jobs, tried every 30 s."""
 
 import asyncio
 import io

@@ -100,7 +100,7 @@ async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tai
 
 @pytest.mark.parametrize(("finish", "calls"), [("length", 2), ("content_filter", 1)])
 async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish: str, calls: int) -> None:
-    """Otherwise each attempt would pay again. A cut at the length limit gets its one repair."""
+    """Otherwise each attempt pays again. A cut at the length limit gets one repair."""
     endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
     with endless.serving() as url:
         assert type(await failure_of(url)) is ModelRefused

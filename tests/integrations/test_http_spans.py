@@ -1,4 +1,4 @@
-"""A span per request of the HTTP client: the conventions' attributes, and no content."""
+"""A span per request of the HTTP client: conventional attributes, no content."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

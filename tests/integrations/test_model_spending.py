@@ -70,7 +70,7 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
 
 
 async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
-    """Its dollars are estimated by the token price of the last call that reported both."""
+    """Its dollars are estimated by the token price of the last complete call."""
     stream, book = start_log(), BookInMemory()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)

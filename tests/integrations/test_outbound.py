@@ -1,4 +1,4 @@
-"""Calls to a desk: TLS checks, bounded answers, and credentials for the right host only."""
+"""Calls to a desk: TLS checks, bounded answers, credentials for its host only."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Calls of desks, accounts hosts and models through a proxy, and the proxy's failures.
+"""Calls through a proxy, and the proxy's failures.
 
-The host names have no address here: a request that reached its server went through the proxy.
+Desks, accounts hosts and models have no address here: a request that reached its server went through the proxy.
 """
 
 from collections.abc import Iterator
@@ -154,7 +154,7 @@ async def test_another_proxy_of_the_environment_is_not_used(
 async def test_its_trouble_is_said_without_its_address_and_is_temporary(
     trouble: str, words: str, outside: OutsideServers, start_log: StartLog
 ) -> None:
-    """If it is away the breaker opens: jobs wait instead of failing one after the other."""
+    """The breaker opens if it is away: jobs wait instead of failing one by one."""
     stream = start_log()
     secret, url, way = "hunter2-secret", "", outside.way()
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A desk's rate: per minute, in order, shared by all processes, and without Redis."""
+"""A desk's rate: per minute, in order, for all processes, without Redis."""
 
 import asyncio
 from bisect import bisect_left
@@ -17,7 +17,7 @@ from tests.kit.clock import Clock
 @pytest.mark.parametrize("share", [1, 4])
 @pytest.mark.parametrize("per_minute", [1, 2, 3, 5, 7, 10, 12, 13, 30, 60, 300, 6000])
 def test_no_minute_has_more_calls_than_the_rate(per_minute: int, share: int) -> None:
-    """Every minute that begins with a call is checked, with callers that never wait longer than needed.
+    """Callers come as early as allowed; each minute that begins with a call counts.
 
     Two calls may come closer by two seconds of latency, and the minute still holds.
     """

@@ -25,7 +25,7 @@ class SimulatedJob:
 
 
 class Simulation:
-    """Jobs at one desk: each reads, asks GPT-4, looks and posts; a held one returns a little late."""
+    """Jobs at one desk, with calls to read, look and post; held ones return late."""
 
     def __init__(self, per_minute: int, patience: float = 5) -> None:
         self.now = 0.0
@@ -97,7 +97,7 @@ def test_many_jobs_at_once_all_complete_as_fast_as_the_rate_allows(per_minute: i
 
 @pytest.mark.parametrize("per_minute", [1, 10, 13, 60])
 def test_those_that_come_later_do_not_starve_those_that_are_held(per_minute: int) -> None:
-    """A burst, then as many new jobs as the desk can serve: the line never ends, and moves."""
+    """A burst, then as many new jobs as the desk can serve; the line must move."""
     world = Simulation(per_minute)
     interval = Pace.of(per_minute).interval
     for _ in range(20):

@@ -1,6 +1,7 @@
-"""The alerts in the Prometheus Operator's form; `python -m tests.kubernetes.alert_rules` writes the file.
+"""The alerts in the Prometheus Operator's form.
 
-Kustomize cannot embed one YAML file in another, and promtool rejects the operator's head, so there are two files.
+`python -m tests.kubernetes.alert_rules` writes the file. Kustomize cannot embed one YAML file in another, and promtool
+rejects the operator's head, so there are two files.
 """
 
 from pathlib import Path

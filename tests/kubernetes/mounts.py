@@ -29,7 +29,7 @@ def mounted(rendered: Rendered, name: str) -> dict[str, set[str]]:
 
 
 def write_mounted(rendered: Rendered, name: str, secrets: Mapping[str, Mapping[str, str]], folder: Path) -> None:
-    """Write the files that the kubelet mounts for a pod. `secrets`: secret -> key -> value."""
+    """Write the files that the kubelet mounts; `secrets`: secret -> key -> value."""
     for source in sources(rendered, name):
         if secret := source.get("secret"):
             values = secrets.get(secret["name"], {}) if secret.get("optional") else secrets[secret["name"]]

@@ -14,7 +14,7 @@ Policy = dict[str, Any]
 
 @dataclass(frozen=True)
 class End:
-    """One end of a connection: a pod with its namespace, or a host outside without one."""
+    """One end of a connection: a pod with its namespace, or an outside host."""
 
     address: str
     namespace: str | None = None

@@ -32,7 +32,7 @@ def _objects(folder: Path) -> tuple[Object, ...]:
 
 
 class Rendered:
-    """The objects of one overlay, shared and therefore read-only. `root` is the repository's folder."""
+    """The objects of one overlay, shared and read-only; `root` is the repository."""
 
     def __init__(self, overlay: str, root: Path = ROOT) -> None:
         self.overlay = overlay
@@ -75,7 +75,10 @@ class Rendered:
         return dict(self.one("ConfigMap", "ai-agents-settings")["data"])
 
     def environment(self, name: str, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-        """Return a container's environment as the kubelet makes it; `$(NAME)` refers to earlier variables."""
+        """Return a container's environment as the kubelet makes it.
+
+        `$(NAME)` refers to earlier variables.
+        """
         container = self.container(name)
         values: dict[str, str] = {}
         for source in container.get("envFrom", []):
@@ -124,7 +127,10 @@ Change = Callable[..., Rendered]
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Change:
-    """Render the production overlay with replaced lines: file name -> `(before, after)` pairs."""
+    """Render the production overlay with lines replaced in its files.
+
+    Each file name has its `(before, after)` pairs.
+    """
 
     def render(**replaced: list[tuple[str, str]]) -> Rendered:
         folder = copied(tmp_path)

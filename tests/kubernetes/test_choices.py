@@ -1,4 +1,4 @@
-"""Options of the production overlay, one line each, and the consistency of the rest."""
+"""Options of the production overlay, one line each."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_without_the_prometheus_operator_its_line_is_taken_out(changed: Change, 
 
 
 def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """At its own host and port; its address reaches all processes that make or read links."""
+    """At its own host and port; processes that make or read links get its address."""
     line = "  # - ../../components/feedback\n"
     rendered = changed(kustomization=[(line, line.replace("# ", ""))])
     assert names(rendered) - names(production) >= {
@@ -78,7 +78,7 @@ def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: R
 
 
 def test_the_console_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """At its own host, its CONSOLE_URL; it reaches the stores, and only the ingress reaches it."""
+    """At its own host, its CONSOLE_URL; only the ingress reaches it."""
     line = "  # - ../../components/console\n"
     rendered = changed(kustomization=[(line, line.replace("# ", ""))])
     names_of_it = {name for _, name in names(rendered) - names(production)}

@@ -62,7 +62,7 @@ def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
 
 
 def test_the_secret_of_an_earlier_release_is_split_without_a_loss(tmp_path: Path) -> None:
-    """Each key is mounted by the pods that read it; settings that are not secret go into the shared map."""
+    """Pods mount the keys that they read; other settings go into the shared map."""
     of_tenants = {prefix.rstrip("_") for prefix in TENANT_SETTINGS} | (REMOVED.keys() - {"SERVICEDESK_CLIENT_ID"})
     kept = {"DATABASE_URL", "REDIS_PASSWORD", "FEEDBACK_KEY", "RETIRED_WEBHOOK_SECRET_ACME"}
     kept |= {f"{name}_ACME" for name in SECRETS if "WEBHOOK" in name}

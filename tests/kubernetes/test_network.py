@@ -90,7 +90,7 @@ REFUSED = [
     ("production", "ai-agents-migrate", "redis", 6379),
     *(("production", "ai-agents-migrate", name, 443) for name in ("desk", "model", "collector")),
     *(("production", "redis", name, port) for name in ("desk", "postgres", "ai-agents-api") for port in (443, 5432)),
-    # Other cluster addresses are closed, the cloud's metadata interface included.
+    # Nor other services of the cluster, the Kubernetes API included.
     *(
         ("production", name, there, port)
         for name in OURS

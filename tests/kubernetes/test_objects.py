@@ -137,7 +137,7 @@ def test_each_probe_asks_a_port_that_there_is(rendered: Rendered) -> None:
 
 
 def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rendered) -> None:
-    """Webhooks and /health only: no metrics, and no readiness, which reveals the stores."""
+    """Webhooks and /health only: readiness reveals the stores."""
     (ingress,) = production.of("Ingress")
     (rule,) = ingress["spec"]["rules"]
     assert rule["host"] == "api.ai-agents.com"
@@ -147,7 +147,7 @@ def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rend
 
 
 def test_images_are_pinned(rendered: Rendered) -> None:
-    """A numbered tag (or the laptop's own build), never `latest`; one image for all four processes."""
+    """Numbered tags, never `latest`; one image for all four processes."""
     ours = set()
     for name, pod in rendered.pods():
         image = pod["spec"]["containers"][0]["image"]
@@ -187,7 +187,7 @@ def test_the_workers_number_is_the_autoscalers_in_production(overlay: str) -> No
 
 
 def test_the_example_for_external_secrets_makes_the_secrets_that_pods_use(production: Rendered) -> None:
-    """By name; all keys of the vault's entry, so that a new tenant needs no change here."""
+    """All keys of the vault's entry, so that a new tenant needs no change here."""
     example = documents(K8S / "examples" / "external-secrets.yaml")
     made = {one["spec"]["target"]["name"]: one["spec"] for one in example if one["kind"] == "ExternalSecret"}
     used = {

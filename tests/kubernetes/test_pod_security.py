@@ -1,4 +1,4 @@
-"""The restricted profile of the Pod Security Standards for each pod, and our own additions.
+"""The restricted profile of the Pod Security Standards, and our additions.
 
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (baseline and restricted, Linux). Only the
 fields listed here are allowed, and none of them can break the profile beyond the checks. Look a new field up there

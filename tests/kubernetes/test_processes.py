@@ -16,7 +16,7 @@ _CLOSING_SECONDS = 15
 
 
 def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
-    """The image's entry point is the command; `args` keeps it, so that signals are passed on."""
+    """`args` keeps the image's entry point, which passes signals on."""
     for process in PROCESSES:
         container = rendered.container(f"ai-agents-{process}")
         assert "command" not in container
@@ -62,7 +62,7 @@ def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(rendered: 
 
 
 def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
-    """Readiness depends on the stores, liveness on the process: an outage of a store restarts nothing."""
+    """An outage of a store must restart nothing."""
     api = rendered.container("ai-agents-api")
     # The port that a flood of webhooks does not reach.
     assert api["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "metrics"}

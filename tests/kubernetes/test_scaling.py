@@ -33,9 +33,9 @@ def targets(spec: dict[str, Any]) -> dict[str, int]:
 
 
 def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = None) -> int:
-    """Return the number of workers that Kubernetes makes of `now`; the higher trigger wins.
+    """Return the number of workers that Kubernetes makes of `now`.
 
-    Within 10 % of the target the number stays: the autoscaler's tolerance.
+    The higher trigger wins. Within 10 % of the target the number stays: the autoscaler's tolerance.
     """
     now = now or spec["minReplicaCount"]
     per_worker = targets(spec)
@@ -47,7 +47,7 @@ def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = N
 
 
 def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any]) -> None:
-    """KEDA takes only strings in a trigger's metadata, and refuses duplicate trigger names."""
+    """KEDA accepts only strings in metadata, and refuses duplicate trigger names."""
     assert set(spec) <= SPEC
     assert len({one["name"] for one in spec["triggers"]}) == len(spec["triggers"]) == 2
     for trigger in spec["triggers"]:
@@ -73,7 +73,7 @@ def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) 
 
 
 def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rendered, spec: dict[str, Any]) -> None:
-    """Five workers are normal, five waiting jobs need one more; a worker is full at 75 % of its slots."""
+    """Five are normal, five waiting jobs need one more; 75 % of the slots is full."""
     assert targets(spec)[QUEUE] == 5
     assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
     assert spec["minReplicaCount"] == 5
@@ -90,7 +90,7 @@ def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Re
 
 
 def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
-    """Kubernetes checks every 15 s: minimum to maximum within 30 s; down one a minute after five calm ones."""
+    """Checks every 15 s: full within 30 s; down one a minute after five calm ones."""
     behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     up, down = behaviour["scaleUp"], behaviour["scaleDown"]
     assert up["stabilizationWindowSeconds"] == 0

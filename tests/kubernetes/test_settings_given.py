@@ -83,7 +83,7 @@ def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
 
 
 def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
-    """The process names a mounted key; Kubernetes names one that a variable refers to."""
+    """The process names a mounted key, Kubernetes one that a variable refers to."""
     del pod.secrets["ai-agents-model-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
     with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
@@ -91,7 +91,7 @@ def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
 
 
 def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:
-    """`kubectl describe` names the secret or the key. Only keys that few tenants need are optional."""
+    """`kubectl describe` names it. Only keys that few tenants need are optional."""
     optional = [
         source["secret"] for name, _ in rendered.pods() for source in sources(rendered, name) if "secret" in source
     ]
@@ -147,7 +147,7 @@ def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: 
 
 
 def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
-    """`redis-cli -h redis LLEN celery` in the API's container has the password, and uses database 0."""
+    """`redis-cli -h redis LLEN celery` in the API's container has the password."""
     variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
     assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
     assert variables["REDIS_URL"]["value"].endswith("@redis:6379/0")

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a running system's processes at the test's interval."""
+"""A real Prometheus that scrapes a running system at the test's interval."""
 
 import math
 import shutil
@@ -64,7 +64,10 @@ def _named(labels: dict[str, str]) -> str:
 
 @contextmanager
 def watching(system: System, folder: Path, every: str = "1s") -> Iterator[Prometheus]:
-    """Run the product's configuration with literal addresses and this interval; needs `prometheus`."""
+    """Run the product's configuration with literal addresses and this interval.
+
+    Needs `prometheus`.
+    """
     program = shutil.which("prometheus")
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)

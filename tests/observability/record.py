@@ -1,7 +1,7 @@
-"""Pictures of docs/dashboards.md: nine minutes of a running system, then `docs/pictures/draw.py`.
+"""Pictures of docs/dashboards.md from nine minutes of a running system.
 
-Needs `prometheus`; uv installs matplotlib for the drawing. `--keep FILE` keeps the recording, and
-`docs/pictures/draw.py FILE` draws it again.
+Then runs `docs/pictures/draw.py`. Needs `prometheus`; uv installs matplotlib for the drawing. `--keep FILE` keeps the
+recording, and `docs/pictures/draw.py FILE` draws it again.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def live(system: System, world: World) -> None:
 
 
 def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
-    """Return the result of every query by page and panel, and the digests of the pages."""
+    """Return every query's result by page and panel, and the digests of the pages."""
     pages: dict[str, dict[str, list[Any]]] = {}
     for query in queries():
         series = prometheus.query_range(query.filled(window="1m"), start, end, STEP_SECONDS)

@@ -1,4 +1,4 @@
-"""The dashboards' files: generated from their source, valid for Grafana, complete for support."""
+"""The dashboards' files: generated, valid for Grafana, complete for support."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_the_files_are_what_the_source_makes() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_picture_is_of_the_panels_that_there_are(page: str) -> None:
-    """`python -m tests.observability.record` makes it, and stores the digest of its panels in it."""
+    """`python -m tests.observability.record` makes it, with the panels' digest."""
     picture = (ROOT / "docs" / "pictures" / f"{Path(page).stem}.png").read_bytes()
     assert b"tEXtPanels\0" + digest(page).encode() in picture
 

@@ -1,4 +1,4 @@
-"""Each panel's query on a real Prometheus and real processes: without data, then with some of each."""
+"""Each panel's query on a real Prometheus, without data and with some of each."""
 
 import shutil
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ def told(system: System, prometheus: Prometheus) -> PanelAnswers:
 
 
 def _live(world: World) -> None:
-    """Run two rounds, since a rate needs two events: completed, retried, failed, skipped and refused ones."""
+    """Run two rounds, since a rate needs two events."""
     for _ in range(2):
         for tenant in ("acme", "globex"):
             tickets = [world.create_ticket(tenant=tenant) for _ in range(3)]
@@ -162,7 +162,7 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, to
 
 
 def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: PanelAnswers) -> None:
-    """The API, which is still scraped, makes the number 0. The last test: the workers stay dead."""
+    """The API is still scraped, so the number is 0. Last: the workers stay dead."""
     assert told.after
     health = [query.filled() for query in queries() if query.panel == "Worker Health"]
     for worker in system.workers:

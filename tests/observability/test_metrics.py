@@ -44,7 +44,7 @@ def value(process: str, name: str, **labels: str) -> float | None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(name: str) -> None:
-    """Snake case with our prefix, the unit last, one sentence of help, labels with few values."""
+    """Snake case with our prefix, unit last, one sentence of help, small labels."""
     metric = METRICS[name]
     (family,) = metric.describe()
     assert re.fullmatch(r"ai_agents(_[a-z0-9]+)+", family.name)
@@ -62,7 +62,7 @@ def test_each_label_is_used() -> None:
 
 
 def test_each_metric_is_set_somewhere() -> None:
-    """In a process's code, or in a function of `counting` that a process calls; displaying it does not count."""
+    """By a process, or by a function of `counting` that it calls, not by display."""
     rooms = ("api", "dispatch", "feedback", "worker", "workflow", "support", "housekeeping", "integrations")
     paths = [path for room in (*rooms, "observability") for path in (ROOT / room).rglob("*.py")]
     code = {path: path.read_text() for path in paths if path.name not in ("exposition.py", "metrics.py")}
@@ -90,7 +90,7 @@ def test_each_webhook_that_has_a_line_is_counted() -> None:
 def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     start_log: StartLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checked at each scrape; one line each at the start, with the id only if it is valid."""
+    """Checked at each scrape; one line each at the start, with valid ids only."""
     values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
     clock = Clock()
     stream = start_log()
@@ -213,7 +213,7 @@ def test_a_port_that_is_taken_is_refused_with_a_sentence(port: int) -> None:
 
 
 def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:
-    """503 until the process is ready, which may take time to find out; each request has its own thread."""
+    """503 until the process is ready; each request has its own thread."""
     asked, told = threading.Event(), threading.Event()
     answers = iter([(False, {"status": "not ready", "redis": "unreachable"}), (True, {"status": "ready"})])
 

@@ -1,4 +1,4 @@
-"""Outage lines of a dead dependency: at once and each minute, without a call per request."""
+"""Outage lines of a dead dependency: at once and each minute."""
 
 from dispatch.store_breaker import StoreBreaker
 from observability import phrases

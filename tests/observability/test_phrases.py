@@ -1,4 +1,4 @@
-"""The phrases that support greps for, literally: an interface whose changes must be visible."""
+"""The phrases that support greps for, literally; a change must be visible."""
 
 from observability import phrases
 from observability.phrases import Phrase

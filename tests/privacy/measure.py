@@ -73,7 +73,7 @@ class Marked(NamedTuple):
 
 @dataclass
 class Counts:
-    """Marks and covered marks by kind, finds and right finds by placeholder kind; and the errors."""
+    """Marks and covered marks by kind, finds and right finds by placeholder; errors."""
 
     marked: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
@@ -82,7 +82,10 @@ class Counts:
     wrong: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def recall(self, kind: str) -> float:
-        """Return the share of a kind's marks that fitting placeholders cover wholly; of products, any."""
+        """Return the share of a kind's marks that fitting placeholders cover wholly.
+
+        Any placeholder fits a product.
+        """
         return self.covered[kind] / self.marked[kind] if self.marked[kind] else 1.0
 
     def precision(self, kind: str = "") -> float:
@@ -156,7 +159,10 @@ def _in_vain(marked: Marked, places: list[tuple[int, int, str]]) -> list[tuple[i
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Return one row per kind: hidden and marked values of the unseen set, the goal, and recall on the sets read."""
+    """Return one row per kind.
+
+    Hidden and marked values of the unseen set, the goal, and recall on the sets read.
+    """
     unseen, read = counts(UNSEEN), _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
     languages = [counts(UNSEEN, language) for language in LANGUAGES]
     table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "goal", "sets that were read")]

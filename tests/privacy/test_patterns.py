@@ -44,7 +44,7 @@ def _flat(value: Any) -> list[re.Pattern[str]]:
 
 
 def endless(parsed: Any, *, within: bool = False) -> list[tuple[bool, bool]]:
-    """Return each unbounded repeat: whether it is nested, and whether anything follows it."""
+    """Return each unbounded repeat: whether it is nested or followed."""
     found = []
     items = list(parsed)
     for place, (code, value) in enumerate(items):
@@ -74,7 +74,7 @@ def test_no_repeat_without_an_end_stands_in_another() -> None:
 
 
 def test_what_follows_a_repeat_without_an_end_is_asked_for_where_a_word_begins() -> None:
-    """Otherwise each place of a long word is tried to its end: these match labels, or a few characters."""
+    """Otherwise each place of a long word is tried to its end."""
     followed = {
         name
         for name, pattern in patterns().items()

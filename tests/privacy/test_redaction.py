@@ -1,4 +1,4 @@
-"""Redaction: values replaced, equal values with one placeholder, and values restored."""
+"""Redaction: replaced values, shared placeholders, and restored values."""
 
 import json
 import re

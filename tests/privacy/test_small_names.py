@@ -1,4 +1,4 @@
-"""The desk's names that are also words, in small letters: found if the sentence shows a name."""
+"""The desk's names that are also words, in small letters."""
 
 import pytest
 

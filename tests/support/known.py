@@ -1,4 +1,4 @@
-"""Facts about a ticket for tests; defaults are a job just accepted and healthy servers."""
+"""Facts about a ticket, by default of a job just accepted and healthy servers."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

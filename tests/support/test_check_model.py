@@ -1,4 +1,4 @@
-"""Output of `ai-agents check` if the model's service is unreachable or its address is wrong."""
+"""`ai-agents check` with a model's service that is unreachable or misaddressed."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Output of `ai-agents check` for a proxy that fails, and for addresses without TLS."""
+"""`ai-agents check` with a failing proxy, and with addresses without TLS."""
 
 import asyncio
 

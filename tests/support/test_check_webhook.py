@@ -47,7 +47,7 @@ def test_the_probe_proves_itself_as_a_webhook_does(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool, start_log: StartLog) -> None:
-    """A portal or a default page answers 200 to any POST, sometimes compressed without being requested."""
+    """Portals and default pages answer 200 to any POST, sometimes compressed."""
 
     async def page(_request: Request) -> Response:
         text = b"<html>Welcome</html>"

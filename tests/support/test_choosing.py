@@ -89,7 +89,7 @@ async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: St
 
 
 async def test_whose_ticket_it_is_that_no_webhook_came_of_is_known_by_its_desks_list(store: Store) -> None:
-    """By either number and without a tenant."""
+    """By either number, and without a tenant."""
     now = datetime.now(UTC)
     await reconciling.begin(store.database, "globex", now - timedelta(hours=1))
     seen = [SeenTicket("9000124", "124", now)]

@@ -1,4 +1,4 @@
-"""Printed diagnoses: a sentence for the client, cause, action, next document; and JSON."""
+"""Printed diagnoses: client's sentence, cause, action, next document; and JSON."""
 
 import json
 from dataclasses import replace
@@ -106,7 +106,7 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
 
 
 def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
-    """Nothing is kept of a ticket that rules exclude, so waiting or blaming the desk would be in vain."""
+    """Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain."""
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
@@ -138,7 +138,7 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
-    """Housekeeping logs the id of the desk's list, whichever number the operator typed."""
+    """Housekeeping logs the id of the desk's list, whichever number was typed."""
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")

@@ -1,4 +1,4 @@
-"""Files become parts below their headings; broken, encrypted and bomb files are reported."""
+"""Files split by headings; broken, encrypted and oversized files are reported."""
 
 from contextlib import chdir
 from pathlib import Path

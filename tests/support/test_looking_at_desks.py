@@ -20,7 +20,7 @@ from workflow.note import is_note, is_note_of
 
 @pytest.fixture(scope="module")
 def desk_simulator() -> Iterator[Simulator]:
-    """Start desks for this module: its tests revoke tokens, and other modules share theirs."""
+    """Start desks for this module only, since its tests revoke tokens."""
     yield from simulator_of(create_desk(DESKS))
 
 

@@ -1,4 +1,4 @@
-"""Operators' input and output: times, tables, a job's history and the next action."""
+"""Operators' input and output: times, tables, job histories, next actions."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`ai-agents replay`: a recorded request repeated within the tenant's limit, beside the first answer."""
+"""`ai-agents replay`: a recorded request again, beside the first answer."""
 
 import asyncio
 import json

@@ -89,7 +89,7 @@ def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(s
 
 
 def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(shelf: Shelf) -> None:
-    """The database accepts the connection and never answers; the operator presses Ctrl-C."""
+    """The database accepts the connection and never answers, until Ctrl-C."""
     ours, theirs = pty.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)

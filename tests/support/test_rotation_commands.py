@@ -1,4 +1,4 @@
-"""Commands for a cluster's secret, run in a shell: effects, and refusal of a second run."""
+"""Commands for a cluster's secret, run in a shell; each step runs once."""
 
 import base64
 import json

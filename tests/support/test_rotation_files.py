@@ -1,4 +1,4 @@
-"""`ai-agents secrets rotate` and its files: ownership, interrupted writes, refused writes."""
+"""`ai-agents secrets rotate` on files: owners, interrupted and refused writes."""
 
 import fcntl
 import json
@@ -144,7 +144,7 @@ def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: Ro
 
 
 def test_a_new_secret_that_counts_is_shown_though_the_step_came_to_no_end(shelf: Shelf) -> None:
-    """A folder blocks the retired secret's file; the leaked one has ended nevertheless."""
+    """A folder blocks the retired secret's file; the leaked one ends nevertheless."""
     (shelf.path / "RETIRED_WEBHOOK_SECRET_ACME" / "x").mkdir(parents=True)
     answer = shelf.begin("--leaked")
     assert answer.returncode == 1

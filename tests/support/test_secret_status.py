@@ -1,4 +1,4 @@
-"""`ai-agents secrets status`: one row per secret with its action, and never the secret."""
+"""`ai-agents secrets status`: a row per secret with its action, never its value."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`ai-agents signing-kit`: output of each form; secrets are printed on request only."""
+"""`ai-agents signing-kit`: each form's output; secrets on request only."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl"))), reason="needs bash and curl")
 def test_all_of_the_request_can_be_pasted_at_once() -> None:
-    """The shell runs each line as it arrives: `read` must not take the next line for the secret."""
+    """`read` must not take the next line for the secret."""
     with opened_door() as door:
         (block,) = _PROBE.findall(kit("script", "acme", door.url, None))
         outside, inside = pty.openpty()
@@ -158,7 +158,7 @@ def test_an_address_without_tls_is_warned_of(
 
 
 def test_the_script_for_powershell_does_the_same() -> None:
-    """PowerShell is not run here; constants and messages are compared with the tested script."""
+    """PowerShell is not run here; its script is compared with the tested one."""
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
     for name, value in {
         "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),

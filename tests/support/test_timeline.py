@@ -23,7 +23,7 @@ DONE = [*ANSWERED, (15.0, 1, "completed")]
 
 
 def told(state: str, events: list[Any], reason: str | None = None, **row: Any) -> Timeline:
-    """Return the timeline of a job accepted a minute ago; events as offsets in seconds."""
+    """Return the timeline of a job accepted a minute ago; offsets in seconds."""
     of = job(state, reason, **({"accepted_at": ago(60), "due_at": ago(60)} | row))
     return timeline(of, [Happened(ago(e[0]), e[1], e[2], e[3] if len(e) > 3 else None) for e in events], NOW)
 

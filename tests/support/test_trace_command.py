@@ -1,4 +1,4 @@
-"""`ai-agents trace`: from files without a database, from the database, and without any source."""
+"""`ai-agents trace` from files, from the database, and without any source."""
 
 import asyncio
 import json

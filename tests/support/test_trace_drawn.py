@@ -93,7 +93,7 @@ def test_the_newest_trace_comes_first(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_is_no_span_is_passed_over(odd: str, tmp_path: Path) -> None:
-    """Causes: a killed process, an earlier release, a copied file with duplicate spans."""
+    """Causes: a killed process, an earlier release, a copied file."""
     lines = STORY["api"].encode() + b"\n" + odd.encode() + b"\n\xff\xfe124\n" + STORY["api"].encode()
     (kept(tmp_path, **STORY) / "ai-agents-api.traces.jsonl").write_bytes(lines)
     assert [len(names) for _, names in found(tmp_path)] == [7]

@@ -82,7 +82,7 @@ def test_it_gives_up_when_its_tries_are_over(door: TroubledDoor, tmp_path: Path)
 
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 403, 404, 422])
 def test_every_answer_but_a_success_is_tried_again(status: int, door: TroubledDoor, tmp_path: Path) -> None:
-    """Each can be temporary: a secret being set, an ingress being changed, a proxy's error page."""
+    """Causes can be temporary: a new secret, a changed ingress, a proxy's page."""
     door.trouble(status)
     ended, said = Script(tmp_path, door.url).run()
     assert (ended, len(door.knocks)) == (0, 2)
@@ -173,7 +173,10 @@ def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> N
 
 
 def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: Path) -> None:
-    """A ValueError there, later an OSError: https://docs.python.org/3/library/ssl.html#ssl.CertificateError."""
+    """ValueError in 3.6, OSError later.
+
+    Source: https://docs.python.org/3/library/ssl.html#ssl.CertificateError.
+    """
     python = shutil.which("python3.6") or "python3.6"
     if shutil.which(python) is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
         pytest.skip("needs Python 3.6")
@@ -186,7 +189,7 @@ def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: 
 
 
 def test_a_failure_that_is_no_failure_of_the_network_is_told_as_well(tmp_path: Path) -> None:
-    """An invalid host name is a ValueError, and so is another host's certificate on Python 3.6."""
+    """A ValueError too: an invalid host name, and in 3.6 another host's certificate."""
     script = Script(tmp_path, "https://api.example.com/webhook", pauses="()")
     ended, said = script.run(HTTPS_PROXY="http://proxy..example.com:3128")
     assert ended == 1

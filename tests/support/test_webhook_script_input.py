@@ -1,4 +1,4 @@
-"""Input of the script for desks on premises: the desk's file, and the values at its top."""
+"""Input of the script for desks on premises: the desk's file, and its settings."""
 
 import subprocess
 import sys

@@ -28,7 +28,7 @@ class Knock:
 
 
 class TroubledDoor:
-    """Serve the real `POST /webhook`; each of `first` is sent once in place of its answer."""
+    """Serve the real `POST /webhook`; send each of `first` once instead."""
 
     def __init__(self) -> None:
         self.receiver = Receiver()

@@ -1,4 +1,4 @@
-"""Webhook bodies, by the strict reading of signed ones and the lenient one of token desks."""
+"""Webhook bodies in the strict (signed) and the lenient (token) reading."""
 
 import time
 from urllib.parse import urlencode
@@ -57,8 +57,8 @@ UNREADABLE: dict[str | bytes, str] = {
     # JSON in a JSON string; no source uses it.
     '"{\\"ticket_id\\": 1}"': NO_OBJECT,
 }
-# Result of each reading. Bodies that only the lenient one accepts were seen at third parties ("Its webhooks" of the
-# facts about desks); the byte order mark: RFC 8259, 8.1.
+# Result of each reading. Bodies that only the lenient one accepts were seen at third parties ("Its webhooks" of
+# docs/dev/outside.md); the byte order mark: RFC 8259, 8.1.
 BODIES: list[tuple[str | bytes, str, str]] = [
     # Accepted by both.
     *[
@@ -142,7 +142,7 @@ def test_a_body_is_read_or_told_what_is_wrong_with_it(body: str | bytes, signed:
 @pytest.mark.parametrize("start", ['"', '{"tenant_id": "acme", "x": "', "", "payload="])
 @pytest.mark.parametrize("piece", ['\\"', '"', "\\", '"\\', "[", '["', '{"":', "&", "1" * 4_000 + ","])
 def test_no_body_takes_long_to_be_refused(start: str, piece: str) -> None:
-    """One event loop serves all: 64 KiB of unclosed quotes once took ten seconds of it."""
+    """One loop serves all: 64 KiB of unclosed quotes once took ten seconds of it."""
     raw = (start + piece * (65_000 // len(piece))).encode()
     for read in READINGS.values():
         began = time.thread_time()

@@ -1,4 +1,4 @@
-"""An OpenID provider as a real HTTP server, whose answers and signatures tests change."""
+"""An OpenID provider as a real HTTP server with changeable answers and signatures."""
 
 import asyncio
 import base64
@@ -35,7 +35,10 @@ def rsa_key(kid: str, _number: int = 0) -> RSAKey:
 
 @dataclass
 class FakeIssuer:
-    """A provider. `claims` override those of a valid ID token, `told` its metadata; `others` are more keys."""
+    """A provider.
+
+    `claims` override those of a valid ID token, `told` the metadata; `others` are more keys.
+    """
 
     url: str
     now: Clock

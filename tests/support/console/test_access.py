@@ -175,7 +175,7 @@ async def test_the_login_of_another_sites_form_is_refused() -> None:
     async with console_site() as site, site.browser() as browser:
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
             assert (await browser.log_in(TOKENS["ANNA"], **headers)).status_code == 403
-        # A browser that has not opened the login page has no form token.
+        # Nor a browser that has not opened the login page.
         assert (await browser.log_in(TOKENS["ANNA"], Cookie="")).status_code == 403
         assert (await browser.log_in(TOKENS["ANNA"], Origin=site.url)).status_code == 303
 

@@ -130,7 +130,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
 
 
 async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(store: Store, visits: Visits) -> None:
-    """The check for several jobs at once would end as many workers."""
+    """Retrying several such jobs would end as many workers."""
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
     told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."

@@ -1,4 +1,4 @@
-"""The first page: queue, causes and tenants; for all, for one tenant, and without a store."""
+"""The first page: queue, causes, tenants; for one tenant, and without a store."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Retries of several jobs after changes since the preview, or with an outage midway."""
+"""Retries of several jobs after changes since the preview, or in an outage."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""A ticket's page: the verdict of `diagnose`; tickets of other tenants look nonexistent."""
+"""A ticket's page: the verdict of `diagnose`; other tenants' tickets are hidden."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
