@@ -40,7 +40,6 @@ class ServedPort:
 
     @contextlib.asynccontextmanager
     async def connect(self, sent: bytes = b"") -> AsyncIterator[Streams]:
-        """Open a connection and send this."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(sent)

@@ -11,7 +11,7 @@ def names(crowd: Crowd[str], now: float) -> list[str]:
 
 @pytest.fixture
 def crowd() -> Crowd[str]:
-    """Return a crowd with room for three, five in a rush; `a`, `b`, `c` are its oldest."""
+    """Return a crowd: room for three, five in a rush; `a`, `b`, `c` are oldest."""
     made: Crowd[str] = Crowd(most=3, in_a_rush=5)
     for at, name in enumerate("abc"):
         made.wait(name, float(at))

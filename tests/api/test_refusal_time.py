@@ -1,4 +1,4 @@
-"""Refusals of unknown tenant, closed tenant and bad proof, equal in answer and time.
+"""Refusals of unknown tenants, closed tenants and bad proofs, alike in time.
 
 The measured time includes the search after the answer, since a next request would wait for it.
 """

@@ -96,7 +96,10 @@ def test_an_option_of_the_address_that_can_not_work_is_refused(server: Postgres,
 
 @contextmanager
 def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
-    """Serve the start of Postgres with TLS (protocol 3, SSLRequest) and a certificate; return the port."""
+    """Serve the start of Postgres with TLS and a certificate; return the port.
+
+    Protocol 3, SSLRequest.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -116,10 +119,7 @@ def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
 
 
 def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
-    """Serve the start of Postgres with TLS and a certificate; return the port.
-
-    Protocol 3, SSLRequest.
-    """
+    """sslmode=verify-full: an unknown authority, or another host's certificate."""
     known, other = trustme.CA(), trustme.CA()
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     for authority, name, said in (

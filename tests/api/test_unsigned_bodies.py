@@ -15,7 +15,7 @@ NO_TICKET = "ticket_id is missing or empty: is its name, and the desk's variable
 NO_NUMBER = "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 UNREPLACED = "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
 ANOTHER_TENANT = "tenant_id is another one than in the address"
-# Desks allow any header text, whatever the body is.
+# Desks allow any header text for any body.
 TYPES = [
     *("", "application/json", "application/x-www-form-urlencoded", "text/plain; charset=ISO-8859-1", "json"),
     *("text/html", "application/xml; charset=utf-8", "multipart/form-data; boundary=x"),

@@ -20,7 +20,6 @@ MAY_HAVE_A_PASSWORD = {"DATABASE_URL", "REDIS_URL", "HTTPS_PROXY"}
 
 
 def kinds(kind: type[LogSettings] = LogSettings) -> Iterator[type[LogSettings]]:
-    """Return the settings class of each process."""
     for module in pkgutil.iter_modules(config.__path__):
         importlib.import_module(f"config.{module.name}")
     for below in kind.__subclasses__():

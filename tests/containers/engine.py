@@ -43,7 +43,6 @@ class Engine:
         return self._call([self.program, *arguments], {}, check=check, seconds=seconds)
 
     def output(self, *arguments: str, seconds: float = 120) -> str:
-        """Return the engine's output."""
         return self.run(*arguments, seconds=seconds).stdout.strip()
 
     def compose(self, *arguments: str, environment: Mapping[str, str], folder: Path, seconds: float = 300) -> str:

@@ -76,12 +76,10 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[f'{service.upper()}_PORT']}"
 
     def await_health(self, *services: str, seconds: float = 90) -> None:
-        """Return when the containers are healthy."""
         for service in services:
             eventually(lambda service=service: self.health(service) == "healthy", seconds)  # type: ignore[misc]
 
     def health(self, service: str) -> str:
-        """Return the result of a container's health check."""
         return str(self.engine.state(self.container(service))["Health"]["Status"])
 
 

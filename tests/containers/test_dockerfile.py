@@ -15,7 +15,6 @@ STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
 
 
 def stage(name: str) -> str:
-    """Return the lines of one stage."""
     return next(text for text in STAGES if text.splitlines()[0].endswith(f" AS {name}"))
 
 

@@ -17,8 +17,6 @@ def _failing(stage: FaultStage, ticket_id: str) -> Iterator[None]:
 
 
 def gpt4(kind: str, **fault: Any) -> Inject:
-    """Give GPT-4 a fault for this ticket."""
-
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
         # Redaction would hide a number, so letters identify the fault.
@@ -33,8 +31,6 @@ def gpt4(kind: str, **fault: Any) -> Inject:
 
 
 def desk(kind: str, operation: str, **fault: Any) -> Inject:
-    """Give the desk a fault for this ticket."""
-
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
         ticket_id = stage.world.create_ticket(send_webhook=False)

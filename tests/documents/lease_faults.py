@@ -89,7 +89,7 @@ def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def last_attempt_lost(stage: FaultStage) -> Iterator[str]:
-    """Lose the worker of a job's last attempt, whose number is set in the row."""
+    """Lose the worker of a job's last attempt (set in the row)."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
         with stage.world.admin() as connection:

@@ -48,7 +48,6 @@ def api_crash_loop(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def no_api(stage: FaultStage) -> Iterator[str]:
-    """Scale the API to zero."""
     stage.system.api.stop(8)
     try:
         yield stage.world.create_ticket()
@@ -103,7 +102,6 @@ def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject
 
 @contextmanager
 def no_worker(stage: FaultStage) -> Iterator[str]:
-    """Scale the workers to zero."""
     stage.worker.stop(8)
     ticket_id = stage.queued()
     try:

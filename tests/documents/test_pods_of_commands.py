@@ -59,7 +59,6 @@ def given_to_service(service: str) -> set[str]:
 
 
 def verb_of(words: str) -> str:
-    """Return the command by its name in NEEDS."""
     verb, *rest = words.split()
     if verb == "secrets":
         return f"secrets {rest[0]}"

@@ -10,7 +10,6 @@ from tests.kit.postgres import Store
 
 
 def refused_webhooks() -> float:
-    """Return the number of webhooks that this process has counted."""
     return sum(sample.value for family in WEBHOOKS.collect() for sample in family.samples)
 
 

@@ -42,7 +42,7 @@ def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator
             self.wfile.write(server.body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if tls is not None:

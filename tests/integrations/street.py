@@ -104,7 +104,7 @@ class Town:
         self.clock.now += 6
 
     async def ask(self, tenant_id: str = "acme") -> ModelAnswer[Enhancement]:
-        """Prepare a question and return its answer."""
+        """Prepare and send a question; return the answer."""
         self.models.of(tenant_id).check()
         return await asked(self.models.of(tenant_id))
 

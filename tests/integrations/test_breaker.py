@@ -44,7 +44,7 @@ class GuardedServer:
         self.breaker = Breaker("desk of acme", "desk unavailable", monotonic=self.clock, jitter=lambda low, _high: low)
 
     def call(self, failure: Exception | None = None) -> None:
-        """Make one call; raises what the caller gets."""
+        """Make one call; raises the caller's error."""
         with self.breaker.watch():
             if failure is not None:
                 raise failure

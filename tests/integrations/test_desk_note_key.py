@@ -1,4 +1,4 @@
-"""The key of a note's body by edition: a wrong one is found once, never posted twice."""
+"""The key of a note's body by edition: a wrong one never causes a second note."""
 
 import asyncio
 import json

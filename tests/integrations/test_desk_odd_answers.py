@@ -1,4 +1,4 @@
-"""Wrong answers with 200 and JSON; taken as "no note there" they would post twice."""
+"""Wrong answers with 200 and JSON, which must not count as "no note there"."""
 
 import json
 from typing import Any

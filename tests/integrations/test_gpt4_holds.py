@@ -27,7 +27,7 @@ class HeldModel:
         self.hold = Hold(SERVER, monotonic=self.clock, jitter=lambda _low, high: high)
 
     def ask(self, failure: Exception | None = None) -> None:
-        """Ask one question; raises what the job would get."""
+        """Send one question; raises the job's error."""
         with self.hold.watch():
             if failure is not None:
                 raise failure

@@ -1,4 +1,4 @@
-"""Known answers of OpenAI, OpenRouter, Azure and local servers; whole jobs on each."""
+"""Known answers of OpenAI, OpenRouter, Azure and local servers, and whole jobs."""
 
 import io
 import json
@@ -51,7 +51,7 @@ def log(start_log: StartLog) -> io.StringIO:
 
 @pytest.mark.parametrize("known", ANSWERS, ids=str)
 async def test_each_known_answer_is_understood(known: ProviderAnswer, answering: str, log: io.StringIO) -> None:
-    """One line that support greps for: the client's for a hold, the worker's for a failure."""
+    """Support's line is logged once: by the client for a hold, else by the worker."""
     line = f"OpenAI API error: {known.told}"
     async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
         with pytest.raises((OutsideFailure, HeldBack)) as stopped:
@@ -129,7 +129,7 @@ async def test_a_local_server_takes_any_key_and_need_not_know_the_formats(lacks:
 
 
 async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
-    """A proxy leaves its host name to it: other hosts are asked as OpenAI is."""
+    """The proxy keeps OpenRouter's host name; other hosts get requests as OpenAI does."""
     with simulated("openrouter", lacks=["json_schema", "reasoning"]) as url:
         authority, bundle, port = trustme.CA(), tmp_path / "authority.pem", urlsplit(url).port or 0
         authority.cert_pem.write_to_path(str(bundle))

@@ -39,7 +39,6 @@ class Rendered:
         self.objects = _objects(root / "k8s" / "overlays" / overlay)
 
     def of(self, kind: str) -> list[Object]:
-        """Return all objects of a kind."""
         return [one for one in self.objects if one["kind"] == kind]
 
     def one(self, kind: str, name: str) -> Object:
@@ -62,7 +61,6 @@ class Rendered:
         return dict(self.pods())[name]
 
     def container(self, name: str) -> Object:
-        """Return its one container."""
         (container,) = self.pod(name)["spec"]["containers"]
         return dict(container)
 
@@ -71,7 +69,6 @@ class Rendered:
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that are not secret."""
         return dict(self.one("ConfigMap", "ai-agents-settings")["data"])
 
     def environment(self, name: str, secrets: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(rendered: 
         deployment = rendered.one("Deployment", f"ai-agents-{process}")
         rolling = deployment["spec"]["strategy"]["rollingUpdate"]
         assert (rolling["maxUnavailable"], rolling["maxSurge"]) == (0, 1)
-        # A pod without a readiness probe is ready whatever it reaches.
+        # A pod without a readiness probe is always ready.
         assert "readinessProbe" in rendered.container(f"ai-agents-{process}")
 
 

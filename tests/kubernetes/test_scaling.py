@@ -23,7 +23,6 @@ DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def spec(production: Rendered) -> dict[str, Any]:
-    """Return the ScaledObject's spec."""
     return dict(production.one("ScaledObject", "ai-agents-worker")["spec"])
 
 

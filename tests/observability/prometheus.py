@@ -46,7 +46,6 @@ class Prometheus:
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
     def targets(self) -> dict[str, str]:
-        """Return the health of each target."""
         return {target["scrapeUrl"]: target["health"] for target in self._ask("targets")["activeTargets"]}
 
     def close(self) -> None:

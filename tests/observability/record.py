@@ -29,7 +29,7 @@ STEP_SECONDS = 4
 # Answers as slow as real ones; few slots, so that a burst waits; a lease that shows a death soon.
 OPENAI_SECONDS = 24
 SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
-# Votes, and tickets whose webhook did not come, are seen soon.
+# Feedback and missed webhooks are seen soon.
 SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10", "RECONCILE_INTERVAL_SECONDS": "20", "globex.reconcile": "on"}
 TICKETS_A_MINUTE = 24
 

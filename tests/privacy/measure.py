@@ -95,7 +95,6 @@ class Counts:
 
 
 def texts(name: str, language: str) -> list[Marked]:
-    """Read the marked texts of one file."""
     lines = (SETS / name / f"{language}.jsonl").read_text("utf-8").splitlines()
     return [_marked(json.loads(line)) for line in lines]
 

@@ -26,7 +26,6 @@ DISJOINT = {"network._NAMES.0", "desk._TOKEN.0"}
 
 
 def patterns() -> dict[str, re.Pattern[str]]:
-    """Return each pattern of the room, by its name."""
     found: dict[str, re.Pattern[str]] = {}
     for name in MODULES:
         for key, value in vars(import_module(f"privacy.redaction.{name}")).items():

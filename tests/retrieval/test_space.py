@@ -29,7 +29,7 @@ def test_the_same_is_near_in_any_language_and_another_matter_is_not_in_the_same(
 
 
 def test_nearness_is_in_deviations_of_texts_that_have_nothing_in_common() -> None:
-    """Comparable between models, whatever the length of their vectors."""
+    """Comparable between models with vectors of any length."""
     space, longer = a_space(), a_space(50.0)
     kept = b"".join(space.stored(said(n, "en"), "en") for n in range(24))
     near = np.array([space.nearness(space.asked(said(n, "fr"), "fr"), kept) for n in range(24)])

@@ -15,7 +15,6 @@ from tests.system.by_hand import Answer, here
 
 
 async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: object) -> UUID:
-    """Return the id of a job of acme with a record."""
     job_id = await store.accept(ticket_id=ticket_id)
     await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
     return job_id

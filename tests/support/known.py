@@ -91,6 +91,5 @@ def refused(status: int, reason: str, **more: Any) -> Receiving:
 
 
 def listed(number: int, state: str, reason: str | None = None) -> Listed:
-    """Return one of several jobs of a ticket."""
     times = {"accepted_at": NOW, "due_at": NOW, "started_at": None, "finished_at": None}
     return Listed(NOW, UUID(int=number), "acme", "124", state, 1, reason, **times)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ async def fail() -> None:
 async def hang(until: threading.Event) -> None:
     """Block the loop and ignore cancellation, like a driver whose server is frozen."""
     while not until.is_set():
-        time.sleep(0.01)  # noqa: ASYNC251 -- the loop is to stand still
+        time.sleep(0.01)  # noqa: ASYNC251 -- must block the loop
 
 
 def test_a_result_and_a_failure_are_those_of_the_work() -> None:

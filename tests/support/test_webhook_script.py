@@ -138,7 +138,7 @@ class _Accepting(BaseHTTPRequestHandler):
         self.send_error(502)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -38,7 +38,6 @@ class TroubledDoor:
         self.url = ""
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request."""
         body = await request.body()
         self.knocks.append(Knock(time.time(), dict(request.headers), body))
         if self.first:
@@ -53,7 +52,6 @@ class TroubledDoor:
         self.receiver.events.clear()
 
     def tickets(self) -> list[tuple[str, str | None]]:
-        """Return the accepted tickets with their events."""
         return [(event.ticket_id, event.event) for event in self.receiver.events]
 
 

@@ -1,4 +1,4 @@
-"""An OpenID provider as a real HTTP server with changeable answers and signatures."""
+"""An OpenID provider as a real HTTP server, with changeable answers."""
 
 import asyncio
 import base64

@@ -31,7 +31,7 @@ async def with_provider(**settings: str) -> AsyncIterator[tuple[ConsoleSite, Fak
 
 
 async def begun(browser: Browser, to: str = "/") -> dict[str, str]:
-    """Follow the login page's link; return the query that the provider receives."""
+    """Follow the login page's link; return the query for the provider."""
     answer = await browser.client.get("/login/provider", params={"next": to})
     assert answer.status_code == 303, answer.text
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))

@@ -66,7 +66,7 @@ class SessionOf(Sessions):
         super().__init__(ConsoleKeys([KEY]), access, EndedInMemory(), ConsoleAddress(None))
         self._user = user
 
-    def read(self, request: Request) -> Session:  # noqa: ARG002 -- whoever it is
+    def read(self, request: Request) -> Session:  # noqa: ARG002 -- always the same user
         now = int(self._keys.now())
         account = Account("token", self._user.account, "mark", self._user.name)
         return Session("session", account, now, now, self._user, self.csrf("session"))
