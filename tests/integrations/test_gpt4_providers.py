@@ -129,7 +129,7 @@ async def test_a_local_server_takes_any_key_and_need_not_know_the_formats(lacks:
 
 
 async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
-    """The proxy keeps OpenRouter's host name; other hosts get requests as OpenAI does."""
+    """The proxy keeps OpenRouter's host name; other hosts are called like OpenAI."""
     with simulated("openrouter", lacks=["json_schema", "reasoning"]) as url:
         authority, bundle, port = trustme.CA(), tmp_path / "authority.pem", urlsplit(url).port or 0
         authority.cert_pem.write_to_path(str(bundle))
