@@ -1,4 +1,4 @@
-"""The ports of webhooks, feedback and console, each with its real application."""
+"""The ports of webhooks, feedback and console with their real applications."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class ServedPort:
-    """A port, a path with its status, and limits: connections, and seconds until a sender is cut off."""
+    """A port, a path with its status, and limits: connections, seconds to a cut-off."""
 
     host: str
     port: int
@@ -33,14 +33,13 @@ class ServedPort:
     seconds: float
 
     def request(self, *headers: str, method: str = "GET", length: int | None = None) -> bytes:
-        """A request for the path; of a body of `length` nothing is in it."""
+        """Return a request's head; `length` announces a body that is not sent."""
         sized = [] if length is None else [f"Content-Length: {length}"]
         head = [f"{method} {self.path} HTTP/1.1", f"Host: {self.host}:{self.port}", *sized, *headers, "", ""]
         return "\r\n".join(head).encode()
 
     @contextlib.asynccontextmanager
     async def connect(self, sent: bytes = b"") -> AsyncIterator[Streams]:
-        """A connection over which this is sent."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(sent)
@@ -49,7 +48,7 @@ class ServedPort:
             writer.transport.abort()
 
     async def visit(self) -> tuple[int, float]:
-        """Status and seconds of a visitor's request over a connection of its own."""
+        """Return status and seconds of a request over a new connection."""
         began = time.monotonic()
         async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             answer = await client.get(f"http://{self.host}:{self.port}{self.path}")
@@ -58,7 +57,6 @@ class ServedPort:
 
 @contextlib.asynccontextmanager
 async def served_port(kind: str) -> AsyncIterator[ServedPort]:
-    """Serve one of `PORTS`."""
     async with PORTS[kind]() as served:
         yield served
 

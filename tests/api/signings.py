@@ -1,4 +1,4 @@
-"""Desks that sign wrongly in one way each, and what support is told of it."""
+"""Signing mistakes, one each, and support's message for it."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def of(tenant_id: str) -> bytes:
 
 @dataclass
 class Signing:
-    """How a desk signs: rightly, but for what is said."""
+    """A desk's way of signing: correct except for the given fields."""
 
     told: str
     kept: str = ""
@@ -49,7 +49,6 @@ class Signing:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that it sends."""
         digest = mac(self.secret, self.signed)
         written = self.header.format(hex=digest.hex(), base64=base64.b64encode(digest).decode())
         timestamp = {} if self.sent is None else {"x-servicedesk-timestamp": self.sent}
@@ -129,7 +128,7 @@ SIGNINGS = [
     Signing("timestamp in milliseconds", signed=signed(BODY, f"{NOW}123"), sent=f"{NOW}123"),
     Signing("timestamp is no number of seconds", signed=signed(BODY, "noon"), sent="noon"),
     Signing("no secret is set for the tenant", body=of("initech")),
-    # A tenant that there is not, since its id is misspelt.
+    # A misspelt tenant id.
     Signing("signed with the secret of tenant acme", body=of("acne"), signed=signed(of("acne"))),
     Signing("", secret="a stranger's"),
     Signing("", header="sha256=zz"),

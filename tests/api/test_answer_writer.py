@@ -1,4 +1,4 @@
-"""An answer goes out in one piece, and never waits for what does not come."""
+"""Answers in one write, and without waiting for input that never comes."""
 
 import asyncio
 
@@ -9,8 +9,6 @@ WAIT = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class RecordingTransport(asyncio.Transport):
-    """Keeps what is written to it."""
-
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []

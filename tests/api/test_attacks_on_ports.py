@@ -1,4 +1,4 @@
-"""Attacks of ADR 5 and ADR 11 on each port: senders that keep to no rule are cut off, and visitors are answered."""
+"""Attacks of ADR 5 and ADR 11 on each port: cut off, while visitors are served."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ async def port(request: pytest.FixtureRequest) -> AsyncIterator[ServedPort]:
 
 
 async def cut_off(port: ServedPort, first: bytes, part: bytes, pause: float) -> float:
-    """Send for ever without reading; the seconds until the connection ends."""
+    """Send without reading; return the seconds until the connection ends."""
     began, sent = time.monotonic(), 0
     async with port.connect(first) as (_, writer):
         while not writer.transport.is_closing() and sent < MOST_SENT:
@@ -83,7 +83,7 @@ async def cut_off(port: ServedPort, first: bytes, part: bytes, pause: float) -> 
 
 
 async def cut_off_in_silence(port: ServedPort, first: bytes, part: bytes) -> float:
-    """Send a part every 0.2 s; the seconds until the server ends the connection."""
+    """Send a part every 0.2 s; return the seconds until the server disconnects."""
     began = time.monotonic()
     async with port.connect(first) as (reader, writer), asyncio.timeout(30):
         while not reader.at_eof():
@@ -148,7 +148,7 @@ async def test_a_crowd_keeps_no_visitor_out(kind: str, port: ServedPort) -> None
 async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: ServedPort) -> None:
     """Each connection sends 200 requests at once, and reads its answers.
 
-    Time is that of this process, which is sender and server: a busy machine may take longer.
+    The time is this process's CPU time, as sender and server, so that load does not count.
     """
 
     async def read(reader: asyncio.StreamReader) -> None:

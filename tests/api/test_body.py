@@ -1,4 +1,4 @@
-"""Reading a body within a bound."""
+"""Reading a body up to a size limit."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from api.webhook_refusals import WebhookRefused
 
 
 class Client:
-    """Sends these parts, and counts how many were read."""
+    """Sends these parts, and counts those that were read."""
 
     def __init__(self, *parts: bytes, leaves: bool = False) -> None:
         self._messages = self._send(parts, leaves=leaves)

@@ -1,4 +1,4 @@
-"""Why a signature does not match: told to support after the answer, and only where there is no doubt."""
+"""Causes of a mismatched signature, reported to support after the answer."""
 
 import asyncio
 import importlib
@@ -35,7 +35,7 @@ from tests.kit.receiver import Receiver, raw
 
 @pytest.fixture(scope="module")
 def receiver() -> Receiver:
-    """One that always has the time to search."""
+    """Return a receiver that always has time to search."""
     return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0, search_seconds=1))
 
 
@@ -48,9 +48,9 @@ def client(receiver: Receiver) -> Iterator[httpx2.Client]:
 def test_each_cause_is_told_to_support_and_to_nobody_else(
     start_log: StartLog, receiver: Receiver, client: httpx2.Client
 ) -> None:
-    """One line each, with its cause and no other; what is kept under a tenant names no other one."""
+    """One line each with its cause; a tenant's record names no other tenant."""
     stream = start_log()
-    # Its times are those of its import, and that was when the tests were collected.
+    # Timestamps are from the import, which happened at collection.
     for signing in importlib.reload(signings).SIGNINGS:
         receiver.rejections.clear()
         stream.seek(0)
@@ -64,7 +64,7 @@ def test_each_cause_is_told_to_support_and_to_nobody_else(
         assert not any(secret in line for secret in (SECRET, HEX, OTHERS, SHARED, WHSEC, "Zo"))
         reason = line.partition("reason=")[2].partition(" |")[0]
         if reason == "unknown tenant":
-            # It proves whose it is by the secret alone: found under that tenant, it did come.
+            # The secret alone identifies the tenant: the webhook is found under it.
             assert receiver.rejections == [("acme", "12345", 403, f"unknown tenant: {WRONGLY_NAMED}")]
             assert receiver.proved
             continue
@@ -123,7 +123,7 @@ def question(body: bytes, tenants: int = 1) -> Question:
 
 
 async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second() -> None:
-    """The search that runs goes on while others are served; what comes meanwhile has no cause."""
+    """The search runs beside other requests; later mismatches get no cause."""
     clock = [0.0]
     explainer = Explainer(now=lambda: clock[0])
     retired = Signing("", secret=RETIRED)

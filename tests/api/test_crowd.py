@@ -1,4 +1,4 @@
-"""Who goes when there are too many connections."""
+"""Choice of the connections to close when there are too many."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def names(crowd: Crowd[str], now: float) -> list[str]:
 
 @pytest.fixture
 def crowd() -> Crowd[str]:
-    """Room for three, five in a rush; `a`, `b` and `c` came in this order, long ago."""
+    """Return a crowd: room for three, five in a rush; `a`, `b`, `c` are oldest."""
     made: Crowd[str] = Crowd(most=3, in_a_rush=5)
     for at, name in enumerate("abc"):
         made.wait(name, float(at))

@@ -1,4 +1,4 @@
-"""Whatever bodies and headers come: 202 or a clear 4xx, with one line, and never an exception."""
+"""Arbitrary bodies and headers: 202 or a 4xx, one line, and no exception."""
 
 import asyncio
 import json
@@ -46,14 +46,14 @@ PROOFS = ["none", *SCHEMES, "token"]
 
 
 def proving(proof: str, body: bytes) -> Headers:
-    """The headers that prove a body in one of the ways."""
+    """Return headers that prove a body in one of the ways."""
     if proof == "token":
         return [(b"x-servicedesk-token", TOKEN.encode())]
     return raw(SCHEMES[proof](SECRET, body)) if proof in SCHEMES else []
 
 
 def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) -> None:
-    """Signed or not, in one part or several, to the end or not."""
+    """Signed or unsigned, in one part or several, complete or not."""
     stream, receiver = start_log(), Receiver()
     seen: set[int] = set()
     with asyncio.Runner() as runner:
@@ -89,5 +89,5 @@ def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) 
             assert set(json.loads(answer)) in ({"detail"}, {"job_id", "status"})
 
         fuzz()
-    # The run is worth something only if it came to each check.
+    # The run counts only if it reached each check.
     assert seen == {202, 400, 403, 413, 415, 422}

@@ -1,4 +1,4 @@
-"""What a process refuses to run on, with the remedy, and what it waits for instead."""
+"""Start conditions: refusals with a remedy, and conditions to wait for."""
 
 import re
 import socket
@@ -31,7 +31,7 @@ def refusal(url: str) -> str:
 
 @contextmanager
 def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
-    """A role beside the application's; the address at which it connects."""
+    """Create a role beside the application's; return its address."""
     name = f"other_{uuid4().hex}"
     table.run(f"CREATE ROLE {name} PASSWORD 'p' {attributes}")
     try:
@@ -96,7 +96,10 @@ def test_an_option_of_the_address_that_can_not_work_is_refused(server: Postgres,
 
 @contextmanager
 def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
-    """The port of what begins as Postgres does that speaks TLS (protocol 3, SSLRequest), with a certificate."""
+    """Serve the start of Postgres with TLS and a certificate; return the port.
+
+    Protocol 3, SSLRequest.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -116,7 +119,7 @@ def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
 
 
 def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
-    """By sslmode=verify-full: of an authority that nobody knows, or another host's."""
+    """sslmode=verify-full: an unknown authority, or another host's certificate."""
     known, other = trustme.CA(), trustme.CA()
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     for authority, name, said in (

@@ -1,4 +1,4 @@
-"""The routes of webhooks: ordinary ones, whose endpoints read the request themselves."""
+"""The webhook routes: plain ones, whose endpoints read the request themselves."""
 
 from typing import Any
 

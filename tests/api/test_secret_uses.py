@@ -1,4 +1,4 @@
-"""Which secret proves webhooks is counted, told to the database, and said by the job's first event."""
+"""Use of each secret: counted, stored, and named in the job's first event."""
 
 import json
 from typing import Any
@@ -47,7 +47,7 @@ async def test_what_proves_a_webhook_is_noted(setting: str, remark: str | None) 
 
 
 async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> None:
-    """The one is how a client tries the new secret; the other is refused, and recognised after the answer."""
+    """A client tries the new secret by a check; a retired one is refused."""
     receiver = Receiver(TenantDirectory(lambda: SETTINGS))
     check = json.dumps({"tenant_id": "acme", "event": "webhook.check"}).encode()
     assert await post(receiver, timed(NEW, check), check) == 200
@@ -58,7 +58,7 @@ async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> Non
 
 
 async def test_the_previous_secret_alone_is_not_taken_for_the_current_one() -> None:
-    """As it is left where the current one was withdrawn in the middle of a rotation."""
+    """The state after the current one is withdrawn during a rotation."""
     given, clock = dict(SETTINGS), Clock()
     receiver = Receiver(TenantDirectory(lambda: given, monotonic=clock))
     del given["WEBHOOK_SECRET_ACME"]
@@ -88,7 +88,7 @@ async def test_uses_are_told_together_and_none_is_lost_while_the_database_is_awa
 
 
 class LosingDatabase(Database):
-    """Whose second answer does not come."""
+    """A database whose second answer is lost."""
 
     answers = 0
 
@@ -113,7 +113,7 @@ async def test_what_was_told_is_not_told_again_when_the_next_part_gets_no_answer
 
 
 async def test_the_first_event_says_that_the_previous_secret_signed(store: Store) -> None:
-    """Not so where the event waited in Redis: the release before could not read it there."""
+    """Unless the event waited in Redis: the previous release could not read it there."""
     event = store.new_event(remark=SIGNED_BY_PREVIOUS)
     await store.accept(event)
     await store.accept()

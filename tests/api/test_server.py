@@ -1,4 +1,4 @@
-"""The protocol in front of an application that answers with the body that it got."""
+"""The HTTP protocol in front of an application that echoes the body."""
 
 import asyncio
 import socket
@@ -32,7 +32,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
-    """Sends the parts over one connection, a moment after each other; all that comes within half a second."""
+    """Send parts over one connection; return all answers of the next half second."""
     loop = asyncio.get_running_loop()
     config = Config(echo, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
     state, limits = ServerState(), Port()
@@ -43,7 +43,7 @@ async def exchange() -> AsyncIterator[Exchange]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for part in parts:
             writer.write(part)
-            # In steps, as the server is in this loop: after a pause of the machine its answers come first.
+            # In steps, since the server shares this loop: after a pause its answers come first.
             for _ in range(8):
                 await asyncio.sleep(0.01)
         writer.write_eof()
@@ -82,7 +82,7 @@ SECOND = {
 async def test_an_offer_is_passed_over_and_the_request_behind_it_is_answered(
     first: str, second: str, apart: bool, exchange: Exchange
 ) -> None:
-    """An offer of HTTP/2 is nothing that has to be taken up: RFC 9110, 7.8."""
+    """An offer of HTTP/2 may be ignored: RFC 9110, 7.8."""
     (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
     received = await exchange([one, two] if apart else [one + two])
     assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, received
@@ -104,7 +104,7 @@ async def test_a_head_with_an_offer_cut_anywhere_is_read_all_the_same(exchange: 
 
 
 async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
-    """Its answers pile up until no more fits, and nobody else could have its place."""
+    """Its answers fill the buffers and would occupy the connection."""
     loop = asyncio.get_running_loop()
     config = Config(flood, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
     state = ServerState()
@@ -126,7 +126,7 @@ async def flood(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 class NotingListener(socket.socket):
-    """Notes how the last connection sends."""
+    """Records how the last connection sends."""
 
     sends_at_once = False
 

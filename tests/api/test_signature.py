@@ -1,4 +1,4 @@
-"""Whether a webhook is proved to be the tenant's: three schemes, two secrets, and what does not pass."""
+"""Proof of a webhook's tenant: three schemes, two secrets, and rejected forms."""
 
 import base64
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() ->
 
 @pytest.mark.parametrize("scheme", [ours_untimed, github])
 def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme: Scheme) -> None:
-    """Only who knows the secret is told so; nor does a timestamp that is not signed help."""
+    """Only a caller with the secret gets the reason."""
     with pytest.raises(SignatureRefused, match="timestamp missing"):
         verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
     with pytest.raises(SignatureRefused, match="signature mismatch"):

@@ -1,4 +1,4 @@
-"""Webhooks of desks that can't sign: what a token opens."""
+"""Webhooks of desks that cannot sign: access by token."""
 
 import json
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
         ("/webhook/initech", GOOD, token(TOKEN + "x"), 403, "token mismatch"),
         ("/webhook/initech", GOOD, token(TOKEN[:-1]), 403, "token mismatch"),
         ("/webhook/initech", GOOD, token(""), 403, "token mismatch"),
-        # Who has but a secret is opened by nothing that is not signed.
+        # A tenant with only a secret accepts signed webhooks only.
         ("/webhook/acme", '{"requestId": 1}', token(SECRET), 403, "token mismatch"),
         ("/webhook/acme", '{"requestId": 1}', token(""), 403, "token mismatch"),
         ("/webhook", GOOD.replace("initech", "acme"), token(TOKEN), 403, "token mismatch"),
@@ -78,7 +78,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
         ("/webhook/INITECH", GOOD, token(), 403, "unknown tenant"),
         ("/webhook/" + "x" * 200, GOOD, token(), 403, "unknown tenant"),
         ("/webhook/" + quote("\n\x1b[2J"), GOOD, token(), 403, "unknown tenant"),
-        # A token makes good neither a bad signature nor an old one.
+        # A token does not make up for a bad or old signature.
         ("/webhook", GOOD.replace("initech", "hooli"), signed("x") | token(OTHER), 403, "signature mismatch"),
         (
             "/webhook",
@@ -133,7 +133,7 @@ def test_what_opens_the_webhook(
 def test_a_method_or_address_that_there_is_not_is_told(
     start_log: StartLog, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
 ) -> None:
-    """To who sent it, and in a line; to support under the tenant as well, if its token is there."""
+    """In the answer and a line; recorded under the tenant if its token is valid."""
     stream = start_log()
     reason, _, cause = said.partition(": ")
     for headers, tenant in (({}, ""), (token(OTHER), ""), (token(), "initech")):
@@ -149,7 +149,7 @@ def test_a_method_or_address_that_there_is_not_is_told(
 
 
 async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:
-    """The same ticket, event and body: never two tickets, whatever fixed headers the desk sends with each."""
+    """Same ticket, event and body; fixed headers of the desk never merge two tickets."""
     start_log()
     fixed = token(**{"x-servicedesk-delivery": "1", "webhook-id": "1"})
     bodies = ('{"requestId": 1}', '{"requestId": 1}', '{"requestId": 2}', '{"requestId": 1, "event": "updated"}')
@@ -200,6 +200,5 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
 
 
 def checks() -> float:
-    """How many webhooks were checked."""
     lines = exposition.of("api").decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'ai_agents_webhooks_total{result="checked"' in line)

@@ -1,4 +1,4 @@
-"""Which bodies of desks that can't sign are read, and what desk and support hear of the others."""
+"""Unsigned bodies: accepted forms, and messages to the desk and to support."""
 
 from urllib.parse import urlencode
 
@@ -15,12 +15,12 @@ NO_TICKET = "ticket_id is missing or empty: is its name, and the desk's variable
 NO_NUMBER = "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 UNREPLACED = "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
 ANOTHER_TENANT = "tenant_id is another one than in the address"
-# The form of a desk takes any text for a header, whatever stands in the body.
+# Desks allow any header text for any body.
 TYPES = [
     *("", "application/json", "application/x-www-form-urlencoded", "text/plain; charset=ISO-8859-1", "json"),
     *("text/html", "application/xml; charset=utf-8", "multipart/form-data; boundary=x"),
 ]
-# One of each kind that tests/webhooks has more of.
+# One of each kind in tests/webhooks.
 READ = {
     "requestId": '{"requestId": "12345"}',
     "raw line breaks": '{"subject": "one\ntwo\r\n\tthree", "ticket_id": "12345\n"}',
@@ -84,7 +84,7 @@ async def test_without_a_tenant_in_the_address_a_token_lets_any_type_be_read_too
 async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
     start_log: StartLog, body: str | bytes, status: int, words: str
 ) -> None:
-    """To the log, to who sent it with the right token, and to support; with 422 where only a field is unusable."""
+    """In the log, the answer and support's records; 422 if only a field is unusable."""
     stream, receiver = start_log(), Receiver()
     sent = body if isinstance(body, bytes) else body.encode()
     for content_type in ("", "multipart/form-data; boundary=x", "text/xml"):
@@ -115,7 +115,7 @@ async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
 async def test_a_body_that_is_not_even_read_is_told_to_who_has_the_token(
     start_log: StartLog, body: bytes, more: dict[str, str], status: int, said: str
 ) -> None:
-    """And stored under the tenant; with another token it is a 403 like any other."""
+    """Recorded under the tenant; with a wrong token it is an ordinary 403."""
     stream, receiver = start_log(), Receiver()
     answer = await receiver.post([body], headers(**more), path="/webhook/initech")
     assert answer == (status, f'{{"detail":"{said}"}}'.encode())

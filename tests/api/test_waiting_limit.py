@@ -1,4 +1,4 @@
-"""A webhook past its tenant's limit of waiting jobs: refused, and recorded so that its job can be made later."""
+"""Webhooks above a tenant's limit of waiting jobs: refused, and recorded."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ FULL = "too many jobs waiting: 1 or more of this tenant wait"
 
 @pytest.fixture
 async def receiver(store: Store) -> Receiver:
-    """The receiver of a tenant that has its most jobs waiting."""
+    """Return the receiver of a tenant at its limit."""
     made = Receiver(TenantDirectory(lambda: filed({"WEBHOOK_SECRET_ACME": SECRET}, {"acme.jobs.most_waiting": 1})))
     made.app.state.api = replace(made.app.state.api, database=store.database)
     await store.accept(ticket_id="1")
@@ -29,7 +29,7 @@ async def post(receiver: Receiver, ticket_id: int) -> int:
 
 
 async def test_the_refusal_is_recorded_before_it_is_answered(receiver: Receiver, store: Store) -> None:
-    """Once for a ticket, however often its desk sends it again."""
+    """Once per ticket, however often the desk repeats it."""
     assert [await post(receiver, ticket_id) for ticket_id in (77, 77, 78)] == [429] * 3
     rows = store.table.run("SELECT tenant_id, ticket_id, status, reason FROM rejections ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [("acme", "77", 429, FULL), ("acme", "78", 429, FULL)]
@@ -37,7 +37,7 @@ async def test_the_refusal_is_recorded_before_it_is_answered(receiver: Receiver,
 
 
 async def test_a_webhook_whose_refusal_can_not_be_recorded_is_taken(receiver: Receiver, store: Store) -> None:
-    """Else it would be lost: its desk may never send it again."""
+    """It would be lost: the desk may never send it again."""
     store.table.run("ALTER TABLE rejections ADD CONSTRAINT no_429 CHECK (status <> 429)")
     try:
         assert await post(receiver, 77) == 202

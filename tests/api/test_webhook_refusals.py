@@ -1,4 +1,4 @@
-"""Why a webhook is refused with 403: for the log and support, and never for the caller."""
+"""Reasons of a 403 on a webhook: logged and recorded, hidden from the caller."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def body(tenant_id: str) -> bytes:
 async def test_a_refused_webhook_has_its_reason_in_the_log_and_tells_the_caller_nothing(
     start_log: StartLog, tenant_id: str, reason: str, label: str
 ) -> None:
-    """Also one that is signed with the secret which the closed tenant's settings name."""
+    """Includes one signed with the secret that the closed tenant's settings name."""
     stream, receiver = start_log(), Receiver()
     sent = body(tenant_id)
     for headers in [BAD] if label in ("acme", "strict") else [BAD, raw(timed(SECRET, sent))]:
@@ -54,7 +54,6 @@ async def test_a_tenant_that_requires_a_timestamp_refuses_a_signature_without(st
 
 
 def counted(tenant_id: str, result: str) -> float:
-    """How many webhooks ended so."""
     series = f'ai_agents_webhooks_total{{result="{result}",tenant_id="{tenant_id}"}} '
     found = [line for line in exposition.of("api").decode().splitlines() if line.startswith(series)]
     return float(found[0].removeprefix(series)) if found else 0.0

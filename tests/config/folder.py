@@ -18,7 +18,7 @@ ACME = {
 
 
 class Folder:
-    """A `SECRETS_DIR` with acme's files, read as the processes do, at times that are told."""
+    """A `SECRETS_DIR` with acme's files, read at times that the test sets."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,12 +35,12 @@ class Folder:
         os.utime(self.path / name, (self.now - age, self.now - age))
 
     def after(self, seconds: float) -> dict[str, str]:
-        """What counts of acme's settings that much later."""
+        """Return acme's settings that count this many seconds later."""
         self.now += seconds
         return {name: text for name, text in self.read().items() if name in ACME}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """The directory, with all of acme's files, read once."""
+    """Return the directory with all of acme's files, read once."""
     return Folder(tmp_path / "secrets")

@@ -1,4 +1,4 @@
-"""What tenants are given in these tests: a desk on premises, and one in the cloud."""
+"""Test tenants: a desk on premises, and one in the cloud."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def directory(
 
 
 def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
-    """The tenant as it is now."""
+    """Return the current tenant."""
     tenant = tenants.get(tenant_id)
     assert tenant is not None
     return tenant

@@ -1,4 +1,4 @@
-"""Who may log in to the console, as settings say it: each that can't be used is named, without its value."""
+"""Console logins from settings: unusable ones are named without their values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What of a process's settings is a secret, so that its age is told."""
+"""The process's own secrets, whose age is reported."""
 
 import importlib
 import pkgutil
@@ -14,13 +14,12 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import PROCESS_KEYS
 
-# It is the owner's, for a migration.
+# The owner's, for migrations only.
 UNTOLD = {"DATABASE_ADMIN_URL"}
 MAY_HAVE_A_PASSWORD = {"DATABASE_URL", "REDIS_URL", "HTTPS_PROXY"}
 
 
 def kinds(kind: type[LogSettings] = LogSettings) -> Iterator[type[LogSettings]]:
-    """The settings of each process."""
     for module in pkgutil.iter_modules(config.__path__):
         importlib.import_module(f"config.{module.name}")
     for below in kind.__subclasses__():
@@ -30,7 +29,7 @@ def kinds(kind: type[LogSettings] = LogSettings) -> Iterator[type[LogSettings]]:
 
 
 def told(kind: type[LogSettings], **values: Any) -> dict[str, str]:
-    """The secrets of a process with these settings, whose tenants have one of their own."""
+    """Return the secrets of a process whose tenants have one of their own."""
     given = {"OPENAI_API_KEY": "the model's", "WEBHOOK_SECRET_ACME": "a tenant's"}
     found = own_secrets(kind.model_construct(None, **values), TenantDirectory(lambda: given))
     assert all(tenant_id == "" for tenant_id, _ in found)
@@ -38,7 +37,7 @@ def told(kind: type[LogSettings], **values: Any) -> dict[str, str]:
 
 
 def test_each_setting_that_is_a_key_is_told() -> None:
-    """A new one, too."""
+    """A new setting too."""
     keys = {
         (kind, name.upper())
         for kind in kinds()
@@ -52,7 +51,7 @@ def test_each_setting_that_is_a_key_is_told() -> None:
 
 
 def test_each_address_that_may_have_a_password_is_known() -> None:
-    """Those whose value a failure does not show, and those of the two stores."""
+    """Addresses hidden in errors, and those of the two stores."""
     addresses = {
         name.upper()
         for kind in kinds()

@@ -1,4 +1,4 @@
-"""Files of `SECRETS_DIR` that are cut short, emptied, never finished or out of reach: what stays, and what is said."""
+"""Files of `SECRETS_DIR` that are cut, emptied, unfinished or unreadable."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_setting_that_is_no_secret_may_be_emptied(folder: Folder) -> None:
 
 
 def test_an_emptied_secret_stays_and_holds_back_no_rotation(folder: Folder) -> None:
-    """The natural end of one rotation, and then the next one."""
+    """A rotation ends so, and the next one follows."""
     folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "")
     for seconds in (6, 6, 3600):
         assert folder.after(seconds) == ACME
@@ -77,7 +77,7 @@ def test_a_file_that_never_rests_holds_back_its_tenant_for_a_minute_and_is_told_
 
 
 def test_a_text_that_is_written_again_and_again_counts_after_a_minute(folder: Folder) -> None:
-    """A copier that touches its files all the time."""
+    """For example a copier that touches its files all the time."""
     for second in range(0, 65, 5):
         folder.now += 5
         folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
@@ -85,7 +85,7 @@ def test_a_text_that_is_written_again_and_again_counts_after_a_minute(folder: Fo
 
 
 def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
-    """A link that leads to itself is one that nobody can follow, whoever asks."""
+    """A link to itself: unreadable for root too."""
     for name in ("WEBHOOK_SECRET_ACME", "SERVICEDESK_API_KEY_ACME"):
         (folder.path / name).unlink()
     (folder.path / "WEBHOOK_SECRET_ACME").symlink_to("WEBHOOK_SECRET_ACME")
@@ -102,7 +102,7 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
 
 
 def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
-    """`DATABASE_URL` is read at the start, and never again."""
+    """`DATABASE_URL` is read at the start only."""
     folder.write("DATABASE_URL", "postgresql://", age=10)
     folder.after(6)
     folder.write("DATABASE_URL", "", age=10)
@@ -112,7 +112,7 @@ def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
-    """No half of one is sent, an emptied file withdraws nothing, and what can't be sent is told of."""
+    """Partial keys are not used, and an emptied file withdraws nothing."""
     told: list[TenantProblem] = []
     tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
     assert tenants.process_key("OPENAI_API_KEY") is None
@@ -131,7 +131,7 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
 
 
 def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way that leads to the log is the one of unusable settings."""
+    """Through the log callback of unusable settings."""
     monkeypatch.setenv("SECRETS_DIR", str(folder.path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
     monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
@@ -144,7 +144,7 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
 
 
 def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a reason to refuse, and not as a secret that is missing."""
+    """As a reason to refuse, not as a missing secret."""
     (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")

@@ -1,4 +1,4 @@
-"""A `SECRETS_DIR` that is away, or can't be listed."""
+"""A `SECRETS_DIR` that is missing or cannot be listed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> Non
 
 
 def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) -> None:
-    """The start of a process refuses it; files that appear later are waited for like others."""
+    """The start refuses it; files that appear later are used after the usual wait."""
     told: list[str] = []
     files = SecretFiles(tmp_path / "later", on_problem=told.append)
     assert files.read() == files.read() == {}
@@ -59,7 +59,7 @@ def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) 
 def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows what it has: a tenant of the environment may have rules or a model of its own there."""
+    """It may contain rules or a model of a tenant that the environment has."""
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     clock = Clock(0)
@@ -75,7 +75,7 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
         assert asked(tenants, "globex") == Tenant("globex", usable=False)
     (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
     clock.now += 6
-    # Just written, and it counts: until it did, the tenant's tickets would go elsewhere.
+    # A new file counts at once: otherwise the tenant's tickets would go to the process's model.
     folder.write("OPENAI_API_KEY_GLOBEX", "its own", age=-clock.now)
     assert tenants.unusable() == {"acme": False, "globex": False}
     assert asked(tenants, "globex").model.api_key == "its own"

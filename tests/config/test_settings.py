@@ -1,4 +1,4 @@
-"""Settings: each missing or wrong one is named, without its value, and files win over the environment."""
+"""Settings: wrong ones are named without values; files win over the environment."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ Configure = Callable[..., None]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """The environment has these settings and no other of ours."""
+    """Set these settings and remove all others of ours."""
     for kind in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings):
         for name in kind.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)

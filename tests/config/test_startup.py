@@ -1,4 +1,4 @@
-"""What a process asks for at its start depends on its tenants."""
+"""Start requirements that depend on the tenants."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERV
 def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
     tenants: dict[str, str], needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a dummy would be set, and the tickets of a tenant that comes later would be sent with it.
+    """A dummy key would send a later tenant's tickets with it.
 
-    `ai-agents check` says the same as the start of a worker.
+    `ai-agents check` reports the same as the start of a worker.
     """
     without_desk = {"WEBHOOK_SECRET_INITECH": "s"}
     for name, value in {**COMPLETE, **ACME, **without_desk, **tenants, "OPENAI_API_KEY": ""}.items():
@@ -49,7 +49,7 @@ def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
 def test_a_key_of_the_model_that_can_not_be_sent_is_named(
     name: str, key: str, is_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else each job would fail with `invalid answer`, and so would the check of the model."""
+    """Otherwise each job, and the model's check, would fail with `invalid answer`."""
     first = {"OPENAI_API_KEY": "sk", "OPENAI_FALLBACK_MODEL": "spare"}
     for setting, value in {**COMPLETE, **ACME, **first, "SECRETS_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(setting, value)
@@ -75,7 +75,7 @@ def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch
 def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is what queues that desk's jobs."""
+    """The API queues the polled desk's jobs."""
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
     for name, value in {**COMPLETE, **desk}.items():
         monkeypatch.setenv(name, value)

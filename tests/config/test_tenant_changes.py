@@ -1,4 +1,4 @@
-"""Tenants while a process runs: changes appear, an unusable one closes no door, a secret that is gone opens none."""
+"""Tenant changes at run time, and settings that are unusable or withdrawn."""
 
 import threading
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
 
 
 def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays() -> None:
-    """Half a rotation is unusable settings; the leaked secret is dead all the same."""
+    """Half a rotation is unusable, and the leaked secret must end nevertheless."""
     values, told = dict(ROTATED), list[TenantProblem]()
     tenants, clock = directory(lambda: values, told.append)
     before = asked(tenants)
@@ -92,14 +92,14 @@ def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:
     values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "s3cret"
     clock.now += 6
     assert asked(tenants).webhook_secrets == ("s3cret",)
-    # And one that was never in force does not begin as the previous one.
+    # One that was never in force does not begin as the previous one.
     values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "another"
     clock.now += 6
     assert asked(tenants).webhook_secrets == ()
 
 
 def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
-    """Neither is a webhook lost, nor does a secret that was overwritten open any more."""
+    """No webhook is lost, and an overwritten secret opens nothing."""
     values = dict(ACME)
     tenants, clock = directory(lambda: values)
     before = asked(tenants)
@@ -117,7 +117,7 @@ def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
     ],
 )
 def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, str], gone: str) -> None:
-    """Nor is another credential sent to the address before."""
+    """Nor does another credential go to the old address."""
     for change in ({}, {gone: "another"}):
         values = settings | {"WEBHOOK_SECRET_" + gone.rpartition("_")[2]: "s3cret"}
         tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
@@ -133,7 +133,7 @@ def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, s
 
 
 def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
-    """At the start and later: nothing worked before that could go on."""
+    """At the start and later: there is no earlier state to keep."""
     values = CLOUD | {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "s3cret"}
     told: list[TenantProblem] = []
     tenants, clock = directory(lambda: values, told.append)
@@ -178,7 +178,7 @@ def test_what_a_process_needs_decides_whether_a_tenant_is_closed_there() -> None
 
 
 def test_a_thread_that_asks_while_another_one_reads_does_not_wait_for_it() -> None:
-    """A slow share must not stop whoever looks at the figures."""
+    """A slow share must not block the metrics."""
     slow, goes_on = threading.Event(), threading.Event()
 
     def read() -> dict[str, str]:

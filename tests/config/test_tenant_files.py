@@ -1,4 +1,4 @@
-"""Tenants from the files of `SECRETS_DIR`: which text counts, and when, while the files are written."""
+"""Tenants from the files of `SECRETS_DIR` while they are written."""
 
 import os
 import time
@@ -46,7 +46,7 @@ def test_a_file_that_is_being_replaced_closes_no_door(tmp_path: Path) -> None:
 
 
 def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minute(tmp_path: Path) -> None:
-    """The file's own time decides, so that one reading is enough for a change of some seconds ago."""
+    """By the file's own time: one reading is enough for a change of some seconds ago."""
     secret, clock = tmp_path / "WEBHOOK_SECRET_ACME", Clock()
     secret.write_text("s3cret, whole")
     files = SecretFiles(tmp_path, now=clock)
@@ -56,7 +56,7 @@ def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minu
         os.utime(secret, (clock.now - age, clock.now - age))
         return files.read()["WEBHOOK_SECRET_ACME"]
 
-    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes what is there
+    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes the present text
     assert read("an0ther", 1) == "s3cret, whole"
     assert read("an0ther", 2) == "an0ther"
     assert read("an0", 59) == "an0ther"
@@ -70,7 +70,7 @@ def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minu
 
 
 def test_a_tenants_files_change_together(tmp_path: Path) -> None:
-    """Else a rotation that is half read would refuse the secret that is still in use."""
+    """Half a rotation would refuse the secret that is still in use."""
     current, previous = tmp_path / "WEBHOOK_SECRET_ACME", tmp_path / "PREVIOUS_WEBHOOK_SECRET_ACME"
     current.write_text("0ld")
     read = read_environment(tmp_path)
@@ -85,7 +85,7 @@ def test_a_tenants_files_change_together(tmp_path: Path) -> None:
 
 
 def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(tmp_path: Path) -> None:
-    """Somebody writes one, and another one can't be read: a link that leads to itself."""
+    """One file is being written, another is unreadable (a link to itself)."""
     for name, text in ROTATED.items():
         (tmp_path / name).write_text(text)
     files = read_environment(tmp_path)
@@ -102,7 +102,7 @@ def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_hel
 
 
 def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: Path) -> None:
-    """At the start and later, until it can be read."""
+    """At the start and later, until it is readable."""
     clock = Clock()
 
     def write(tenant: str) -> Path:

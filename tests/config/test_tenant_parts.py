@@ -1,4 +1,4 @@
-"""The parts of a tenant beside its secrets and its desk: a token, a model of its own, which tickets."""
+"""A tenant's parts beside secrets and desk: a token, its own model, ticket rules."""
 
 from dataclasses import replace
 
@@ -99,7 +99,7 @@ def test_rules_leave_out_what_lacks_a_name_or_has_one_that_is_never_enhanced(
 
 @pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
 def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
-    """It looks the same to whoever sets it: an HR queue must not be missed for its spaces or accents."""
+    """An HR queue must not be missed because of spaces or accents."""
     assert TicketRules(never=parse_names(f"group:{written}")).forbid({"group": "Büro HR"})
     assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})
 
@@ -162,7 +162,7 @@ def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
     "name", ["WEBHOOK_TOKEN", "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"]
 )
 def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name: str) -> None:
-    """At the start, and when it comes while the process runs."""
+    """At the start, and if it appears at run time."""
     values, told = dict(OWN), list[TenantProblem]()
     tenants, clock = directory(lambda: values, told.append)
     before = asked(tenants)
@@ -181,7 +181,7 @@ def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name:
 
 
 def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
-    """Not even at the same address: the tenant's texts may be meant for its own account only."""
+    """Not even at the same address: the texts may be for the tenant's account only."""
     values, told = ACME | {"OPENAI_API_KEY_ACME": "k"}, list[TenantProblem]()
     tenants, clock = directory(lambda: values, told.append)
     assert not asked(tenants).model.withdrawn
@@ -226,7 +226,7 @@ def test_a_tenant_without_a_desk_can_not_be_polled() -> None:
 
 
 def test_settings_of_a_process_are_no_tenants() -> None:
-    """Their names begin like one of a tenant."""
+    """Their names have the prefix of a tenant's setting."""
     window = {"RECONCILE_INTERVAL_SECONDS": "300", "RECONCILE_WINDOW_HOURS": "24"}
     named = {"SERVICEDESK_URL_INTERVAL_SECONDS": "https://desk", "SERVICEDESK_API_KEY_INTERVAL_SECONDS": "k"}
     assert tenant(named | window).id == "interval-seconds"

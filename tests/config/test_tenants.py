@@ -1,4 +1,4 @@
-"""Tenants: how settings become tenants, what is refused, and how changes appear while a process runs."""
+"""Settings become tenants: accepted forms, and refusals."""
 
 import pytest
 
@@ -122,7 +122,7 @@ def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> No
     ],
 )
 def test_a_host_that_is_no_name_and_may_be_the_clouds_own_is_refused(host: str) -> None:
-    """A resolver reads numbers of all kinds as addresses, and gateways make IPv4 of IPv6."""
+    """Resolvers read many number forms as addresses, and gateways map IPv6 to IPv4."""
     (sentence,) = sentences(ACME | {"SERVICEDESK_URL_ACME": f"http://{host}/"})
     assert sentence.startswith("SERVICEDESK_URL_ACME must ")
 

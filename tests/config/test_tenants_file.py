@@ -1,4 +1,4 @@
-"""`tenants.toml`: what is wrong with it, what stays while it is, and what it does to variables of before."""
+"""`tenants.toml`: problems, values kept meanwhile, and precedence over variables."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def test_an_unknown_key_is_named_with_what_may_be_meant(path: str, told: str) ->
 
 
 def test_a_table_of_no_tenant_is_a_problem_of_its_own() -> None:
-    """A typing mistake in a tenant's name would leave that one without its rules."""
+    """A misspelt tenant would be left without its rules."""
     tenants, problems = parse_tenants(filed(ACME, {"acne.masking": "all", "my-errors.masking": "all"}))
     assert list(tenants) == ["acme"]
     assert [(problem.tenant_id, problem.sentence.partition(":")[0]) for problem in problems] == [
@@ -156,7 +156,7 @@ def test_a_process_does_not_start_with_an_invalid_file(
 
 
 def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
-    """Commands do not end for it, as processes do: one tenant's table may ask for more to be masked."""
+    """Commands continue, unlike processes; the table may ask for more redaction."""
     values = ACME | {TENANTS_TOML: "acme.masking ="}
     tenants, clock = directory(lambda: values)
     assert asked(tenants) == Tenant("acme", usable=False)
@@ -169,7 +169,7 @@ def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
 def test_a_file_counts_when_it_is_written_and_stays_while_it_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Kubernetes has it: a link into a folder that is replaced."""
+    """Kubernetes replaces the folder that the link leads to."""
     path = tmp_path / "tenants.toml"
     (tmp_path / "..1").mkdir()
     (tmp_path / "..1" / path.name).write_text("acme.masking = 'all'\nacme.note.rules = 'Say du.'")

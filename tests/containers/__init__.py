@@ -1,1 +1,4 @@
-"""The image and docker-compose.yml: by rule in `make test`, and for real in `make containers-test`."""
+"""The image and docker-compose.yml.
+
+By rule in `make test`, and for real in `make containers-test`.
+"""

@@ -1,7 +1,7 @@
-"""Docker, or Podman, whichever this machine has: what the tests need of it.
+"""Docker or Podman, whichever is installed.
 
-With Podman, Compose talks to a Podman service of our own over a socket. Where there is no systemd, Podman runs no
-health checks by itself: then we do.
+With Podman, Compose talks to our own Podman service over a socket. Without systemd Podman runs no health checks, so the
+tests run them.
 """
 
 import json
@@ -23,7 +23,7 @@ PROJECT = "ai-agents-test"
 LABEL = f"com.docker.compose.project={PROJECT}"
 BECOMING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 """What an entry point that can't do without root has to be allowed to become its user."""
-# No setting of a developer's own environment may get into the compose file: it could name a real desk.
+# A developer's environment must not reach the compose file: it could name a real desk.
 _MACHINE = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
 
 
@@ -36,15 +36,17 @@ class Engine:
         self._environment = dict(environment)
 
     def run(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run the engine; standard error is part of the output. Raises CalledProcessError if it must succeed."""
+        """Run the engine; standard error is in the output.
+
+        Raises CalledProcessError if it must succeed.
+        """
         return self._call([self.program, *arguments], {}, check=check, seconds=seconds)
 
     def output(self, *arguments: str, seconds: float = 120) -> str:
-        """What the engine prints."""
         return self.run(*arguments, seconds=seconds).stdout.strip()
 
     def compose(self, *arguments: str, environment: Mapping[str, str], folder: Path, seconds: float = 300) -> str:
-        """Run Compose in a folder; what it prints. Raises CalledProcessError."""
+        """Run Compose in a folder; return its output. Raises CalledProcessError."""
         return self._call([*self._compose, *arguments], environment, folder=folder, seconds=seconds).stdout
 
     def _call(
@@ -73,11 +75,10 @@ class Engine:
         return done
 
     def has(self, image: str) -> bool:
-        """Return True if the image is on this machine."""
         return self.run("image", "inspect", image, check=False).returncode == 0
 
     def can_get(self, image: str) -> bool:
-        """Return True if the image is here, or could be pulled."""
+        """Return True if the image is here, or can be pulled."""
         if self.has(image):
             return True
         try:
@@ -86,26 +87,27 @@ class Engine:
             return False
 
     def begins_as(self, user: str, image: str, program: str) -> bool:
-        """Return True if the image's entry point starts its server as this user, without having to be root before."""
+        """Return True if the image's server starts as this user without root."""
         words = ["--user", user, image, program, "--version"]
         answer = self.run("run", "--rm", "--label", LABEL, *words, check=False)
-        # From 125 on, the engine itself refuses: a user that does not exist.
+        # The engine's own errors are 125 and above: a missing user.
         assert answer.returncode < 125, answer.stdout
         return answer.returncode == 0
 
     def build(self, folder: Path, target: str, tag: str) -> None:
-        """Build one target of the Dockerfile."""
         network = ["--network", "host"] if self.program == "podman" else []
         self.run("build", *network, "--target", target, "--tag", tag, str(folder), seconds=600)
 
     def state(self, container: str) -> Any:
-        """The engine's `State` of a container."""
         return json.loads(self.output("inspect", "--format", "{{json .State}}", container))
 
 
 @contextmanager
 def found_engine(folder: Path) -> Iterator[Engine]:
-    """The engine of this machine; `folder` is for a socket. Skips the test if there is none."""
+    """Return this machine's engine, with its socket in `folder`.
+
+    Skips the test if there is none.
+    """
     if shutil.which("docker") and _works(["docker", "info"]) and _works(["docker", "compose", "version"]):
         yield Engine("docker", ["docker", "compose"], {})
         return
@@ -138,7 +140,7 @@ def _wait_for_file(path: Path) -> None:
 
 @contextmanager
 def _health_checks(engine: Engine) -> Iterator[None]:
-    """Ask for the health of what starts, if nobody else does."""
+    """Run the health checks of new containers if the engine does not."""
     if Path("/run/systemd/system").exists():
         yield
         return

@@ -1,4 +1,4 @@
-"""docker-compose.yml, .env.example and the Dockerfile, read by machine."""
+"""docker-compose.yml, .env.example and the Dockerfile, parsed."""
 
 import re
 from pathlib import Path
@@ -25,12 +25,12 @@ BASE = re.findall(r"^FROM (\S+) AS base$", DOCKERFILE, re.MULTILINE)[0]
 
 
 def settings(service: str, given: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment that the compose file gives a service, with `given` in .env."""
+    """Return a service's environment of the compose file, with `given` in .env."""
     return {name: filled(str(value), given or {}) for name, value in SERVICES[service]["environment"].items()}
 
 
 def filled(text: str, given: dict[str, str]) -> str:
-    """`text` as Compose reads it: `${NAME:-default}` and `${NAME-default}`."""
+    """Return `text` as Compose expands it: `${NAME:-default}` and `${NAME-default}`."""
 
     def value(place: re.Match[str]) -> str:
         name, colon, default = place.groups()
@@ -40,13 +40,13 @@ def filled(text: str, given: dict[str, str]) -> str:
 
 
 def example(*, commented_too: bool = False) -> dict[str, str]:
-    """The variables of .env.example; those that are commented out as well if that is wanted."""
+    """Return the variables of .env.example, optionally with those commented out."""
     pattern = r"^#?([A-Z0-9_]+)=(.*)$" if commented_too else r"^([A-Z0-9_]+)=(.*)$"
     return {name: value.strip("'") for name, value in re.findall(pattern, EXAMPLE, re.MULTILINE)}
 
 
 def example_files() -> dict[str, dict[str, str]]:
-    """What .env.example says is in files beside .env, by their names."""
+    """Return the files beside .env that .env.example describes, by name."""
     files: dict[str, dict[str, str]] = {}
     for name, section in re.findall(r"^# (\.env\.[a-z]+), for (.*?)(?=^# )", EXAMPLE, re.MULTILINE | re.DOTALL):
         found = re.findall(r"^#([A-Z0-9_]+)=(.*)$", section, re.MULTILINE)
@@ -55,13 +55,16 @@ def example_files() -> dict[str, dict[str, str]]:
 
 
 def environment(service: str, given: dict[str, str] | None = None) -> dict[str, str]:
-    """What is not empty in a service's environment, with the files of the example, and `given` in .env."""
+    """Return a service's non-empty variables with the example's files.
+
+    `given` is in .env.
+    """
     files = [example_files()[file["path"]] for file in SERVICES[service].get("env_file", [])]
     values = {name: value for file in files for name, value in file.items()} | settings(service, given)
     return {name: value for name, value in values.items() if value}
 
 
 def let_in() -> list[str]:
-    """What .dockerignore lets into a build."""
+    """Return the paths that .dockerignore admits to a build."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     return [line.removeprefix("!") for line in lines if line.startswith("!")]

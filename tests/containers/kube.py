@@ -1,4 +1,4 @@
-"""The local overlay in Podman, which plays what Kubernetes would be given."""
+"""The local overlay in Podman, in place of Kubernetes."""
 
 import copy
 import re
@@ -17,10 +17,10 @@ SERVERS = ("redis", "postgres")
 
 
 def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Path) -> dict[str, Any]:
-    """A workload without what Podman does not do as Kubernetes does.
+    """Return a workload without the features that Podman lacks.
 
-    It puts no values into variables and commands, knows neither `fsGroup`, stateful sets nor projected volumes, and
-    asks over HTTP with curl, which the image has not. What a stateful set claims is in `folder`.
+    Podman expands no values in variables and commands, and has no `fsGroup`, stateful sets or projected volumes. Its
+    HTTP probes need curl, which the image lacks. A stateful set's claim becomes a path in `folder`.
     """
     changed = copy.deepcopy(workload)
     spec = changed["spec"]["template"]["spec"]
@@ -50,12 +50,12 @@ def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Pa
 
 
 def joined(workload: str) -> str:
-    """Return the name of the secret that stands for a workload's projected volume."""
+    """Return the name of the secret that replaces a workload's projected volume."""
     return f"{workload}-joined"
 
 
 def begun_as_root(workload: dict[str, Any]) -> dict[str, Any]:
-    """A workload whose entry point may become its user by itself."""
+    """Return a workload whose entry point may change its user."""
     changed = copy.deepcopy(workload)
     spec = changed["spec"]["template"]["spec"]
     del spec["securityContext"]
@@ -65,10 +65,10 @@ def begun_as_root(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 class Kube:
-    """The pods that were played.
+    """The started pods.
 
-    `desk` is where this machine reaches the simulated desk. `as_root` are the servers whose image here, unlike the
-    published one, can't begin as its own user: they begin as root, and the manifest's `runAsUser` is not tried.
+    `desk` is the simulated desk's address for this machine. `as_root`: servers whose image here, unlike the published
+    one, cannot start as its own user; they start as root, and the manifest's `runAsUser` is not tested.
     """
 
     def __init__(self, engine: Engine, folder: Path) -> None:
@@ -87,7 +87,7 @@ class Kube:
         return self.engine.begins_as(user, container["image"], container.get("command", [name])[0])
 
     def open(self) -> None:
-        """The network, and in it Redis and Postgres."""
+        """Start the network with Redis and Postgres."""
         self.close()
         self.engine.run("network", "create", NETWORK)
         for name in SERVERS:
@@ -100,7 +100,7 @@ class Kube:
         return [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
 
     def _joined(self, name: str, secrets: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
-        """Return one secret with all that a projected volume is joined from; none for a pod without one."""
+        """Return one secret with all sources of a projected volume, if there is one."""
         if not sources(self.rendered, name):
             return []
         folder = self._folder / joined(name)
@@ -110,7 +110,7 @@ class Kube:
         return [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": joined(name)}, "stringData": data}]
 
     def play(self, name: str) -> None:
-        """Start what runs pods of this name, reached by its service's name."""
+        """Start the pods of this name, reachable by their service's name."""
         secrets = {
             one["metadata"]["name"]: self.rendered.secret(one["metadata"]["name"]) for one in self.rendered.of("Secret")
         }
@@ -131,28 +131,27 @@ class Kube:
         self._played.append(path)
 
     def name(self, workload: str) -> str:
-        """What Podman calls its container."""
+        """Return Podman's name of its container."""
         return f"{workload}-pod-{self._container(workload)['name']}"
 
     def exec(self, workload: str, *words: str, check: bool = True) -> str:
-        """Run a command in its container; what it prints."""
+        """Run a command in its container; return the output."""
         return self.engine.run("exec", self.name(workload), *words, check=check).stdout.strip()
 
     def logs(self, workload: str) -> str:
-        """All lines of its container."""
         return self.engine.output("logs", self.name(workload))
 
     def paths(self, workload: str) -> set[tuple[int, str]]:
-        """The ports and paths that its probes ask."""
+        """Return the ports and paths of its probes."""
         (container,) = self.rendered.pod(workload)["spec"]["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         asked = [probe["httpGet"] for name, probe in container.items() if re.fullmatch(r"\w+Probe", name)]
         return {(ports[one["port"]], one["path"]) for one in asked}
 
     def close(self) -> None:
-        """Everything away, with what was kept."""
+        """Remove everything, volumes included."""
         for path in reversed(self._played):
             self.engine.run("kube", "down", "--force", str(path), check=False)
-        # Podman keeps a volume of each of them, and the order of the pods decides which ones it takes away.
+        # Podman keeps one volume per pod, and removes them depending on the pods' order.
         self.engine.run("volume", "rm", "--force", *(one["metadata"]["name"] for one in self._mounted()), check=False)
         self.engine.run("network", "rm", "--force", NETWORK, check=False)

@@ -1,4 +1,4 @@
-"""`make compose-smoke`: a ticket is written at the simulated desk of a running compose, and gets its note."""
+"""`make compose-smoke`: a ticket at the simulated desk gets its note."""
 
 import argparse
 import sys
@@ -22,11 +22,11 @@ _START_SECONDS = 10
 
 
 class SmokeFailed(Exception):
-    """The ticket has no note; the text says how far it got and what to do next."""
+    """The ticket has no note; the text has its progress and the next action."""
 
 
 def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
-    """Write a ticket at the desk at this address and wait for its note: the note, and how long it took.
+    """Write a ticket at this desk; return its note and the seconds it took.
 
     Raises SmokeFailed.
     """
@@ -52,7 +52,10 @@ def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
 
 
 def _written(client: DeskClient, seconds: float) -> str:
-    """Write the ticket at a desk that may still be starting: its id. Raises what httpx2 raised last."""
+    """Write the ticket at a desk that may still be starting; return its id.
+
+    Raises httpx2's last error.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -64,7 +67,7 @@ def _written(client: DeskClient, seconds: float) -> str:
 
 
 def _how_far(desk: str, ticket_id: str) -> str:
-    """What became of the ticket's webhook, and where to look next."""
+    """Return the outcome of the ticket's webhook, and the next place to look."""
     query = {"tenant": TENANT, "ticket_id": ticket_id}
     answer = httpx2.get(f"{desk}/_sim/webhooks", params=query, timeout=5, trust_env=False)
     statuses = [delivery["status"] for delivery in answer.json()["deliveries"]]
@@ -75,7 +78,7 @@ def _how_far(desk: str, ticket_id: str) -> str:
 
 
 def main() -> int:
-    """Send the ticket and tell; the exit status is 1 if no note came."""
+    """Send the ticket and report; return 1 if no note came."""
     parser = argparse.ArgumentParser(prog="compose-smoke", description=__doc__)
     parser.add_argument("--desk", default="http://127.0.0.1:8080", help="where the simulated desk listens")
     parser.add_argument("--seconds", type=float, default=90, help="longest wait for the note (default: 90)")

@@ -1,4 +1,4 @@
-"""The image, built from the Dockerfile, and the compose file, brought up with it."""
+"""The image, built from the Dockerfile, and the running compose file."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PORTS = (
     *("API_PORT", "PAGE_PORT", "CONSOLE_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT"),
     *("PROMETHEUS_PORT", "GRAFANA_PORT"),
 )
-# Without the .env of whoever runs this.
+# Without the developer's .env.
 _PROCESSES = ("api", "worker", "housekeeping", "console")
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in _PROCESSES)
 _AS_ROOT = f"{{user: root, cap_add: [{', '.join(BECOMING)}]}}"
@@ -28,8 +28,8 @@ _AS_ROOT = f"{{user: root, cap_add: [{', '.join(BECOMING)}]}}"
 class Stack:
     """The system of docker-compose.yml on free ports.
 
-    `services` are those whose images can be had. `as_root` are those whose image here, unlike the published one, can't
-    begin as its own user: they begin as root, and the file's `user` is not tried.
+    `services`: those whose images are available. `as_root`: those whose image here, unlike the published one, cannot
+    start as its own user; they start as root, and the file's `user` is not tested.
     """
 
     def __init__(self, engine: Engine, folder: Path, services: Collection[str]) -> None:
@@ -47,20 +47,19 @@ class Stack:
         return self.engine.begins_as(given["user"], given["image"], given["command"][0])
 
     def compose(self, *arguments: str) -> str:
-        """Run Compose on it; what it prints."""
+        """Run Compose on it; return the output."""
         files = ["-f", "docker-compose.yml", "-f", str(self._override), "--env-file", os.devnull, "-p", PROJECT]
         return self.engine.compose(*files, *arguments, environment=self.ports, folder=ROOT)
 
     def container(self, service: str) -> str:
-        """The name of a service's container."""
         return f"{PROJECT}-{service}-1"
 
     def exec(self, service: str, *words: str, check: bool = True) -> str:
-        """Run a command in a service's container; what it prints."""
+        """Run a command in a service's container; return the output."""
         return self.engine.run("exec", self.container(service), *words, check=check).stdout.strip()
 
     def processes(self, service: str) -> list[dict[str, str]]:
-        """What the kernel says of each process in a service's container, by the names in /proc/N/status."""
+        """Return the kernel's status of each process, by the names in /proc/N/status."""
         script = 'for one in /proc/[0-9]*; do [ "$one" = "/proc/$$" ] || cat "$one/status" 2>/dev/null; done; true'
         lines = [line.partition(":") for line in self.exec(service, "sh", "-c", script).splitlines()]
         found: list[dict[str, str]] = []
@@ -71,25 +70,21 @@ class Stack:
         return found
 
     def logs(self, service: str) -> str:
-        """All lines of a service's container."""
         return self.engine.output("logs", self.container(service))
 
     def url(self, service: str) -> str:
-        """Where this machine reaches a service."""
         return f"http://127.0.0.1:{self.ports[f'{service.upper()}_PORT']}"
 
     def await_health(self, *services: str, seconds: float = 90) -> None:
-        """Return when the containers are healthy."""
         for service in services:
             eventually(lambda service=service: self.health(service) == "healthy", seconds)  # type: ignore[misc]
 
     def health(self, service: str) -> str:
-        """What the health check of a service's container says."""
         return str(self.engine.state(self.container(service))["Health"]["Status"])
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
-    """Return when something holds; AssertionError if it does not in time."""
+    """Wait for a condition; raises AssertionError on a timeout."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -98,14 +93,13 @@ def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """This machine's container engine."""
     with found_engine(tmp_path_factory.mktemp("engine")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This tree as its owner's alone: what a clone is under umask 077."""
+    """Return this tree with its owner's permissions only, as a clone under umask 077."""
 
     def private(source: str, target: str) -> None:
         shutil.copyfile(source, target)
@@ -126,7 +120,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image(engine: Engine, checkout: Path) -> str:
-    """The production image, built from this tree."""
+    """Return the production image, built from this tree."""
     if not engine.can_get(BASE):
         pytest.skip(f"{BASE} is not here and can't be pulled")
     engine.build(checkout, "product", IMAGE)
@@ -140,7 +134,10 @@ def stack(
     checkout: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    """All services whose images can be had; without one that the others need the tests are skipped."""
+    """Start all services whose images are available.
+
+    Skips without one that the others need.
+    """
     there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
     missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
     if missing:
@@ -158,7 +155,7 @@ def stack(
 
 @pytest.fixture
 def once(engine: Engine, image: str) -> Callable[..., tuple[int, str]]:
-    """Run a container of the image to its end, as it runs in production: its exit status, and what it prints."""
+    """Run a container of the image to its end; return exit status and output."""
 
     def run(*words: str, options: tuple[str, ...] = (), **settings: str) -> tuple[int, str]:
         given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""docker-compose.yml for real: a ticket gets its note, and support's commands work inside the containers."""
+"""docker-compose.yml, running: a ticket's note, and support's commands inside."""
 
 import re
 import shlex
@@ -35,13 +35,13 @@ def test_each_container_of_ours_is_unprivileged_and_read_only(service: str, stac
 
 @pytest.mark.parametrize("service", THEIRS)
 def test_each_foreign_server_is_unprivileged_and_read_only(service: str, stack: Stack) -> None:
-    """Each of its processes, and it writes where it was given a place."""
+    """Each process, and it writes to its given paths only."""
     if service not in stack.services:
         pytest.skip(f"{SERVICES[service]['image']} can't be pulled")
     processes = stack.processes(service)
     if {one["Name"] for one in processes} == {"sleep"}:
         pytest.skip(f"{SERVICES[service]['image']} is a stand-in here that only sleeps")
-    # What an entry point does before it is the server, and what its health check does, is its user's.
+    # An entry point before its server, and health checks, run as the container's user.
     servers = [one for one in processes if service not in stack.as_root or one["Name"] == service]
     assert servers
     for one in servers:
@@ -53,7 +53,7 @@ def test_each_foreign_server_is_unprivileged_and_read_only(service: str, stack: 
 
 
 def test_no_foreign_container_begins_as_root(stack: Stack) -> None:
-    """So nothing in it could ever have a capability, whoever enters it."""
+    """A container entered later has no capability either."""
     if stack.as_root:
         pytest.skip(f"the image of {' and '.join(stack.as_root)} here has to begin as root, unlike the published one")
     for service in set(THEIRS) & set(stack.services):
@@ -61,7 +61,7 @@ def test_no_foreign_container_begins_as_root(stack: Stack) -> None:
 
 
 def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
-    """Word for word behind `exec`; the password of Redis needs no flag."""
+    """Literally behind `exec`; Redis needs no password flag."""
     assert re.fullmatch(r"(\(integer\) )?\d+", stack.exec("api", *REDIS_CLI, "LLEN", "celery"))
     for service in ("api", "worker"):
         answer = stack.exec(service, "ai-agents", "psql", "-c", "SELECT 1;")
@@ -73,7 +73,7 @@ def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if " exec " in line])
 def test_the_documents_commands_work(line: str, stack: Stack) -> None:
-    """Word for word but for the terminal that a test has not."""
+    """Literally, without the terminal."""
     program, verb, *words = shlex.split(line.removeprefix("docker compose "))[0], "exec", *shlex.split(line)[3:]
     assert program == verb
     assert stack.compose("exec", "--no-TTY", *words)
@@ -95,7 +95,7 @@ def test_the_roles_are_what_the_system_asks_for(stack: Stack) -> None:
 
 
 def test_a_worker_that_is_stopped_ends_its_jobs_first(stack: Stack) -> None:
-    """SIGTERM: the job that runs gets its note, and the container ends in order."""
+    """On SIGTERM the running job gets its note, and the container exits in order."""
     with DeskClient(stack.url("desk"), {TENANT: KEY}) as desk:
         ticket_id = desk.create_ticket(TICKET)
         eventually(lambda: "Task started: job_id=" in stack.logs("worker") and ticket_id in stack.logs("worker"))
@@ -137,7 +137,6 @@ def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> Non
 
 
 def test_data_outlives_its_containers(stack: Stack) -> None:
-    """What is in Postgres and in Redis is in volumes."""
     stack.exec("redis", "redis-cli", "SET", "kept", "yes")
     before = stack.exec("api", "ai-agents", "jobs", "--json")
     stack.compose("rm", "--stop", "--force", "redis", "postgres")

@@ -1,4 +1,4 @@
-"""docker-compose.yml by rule: what can be seen without starting it."""
+"""docker-compose.yml's rules, checked without starting it."""
 
 import json
 import os
@@ -45,22 +45,22 @@ def test_everything_is_there_and_what_is_ours_is_one_image() -> None:
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_each_foreign_image_is_pinned_to_a_version(name: str) -> None:
-    """By its full name, so that every engine means the same registry."""
+    """By its full name, so that every engine uses the same registry."""
     assert VERSION.fullmatch(SERVICES[name]["image"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_container_may_do_nothing_but_its_work(name: str) -> None:
-    """Foreign ones too: none begins as root, not even to become somebody else."""
+    """Foreign images too: none starts as root, not even to change its user."""
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     own = ["/run/postgresql:mode=1777"] if name == "postgres" else []
-    assert service["tmpfs"] == ["/tmp", *own]  # noqa: S108 -- where else
+    assert service["tmpfs"] == ["/tmp", *own]  # noqa: S108 -- the usual path
     assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode"} & set(service)
     if name in OURS:
-        # tests/containers/test_dockerfile.py has the image's.
+        # tests/containers/test_dockerfile.py checks the image's.
         assert "user" not in service
         assert service.get("volumes", [TENANTS]) == [TENANTS]
     else:
@@ -76,14 +76,14 @@ def test_ports_are_open_on_loopback_only_and_can_be_moved() -> None:
 
 @pytest.mark.parametrize("name", ["api", "worker", "housekeeping", "console", "desk", "openai", "redis", "postgres"])
 def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
-    """Through a shell: Podman's Docker interface takes the words of a `CMD` apart."""
+    """Through a shell: Podman's Docker interface splits the words of a `CMD`."""
     kind, *words = SERVICES[name]["healthcheck"]["test"]
     assert kind == "CMD-SHELL" or not any(" " in word for word in words)
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 def test_the_order_of_the_start_is_by_health() -> None:
-    """Migrated before anything runs; migrating waits for Postgres, and the first ticket for who takes its webhook."""
+    """Postgres, migration, processes; the first ticket waits for its receiver."""
     for name in PRODUCT[:4]:
         waits = {other: condition["condition"] for other, condition in SERVICES[name]["depends_on"].items()}
         assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
@@ -102,7 +102,7 @@ def test_every_mounted_file_exists_and_is_read_only_and_every_volume_is_declared
 
 @pytest.mark.parametrize("name", PRODUCT)
 def test_each_process_has_only_the_secrets_that_it_uses(name: str) -> None:
-    """Also when .env and the files beside it have all of them."""
+    """Even if .env and the files beside it contain all of them."""
     url = urlsplit(settings(name)["DATABASE_URL"])
     assert (url.scheme, url.username, url.hostname, url.path) == ("postgresql", "ai_agents", "postgres", "/ai_agents")
     given = environment(name, dict.fromkeys(example(commented_too=True), "given"))
@@ -143,7 +143,7 @@ def test_running_jobs_have_their_grace() -> None:
 
 
 def test_the_simulators_know_the_same_secrets() -> None:
-    """What the desk signs with and what GPT-4 asks for are written in two places."""
+    """The desk's signing secret and the key for GPT-4 are written in two places."""
     config = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_text())["desks"]["acme"]
     values = settings("worker")
     assert config["webhook_secret"] == settings("api")["WEBHOOK_SECRET_ACME"]
@@ -158,7 +158,7 @@ def test_as_it_stands_it_has_one_simulated_tenant() -> None:
 
 
 def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
-    """A tenant more, the simulated one without a secret that anybody knows, and no simulated model."""
+    """One more tenant, no simulated model, no known secret for the simulated tenant."""
     given = example()
     webhooks, problems = parse_tenants(environment("api", given), keys=())
     assert problems == []
@@ -175,7 +175,7 @@ def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
 
 
 def test_the_example_names_every_variable_of_the_compose_file_with_its_default() -> None:
-    """And no other, but for what is in the files beside .env; each of those is somebody's `env_file`."""
+    """Files beside .env have the others; each of these is an `env_file` of a service."""
     used = dict(re.findall(r"\$\{([A-Z0-9_]+):?-([^}]*)\}", COMPOSE_TEXT))
     named = example(commented_too=True)
     assert set(used) <= set(named)
@@ -190,7 +190,7 @@ def test_the_example_names_every_variable_of_the_compose_file_with_its_default()
 
 
 def test_the_page_names_a_file_for_each_setting_that_the_services_which_use_it_read() -> None:
-    """As docs/settings.md says who uses it; a secret goes to these alone."""
+    """As docs/settings.md lists the users; a secret goes to these only."""
     rows = re.findall(r"^\| (.+) \| `(\.env(?:\.[a-z]+)?)` \|$", PAGE, re.MULTILINE)
     filled = dict(re.findall(r"\$\{([A-Z0-9_]+):?-([^}]*)\}", COMPOSE_TEXT))
     readers = {
@@ -213,7 +213,7 @@ def test_the_page_names_a_file_for_each_setting_that_the_services_which_use_it_r
 
 
 def test_docker_compose_understands_it() -> None:
-    """The real program, where there is one; it needs no engine for that."""
+    """The real program, if installed; it needs no engine for that."""
     known = [["docker-compose"]] if shutil.which("docker-compose") else []
     if shutil.which("docker"):
         asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""The Dockerfile by rule: what can be seen without building it."""
+"""The Dockerfile's rules, checked without a build."""
 
 import re
 import shutil
@@ -15,7 +15,6 @@ STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
 
 
 def stage(name: str) -> str:
-    """The lines of one stage."""
     return next(text for text in STAGES if text.splitlines()[0].endswith(f" AS {name}"))
 
 
@@ -33,13 +32,13 @@ def test_there_is_one_base_and_it_is_pinned_to_a_version() -> None:
 
 
 def test_the_last_stage_is_the_product_and_needs_no_simulator() -> None:
-    """`docker build .` must not make anything else."""
+    """Plain `docker build .` must build the product."""
     assert STAGES[-1].startswith("runtime AS product")
     assert "simulators" not in stage("product") + stage("runtime")
 
 
 def test_it_runs_as_a_numeric_user_and_signals_reach_it() -> None:
-    """Kubernetes can only see that a numeric user is not root."""
+    """Kubernetes can verify only a numeric user as not root."""
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert 'ENTRYPOINT ["tini", "--", "ai-agents"]' in stage("product")
     assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DOCKERFILE, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The image by itself: what is in it, what it says when it can't start, and that signals reach it."""
+"""The image alone: its content, its messages if it cannot start, and signals."""
 
 import json
 import time
@@ -31,7 +31,7 @@ def test_it_runs_as_a_user_without_rights_on_a_file_system_that_it_can_not_write
 
 
 def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Once) -> None:
-    """No compiler, no simulator, no test, no package installer in its environment."""
+    """No compiler, simulator, test or package installer."""
     _, output = once(
         "-c", "redis-cli --version; psql --version; which gcc cc make; ls /app /opt/venv/bin", options=SHELL
     )
@@ -43,7 +43,7 @@ def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Onc
 
 
 def test_its_code_is_compiled_already(once: Once) -> None:
-    """A start on a read-only file system would compile everything anew, each time."""
+    """On a read-only file system each start would compile everything again."""
     script = 'find /app /opt/venv -name "*.py" | wc -l; find /app /opt/venv -name "*.pyc" | wc -l'
     _, output = once("-c", script, options=SHELL)
     sources, compiled = (int(line) for line in output.split())
@@ -61,7 +61,7 @@ def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: st
 
 
 def test_a_signal_during_the_start_is_not_lost(engine: Engine, image: str) -> None:
-    """Process 1 has no handler of its own in the first second; the container must end all the same."""
+    """Process 1 has no handler in its first second."""
     given = [part for name, value in COMPLETE.items() for part in ("--env", f"{name}={value}")]
     container = engine.output("run", "--detach", "--label", LABEL, *given, image, "worker")
     try:

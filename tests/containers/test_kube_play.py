@@ -1,4 +1,4 @@
-"""The local overlay's deployments for real, in Podman: a ticket goes through them, and nothing is lost on the way."""
+"""The local overlay's deployments in Podman: a ticket passes, nothing is lost."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ TICKET = {"tenant": "acme", "subject": "VPN does not connect", "description": "T
 
 @pytest.fixture(scope="module")
 def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:  # noqa: ARG001
-    """Everything that `kubectl apply -k k8s/overlays/local` would start, the API before its database is migrated."""
+    """Start everything of the local overlay, the API before the migration."""
     if engine.program != "podman" or shutil.which("catatonit") is None:
         pytest.skip("`podman kube play` needs Podman and catatonit")
     running = Kube(engine, tmp_path_factory.mktemp("kube"))
@@ -35,7 +35,7 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
         eventually(lambda: "the database is not migrated" in running.logs("ai-agents-api"), 60)
         running.play("ai-agents-migrate")
         eventually(lambda: "Database migrated" in running.logs("ai-agents-migrate"), 60)
-        # One after the other: each play writes the mounted secret anew.
+        # In sequence: each start writes the mounted secret again.
         for name in OURS[1:]:
             running.play(name)
             eventually(lambda name=name: " ready." in running.logs(name), 60)  # type: ignore[misc]
@@ -45,14 +45,14 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _has_roles(kube: Kube) -> bool:
-    """Return True if Postgres is done with its first start: over TCP, as the application."""
+    """Return True if Postgres accepts the application's role over TCP."""
     question = ("psql", "-h", "127.0.0.1", "-U", "ai_agents", "-d", "ai_agents", "-c", "SELECT 1")
     where = ("--env", "PGPASSWORD=local-application", kube.name("postgres"))
     return kube.engine.run("exec", *where, *question, check=False).returncode == 0
 
 
 def test_a_pod_that_came_before_the_migration_refused_and_is_ready_by_now(kube: Kube) -> None:
-    """It said what to do, and was started again until it was done."""
+    """It logged the remedy, and was restarted until the migration was done."""
     assert "run `ai-agents migrate` with DATABASE_ADMIN_URL" in kube.logs("ai-agents-api")
     eventually(lambda: "API ready." in kube.logs("ai-agents-api"), 60)
 
@@ -103,7 +103,7 @@ def test_supports_command_needs_no_flag(kube: Kube) -> None:
 
 
 def test_a_worker_that_is_told_to_end_ends_its_job_first(kube: Kube) -> None:
-    """Within the grace that its pod has: the last test, since the worker does not come back."""
+    """Within the pod's grace period. The last test: the worker stays down."""
     with DeskClient(kube.desk, {"acme": "local-desk"}) as desk:
         ticket = desk.create_ticket(TICKET)
         eventually(lambda: "Task started: job_id=" in _lines(kube, ticket))

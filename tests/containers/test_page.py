@@ -1,4 +1,4 @@
-"""docs/containers.md says what is so; tests/containers/test_compose.py runs its commands in the containers."""
+"""docs/containers.md, checked by rule; test_compose.py runs its commands."""
 
 import re
 import subprocess
@@ -7,7 +7,6 @@ from tests.containers.files import COMMANDS, PAGE, ROOT, SERVICES
 
 
 def test_each_command_is_one_that_there_is() -> None:
-    """The verbs of make, and Compose with services of the file."""
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for line in COMMANDS:
         kind, *words = line.removeprefix("docker ").split()

@@ -1,6 +1,6 @@
-"""Secrets as mounted files: read by the image's user, changed without a restart, and never half of one.
+"""Secrets as mounted files: readable by the image's user, changed at run time.
 
-What is accepted while a file is written is tested in tests/system/test_secrets.py; here it is the mount that counts.
+tests/system/test_secrets.py tests partial writes; this file tests the mount.
 """
 
 import itertools
@@ -27,7 +27,7 @@ _TICKETS = itertools.count(900_000)
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """The file, in a folder to be mounted; a Kubernetes secret is readable by all in the same way."""
+    """Write the file into a folder for the mount; as readable as a Kubernetes secret."""
     tmp_path.chmod(0o755)
     file = tmp_path / NAME
     file.write_text(OLD, encoding="utf-8")
@@ -37,7 +37,7 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def door(stack: Stack, secret: Path) -> Iterator[str]:
-    """An API of the image that has its tenant in that folder; where it listens."""
+    """Start an API of the image with its tenant in that folder; return its address."""
     port = free_port()
     settings = {"DATABASE_URL": DATABASE, "REDIS_URL": REDIS, "SECRETS_DIR": "/secrets"}
     given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
@@ -71,7 +71,7 @@ def door(stack: Stack, secret: Path) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Return True if the API takes webhooks: it listens there once it is ready."""
+    """Return True if the API accepts connections, which it does once it is ready."""
     try:
         return httpx2.get(f"{url}/health", timeout=2).status_code == 200
     except httpx2.TransportError:
@@ -79,7 +79,7 @@ def answers(url: str) -> bool:
 
 
 def opens(url: str, key: str) -> bool:
-    """Return True if a webhook that is signed with `key` is taken; if not, it is a 403."""
+    """Return True if a webhook signed with `key` is accepted; otherwise it is a 403."""
     body = json.dumps({"tenant_id": "filed", "ticket_id": str(next(_TICKETS))}).encode()
     headers = sign(key, f"test-{next(_TICKETS)}", body)
     status = httpx2.post(f"{url}/webhook", content=body, headers=headers, timeout=10).status_code
@@ -88,7 +88,7 @@ def opens(url: str, key: str) -> bool:
 
 
 def test_a_rotation_in_a_mounted_folder_needs_no_restart(door: str, secret: Path) -> None:
-    """Half written, the old one stays valid; finished, the new one is in force."""
+    """While the file is half written the old secret stays valid."""
     assert opens(door, OLD)
     secret.chmod(0o644)
     half = NEW[:12]
@@ -96,7 +96,7 @@ def test_a_rotation_in_a_mounted_folder_needs_no_restart(door: str, secret: Path
     began = time.monotonic()
     while time.monotonic() - began < 8:
         time.sleep(0.5)
-        # A writer that is still at it.
+        # A writer that is not finished.
         secret.write_text(half[: 1 + int(time.monotonic() - began)], encoding="utf-8")
         assert opens(door, OLD)
         assert not opens(door, half)
@@ -108,7 +108,7 @@ def test_a_rotation_in_a_mounted_folder_needs_no_restart(door: str, secret: Path
 def test_a_secret_that_the_images_user_may_not_read_is_named(
     secret: Path, once: Callable[..., tuple[int, str]]
 ) -> None:
-    """Mode 0400 of another user: the usual slip with a mounted secret."""
+    """Mode 0400 of another user, a frequent mistake."""
     secret.chmod(0o400)
     mount = ("--volume", f"{secret.parent}:/secrets:ro")
     status, output = once("api", options=mount, DATABASE_URL=DATABASE, REDIS_URL=REDIS, SECRETS_DIR="/secrets")

@@ -1,4 +1,4 @@
-"""What `make compose-smoke` says when there is no note: a clear sentence with what to do next."""
+"""Messages of `make compose-smoke` without a note, with the next action."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def test_where_nothing_runs_it_says_how_to_start_it() -> None:
 
 
 def test_a_desk_that_is_still_starting_is_waited_for() -> None:
-    """Here it begins to start with the smoke test itself, and has nobody to send its webhook to."""
+    """The desk starts together with the smoke test, without a webhook receiver."""
     port = str(free_port())
     config = ROOT / "simulators" / "servicedesk" / "compose.json"
     command = [sys.executable, "-m", "simulators.servicedesk", "--port", port, "--config", str(config)]
@@ -43,7 +43,7 @@ def test_a_desk_that_is_still_starting_is_waited_for() -> None:
 
 
 def test_where_no_note_comes_it_says_how_far_the_ticket_got() -> None:
-    """Here the desk of the compose file runs alone, so its webhook reaches nobody."""
+    """The desk of the compose file runs alone, so its webhook fails."""
     desk = CONFIG["desks"]["acme"] | {"webhook_url": f"http://127.0.0.1:{free_port()}/webhook"}
     with (
         serve_in_thread(create_desk({"desks": {"acme": desk}})) as url,

@@ -17,11 +17,9 @@ def _failing(stage: FaultStage, ticket_id: str) -> Iterator[None]:
 
 
 def gpt4(kind: str, **fault: Any) -> Inject:
-    """GPT-4 has a fault for this ticket."""
-
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
-        # The model is sent no number that may be a code: the fault is known by letters.
+        # Redaction would hide a number, so letters identify the fault.
         told = "".join(chr(ord("a") + ord(each) % 26) for each in str(fault) if each.isalnum())
         subject = f"Scanner jams, {kind} like {told}"
         stage.world.openai_fault(kind=kind, match=subject, **fault)
@@ -33,8 +31,6 @@ def gpt4(kind: str, **fault: Any) -> Inject:
 
 
 def desk(kind: str, operation: str, **fault: Any) -> Inject:
-    """The desk has a fault for this ticket."""
-
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
         ticket_id = stage.world.create_ticket(send_webhook=False)
@@ -47,7 +43,7 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
 
 
 def held_by(refused: Inject) -> Inject:
-    """With that fault the job is held, and does not come again before somebody has looked."""
+    """Hold the job with that fault for longer than a reading of the document takes."""
     due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
 
     @contextmanager
@@ -57,7 +53,7 @@ def held_by(refused: Inject) -> Inject:
             connection.execute(due, (60, ticket_id))
             yield ticket_id
             connection.execute(due, (0, ticket_id))
-        # The next fault's jobs are not to be held as well, nor is this one to meet that fault.
+        # Otherwise the next fault's jobs would be held, and this job would meet that fault.
         stage.system.restart(stage.worker)
         stage.world.ended(ticket_id)
 

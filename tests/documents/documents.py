@@ -1,4 +1,4 @@
-"""The documents, read by machine: code blocks with what they should print, mentions in back quotes, links, headings."""
+"""Markdown documents: code blocks, expected output, mentions, links, headings."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _MENTION = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-# What a reader puts in, and a value that fits.
+# Placeholders for readers, with a fitting value.
 _PLACES = {
     "_<TENANT>": "_ACME",
     "<TENANT>": "acme",
@@ -22,16 +22,12 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block."""
-
     language: str
     text: str
 
 
 @dataclass(frozen=True)
 class MarkdownFile:
-    """One Markdown file under `root`."""
-
     path: Path
     root: Path = ROOT
 
@@ -41,7 +37,7 @@ class MarkdownFile:
 
     @property
     def is_for_support(self) -> bool:
-        """True for what support works from: the pages of the FAQ and the runbooks."""
+        """Return True for the FAQ's pages and the runbooks."""
         return self.name.startswith(("docs/support/", "docs/runbooks/"))
 
     @property
@@ -50,52 +46,51 @@ class MarkdownFile:
 
     @property
     def prose(self) -> str:
-        """The text with its code blocks blanked, lines kept."""
+        """Return the text with its code blocks blanked; line numbers stay."""
         return _FENCE.sub(lambda found: "\n" * found[0].count("\n"), self.text)
 
     def blocks(self, language: str = "") -> list[Block]:
-        """The code blocks of a language, or all."""
+        """Return the code blocks of a language, or all."""
         found = [Block(block[2], textwrap.dedent(block[3])) for block in _FENCE.finditer(self.text)]
         return [block for block in found if language in ("", block.language)]
 
     @property
     def script(self) -> str:
-        """All of its commands, as one shell session, so that names which are set stay set."""
+        """Return all commands as one shell session, so that variables persist."""
         return filled("\n".join(block.text for block in self.blocks() if block.language in ("sh", "bash")))
 
     def mentions(self) -> list[str]:
-        """Everything between back quotes outside code blocks."""
+        """Return the inline code outside code blocks."""
         return _MENTION.findall(self.prose)
 
     def links(self) -> list[str]:
-        """The targets of its links."""
         return _LINK.findall(self.prose)
 
     def anchors(self) -> set[str]:
-        """What `#...` may name, as GitHub makes it from the headings."""
+        """Return the anchors that GitHub makes from the headings."""
         return {anchor(heading) for heading in _HEADING.findall(self.prose)}
 
 
 def filled(text: str) -> str:
-    """A text with a value in each of its places."""
+    """Return a text with a value for each placeholder."""
     for place, value in _PLACES.items():
         text = text.replace(place, value)
     return text
 
 
 def anchor(heading: str) -> str:
-    """A heading's anchor: small letters, no punctuation, `-` for each space."""
+    """Return a heading's anchor: small letters, no punctuation, `-` for each space."""
     text = _MENTION.sub(lambda found: found[1], heading).strip().lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
 def documents(root: Path = ROOT) -> list[MarkdownFile]:
-    """Those at the top, and everything under `docs/`."""
+    """Return the documents at the top and under `docs/`."""
     return [MarkdownFile(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
 
 
 def lie(text: str, folder: str, root: Path) -> MarkdownFile:
-    """A document of that folder of `docs/` that says this, as tests of tests need one."""
+    """Write a document with this text into a folder of `docs/`."""
     path = root / "docs" / folder / "lie.md"
     path.parent.mkdir(parents=True)
     path.write_text(f"{text}\n", encoding="utf-8")
@@ -103,7 +98,7 @@ def lie(text: str, folder: str, root: Path) -> MarkdownFile:
 
 
 def broken_links(document: MarkdownFile) -> list[str]:
-    """Targets within the repository that there are not: files, and headings in them."""
+    """Return missing files and headings that links within the repository name."""
     broken = []
     for target in document.links():
         if re.match(r"[a-z]+:", target):

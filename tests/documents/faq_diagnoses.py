@@ -1,4 +1,4 @@
-"""What `ai-agents diagnose` says of a fault, typed as the FAQ has it, held against the cause that its steps come to."""
+"""Verdicts of `ai-agents diagnose`, compared with the cause of the FAQ's steps."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _QUEUED, _WORKERS = {"not_queued", *_AWAY}, {"no_worker", "in_progress"}
 VERDICTS: Mapping[str, set[str]] = {
     "Never Sent": {"webhook_missing"},
     "API Down": {"webhook_missing"},
-    # Neither a ticket nor a tenant can be read in what misses the address.
+    # A request to a wrong address shows neither ticket nor tenant.
     "Wrong Address": {"webhook_missing"},
     "Refused With 403": {"webhook_rejected", "tenant_closed"},
     "Refused for Its Form": {"webhook_rejected"},
@@ -21,7 +21,7 @@ VERDICTS: Mapping[str, set[str]] = {
     "Redis Refuses Us": _QUEUED,
     "Redis Takes Nothing": _QUEUED,
     "Too Few Workers": {"waiting_backlog", "no_worker"},
-    # In its first seconds a job that nobody takes waits like any other.
+    # In its first seconds such a job waits like any other.
     "Alive but Taking Nothing": _WORKERS,
     "Crashing": _WORKERS,
     "Not Starting": {"no_worker"},
@@ -33,7 +33,7 @@ VERDICTS: Mapping[str, set[str]] = {
     "3. Invalid Ticket ID": {"ticket_gone", "forgotten"},
     "4. Context Gathering Timeout": {"context_failing"},
     "5. Anything Else": {"worker_lost", "failed", "in_progress"},
-    # It says what became of the ticket by its other job.
+    # It reports the outcome of the ticket's other job.
     "Another Job Has It": {"delivered", "in_progress", "already_enhanced", "another_job"},
     "Slow but in Progress": {"in_progress"},
     "Nothing Is Wrong": {"delivered"},
@@ -42,7 +42,10 @@ VERDICTS: Mapping[str, set[str]] = {
 
 
 def diagnosed(shell: Shell, document: MarkdownFile, ticket_id: str) -> str:
-    """The verdict by the document's own command, in a pod of the API if none of the workers can be reached."""
+    """Return the verdict of the document's command.
+
+    It runs in a pod of the API if no worker is reachable.
+    """
     (typed,) = (block.text for block in document.blocks("bash") if "ai-agents diagnose" in block.text)
     typed = f"{typed.strip()} --json".replace("<TENANT>", "acme").replace("<TICKET_ID>", ticket_id)
     done = shell.run(typed)

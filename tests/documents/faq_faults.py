@@ -1,4 +1,4 @@
-"""The faults of the FAQ's list, and the headings of the FAQ where support must arrive."""
+"""The FAQ's faults, and the headings where support must arrive."""
 
 from tests.documents import call_faults, faults, lease_faults, outages, pod_faults
 from tests.documents.call_faults import desk, gpt4, held_by
@@ -24,17 +24,15 @@ GONE, CONTEXT, ELSE = "3. Invalid Ticket ID", "4. Context Gathering Timeout", "5
 
 
 def delete(world: World, ticket_id: str) -> None:
-    """The desk knows it no more."""
     world.delete_ticket(ticket_id)
 
 
 def close(world: World, ticket_id: str) -> None:
-    """It is done."""
     world.change_ticket(ticket_id, status="Closed")
 
 
 FAULTS = [
-    # The first looks for what was refused lately, the second for what was started lately: they come before the others.
+    # The first needs recent refusals, the second recent starts: they run before the others.
     FaqFault("webhook switched off", faults.webhook_off, WEBHOOK, "Never Sent", json=True),
     FaqFault("webhook switched off, another number begins alike", faults.longer_number, WEBHOOK, "Never Sent"),
     FaqFault("over 100 wait, worker takes nothing", outages.backlog_and_still, CRASHES, "Alive but Taking Nothing"),
@@ -135,7 +133,7 @@ FAULTS = [
     ),
     FaqFault("no room for the worker", pod_faults.worker_waits("Pending"), CRASHES, "No Room"),
     FaqFault("workers scaled to nothing", pod_faults.no_worker, BACKLOG, "Too Few Workers"),
-    # This one leaves jobs behind that are held back; the next one begins with a new worker.
+    # It leaves held jobs behind; the next fault starts a new worker.
     FaqFault("desk down for long", outages.desk_down, FAILURE, DESK),
     FaqFault("worker crash-looping", pod_faults.crash_loop, CRASHES, "Crashing"),
 ]

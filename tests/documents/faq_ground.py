@@ -1,7 +1,6 @@
-"""A running system for the FAQ's faults, and what follows the document on it.
+"""A running system for the FAQ's faults, and a reader of the document on it.
 
-The faults are done one after the other, and take minutes: two files have a half of them each, so that two processes
-can have them at the same time.
+The faults run one after the other and take minutes, so two files run one half each in parallel.
 """
 
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ FIRST_HALF, SECOND_HALF = FAULTS[:_HALF], FAULTS[_HALF:]
 
 @dataclass(frozen=True)
 class Ground:
-    """A running system, what follows the FAQ on it, and what somebody else reads in the console."""
+    """A running system, a reader of the FAQ on it, and a user of the console."""
 
     stage: FaultStage
     runner: FaqRunner
@@ -40,7 +39,7 @@ class Ground:
 
 @contextmanager
 def running(folder: Path, log_format: str, loaded: LoadedPrograms) -> Iterator[Ground]:
-    """A system for all faults, whose times are short and whose workers have few places."""
+    """Start a system with short times and few worker slots."""
     settings = SHORT | QUICK | {"WORKER_CONCURRENCY": "4", "LOG_FORMAT": log_format}
     with collecting() as collector:
         settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
@@ -58,19 +57,19 @@ def running(folder: Path, log_format: str, loaded: LoadedPrograms) -> Iterator[G
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Ground]:
-    """One running system for all tests of a file."""
+    """Share one running system among all tests of a file."""
     with running(tmp_path_factory.mktemp("faq"), "text", loaded) as ready:
         yield ready
 
 
 def follow(ground: Ground, fault: FaqFault) -> None:
-    """See that the document leads from a fault to its cause: by its steps, by the trace, and by the quicker way.
+    """Check that the document leads from a fault to its cause.
 
-    And that the one command says the same, and the console.
+    By its steps, the trace and the quick way; `ai-agents diagnose` and the console must agree.
     """
     with fault.inject(ground.stage) as ticket_id:
         values = {"TICKET_ID": ticket_id, "TENANT": "acme"}
-        # Between two tries a job is with a worker again, which is a verdict of its own for that moment.
+        # Between two attempts a worker holds the job, which is another verdict for that moment.
         wait_for(lambda: diagnosed(ground.stage.shell, DOCUMENT, ticket_id) in VERDICTS[fault.cause])
         wait_for(lambda: ground.console.verdict(ticket_id) in VERDICTS[fault.cause])
         steps, traced, quick = (ground.runner.follow(start, values) for start in (START, TRACE, QUICK_WAY))

@@ -1,4 +1,4 @@
-"""The faults of the FAQ, each done to the running system for the length of a block, and the cause that it is."""
+"""The FAQ's faults as context managers on the running system, with their causes."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.kit.world import World, wait_for
 
 @dataclass(frozen=True)
 class FaultStage:
-    """The running system, its outside, and the person at a shell who is asked about it."""
+    """The running system, its outside, and an operator at a shell."""
 
     system: System
     world: World
@@ -27,7 +27,7 @@ class FaultStage:
         return self.system.workers[0]
 
     def says(self, process: Process, text: str) -> None:
-        """Wait until a process has said that."""
+        """Wait until a process has logged a text."""
         wait_for(lambda: text in process.log_path.read_text(encoding="utf-8"))
 
     def failing(self, ticket_id: str) -> None:
@@ -35,19 +35,19 @@ class FaultStage:
         self.says(self.worker, f"ticket_id={ticket_id}, reason=")
 
     def queued(self, **ticket: Any) -> str:
-        """A ticket whose job is in the queue."""
+        """Create a ticket and wait until its job is queued."""
         ticket_id = self.world.create_ticket(**ticket)
         self.says(self.system.api, f"ticket_id={ticket_id} ")
         return ticket_id
 
     def kill_worker(self) -> None:
-        """For memory, as Kubernetes does it."""
+        """Kill the worker with SIGKILL, as Kubernetes does for memory."""
         os.kill(self.worker.pid, signal.SIGKILL)
         self.worker.wait(5)
         self.shell.look("OOMKilled")
 
     def roll_out(self, name: str) -> None:
-        """A new pod of `api` or `worker` takes the old one's place, whose lines go with it."""
+        """Replace the pod of `api` or `worker`; its log is lost."""
         self.shell.replace({"api": self.system.api, "worker": self.worker}[name])
 
 
@@ -56,10 +56,9 @@ Inject = Callable[[FaultStage], AbstractContextManager[str]]
 
 @dataclass(frozen=True)
 class FaqFault:
-    """What to do to the system (it answers with the ticket that a client asks about), and where support must arrive.
+    """A fault, which returns the client's ticket, and where support must arrive.
 
-    `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `json` is for faults that
-    are tried with the other log format too.
+    `quick`: the quick way's end, if it differs; `traced`: the trace's end; `json`: tried with JSON logs too.
     """
 
     name: str
@@ -73,7 +72,6 @@ class FaqFault:
 
 @contextmanager
 def webhook_off(stage: FaultStage) -> Iterator[str]:
-    """The desk's webhook is switched off."""
     stage.world.configure_desk(webhook_url=None)
     yield stage.world.create_ticket()
     stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
@@ -81,7 +79,7 @@ def webhook_off(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def wrong_secret(stage: FaultStage) -> Iterator[str]:
-    """The secret was pasted with a blank at its end."""
+    """Paste the secret with a trailing blank."""
     secret = stage.system.state["tenants"]["acme"]
     stage.world.configure_desk(webhook_secret=f"{secret} ")
     ticket_id = stage.world.create_ticket()
@@ -94,7 +92,7 @@ def wrong_secret(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def _mistyped(stage: FaultStage, process: Process) -> Iterator[str]:
-    """Somebody mistyped the address of the tenant's desk before the process started; the ticket that comes then."""
+    """Start a process with a mistyped desk address; return the next ticket."""
     url = process.environment["SERVICEDESK_URL_ACME"]
     stage.system.restart(process, {"SERVICEDESK_URL_ACME": "nowhere"})
     try:
@@ -105,7 +103,7 @@ def _mistyped(stage: FaultStage, process: Process) -> Iterator[str]:
 
 @contextmanager
 def tenant_closed(stage: FaultStage) -> Iterator[str]:
-    """The API can't use a setting of the tenant."""
+    """Make a setting of the tenant unusable in the API."""
     with _mistyped(stage, stage.system.api) as ticket_id:
         stage.says(stage.system.api, "reason=tenant closed")
         yield ticket_id
@@ -113,7 +111,7 @@ def tenant_closed(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def too_many_waiting(stage: FaultStage) -> Iterator[str]:
-    """The tenant has as many jobs waiting as it may, since the worker is held still."""
+    """Hold the worker and fill the tenant's limit of waiting jobs."""
     stage.worker.pause()
     try:
         with other_settings(stage.system, stage.system.api, {"acme.jobs.most_waiting": 1}):
@@ -128,7 +126,7 @@ def too_many_waiting(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def tenant_closed_in_worker(stage: FaultStage) -> Iterator[str]:
-    """The API could, and a worker can't."""
+    """Make a setting unusable in the worker only."""
     with _mistyped(stage, stage.worker) as ticket_id:
         stage.failing(ticket_id)
         yield ticket_id
@@ -137,7 +135,10 @@ def tenant_closed_in_worker(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def longer_number(stage: FaultStage) -> Iterator[str]:
-    """The desk's webhook is off; of another ticket, whose number begins with this one's, a forged one was refused."""
+    """Refuse a forged webhook of a ticket whose number begins with this one.
+
+    This ticket's webhook is off.
+    """
     with webhook_off(stage) as ticket_id:
         assert stage.world.post_webhook(f"{ticket_id}0", secret="somebody else's").status_code == 403
         stage.says(stage.system.api, f"ticket_id: {ticket_id}0, tenant_id: acme")
@@ -145,7 +146,7 @@ def longer_number(stage: FaultStage) -> Iterator[str]:
 
 
 def wrong_body(body: str) -> Inject:
-    """The desk's template makes such a webhook; `{}` is the ticket's number."""
+    """Send such a body from the desk's template; `{}` is the ticket's number."""
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
@@ -158,7 +159,7 @@ def wrong_body(body: str) -> Inject:
 
 @contextmanager
 def wrong_address(stage: FaultStage) -> Iterator[str]:
-    """A typing mistake in the webhook's path."""
+    """Mistype the webhook's path."""
     stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, "status=404")
@@ -170,7 +171,7 @@ def wrong_address(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def worker_still(stage: FaultStage) -> Iterator[str]:
-    """The worker is there and does nothing."""
+    """Keep the worker alive without taking jobs."""
     stage.worker.pause()
     ticket_id = stage.queued()
     try:
@@ -182,14 +183,13 @@ def worker_still(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def healthy(stage: FaultStage) -> Iterator[str]:
-    """Nothing is wrong."""
     ticket_id = stage.world.create_ticket()
     stage.world.ended(ticket_id)
     yield ticket_id
 
 
 def tell_of_a_change(world: World, ticket_id: str) -> None:
-    """Change a ticket at a desk that sends a webhook for that too."""
+    """Change a ticket at a desk that sends a webhook for changes too."""
     world.configure_desk(webhook_on_update=True)
     world.change_ticket(ticket_id, subject="Scanner is slow, and loud")
     world.configure_desk(webhook_on_update=False)
@@ -197,7 +197,7 @@ def tell_of_a_change(world: World, ticket_id: str) -> None:
 
 @contextmanager
 def sent_at_each_change(stage: FaultStage) -> Iterator[str]:
-    """The ticket has its enhancement, and the desk sent another webhook since."""
+    """Send another webhook after the ticket's enhancement."""
     with healthy(stage) as ticket_id:
         tell_of_a_change(stage.world, ticket_id)
         wait_for(lambda: stage.world.job(ticket_id)["state"] == "skipped")
@@ -206,7 +206,7 @@ def sent_at_each_change(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def forgotten(stage: FaultStage) -> Iterator[str]:
-    """An operator had the ticket forgotten before its webhook came."""
+    """Forget the ticket before its webhook arrives."""
     ticket_id = stage.world.create_ticket(send_webhook=False)
     words = f"ai-agents forget --tenant acme --ticket {ticket_id} --yes"
     stage.shell.run(f"kubectl exec deployment/ai-agents-api -n ai-agents-production -- {words}")
@@ -216,7 +216,7 @@ def forgotten(stage: FaultStage) -> Iterator[str]:
 
 
 def gone(change: Callable[[World, str], None]) -> Inject:
-    """The ticket is not open any more when its webhook comes."""
+    """Close or delete the ticket before its webhook arrives."""
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Faults in mid-job, and after the worker's lines are gone; see `faults`."""
+"""Faults in mid-job, and after the worker's log is gone; see `faults`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _SHORT_LEASE = {"LEASE_SECONDS": QUICK["LEASE_SECONDS"]}
 
 
 def worker_replaced(fault: Inject) -> Inject:
-    """The worker's pod was replaced after the fault, and its lines went with it."""
+    """Replace the worker's pod after the fault; its log is lost."""
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
@@ -37,7 +37,7 @@ def _lease_of(stage: FaultStage, seconds: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def worker_back(stage: FaultStage) -> Iterator[str]:
-    """The worker was killed in mid-job and is there again; its claim has not run out yet."""
+    """Kill the worker in mid-job and restart it before its claim expires."""
     with _lease_of(stage, _LONG_LEASE):
         with slow_gpt4(stage) as ticket_id:
             stage.kill_worker()
@@ -49,7 +49,7 @@ def worker_back(stage: FaultStage) -> Iterator[str]:
 
 
 def _relay_kept_away(stage: FaultStage, ticket_id: str) -> None:
-    """Its lease runs out while a transaction that somebody left open has the row: the relay goes past it."""
+    """Let its lease expire while an open transaction makes the relay skip the row."""
     wait_for(
         lambda: (
             "fell silent"
@@ -63,7 +63,7 @@ def _relay_kept_away(stage: FaultStage, ticket_id: str) -> None:
 
 @contextmanager
 def worker_silent(stage: FaultStage) -> Iterator[str]:
-    """The worker's machine stopped in mid-job, and nothing queues the job again."""
+    """Stop the worker's machine in mid-job, and keep the relay away."""
     with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
         stage.worker.pause()
         connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
@@ -77,7 +77,7 @@ def worker_silent(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
-    """The same, but the worker was killed and is there again."""
+    """The same, with the worker killed and restarted."""
     with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
         connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
         stage.kill_worker()
@@ -89,7 +89,7 @@ def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def last_attempt_lost(stage: FaultStage) -> Iterator[str]:
-    """The last of a job's attempts lost its worker; which attempt that is, the test says."""
+    """Lose the worker of a job's last attempt (set in the row)."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
         with stage.world.admin() as connection:
@@ -106,7 +106,7 @@ def last_attempt_lost(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def claim_lost(stage: FaultStage) -> Iterator[str]:
-    """A worker stood still for longer than its claim, and another one is at the job now."""
+    """Pause a worker past its claim, until another one has the job."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
         other = stage.system.add_worker()
@@ -125,7 +125,7 @@ def claim_lost(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def attempt_too_long(stage: FaultStage) -> Iterator[str]:
-    """The desk takes its time, until the attempt's is up."""
+    """Delay the desk past the attempt's time limit."""
     try:
         stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": "1"})
         stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=8)
@@ -145,7 +145,7 @@ def _due(stage: FaultStage, ticket_id: str, moment: str) -> None:
 
 @contextmanager
 def statement_cancelled(stage: FaultStage) -> Iterator[str]:
-    """Somebody locked the table of jobs, and then cancelled the statements that wait for it."""
+    """Lock the table of jobs, then cancel the statements that wait for it."""
     waiting = "application_name = 'ai-agents worker' AND wait_event_type = 'Lock'"
     with _lease_of(stage, _LONG_LEASE):
         stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=1.5)

@@ -1,4 +1,4 @@
-"""Faults of the workers, of Postgres and of Redis, and a desk or a GPT-4 that is slow; see `faults`."""
+"""Faults of workers, Postgres and Redis, and a slow desk or GPT-4; see `faults`."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _NUMBERS = itertools.count(1)
 
 @contextmanager
 def slow_context(stage: FaultStage) -> Iterator[str]:
-    """The documents can't be read in time: another transaction has their table."""
+    """Lock the documents' table in another transaction."""
     with stage.world.admin() as connection:
         connection.execute("LOCK TABLE passages IN ACCESS EXCLUSIVE MODE")
         ticket_id = stage.world.create_ticket()
@@ -22,7 +22,7 @@ def slow_context(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def slow_gpt4(stage: FaultStage, seconds: float = 1.2) -> Iterator[str]:
-    """GPT-4 writes, slowly: so long for each piece, and longer than any reading of the document takes."""
+    """Slow GPT-4 by this time per piece: longer than a reading of the document."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
     stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds, pieces=200)
     ticket_id = stage.world.create_ticket(subject)
@@ -34,7 +34,7 @@ def slow_gpt4(stage: FaultStage, seconds: float = 1.2) -> Iterator[str]:
 
 
 def backlog(count: int) -> Inject:
-    """So many tickets at once, while the desk is slow and the worker has few places."""
+    """Create this many tickets at once, with a slow desk and few worker slots."""
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
@@ -50,20 +50,23 @@ def backlog(count: int) -> Inject:
 
 @contextmanager
 def backlog_and_still(stage: FaultStage) -> Iterator[str]:
-    """Over 100 jobs wait, and the worker is there and does nothing."""
+    """Queue over 100 jobs for a worker that takes none."""
     stage.worker.pause()
     with _many(stage, 105) as ticket_id:
         try:
             yield ticket_id
         finally:
             stage.worker.resume()
-    # What it has started since is gone with its lines.
+    # Work started since is gone with its lines.
     stage.system.restart(stage.worker)
 
 
 @contextmanager
 def _many(stage: FaultStage, count: int) -> Iterator[str]:
-    """The last of so many tickets, all queued; at the end they are deleted, so that their jobs are done soon."""
+    """Queue this many tickets and return the last.
+
+    They are deleted at the end, so that their jobs end soon.
+    """
     tickets = [stage.world.create_ticket() for _ in range(count)]
     try:
         for ticket_id in tickets:
@@ -78,7 +81,7 @@ def _many(stage: FaultStage, count: int) -> Iterator[str]:
 
 @contextmanager
 def no_database(stage: FaultStage) -> Iterator[str]:
-    """Postgres is down when the webhook comes."""
+    """Stop Postgres before the webhook arrives."""
     stage.system.postgres.stop()
     try:
         yield (ticket_id := stage.queued())
@@ -89,7 +92,7 @@ def no_database(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def database_lost(stage: FaultStage) -> Iterator[str]:
-    """Postgres goes down while GPT-4 writes."""
+    """Stop Postgres while GPT-4 writes."""
     with slow_gpt4(stage) as ticket_id:
         stage.system.postgres.stop()
         try:
@@ -101,7 +104,7 @@ def database_lost(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def no_redis(stage: FaultStage) -> Iterator[str]:
-    """Redis is down when the webhook comes."""
+    """Stop Redis before the webhook arrives."""
     stage.system.redis.stop()
     try:
         ticket_id = stage.world.create_ticket()
@@ -114,7 +117,7 @@ def no_redis(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def redis_lost(stage: FaultStage) -> Iterator[str]:
-    """Redis goes down while the job waits in it."""
+    """Stop Redis while the job waits in it."""
     stage.worker.pause()
     ticket_id = stage.queued()
     stage.system.redis.stop()
@@ -128,10 +131,10 @@ def redis_lost(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def worker_killed(stage: FaultStage) -> Iterator[str]:
-    """The worker is killed for memory in mid-job, and does not come again."""
+    """Kill the worker in mid-job for good."""
     with slow_gpt4(stage) as ticket_id:
         stage.kill_worker()
-        # Its lease runs out, and the relay queues the job again.
+        # Its lease expires, and the relay queues the job again.
         try:
             wait_for(lambda: stage.world.job(ticket_id)["state"] == "waiting")
             yield ticket_id
@@ -142,7 +145,7 @@ def worker_killed(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def no_stores(stage: FaultStage) -> Iterator[str]:
-    """Postgres and Redis are both down when the webhook comes."""
+    """Stop Postgres and Redis before the webhook arrives."""
     stage.system.postgres.stop()
     stage.system.redis.stop()
     try:
@@ -156,13 +159,13 @@ def no_stores(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def desk_down(stage: FaultStage) -> Iterator[str]:
-    """The desk fails for so long that its jobs are held back."""
+    """Fail the desk until its jobs are held back."""
     stage.world.desk_fault(kind="status", operation="read_ticket", tenant="acme", code=500)
     tickets = [stage.world.create_ticket() for _ in range(6)]
     # An attempt at each fails, and the next one is not made.
     for ticket_id in tickets:
         stage.says(stage.worker, f"ticket_id={ticket_id}, reason=desk unavailable")
-    # And one that comes later is held back before anything is asked.
+    # A later one is held back before any call.
     late = stage.world.create_ticket()
     stage.says(stage.worker, f"ticket_id={late}, reason=desk unavailable")
     try:
@@ -173,7 +176,7 @@ def desk_down(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def lines_gone(stage: FaultStage) -> Iterator[str]:
-    """The job ended well, then a rollout took the pods away, and their lines with them."""
+    """Complete the job, then replace the pods; their logs are lost."""
     with healthy(stage) as ticket_id:
         stage.roll_out("api")
         stage.roll_out("worker")
@@ -182,7 +185,7 @@ def lines_gone(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def came_twice(stage: FaultStage) -> Iterator[str]:
-    """The same, but for the worker, and the desk sent the webhook once more."""
+    """The same without the worker, and with a repeated webhook."""
     with healthy(stage) as ticket_id:
         stage.roll_out("api")
         stage.world.send_webhook(ticket_id, same_delivery_id=True)
@@ -191,7 +194,7 @@ def came_twice(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def came_twice_while_away(stage: FaultStage) -> Iterator[str]:
-    """The same webhook again while Postgres is away: that it is the same is found out when Postgres is back."""
+    """Repeat the webhook while Postgres is away: the duplicate is found afterwards."""
     with healthy(stage) as ticket_id:
         stage.system.postgres.stop()
         try:
@@ -204,7 +207,7 @@ def came_twice_while_away(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def sent_again_meanwhile(stage: FaultStage) -> Iterator[str]:
-    """The ticket was changed while its job is at work, and the desk sends a webhook for that too."""
+    """Send a webhook for a change while the job runs."""
     with slow_gpt4(stage) as ticket_id:
         tell_of_a_change(stage.world, ticket_id)
         wait_for(lambda: stage.world.job(ticket_id)["reason"] == "another job of this ticket")
@@ -213,7 +216,7 @@ def sent_again_meanwhile(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def api_replaced(stage: FaultStage) -> Iterator[str]:
-    """The API's pod was replaced while GPT-4 writes: that the job was queued is told nowhere any more."""
+    """Replace the API's pod while GPT-4 writes: the line about queueing is lost."""
     with slow_gpt4(stage) as ticket_id:
         stage.roll_out("api")
         yield ticket_id
@@ -221,7 +224,7 @@ def api_replaced(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def too_late(stage: FaultStage) -> Iterator[str]:
-    """No worker took the job until its deadline, which the test moves nearer; now one is well again."""
+    """Hold the worker past the job's deadline, which is moved nearer."""
     stage.worker.pause()
     ticket_id = stage.world.create_ticket()
     wait_for(lambda: stage.world.job(ticket_id))

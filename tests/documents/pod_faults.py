@@ -1,4 +1,4 @@
-"""Faults of pods: those that do not start, are not there, or have no store; see `faults`."""
+"""Faults of pods: not starting, missing, or without a store; see `faults`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def _crash(stage: FaultStage, process: Process) -> None:
 
 @contextmanager
 def crash_loop(stage: FaultStage) -> Iterator[str]:
-    """A rollout took a setting away that the worker needs."""
+    """Roll out a worker without a setting that it needs."""
     key = stage.worker.environment["OPENAI_API_KEY"]
     stage.worker.stop(5)
     stage.worker.environment["OPENAI_API_KEY"] = ""
@@ -34,7 +34,7 @@ def crash_loop(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def api_crash_loop(stage: FaultStage) -> Iterator[str]:
-    """A rollout took a setting away that the API needs; the desk calls in vain."""
+    """Roll out an API without a setting that it needs; the desk's calls fail."""
     api = stage.system.api
     url = api.environment["REDIS_URL"]
     api.stop(5)
@@ -48,7 +48,6 @@ def api_crash_loop(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def no_api(stage: FaultStage) -> Iterator[str]:
-    """Somebody scaled the API to nothing."""
     stage.system.api.stop(8)
     try:
         yield stage.world.create_ticket()
@@ -58,8 +57,8 @@ def no_api(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def api_without_stores(stage: FaultStage) -> Iterator[str]:
-    """The API runs without Postgres and Redis, and the desk's webhook is off."""
-    # Its log begins anew, without what was refused in the tests before.
+    """Run the API without Postgres and Redis, with the desk's webhook off."""
+    # A new log, without refusals of earlier tests.
     stage.system.restart(stage.system.api)
     with webhook_off(stage) as ticket_id:
         stage.system.postgres.stop()
@@ -72,7 +71,7 @@ def api_without_stores(stage: FaultStage) -> Iterator[str]:
 
 
 def worker_waits(state: str) -> Inject:
-    """The worker's pod is there, and its container is not; `state` is what Kubernetes calls that."""
+    """Leave the worker's pod without a container; `state` is Kubernetes' reason."""
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
@@ -90,7 +89,7 @@ def worker_waits(state: str) -> Inject:
 
 
 def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject:
-    """Beside that there is a new pod of `api` or `worker` that has no container; `state` is why."""
+    """Add a new pod of `api` or `worker` without a container; `state` is the reason."""
 
     @contextmanager
     def also(stage: FaultStage) -> Iterator[str]:
@@ -103,7 +102,6 @@ def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject
 
 @contextmanager
 def no_worker(stage: FaultStage) -> Iterator[str]:
-    """Somebody scaled the workers to nothing."""
     stage.worker.stop(8)
     ticket_id = stage.queued()
     try:
@@ -115,8 +113,8 @@ def no_worker(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def full_redis(stage: FaultStage) -> Iterator[str]:
-    """Redis answers and takes nothing."""
-    # An outage before it is over then: else it would have had its line.
+    """Let Redis answer and refuse writes."""
+    # Ends an earlier outage, which would have its own line.
     stage.world.ended(stage.world.create_ticket())
     ask = "kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis CONFIG SET maxmemory"
     assert stage.shell.run(f"{ask} 1").lines == ["OK"]
@@ -132,7 +130,7 @@ def full_redis(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def redis_refuses(stage: FaultStage) -> Iterator[str]:
-    """Somebody gave Redis a password that the pods do not have; who is connected stays so."""
+    """Set a password in Redis that the pods lack; open connections stay."""
     stage.worker.pause()
     ticket_id = stage.queued()
     with Redis.from_url(stage.system.state["redis_url"]) as redis:

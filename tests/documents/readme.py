@@ -1,4 +1,4 @@
-"""The README and the pages that it sends people to first, read by machine as one text."""
+"""The README and the first pages that it links, read as one text."""
 
 import re
 from pathlib import Path
@@ -10,5 +10,4 @@ TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in _PAGES)
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language, in their order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)

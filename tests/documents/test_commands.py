@@ -1,4 +1,4 @@
-"""Commands of the documents are understood: by the real kubectl, by `ai-agents`, by make; and those of the FAQ run."""
+"""Commands of the documents, accepted by kubectl, `ai-agents` and make."""
 
 import contextlib
 import io
@@ -29,7 +29,10 @@ _OBJECT = re.compile(r"(?:deployment|statefulset)/([a-z-]+)|(?:secret|configmap|
 
 
 def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
-    """Yield the words of each command of a program: those of shell blocks, and in sentences those with an option."""
+    """Yield the words of each command of a program.
+
+    Shell blocks count whole; in prose only commands with an option.
+    """
     told = [text for text in document.mentions() if text.startswith(program) and " -" in text]
     text = "\n".join([document.script.replace("\\\n", " "), *map(filled, told)])
     text = re.sub(r"\$(\w+)|\b(JOB)(?!=)\b", lambda at: _VALUES.get(at[1] or at[2], at[0]), text)
@@ -46,7 +49,7 @@ def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
 
 
 def refused_by_kubectl(words: list[str]) -> str:
-    """Return why kubectl does not understand a command; empty if it would ask the cluster."""
+    """Return kubectl's reason to reject a command; empty if it calls the cluster."""
     verb, *rest = words
     done = subprocess.run(
         [kubectl_path(), verb, "--server=http://127.0.0.1:9", *rest],
@@ -60,7 +63,7 @@ def refused_by_kubectl(words: list[str]) -> str:
 
 
 def refused_by_ai_agents(words: list[str]) -> str:
-    """Return why `ai-agents` does not understand a command; empty if it does."""
+    """Return the reason of `ai-agents` to reject a command; empty if it accepts it."""
     with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.suppress(SystemExit):
         build_parser().parse_args(words)
     return told.getvalue() and f"{' '.join(words)}: {told.getvalue().splitlines()[-1]}"
@@ -107,7 +110,7 @@ def test_a_command_with_a_mistake_is_found(program: str, typed: str, is_wrong: b
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[tuple[World, Shell]]:
-    """A system on which ticket 12345 has its note and 12347 failed, and a shell."""
+    """Start a system where ticket 12345 has its note and 12347 failed, and a shell."""
     folder = tmp_path_factory.mktemp("commands")
     with System(folder / "system", settings=SHORT, openai_seconds=0.5, launch=loaded) as system:
         log = system.housekeeping.log_path
@@ -147,7 +150,7 @@ def test_a_mistake_is_seen_when_it_is_typed(typed: str, is_wrong: bool, world: t
 @pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 def test_the_commands_of_a_page_of_the_faq_run(page: MarkdownFile, world: tuple[World, Shell]) -> None:
-    """In one shell, and none of them prints a mistake."""
+    """In one shell, without an error in any output."""
     _, shell = world
     script = page.script.replace("https://api.ai-agents.com", str(shell.system.state["api_url"]))
     done = shell.run(script, seconds=120)

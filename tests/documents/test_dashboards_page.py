@@ -1,4 +1,4 @@
-"""docs/dashboards.md: its commands run, and its pictures are of the dashboards that there are."""
+"""docs/dashboards.md: its commands run, and its pictures match the dashboards."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""docs/data.md is the code's: each table with each column, each key in Redis, and settings that exist."""
+"""docs/data.md, compared with the code: tables, columns, Redis keys and settings."""
 
 import re
 
@@ -13,24 +13,24 @@ from tests.documents.readme import ROOT
 from workflow.ports import Kept
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-# What Celery makes beside the list and the hash.
+# Celery's keys beside the list and the hash.
 CELERYS = {"unacked_index", "unacked_mutex", "_kombu.binding"}
 
 
 def cells(heading: str) -> list[list[str]]:
-    """The rows of the table under a heading, without its head."""
+    """Return the rows of the table under a heading, without its head."""
     table = PAGE[PAGE.index(f"## {heading}") :].split("\n|", 1)[1].split("\n\n")[0]
     return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
 
 def test_each_column_of_each_table_stands_there_once() -> None:
-    """And no other: whoever adds a column has to say whether it holds text or personal data."""
+    """A new column must be classified as text or personal data."""
     told = {row[0].strip("`"): sorted(re.findall(r"`(\w+)`", f"{row[1]} {row[2]}")) for row in cells("In Postgres")}
     assert told == {name: sorted(table.columns.keys()) for name, table in Base.metadata.tables.items()}
 
 
 def test_columns_that_hold_text_from_outside_are_not_told_as_ids() -> None:
-    """Those of documents, of indexes and of hashes at least."""
+    """At least those of documents, indexes and hashes."""
     kinds = {"JSONB", "TSVECTOR", "BYTEA"}
     for row in cells("In Postgres"):
         name = row[0].strip("`")
@@ -39,7 +39,7 @@ def test_columns_that_hold_text_from_outside_are_not_told_as_ids() -> None:
 
 
 def test_each_key_in_redis_stands_there() -> None:
-    """By how it begins; tests/system/test_forget.py looks at a running system's."""
+    """By prefix; tests/system/test_forget.py checks a running system."""
     ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
     ours |= {asking.QUESTIONS, asking.ANSWER, rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}

@@ -1,4 +1,4 @@
-"""Documents lead somewhere: their links, their index, their scripts, and the runbooks of alerts."""
+"""Links, index, scripts and alert runbooks of the documents."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ def test_each_script_can_be_read_by_a_shell(document: MarkdownFile) -> None:
 
 
 def test_the_index_names_every_document() -> None:
-    """But itself, and the decisions, which name each other."""
+    """Except itself and the decisions, which link each other."""
     index = MarkdownFile(ROOT / "docs" / "README.md")
     linked = {(index.path.parent / target.split("#")[0]).resolve() for target in index.links()} | {index.path}
     listed = [document for document in DOCUMENTS if document.name.startswith("docs/") and "/adr/" not in document.name]
@@ -40,14 +40,13 @@ def test_the_index_names_every_document() -> None:
 
 
 def test_each_alert_has_a_section_in_the_runbook_that_it_links() -> None:
-    """And in no other."""
     for rule in tables._rules():
         homes = [name for name, runbook in RUNBOOKS.items() if f"\n## {rule['alert']}\n" in runbook.text]
         assert [f"docs/runbooks/{name}" for name in homes] == [rule["annotations"]["runbook_url"]]
 
 
 def test_a_log_is_read_of_all_pods_and_past_those_that_have_none() -> None:
-    """A deployment's name alone means one pod. Of housekeeping one works; kubectl follows five at most, unless told."""
+    """A deployment's name means one pod; kubectl follows five pods by default."""
     named = re.compile(r"kubectl logs deployment/(ai-agents-(?!housekeeping)\S+) -n .*")
     for line in (found for document in DOCUMENTS for found in named.finditer(document.text)):
         command = line[0].split("`")[0]
@@ -56,7 +55,7 @@ def test_a_log_is_read_of_all_pods_and_past_those_that_have_none() -> None:
 
 
 def test_what_is_called_from_outside_is_what_the_ingress_lets_in() -> None:
-    """`$API` and `api.ai-agents.com` are the world's way to the API: what has no path there stays in the cluster."""
+    """`$API` and `api.ai-agents.com` are public: other paths stay in the cluster."""
     ingress = (ROOT / "k8s" / "overlays" / "production" / "ingress.yaml").read_text(encoding="utf-8")
     called = {path for document in SUPPORT for path in re.findall(_FROM_OUTSIDE, document.text)}
     assert called == set(re.findall(r"- path: (\S+)", ingress))

@@ -1,4 +1,4 @@
-"""The FAQ `enhancements not received`, followed word by word for each fault of its list, on the running system."""
+"""The FAQ `enhancements not received`, followed literally for each fault."""
 
 import os
 import re
@@ -19,7 +19,6 @@ PODS = "kubectl get pods -n ai-agents-production"
 
 
 def test_every_way_through_the_document_ends() -> None:
-    """Each row leads to a heading that there is, and each heading of a cause is reached by a row."""
     found = sections(DOCUMENT.text)
     steps = [section for section in found.values() if section.rows]
     assert [section.title for section in steps][:5] == [
@@ -54,20 +53,20 @@ def test_every_way_through_the_document_ends() -> None:
     ],
 )
 def test_a_row_applies_to_what_it_names(row: str, seen: list[str], told: dict[str, str] | None) -> None:
-    """Of several lines the latest one counts, and a longer number is another one."""
+    """The latest of several lines counts, and a longer number is another one."""
     assert applies(row, seen, {"TICKET_ID": "12"}) == told
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FIRST_HALF, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(ground: Ground, fault: FaqFault) -> None:
-    """By its steps, by the trace, and by the quicker way."""
+    """Through its steps, the trace, and the quick way."""
     follow(ground, fault)
 
 
 @pytest.mark.slow
 def test_it_does_with_logs_in_json_too(tmp_path: Path, loaded: LoadedPrograms) -> None:
-    """As they are in production: one fault of each kind, on a system of its own."""
+    """Production logs JSON: one fault of each kind, on its own system."""
     causes = {}
     with running(tmp_path, "json", loaded) as ground:
         for fault in (fault for fault in FAULTS if fault.json):
@@ -79,7 +78,7 @@ def test_it_does_with_logs_in_json_too(tmp_path: Path, loaded: LoadedPrograms) -
 
 @pytest.mark.slow
 def test_each_remedy_can_be_typed(ground: Ground) -> None:
-    """The commands that are no steps run, and print no mistake."""
+    """Commands outside the steps run without an error."""
     stage = ground.stage
     with gone(close)(stage) as ticket_id, worker_killed(stage):
         os.kill(stage.system.api.pid, signal.SIGKILL)
@@ -90,20 +89,20 @@ def test_each_remedy_can_be_typed(ground: Ground) -> None:
     for name in ("worker", "api"):
         values[f"{name.upper()}_POD"] = stage.shell.run(f"{PODS} | grep {name}").lines[0].split()[0]
     for typed in remedies(ground):
-        # In the name of a key a tenant is in capitals.
+        # A setting's name has the tenant in capitals.
         filled = typed.replace("SECRET_<TENANT>", "SECRET_ACME")
         for name, value in values.items():
             filled = filled.replace(f"<{name}>", value)
         done = stage.shell.run(filled)
         assert not MISTAKES.search(done.output + done.complaints), (filled, done)
-        # Of a ticket that was closed.
+        # Shown for a closed ticket.
         diagnosis = OF_VERDICTS["ticket_gone"]
         expected = {diagnosis} if "ai-agents diagnose" in filled else {0, 1} if "grep" in filled else {0}
         assert done.status in expected, (filled, done)
 
 
 def remedies(ground: Ground) -> list[str]:
-    """Each command of the document that no step types, one a line."""
+    """Return each command of the document outside its steps, one a line."""
     steps = {section.command for section in ground.runner.sections.values() if section.rows}
     lines = [
         line for block in DOCUMENT.blocks("bash") if block.text.strip() not in steps for line in block.text.splitlines()

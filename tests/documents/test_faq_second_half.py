@@ -1,4 +1,4 @@
-"""The other half of the FAQ's faults, on a system of their own: see `test_faq`."""
+"""The second half of the FAQ's faults, on their own system: see `test_faq`."""
 
 import pytest
 
@@ -9,5 +9,5 @@ from tests.documents.faults import FaqFault
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", SECOND_HALF, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(ground: Ground, fault: FaqFault) -> None:
-    """By its steps, by the trace, and by the quicker way."""
+    """Through its steps, the trace, and the quick way."""
     follow(ground, fault)

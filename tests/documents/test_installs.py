@@ -1,4 +1,4 @@
-"""No document installs this project by its name from an index: `ai-agents` on PyPI is another project."""
+"""No document installs `ai-agents` from PyPI, where it is another project."""
 
 import re
 import tomllib
@@ -11,7 +11,10 @@ _INSTALLED = re.compile(r"\b(?:uvx|uv|pipx|pip[\d.]*|poetry|pdm)\s[^\n`|;&)]*?(?
 
 
 def is_installed(text: str) -> bool:
-    """Return True if a text installs the name from an index; `uv run ai-agents` runs this project's own command."""
+    """Return True if a text installs the name from an index.
+
+    `uv run ai-agents` runs this project's own command.
+    """
     found = [match[0] for match in _INSTALLED.finditer(text.replace("\\\n", " "))]
     return any(not re.fullmatch(r"uv run ai-agents", one) for one in found)
 

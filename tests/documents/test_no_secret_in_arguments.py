@@ -1,6 +1,6 @@
-"""No password stands on a command line, in what is deployed or in what people are told to type.
+"""No password on a command line in deployments or documents.
 
-Whoever is on a machine reads the arguments of its processes; not so their environment, files and pipes.
+Every user of a machine can read process arguments, but not environments, files and pipes.
 """
 
 import re
@@ -44,7 +44,6 @@ SAMPLES = {
 
 
 def given() -> list[Path]:
-    """What is deployed, and what is read by people."""
     inside = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
     texts = {".md", ".yaml", ".yml", ".env", ".conf", ".sql", ".py", ".json", ".txt"}
     return [path for path in inside if path.suffix in texts] + [ROOT / name for name in FILES]

@@ -1,4 +1,4 @@
-"""Each `ai-agents` command of the documents runs in a pod, or a service, that is given what the command uses."""
+"""Pods and services of the documents' commands get the needed settings."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.documents.documents import documents
 from tests.kubernetes.mounts import WHOLE, mounted, variables
 from tests.kubernetes.rendering import Rendered
 
-# What each command cannot do without. A tenant's settings that are no secrets are in all pods.
+# Requirements of each command. A tenant's settings that are not secret are in all pods.
 NEEDS: dict[str, set[str]] = {
     **{verb: {"database"} for verb in ("jobs", "show", "retry", "psql", "trace", "audit", "feedback", "documents")},
     "secrets status": {"database", "webhook"},
@@ -44,7 +44,7 @@ _TYPED = re.compile(
 
 
 def given(pod: str) -> set[str]:
-    """Return what the manifests give a deployment's pods."""
+    """Return the settings that the manifests give a deployment's pods."""
     production = Rendered("production")
     whole = {secret for secret, keys in mounted(production, pod).items() if WHOLE in keys}
     keys = {key for one in variables(production, pod).values() for key in one}
@@ -53,13 +53,12 @@ def given(pod: str) -> set[str]:
 
 
 def given_to_service(service: str) -> set[str]:
-    """Return what the Compose file gives a service."""
+    """Return the settings that the Compose file gives a service."""
     values = settings(service)
     return {kind for setting, kind in _OF_SETTINGS.items() if values.get(setting)}
 
 
 def verb_of(words: str) -> str:
-    """Return the command by its name in NEEDS."""
     verb, *rest = words.split()
     if verb == "secrets":
         return f"secrets {rest[0]}"
@@ -68,14 +67,14 @@ def verb_of(words: str) -> str:
 
 
 def lacking(text: str) -> list[str]:
-    """Return each command of a text that is typed where something is missing, and what."""
+    """Return each command of a text whose pod lacks a setting, with that setting."""
     found = []
     for typed in _TYPED.finditer(text):
         needs = NEEDS[verb_of(typed["words"])]
         if typed["service"]:
             has = given_to_service(typed["service"])
         else:
-            # A pod by a name of its own may be of any deployment.
+            # A pod with a literal name may belong to any deployment.
             named = re.search(r"deployment/(ai-agents-[a-z]+)", typed["pod"])
             pods = [named[1]] if named else ["ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping"]
             has = set.intersection(*map(given, pods))

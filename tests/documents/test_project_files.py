@@ -1,4 +1,4 @@
-"""The files that tools read of a project say what is so: hooks before a commit, the license, the changelog."""
+"""Project files for tools: pre-commit hooks, license, changelog."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_the_hooks_before_a_commit_run_what_make_lint_runs() -> None:
-    """Each command of the verb is a hook, and needs nothing but what is installed."""
+    """Each command of the target is a hook, and needs no extra installation."""
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     (repository,) = config["repos"]
     hooks = repository["hooks"]
@@ -26,7 +26,7 @@ def test_the_hooks_before_a_commit_run_what_make_lint_runs() -> None:
 
 
 def test_the_license_is_named_and_there() -> None:
-    """By its SPDX name, with its text in each distribution."""
+    """By SPDX name, with its text in each distribution."""
     assert (PROJECT["license"], PROJECT["license-files"]) == ("Apache-2.0", ["LICENSE"])
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License\n                           Version 2.0, January 2004" in text
@@ -34,7 +34,7 @@ def test_the_license_is_named_and_there() -> None:
 
 
 def test_the_changelog_begins_with_what_is_not_released() -> None:
-    """Then come the releases with their days, and the newest is the version of the project."""
+    """Releases with dates follow, and the newest is the project's version."""
     headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == "Unreleased"
     assert [heading for heading in headings[1:] if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", heading)] == []

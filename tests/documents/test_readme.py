@@ -1,4 +1,4 @@
-"""What the first pages tell people to type exists; what can run without servers runs here."""
+"""Commands of the first pages exist; those that need no servers run here."""
 
 import re
 
@@ -10,7 +10,7 @@ from config.tenants_file import TENANTS_TOML
 from tests.documents.readme import blocks
 
 SHELL = blocks("sh")
-# Blocks that tests/system/test_by_hand.py runs against a running system.
+# Blocks that tests/system/test_by_hand.py runs on a running system.
 RUN_AGAINST_A_SYSTEM = ("grep ", "body=")
 SETTINGS = {
     name.upper()
@@ -23,20 +23,20 @@ OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", TENANTS_TOML}
 
 
 def exports(block: str) -> dict[str, str]:
-    """The settings that a block of `export` lines makes."""
+    """Return the settings that a block of `export` lines makes."""
     found = dict(re.findall(r"^export ([A-Z0-9_]+)=(.*)$", block, re.MULTILINE))
     file = re.findall(r"^cat >tenants\.toml <<'END'\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)
     return found | ({TENANTS_TOML: file[0]} if file else {})
 
 
 def test_each_command_is_of_a_kind_that_a_test_looks_after() -> None:
-    """A new kind of command needs a test of its own."""
+    """A new kind of command needs its own test."""
     known = ("make ", "ai-agents ", "export ", *RUN_AGAINST_A_SYSTEM)
     assert [block for block in SHELL if not block.startswith(known)] == []
 
 
 def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
-    """The blocks for desks on premises and in the cloud are complete as they stand."""
+    """The blocks for both editions are complete as written."""
     desks = 0
     for block in SHELL:
         values = exports(block)
@@ -49,7 +49,7 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(postgres_superuser_url: str) -> None:
-    """The statements run as they stand; the application's role can't go round row-level security."""
+    """As written; the application's role cannot bypass row-level security."""
     (statements,) = blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
     with psycopg.connect(postgres_superuser_url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The tables in the documents are the code's."""
+"""Tables in the documents, compared with the code."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ RUNBOOK = tables.ROOT / "docs" / "runbooks" / "WEBHOOK_TROUBLESHOOTING_RUNBOOK.m
 
 @pytest.mark.parametrize("path", tables.documents(), ids=lambda path: path.name)
 def test_the_tables_of_a_document_are_current(path: Path) -> None:
-    """Else: `make tables`."""
+    """If this fails: `make tables`."""
     text = path.read_text(encoding="utf-8")
     assert tables.filled(text) == text
     assert text.count("<!-- table:") == text.count("<!-- end -->")
@@ -38,10 +38,10 @@ def test_a_changed_default_makes_a_table_stale() -> None:
 
 
 def refusals() -> set[tuple[int, str]]:
-    """Return each status of a refused webhook with each of its reasons, from the API's calls."""
+    """Return each status of a refused webhook with its reasons, from the API's calls."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (tables.ROOT / "api").glob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    # The words of an answer; its line in the log has another reason.
+    # The answer's words; its log line has another reason.
     return {refusal for call in calls for refusal in _refusals_of(call)} - {(503, "try again later")}
 
 
@@ -61,7 +61,7 @@ def _refusals_of(call: ast.Call) -> Iterator[tuple[int, str]]:
 
 
 def test_the_runbook_has_a_remedy_for_each_refusal_and_for_no_other() -> None:
-    """What to do stands there alone; which refusals there are is the code's."""
+    """Only the runbook has the remedies; the code has the refusals."""
     rows = re.findall(r"^\| (\d{3}) \| ([^|]*) \|", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
     assert {status for status, _ in rows} == {row[0] for row in tables.statuses()[1:]}
     told = {(int(status), reason) for status, cell in rows for reason in re.findall(r"`([^`(]+)`", cell)}
@@ -69,7 +69,7 @@ def test_the_runbook_has_a_remedy_for_each_refusal_and_for_no_other() -> None:
 
 
 def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() -> None:
-    """What each means is in the table; 3 is the API's, and 0 and 143 are no crashes."""
+    """3 is the API's status; 0 and 143 are no crashes."""
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
     told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})

@@ -1,4 +1,4 @@
-"""The token of a link: what it says, that nobody else can make one, and how long it works."""
+"""Link tokens: content, forgery and lifetime."""
 
 import base64
 import hmac
@@ -75,7 +75,7 @@ def test_what_is_cut_guessed_or_too_long_is_not_ours(token: str) -> None:
 
 
 def test_a_token_of_another_version_is_not_ours_though_it_is_signed() -> None:
-    """What says nothing of a tenant neither."""
+    """A payload without a tenant is not ours either."""
     ours = links()
     for said in (b"\x02" + bytes(18) + b"acme", b"\x01" + bytes(18)):
         signed = said + hmac.digest(KEY.encode(), b"ai-agents feedback link" + said, "sha256")

@@ -1,4 +1,4 @@
-"""The page over HTTP: what a visitor sees and what is recorded, over a real database."""
+"""The feedback page over HTTP: content and records, on a real database."""
 
 from html.parser import HTMLParser
 from uuid import uuid4
@@ -31,7 +31,7 @@ class _Seen(HTMLParser):
 
 
 async def test_reading_a_link_asks_and_records_nothing(visit: Visit, store: Store) -> None:
-    """As scanners do: by GET and HEAD, again and again."""
+    """Scanners send GET and HEAD repeatedly."""
     link = visit.link(await store.accept(**NOTE))
     for _ in range(2):
         shown = await visit.client.get(link)
@@ -57,7 +57,7 @@ async def test_a_vote_is_recorded_with_what_wrote_the_note_and_the_last_one_coun
     changed = await visit.vote(visit.link(job_id), "not useful", reason="wrong cause")
     assert "The cause is wrong" in changed.text
     assert rows(store) == [NONE | {"job_id": job_id, "vote": "not useful", "reason": "wrong cause"}]
-    # A reason is why it was not useful.
+    # A reason explains a vote of not useful.
     await visit.vote(visit.link(job_id), "useful", reason="wrong cause")
     await visit.vote(visit.link(other, "globex"), "not useful")
     assert {row["tenant_id"]: (row["vote"], row["reason"]) for row in rows(store)} == {
@@ -67,7 +67,6 @@ async def test_a_vote_is_recorded_with_what_wrote_the_note_and_the_last_one_coun
 
 
 async def test_every_button_and_reason_of_the_page_can_be_sent(visit: Visit, store: Store) -> None:
-    """As the forms say it: by POST, to the page's own address."""
     link = visit.link(await store.accept(**NOTE))
     seen = _Seen((await visit.client.get(link)).text)
     assert [form for form in seen.all("form") if form != {"method": "post"}] == []
@@ -110,7 +109,6 @@ def test_the_language_is_the_one_that_is_liked_best(accepted: str, language: str
 
 
 async def test_no_script_can_run_no_frame_hold_it_and_nobody_keeps_or_indexes_it(visit: Visit, store: Store) -> None:
-    """On each page that there is."""
     link = visit.link(await store.accept(**NOTE))
     answers = [
         await visit.client.get(link),

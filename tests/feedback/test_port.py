@@ -1,4 +1,4 @@
-"""The port of the page: what is no HTTP, and a crowd, are no matter of webhooks, and a visitor gets through."""
+"""The feedback port: invalid HTTP and crowds do not affect webhooks."""
 
 import asyncio
 
@@ -10,12 +10,11 @@ from tests.kit.postgres import Store
 
 
 def refused_webhooks() -> float:
-    """How many webhooks this process has counted."""
     return sum(sample.value for family in WEBHOOKS.collect() for sample in family.samples)
 
 
 async def said_to(visit: Visit, sent: bytes) -> bytes:
-    """What the port answers, until it closes the connection."""
+    """Return the port's answer up to the end of the connection."""
     host, _, port = visit.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
@@ -34,7 +33,7 @@ async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit,
 
 
 async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_log: StartLog) -> None:
-    """Of silent connections those go that are silent longest, with one line."""
+    """The longest silent connections are closed, with one line."""
     stream, before = start_log(), refused_webhooks()
     link = visit.link(await store.accept(**NOTE))
     host, _, port = visit.url.removeprefix("http://").partition(":")

@@ -1,4 +1,4 @@
-"""Visits that come to nothing: a link that is none, is too old or too late, a body that is no vote, no database."""
+"""Refused visits: invalid, old or late links, invalid votes, and no database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 async def test_a_changed_or_guessed_link_is_a_page_that_is_not_there(
     visit: Visit, store: Store, start_log: StartLog
 ) -> None:
-    """Nothing is recorded, and a line tells how many there were, without any of them."""
+    """Nothing is recorded; one line has their number, without any link."""
     stream = start_log()
     link = visit.link(await store.accept(**NOTE))
     token = link.rpartition("/")[2]
@@ -58,7 +58,7 @@ async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: 
 
 
 async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Store, start_log: StartLog) -> None:
-    """The tenant left, the job was purged, or belongs to another tenant, or its ticket was forgotten."""
+    """Tenant left, job purged or another tenant's, or ticket forgotten."""
     stream = start_log()
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200
@@ -126,7 +126,7 @@ async def test_without_a_database_the_visitor_is_asked_to_come_again(start_log: 
 
 
 async def test_more_votes_at_once_than_there_is_room_for_are_told_to_come_again(visit: Visit, store: Store) -> None:
-    """Somebody holds the row, so that each waits; what is over the bound has its answer at once."""
+    """A lock on the row makes each wait; votes above the limit are answered at once."""
     link = visit.link(await store.accept(**NOTE))
     assert (await visit.vote(link)).status_code == 200
     async with store.database.tenant("acme") as session:

@@ -1,4 +1,4 @@
-"""The page at a port of its own, as the API serves it, and a visitor."""
+"""The feedback page at its own port as the API serves it, and a visitor."""
 
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 
 
 class Visit:
-    """Somebody with a browser, and what makes links for them."""
+    """A visitor's browser, and a maker of links."""
 
     def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
         self.url = url
@@ -36,17 +36,15 @@ class Visit:
         self.links = FeedbackLinks(url, (KEY.encode(),))
 
     def link(self, job_id: UUID, tenant_id: str = "acme") -> str:
-        """The link of a job's note."""
         return self.links.link(tenant_id, job_id)
 
     async def vote(self, link: str, vote: str = "useful", **more: str) -> httpx2.Response:
-        """Press one of the buttons."""
         return await self.client.post(link, data={"vote": vote, **more})
 
 
 @asynccontextmanager
 async def visiting(database_url: str, path: str = "", **settings: str) -> AsyncIterator[Visit]:
-    """Serve the page of `acme` and `globex`, whose address ends with `path`, at a free port."""
+    """Serve the page of both tenants at a free port; its address ends with `path`."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}{path}"
@@ -60,11 +58,9 @@ async def visiting(database_url: str, path: str = "", **settings: str) -> AsyncI
 
 @pytest.fixture
 async def visit(table: Table, server: Postgres) -> AsyncIterator[Visit]:  # noqa: ARG001 -- emptied by it
-    """A visit of the page over an empty database."""
     async with visiting(server.url) as opened:
         yield opened
 
 
 def rows(store: Store) -> list[Mapping[str, object]]:
-    """What is recorded."""
     return list(store.table.run("SELECT tenant_id, job_id, prompt, model, vote, reason FROM feedback"))

@@ -1,4 +1,4 @@
-"""A desk, its accounts host and a model that stand behind a proxy, and calls to them."""
+"""A desk, its accounts host and a model behind a proxy, and calls to them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,7 @@ TOKEN = b'{"access_token": "token-1", "expires_in": 3600}'
 
 @dataclass
 class OutsideServers:
-    """Three servers behind the proxy, whose certificates a private authority signed."""
+    """Three servers behind the proxy, with certificates of a private authority."""
 
     proxy: ConnectProxy
     desk: CannedServer
@@ -44,7 +44,7 @@ class OutsideServers:
     bundle: Path
 
     def way(self, url: str = "", **changed: Any) -> Outward:
-        """The way through the proxy."""
+        """Return the outbound settings for the proxy."""
         return replace(Outward(url or f"http://127.0.0.1:{self.proxy.port}", "", self.bundle), **changed)
 
     async def read_ticket(self, outward: Outward, url: str = "https://desk.test", **settings: Any) -> str:

@@ -1,4 +1,4 @@
-"""An HTTP server, with TLS or without, that answers each request alike, and remembers what was sent along."""
+"""An HTTP server, with or without TLS, that repeats one answer."""
 
 import ssl
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_
 
 @dataclass
 class CannedServer:
-    """An HTTP server that answers each request alike, and remembers what was sent along."""
+    """Repeats one answer, and records requests."""
 
     url: str = ""
     body: bytes = TICKET
@@ -42,7 +42,7 @@ def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator
             self.wfile.write(server.body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if tls is not None:

@@ -1,4 +1,4 @@
-"""Endpoints that answer each question alike, and the bodies that they answer with."""
+"""Endpoints that repeat one answer, and the bodies of answers."""
 
 import json
 from typing import Any

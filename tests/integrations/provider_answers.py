@@ -1,4 +1,4 @@
-"""What providers were seen to answer, or say that they answer, each with its source and with what it is to us."""
+"""Answers of providers, seen or documented, with source and interpretation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,10 @@ SPENDING = "https://help.openai.com/en/articles/6614457"
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """One answer. `becomes` is a hold of all jobs, or a failure of this one, in whose line stands `told`."""
+    """One answer.
+
+    `becomes`: a hold of all jobs, or a failure of this one, whose line contains `told`.
+    """
 
     provider: str
     status: int
@@ -51,20 +54,17 @@ class ProviderAnswer:
 
 
 def openai(status: int, code: str, kind: str, message: str, why: Any, told: str, source: str) -> ProviderAnswer:
-    """As OpenAI words it."""
     body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     return ProviderAnswer("openai", status, body, why, told, source)
 
 
 def openrouter(status: int, message: str, why: Any, told: str, source: str, **more: Any) -> ProviderAnswer:
-    """As OpenRouter does."""
     return ProviderAnswer(
         "openrouter", status, {"error": {"message": message, "code": status}}, why, told, source, **more
     )
 
 
 def azure(status: int, code: str, message: str, why: Any, told: str, source: str, **more: Any) -> ProviderAnswer:
-    """As Azure does."""
     return ProviderAnswer("azure", status, {"error": {"code": code, "message": message}}, why, told, source, **more)
 
 
@@ -78,7 +78,7 @@ ANSWERS = [
         *(429, "insufficient_quota", "insufficient_quota", QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT),
         f"{ISSUES}/openai/openai-cookbook/issues/844",
     ),
-    # The type is the first one; public clients take it for nothing certain, so the code alone has to tell.
+    # The documented type is the first one. Public clients do not rely on it, so the code alone must decide.
     *(
         openai(429, code, kind, QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT, f"{SPENDING}#{code}")
         for kind in ("insufficient_quota", "rate_limit_error")
@@ -156,7 +156,7 @@ ANSWERS = [
         ),
         f"{ISSUES}/vyancharuk/nodejs-api-boilerplate/issues/16",
     ),
-    # After the last part that may be left out.
+    # After the last optional part.
     openrouter(
         *(404, f"{NO_ENDPOINT} {ROUTING}", HoldReason.NOT_FOUND, "404 Not Found"),
         f"{ISSUES}/openstory-so/openstory/issues/1302",
@@ -227,7 +227,7 @@ ANSWERS = [
         *(HoldReason.OUT_OF_CREDIT, "429 Rate Limit (code exceeded_current_quota_error)"),
         f"{ISSUES}/MoonshotAI/kimi-code/pull/1857",
     ),
-    # The same words for a minute's requests and for a plan without credit: it may pass, so it is tried again.
+    # The same words mean a minute's limit and a plan without credit: retry, since it may pass.
     ProviderAnswer(
         "gemini",
         429,

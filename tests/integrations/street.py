@@ -1,4 +1,4 @@
-"""A street of endpoints, and a town of tenants whose tickets are sent to them."""
+"""Several model endpoints, and tenants that use them."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ OWN = {"OPENAI_API_KEY_ACME": "of-acme"}
 
 @dataclass
 class Street:
-    """Endpoints side by side, `/<house>/v1`: who came to which with what, and what each house does."""
+    """Endpoints at `/<house>/v1`, with the requests and the answers of each."""
 
     url: str = ""
     came: list[tuple[str, str, str]] = field(default_factory=list)
@@ -64,14 +64,13 @@ def _street() -> Iterator[Street]:
 
 @pytest.fixture
 def street(_street: Street) -> Street:
-    """The houses, each well, and nobody was there."""
     _street.came, _street.says = [], {}
     return _street
 
 
 @dataclass
 class BookInMemory:
-    """What was spent, in memory; `elsewhere` by other processes, told only to who reads."""
+    """Spending in memory; `elsewhere` is that of other processes, seen on reading."""
 
     here: Spent = field(default_factory=Spent)
     elsewhere: Spent = field(default_factory=Spent)
@@ -98,14 +97,14 @@ class Town:
     book: BookInMemory
 
     def change(self, **values: object) -> None:
-        """Set settings, or take them away (empty), and let the directory hear of it."""
+        """Set settings, remove empty ones, and refresh the directory."""
         self.values |= values
         for name in [name for name, value in self.values.items() if not value]:
             del self.values[name]
         self.clock.now += 6
 
     async def ask(self, tenant_id: str = "acme") -> ModelAnswer[Enhancement]:
-        """One answer; the question is prepared first."""
+        """Prepare and send a question; return the answer."""
         self.models.of(tenant_id).check()
         return await asked(self.models.of(tenant_id))
 
@@ -125,7 +124,7 @@ async def asked(
 
 @asynccontextmanager
 async def town(street: Street, process: dict[str, Any] | None = None, /, **values: object) -> AsyncIterator[Town]:
-    """Tenants acme and globex with desks, and these settings of theirs; the process's model is in house `process`."""
+    """Open models for acme and globex; the process's model is house `process`."""
     settings = WorkerSettings(
         database_url="postgresql://a:b@db/x",
         redis_url="redis://redis:6379/0",

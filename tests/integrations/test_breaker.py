@@ -1,4 +1,4 @@
-"""The breaker of a server: open after five failures in a row, one trial after 15 s."""
+"""A server's breaker: opens after five failures in a row, tries again after 15 s."""
 
 import asyncio
 import io
@@ -37,26 +37,25 @@ UP = [
 
 
 class GuardedServer:
-    """A breaker before a server that answers what the test says."""
+    """A breaker before a server whose answers the test sets."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.breaker = Breaker("desk of acme", "desk unavailable", monotonic=self.clock, jitter=lambda low, _high: low)
 
     def call(self, failure: Exception | None = None) -> None:
-        """One call; what it raises is what the caller gets."""
+        """Make one call; raises the caller's error."""
         with self.breaker.watch():
             if failure is not None:
                 raise failure
 
     def fail(self, failure: OutsideFailure | None = None, times: int = 5) -> None:
-        """That many failures."""
         for _ in range(times):
             with pytest.raises(OutsideFailure):
                 self.call(failure or DeskTimeout())
 
     def held_back(self) -> float:
-        """The seconds that a call is held back for."""
+        """Return the seconds for which a call is held back."""
         with pytest.raises(HeldBack) as held:
             self.call()
         with pytest.raises(HeldBack):
@@ -136,7 +135,7 @@ def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedSe
 
 
 def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
-    """Sixty jobs call a silent desk at once: their timeouts come one after the other, some after the opening."""
+    """Sixty jobs call a silent desk; some of their timeouts come after the opening."""
     late = [guarded.breaker.watch() for _ in range(3)]
     for call in late:
         call.__enter__()

@@ -1,4 +1,4 @@
-"""What was said in a ticket since it came: its last mails and notes, and no call where there is nothing."""
+"""A ticket's conversation: last mails and notes, and no call if it is empty."""
 
 import pytest
 from redis.asyncio import Redis

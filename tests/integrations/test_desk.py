@@ -1,4 +1,4 @@
-"""ServiceDesk Plus, both editions: reading tickets, writing notes, finding them again."""
+"""ServiceDesk Plus, both editions: reading tickets, writing and finding notes."""
 
 import httpx2
 import pytest
@@ -159,7 +159,7 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
     found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
     first = found.of("acme")
     assert found.of("acme") is first
-    # That is no reason to forget the breaker, the note's key and the calls in flight.
+    # This must not reset the breaker, the note's key and the calls in flight.
     values["WEBHOOK_SECRET_ACME"] = "rotated"
     clock.now += 6
     assert [tenant.webhook_secrets for tenant in tenants.all()] == [("rotated",), ("s",)]
@@ -178,7 +178,7 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
 
 
 async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called() -> None:
-    """Also by who has it since before."""
+    """Also for callers that already hold the desk."""
     values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
     clock = Clock()
     tenants = TenantDirectory(lambda: values, monotonic=clock)

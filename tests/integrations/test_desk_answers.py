@@ -1,4 +1,4 @@
-"""What an answer of ServiceDesk Plus means, and what its markup says as plain text."""
+"""Meaning of ServiceDesk Plus answers, and their markup as plain text."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -136,14 +136,14 @@ def test_a_failure_without_a_reason_and_a_code_that_is_none_are_no_answer(status
     assert (type(failure), line_of(failure)) == (DeskUnavailable, "ServiceDesk Plus API error: invalid answer")
     assert isinstance(failure, DeskUnavailable)
     assert failure.outcome_unknown
-    # Under an HTTP failure it says no more than that does, and nothing about the ticket.
+    # An HTTP failure decides alone, and gives no verdict on the ticket.
     under_503 = answer(503, status).failure()
     assert (type(under_503), line_of(under_503)) == (DeskUnavailable, "ServiceDesk Plus API error: 503")
     assert not answer(404, status).not_found
 
 
 def test_what_a_desk_makes_up_is_one_of_a_few_reasons() -> None:
-    """Codes and statuses end up in rows and as a metric's label; the line alone has the desk's own."""
+    """They end up in rows and as a metric's label; the log line has the desk's own."""
     coded_ones = [answer(200, coded(4000, code)).failure() for code in range(4000, 9000)]
     coded_ones += [answer(200, coded(code)).failure() for code in (*range(1, 2000), 10**8, 3000)]
     statuses = [decode(status, b"", None).failure() for status in range(300, 1000)]
@@ -283,6 +283,6 @@ def test_markup_becomes_plain_text(markup: str, text: str) -> None:
 
 @pytest.mark.parametrize("odd", [b"\\ud83d", b"\\u0000", b"\xed\xa0\xbd"], ids=["half", "NUL", "half as bytes"])
 def test_what_no_database_takes_does_not_get_any_further_in_whatever_field(odd: bytes) -> None:
-    """Desks cut a subject after so many UTF-16 units: the first half of an emoji can be what is left."""
+    """Desks cut subjects by UTF-16 units, so that half an emoji can be left."""
     body = b'{"request": [{"id": "1X", "X\\ud83d\\ude00": {"nameX": null}, "n": [1, true, "aXb"]}]}'.replace(b"X", odd)
     assert decode(200, body, None).body == {"request": [{"id": "1", "😀": {"name": None}, "n": [1, True, "ab"]}]}

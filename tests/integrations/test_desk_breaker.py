@@ -1,4 +1,4 @@
-"""A desk that is down or silent: what counts as that, and what a call that is not made does."""
+"""The breaker of a desk that is down or silent, and calls that it holds back."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.kit.simulators import Simulator
 
 
 async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> None:
-    """Neither is the note of a call that was held back written down as one that may have been posted."""
+    """A held back note is not recorded as possibly posted."""
     ticket_id = new_ticket(desks)
     written: list[str] = []
 

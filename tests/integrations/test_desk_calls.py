@@ -1,4 +1,4 @@
-"""A call that fails: what it may have done all the same, and its second try with a fresh token."""
+"""A failed call: its possible effect, and its second try with a fresh token."""
 
 import httpx2
 import pytest
@@ -15,8 +15,6 @@ NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
 
 class TokenRefusingDesk:
-    """A cloud desk that refuses each token once."""
-
     def __init__(self) -> None:
         self.notes = 0
 
@@ -28,7 +26,7 @@ class TokenRefusingDesk:
 
 
 async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
-    """What was refused for its token has done nothing: it waits for its turn like any other."""
+    """The refused call did nothing, so its repeat waits like any other."""
     server, begun = TokenRefusingDesk(), []
 
     async def about_to_post() -> None:
@@ -46,7 +44,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
 
 
 async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
-    """Tickets are read with it, so the next one would lack that right as well."""
+    """The next token would have the same scopes."""
     clock, tokens = Clock(), list[int]()
 
     def answer(request: httpx2.Request) -> httpx2.Response:

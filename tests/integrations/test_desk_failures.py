@@ -1,4 +1,4 @@
-"""ServiceDesk Plus failing in each way that a desk does: the class, the line, and nothing done twice."""
+"""ServiceDesk Plus failures: class, log line, and no call done twice."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""A desk that does not take our credentials any more: one call each half minute tries, and nothing fails by it."""
+"""Holds of a desk that refuses credentials: one call each 30 s, no failed jobs."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ NO_NOTES = DeskHoldReason.NOTES_REFUSED.value
 
 @pytest.fixture
 def expired(desks: Simulator) -> Iterator[str]:
-    """A ticket of a desk on premises, whose key has expired since."""
+    """Return a ticket of a desk on premises whose key has expired since."""
     ticket_id = new_ticket(desks)
     desks.change("PATCH", "/desks/acme", api_key="made anew")
     yield ticket_id
@@ -89,7 +89,7 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
 async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
     desks: Simulator, start_log: StartLog
 ) -> None:
-    """Fewer may refuse theirs for good. Who has not paid tries once in ten minutes, though who has paid tries too."""
+    """Fewer may be refused for good. Unpaid jobs try once in ten minutes."""
     one, two, three = (new_ticket(desks) for _ in range(3))
     clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
@@ -104,7 +104,7 @@ async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_wou
                 await desk.add_note(one, "x")
         with pytest.raises(HeldBack, match=NO_NOTES):
             await desk.add_note(two, "x")
-        # The desk's answer to anything else is no answer to this.
+        # The desk's answer to another call is no answer to this one.
         assert (await desk.read_open_ticket(one)).ticket_id == one
         for _ in range(19):
             clock.now += 30
@@ -171,7 +171,7 @@ async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: 
     clock.now += 6
     assert (await found.of("acme").read_ticket(expired)).ticket_id == expired
     assert is_held() == 0
-    # It leaves, and the next call for anybody finds out.
+    # The tenant leaves, and the next call for any tenant notices.
     values.clear()
     clock.now += 6
     with pytest.raises(DeskUnavailable, match="no desk configured"):

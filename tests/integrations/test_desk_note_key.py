@@ -1,4 +1,4 @@
-"""The key of a note's body differs between editions: a wrong one is noticed once, and nothing is posted twice."""
+"""The key of a note's body by edition: a wrong one never causes a second note."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.kit.simulators import Simulator
 
 
 class OtherDesk:
-    """An on-premises desk that takes notes under the cloud's key, or refuses every one with `refusal`."""
+    """An on-premises desk that expects the cloud's key, or refuses with `refusal`."""
 
     def __init__(self, refusal: tuple[int, dict[str, Any]] | None = None, *, pause: float = 0) -> None:
         self.keys: list[str] = []
@@ -24,7 +24,7 @@ class OtherDesk:
         self._pause = pause
 
     async def answer(self, request: httpx2.Request) -> httpx2.Response:
-        # In the body alone: addresses get into the logs of proxies.
+        # In the body only: proxies log addresses.
         assert request.url.query == b""
         assert request.headers["accept"] == "application/vnd.manageengine.sdp.v3+json"
         (key,) = json.loads(parse_qs(request.content.decode())["input_data"][0])
@@ -42,7 +42,7 @@ class OtherDesk:
 
 
 async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
-    """Each call is announced: the second may be stored without an answer, and a later look waits from its time."""
+    """The second call may be stored without an answer, so both are announced."""
     other, announced = OtherDesk(), []
 
     async def about_to_post() -> None:
@@ -58,7 +58,10 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
 async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
     edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
-    """An older one on premises has the cloud's; a client of both, rapid7/insightconnect-plugins, sends `note` alone."""
+    """Old builds on premises use the cloud's key.
+
+    A client of both editions, rapid7/insightconnect-plugins, sends `note` alone.
+    """
     ticket_id, name = new_ticket(desks, edition), TENANT_OF[edition]
     desks.change("PATCH", f"/desks/{name}", note_key="note" if edition == "cloud" else "request_note")
     try:

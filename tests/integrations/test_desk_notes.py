@@ -1,4 +1,4 @@
-"""ServiceDesk Plus, both editions: writing notes, and finding them again."""
+"""ServiceDesk Plus, both editions: writing and finding notes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ async def test_a_note_is_found_by_its_marker_among_others(edition: Edition, desk
 async def test_only_notes_since_the_attempt_are_read_and_the_newest_three(
     edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
-    """The desk's clock may be a quarter of an hour off."""
+    """The desk's clock may differ by a quarter of an hour."""
     ticket_id = new_ticket(desks, edition)
     now = datetime.now(UTC)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
@@ -80,7 +80,7 @@ async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any)
 
 @pytest.mark.parametrize(("pages", "found"), [(3, "241"), (50, None)], ids=["the last one", "a list without end"])
 async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found: str | None) -> None:
-    """Whatever order the desk lists them in: the newest may be on the last page. Without it nothing is sure."""
+    """The desk's order is unknown: the newest note may be on the last page."""
     asked = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""A ticket's number that people see, and the id that a cloud desk wants: found by one search, and by no other."""
+"""A ticket's displayed number and its cloud id, found by one search."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ async def test_an_id_is_called_by_itself_and_nothing_is_asked(edition: Edition, 
     ticket_id = new_ticket(desks, edition)
     async with opened(settings(desks.url, edition)) as desk:
         assert await desk.id_of(ticket_id) == ticket_id
-        # On premises there is one number; in the cloud one that is no number of a ticket is not searched for.
+        # On premises there is one number; in the cloud an invalid number is not searched for.
         odd = "5" if edition == "onpremises" else "x-5"
         assert await desk.id_of(odd) == odd
     assert desks.requests() == []
@@ -32,7 +32,7 @@ async def test_the_number_that_people_see_is_searched_for_and_both_are_read(desk
         assert [listed[ticket_id] for ticket_id in ids] == shown
         with pytest.raises(TicketNotFound):
             await desk.id_of("99999999999")
-        # What a real one answers to a read by this number.
+        # A real desk answers a read by this number so.
         with pytest.raises(TicketNotFound):
             await desk.read_ticket(shown[0])
     assert [one["operation"] for one in desks.requests() if one["operation"] != "token"][:3] == ["list_tickets"] * 3
@@ -54,7 +54,7 @@ def listing(*tickets: Any) -> dict[str, Any]:
     ],
 )
 async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, Any]) -> None:
-    """Else the note would be in somebody else's ticket."""
+    """The note would be in another ticket."""
 
     def answered(request: httpx2.Request) -> httpx2.Response:
         token = {"access_token": "t", "expires_in": 3600}
@@ -79,7 +79,7 @@ async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, An
     ],
 )
 async def test_a_number_that_is_none_is_not_shown(told: object, shown: str) -> None:
-    """It goes into lines, spans and notes."""
+    """It would be in log lines, spans and notes."""
     body = {"request": {"id": "7", "display_id": told}, "response_status": {"status_code": 2000}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))
     async with opened(settings("http://desk"), transport=transport) as desk:

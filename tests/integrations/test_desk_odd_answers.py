@@ -1,4 +1,4 @@
-"""Answers under 200 that are JSON and not the API's: "no note there" must be said, or a note could be posted twice."""
+"""Wrong answers with 200 and JSON, which must not count as "no note there"."""
 
 import json
 from typing import Any
@@ -24,9 +24,9 @@ NO_LISTS = [
     {"notes": [17]},
     {"notes": [{}]},
     LISTED | {"notes": None},
-    # Page after page, and always the same one.
+    # The same page again and again.
     LISTED | {"notes": [{"id": "5"}], "list_info": {"has_more_rows": True}},
-    # The same list, under a name that only some other edition knows.
+    # The same list under another edition's name.
     LISTED | {"ticket_notes": [{"id": "5"}]},
     {
         "response_status": [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}],
@@ -40,7 +40,7 @@ def shown(document: Any) -> str:
 
 
 def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx2.MockTransport:
-    """A desk that answers a list with `listed`, and one note with `single`."""
+    """Return a desk that answers lists with `listed`, and single notes with `single`."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json=listed if request.url.path.endswith("s") else single)

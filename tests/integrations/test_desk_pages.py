@@ -1,4 +1,4 @@
-"""Where people open a ticket: as links to tickets in public code are made."""
+"""Ticket URLs for people, in the form that public code uses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each recorded answer of a desk, read by our client: the row says what must come of it."""
+"""Recorded desk answers, read by our client, each with its expected result."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,7 @@ from tests.kit.recorded import RecordedAnswer, recorded_answers
 RECORDED = recorded_answers()
 ERROR = "ServiceDesk Plus API error: "
 GONE = "Ticket deleted/closed"
-# id, the number that people know where that is another one, subject, status, priority, category, group, template
-# No category: a list does not tell of it.
+# id, displayed number if it differs, subject, status, priority, category, group, template. No category: lists omit it.
 CLOUD_KINDS = {"group": "", "template": "Default Request"}
 KINDS = {**CLOUD_KINDS, "site": "Test Site"}
 
@@ -129,7 +128,7 @@ CALLS: dict[str, Callable[[ServiceDeskPlus], Awaitable[Any]]] = {
 
 
 async def what_comes_of(recorded: RecordedAnswer) -> Any:
-    """What the client makes of the answer; of notes, which of them it reads, in order; of a failure, its line."""
+    """Return the client's result: a ticket, its notes in order, or a failure's line."""
     notes_read: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -165,14 +164,14 @@ async def test_an_answer_that_a_desk_gave_is_read_as_what_it_says(recorded: Reco
     assert await what_comes_of(recorded) == EXPECTED[recorded.name]
 
 
-# What is changed of a recorded ticket, and whether it is closed then: the names as others tell them.
+# Changes to a recorded ticket, and whether it is closed then; names as other sources document them.
 CLOSED: list[tuple[str, dict[str, Any], bool]] = [
     *(("onpremises_ticket_open", {"status": {"name": name}}, True) for name in ("Closed", "resolved", "CANCELLED")),
     ("onpremises_ticket_open", {"status": {"name": "Canceled"}}, True),
     ("onpremises_ticket_open", {"status": {"name": "Erledigt"}}, False),
     ("onpremises_ticket_open", {"completed_time": None}, False),
     ("onpremises_ticket_open", {"completed_time": {"value": "1604655594000"}}, True),
-    # Where the status says whether work goes on, neither its name nor a time does.
+    # If the status has an in-progress flag, neither its name nor a time counts.
     ("cloud_ticket_on_hold", {}, False),
     ("cloud_ticket_open", {"status": {"name": "Closed", "in_progress": True}}, False),
     ("cloud_ticket_open", {"status": {"name": "Open", "in_progress": False}}, True),

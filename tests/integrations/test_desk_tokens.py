@@ -1,4 +1,4 @@
-"""OAuth tokens of cloud desks: at most ten in ten minutes, so each is used as long as it lives."""
+"""OAuth tokens of cloud desks: at most ten in ten minutes, so they are reused."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,14 +23,12 @@ NAMES = [f"cloud-{number}" for number in range(40)]
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Simulator]:
-    """Many desks: each counts the tokens of the last ten minutes, so each test has one of its own."""
+    """Start a desk per test: each counts the tokens of the last ten minutes."""
     yield from simulator_of(create_desk({"desks": dict.fromkeys(NAMES, CLOUD | {"seeded": False})}))
 
 
 @dataclass(frozen=True)
 class CloudDesk:
-    """The desk of one test."""
-
     server: Simulator
     name: str
     ticket_id: str
@@ -171,8 +169,6 @@ async def test_without_redis_a_process_keeps_a_token_of_its_own(desk: CloudDesk)
 
 
 def accounts_host(content: bytes, asked: list[str]) -> httpx2.MockTransport:
-    """An accounts host that answers with that, and a desk behind it."""
-
     def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
         body = content if request.url.path.endswith("/token") else b'{"request": {"id": "1"}}'
@@ -229,7 +225,7 @@ async def test_a_lock_that_ran_out_and_is_anothers_by_now_stays(redis: Redis) ->
 
 
 async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over: bool = False) -> list[str]:
-    """The keys of locks during a fetch, which fails; it ends with its lock gone, unless another process has it."""
+    """Return the lock keys during a failing fetch, whose own lock is released."""
     locks: list[str] = []
 
     async def answer(_request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Embeddings: of an endpoint or of this process, for whom, and what is said when there are none."""
+"""Embeddings of an endpoint or of this process, and reasons if there are none."""
 
 import asyncio
 import io
@@ -197,7 +197,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
 
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
-    """And nothing of the others is."""
+    """Each tenant gets only its own line."""
     wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
     acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
     for embedder in acme.used():
@@ -268,7 +268,7 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
     ],
 )
 async def test_without_the_extra_there_is_a_reason(package: str, call: str, reason: bytes, tmp_path: Path) -> None:
-    """A package that can't be loaded stands for one that is not there."""
+    """A package that fails to import stands for a missing one."""
     (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = (
         "import asyncio; from integrations.embeddings.embedder import Embedder\n"

@@ -1,4 +1,4 @@
-"""GPT-4's client against an endpoint that answers, and one that fails in each way that endpoints do."""
+"""GPT-4's client on an endpoint that answers, and on each kind of failure."""
 
 import asyncio
 from typing import Any

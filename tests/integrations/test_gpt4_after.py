@@ -13,7 +13,6 @@ NO_FORMAT = {"kind": "status", "code": 400, "param": "response_format"}
 
 
 def formats(model: Simulator) -> list[Any]:
-    """The answer format of each request."""
     asked = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
     return [form.get("type") for form in asked]
 

@@ -1,4 +1,4 @@
-"""Answers of the model's service that are too large, or may become so."""
+"""Model answers that exceed the size limit."""
 
 import gzip
 import tracemalloc
@@ -23,7 +23,7 @@ MEGABYTES = 40
 
 
 def flooding(status: int, content_type: str, opening: bytes) -> Starlette:
-    """An endpoint that sends 40 MB after `opening`."""
+    """Start an endpoint that sends 40 MB after `opening`."""
 
     async def body() -> AsyncIterator[bytes]:
         yield opening

@@ -1,4 +1,4 @@
-"""A model's service that is down: noticed once for all jobs, and asked again after a rest."""
+"""A model's service that is down: found once for all jobs, then tried after 15 s."""
 
 import asyncio
 

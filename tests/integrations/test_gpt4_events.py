@@ -1,4 +1,4 @@
-"""How a stream may be cut into lines, and its bytes into parts, whatever the model says in it."""
+"""Streams cut into lines and bytes at any point, with any content."""
 
 import json
 from collections.abc import AsyncIterator

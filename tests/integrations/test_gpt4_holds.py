@@ -1,4 +1,4 @@
-"""A model that answers nobody until somebody acts: noticed once for all jobs, and tried again every half minute."""
+"""Holds of a model that refuses everyone: one for all jobs, tried every 30 s."""
 
 import asyncio
 import io
@@ -20,27 +20,27 @@ SERVER = "model of a test of holds"
 
 
 class HeldModel:
-    """A hold before a model that answers what the test says."""
+    """A hold before a model whose answers the test sets."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.hold = Hold(SERVER, monotonic=self.clock, jitter=lambda _low, high: high)
 
     def ask(self, failure: Exception | None = None) -> None:
-        """One question; what it raises is what the job gets."""
+        """Send one question; raises the job's error."""
         with self.hold.watch():
             if failure is not None:
                 raise failure
 
     def held_for(self, failure: Exception | None = None) -> float:
-        """The seconds that a question is held back for."""
+        """Return the seconds for which a question is held back."""
         with pytest.raises(HeldBack) as held:
             self.ask(failure)
         assert (held.value.reason, held.value.extends_deadline) == (HoldReason.OUT_OF_CREDIT, True)
         return held.value.seconds
 
     def shown(self) -> dict[str, float | None]:
-        """What the metric says, by reason, without zeros."""
+        """Return the metric by reason, without zeros."""
         found = {
             reason: REGISTRY.get_sample_value("ai_agents_model_held", {"server": SERVER, "reason": reason})
             for reason in HoldReason

@@ -1,4 +1,4 @@
-"""Answers whose JSON has other types in it than an answer has."""
+"""Model answers whose JSON has unexpected types."""
 
 import json
 from typing import Any
@@ -97,7 +97,7 @@ async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) ->
 
 @pytest.mark.parametrize("odd", ["\ud83d", "\x00"])
 async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None:
-    """Neither in the answer, as itself or as an escape, nor in a name beside it."""
+    """Raw or escaped, in the answer and in the names beside it."""
     names = {"model": f"gpt{odd}-6", "id": f"{odd}1"}
     text = json.dumps(ADVICE | {"summary": "SX"}).replace("X", odd)
     escaped = json.dumps(ADVICE | {"summary": f"S{odd}"})

@@ -1,4 +1,4 @@
-"""OpenAI, OpenRouter, Azure and local servers: each answer that is known of them, and jobs that each of them does."""
+"""Known answers of OpenAI, OpenRouter, Azure and local servers, and whole jobs."""
 
 import io
 import json
@@ -32,7 +32,7 @@ from workflow.enhancement import Enhancement
 
 @pytest.fixture(scope="module")
 def answering() -> Iterator[str]:
-    """A server that gives each of the known answers under its number."""
+    """Serve each known answer under its number."""
 
     async def answer(request: Request) -> Response:
         known = ANSWERS[int(request.path_params["number"])]
@@ -51,7 +51,7 @@ def log(start_log: StartLog) -> io.StringIO:
 
 @pytest.mark.parametrize("known", ANSWERS, ids=str)
 async def test_each_known_answer_is_understood(known: ProviderAnswer, answering: str, log: io.StringIO) -> None:
-    """The line that support greps for is there once: of a hold from the client, of a failure from who runs the job."""
+    """Support's line is logged once: by the client for a hold, else by the worker."""
     line = f"OpenAI API error: {known.told}"
     async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
         with pytest.raises((OutsideFailure, HeldBack)) as stopped:
@@ -75,7 +75,7 @@ def simulated(provider: str, **config: Any) -> Iterator[str]:
 
 
 def document_of(status: int, provider: str) -> list[Any]:
-    """The bodies that a provider is known to answer with that status."""
+    """Return the known bodies of a provider with that status."""
     return [known.body for known in ANSWERS if (known.provider, known.status) == (provider, status)]
 
 
@@ -129,7 +129,7 @@ async def test_a_local_server_takes_any_key_and_need_not_know_the_formats(lacks:
 
 
 async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
-    """Under its own name, by way of a proxy: for other hosts than its own it is asked as OpenAI is."""
+    """The proxy keeps OpenRouter's host name; other hosts are called like OpenAI."""
     with simulated("openrouter", lacks=["json_schema", "reasoning"]) as url:
         authority, bundle, port = trustme.CA(), tmp_path / "authority.pem", urlsplit(url).port or 0
         authority.cert_pem.write_to_path(str(bundle))

@@ -1,4 +1,4 @@
-"""Silence, slowness and strange streams: what counts as an answer in time."""
+"""Silence, slowness and odd streams: answers that are in time."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> Non
 
 
 class BreaksOff:
-    """An endpoint whose answers are these pieces, and then a cut or silence."""
+    """An endpoint that sends these pieces, and then a cut or silence."""
 
     def __init__(self, *pieces: Any, tail: str = "cut") -> None:
         self.pieces, self.tail, self.calls = pieces, tail, 0
@@ -90,7 +90,7 @@ ASKED = ceil((len(PROMPT.system) + len(PROMPT.user)) / 4)
 
 @pytest.mark.parametrize("tail", ["silence", "cut"])
 async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
-    """It is paid for; what had not come yet is only what it cost, and is estimated."""
+    """It is paid for; only its cost had not arrived, and is estimated."""
     text = json.dumps(ADVICE)
     with BreaksOff(piece(text), piece(None, finish_reason="stop"), tail=tail).serving() as url:
         answer = await ask(url, idle=IDLE)
@@ -100,7 +100,7 @@ async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tai
 
 @pytest.mark.parametrize(("finish", "calls"), [("length", 2), ("content_filter", 1)])
 async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish: str, calls: int) -> None:
-    """Else each attempt at the job would pay for the same again. One that is too long gets its one repair."""
+    """Otherwise each attempt pays again. A cut at the length limit gets one repair."""
     endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
     with endless.serving() as url:
         assert type(await failure_of(url)) is ModelRefused

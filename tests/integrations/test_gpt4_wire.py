@@ -1,4 +1,4 @@
-"""How GPT-4 is asked, and what is learned from an endpoint's refusals."""
+"""Requests to GPT-4, and adaptation to an endpoint's refusals."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def asked(wire: Wire) -> dict[str, Any]:
 
 
 def learn(wire: Wire, refused: Refusal) -> bool:
-    """Take a refusal of the next request for what it says, and the request without that part for answered."""
+    """Learn from a refusal; the request without the refused part succeeds."""
     part = refused_part(refused, asked(wire))
     wire.keep(frozenset({part} if part else ()))
     return part is not None

@@ -1,4 +1,4 @@
-"""A span for each request of the HTTP client: what the conventions ask for, and nothing of what is sent."""
+"""A span per request of the HTTP client: conventional attributes, no content."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What follows when the first model can't answer and there is a second one."""
+"""The fallback model, if the first one cannot answer."""
 
 import asyncio
 from typing import Any
@@ -67,7 +67,7 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
 async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(
     street: Street, start_log: StartLog
 ) -> None:
-    """One line tells of it, however many jobs it is."""
+    """One line, however many jobs there are."""
     stream = start_log()
     street.says["process"] = 503
     process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
@@ -87,7 +87,7 @@ async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_l
 
 
 async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, start_log: StartLog) -> None:
-    """The first one is not called for it any more."""
+    """The first model is not called for it again."""
     stream = start_log()
     street.says["process"] = 402
     async with town(street, FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}) as its_town:
@@ -102,7 +102,7 @@ async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Stre
 async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
     street: Street, start_log: StartLog
 ) -> None:
-    """It is held as a refused key is, and goes on with the next one."""
+    """It is held like a refused key, and continues with the next key."""
     stream = start_log()
     process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
     async with town(street, process, OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback") as its_town:
@@ -135,7 +135,7 @@ async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
 async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
     street: Street,
 ) -> None:
-    """Its texts go where its settings say at the time of each call."""
+    """Each call obeys the settings of its own time."""
     elsewhere = {"openai_fallback_base_url": at(street, "fb"), "openai_fallback_api_key": "of-fb"}
     process = {"openai_fallback_model": "fb", "openai_timeout_seconds": 0.3, **elsewhere}
     street.says["process"] = "wait"

@@ -1,4 +1,4 @@
-"""What a tenant's jobs may spend on the model in a day, and what follows past it."""
+"""A tenant's daily budget for the model, and calls beyond it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ from tests.kit.tenants_toml import given
 async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
     street: Street, start_log: StartLog
 ) -> None:
-    """By what all processes have spent: another one has paid for most of it."""
+    """All processes count: another one has spent most of it."""
     stream = start_log()
     async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
         await its_town.ask()
@@ -59,7 +59,7 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
 
 
 async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
-    """OpenAI tells no cost, and some local servers no tokens."""
+    """OpenAI reports no cost, and some local servers no tokens."""
     stream = start_log()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), BookInMemory())
@@ -70,7 +70,7 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
 
 
 async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
-    """Its dollars are what the tokens of the last call that told have cost."""
+    """Its dollars are estimated by the token price of the last complete call."""
     stream, book = start_log(), BookInMemory()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)

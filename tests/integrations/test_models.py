@@ -1,4 +1,4 @@
-"""Whose model is asked, at which address and with which key."""
+"""Model selection per tenant, with its address and key."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ BASE_URL = "acme.openai.base_url"
 async def test_a_tenant_is_asked_for_where_its_settings_say(
     own: dict[str, str], came: tuple[str, str, str], street: Street
 ) -> None:
-    """And the others as before: no key goes to another's address."""
+    """No key goes to another's address."""
     own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
     async with town(street, **own) as its_town:
         answer = await its_town.ask()
@@ -40,7 +40,7 @@ async def test_a_tenant_is_asked_for_where_its_settings_say(
 
 
 async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs(street: Street) -> None:
-    """Its client is closed then, and not before."""
+    """Its client is closed after the last running call."""
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         street.says["acme"] = "wait"
         model = its_town.models.of("acme")
@@ -63,7 +63,7 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
     "gone", ["its key is withdrawn", "a key without an address is", "no key is left", "the tenant has left"]
 )
 async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, street: Street) -> None:
-    """Its texts may be meant for that model only; an attempt that began before hears of it too."""
+    """Its texts may be meant for that model only; running attempts are refused too."""
     process = {"openai_api_key": ""} if gone == "no key is left" else {}
     async with town(street, process, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         model = its_town.models.of("acme")
@@ -85,7 +85,7 @@ async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, stree
 
 
 async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(street: Street) -> None:
-    """As a tenant's own does: who rotates a refused key need not start the workers anew."""
+    """Rotating a refused key must not need a restart of the workers."""
     street.says["process"] = 401
     async with town(street, OPENAI_API_KEY="refused") as its_town:
         for _ in range(2):
@@ -104,7 +104,7 @@ async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(stree
 
 @pytest.mark.parametrize("changed", ["", "sk-\u2013", "two\nlines", UNREADABLE], ids=["gone", "odd", "lines", "bytes"])
 async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(changed: str, street: Street) -> None:
-    """Nor does the first one's key go to the fallback's address in place of its own."""
+    """The first model's key must not go to the fallback's address."""
     process = {"openai_fallback_model": "spare", "openai_fallback_api_key": "of-fallback"}
     process |= {"openai_fallback_base_url": at(street, "fallback")}
     keys = {"OPENAI_API_KEY": "of-process", "OPENAI_FALLBACK_API_KEY": "of-fallback"}
@@ -136,7 +136,7 @@ async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) 
 
 
 async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is(street: Street) -> None:
-    """The one with another key has the old one's name: what is shown is its own state."""
+    """A new key keeps the old name; the metric shows the new state."""
 
     def shown() -> list[float | None]:
         server = {"server": "model of acme"}
@@ -159,7 +159,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
 
 
 async def test_the_first_word_is_waited_for_as_long_as_the_settings_say(street: Street) -> None:
-    """On a CPU it may take a local server longer than they say by default."""
+    """A local server on a CPU may need longer than the default."""
     street.says["process"] = "wait"
     async with town(street, {"openai_timeout_seconds": 0.3}) as its_town:
         with pytest.raises(ModelTimeout) as failed:

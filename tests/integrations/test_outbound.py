@@ -1,4 +1,4 @@
-"""Calls to a desk: certificates are checked, answers are bounded, and no credential goes where it does not belong."""
+"""Calls to a desk: TLS checks, bounded answers, credentials for its host only."""
 
 from pathlib import Path
 

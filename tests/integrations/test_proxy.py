@@ -1,6 +1,6 @@
-"""Calls of desks, accounts hosts and models through a proxy: which go through it, and what its troubles look like.
+"""Calls through a proxy, and the proxy's failures.
 
-The names that are called have no address here: what reached its server went through the proxy.
+Desks, accounts hosts and models have no address here: a request that reached its server went through the proxy.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def _outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideServer
 
 @pytest.fixture
 def outside(_outside: OutsideServers) -> OutsideServers:
-    """The servers, which nobody has called yet, and a proxy that asks for nothing."""
+    """Start the servers, without calls, and a proxy without authentication."""
     _outside.proxy.credentials = ""
     _outside.proxy.asked.clear()
     for server in (_outside.desk, _outside.accounts, _outside.model):
@@ -62,7 +62,7 @@ def outside(_outside: OutsideServers) -> OutsideServers:
 async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_else_is(
     outside: OutsideServers, spans: InMemorySpanExporter
 ) -> None:
-    """With credentials that it asks for, which no span has; each address in a span is the server's."""
+    """With credentials, which no span contains; span addresses are the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
     cloud = {"client_id": "i", "client_secret": "s", "refresh_token": "r", "accounts_url": "https://accounts.test"}
@@ -130,7 +130,7 @@ def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, 
 async def test_another_proxy_of_the_environment_is_not_used(
     environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is honoured is the setting, which may stand in a file of secrets as well."""
+    """The setting counts, since it may be in a file of secrets."""
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(environment, f"http://127.0.0.1:{outside.proxy.port}")
@@ -154,7 +154,7 @@ async def test_another_proxy_of_the_environment_is_not_used(
 async def test_its_trouble_is_said_without_its_address_and_is_temporary(
     trouble: str, words: str, outside: OutsideServers, start_log: StartLog
 ) -> None:
-    """One that is away opens the breaker, so that jobs wait and do not fail one after the other."""
+    """The breaker opens if it is away: jobs wait instead of failing one by one."""
     stream = start_log()
     secret, url, way = "hunter2-secret", "", outside.way()
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The rate of a desk: within each minute, in the order of the line, for all processes together, and without Redis."""
+"""A desk's rate: per minute, in order, for all processes, without Redis."""
 
 import asyncio
 from bisect import bisect_left
@@ -17,9 +17,9 @@ from tests.kit.clock import Clock
 @pytest.mark.parametrize("share", [1, 4])
 @pytest.mark.parametrize("per_minute", [1, 2, 3, 5, 7, 10, 12, 13, 30, 60, 300, 6000])
 def test_no_minute_has_more_calls_than_the_rate(per_minute: int, share: int) -> None:
-    """Whoever calls as soon as it may, after a long rest: each minute that begins with a call is counted.
+    """Callers come as early as allowed; each minute that begins with a call counts.
 
-    Two calls may come closer by two seconds on their way, and the minute still holds.
+    Two calls may come closer by two seconds of latency, and the minute still holds.
     """
     time = Clock()
     bucket = LocalBucket(Pace.of(per_minute, share), time)
@@ -32,7 +32,7 @@ def test_no_minute_has_more_calls_than_the_rate(per_minute: int, share: int) -> 
     most = max(bisect_left(calls, first + 62) - bisect_left(calls, first) for first in calls)
     assert most <= max(1, per_minute // share)
     assert most >= max(1, per_minute // share * 0.8 - 1)
-    # A rate that is shared by four is kept by the four.
+    # Four processes share one rate.
     within = bisect_left(calls, calls[0] + 62 * max(1, share / per_minute)) if per_minute < share else most
     assert within == most
 
@@ -46,7 +46,7 @@ def test_a_burst_is_let_through_at_once_and_the_next_calls_wait_evenly() -> None
 
 
 def test_who_is_held_back_is_told_a_turn_of_its_own() -> None:
-    """They don't come back all at once to be refused again, and none is sent away for longer than five minutes."""
+    """They must not all return at once, and none waits longer than five minutes."""
     time = Clock()
     bucket = LocalBucket(Pace.of(60), time)
     while bucket.take(5)[0]:
@@ -56,7 +56,7 @@ def test_who_is_held_back_is_told_a_turn_of_its_own() -> None:
         time.now += 1e-6
         seconds.append(bucket.take(5, Standing.NEW, str(number))[1])
     steps = {round(later - sooner, 2) for sooner, later in pairwise(seconds)}
-    # Three calls apart, but for those that are told five minutes.
+    # Three calls apart, except those at the five minute limit.
     assert len(steps) == 3
     assert {round(3 * 63 / 51, 2), 0} < steps
     assert max(seconds) == LONGEST_HOLD_SECONDS
@@ -75,7 +75,7 @@ async def test_all_processes_share_one_bucket_by_the_clock_of_redis(redis: Redis
         await rates[turn % 2].take()
     assert waited == pytest.approx([63 / 26, 126 / 26], abs=0.5)
     held = [await held_back(rates[turn % 2], str(turn)) for turn in range(3)]
-    # The first of them comes earlier, and waits in line.
+    # The first one returns earlier, and waits in line.
     assert held == pytest.approx([189 / 26 - 2.5, 252 / 26, 315 / 26], abs=0.7)
     await DeskRate("globex", 30, redis, sleep=sleep).take()
     assert len(waited) == 2
@@ -85,7 +85,7 @@ async def test_all_processes_share_one_bucket_by_the_clock_of_redis(redis: Redis
 
 
 async def held_back(rate: DeskRate, who: str = "") -> float:
-    """The seconds that a call is held back for."""
+    """Return the seconds for which a call is held back."""
     with pytest.raises(HeldBack, match="desk rate limit") as held:
         await rate.take(who)
     return held.value.seconds
@@ -100,7 +100,7 @@ async def test_the_bucket_of_redis_fills_again(redis: Redis) -> None:
 
 
 async def test_the_two_buckets_are_one_rule(redis: Redis) -> None:
-    """The script and its stand-in tell the same, whoever calls."""
+    """The Lua script and its stand-in agree for any sequence of calls."""
     told: list[tuple[bool, float]] = []
 
     async def nothing(_seconds: float) -> None: ...
@@ -126,7 +126,7 @@ async def test_without_redis_a_process_takes_a_quarter_and_asks_redis_again_late
     started = time.now
     for _ in range(60):
         await rate.take()
-    # A quarter's burst of ten, then the rest of the minute's.
+    # The burst is a quarter of a minute's calls (ten), then the rest of the minute's.
     assert time.now - started == pytest.approx(62, abs=1.5)
     await gone.aclose()
     assert await redis.keys() == []

@@ -1,4 +1,4 @@
-"""The line before a desk's rate: jobs that are held back complete, those that come later and copies don't push in."""
+"""A desk's rate line: held jobs complete; later jobs and copies do not overtake."""
 
 import heapq
 from bisect import bisect_left
@@ -17,7 +17,7 @@ GPT4_SECONDS = 20.0
 
 @dataclass
 class SimulatedJob:
-    """What became of it."""
+    """A job and its outcome."""
 
     came: float
     calls: list[float] = field(default_factory=list)
@@ -25,7 +25,7 @@ class SimulatedJob:
 
 
 class Simulation:
-    """Jobs at one desk: each reads, asks GPT-4, looks and posts; who is held back comes again, a little late."""
+    """Jobs at one desk, with calls to read, look and post; held ones return late."""
 
     def __init__(self, per_minute: int, patience: float = 5) -> None:
         self.now = 0.0
@@ -48,7 +48,7 @@ class Simulation:
         self.at(came, lambda: self._step(who))
 
     def copies(self, every: float) -> None:
-        """Calls of housekeeping, one after the other."""
+        """Make housekeeping's calls one after the other."""
         let_through, seconds = self._bucket.take(0, Standing.COPY)
         if let_through:
             assert not self.away
@@ -91,13 +91,13 @@ def test_many_jobs_at_once_all_complete_as_fast_as_the_rate_allows(per_minute: i
     world.run(150 * interval * 1.3 + 120)
     assert all(len(job.calls) == 3 for job in world.jobs.values())
     assert world.most_in_a_minute() <= per_minute
-    # Between its look at the ticket and its note nobody comes but who has begun as well, and those are few.
+    # Between its look and its note only the few jobs that have begun as well can come.
     assert max(job.calls[2] - job.calls[1] for job in world.jobs.values()) < max(60, 6 * interval)
 
 
 @pytest.mark.parametrize("per_minute", [1, 10, 13, 60])
 def test_those_that_come_later_do_not_starve_those_that_are_held(per_minute: int) -> None:
-    """A burst, and from then on as many newcomers as the desk can just serve: the line never ends, and moves."""
+    """A burst, then as many new jobs as the desk can serve; the line must move."""
     world = Simulation(per_minute)
     interval = Pace.of(per_minute).interval
     for _ in range(20):
@@ -121,7 +121,7 @@ def test_copies_take_no_call_while_jobs_wait(per_minute: int) -> None:
         world.job(interval * 30)
     world.run(interval * 200)
     began, ended = interval * 30, max(job.calls[2] for job in world.jobs.values())
-    # Some, at a desk with room for more: while all jobs ask GPT-4.
+    # A desk with room to spare gets some while all jobs ask GPT-4.
     assert len([moment for moment in world.copied if began < moment < ended]) <= per_minute / 6
     assert len([moment for moment in world.copied if moment < began]) >= 8
     assert len([moment for moment in world.copied if moment > ended]) >= 8
@@ -129,7 +129,7 @@ def test_copies_take_no_call_while_jobs_wait(per_minute: int) -> None:
 
 
 async def test_a_copy_looks_again_until_nobody_waits() -> None:
-    """Through the rate itself, which housekeeping makes with `yields`."""
+    """Through the rate itself, as housekeeping does with `yields`."""
     clock = Clock(0)
     slept: list[float] = []
     rate = DeskRate("acme", 4, None, yields=True, monotonic=clock)

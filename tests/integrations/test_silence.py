@@ -1,4 +1,4 @@
-"""How long nothing may be heard of an answer, on either loop that processes run."""
+"""Limits for silence within an answer, on both kinds of event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_what_ends_in_time_is_left_alone(new_loop: Callable[[], asyncio.Abstract
 def test_one_whose_end_has_come_before_its_block_begins_ends_it_in_the_same_way(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    """A limit of less than the clock's steps, which the settings allow, or a loop that had much to do in between."""
+    """A limit below the clock's resolution, which the settings allow, or a busy loop."""
 
     async def scenario() -> None:
         silence = Silence(0.01)

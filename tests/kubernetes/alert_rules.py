@@ -1,6 +1,7 @@
-"""The alerts as the Prometheus Operator takes them: `python -m tests.kubernetes.alert_rules` writes the file anew.
+"""The alerts in the Prometheus Operator's form.
 
-Kustomize can't put one YAML file into another, and promtool takes none with the operator's head, so there are two.
+`python -m tests.kubernetes.alert_rules` writes the file. Kustomize cannot embed one YAML file in another, and promtool
+rejects the operator's head, so there are two files.
 """
 
 from pathlib import Path
@@ -19,7 +20,6 @@ spec:
 
 
 def expected() -> str:
-    """What the copy has to be."""
     source = SOURCE.read_text(encoding="utf-8")
     groups = source[source.index("groups:") :]
     return _HEAD + "".join(f"  {line}" if line.strip() else line for line in groups.splitlines(keepends=True))

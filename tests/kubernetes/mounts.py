@@ -1,4 +1,4 @@
-"""What pods are given of secrets: their mounted directory, and variables."""
+"""Secrets of pods: their mounted directory and variables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ WHOLE = "*"
 
 
 def sources(rendered: Rendered, name: str) -> list[Object]:
-    """Return what the pod's directory of secrets is joined from; nothing where it has none."""
+    """Return the sources of the pod's secrets directory; empty if it has none."""
     volumes = rendered.pod(name)["spec"].get("volumes", [])
     return [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
 
@@ -29,7 +29,7 @@ def mounted(rendered: Rendered, name: str) -> dict[str, set[str]]:
 
 
 def write_mounted(rendered: Rendered, name: str, secrets: Mapping[str, Mapping[str, str]], folder: Path) -> None:
-    """Write the files that the kubelet mounts for a pod. `secrets`: secret -> key -> value."""
+    """Write the files that the kubelet mounts; `secrets`: secret -> key -> value."""
     for source in sources(rendered, name):
         if secret := source.get("secret"):
             values = secrets.get(secret["name"], {}) if secret.get("optional") else secrets[secret["name"]]
@@ -43,7 +43,7 @@ def write_mounted(rendered: Rendered, name: str, secrets: Mapping[str, Mapping[s
 
 
 def variables(rendered: Rendered, name: str) -> dict[str, set[str]]:
-    """Return the keys that a pod's variables are made of, by secret."""
+    """Return the keys that a pod's variables refer to, by secret."""
     found: dict[str, set[str]] = {}
     for variable in rendered.container(name).get("env", []):
         if reference := variable.get("valueFrom", {}).get("secretKeyRef"):

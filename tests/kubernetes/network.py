@@ -1,7 +1,7 @@
-"""Who may talk to whom, as NetworkPolicy defines it.
+"""Evaluation of NetworkPolicy objects for one connection.
 
-Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/. A connection needs the leave of its
-sender's side and of its receiver's; a pod that no policy selects for a direction is free in it. Named ports and
+Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/. A connection needs permission on the
+sender's and on the receiver's side; a pod that no policy selects for a direction is free in it. Named ports and
 `endPort` are not used here, and refused.
 """
 
@@ -14,7 +14,7 @@ Policy = dict[str, Any]
 
 @dataclass(frozen=True)
 class End:
-    """One end of a connection: a pod with its namespace, or with neither, a host somewhere else."""
+    """One end of a connection: a pod with its namespace, or an outside host."""
 
     address: str
     namespace: str | None = None
@@ -71,7 +71,7 @@ def _side_allows(policies: list[Policy], direction: str, own: End, other: End, p
 
 
 def may_connect(policies: list[Policy], sender: End, receiver: End, port: int, protocol: str = "TCP") -> bool:
-    """Return True if a connection to that port of the receiver comes about."""
+    """Return True if the policies allow a connection to that port of the receiver."""
     return _side_allows(policies, "Egress", sender, receiver, port, protocol) and _side_allows(
         policies, "Ingress", receiver, sender, port, protocol
     )

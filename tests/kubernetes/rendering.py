@@ -1,4 +1,4 @@
-"""What an overlay becomes: the objects that `kubectl apply -k` would send."""
+"""Rendered overlays: the objects that `kubectl apply -k` would send."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 OVERLAYS = ("production", "local")
 PROCESSES = ("api", "worker", "housekeeping", "migrate")
-# Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
+# Kinds defined by operators: test_scaling and test_monitoring check their fields.
 OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 Object = dict[str, Any]
@@ -27,58 +27,55 @@ Object = dict[str, Any]
 def _objects(folder: Path) -> tuple[Object, ...]:
     done = subprocess.run([kubectl_path(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    # The safe loader in C: ten times as fast.
+    # The safe loader in C is ten times as fast.
     return tuple(one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one)
 
 
 class Rendered:
-    """The objects of one overlay; tests share them, so none changes them. `root` is where the repository is."""
+    """The objects of one overlay, shared and read-only; `root` is the repository."""
 
     def __init__(self, overlay: str, root: Path = ROOT) -> None:
         self.overlay = overlay
         self.objects = _objects(root / "k8s" / "overlays" / overlay)
 
     def of(self, kind: str) -> list[Object]:
-        """All of a kind."""
         return [one for one in self.objects if one["kind"] == kind]
 
     def one(self, kind: str, name: str) -> Object:
-        """The object of that kind and name, or of that name with a hash at its end."""
+        """Return the object of that kind and name, or of that name with a hash suffix."""
         (found,) = [one for one in self.of(kind) if re.fullmatch(rf"{name}(-[0-9a-z]{{10}})?", one["metadata"]["name"])]
         return found
 
     @property
     def namespace(self) -> str:
-        """Where everything is."""
         (namespace,) = self.of("Namespace")
         return str(namespace["metadata"]["name"])
 
     def pods(self) -> Iterator[tuple[str, Object]]:
-        """The pod template of everything that runs pods, by its owner's name."""
+        """Return all pod templates by their owner's name."""
         for kind in ("Deployment", "StatefulSet", "Job"):
             for owner in self.of(kind):
                 yield owner["metadata"]["name"], owner["spec"]["template"]
 
     def pod(self, name: str) -> Object:
-        """The pod template of one of them."""
         return dict(self.pods())[name]
 
     def container(self, name: str) -> Object:
-        """Its one container."""
         (container,) = self.pod(name)["spec"]["containers"]
         return dict(container)
 
     def secret(self, name: str) -> dict[str, str]:
-        """The keys and values of a secret of this overlay."""
         data = self.one("Secret", name)["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def settings(self) -> dict[str, str]:
-        """The settings that are no secrets."""
         return dict(self.one("ConfigMap", "ai-agents-settings")["data"])
 
     def environment(self, name: str, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-        """The environment of a container as the kubelet makes it: `$(NAME)` stands for what came before."""
+        """Return a container's environment as the kubelet makes it.
+
+        `$(NAME)` refers to earlier variables.
+        """
         container = self.container(name)
         values: dict[str, str] = {}
         for source in container.get("envFrom", []):
@@ -97,32 +94,28 @@ class Rendered:
 
 
 def copied(root: Path) -> Path:
-    """A copy of all that an overlay is made of, to be changed: its production folder."""
+    """Copy all sources of an overlay for changes; return its production folder."""
     for folder in ("k8s", "observability/grafana"):
         shutil.copytree(ROOT / folder, root / folder)
     return root / "k8s" / "overlays" / "production"
 
 
 def documents(path: Path) -> list[Object]:
-    """The objects of a file."""
     return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
 
 
 @pytest.fixture(params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest) -> Rendered:
-    """Each overlay in turn."""
     return Rendered(request.param)
 
 
 @pytest.fixture
 def production() -> Rendered:
-    """What runs for customers."""
     return Rendered("production")
 
 
 @pytest.fixture
 def local() -> Rendered:
-    """What runs on a laptop's cluster, with its secrets."""
     return Rendered("local")
 
 
@@ -131,7 +124,10 @@ Change = Callable[..., Rendered]
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Change:
-    """The production overlay with lines replaced in its files, by their names: `(before, after)` each."""
+    """Render the production overlay with lines replaced in its files.
+
+    Each file name has its `(before, after)` pairs.
+    """
 
     def render(**replaced: list[tuple[str, str]]) -> Rendered:
         folder = copied(tmp_path)

@@ -1,4 +1,4 @@
-"""What the production overlay lets people choose: one line each, and what is left still fits together."""
+"""Options of the production overlay, one line each."""
 
 import re
 
@@ -22,7 +22,7 @@ def names(rendered: Rendered) -> set[tuple[str, str]]:
 
 
 def test_without_keda_its_line_is_taken_out_and_a_number_is_set(changed: Change, production: Rendered) -> None:
-    """The same number as the autoscaler's least; nothing else changes."""
+    """The number is the autoscaler's minimum; nothing else changes."""
     without = changed(kustomization=[(KEDA, "")])
     assert names(production) - names(without) == {
         ("ScaledObject", "ai-agents-worker"),
@@ -49,14 +49,14 @@ def test_the_number_of_workers_is_in_one_file(keda: bool, changed: Change) -> No
 
 
 def test_without_the_prometheus_operator_its_line_is_taken_out(changed: Change, production: Rendered) -> None:
-    """And without both there is no component at all."""
+    """Without both there is no component at all."""
     without = changed(kustomization=[(KEDA, ""), (MONITORING, "")])
     assert {kind for kind, _ in names(production) - names(without)} == OPERATORS | {"ConfigMap"}
     assert not {one["kind"] for one in without.objects} & OPERATORS
 
 
 def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """The page at a host of its own, which leads to its port alone; its address reaches all who make or read links."""
+    """At its own host and port; processes that make or read links get its address."""
     line = "  # - ../../components/feedback\n"
     rendered = changed(kustomization=[(line, line.replace("# ", ""))])
     assert names(rendered) - names(production) >= {
@@ -72,13 +72,13 @@ def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: R
     assert ports["feedback"] == ApiSettings.model_fields["feedback_port"].default
     address = f"https://{rule['host']}"
     assert rendered.settings()["FEEDBACK_URL"] == address
-    # What the overlay says itself is there as before.
+    # The overlay's own settings stay.
     assert rendered.settings().items() >= production.settings().items()
     assert "FEEDBACK_URL" not in production.settings()
 
 
 def test_the_console_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """At a host of its own, which is its CONSOLE_URL; it reaches the stores, and nobody but the ingress reaches it."""
+    """At its own host, its CONSOLE_URL; only the ingress reaches it."""
     line = "  # - ../../components/console\n"
     rendered = changed(kustomization=[(line, line.replace("# ", ""))])
     names_of_it = {name for _, name in names(rendered) - names(production)}
@@ -91,7 +91,7 @@ def test_the_console_is_a_line_that_is_commented_out(changed: Change, production
     assert rendered.settings()["CONSOLE_URL"] == f"https://{rule['host']}"
     assert rendered.settings().items() >= production.settings().items()
     assert "CONSOLE_URL" not in production.settings()
-    # As any other process of ours: hardened, its secrets mounted, and the authorities of Postgres with them.
+    # Like our other processes: hardened, with mounted secrets and the authorities of Postgres.
     own, other = (rendered.pod(f"ai-agents-{process}")["spec"] for process in ("console", "housekeeping"))
     assert own["securityContext"] == other["securityContext"]
     assert [volume["name"] for volume in own["volumes"]] == [volume["name"] for volume in other["volumes"]]
@@ -130,7 +130,6 @@ def test_the_console_reaches_the_stores_and_a_provider_where_one_is_named(
 
 
 def test_prometheus_chooses_by_one_label(changed: Change) -> None:
-    """All of them, and nothing that is not Prometheus's."""
     rendered = changed(kustomization=[("release: kube-prometheus-stack", "release: another")])
     wanted = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
     assert wanted <= {one["kind"] for one in rendered.objects}
@@ -140,7 +139,7 @@ def test_prometheus_chooses_by_one_label(changed: Change) -> None:
 
 
 def test_a_registry_with_a_password_is_lines_that_are_commented_out(changed: Change, production: Rendered) -> None:
-    """Every pod has it by its service account."""
+    """Pods get it through their service account."""
     (lines,) = _REGISTRY.findall((K8S / "overlays" / "production" / "kustomization.yaml").read_text(encoding="utf-8"))
     rendered = changed(kustomization=[(lines, lines.replace("  # ", "  "))])
     (account,) = rendered.of("ServiceAccount")

@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md tells people to type is right, as far as that can be seen without a cluster."""
+"""Commands of docs/kubernetes.md, checked without a cluster."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ from tests.kubernetes.rendering import ROOT, Object, Rendered
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 _FOLDED = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 LINES = [line.strip() for block in _FOLDED.findall(TEXT) for line in block.splitlines()]
-# A name that is set to what a command prints is set by that command.
+# A variable that is set to a command's output is set by that command.
 COMMANDS = [re.sub(r"^[A-Z]+=\$\((.+)\)$", r"\1", line) for line in LINES]
 KUBECTL = [line for line in COMMANDS if line.startswith("kubectl ")]
 KINDS = ("kubectl ", "docker build ", "kind load ", "psql ", "export ", "echo ", "umask ", "rm ", "docker ")
@@ -25,13 +25,13 @@ SHORT = {"job": "Job", "deployment": "Deployment", "scaledobject": "ScaledObject
 
 
 def words(line: str) -> list[str]:
-    """Of the first command in a pipe, without the words of one that runs in a pod."""
+    """Return the first command of a pipe, without the words that run in a pod."""
     found = shlex.split(line.split(" | ", maxsplit=1)[0])
     return found[1 : found.index("--")] if "--" in found else found[1:]
 
 
 def verb(given: list[str]) -> list[str]:
-    """The words of kubectl's command itself."""
+    """Return the words of kubectl's verb."""
     return given[:3] if given[0] == "create" else given[:2] if given[0] == "rollout" else given[:1]
 
 
@@ -61,7 +61,7 @@ def test_what_it_names_is_there(line: str) -> None:
     given = words(line)
     for option in ("-k", "-f"):
         if option in given:
-            # What splits the secret of an earlier release makes this one.
+            # Made by the command that splits the secret of an earlier release.
             assert given[given.index(option) + 1] == "split.json" or (ROOT / given[given.index(option) + 1]).exists()
             return
     overlay = Rendered("local" if "ai-agents-local" in given else "production")
@@ -75,7 +75,7 @@ def test_what_it_names_is_there(line: str) -> None:
 
 
 def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> None:
-    """The files of the page, through kubectl itself; their tenant is complete, and so is the new one of the patches."""
+    """With kubectl itself; the tenants of the page and of the patches are complete."""
     blocks = re.findall(r"`([a-z]+\.env)`, for [^\n]*\n\n *```ini\n(.*?)^ *```$", TEXT, re.DOTALL | re.MULTILINE)
     assert [name for name, _ in blocks] == ["secrets.env", "desks.env", "models.env"]
     keys: dict[str, dict[str, str]] = {}
@@ -106,7 +106,7 @@ def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> No
 
 
 def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendered) -> None:
-    """`apply -l` takes the objects that have the label themselves."""
+    """`apply -l` takes only objects that have the label themselves."""
     (selector,) = {words(line)[-1] for line in KUBECTL if line.startswith("kubectl apply") and " -l " in line}
     key, value = selector.split("=")
     chosen = [one for one in production.objects if one["metadata"].get("labels", {}).get(key) == value]
@@ -115,7 +115,7 @@ def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendere
 
 
 def test_the_autoscaler_is_paused_before_anybody_scales() -> None:
-    """And the numbers that the page tells are those of the overlay."""
+    """The page's numbers are the overlay's."""
     scaling = next(number for number, line in enumerate(KUBECTL) if line.startswith("kubectl scale"))
     assert "autoscaling.keda.sh/paused=true" in KUBECTL[scaling - 1]
     assert KUBECTL[scaling + 1].endswith("autoscaling.keda.sh/paused-")
@@ -132,7 +132,7 @@ def test_each_file_that_is_named_exists() -> None:
 
 
 def test_a_restart_has_ended_before_its_log_is_read() -> None:
-    """Otherwise the log may be that of the pod before."""
+    """Otherwise the log may be the previous pod's."""
     restarts = [number for number, line in enumerate(KUBECTL) if line.startswith("kubectl rollout restart")]
     assert restarts
     for number in restarts:
@@ -140,7 +140,7 @@ def test_a_restart_has_ended_before_its_log_is_read() -> None:
 
 
 def test_a_new_tenant_gets_address_and_key_at_once_and_a_check_in_both_pods() -> None:
-    """Until both are there its settings are unusable; no command reads log lines of that moment."""
+    """Until then its settings are unusable; no command reads log lines of that time."""
     address, key, webhooks, *checks = KUBECTL[KUBECTL.index(_patch("newco-desk")) - 1 :][:5]
     assert address == "kubectl apply -k k8s/overlays/production"
     assert (key, webhooks) == (_patch("newco-desk"), _patch("newco-webhooks"))
@@ -154,7 +154,7 @@ def _patch(name: str) -> str:
 
 
 def test_git_ignores_each_file_that_the_page_writes_into_a_clone() -> None:
-    """They have secrets, or the names of tenants."""
+    """They contain secrets, or names of tenants."""
     written = {"owner.env", "split.json", "moved.json"}
     written |= set(re.findall(r"--(?:from-env|patch)-file=(\S+)", TEXT))
     assert {"desks.env", "models.env", "newco-desk.json"} <= written

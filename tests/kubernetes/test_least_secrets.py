@@ -34,7 +34,7 @@ MOUNTED: dict[str, dict[str, set[str]]] = {
 
 @pytest.fixture
 def everything(changed: Change) -> Rendered:
-    """The production overlay with all that is off by default."""
+    """Render the production overlay with all optional parts."""
     lines = [f"  # - ../../components/{name}\n" for name in ("feedback", "console")]
     return changed(kustomization=[(line, line.replace("# ", "")) for line in lines])
 
@@ -54,7 +54,7 @@ def test_without_feedback_a_worker_has_no_secret_of_the_api(production: Rendered
 
 
 def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
-    """A file of the API's secret that is another process's would reach the Internet-facing pod."""
+    """The API's pod, which faces the Internet, would get another process's secret."""
     assert not_for_the_api(local.secret("ai-agents-secrets")) == []
     assert not_for_the_api(local.one("ConfigMap", "ai-agents-tenants")["data"]) == []
     assert set(not_for_the_api(local.secret("ai-agents-desk-secrets"))) == {"SERVICEDESK_API_KEY_ACME"}
@@ -62,7 +62,7 @@ def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
 
 
 def test_the_secret_of_an_earlier_release_is_split_without_a_loss(tmp_path: Path) -> None:
-    """Each key gets where the pods look for it; what is no secret goes into the map of all pods."""
+    """Pods mount the keys that they read; other settings go into the shared map."""
     of_tenants = {prefix.rstrip("_") for prefix in TENANT_SETTINGS} | (REMOVED.keys() - {"SERVICEDESK_CLIENT_ID"})
     kept = {"DATABASE_URL", "REDIS_PASSWORD", "FEEDBACK_KEY", "RETIRED_WEBHOOK_SECRET_ACME"}
     kept |= {f"{name}_ACME" for name in SECRETS if "WEBHOOK" in name}

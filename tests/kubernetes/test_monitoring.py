@@ -1,4 +1,4 @@
-"""What the Prometheus Operator and Grafana's sidecar are given."""
+"""Objects for the Prometheus Operator and for Grafana's sidecar."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 
 
 def test_the_alerts_are_those_that_are_tested(production: Rendered) -> None:
-    """To the letter, comments included."""
+    """Literally, comments included."""
     assert COPY.read_text(encoding="utf-8") == expected(), "run `python -m tests.kubernetes.alert_rules`"
     (rule,) = production.of("PrometheusRule")
     assert rule["spec"] == yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def test_the_alerts_are_those_that_are_tested(production: Rendered) -> None:
 
 
 def test_each_process_is_asked_once_for_its_figures(production: Rendered) -> None:
-    """At a port that it has, and `job` is the process's name."""
+    """At a port that it has; `job` is the process's name."""
     found: Counter[str] = Counter()
     for monitor in (*production.of("ServiceMonitor"), *production.of("PodMonitor")):
         spec = monitor["spec"]
@@ -54,7 +54,7 @@ def test_each_process_is_asked_once_for_its_figures(production: Rendered) -> Non
 
 
 def test_each_dashboard_is_there_for_grafanas_sidecar(production: Rendered) -> None:
-    """With the label that it looks for, and as it is in the repository."""
+    """With the sidecar's label, and identical to the repository's file."""
     given = {
         name: json.loads(text)
         for one in production.of("ConfigMap")

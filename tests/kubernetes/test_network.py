@@ -1,4 +1,4 @@
-"""The network policies say what the documents say: asked as questions, one connection each."""
+"""Network policies compared with the documents, one connection each."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.kubernetes.network import End, may_connect
 from tests.kubernetes.rendering import K8S, Rendered, copied
 
-# Where names are asked for: the cluster's DNS; the node's cache as a pod, at its own address, and at the service's.
+# DNS of the cluster; the node's cache as a pod, at its own address, and at the service's.
 NAMES = {
     "production": [
         End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
@@ -29,7 +29,7 @@ OUTSIDE = {
     "kubernetes": End("10.96.0.1"),
     "names": End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
     "solver": End("10.244.9.5", "ai-agents-production", {"acme.cert-manager.io/http01-solver": "true"}),
-    # With our labels, in another namespace: a selector without one means the policy's own.
+    # With our labels in another namespace: a selector without a namespace means the policy's own.
     "stranger": End("10.244.0.7", "default", {"app": "ai-agents-worker", "app.kubernetes.io/name": "prometheus"}),
     "postgres": End("10.20.0.5"),
     "desk": End("203.0.113.7"),
@@ -41,7 +41,7 @@ OUTSIDE = {
 
 
 def end(overlay: str, name: str) -> End:
-    """A pod of ours by its label, or one of the others."""
+    """Return one of our pods by its label, or one of the others."""
     if overlay == "production" and name in OUTSIDE:
         return OUTSIDE[name]
     if name in ("names", "stranger"):
@@ -67,10 +67,10 @@ ALLOWED = [
     ("local", "desk", "ai-agents-api", 8000),
 ]
 REFUSED = [
-    # The API reaches no desk and no model, whatever comes in through it.
+    # The API reaches no desk and no model.
     *(("production", "ai-agents-api", there, port) for there in ("desk", "model") for port in (80, 443, 8080)),
     *(("local", "ai-agents-api", there, 8080) for there in ("desk", "openai")),
-    # Nobody but Prometheus reaches a worker, and Prometheus only its figures.
+    # Only Prometheus reaches a worker, at its metrics port only.
     *(
         ("production", name, "ai-agents-worker", port)
         for name in (*OUTSIDE, *OURS)
@@ -79,10 +79,10 @@ REFUSED = [
     ),
     *(("local", name, "ai-agents-worker", 9464) for name in (*OURS, "desk", "openai", "stranger")),
     *(("production", name, "ai-agents-api", 8000) for name in ("stranger", "grafana", "keda", "desk", *OURS)),
-    # The world's way leads to webhooks alone; probes come from the pod's node, which is always allowed.
+    # The ingress reaches webhooks only; probes come from the node, which is always allowed.
     *(("production", name, "ai-agents-api", 8001) for name in (*OUTSIDE, *OURS) if name != "prometheus"),
     ("production", "prometheus", "ai-agents-api", 8000),
-    # Nor to the page behind notes' links, as long as that is off.
+    # The feedback page is closed while it is off.
     *(("production", name, "ai-agents-api", 8002) for name in (*OUTSIDE, *OURS)),
     *(("local", name, "ai-agents-api", 8001) for name in (*OURS, "desk", "openai", "stranger")),
     # Redis and the migration.
@@ -90,7 +90,7 @@ REFUSED = [
     ("production", "ai-agents-migrate", "redis", 6379),
     *(("production", "ai-agents-migrate", name, 443) for name in ("desk", "model", "collector")),
     *(("production", "redis", name, port) for name in ("desk", "postgres", "ai-agents-api") for port in (443, 5432)),
-    # Nor anything in the cluster that is not ours, its own interface included.
+    # Nor other services of the cluster, the Kubernetes API included.
     *(
         ("production", name, there, port)
         for name in OURS
@@ -104,7 +104,7 @@ REFUSED = [
         for there in ("cloud's credentials", "cloud's credentials, IPv6")
         for port in (80, 443)
     ),
-    # A pod that proves a host name is asked through the ingress controller, and asks nobody.
+    # The ACME solver is called through the ingress controller, and calls no other host.
     *(("production", name, "solver", 8089) for name in ("stranger", "prometheus", "desk", *OURS)),
     *(("production", "ingress controller", "solver", port) for port in (80, 8000)),
     *(("production", "solver", name, port) for name in (*OURS, "model") for port in (443, 5432, 6379, 8000)),
@@ -115,7 +115,6 @@ REFUSED = [
 
 @pytest.mark.parametrize("overlay", HOME)
 def test_who_may_connect(overlay: str) -> None:
-    """All that are listed as allowed, and none of those that are listed as refused."""
     policies = Rendered(overlay).of("NetworkPolicy")
     asked = [(question, True) for question in ALLOWED] + [(question, False) for question in REFUSED]
     wrong = [
@@ -128,7 +127,7 @@ def test_who_may_connect(overlay: str) -> None:
 
 
 def test_with_the_example_for_a_proxy_calls_leave_by_it_and_what_is_named_alone(tmp_path: Path) -> None:
-    """It takes the place of the policy that lets them go anywhere."""
+    """It replaces the policy that allows all destinations."""
     production = copied(tmp_path)
     shutil.copy(K8S / "examples" / "proxy.yaml", production)
     kustomization = production / "kustomization.yaml"
@@ -161,7 +160,7 @@ def test_each_pod_finds_names_and_nobody_enters_by_that(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", HOME)
 def test_each_pod_has_a_policy_that_names_it(overlay: str) -> None:
-    """Beside those for all: what it may do is written down."""
+    """In addition to those for all pods."""
     rendered = Rendered(overlay)
     named = [policy["spec"]["podSelector"] for policy in rendered.of("NetworkPolicy") if policy["spec"]["podSelector"]]
     for _, pod in rendered.pods():
@@ -177,7 +176,7 @@ def _values(selector: dict[str, object]) -> list[str]:
 
 @pytest.mark.parametrize("overlay", HOME)
 def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> None:
-    """By the one for all, whatever else there is for all."""
+    """The default policy denies it."""
     policies = [one for one in Rendered(overlay).of("NetworkPolicy") if one["metadata"]["name"] == "deny-all"]
     new = End("10.244.9.6", HOME[overlay], {"app": "new"})
     assert not may_connect(policies, new, OUTSIDE["model"], 443)

@@ -1,4 +1,4 @@
-"""Each object is what Kubernetes takes, and they fit together: selectors, ports, names, images."""
+"""Objects are valid, and consistent: selectors, ports, names, images."""
 
 import re
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ from tests.kubernetes.mounts import mounted, variables
 from tests.kubernetes.rendering import K8S, OPERATORS, OVERLAYS, Object, Rendered, documents
 
 OLDEST, NEWEST = "1.32", "1.37"
-# Pods that come and go here and are not ours: cert-manager labels its own so (pkg/issuer/acme/http/pod.go).
+# Pods of others that come and go here; cert-manager's labels: pkg/issuer/acme/http/pod.go.
 GUESTS = [{"acme.cert-manager.io/http01-solver": "true"}]
 
 
 def core(rendered: Rendered) -> list[Object]:
-    """The objects that Kubernetes itself knows."""
+    """Return the objects that Kubernetes itself defines."""
     return [one for one in rendered.objects if one["kind"] not in OPERATORS]
 
 
 def broken(objects: list[Object], version: str) -> list[str]:
-    """What a Kubernetes of that version would refuse, unknown fields included."""
+    """Return the errors of a Kubernetes of that version, unknown fields included."""
     found = []
     for one in objects:
         try:
@@ -42,16 +42,16 @@ def broken(objects: list[Object], version: str) -> list[str]:
     ],
 )
 def test_each_object_is_valid(overlay: str, version: str) -> None:
-    """Each takes a second: the definitions are read anew for each object."""
+    """One second per object: the definitions are read again each time."""
     assert broken(core(Rendered(overlay)), version) == []
 
 
 def test_the_names_are_those_that_support_types(production: Rendered) -> None:
-    """An interface: they stand in commands that people know by heart."""
+    """An interface: support types them."""
     assert production.namespace == "ai-agents-production"
     for process in ("api", "worker", "housekeeping"):
         pod = production.one("Deployment", f"ai-agents-{process}")["spec"]["template"]["spec"]
-        # With two, `kubectl logs` and `exec` would want -c.
+        # With two, `kubectl logs` and `exec` would need -c.
         assert len(pod["containers"]) == 1
         assert not pod.get("initContainers")
     production.one("Service", "redis")
@@ -61,7 +61,6 @@ def test_the_names_are_those_that_support_types(production: Rendered) -> None:
 
 
 def test_all_is_in_the_one_namespace(rendered: Rendered) -> None:
-    """And what is for a laptop is not where production is."""
     for one in rendered.objects:
         if one["kind"] != "Namespace":
             assert one["metadata"]["namespace"] == rendered.namespace, one["metadata"]["name"]
@@ -76,7 +75,7 @@ def test_no_secret_is_in_production_nor_in_the_base(production: Rendered) -> Non
 
 
 def selections(rendered: Rendered) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each selector of pods of ours, by who has it."""
+    """Return each selector of our pods, by its owner."""
     for one in rendered.objects:
         name = f"{one['kind']} {one['metadata']['name']}"
         match one["kind"]:
@@ -92,7 +91,6 @@ def selections(rendered: Rendered) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_each_selector_finds_pods(rendered: Rendered) -> None:
-    """Every value that a selector names is a label of some pod; a deployment finds its own."""
     labels = [*GUESTS, *(pod["metadata"]["labels"] for _, pod in rendered.pods())]
     for name, selector in selections(rendered):
         wanted = [{key: value} for key, value in selector.get("matchLabels", {}).items()] + [
@@ -112,7 +110,6 @@ def test_each_selector_finds_pods(rendered: Rendered) -> None:
 
 
 def test_each_service_leads_to_a_port_that_there_is(rendered: Rendered) -> None:
-    """By name, and the ingress to a port of a service."""
     for service in rendered.of("Service"):
         selector = service["spec"]["selector"].items()
         (container,) = [
@@ -140,7 +137,7 @@ def test_each_probe_asks_a_port_that_there_is(rendered: Rendered) -> None:
 
 
 def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rendered) -> None:
-    """Webhooks, a tenant's too, and that somebody is there: no metrics, no readiness, which tells of our stores."""
+    """Webhooks and /health only: readiness reveals the stores."""
     (ingress,) = production.of("Ingress")
     (rule,) = ingress["spec"]["rules"]
     assert rule["host"] == "api.ai-agents.com"
@@ -150,7 +147,7 @@ def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rend
 
 
 def test_images_are_pinned(rendered: Rendered) -> None:
-    """A tag with a number (or the laptop's own build), never `latest`; one image for all four processes."""
+    """Numbered tags, never `latest`; one image for all four processes."""
     ours = set()
     for name, pod in rendered.pods():
         image = pod["spec"]["containers"][0]["image"]
@@ -163,7 +160,7 @@ def test_images_are_pinned(rendered: Rendered) -> None:
 
 
 def test_each_container_says_what_it_needs(rendered: Rendered) -> None:
-    """Memory is limited; a limit of CPU would throttle what renews leases."""
+    """Memory is limited; a CPU limit would throttle the renewal of leases."""
     for name, pod in rendered.pods():
         resources = pod["spec"]["containers"][0]["resources"]
         assert set(resources["requests"]) == {"cpu", "memory"}, name
@@ -171,7 +168,7 @@ def test_each_container_says_what_it_needs(rendered: Rendered) -> None:
 
 
 def test_a_budget_can_be_kept(production: Rendered) -> None:
-    """More pods than may be away, so that a node can be drained; a pod that is not ready holds up nothing."""
+    """A node can be drained, and a pod that is not ready blocks nothing."""
     scaled = production.one("ScaledObject", "ai-agents-worker")["spec"]["minReplicaCount"]
     number = {"ai-agents-api": production.one("Deployment", "ai-agents-api")["spec"]["replicas"]}
     number["ai-agents-worker"] = scaled
@@ -190,7 +187,7 @@ def test_the_workers_number_is_the_autoscalers_in_production(overlay: str) -> No
 
 
 def test_the_example_for_external_secrets_makes_the_secrets_that_pods_use(production: Rendered) -> None:
-    """By name; all keys of the vault's entry, so that a new tenant changes nothing here."""
+    """All keys of the vault's entry, so that a new tenant needs no change here."""
     example = documents(K8S / "examples" / "external-secrets.yaml")
     made = {one["spec"]["target"]["name"]: one["spec"] for one in example if one["kind"] == "ExternalSecret"}
     used = {

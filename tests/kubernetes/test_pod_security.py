@@ -1,8 +1,8 @@
-"""Each pod keeps the restricted profile of the Pod Security Standards, and what we ask beyond it.
+"""The restricted profile of the Pod Security Standards, and our additions.
 
-Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (baseline and restricted, Linux). A pod has
-no field that is not listed here, and none of those listed can break the profile but as is looked for: whoever needs
-another field looks it up there first.
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (baseline and restricted, Linux). Only the
+fields listed here are allowed, and none of them can break the profile beyond the checks. Look a new field up there
+before adding it.
 """
 
 import copy
@@ -13,14 +13,14 @@ import pytest
 
 from tests.kubernetes.rendering import Rendered
 
-# Ours beyond the profile: nothing talks to Kubernetes, and a service called `servicedesk` would become settings.
+# Beyond the profile: no Kubernetes API, and a service called `servicedesk` must not become settings.
 ASKED = {"automountServiceAccountToken": False, "enableServiceLinks": False}
 POD = {*ASKED, *("containers", "restartPolicy", "securityContext", "serviceAccountName", "volumes")}
 POD |= {"terminationGracePeriodSeconds", "topologySpreadConstraints"}
 HANDLERS = ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
 CONTAINER = {*HANDLERS, *("name", "image", "command", "args", "env", "envFrom"), "ports", "resources"}
 CONTAINER |= {"securityContext", "volumeMounts"}
-# Ours too: the root is read-only, and the user is a number, so that the kubelet need not trust the image's.
+# Ours too: a read-only root, and a numeric user, so that the kubelet need not trust the image's.
 CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 UNPRIVILEGED = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 NUMBERS = {"runAsUser", "runAsGroup", "fsGroup"}
@@ -31,7 +31,7 @@ GOOD: dict[str, Any] = {
     "containers": [{"name": "one", "securityContext": CONFINED}],
     "volumes": [{"name": "tmp", "emptyDir": {}}],
 }
-# Where in the pod, and what stands there; None takes it away. One or two for each thing that is looked for.
+# Place in the pod, and value; None removes it. One or two for each check.
 BAD: list[tuple[str, Any]] = [
     *((name, True) for name in ("hostNetwork", "enableServiceLinks")),
     ("automountServiceAccountToken", None),
@@ -51,7 +51,7 @@ BAD: list[tuple[str, Any]] = [
 
 
 def breaches(spec: dict[str, Any]) -> Iterator[str]:
-    """Yield each place in a pod's `spec` that has a field more, or one that is not as it must be."""
+    """Yield each place in a pod's `spec` with an unlisted field or a forbidden value."""
     yield from spec.keys() - POD
     yield from (name for name, wanted in ASKED.items() if spec.get(name) is not wanted)
     context = spec.get("securityContext", {})
@@ -67,13 +67,13 @@ def breaches(spec: dict[str, Any]) -> Iterator[str]:
         found |= (
             {"ports"} if any(port.keys() - {"name", "containerPort"} for port in container.get("ports", [])) else set()
         )
-        # Probes and hooks ask the pod itself, no other host.
+        # Probes and hooks call the pod itself, no other host.
         found |= {name for name in HANDLERS if "'host':" in str(container.get(name))}
         yield from (f"containers.{number}.{name}" for name in found)
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The good pod with one thing changed."""
+    """Return the good pod with one change."""
     pod = copy.deepcopy(GOOD)
     *parents, last = path.split(".")
     place: Any = pod

@@ -1,4 +1,4 @@
-"""Each process gets the settings that it needs, and the time that its end takes."""
+"""Commands, probes and stop times of each process."""
 
 import re
 
@@ -16,7 +16,7 @@ _CLOSING_SECONDS = 15
 
 
 def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
-    """The image's entry point is the command; `args` leaves it in place, and with it who passes signals on."""
+    """`args` keeps the image's entry point, which passes signals on."""
     for process in PROCESSES:
         container = rendered.container(f"ai-agents-{process}")
         assert "command" not in container
@@ -39,7 +39,7 @@ def test_the_ports_are_those_that_the_processes_listen_on(rendered: Rendered) ->
 
 
 def test_a_pod_has_longer_than_its_end_takes(rendered: Rendered) -> None:
-    """What runs over is killed. That loses no job, but each waits for its lease to run out."""
+    """A killed process loses no job, but each waits for its lease to expire."""
     settings = rendered.settings()
     working = rendered.pod("ai-agents-worker")["spec"]
     assert "preStop" not in working["containers"][0].get("lifecycle", {})
@@ -57,14 +57,14 @@ def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(rendered: 
         deployment = rendered.one("Deployment", f"ai-agents-{process}")
         rolling = deployment["spec"]["strategy"]["rollingUpdate"]
         assert (rolling["maxUnavailable"], rolling["maxSurge"]) == (0, 1)
-        # There is when it is ready: a pod without that probe is, whatever it reaches.
+        # A pod without a readiness probe is always ready.
         assert "readinessProbe" in rendered.container(f"ai-agents-{process}")
 
 
 def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
-    """Ready by the stores, alive by the process itself: an outage of a store restarts nobody."""
+    """An outage of a store must restart nothing."""
     api = rendered.container("ai-agents-api")
-    # Where no flood of webhooks gets at them.
+    # The port that a flood of webhooks does not reach.
     assert api["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "metrics"}
     for alive in ("livenessProbe", "startupProbe"):
         assert api[alive]["httpGet"] == {"path": "/health/live", "port": "metrics"}
@@ -79,13 +79,13 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
     for process in ("api", "worker", "housekeeping"):
         container = rendered.container(f"ai-agents-{process}")
         probe, start = container["livenessProbe"], container["startupProbe"]
-        # A process that stands still because its machine does must have the time to come back.
+        # A process on a paused machine needs time to come back.
         assert probe["failureThreshold"] * probe["periodSeconds"] >= 60
         assert start["failureThreshold"] * start["periodSeconds"] >= 60
 
 
 def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Rendered) -> None:
-    """So the reason is in the log, and running jobs have their grace."""
+    """The reason is logged, and running jobs get their grace period."""
     probe = production.container("ai-agents-worker")["livenessProbe"]
     stuck = WorkerSettings.model_fields["worker_stuck_seconds"].default
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2
@@ -99,7 +99,7 @@ def test_the_user_is_the_images(rendered: Rendered) -> None:
 
 
 def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
-    """On disk, throwing nothing away, behind a password, with room to rewrite its file."""
+    """On disk, without eviction, with a password, and with room to rewrite its file."""
     config = rendered.one("ConfigMap", "redis")["data"]["redis.conf"]
     lines = dict(line.split(" ", 1) for line in config.splitlines() if line and not line.startswith("#"))
     assert (lines["appendonly"], lines["maxmemory-policy"], lines["dir"]) == ("yes", "noeviction", "/data")
@@ -117,7 +117,7 @@ def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
 
 
 def test_the_migration_gives_up_only_where_trying_again_is_no_use(rendered: Rendered) -> None:
-    """Exit 78 of `ai-agents migrate` means mend something, 75 try again."""
+    """Exit 78 of `ai-agents migrate` needs a fix, 75 a retry."""
     job = rendered.one("Job", "ai-agents-migrate")["spec"]
     (rule,) = job["podFailurePolicy"]["rules"]
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [78])

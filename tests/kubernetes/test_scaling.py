@@ -1,4 +1,4 @@
-"""The autoscaler: what it is told, and how many workers that makes."""
+"""The autoscaler: its triggers, and the resulting number of workers."""
 
 import math
 import re
@@ -23,19 +23,18 @@ DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def spec(production: Rendered) -> dict[str, Any]:
-    """The ScaledObject's."""
     return dict(production.one("ScaledObject", "ai-agents-worker")["spec"])
 
 
 def targets(spec: dict[str, Any]) -> dict[str, int]:
-    """Per key of Redis, how much of it one worker is there for."""
+    """Return how much of each Redis key one worker accounts for."""
     return {one["metadata"]["listName"]: int(one["metadata"]["listLength"]) for one in spec["triggers"]}
 
 
 def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = None) -> int:
-    """The number of workers that Kubernetes makes of it, of `now`: the trigger that asks for more wins.
+    """Return the number of workers that Kubernetes makes of `now`.
 
-    A tenth more or less than there should be of a key leaves the number as it is: the autoscaler's tolerance.
+    The higher trigger wins. Within 10 % of the target the number stays: the autoscaler's tolerance.
     """
     now = now or spec["minReplicaCount"]
     per_worker = targets(spec)
@@ -47,7 +46,7 @@ def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = N
 
 
 def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any]) -> None:
-    """KEDA takes texts only in a trigger's metadata, and refuses two triggers of one name."""
+    """KEDA accepts only strings in metadata, and refuses duplicate trigger names."""
     assert set(spec) <= SPEC
     assert len({one["name"] for one in spec["triggers"]}) == len(spec["triggers"]) == 2
     for trigger in spec["triggers"]:
@@ -64,7 +63,7 @@ def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any])
 
 
 def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) -> None:
-    """The keys that the product names, in the database that its address names, at the service's full name."""
+    """The product's keys, its address's database, and the service's full name."""
     assert set(targets(spec)) == {QUEUE, UNACKED}
     (url,) = [one["value"] for one in production.container("ai-agents-api")["env"] if one["name"] == "REDIS_URL"]
     for trigger in spec["triggers"]:
@@ -73,7 +72,7 @@ def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) 
 
 
 def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rendered, spec: dict[str, Any]) -> None:
-    """Five workers are normal, each five jobs that wait want one; one is full at three quarters of its slots."""
+    """Five are normal, five waiting jobs need one more; 75 % of the slots is full."""
     assert targets(spec)[QUEUE] == 5
     assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
     assert spec["minReplicaCount"] == 5
@@ -81,7 +80,7 @@ def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rend
 
 
 def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Rendered, spec: dict[str, Any]) -> None:
-    """However many there are, while their slots are taken they stay."""
+    """They stay while their slots are taken."""
     slots = int(production.settings()["WORKER_CONCURRENCY"])
     for workers in range(spec["minReplicaCount"], spec["maxReplicaCount"] + 1):
         assert wanted(spec, 0, workers * slots, workers) >= workers
@@ -90,7 +89,7 @@ def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Re
 
 
 def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
-    """Kubernetes looks every 15 s: from the least to the most within 30 s; down one a minute after five calm ones."""
+    """Checks every 15 s: full within 30 s; down one a minute after five calm ones."""
     behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     up, down = behaviour["scaleUp"], behaviour["scaleDown"]
     assert up["stabilizationWindowSeconds"] == 0
@@ -108,7 +107,7 @@ def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
 
 
 def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) -> None:
-    """One more while a rollout replaces them."""
+    """A rollout adds one more."""
     (room,) = re.findall(r"--max-log-requests=(\d+)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     assert int(room) > spec["maxReplicaCount"]
 
@@ -116,7 +115,7 @@ def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) 
 def test_postgres_is_asked_for_as_many_connections_as_the_document_says(
     production: Rendered, spec: dict[str, Any]
 ) -> None:
-    """Of the most pods that there are during a rollout, each with full pools."""
+    """The most pods during a rollout, each with full pools."""
     of_worker = DATABASE_CONNECTIONS + LEASE_CONNECTIONS
     api = production.one("Deployment", "ai-agents-api")["spec"]["replicas"] + 1
     total = (spec["maxReplicaCount"] + 1) * of_worker + api * _DATABASE_CONNECTIONS + 2 * _HOUSEKEEPING + _MIGRATION

@@ -38,7 +38,7 @@ def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: Rendered) -> "Mo
 
 
 class MountedPod:
-    """This process's environment made that of a container, with its secret mounted."""
+    """This process's environment as that of a container with its secret mounted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, rendered: Rendered) -> None:
         self._monkeypatch = monkeypatch
@@ -68,7 +68,7 @@ def _fail(problem: TenantProblem) -> None:
 
 
 def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
-    """Read by the code that reads them when it runs."""
+    """Read by the code that reads them at run time."""
     pod.enter("api")
     api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=_fail)
     assert api.redis_url == "redis://:local-redis@redis:6379/0"
@@ -83,7 +83,7 @@ def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
 
 
 def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
-    """By the process, where the pod itself can start; by Kubernetes, where a variable refers to the key."""
+    """The process names a mounted key, Kubernetes one that a variable refers to."""
     del pod.secrets["ai-agents-model-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
     with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
@@ -91,7 +91,7 @@ def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
 
 
 def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:
-    """`kubectl describe` then names the secret or the key. Only a key that few tenants need is optional."""
+    """`kubectl describe` names it. Only keys that few tenants need are optional."""
     optional = [
         source["secret"] for name, _ in rendered.pods() for source in sources(rendered, name) if "secret" in source
     ]
@@ -107,7 +107,7 @@ def test_only_the_migration_has_the_owners_address(rendered: Rendered) -> None:
 
 
 def test_each_variable_is_a_setting(rendered: Rendered) -> None:
-    """Of ours by name, of OpenTelemetry or of redis-cli."""
+    """Ours, or one of OpenTelemetry or redis-cli."""
     for process in PROCESSES:
         container = rendered.container(f"ai-agents-{process}")
         names = {variable["name"] for variable in container["env"]}
@@ -116,7 +116,7 @@ def test_each_variable_is_a_setting(rendered: Rendered) -> None:
 
 
 def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
-    """Those that variables refer to, those that the laptop's secret has, and each setting of a tenant."""
+    """Keys of variables, keys of the laptop's secret, and each setting of a tenant."""
     table = set(re.findall(r"^\| `([A-Z_]+(?:<TENANT>)?|tenants\.toml)` \|", DOCUMENT, re.MULTILINE))
     referred = {
         variable["valueFrom"]["secretKeyRef"]["key"]
@@ -135,7 +135,7 @@ def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
 
 
 def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: Rendered) -> None:
-    """As a directory: a subPath would stay as it was. Readable by the pod's group."""
+    """As a directory, readable by the pod's group: a subPath would not be updated."""
     for process in ("api", "worker", "housekeeping"):
         spec = rendered.pod(f"ai-agents-{process}")["spec"]
         (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "secrets"]
@@ -147,7 +147,7 @@ def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: 
 
 
 def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
-    """`redis-cli -h redis LLEN celery` in the API's container: it has the password, and asks database 0."""
+    """`redis-cli -h redis LLEN celery` in the API's container has the password."""
     variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
     assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
     assert variables["REDIS_URL"]["value"].endswith("@redis:6379/0")

@@ -1,4 +1,4 @@
-"""What a process may take is what docs/benchmarks.md concludes from its measurements."""
+"""Resource limits as docs/benchmarks.md concludes from its measurements."""
 
 import re
 from pathlib import Path

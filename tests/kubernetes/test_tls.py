@@ -1,4 +1,4 @@
-"""What of production is verified: the servers' certificates, and the images."""
+"""Verification in production: server certificates and images."""
 
 import re
 
@@ -12,7 +12,7 @@ _REDIS = re.compile(r'(?<=docs/kubernetes.md, "TLS".\n)((?:  # .*\n)+?)(?=  # Fo
 
 
 def test_each_process_has_the_authorities_that_the_documents_addresses_name(production: Rendered) -> None:
-    """The migration too, whose part of an upgrade brings the file along."""
+    """The migration too, whose part of an upgrade includes the file."""
     (config,) = [one for one in production.of("ConfigMap") if FILE in one.get("data", {})]
     assert config["metadata"]["labels"]["app"] == "ai-agents-migrate"
     for process in PROCESSES:
@@ -27,7 +27,7 @@ def test_each_process_has_the_authorities_that_the_documents_addresses_name(prod
 
 
 def test_a_redis_of_ones_own_is_verified(changed: Change) -> None:
-    """By the lines that are commented out."""
+    """With the lines that are commented out."""
     path = K8S / "overlays" / "production" / "kustomization.yaml"
     (lines,) = _REDIS.findall(path.read_text(encoding="utf-8"))
     rendered = changed(kustomization=[(lines, lines.replace("  # ", "  "))])

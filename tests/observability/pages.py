@@ -1,4 +1,4 @@
-"""The dashboards as Grafana reads them: from their files."""
+"""The dashboards as Grafana reads them from their files."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class PanelQuery:
     legend: str
 
     def filled(self, tenant: str = ".*", window: str = "5m") -> str:
-        """With the dashboard's variables filled in as Grafana does."""
+        """Return the text with the dashboard's variables expanded as Grafana does."""
         values = {"$tenant": tenant, "$window": window, "$__range": WHOLE_RANGE}
         return re.sub(r"\$\w+", lambda found: values[found[0]], self.expr)
 
@@ -35,12 +35,11 @@ class PanelQuery:
 
 
 def panels(page: str) -> list[dict[str, Any]]:
-    """The panels of a file, without the headings."""
+    """Return the panels of a file, without the headings."""
     return [panel for panel in PAGES[page]["panels"] if panel["type"] != "row"]
 
 
 def queries() -> list[PanelQuery]:
-    """Every query of every panel."""
     return [
         PanelQuery(page, panel["title"], target["refId"], target["expr"], target["legendFormat"])
         for page in PAGES
@@ -50,7 +49,7 @@ def queries() -> list[PanelQuery]:
 
 
 def digest(page: str) -> str:
-    """Of what a picture shows of a file: all but what its readers are told beside the panels."""
+    """Return a digest of the parts of a file that its picture shows."""
     shown = [{key: value for key, value in panel.items() if key != "description"} for panel in PAGES[page]["panels"]]
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 

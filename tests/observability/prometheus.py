@@ -1,4 +1,4 @@
-"""A real Prometheus that asks the processes of a running system, as often as a test needs it to."""
+"""A real Prometheus that scrapes a running system at the test's interval."""
 
 import math
 import shutil
@@ -25,32 +25,30 @@ Series = dict[str, float]
 
 
 class Prometheus:
-    """Asks questions of it over HTTP."""
+    """A client of its HTTP API."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
 
     def query(self, expr: str) -> Series:
-        """What a query finds now, without what is not a number."""
+        """Return the query's current result, without NaN."""
         found = self._ask("query", query=expr)["result"]
         values = {_named(series["metric"]): float(series["value"][1]) for series in found}
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
-        """What a query finds between two moments (Unix seconds): `metric` and `values` of each series."""
+        """Return a range (Unix seconds): `metric` and `values` of each series."""
         found: list[dict[str, Any]] = self._ask("query_range", query=expr, start=start, end=end, step=step)["result"]
         return found
 
     def rules(self) -> list[dict[str, Any]]:
-        """The alerts and recordings that it knows, each with its `name`, `type` and `health`."""
+        """Return its alerts and recordings, each with `name`, `type` and `health`."""
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
     def targets(self) -> dict[str, str]:
-        """The health of each address that it asks."""
         return {target["scrapeUrl"]: target["health"] for target in self._ask("targets")["activeTargets"]}
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def _ask(self, what: str, **parameters: Any) -> Any:
@@ -65,7 +63,10 @@ def _named(labels: dict[str, str]) -> str:
 
 @contextmanager
 def watching(system: System, folder: Path, every: str = "1s") -> Iterator[Prometheus]:
-    """The product's configuration, with addresses instead of names, and asking so often; needs `prometheus`."""
+    """Run the product's configuration with literal addresses and this interval.
+
+    Needs `prometheus`.
+    """
     program = shutil.which("prometheus")
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,6 @@ def _configured(system: System, every: str) -> dict[str, Any]:
 
 
 def settle(prometheus: Prometheus, seconds: float = 3) -> None:
-    """Let it ask everybody a few times; it takes 5 s to begin."""
+    """Wait for a few scrapes of each target; the first takes 5 s."""
     wait_for(lambda: set(prometheus.targets().values()) == {"up"})
     time.sleep(seconds)

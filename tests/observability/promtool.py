@@ -1,4 +1,4 @@
-"""Prometheus's own checks; a test is skipped where they are not installed."""
+"""Prometheus's own checks; tests are skipped if it is not installed."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 
 def promtool(*arguments: str) -> None:
-    """Run it; it has to find everything right."""
+    """Run promtool; fail unless it accepts everything."""
     path = shutil.which("promtool")
     if path is None:
         pytest.skip("promtool is not installed")

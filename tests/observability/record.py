@@ -1,7 +1,7 @@
-"""Make the pictures of docs/dashboards.md anew: nine minutes of a running system, then `docs/pictures/draw.py`.
+"""Pictures of docs/dashboards.md from nine minutes of a running system.
 
-Needs `prometheus`; matplotlib is brought by uv, for the drawing alone. With `--keep FILE` what was recorded is kept,
-and `docs/pictures/draw.py FILE` draws it again.
+Then runs `docs/pictures/draw.py`. Needs `prometheus`; uv installs matplotlib for the drawing. `--keep FILE` keeps the
+recording, and `docs/pictures/draw.py FILE` draws it again.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from tests.system.collector import collecting
 
 SECONDS = 540
 STEP_SECONDS = 4
-# Answers as slow as real ones; so few places that a burst has to wait; a lease after which a death is soon noticed.
+# Answers as slow as real ones; few slots, so that a burst waits; a lease that shows a death soon.
 OPENAI_SECONDS = 24
 SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
-# What technicians do with notes is seen soon, and so are tickets whose webhook did not come.
+# Feedback and missed webhooks are seen soon.
 SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10", "RECONCILE_INTERVAL_SECONDS": "20", "globex.reconcile": "on"}
 TICKETS_A_MINUTE = 24
 
 
 def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]:
-    """What happens beside the steady stream, and when: seconds after the beginning."""
+    """Return the events beside the steady stream, by seconds after the beginning."""
     missing = (f"99{number}" for number in range(100, 200))
     return [
         (75, lambda: [world.create_ticket(tenant="globex") for _ in range(75)]),
@@ -62,7 +62,7 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
 
 
 def close_one(world: World, tenant: str, number: int) -> None:
-    """Somebody reads a note, says what they think of it, and closes the ticket with more or less of its steps."""
+    """Read a note, vote on it, and close the ticket with some of its steps."""
     with world.admin() as connection:
         done = "SELECT ticket_id FROM jobs WHERE tenant_id = %s AND state = 'completed' AND id NOT IN"
         (ticket_id,) = connection.execute(
@@ -76,7 +76,7 @@ def close_one(world: World, tenant: str, number: int) -> None:
 
 
 def live(system: System, world: World) -> None:
-    """The stream and the story, until the end."""
+    """Run the stream and the story to the end."""
     began = time.monotonic()
     stream = [
         (60 / TICKETS_A_MINUTE * number, lambda tenant=tenant: world.create_ticket(tenant=tenant))
@@ -84,13 +84,13 @@ def live(system: System, world: World) -> None:
     ]
     for second, event in sorted([*stream, *story(system, world)], key=lambda planned: planned[0]):
         time.sleep(max(0.0, began + second - time.monotonic()))
-        # A burst and a restart take their time; the stream goes on.
+        # A burst and a restart take time; the stream continues.
         threading.Thread(target=event, daemon=True).start()
     time.sleep(max(0.0, began + SECONDS - time.monotonic()))
 
 
 def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
-    """What every query finds, by page and panel, and what the pages were then."""
+    """Return every query's result by page and panel, and the digests of the pages."""
     pages: dict[str, dict[str, list[Any]]] = {}
     for query in queries():
         series = prometheus.query_range(query.filled(window="1m"), start, end, STEP_SECONDS)
@@ -99,7 +99,7 @@ def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Record and draw; the exit status."""
+    """Record and draw; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.observability.record", description=__doc__)
     parser.add_argument("--keep", type=Path, help="keep what was recorded in this file")
     kept = parser.parse_args().keep

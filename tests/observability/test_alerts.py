@@ -1,4 +1,4 @@
-"""The alerts: of metrics that exist, each proved to fire and not to fire."""
+"""The alerts: existing metrics, and a firing and a silent case each."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md")
 
 
 def test_each_alert_asks_for_metrics_that_there_are() -> None:
-    """The series of a histogram are its buckets, its sum and its count."""
+    """A histogram's series are its buckets, its sum and its count."""
     asked = set(re.findall(r"\bai_agents_\w+", TEXT))
     assert asked
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(DOCUMENTED)

@@ -1,4 +1,4 @@
-"""The dashboards' files: what their source makes, what Grafana takes, and what support expects to find in them."""
+"""The dashboards' files: generated, valid for Grafana, complete for support."""
 
 import json
 import re
@@ -26,7 +26,7 @@ LABELS = {
     if isinstance(metric, MetricWrapperBase)
     for family in metric.describe()
 }
-# What Prometheus adds to what it scrapes, or makes of it; none has a value for each ticket or job.
+# Labels that Prometheus adds; none has a value per ticket or job.
 ADDED = {"le", "instance", "job", "alertname", "alertstate"}
 OTHERS = {"up", "ALERTS"} | {
     name.split("{")[0].split(" ")[0]
@@ -40,19 +40,19 @@ def titles(page: str) -> set[str]:
 
 
 def limits(page: str, title: str) -> list[float]:
-    """A panel's thresholds without the first, which has no value."""
+    """Return a panel's thresholds without the first, which has no value."""
     (panel,) = (panel for panel in panels(page) if panel["title"] == title)
     return [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]]
 
 
 def test_the_files_are_what_the_source_makes() -> None:
-    """`python -m observability.grafana` writes them anew."""
+    """`python -m observability.grafana` writes them."""
     assert files() == {name: (FOLDER / "dashboards" / name).read_text(encoding="utf-8") for name in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_picture_is_of_the_panels_that_there_are(page: str) -> None:
-    """`python -m tests.observability.record` makes it anew, and writes into it of what it is."""
+    """`python -m tests.observability.record` makes it, with the panels' digest."""
     picture = (ROOT / "docs" / "pictures" / f"{Path(page).stem}.png").read_bytes()
     assert b"tEXtPanels\0" + digest(page).encode() in picture
 
@@ -113,7 +113,7 @@ def test_each_panel_says_what_is_normal_and_what_to_do_otherwise(panel: dict[str
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_each_query_asks_for_metrics_and_labels_that_there_are(query: PanelQuery) -> None:
-    """And names its series by labels of few values."""
+    """Series are named by labels with few values."""
     for name, selector in re.findall(r"\b((?:ai_agents|process)_\w+|up|ALERTS)\b(?:{([^}]*)})?", query.expr):
         labels = set(re.findall(r"(\w+)(?:=~|!=|!~|=)", selector))
         if name in OTHERS:
@@ -148,7 +148,7 @@ def test_prometheus_takes_its_configuration_and_the_alerts_with_it() -> None:
 
 
 def test_prometheus_asks_each_kind_of_process_by_the_name_of_its_service() -> None:
-    """The names are what the panels' `job` and the collector's alert go by."""
+    """The panels' `job` and the collector's alert depend on these names."""
     config = yaml.safe_load((ROOT / "observability" / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))
     asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
     assert set(asked) == set(exposition.PROCESSES)
@@ -157,7 +157,7 @@ def test_prometheus_asks_each_kind_of_process_by_the_name_of_its_service() -> No
 
 
 def test_grafana_is_given_the_datasource_and_the_folder() -> None:
-    """Both paths are those that docker-compose mounts."""
+    """docker-compose mounts both paths."""
     provisioned = FOLDER / "provisioning"
     (source,) = yaml.safe_load((provisioned / "datasources" / "prometheus.yaml").read_text())["datasources"]
     assert (source["type"], source["url"], source["isDefault"]) == ("prometheus", "http://prometheus:9090", True)

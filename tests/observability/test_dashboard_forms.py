@@ -1,4 +1,4 @@
-"""The forms of query that the panels share, on series that are made up: a sample every 30 s."""
+"""The panels' shared query forms on made-up series: a sample every 30 s."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ Sample = tuple[str, float]
 
 
 def holds(folder: Path, series: dict[str, str], query: str, minute: int, expected: list[Sample]) -> None:
-    """The query, with a window of 10 minutes, finds just this at that minute."""
+    """Assert the query's result at that minute, with a window of 10 minutes."""
     asked: dict[str, Any] = {
         "expr": query.replace("$window", "10m"),
         "eval_time": f"{minute}m",
@@ -32,10 +32,10 @@ def holds(folder: Path, series: dict[str, str], query: str, minute: int, expecte
     ("values", "minute", "growth"),
     [
         ("_x40 1x60", 22, 1),  # born with its first event
-        ("_x40 1x10 3x50", 28, 3),  # and it went on
-        ("_x40 1x60", 40, 0),  # long there, and nothing new
+        ("_x40 1x10 3x50", 28, 3),  # and it continued
+        ("_x40 1x60", 40, 0),  # existing for long, no new events
         ("0+1x80", 40, 20),  # one each half minute
-        ("0+1x60 0+1x60", 35, 19),  # begun anew at 30:30, with none in that half minute
+        ("0+1x60 0+1x60", 35, 19),  # restarted at 30:30, with none in that half minute
     ],
 )
 def test_growth_counts_whole_events(tmp_path: Path, values: str, minute: int, growth: float) -> None:

@@ -1,4 +1,4 @@
-"""Each query of each panel, asked of a real Prometheus that watches real processes: nothing yet, then some of each."""
+"""Each panel's query on a real Prometheus, without data and with some of each."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
-# The name of a router's model: the provider then tells what it cost. A limit that nobody reaches.
+# A router's model name makes the provider report the cost. The limit is never reached.
 SETTINGS = SHORT | {
     "OPENAI_MODEL": "openai/gpt-6-luna",
     "acme.openai.daily_tokens": 100_000_000,
@@ -27,7 +27,7 @@ SETTINGS = SHORT | {
 }
 REFUSED = "OpenAI API: 403 Forbidden"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
-# Where 0 is the good news, and has to be seen.
+# Panels where 0 is the good value, and must be shown.
 ZEROS = {
     *("Queue Depth A", "Queue Depth B", "Oldest Job A", "Jobs in Flight A", "Accepted without Outcome A"),
     *("Alerts Firing A", "Worker Health B", "Worker Health C", "Breaker State A", "Relay and Reconciliation A"),
@@ -40,7 +40,7 @@ ZEROS = {
 
 @dataclass(frozen=True)
 class PanelAnswers:
-    """What Prometheus said: before the first ticket, and after some of each kind."""
+    """Answers of Prometheus before the first ticket, and after some of each kind."""
 
     before: dict[str, Series]
     after: dict[str, Series]
@@ -49,7 +49,7 @@ class PanelAnswers:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Two workers, and a collector for the traces."""
+    """Start two workers, and a collector for the traces."""
     with (
         collecting() as collector,
         System(
@@ -71,7 +71,7 @@ def prometheus(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def told(system: System, prometheus: Prometheus) -> PanelAnswers:
-    """The whole story, once for all queries."""
+    """Run the whole sequence once for all queries."""
     world = World(system)
     assert system.housekeeping is not None
     log = system.housekeeping.log_path
@@ -88,7 +88,7 @@ def told(system: System, prometheus: Prometheus) -> PanelAnswers:
 
 
 def _live(world: World) -> None:
-    """Two rounds, since a rate needs two events: completed, retried, failed, skipped and refused ones."""
+    """Run two rounds, since a rate needs two events."""
     for _ in range(2):
         for tenant in ("acme", "globex"):
             tickets = [world.create_ticket(tenant=tenant) for _ in range(3)]
@@ -126,7 +126,7 @@ def test_where_nothing_happened_it_is_a_zero_and_not_nothing(told: PanelAnswers,
 
 
 def test_the_first_failure_of_a_reason_is_seen(told: PanelAnswers) -> None:
-    """Its series is born with it, which `increase` alone does not see."""
+    """`increase` alone misses a series that begins with its first event."""
     assert told.after["Failures by Reason A"] == {REFUSED: 1}
     assert told.after["Webhooks by Result A"]["signature mismatch"] >= 2
 
@@ -134,7 +134,7 @@ def test_the_first_failure_of_a_reason_is_seen(told: PanelAnswers) -> None:
 def test_the_figures_are_those_of_what_happened(told: PanelAnswers) -> None:
     assert told.after["Worker Health A"] == {"": 2}
     failed = told.after["Error Rate A"][""]
-    # One in 15, of counters that were there before the first job; two workers are not asked at the same moment.
+    # One in 15; the counters exist before the first job, and the two workers are scraped at different times.
     assert failed == pytest.approx(1 / 15, rel=0.05)
     assert told.after["Success Rate A"][""] == pytest.approx(1 - failed, abs=0.01)
     assert told.after["Success Rate by Tenant A"]["globex"] == 1
@@ -162,7 +162,7 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, to
 
 
 def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: PanelAnswers) -> None:
-    """And the API, which is there to be asked, makes their number a 0. The last test: they stay dead."""
+    """The API is still scraped, so the number is 0. Last: the workers stay dead."""
     assert told.after
     health = [query.filled() for query in queries() if query.panel == "Worker Health"]
     for worker in system.workers:

@@ -1,4 +1,4 @@
-"""Spans as they leave the process."""
+"""Export of spans from the process."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_how_each_export_went_is_counted(result: SpanExportResult, told: str) ->
     assert count._value.get() == before + 1
 
 
-# More spans than the queue holds, and more batches than there is time for.
+# More spans than the queue holds, and more batches than fit the time.
 PROGRAM = """
 from config.environment import settle_environment
 settle_environment()
@@ -52,7 +52,7 @@ print(json.dumps({"took": made - began, "made": made}))
 
 @contextmanager
 def _refusing() -> Iterator[int]:
-    """Yield a port on which nothing listens."""
+    """Yield a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     yield port

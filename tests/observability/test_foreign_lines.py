@@ -1,4 +1,4 @@
-"""Records of libraries: through the same renderer, without their secrets, noise and names."""
+"""Log records of libraries: our renderer, without secrets, noise and names."""
 
 import asyncio
 import io
@@ -66,7 +66,7 @@ async def test_a_forgotten_tasks_exception_is_shown_without_its_message(log_form
 
     task = asyncio.create_task(crash())
     await asyncio.wait({task})
-    # What asyncio does with a task that nobody awaited.
+    # As asyncio does for a task that was never awaited.
     asyncio.get_running_loop().call_exception_handler(
         {"message": "Task exception was never retrieved", "exception": task.exception(), "future": task}
     )

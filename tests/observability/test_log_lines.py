@@ -1,4 +1,4 @@
-"""Lines of our own: what support greps for, in both formats, and what can't get into them."""
+"""Our log lines: support's phrases in both formats, and escaped input."""
 
 import asyncio
 import io
@@ -93,7 +93,7 @@ def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format:
 
 
 async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> None:
-    """As a step of the graph, which runs in a task of its own, learns a ticket's other number."""
+    """A step of the graph runs in its own task, and learns a ticket's other number."""
 
     async def learn() -> None:
         bind(**other_numbers("102", "4711", "102"))

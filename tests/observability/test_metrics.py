@@ -1,4 +1,4 @@
-"""The metrics themselves: how they are named, where they are set, and how a port gives them."""
+"""The metrics: names, places that set them, and the port that serves them."""
 
 import ast
 import contextlib
@@ -34,7 +34,7 @@ UNITS = ("_seconds", "_dollars", "_ratio")
 
 
 def value(process: str, name: str, **labels: str) -> float | None:
-    """What a process would give now; None for a series that is not there."""
+    """Return a process's current value; None for a missing series."""
     for family in text_string_to_metric_families(exposition.of(process).decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
@@ -44,7 +44,7 @@ def value(process: str, name: str, **labels: str) -> float | None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(name: str) -> None:
-    """Snake case under our prefix, the unit last, one sentence of help, labels that have few values."""
+    """Snake case with our prefix, unit last, one sentence of help, small labels."""
     metric = METRICS[name]
     (family,) = metric.describe()
     assert re.fullmatch(r"ai_agents(_[a-z0-9]+)+", family.name)
@@ -62,7 +62,7 @@ def test_each_label_is_used() -> None:
 
 
 def test_each_metric_is_set_somewhere() -> None:
-    """In the code of a process, or in a function of `counting` that one calls; that it is shown is not that."""
+    """By a process, or by a function of `counting` that it calls, not by display."""
     rooms = ("api", "dispatch", "feedback", "worker", "workflow", "support", "housekeeping", "integrations")
     paths = [path for room in (*rooms, "observability") for path in (ROOT / room).rglob("*.py")]
     code = {path: path.read_text() for path in paths if path.name not in ("exposition.py", "metrics.py")}
@@ -80,7 +80,7 @@ def test_each_metric_is_set_somewhere() -> None:
 
 
 def test_each_webhook_that_has_a_line_is_counted() -> None:
-    """In the same function as the line that says how it was refused."""
+    """In the function that logs the refusal."""
     for path in (ROOT / "api").glob("*.py"):
         for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
             if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
@@ -90,7 +90,7 @@ def test_each_webhook_that_has_a_line_is_counted() -> None:
 def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     start_log: StartLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked for at each look; told with a line each at the start, the id only where it can be one."""
+    """Checked at each scrape; one line each at the start, with valid ids only."""
     values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
     clock = Clock()
     stream = start_log()
@@ -115,7 +115,7 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
 
 
 def test_the_buckets_tell_a_job_of_45_seconds_from_slower_ones() -> None:
-    """The limit itself is a bucket, with others close on both sides."""
+    """The limit itself is a bucket, with close ones on both sides."""
     bounds = metrics.JOB_SECONDS._upper_bounds
     at = bounds.index(45)
     assert (bounds[at - 1], bounds[at + 1]) == (30, 60)
@@ -167,7 +167,7 @@ def test_a_call_that_was_held_back_is_none() -> None:
 
 
 def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() -> None:
-    """A tenant whose settings change gets a new desk, with a new breaker; the old one is forgotten."""
+    """Changed settings make a new desk with a new breaker; the old one is forgotten."""
     name = "desk of a-tenant-of-this-test"
     old = Breaker(name, "desk unavailable", most_failures=1, rest_seconds=0)
     with pytest.raises(DeskTimeout), old.watch():
@@ -186,7 +186,6 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port that gives the metrics of a worker."""
     chosen = free_port()
     end = exposition.serve("worker", chosen, lambda: (False, {"status": "not ready"}))
     yield chosen
@@ -195,7 +194,7 @@ def port() -> Iterator[int]:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
 def test_a_port_is_reached_over_ipv6_too(port: int) -> None:
-    """Pods of some clusters have no other address."""
+    """Some clusters' pods have IPv6 only."""
     assert httpx2.get(f"http://[::1]:{port}/metrics", trust_env=False).status_code == 200
 
 
@@ -214,7 +213,7 @@ def test_a_port_that_is_taken_is_refused_with_a_sentence(port: int) -> None:
 
 
 def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:
-    """503 until the process is ready, which may take a moment to find out; each is asked in a thread of its own."""
+    """503 until the process is ready; each request has its own thread."""
     asked, told = threading.Event(), threading.Event()
     answers = iter([(False, {"status": "not ready", "redis": "unreachable"}), (True, {"status": "ready"})])
 
@@ -238,7 +237,7 @@ def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None
 
 
 def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """The server of the library would print a traceback."""
+    """The library's server would print a traceback."""
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", port)) as rude:
             rude.sendall(b"GET /metrics HTTP/1.1\r\nHost:")

@@ -1,4 +1,4 @@
-"""Labels whose values come from outside: few of them, and short ones."""
+"""Labels with external values: few and short."""
 
 from observability.note_metrics import FewValues
 

@@ -1,4 +1,4 @@
-"""A dead dependency: told when it goes and once a minute, and not called for each request."""
+"""Outage lines of a dead dependency: at once and each minute."""
 
 from dispatch.store_breaker import StoreBreaker
 from observability import phrases

@@ -1,4 +1,4 @@
-"""The phrases that support greps for, word for word: one that changes is a visible change here."""
+"""The phrases that support greps for, literally; a change must be visible."""
 
 from observability import phrases
 from observability.phrases import Phrase

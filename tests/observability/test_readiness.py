@@ -1,4 +1,4 @@
-"""What a probe of a worker or of housekeeping is told, and that asking costs nothing when a store is silent."""
+"""Readiness of workers and housekeeping, with at most one call to a silent store."""
 
 import asyncio
 import http.client
@@ -17,7 +17,7 @@ from observability.readiness import Readiness
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """The event loop of a process, in a thread of its own."""
+    """Run a process's event loop in its own thread."""
     running = asyncio.new_event_loop()
     thread = threading.Thread(target=running.run_forever)
     thread.start()
@@ -28,7 +28,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 class ProbedStore:
-    """Answers, fails, or is silent until it is told to speak."""
+    """A store that answers, fails, or is silent until released."""
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -52,7 +52,6 @@ def stores() -> dict[str, ProbedStore]:
 
 @pytest.fixture
 def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> Readiness:
-    """Of a process that works."""
     made = Readiness()
     made.ask(loop, {name: store.ask for name, store in stores.items()})
     made.start()
@@ -60,7 +59,7 @@ def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -
 
 
 def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> None:
-    """Ready only while it works; the stores are named as soon as they can be asked."""
+    """Ready only while it works; the stores are named as soon as they can be probed."""
     readiness = Readiness()
     assert readiness() == (False, {"status": "not ready", "process": "starting"})
     readiness.ask(loop, {name: store.ask for name, store in stores.items()})
@@ -87,7 +86,7 @@ def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, Pro
 def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(
     readiness: Readiness, stores: dict[str, ProbedStore]
 ) -> None:
-    """However many probes come meanwhile: each of them would take a connection."""
+    """Each probe would take a connection."""
     stores["database"].speaks.clear()
     began = time.monotonic()
     for _ in range(2):
@@ -118,7 +117,7 @@ def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
 
 
 def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -> None:
-    """The end of `asyncio.run` cancels what it was asked."""
+    """The end of `asyncio.run` cancels the probe's task."""
     readiness = Readiness()
 
     async def process(probes: ThreadPoolExecutor) -> Future[tuple[bool, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""Spans in files: lines of JSON, within bounds, and never in the way of a job."""
+"""Span files: JSON lines within size limits, and never in the way of a job."""
 
 import io
 import json
@@ -23,7 +23,7 @@ OK, FAILED = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 
 
 def made(**attributes: Any) -> Sequence[ReadableSpan]:
-    """Two spans, of which one is the other's child and failed."""
+    """Return two spans: a parent and its failed child."""
     kept, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("tests")
@@ -41,7 +41,6 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def spans_in(path: Path) -> list[dict[str, Any]]:
-    """Each span, of which one has a line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
@@ -68,7 +67,7 @@ def test_no_prompt_and_no_answer_is_in_a_file_whatever_a_collector_gets(tmp_path
 
 
 def test_a_folder_has_a_size_and_its_oldest_files_go_first(tmp_path: Path) -> None:
-    """Whichever process they are of; a file that somebody else has put there stays."""
+    """Of any process; foreign files stay."""
     others = tmp_path / "measurements.jsonl"
     others.write_text("{}\n")
     FileExporter(tmp_path, "ai-agents-api").export(made())

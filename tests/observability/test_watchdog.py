@@ -1,4 +1,4 @@
-"""A process that looks alive and does nothing: when it is stuck, and when it is not."""
+"""The watchdog: stuck processes, and idle ones that are not stuck."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ STUCK = 60.0
 
 
 class Watched:
-    """What the watchdog looks at."""
+    """A watched process's state."""
 
     def __init__(self, progress: Progress, clock: Clock) -> None:
         self.clock = clock
@@ -28,7 +28,7 @@ class Watched:
             answer()
 
     def look_after(self, seconds: float) -> str | None:
-        """Look every second for so long; the last answer."""
+        """Check every second for this long; return the last result."""
         for _ in range(int(seconds)):
             self.clock.now += 1
             self.watchdog.look()
@@ -36,8 +36,6 @@ class Watched:
 
 
 class Worker(Watched):
-    """Takes jobs."""
-
     def __init__(self, url: str) -> None:
         self.full = False
         self.redis = blocking.Redis.from_url(url, socket_connect_timeout=1)
@@ -46,8 +44,6 @@ class Worker(Watched):
 
 
 class Housekeeping(Watched):
-    """Comes round."""
-
     def __init__(self) -> None:
         clock = Clock()
         self.rounds = Rounds(stuck_seconds=STUCK, monotonic=clock)
@@ -139,16 +135,16 @@ def test_rounds_that_were_held_still_with_their_process_are_given_time() -> None
     assert housekeeping.look_after(1) == "its rounds stand still"
     housekeeping.rounds.next_within(300)
     housekeeping.clock.now += STUCK
-    # No less time than the step has anyway.
+    # Not less than the step's own limit.
     assert housekeeping.look_after(240 + STUCK - 1) is None
     assert housekeeping.look_after(1) == "its rounds stand still"
 
 
 def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> None:
-    """The two are threads: the watchdog writes nothing of what the work has said."""
+    """Two threads: the watchdog must not overwrite the work's state."""
 
     class Late(float):
-        """A time that is compared just before the work says that it may wait."""
+        """A time that is compared just before the work reports that it may wait."""
 
         def __add__(self, other: float) -> float:
             housekeeping.rounds.may_wait()

@@ -1,1 +1,1 @@
-"""What is personal in a text becomes placeholders, and comes back."""
+"""Tests of `privacy/`: placeholders for personal data, and restored values."""

@@ -1,4 +1,4 @@
-"""The share of marked values that redaction hides, and the share of what it hides that was marked.
+"""Recall and precision of redaction on marked texts.
 
 `sets/` has marked texts by writers who saw neither the code nor other sets. The engine was written with `first` in
 view, and changed after each of the others up to `tenth` was measured and read. `eleventh` was measured after the last
@@ -35,7 +35,7 @@ GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "birth_date": ".90",
 }
 _MARK = re.compile("⟦([a-z_]+):(.*?)⟧", re.DOTALL)
-# The kinds of placeholders that may cover a mark.
+# Placeholder kinds that may cover a mark.
 FITTING = {
     "desk_person": {"PERSON", "LOGIN"},
     "person": {"PERSON"},
@@ -63,7 +63,7 @@ NAMES = {
 
 
 class Marked(NamedTuple):
-    """A text without its marks, and where they were: begin, end, kind."""
+    """A text without its marks, and their positions: begin, end, kind."""
 
     id: str
     people: tuple[Person, ...]
@@ -73,7 +73,7 @@ class Marked(NamedTuple):
 
 @dataclass
 class Counts:
-    """Marks and covered marks by kind, finds and right finds by kind of placeholder; and what is wrong."""
+    """Marks and covered marks by kind, finds and right finds by placeholder; errors."""
 
     marked: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
@@ -82,17 +82,19 @@ class Counts:
     wrong: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def recall(self, kind: str) -> float:
-        """Return the share of the marks of a kind that fitting placeholders cover wholly; of products, any."""
+        """Return the share of a kind's marks that fitting placeholders cover wholly.
+
+        Any placeholder fits a product.
+        """
         return self.covered[kind] / self.marked[kind] if self.marked[kind] else 1.0
 
     def precision(self, kind: str = "") -> float:
-        """Return the share of the placeholders of a kind, or of all, that cover a mark of something personal."""
+        """Return the share of a kind's placeholders, or of all, that cover personal data."""
         found, right = (self.found[kind], self.right[kind]) if kind else (self.found.total(), self.right.total())
         return right / found if found else 1.0
 
 
 def texts(name: str, language: str) -> list[Marked]:
-    """Read the marked texts of one file."""
     lines = (SETS / name / f"{language}.jsonl").read_text("utf-8").splitlines()
     return [_marked(json.loads(line)) for line in lines]
 
@@ -137,7 +139,7 @@ def _count(marked: Marked, counted: Counts) -> None:
             is_covered = any(a < end and begin < b for a, b, _ in _in_vain(marked, places))
         else:
             inside = {at for a, b, of in places if of in FITTING[kind] for at in range(max(a, begin), min(b, end))}
-            # The signs of a name or a number show nothing; those of a secret do.
+            # Punctuation of a name or a number reveals nothing; that of a secret does.
             hides = str.isspace if kind == "secret" else lambda character: not character.isalnum()
             is_covered = all(at in inside or hides(text[at]) for at in range(begin, end))
         counted.covered[kind] += is_covered
@@ -156,7 +158,10 @@ def _in_vain(marked: Marked, places: list[tuple[int, int, str]]) -> list[tuple[i
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Return one row per kind: hidden and marked values of the unseen set, the goal, and recall on the sets read."""
+    """Return one row per kind.
+
+    Hidden and marked values of the unseen set, the goal, and recall on the sets read.
+    """
     unseen, read = counts(UNSEEN), _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
     languages = [counts(UNSEEN, language) for language in LANGUAGES]
     table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "goal", "sets that were read")]

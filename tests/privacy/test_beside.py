@@ -1,4 +1,4 @@
-"""What stands beside something known is of its kind, and what only looks so stays."""
+"""Names found beside known ones, and lookalikes that stay."""
 
 import pytest
 

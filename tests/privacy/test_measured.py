@@ -1,4 +1,4 @@
-"""What redaction hides of texts that were marked by writers who did not know it, and that hidden values come back."""
+"""Redaction measured on independently marked texts, and restored values."""
 
 import re
 
@@ -9,7 +9,7 @@ from privacy.redaction.redaction import Finder, Redaction, without_personal
 from privacy.redaction.text import folded
 from tests.privacy import measure
 
-# The least recall by set. A lower one is a fault that came in; the figures are in docs/redaction.md.
+# The least recall by set; a lower one is a regression. The figures are in docs/redaction.md.
 RECALL = {
     "first": {"desk_person": 1.0, "person": 0.92, "login": 0.95, "secret": 0.96, "id": 0.95, "birth_date": 0.9},
     "second": {"desk_person": 0.96, "person": 0.85, "login": 0.9, "secret": 0.83, "id": 0.92, "phone": 0.98},
@@ -53,7 +53,7 @@ def test_products_are_shown(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "language"), FILES)
 def test_hidden_values_come_back(name: str, language: str) -> None:
-    """Letter for letter, except that a value comes back as it was first written, or as the desk names it."""
+    """Literally, except that a value returns in its first spelling, or in the desk's."""
     for marked in measure.texts(name, language):
         redaction, fold = Redaction(marked.people, network=True), folded(marked.text)
         pieces = re.split(r"(\[[A-Z]+_\d+\])", redaction.redact(marked.text))

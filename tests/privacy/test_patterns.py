@@ -1,4 +1,4 @@
-"""Time: a pattern can't look at the same characters again and again, however long and hostile a text is."""
+"""Linear time of the patterns, on long and hostile texts."""
 
 import re
 from importlib import import_module
@@ -21,12 +21,11 @@ OF_SHORT_TEXTS = {
     *("ids._BORN_HEAD.0", "ids._NO_ID.0", "names._NAME_HEAD.0", "names._OTHER_HEAD.0", "network._HOST_HEAD.0"),
     *("logins._HEAD.0", "phones._NO_NUMBER.0", "network._CODE.0", "network._FILE.0"),
 }
-# Each of their repeats begins with a character that none of the others takes.
+# Each of their repeats begins with a character that the others exclude.
 DISJOINT = {"network._NAMES.0", "desk._TOKEN.0"}
 
 
 def patterns() -> dict[str, re.Pattern[str]]:
-    """Return each pattern of the room, by its name."""
     found: dict[str, re.Pattern[str]] = {}
     for name in MODULES:
         for key, value in vars(import_module(f"privacy.redaction.{name}")).items():
@@ -44,7 +43,7 @@ def _flat(value: Any) -> list[re.Pattern[str]]:
 
 
 def endless(parsed: Any, *, within: bool = False) -> list[tuple[bool, bool]]:
-    """Return each repeat without an end: whether it is within another repeat, and whether anything follows it."""
+    """Return each unbounded repeat: whether it is nested or followed."""
     found = []
     items = list(parsed)
     for place, (code, value) in enumerate(items):
@@ -63,7 +62,7 @@ def endless(parsed: Any, *, within: bool = False) -> list[tuple[bool, bool]]:
 
 
 def test_no_repeat_without_an_end_stands_in_another() -> None:
-    """Else a text could be divided between the two in more ways than anybody can wait for."""
+    """Nested repeats can split a text in exponentially many ways."""
     assert len(patterns()) > 100
     wrong = {
         name
@@ -74,15 +73,15 @@ def test_no_repeat_without_an_end_stands_in_another() -> None:
 
 
 def test_what_follows_a_repeat_without_an_end_is_asked_for_where_a_word_begins() -> None:
-    """Else each place of a long word would be tried to its end: these are asked of labels, or of a few characters."""
+    """Otherwise each place of a long word is tried to its end."""
     followed = {
         name
         for name, pattern in patterns().items()
         if any(is_followed for _, is_followed in endless(parser.parse(pattern.pattern, pattern.flags)))
     }
-    # Of the characters right before a number, of a name, at the end of a line.
+    # Matched against the characters right before a number, or a name at the end of a line.
     of_few = {"people._BESIDE.0", "network._BESIDE.0"}
-    # Matched at a label's place, and each of their repeats with an end begins with a sign of its own.
+    # Matched at a label's place; each bounded repeat begins with its own character.
     of_labels = {"phones._SAID.0", "secrets._STRONG.0", "secrets._BACKUP_CODE.0"}
     assert followed - of_few - of_labels - OF_SHORT_TEXTS == DISJOINT
 
@@ -129,6 +128,6 @@ def test_what_follows_a_repeat_without_an_end_is_asked_for_where_a_word_begins()
     ],
 )
 def test_200_kilobytes_of_anything_end(piece: str) -> None:
-    """With time that grows with the square of the length, each would take half a minute or more."""
+    """Quadratic time would take half a minute or more each."""
     text = piece * (200_000 // len(piece))
     assert Redaction([Person("Anna Schmidt")], network=True).redact(text)

@@ -1,4 +1,4 @@
-"""Redaction: what becomes a placeholder, which of them are one, and what comes back."""
+"""Redaction: replaced values, shared placeholders, and restored values."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
 
 
 def test_what_looks_like_a_placeholder_comes_back_as_it_was() -> None:
-    """Nobody has another's name put in by writing it."""
+    """A writer must not get another person's name inserted."""
     redaction = Redaction([ANNA])
     text = "Anna wrote [PERSON_1], [Person 1], person_1, **[EMAIL_1]** and [SECRET]"
     masked = redaction.redact(text)

@@ -1,4 +1,4 @@
-"""Placeholders as models write them, and what only looks like one."""
+"""Placeholders as models write them, and lookalikes."""
 
 import pytest
 
@@ -84,6 +84,6 @@ def test_one_that_was_invented_becomes_its_kind_in_words(redaction: Redaction, w
 
 @pytest.mark.parametrize("written", ["[", "[PERSON_", "[PERSON_1", "PERSON_", "[a a a ", "[[1]", "1", "*"])
 def test_a_long_row_of_halves_of_placeholders_stays(redaction: Redaction, written: str) -> None:
-    """That this takes no time that grows faster than the text is told by the patterns (test_patterns.py)."""
+    """The patterns' tests prove linear time (test_patterns.py)."""
     restored = redaction.restore(written * 5000)
     assert restored.replace("Anna Schmidt", "PERSON_1") == written * 5000

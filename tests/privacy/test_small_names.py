@@ -1,4 +1,4 @@
-"""Names of the desk that are words too, in small letters: found where the sentence tells that one is meant."""
+"""The desk's names that are also words, in small letters."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names in a script that has neither capitals nor blanks between words."""
+"""Names in scripts without capitals and spaces."""
 
 from privacy.redaction.people import Person
 from privacy.redaction.redaction import Redaction

@@ -1,4 +1,4 @@
-"""How near two texts are in a model's space, once what is of the language is taken off."""
+"""Similarity of texts in a model's space, without the language's common part."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_same_is_near_in_any_language_and_another_matter_is_not_in_the_same(
 
 
 def test_nearness_is_in_deviations_of_texts_that_have_nothing_in_common() -> None:
-    """So it means the same with each model, however long its vectors are."""
+    """Comparable between models with vectors of any length."""
     space, longer = a_space(), a_space(50.0)
     kept = b"".join(space.stored(said(n, "en"), "en") for n in range(24))
     near = np.array([space.nearness(space.asked(said(n, "fr"), "fr"), kept) for n in range(24)])

@@ -1,4 +1,4 @@
-"""How strong a find is by its words and by its embedding."""
+"""Strength of a find by its words and by its embedding."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How much of a resolution stood in a note: a share of its words, where it says enough."""
+"""Share of a resolution's words that a note contained, if there are enough words."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Terms: words by their stems, codes as they stand, and what each counts."""
+"""Terms: stemmed words, literal codes, and their weights."""
 
 import pytest
 

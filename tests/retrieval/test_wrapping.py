@@ -1,4 +1,4 @@
-"""What a ticket says, without what mail programs, forms and politeness put around it."""
+"""A ticket's own text, without quotes, forms and courtesies."""
 
 import pytest
 
@@ -179,6 +179,6 @@ def test_pictures_and_data_go() -> None:
     "line", ["x" * 1000, "From: a", "> ", "Thanks,", "a: ", "--", "[image", "data:image/png;base64,"]
 )
 def test_a_long_text_of_one_kind_of_line_ends_well(line: str) -> None:
-    """Each is looked at once: with a hundred thousand characters nobody would wait for the end otherwise."""
+    """Linear time: each line is read once, with a hundred thousand characters."""
     assert unwrapped("\n".join([line] * (100_000 // (len(line) + 1)))) is not None
     assert unwrapped(line * (100_000 // len(line))) is not None

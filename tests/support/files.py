@@ -1,4 +1,4 @@
-"""Small files of each kind, made by hand."""
+"""Small files of each format, made by hand."""
 
 import zipfile
 from pathlib import Path
@@ -18,7 +18,7 @@ _BODY = '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml
 
 
 def docx(path: Path, heading: str, text: str, times: int = 1) -> Path:
-    """A DOCX of one heading, and a paragraph so often."""
+    """Return a DOCX with one heading and a repeated paragraph."""
     styled = f'<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>{heading}</w:t></w:r></w:p>'
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("[Content_Types].xml", _TYPES)
@@ -32,7 +32,7 @@ def docx(path: Path, heading: str, text: str, times: int = 1) -> Path:
 
 
 def pdf(path: Path, *pages: str) -> Path:
-    """A PDF with a line of text on each page."""
+    """Return a PDF with one line of text on each page."""
     count = len(pages)
     kids = " ".join(f"{3 + number} 0 R" for number in range(count))
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Kids [{kids}] /Count {count} >>"]

@@ -1,4 +1,4 @@
-"""Commands that read audit records, on a real Postgres and a simulated model."""
+"""Commands that read audit records, on real Postgres and a simulated model."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,6 @@ from tests.system.by_hand import Answer, here
 
 
 async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: object) -> UUID:
-    """The id of a job of acme that has a record."""
     job_id = await store.accept(ticket_id=ticket_id)
     await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
     return job_id
@@ -24,9 +23,9 @@ async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: obj
 async def typed(
     url: str, *words: str, model: Simulator | None = None, more: Mapping[str, object] = MappingProxyType({})
 ) -> Answer:
-    """What a command prints, with acme's settings, and the process's model where there is one; records are kept."""
+    """Run a command with acme's settings and kept records; return its output."""
     settings = ACME | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
     if model is not None:
         settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
-    # It has an event loop of its own.
+    # The command runs its own event loop.
     return await asyncio.to_thread(here, *words, **given({**settings, "acme.audit_days": 30, **more}))

@@ -1,4 +1,4 @@
-"""What is known of a ticket, as a test says it; the rest is as of a job that was just accepted, with all well."""
+"""Facts about a ticket, by default of a job just accepted and healthy servers."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,11 @@ EVENT = Event(
 
 
 def ago(seconds: float) -> datetime:
-    """A time before now."""
     return NOW - timedelta(seconds=seconds)
 
 
 def job(state: str, reason: str | None = None, **more: Any) -> Details:
-    """A job's row; what was accepted three seconds ago, is due and has a message."""
+    """Return a job's row, accepted three seconds ago, due, and with a message."""
     ended = state in ("completed", "failed", "skipped")
     begun = state != "waiting"
     row = Details(
@@ -64,7 +63,7 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
 
 
 def facts(of: Details | None = None, **more: Any) -> Facts:
-    """All that is known, where workers and servers are well."""
+    """Return facts with healthy workers and servers."""
     known: dict[str, Any] = {
         "asked_at": NOW,
         "tenant_id": "acme",
@@ -81,17 +80,16 @@ def facts(of: Details | None = None, **more: Any) -> Facts:
 
 
 def happened(*events: tuple[str, str | None], attempt: int = 1) -> list[Happened]:
-    """Events of an attempt, a second apart."""
+    """Return events of an attempt, one second apart."""
     return [Happened(ago(60 - number), attempt, what, reason) for number, (what, reason) in enumerate(events)]
 
 
 def refused(status: int, reason: str, **more: Any) -> Receiving:
-    """One webhook of the ticket that was refused ten minutes ago, and others before it since 09:14."""
+    """Return a refusal of ten minutes ago, with earlier ones since 09:14."""
     last = RefusedWebhook(ago(600), "124", status, reason)
     return replace(NO_WEBHOOK, refused=[last], since=ago(960), **more)
 
 
 def listed(number: int, state: str, reason: str | None = None) -> Listed:
-    """One of several jobs of a ticket."""
     times = {"accepted_at": NOW, "due_at": NOW, "started_at": None, "finished_at": None}
     return Listed(NOW, UUID(int=number), "acme", "124", state, 1, reason, **times)  # type: ignore[arg-type]

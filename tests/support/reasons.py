@@ -1,4 +1,4 @@
-"""Every reason that the row of a job can have, as the code writes it."""
+"""All reasons that a job's row can have, collected from the code."""
 
 import ast
 import inspect
@@ -15,9 +15,9 @@ from integrations.rate import THROTTLED
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("workflow", "worker", "dispatch", "integrations")
-# What is no reason of a row: lines of an attempt that lost its claim, and of one that is given back, which leaves none.
+# Reasons of log lines only: a lost claim, and a job given back, which leaves none in the row.
 NO_REASONS = {"claim lost", "worker stopping"}
-# What an event or the row's webhook says, and not a reason.
+# Words of events and of the row's webhook.
 OTHER_WORDS = {
     "SIGNED_BY_PREVIOUS",
     *("ASKED_BY_HAND", "SEEN_REOPENED", "RECOVERED", "CONTEXT_INCOMPLETE", "CONTEXT_LATE", "CONTEXT_FAILED"),
@@ -25,10 +25,10 @@ OTHER_WORDS = {
 
 
 def written_reasons() -> Iterator[str]:
-    """Each reason that stands as a text where a job is held back or ended."""
+    """Return each literal reason with which the code holds back or ends a job."""
     for path in (path for room in PRODUCT for path in (ROOT / room).rglob("*.py")):
         if "embeddings" in path.parts:
-            continue  # they hold back a search, and no job
+            continue  # they hold back a search, not a job
         text = path.read_text(encoding="utf-8")
         names = dict(re.findall(r'^(_\w+) = "([^"]+)"', text, re.MULTILINE))
         for node in ast.walk(ast.parse(text)):
@@ -43,7 +43,7 @@ def written_reasons() -> Iterator[str]:
 
 
 def raised_reasons() -> Iterator[str]:
-    """The reason of each failure that there is, with what a server may have said."""
+    """Return the reason of each failure class, with a server's words if it has any."""
     for what in (
         "429 Rate Limit",
         "429 Rate Limit (code rate_limit_exceeded)",
@@ -68,7 +68,6 @@ def raised_reasons() -> Iterator[str]:
 
 
 def stored_reasons() -> Iterator[str]:
-    """Those that storage knows by name."""
     for name, value in inspect.getmembers(storage.jobs):
         if name.isupper() and isinstance(value, str) and name not in OTHER_WORDS:
             yield value

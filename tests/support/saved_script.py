@@ -1,4 +1,4 @@
-"""The script of the kit as a desk's admin saves it."""
+"""The kit's script as a desk's admin saves it."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ TICKET = '{"request": {"id": "77", "subject": "A \\"quote\\", and Grüße"}}'
 
 
 class Script:
-    """The printed file, saved, with pauses that fit a test."""
+    """The saved script, with pauses short enough for a test."""
 
     def __init__(self, folder: Path, url: str, secret: str = SECRET, pauses: str = "(0.1, 0.2)") -> None:
         self.python = sys.executable
@@ -24,13 +24,13 @@ class Script:
         self._ticket.write_text(TICKET, encoding="utf-8")
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        # -S: this interpreter's packages are none of the desk's.
+        # -S: a desk does not have this interpreter's packages.
         command = [self.python, "-S", str(self.path), *(arguments or [str(self._ticket)])]
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         return subprocess.Popen(command, env=kept | environment, stdout=subprocess.PIPE, text=True)
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        """Its exit status, and what it printed."""
+        """Return its exit status and its output."""
         process = self.start(*arguments, **environment)
         told, _ = process.communicate(timeout=30)
         assert SECRET not in told

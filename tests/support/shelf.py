@@ -1,4 +1,4 @@
-"""A `SECRETS_DIR` that secrets are rotated in, and the command on it."""
+"""A `SECRETS_DIR` for rotations, and the command on it."""
 
 import socket
 from collections.abc import Callable
@@ -27,8 +27,6 @@ def address(server: socket.socket) -> str:
 
 
 class Shelf:
-    """A `SECRETS_DIR`, and the command on it."""
-
     def __init__(self, folder: Path, database_url: str) -> None:
         self.path, self.url = folder / "secrets", database_url
         self.out = folder / "new"
@@ -47,7 +45,7 @@ class Shelf:
         return here("secrets", "rotate", "--tenant", "acme", *words, **given)
 
     def begin(self, *words: str, **settings: str) -> Answer:
-        """Take a step that makes a new secret; it is in `out`."""
+        """Run a step that makes a new secret; its output is in `out`."""
         self.out.unlink(missing_ok=True)
         return self.rotate(*words, "--yes", "--out", str(self.out), **settings)
 
@@ -56,14 +54,13 @@ class Shelf:
         return self.out.read_text(encoding="utf-8").strip()
 
     def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], None]]:
-        """What the step does, from the beginning on."""
         for path in self.path.iterdir():
             path.unlink()
         self.write(WEBHOOK_SECRET_ACME=OLD, **more)
         return writes(step, read_places("acme", self.path), "new")
 
     def tenant(self) -> Tenant:
-        """As a process that starts now has it."""
+        """Return the tenant as a starting process reads it."""
         tenants, problems = parse_tenants(read_environment(self.path)())
         assert problems == []
         return tenants["acme"]
@@ -76,12 +73,11 @@ def shelf(tmp_path: Path, untouched_logging: None) -> Shelf:  # noqa: ARG001 -- 
 
 @pytest.fixture
 def told(tmp_path: Path, untouched_logging: None, server: Any, table: Table) -> Shelf:  # noqa: ARG001 -- as above
-    """The same with a database."""
     return Shelf(tmp_path, server.url)
 
 
 async def use(database: Database, shelf: Shelf, **uses: int) -> None:
-    """Let webhooks be signed, as the API tells it."""
+    """Record signed webhooks as the API does."""
     places = read_of(shelf)
     await known_secrets.know(database, [seen("acme", name, places[name], times) for name, times in uses.items()])
 

@@ -1,4 +1,4 @@
-"""Files of spans, as processes leave them."""
+"""Span files as processes write them."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ BEGAN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 def span(
     name: str, number: int, parent: int, start: float, end: float, trace: str = TRACE, **more: Any
 ) -> dict[str, Any]:
-    """A span as `ReadableSpan.to_json` has it; times in seconds, `tags` and `raised` (a message) beside the ids."""
+    """Return a span in the form of `ReadableSpan.to_json`; times in seconds."""
     tags = {"ticket_id": "124", "tenant_id": "acme", "job_id": JOB} | more.get("tags", {})
     failed = {"status_code": "ERROR", "description": more.get("raised")}
     return {
@@ -35,13 +35,12 @@ def _written(seconds: float) -> str:
 
 
 def line(process: str, *spans: Mapping[str, Any]) -> str:
-    """The lines of one export of a process."""
     resource = {"attributes": {"service.name": process}, "schema_url": ""}
     return "".join("\n" + json.dumps({**one, "resource": resource}) for one in spans)
 
 
 def kept(folder: Path, **lines: str) -> Path:
-    """A folder with a file of these lines for each process."""
+    """Write one file of these lines per process."""
     for name, text in lines.items():
         (folder / f"ai-agents-{name}.traces.jsonl").write_text(text, encoding="utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""`ai-agents audit`: records as a table, and as JSON Lines for who keeps them elsewhere."""
+"""`ai-agents audit`: records as a table and as JSON Lines."""
 
 import json
 from uuid import uuid4

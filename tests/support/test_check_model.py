@@ -1,4 +1,4 @@
-"""What `ai-agents check` says of a model's service that can't be reached, or has no such address."""
+"""`ai-agents check` with a model's service that is unreachable or misaddressed."""
 
 import asyncio
 import ssl
@@ -23,7 +23,7 @@ from tests.kit.logs import StartLog
 
 
 def failed(base_url: str, **settings: str) -> tuple[str, str]:
-    """The one row that failed, and its remedy."""
+    """Return the one failed row and its remedy."""
     given = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0", "openai_api_key": "k"}
 
     async def look() -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ def failed(base_url: str, **settings: str) -> tuple[str, str]:
 
 
 def test_an_address_without_its_path_is_thought_of(start_log: StartLog) -> None:
-    """A 404 does not tell it from a model that is not there."""
+    """A 404 is also the answer for a missing model."""
     start_log()
     with serve_in_thread(create_openai({"api_key": "k"})) as url:
         name, remedy = failed(url)
@@ -88,7 +88,7 @@ def test_an_unknown_authority_is_given_as_a_bundle(start_log: StartLog) -> None:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
-        # What is being closed is closed in the loop's next turns: else a later test would be told of it.
+        # Connections close in the loop's next turns; a later test would get the warning.
         loop.run_until_complete(asyncio.sleep(0.1))
         loop.close()
 

@@ -1,4 +1,4 @@
-"""What `ai-agents check` says of desk and webhook when the proxy on the way out is the trouble, and without TLS."""
+"""`ai-agents check` with a failing proxy, and with addresses without TLS."""
 
 import asyncio
 
@@ -34,7 +34,6 @@ def failed(rows: list[Finding]) -> Finding:
 
 @pytest.mark.parametrize("address", SEEN)
 def test_a_proxy_that_refuses_or_is_not_there_has_its_own_remedy(address: str, start_log: StartLog) -> None:
-    """Neither the desk's address nor its credentials have to be changed."""
     start_log()
     found: list[Finding] = []
     with serving_proxy(ConnectProxy(credentials="u:p", otherwise=403)) as proxy:
@@ -59,7 +58,6 @@ def test_an_accounts_host_that_is_not_reached_says_nothing_of_its_secrets(start_
 
 
 def test_an_address_without_tls_has_no_certificate_that_is_in_order(start_log: StartLog) -> None:
-    """The webhook is taken all the same: it is a warning."""
     start_log()
     (acme,) = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s3cret-of-acme"}).all()
     with serve_in_thread(Receiver().app) as address:

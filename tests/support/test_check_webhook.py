@@ -1,4 +1,4 @@
-"""The probe of `ai-agents check`, at the webhook of the receiver itself."""
+"""The probe of `ai-agents check` at the receiver's webhook."""
 
 import asyncio
 import gzip
@@ -36,7 +36,7 @@ def url() -> Iterator[str]:
 def test_the_probe_proves_itself_as_a_webhook_does(
     setting: dict[str, str], remedy: str, url: str, start_log: StartLog
 ) -> None:
-    """By signature or by token; where it is refused, the remedy names which of the two."""
+    """By signature or by token; the remedy names the one that was refused."""
     start_log()
     (tenant,) = TenantDirectory(lambda: setting).all()
     rows = {row.name: row for row in asyncio.run(webhook_rows(tenant, url, None))}
@@ -47,7 +47,7 @@ def test_the_probe_proves_itself_as_a_webhook_does(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool, start_log: StartLog) -> None:
-    """Many a server answers 200 to whatever is posted: a portal, a page of its own; and packed, though unasked."""
+    """Portals and default pages answer 200 to any POST, sometimes compressed."""
 
     async def page(_request: Request) -> Response:
         text = b"<html>Welcome</html>"

@@ -1,4 +1,4 @@
-"""Whose ticket is diagnosed, and by which of its jobs, where there are many."""
+"""Selection of the tenant and the job of a diagnosis if there are several."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +34,6 @@ OF_124 = AskedAbout("124", None, None)
 
 
 def gatherer(store: Store, *tenants: str, **settings: object) -> Gatherer:
-    """Of a process that knows these tenants, and no server but the database."""
     secrets = {f"WEBHOOK_SECRET_{tenant.upper()}": f"secret of {tenant}, which is long" for tenant in tenants}
     values = given({**secrets, **settings})
     known = TenantDirectory(lambda: values)
@@ -57,7 +56,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
 
 
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
-    """Nothing is made of it, whatever else is mended: who is told that its webhook never came looks in vain."""
+    """A hint to look for the webhook would mislead."""
     await erasing.erase(store.database, Which("acme", ticket_id="124"))
     facts = await gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}).facts(OF_124)
     assert facts is not None
@@ -90,7 +89,7 @@ async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: St
 
 
 async def test_whose_ticket_it_is_that_no_webhook_came_of_is_known_by_its_desks_list(store: Store) -> None:
-    """By either number: who asks for it need not know the tenant, which is what is told first."""
+    """By either number, and without a tenant."""
     now = datetime.now(UTC)
     await reconciling.begin(store.database, "globex", now - timedelta(hours=1))
     seen = [SeenTicket("9000124", "124", now)]
@@ -151,7 +150,7 @@ async def test_locked_jobs_are_not_waited_for(store: Store, server: Postgres) ->
 async def test_a_tenant_that_nobody_knows_is_told_as_such(store: Store) -> None:
     with pytest.raises(TenantNotKnown, match="acme, globex"):
         await gatherer(store, "acme", "globex").facts(AskedAbout("124", "amce", None))
-    # Where no tenant is known, or it has a job, that says nothing.
+    # Without a tenant, or with a job, the list proves nothing.
     assert await gatherer(store).facts(AskedAbout("124", "amce", None)) is not None
     await store.accept(ticket_id="124", tenant_id="amce")
     assert await gatherer(store, "acme").facts(AskedAbout("124", "amce", None)) is not None

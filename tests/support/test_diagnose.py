@@ -1,4 +1,4 @@
-"""The verdict over every state and every reason that a row can have, and how it is printed."""
+"""Verdicts for every state and every reason of a row, and their output."""
 
 import re
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_each_reason_that_a_row_can_have_comes_to_a_verdict(reason: str) -> None
 
 
 def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
-    """A reason whose words have changed would else be told as any failure."""
+    """An outdated reason would be diagnosed as an unknown failure."""
     assert len(REASONS) > 40
     assert sorted(CAUSES.keys() - set(REASONS)) == []
 

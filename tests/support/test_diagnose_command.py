@@ -1,4 +1,4 @@
-"""`ai-agents diagnose` where there is no verdict: machines are told so, and why, as people are."""
+"""`ai-agents diagnose` without a verdict: the reason as text and as JSON."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""How a diagnosis is printed: a sentence for a client, why, what to do, and where to go on; and as JSON."""
+"""Printed diagnoses: client's sentence, cause, action, next document; and JSON."""
 
 import json
 from dataclasses import replace
@@ -106,7 +106,7 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
 
 
 def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
-    """Of one that the desk's list says enough of nothing is kept: to wait for it, or to blame the desk, is in vain."""
+    """Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain."""
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
@@ -115,7 +115,6 @@ def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
 
 
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
-    """Word for word, up to what is not known."""
     cases: list[tuple[Facts, phrases.Phrase]] = [
         (facts(), phrases.WEBHOOK_RECEIVED),
         (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
@@ -139,7 +138,7 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
-    """Housekeeping names it as the desk's list does; who was told the other number looks for that line all the same."""
+    """Housekeeping logs the id of the desk's list, whichever number was typed."""
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
@@ -147,7 +146,7 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
 
 
 def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> None:
-    """No line of a webhook that was received is there, whichever ticket it was of."""
+    """Such a webhook has no receipt line for any ticket."""
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
     said = for_machines(known, judge(known), None)
@@ -167,7 +166,7 @@ def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> N
     ],
 )
 def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: str, of: str, line: str) -> None:
-    """The relay's, in the API, of a job that no worker held; and word for word."""
+    """The relay in the API ends a job that no worker held."""
     known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
     said = for_machines(known, judge(known), None)
     assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")

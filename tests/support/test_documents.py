@@ -1,4 +1,4 @@
-"""Files become parts below their headings; what is broken, encrypted or a bomb is told, and harms nobody."""
+"""Files split by headings; broken, encrypted and oversized files are reported."""
 
 from contextlib import chdir
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_an_encrypted_one_a_missing_one_and_a_folder_are_told(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_bomb_takes_no_more_than_its_process_may(tmp_path: Path) -> None:
-    """A megabyte that becomes hundreds."""
+    """One megabyte that expands to hundreds."""
     bomb = docx(tmp_path / "bomb.docx", "x", "a" * 100_000, times=4000)
     assert bomb.stat().st_size < 2_000_000
     with pytest.raises(Unreadable, match=r"too much (time|memory)|it has more than|it is broken"):
@@ -118,7 +118,7 @@ def test_a_folder_is_looked_through(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_looked_through_is_told(tmp_path: Path) -> None:
-    """By who is root too: one that is gone while it is looked at."""
+    """Root can read everything, so the folder vanishes during the walk."""
     written(tmp_path / "a.md", "x")
     (tmp_path / "b").mkdir()
     found = files_at(tmp_path)

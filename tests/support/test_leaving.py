@@ -1,4 +1,4 @@
-"""What is run for a verb that does not wait: its result, its failure, and neither where something hangs."""
+"""Commands that leave without waiting: their results, failures and hangs."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from support.leaving import run_within
 
 
 async def look_up(hangs: threading.Event | None = None) -> str:
-    """What a thread of the loop says; one that hangs is left behind."""
+    """Return a value from a thread of the loop; a hanging thread is abandoned."""
     loop = asyncio.get_running_loop()
     if hangs is not None:
         loop.run_in_executor(None, hangs.wait)
@@ -18,14 +18,13 @@ async def look_up(hangs: threading.Event | None = None) -> str:
 
 
 async def fail() -> None:
-    """Raise what the caller has to see."""
     raise LookupError("of the work")
 
 
 async def hang(until: threading.Event) -> None:
-    """Stand still, whoever wants it to stop: as a driver does whose server is frozen."""
+    """Block the loop and ignore cancellation, like a driver whose server is frozen."""
     while not until.is_set():
-        time.sleep(0.01)  # noqa: ASYNC251 -- the loop is to stand still
+        time.sleep(0.01)  # noqa: ASYNC251 -- must block the loop
 
 
 def test_a_result_and_a_failure_are_those_of_the_work() -> None:

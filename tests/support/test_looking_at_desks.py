@@ -1,4 +1,4 @@
-"""A look at a tenant's desk changes nothing: neither its tokens, nor the line of those that wait for its rate."""
+"""Reads of a tenant's desk that change neither its tokens nor its rate line."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,12 +20,11 @@ from workflow.note import is_note, is_note_of
 
 @pytest.fixture(scope="module")
 def desk_simulator() -> Iterator[Simulator]:
-    """Desks of this module alone: a test takes back tokens, and those of the others' desks are shared by all tests."""
+    """Start desks for this module only, since its tests revoke tokens."""
     yield from simulator_of(create_desk(DESKS))
 
 
 async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str, **changed: Any) -> DeskLook:
-    """What is seen of a ticket without a job."""
     tenant = Tenant(TENANT_OF[edition], desk=settings(desks.url, edition, **changed))
     stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
     marks = NoteMarks(is_note_of, is_note)
@@ -33,7 +32,7 @@ async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str,
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
-    """What Redis has, but for the moment of the next call, which each call moves."""
+    """Return all of Redis except the time of the next call, which each call moves."""
     keys = [str(key) for key in await redis.keys()]
     return {key: await redis.dump(key) for key in keys if await redis.type(key) != "hash"}
 

@@ -1,4 +1,4 @@
-"""What is looked for in a desk, and what of an answer is believed."""
+"""Addresses that the check requests at a desk, and the answers that it accepts."""
 
 import asyncio
 from datetime import timedelta

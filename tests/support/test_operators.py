@@ -1,4 +1,4 @@
-"""What operators type and read: times, tables, a job's story and what to do next."""
+"""Operators' input and output: times, tables, job histories, next actions."""
 
 import json
 import re
@@ -134,12 +134,12 @@ def test_a_job_tells_its_events_behind_its_story_when_asked() -> None:
     assert told == json.loads(as_json(for_machines(FAILED)))
 
 
-# What ends a line, moves the cursor, turns the direction of what follows, or hides; and a lone surrogate.
+# Line ends, cursor commands, direction marks, invisible characters, and a lone surrogate.
 COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028\ud800"
 
 
 def test_nothing_from_outside_speaks_to_the_terminal() -> None:
-    """The model's name and the note's id come from outside."""
+    """The model's name and the note's id are external."""
     job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
     told = story(job)
     assert not any(character in told for character in COMMANDS if character != "\n")
@@ -151,7 +151,7 @@ def test_nothing_from_outside_speaks_to_the_terminal() -> None:
 
 
 def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
-    """What GPT-4 wrote stays text: neither markup nor a command of the terminal."""
+    """The model's text must be neither markup nor a terminal command."""
     texts = {"summary": f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines", "likely_cause": "", "documents": []}
     similar = [{"ticket_id": "7", "relevance": "The same."}]
     answer, job = texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, replace(FAILED, model="gpt")
@@ -183,7 +183,7 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     ],
 )
 def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, before any setting is asked for, and without the address."""
+    """Exit status 2 before any setting is read; the output omits the address."""
     with pytest.raises(SystemExit) as ended:
         main(["forget", *words])
     printed = capsys.readouterr()
@@ -212,7 +212,6 @@ def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.
     ],
 )
 def test_what_is_not_understood_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Before any setting is asked for."""
     with pytest.raises(SystemExit) as ended:
         main(words)
     printed = capsys.readouterr()

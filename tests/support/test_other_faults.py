@@ -1,4 +1,4 @@
-"""A second fault is named beside the first, and a refusal of a while ago has its time."""
+"""A second fault beside the first, and the time of an earlier refusal."""
 
 from dataclasses import replace
 from typing import Any
@@ -79,7 +79,7 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
     "known",
     [
         facts(job("waiting", KEY, **SOON)),
-        # The desk answers just now, whatever it refused before.
+        # The desk answers now, in spite of earlier refusals.
         facts(job("waiting", KEY, **SOON), held={DESK_KEY: HeldJobs(1, NOW)}),
         facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
         facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),

@@ -1,4 +1,4 @@
-"""Commands whose output can't be written: the status says so, and is no answer about a job."""
+"""Exit status of commands whose output cannot be written."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ KIT = "signing-kit --tenant acme --url https://api.example.com/webhook --form"
 
 
 def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run it with buffered output, whatever this process has."""
+    """Run the command with buffered output."""
     return subprocess.run(
         [sys.executable, "-m", "support.cli", *words.split()],
         env={"PATH": os.environ["PATH"], **settings},

@@ -1,4 +1,4 @@
-"""Times as operators type them, and tables, spans and JSON as they read them."""
+"""Time arguments, and tables, spans and JSON as printed."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What Redis tells of the queue: how long it is, who listens at it, and whether it takes anything."""
+"""Queue signs in Redis: length, consumers, and whether it accepts writes."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from support.diagnose.queue_looks import queue_signs
 
 
 async def until(redis: Redis, signs: QueueSigns) -> None:
-    """Wait for a moment: a client's command, or its end, is on its way."""
+    """Wait for a condition: a client's command or disconnection may be in flight."""
     for _ in range(500):
         if await queue_signs(redis) == signs:
             return
@@ -30,7 +30,7 @@ async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, red
     worker = open_redis(redis_url, seconds=5)
     waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
     await until(redis, QueueSigns(0, 1, 1))
-    # One takes the first of them, and the second waits.
+    # The first consumer takes both, the second one waits.
     await redis.lpush("celery", "one", "two")
     assert [*(await waits[1] or ())] == ["celery", "one"]
     assert (await queue_signs(redis)).waiting == 1
@@ -75,7 +75,7 @@ async def test_a_redis_that_follows_another_one_takes_nothing(redis: Redis) -> N
 async def test_where_not_all_may_be_asked_the_length_is_told_all_the_same(
     rights: list[str], redis: Redis, redis_url: str
 ) -> None:
-    """A Redis that is somebody else's is no Redis that does not answer."""
+    """A managed Redis may forbid commands; that is not an outage."""
     await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
     await redis.lpush("celery", "one")
     url = urlsplit(redis_url)

@@ -1,4 +1,4 @@
-"""`ai-agents replay`: what was asked is asked again, within the tenant's limit, and shown beside what came then."""
+"""`ai-agents replay`: a recorded request again, beside the first answer."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def test_another_model_is_asked_the_same_and_both_answers_are_shown(
     before = store.table.run("SELECT * FROM jobs")
     done = await typed(server.url, "replay", "--tenant", "acme", "--job", str(job_id), "--model", "gpt-4o", model=model)
     assert done.returncode == 0, done.stderr
-    # The first was refused, unpaid, for an argument that this model does not know.
+    # The first was refused, unpaid, for an argument that this model does not support.
     _, request = asked(model)
     assert (request["model"], [message["content"] for message in request["messages"]]) == (
         "gpt-4o",

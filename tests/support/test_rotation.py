@@ -1,4 +1,4 @@
-"""`ai-agents secrets rotate` where it may write: each step, and who is told what."""
+"""`ai-agents secrets rotate` with write access: each step and its messages."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(s
 
 
 def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(shelf: Shelf) -> None:
-    """It takes a connection and says nothing; Ctrl-C."""
+    """The database accepts the connection and never answers, until Ctrl-C."""
     ours, theirs = pty.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
@@ -115,7 +115,6 @@ def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(she
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_leaked_secret_ends_at_once_though_the_database_has_no_address(shelf: Shelf, begun: bool) -> None:
-    """A new one takes its place, and no other one opens anything."""
     if begun:
         shelf.write(PREVIOUS_WEBHOOK_SECRET_ACME=OLDER)
     ended = shelf.begin("--leaked", DATABASE_URL="")

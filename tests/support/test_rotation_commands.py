@@ -1,4 +1,4 @@
-"""The commands for a cluster's secret, typed into a shell: what each changes, and that nobody takes a step twice."""
+"""Commands for a cluster's secret, run in a shell; each step runs once."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from support.secrets.cluster import RotationStep, commands
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbooks/secret-rotation.md"
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
-# A secret in a file, of which `get` tells a key and which `patch` changes as a merge does.
+# A fake: the secret is a file, `get` reads a key, and `patch` merges.
 KUBECTL = """
 import json, pathlib, re, sys
 path = pathlib.Path(sys.argv[0]).with_name("secret.json")
@@ -30,7 +30,7 @@ else:
 
 
 class ClusterSecret:
-    """The secret `ai-agents-secrets`, in plain text, and a shell."""
+    """The secret `ai-agents-secrets` in plain text, and a shell."""
 
     def __init__(self, folder: Path, **values: str) -> None:
         self._folder = folder
@@ -40,7 +40,6 @@ class ClusterSecret:
         (folder / "secret.json").write_text(json.dumps(encoded), encoding="utf-8")
 
     def type(self, step: RotationStep) -> str:
-        """What the commands of a step print."""
         done = self.typed("\n".join(commands(step, "acme-eu")))
         assert done.stderr == ""
         return done.stdout
@@ -55,7 +54,7 @@ class ClusterSecret:
         )
 
     def lack(self, program: str, when: str = "") -> None:
-        """Let a program fail, if it is called with these words."""
+        """Make a program fail if it is called with these words."""
         real = self._folder / program
         elsewhere = shutil.which(program) or "true"
         if real.exists():
@@ -95,7 +94,7 @@ def test_a_leaked_secret_leaves_one_that_counts(previous: dict[str, str], tmp_pa
 
 @pytest.mark.parametrize("step", [RotationStep.BEGIN, RotationStep.LEAKED, RotationStep.TOKEN])
 def test_without_a_new_secret_nothing_is_changed(step: RotationStep, tmp_path: Path) -> None:
-    """An empty one in its place would close the tenant at the next start."""
+    """An empty secret would close the tenant at the next start."""
     cluster = ClusterSecret(tmp_path, WEBHOOK_SECRET_ACME_EU="0ld", WEBHOOK_TOKEN_ACME_EU="t0ken")
     cluster.lack("openssl")
     assert cluster.type(step) == ""
@@ -120,7 +119,7 @@ def test_one_secret_in_both_places_is_no_open_rotation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_old_secret_is_put_back_from_where_it_is_kept(kept: bool, tmp_path: Path) -> None:
-    """As the runbook has it for one of the next days, in another shell than the one that ended it."""
+    """The runbook allows this days later, in another shell."""
     retired = {"RETIRED_WEBHOOK_SECRET_ACME_EU": "0ld"} if kept else {}
     cluster = ClusterSecret(tmp_path, WEBHOOK_SECRET_ACME_EU="n3w", **retired)
     (block,) = re.findall(r"```sh\n([^`]*\"RETIRED_WEBHOOK_SECRET_%s\":null[^`]*)```", RUNBOOK.read_text("utf-8"))

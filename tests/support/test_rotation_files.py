@@ -1,4 +1,4 @@
-"""`ai-agents secrets rotate` and the files of the folder: whose they are, what a kill leaves, what is not written."""
+"""`ai-agents secrets rotate` on files: owners, interrupted and refused writes."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from tests.support.shelf import OLD, OLDER, Shelf, read_of, use
 
 
 def test_where_nothing_may_be_written_it_tells_what_to_type(shelf: Shelf) -> None:
-    """In a cluster the secret is kept elsewhere; no secret stands in the commands."""
+    """In a cluster the secret is kept elsewhere; the commands contain no secret."""
     (shelf.path / "..data").mkdir()
     for settings in ({}, {"SECRETS_DIR": "", "WEBHOOK_SECRET_ACME": OLD}):
         answer = shelf.rotate(**settings)
@@ -40,7 +40,7 @@ def test_a_directory_that_is_only_read_is_not_written(shelf: Shelf) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
 def test_a_file_of_another_user_stays_his(shelf: Shelf) -> None:
-    """One of root's own the processes could not read."""
+    """The processes cannot read a file owned by root."""
     os.chown(shelf.path / "WEBHOOK_SECRET_ACME", 10001, 10001)
     assert shelf.begin().returncode == 0
     assert {(path.stat().st_uid, path.stat().st_gid) for path in shelf.path.iterdir()} == {(10001, 10001)}
@@ -55,7 +55,7 @@ def test_a_file_goes_before_the_environment_and_that_is_said(shelf: Shelf) -> No
 
 
 def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
-    """Neither later, nor at once: it would count again."""
+    """The variable would be used again after the file is gone."""
     kept = {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
     finish = shelf.rotate("--finish", "--force", "--yes", **kept)
     assert finish.returncode == 78
@@ -68,7 +68,7 @@ def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
 
 
 def test_what_the_environment_goes_on_with_is_not_retired(shelf: Shelf) -> None:
-    """A secret that is in use and retired closes its tenant."""
+    """A secret that is both current and retired closes its tenant."""
     leaked = shelf.begin("--leaked", PREVIOUS_WEBHOOK_SECRET_ACME=OLD)
     assert leaked.returncode == 78
     assert shelf.files() == {"WEBHOOK_SECRET_ACME": shelf.new}
@@ -77,7 +77,7 @@ def test_what_the_environment_goes_on_with_is_not_retired(shelf: Shelf) -> None:
 async def test_variables_alone_are_ended_by_hand_once_nobody_signs_with_the_old_one(
     told: Shelf, database: Database
 ) -> None:
-    """As with a compose file, where there is no SECRETS_DIR."""
+    """As with a compose file without SECRETS_DIR."""
     told.write(PREVIOUS_WEBHOOK_SECRET_ACME=OLDER)
     settings = {f"{name}_ACME": secret for name, secret in read_of(told).items()} | {"SECRETS_DIR": ""}
     await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
@@ -125,12 +125,12 @@ def test_files_are_as_open_as_those_before_and_no_more(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("step", [RotationStep.BEGIN, RotationStep.FINISH, RotationStep.LEAKED])
 def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: RotationStep, shelf: Shelf) -> None:
-    """The tenant is never closed, and no secret that is not withdrawn ends."""
+    """The tenant is never closed, and no secret ends unless it is withdrawn."""
     more = {} if step is RotationStep.BEGIN else {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
     for done in range(len(shelf.writes(step, **more)) + 1):
         for write in shelf.writes(step, **more)[:done]:
             write(shelf.path)
-        # What a kill in the middle of a write leaves beside it.
+        # A temporary file of a write that was killed.
         shelf.write(**{".WEBHOOK_SECRET_ACME.new": "ha"})
         secrets = shelf.tenant().webhook_secrets
         assert secrets[0] in (OLD, "new")
@@ -144,7 +144,7 @@ def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: Ro
 
 
 def test_a_new_secret_that_counts_is_shown_though_the_step_came_to_no_end(shelf: Shelf) -> None:
-    """The retired one's place is taken by a folder: the leaked one has ended all the same."""
+    """A folder blocks the retired secret's file; the leaked one ends nevertheless."""
     (shelf.path / "RETIRED_WEBHOOK_SECRET_ACME" / "x").mkdir(parents=True)
     answer = shelf.begin("--leaked")
     assert answer.returncode == 1

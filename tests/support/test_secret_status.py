@@ -1,4 +1,4 @@
-"""`ai-agents secrets status`: a row for each secret, with what to do, and nothing of what it is."""
+"""`ai-agents secrets status`: a row per secret with its action, never its value."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def known(setting: str, days: float, used_hours: float | None = None) -> Remembe
     ],
 )
 def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | None, is_open: bool, says: str) -> None:
-    """The current one of an open rotation came twelve hours ago, and has signed."""
+    """The open rotation's current secret is twelve hours old, and has signed."""
     both = {CURRENT: known(CURRENT, 0.5, 1), PREVIOUS: known(PREVIOUS, 9)} if is_open else {}
     assert to_do("acme", setting, {**both, setting: known(setting, days, used_hours)}) == says
 
@@ -64,7 +64,7 @@ def test_an_old_secret_is_not_to_be_ended_before_somebody_signs_with_the_new_one
 async def test_a_rotation_that_was_stopped_as_it_began_has_no_old_secret(
     told: str, database: Database, tmp_path: Path
 ) -> None:
-    """The desk signs with the current one, which is in both places."""
+    """The desk signs with the current one, which is in both files."""
     for name in (CURRENT, PREVIOUS):
         (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
     await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne")])
@@ -84,12 +84,11 @@ async def test_a_secret_that_nobody_can_read_is_told_of(told: str, tmp_path: Pat
 
 @pytest.fixture
 def told(untouched_logging: None, server: Any, table: Table) -> str:  # noqa: ARG001 -- puts the log back, and empties
-    """The database's address."""
     return str(server.url)
 
 
 async def asked(url: str, *words: str, **settings: str) -> Answer:
-    """The same beside a loop that runs."""
+    """Run it beside a running event loop."""
     return await asyncio.to_thread(status, url, *words, **settings)
 
 
@@ -98,7 +97,7 @@ def status(url: str, *words: str, **settings: str) -> Answer:
 
 
 async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Database, table: Table) -> None:
-    """Of the processes too; one that no process has told of is there as well."""
+    """Includes the processes' own secrets, and those that no process has reported."""
     await known_secrets.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
     answer = await asked(told, **SETTINGS)
@@ -119,7 +118,7 @@ async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Dat
 async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(
     told: str, database: Database, table: Table
 ) -> None:
-    """From a laptop that has the database's address alone; what is told of no more is gone."""
+    """As on a laptop with DATABASE_URL only; entries no longer reported are gone."""
     await known_secrets.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
     answer = await asked(told, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
@@ -134,13 +133,13 @@ async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(
 
 
 async def test_what_processes_have_themselves_is_told_beside_what_is_set_here(told: str, database: Database) -> None:
-    """A console's token has no setting in a pod of the API."""
+    """The console's token has no setting in a pod of the API."""
     await known_secrets.know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")])
     rows = json.loads((await asked(told, "--json", **SETTINGS)).stdout)
     of_processes = {row["setting"]: row["first_seen_at"] for row in rows if row["tenant_id"] == "(process)"}
     assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}
     assert of_processes["CONSOLE_TOKEN_ANNA"]
-    assert of_processes["OPENAI_API_KEY"] is None  # the one that is set here nobody has told of
+    assert of_processes["OPENAI_API_KEY"] is None  # set here, reported by no process
     alone = await asked(told)
     assert alone.stderr == "No tenant's secret is set here, and --tenant tells what processes have told.\n"
     assert (alone.returncode, "CONSOLE_TOKEN_ANNA" in alone.stdout) == (0, True)

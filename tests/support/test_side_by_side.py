@@ -1,4 +1,4 @@
-"""Two answers beside each other: wrapped, aligned, harmless to a terminal."""
+"""Two answers side by side: wrapped, aligned, and without terminal commands."""
 
 from support.side_by_side import parts_of, side_by_side
 from tests.storage.exchanges import ANSWER

@@ -1,4 +1,4 @@
-"""`ai-agents signing-kit`: what it prints for each form, and that a secret is printed on request only."""
+"""`ai-agents signing-kit`: each form's output; secrets on request only."""
 
 import json
 import os
@@ -24,14 +24,14 @@ URL = "https://api.example.com/webhook"
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A tenant that has both; `globex-eu` has neither."""
+    """Set a secret and a token for one tenant; `globex-eu` has neither."""
     for name, value in {"WEBHOOK_SECRET_ACME": SECRET, "WEBHOOK_TOKEN_ACME": TOKEN}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
-    """What the command prints, and what it says beside."""
+    """Return standard output and standard error of the command."""
     assert main(["signing-kit", *arguments]) == 0
     told = capsys.readouterr()
     return told.out, told.err
@@ -66,7 +66,7 @@ def test_nothing_is_left_to_fill_in_but_what_is_said(form: str) -> None:
 
 
 def test_a_desks_own_webhook_has_ids_only() -> None:
-    """Any other value may have a quote in it, and desks paste values as they are."""
+    """Other values may contain quotes, and desks insert values unescaped."""
     (body,) = re.findall(r"Body: +(.+)", kit("token", "acme", URL, SECRET))
     assert json.loads(body) == {"ticket_id": "$RequestID", "event": "ticket.created"}
 
@@ -74,7 +74,7 @@ def test_a_desks_own_webhook_has_ids_only() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("secret", [SECRET, None])
 def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str | None) -> None:
-    """A shell can read it; `tests/system/test_connecting.py` types it."""
+    """`tests/system/test_connecting.py` types the request into a shell."""
     text = kit(form, "acme", URL, secret)
     (block,) = _PROBE.findall(text)
     assert "webhook.check" in block
@@ -84,7 +84,7 @@ def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl"))), reason="needs bash and curl")
 def test_all_of_the_request_can_be_pasted_at_once() -> None:
-    """Into a shell that runs each line as it comes: `read` must not take the next line for the secret."""
+    """`read` must not take the next line for the secret."""
     with opened_door() as door:
         (block,) = _PROBE.findall(kit("script", "acme", door.url, None))
         outside, inside = pty.openpty()
@@ -149,7 +149,7 @@ def test_another_address_than_a_webhooks_is_not_understood(url: str, capsys: pyt
 def test_an_address_without_tls_is_warned_of(
     form: str, url: str, said: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By what each form sends over it: the token itself, or ids and a signature."""
+    """Each form sends different things over it: the token, or ids and a signature."""
     out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", url)
     assert url in out
     words = "the token itself" if form == "token" else "which secret signs is not sent"
@@ -158,7 +158,7 @@ def test_an_address_without_tls_is_warned_of(
 
 
 def test_the_script_for_powershell_does_the_same() -> None:
-    """It is not run here; what it counts and says is held to the one that is."""
+    """PowerShell is not run here; its script is compared with the tested one."""
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
     for name, value in {
         "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),
@@ -172,7 +172,7 @@ def test_the_script_for_powershell_does_the_same() -> None:
     assert set(re.findall(r"'(X-ServiceDesk-\w+)'", text)) == set(
         ai_agents_webhook.signed(b"key", b"body", "delivery", 0)
     ) - {"Content-Type"}
-    # Where no parameter has a position, each gets one in their order: the desk's path would be the event's name.
+    # Without an explicit position, each parameter gets one by order: the path would become the event's name.
     assert "[Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]] $JsonFile\n" in text
-    # Read by Windows PowerShell as the machine's encoding.
+    # Windows PowerShell reads it in the machine's encoding.
     assert text.isascii()

@@ -1,4 +1,4 @@
-"""A job's spans, made of its events alone."""
+"""A job's spans, derived from its events alone."""
 
 import re
 from datetime import timedelta
@@ -14,7 +14,7 @@ from support.timeline import Timeline, TimelineSpan, timeline
 from tests.support.known import NOW, ago, job
 
 ROOT = Path(__file__).resolve().parents[2]
-# Nothing of a span's time is known by it.
+# This event gives no span a time.
 NO_SPAN = {"accepted"}
 
 FIRST = [(60.0, 0, "accepted"), (50.0, 1, "claimed")]
@@ -23,13 +23,13 @@ DONE = [*ANSWERED, (15.0, 1, "completed")]
 
 
 def told(state: str, events: list[Any], reason: str | None = None, **row: Any) -> Timeline:
-    """The timeline of a job accepted a minute ago, to which this happened so many seconds ago."""
+    """Return the timeline of a job accepted a minute ago; offsets in seconds."""
     of = job(state, reason, **({"accepted_at": ago(60), "due_at": ago(60)} | row))
     return timeline(of, [Happened(ago(e[0]), e[1], e[2], e[3] if len(e) > 3 else None) for e in events], NOW)
 
 
 def line(span: TimelineSpan) -> str:
-    """One span as a line, its times in seconds since the webhook."""
+    """Return a span as one line; times in seconds since the webhook."""
     begin, end = ((m - ago(60)).total_seconds() if m else None for m in (span.start, span.end))
     lasted = f"{begin:g}-{'' if end is None else f'{end:g}'}"
     marks = "" if span.state == "ok" else f" {span.state}"

@@ -1,4 +1,4 @@
-"""`ai-agents trace`: from files without a database, else from the database; and when neither knows anything."""
+"""`ai-agents trace` from files, from the database, and without any source."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 async def typed(*words: str, **settings: str) -> Answer:
-    """What the command says; it has an event loop of its own."""
+    """Return the command's output; it runs its own event loop."""
     return await asyncio.to_thread(here, "trace", *words, **settings)
 
 

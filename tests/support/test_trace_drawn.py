@@ -1,4 +1,4 @@
-"""A job's spans, found in files whatever else is in them, and drawn as a tree."""
+"""A job's spans, read from files with other content, and drawn as a tree."""
 
 import io
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ WHOLE = (TRACE, ["Webhook", "Queue", "Worker", "Context", "GPT-4", "Worker", "GP
 
 
 def found(place: Path, asked: AskedAbout = OF_124) -> list[tuple[str, list[str]]]:
-    """Each trace by its id, with the names of its spans."""
+    """Return the span names of each trace by its id."""
     traces = find(place, asked)
     return [(trace[0]["context"]["trace_id"].removeprefix("0x"), [one["name"] for one in trace]) for trace in traces]
 
@@ -93,7 +93,7 @@ def test_the_newest_trace_comes_first(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_is_no_span_is_passed_over(odd: str, tmp_path: Path) -> None:
-    """A process that was killed has cut one, an earlier release wrote others, and a copy has a span twice."""
+    """Causes: a killed process, an earlier release, a copied file."""
     lines = STORY["api"].encode() + b"\n" + odd.encode() + b"\n\xff\xfe124\n" + STORY["api"].encode()
     (kept(tmp_path, **STORY) / "ai-agents-api.traces.jsonl").write_bytes(lines)
     assert [len(names) for _, names in found(tmp_path)] == [7]
@@ -115,7 +115,7 @@ link to trace abababababababababababababababab
 
 
 def drawn(folder: Path, lines: dict[str, str], width: int = 105) -> str:
-    """The tree of ticket 124, with the guides as a terminal without Unicode has them."""
+    """Return the drawn tree of ticket 124 without Unicode."""
     (trace,) = find(kept(folder, **lines), OF_124)
     return printed(lines_of(trace), width)
 

@@ -1,4 +1,4 @@
-"""The script that a desk on premises runs: in a process of its own, against the API's door over HTTP."""
+"""The script for desks on premises, run as a process against the API over HTTP."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def door(open_door: TroubledDoor) -> TroubledDoor:
 
 
 def test_a_ticket_is_announced_by_its_ids_alone(door: TroubledDoor, tmp_path: Path) -> None:
-    """And the path of the desk's file may have blanks that nobody quoted."""
+    """The path of the desk's file may contain unquoted spaces."""
     folder = tmp_path / "Program Files"
     folder.mkdir()
     script = Script(folder, door.url)
@@ -82,7 +82,7 @@ def test_it_gives_up_when_its_tries_are_over(door: TroubledDoor, tmp_path: Path)
 
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 403, 404, 422])
 def test_every_answer_but_a_success_is_tried_again(status: int, door: TroubledDoor, tmp_path: Path) -> None:
-    """A tenant whose secret is just being set, an ingress that is just being changed, a page of a proxy."""
+    """Causes can be temporary: a new secret, a changed ingress, a proxy's page."""
     door.trouble(status)
     ended, said = Script(tmp_path, door.url).run()
     assert (ended, len(door.knocks)) == (0, 2)
@@ -107,7 +107,6 @@ def test_the_last_line_says_what_was_answered_and_why(door: TroubledDoor, tmp_pa
 
 
 def test_no_wait_that_is_asked_for_goes_past_the_end(door: TroubledDoor, tmp_path: Path) -> None:
-    """Past it there would be no other try."""
     door.trouble(503, retry_after="3600")
     script = Script(tmp_path, door.url)
     text = script.path.read_text(encoding="utf-8").replace("MOST_SECONDS = 60", "MOST_SECONDS = 1")
@@ -139,7 +138,7 @@ class _Accepting(BaseHTTPRequestHandler):
         self.send_error(502)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -158,7 +157,7 @@ def served(context: ssl.SSLContext | None = None) -> Iterator[HTTPServer]:
 
 
 def certified(folder: Path, host: str) -> ssl.SSLContext:
-    """A server's certificate for a host; who vouches for it is in `authority.pem`."""
+    """Write a server certificate for a host; its authority is `authority.pem`."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -174,7 +173,10 @@ def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> N
 
 
 def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: Path) -> None:
-    """There it is a ValueError, and later an OSError: https://docs.python.org/3/library/ssl.html#ssl.CertificateError."""
+    """ValueError in 3.6, OSError later.
+
+    Source: https://docs.python.org/3/library/ssl.html#ssl.CertificateError.
+    """
     python = shutil.which("python3.6") or "python3.6"
     if shutil.which(python) is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
         pytest.skip("needs Python 3.6")
@@ -187,7 +189,7 @@ def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: 
 
 
 def test_a_failure_that_is_no_failure_of_the_network_is_told_as_well(tmp_path: Path) -> None:
-    """A name that can't be one is a ValueError, as on Python 3.6 a certificate of another host is."""
+    """A ValueError too: an invalid host name, and in 3.6 another host's certificate."""
     script = Script(tmp_path, "https://api.example.com/webhook", pauses="()")
     ended, said = script.run(HTTPS_PROXY="http://proxy..example.com:3128")
     assert ended == 1

@@ -1,4 +1,4 @@
-"""What the script that a desk on premises runs makes of the desk's file, and of what is filled in at its top."""
+"""Input of the script for desks on premises: the desk's file, and its settings."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The API's door as a desk reaches it over HTTP, which can be made to answer something else first."""
+"""The API's port as a desk reaches it, which can answer with errors first."""
 
 import socket
 import time
@@ -19,19 +19,16 @@ from tests.kit.signing import is_timed
 
 @dataclass(frozen=True)
 class Knock:
-    """One request that came."""
-
     at: float
     headers: dict[str, str]
     body: bytes
 
     def assert_signed(self) -> None:
-        """The tenant's secret signed it, and its timestamp, just now."""
         assert is_timed(SECRET, self.headers, self.body)
 
 
 class TroubledDoor:
-    """`POST /webhook` of the real receiver; each of `first` is answered instead of a request, once."""
+    """Serve the real `POST /webhook`; send each of `first` once instead."""
 
     def __init__(self) -> None:
         self.receiver = Receiver()
@@ -41,7 +38,6 @@ class TroubledDoor:
         self.url = ""
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request."""
         body = await request.body()
         self.knocks.append(Knock(time.time(), dict(request.headers), body))
         if self.first:
@@ -50,19 +46,17 @@ class TroubledDoor:
         return Response(told, status)
 
     def trouble(self, *first: int, retry_after: str = "") -> None:
-        """Forget what came, and answer these first."""
+        """Forget earlier requests, and answer with these first."""
         self.first, self.knocks = list(first), []
         self.headers = {"Location": "/elsewhere", "Retry-After": retry_after}
         self.receiver.events.clear()
 
     def tickets(self) -> list[tuple[str, str | None]]:
-        """The tickets of what was taken, with their events."""
         return [(event.ticket_id, event.event) for event in self.receiver.events]
 
 
 @contextmanager
 def opened_door(port: int = 0) -> Iterator[TroubledDoor]:
-    """A door that is open."""
     door = TroubledDoor()
     app = Starlette(routes=[Route("/webhook", door.answer, methods=["POST"])])
     with serve_in_thread(app, port=port) as url:
@@ -71,16 +65,16 @@ def opened_door(port: int = 0) -> Iterator[TroubledDoor]:
 
 
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def printed(form: str, name: str, url: str, secret: str | None = SECRET) -> str:
-    """What the kit of `acme` prints to be pasted, as a file of that name."""
+    """Save the printed kit of `acme` as a file of that name."""
     return pasted(kit(form, "acme", url, secret), name)
 
 
 def pasted(text: str, name: str) -> str:
-    """The part of a kit below the line with that name."""
+    """Return the part of a kit below the heading."""
     return text.split(f"----- {name} -----\n")[1].split("\n-----", maxsplit=1)[0] + "\n"

@@ -1,1 +1,1 @@
-"""What a desk's webhook looks like."""
+"""Form of a desk's webhook: bodies, fields and signatures."""

@@ -1,4 +1,4 @@
-"""Both readings of a body, and what each makes of it in one word or a few."""
+"""Both readings of a body, with each result in a few words."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ READINGS: dict[str, Reading] = {"signed": read_signed, "unsigned": read_unsigned
 
 
 def told(read: Reading, body: str | bytes) -> str:
-    """What comes of a body: `tenant ticket event`, `check`, or why it can't be used."""
+    """Return `tenant ticket event`, `check`, or the reason of a refusal."""
     try:
         payload = read(body.encode() if isinstance(body, str) else body)
         tenant_id = tenant_of(payload) if "tenant_id" in payload else "-"

@@ -1,4 +1,4 @@
-"""What the bodies of webhooks say, to the reading of signed ones and to that of a desk which can't sign."""
+"""Webhook bodies in the strict (signed) and the lenient (token) reading."""
 
 import time
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ UNREPLACED = "ticket_id is a variable that the desk did not replace: is it spell
 OTHER_CHARSET = "another character set than UTF-8"
 NO_EVENT = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
 NO_TENANT = "tenant_id is no text of 1 to 63 characters"
-# Read by neither, and told in the same words.
+# Refused by both readings in the same words.
 UNREADABLE: dict[str | bytes, str] = {
     "": "nothing in it",
     " \n": "nothing in it",
@@ -47,20 +47,20 @@ UNREADABLE: dict[str | bytes, str] = {
     '{"ticket_id": ' + "1" * 5000 + "}": "a number of thousands of digits",
     '{"tenant_id": 7, "ticket_id": 1}': NO_TENANT,
     "{}": NO_TICKET,
-    # No source has this name for it.
+    # No source uses this name.
     '{"id": 12345}': NO_TICKET,
     f'{{"ticket_id": "{SECRET_WORDS}"}}': NO_NUMBER,
     '{"ticket_id": ["1", "2"]}': NO_NUMBER,
     '{"ticket_id": "1 234"}': NO_NUMBER,
     '{"ticket_id": "$RequestID"}': UNREPLACED,
     f'{{"ticket_id": "${{{SECRET_WORDS}}}"}}': UNREPLACED,
-    # JSON in a text of JSON; no source has it.
+    # JSON in a JSON string; no source uses it.
     '"{\\"ticket_id\\": 1}"': NO_OBJECT,
 }
-# What each reading makes of a body. Those that the strict one refuses and the kind one takes have their source in
-# "Its webhooks" of what is known of desks: seen in the wild at third parties; of the mark, in RFC 8259, 8.1.
+# Result of each reading. Bodies that only the lenient one accepts were seen at third parties ("Its webhooks" of
+# docs/dev/outside.md); the byte order mark: RFC 8259, 8.1.
 BODIES: list[tuple[str | bytes, str, str]] = [
-    # Read by both.
+    # Accepted by both.
     *[
         (body, said, said)
         for body, said in {
@@ -72,7 +72,7 @@ BODIES: list[tuple[str | bytes, str, str]] = [
             '{"ticket_id": 12345, "event": null}': SAID,
         }.items()
     ],
-    # Read kindly alone.
+    # Accepted by the lenient reading only.
     ('{"requestId": "12345"}', NO_TICKET, SAID),
     ('{"requestId": 12345, "ticket_id": "12345"}', SAID, SAID),
     ('{"ticket_id": "", "requestId": "12345"}', NO_TICKET, SAID),
@@ -103,7 +103,7 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     (urlencode({"tenant_id": "acme", "payload": '{"tenant_id": "acme", "ticket_id": 1}'}), NO_VALUE, "acme 1 -"),
     (urlencode({"tenant_id": "", "payload": '{"tenant_id": "acme", "ticket_id": 12345}'}), NO_VALUE, "acme 12345 -"),
     *[(body, words, words) for body, words in UNREADABLE.items()],
-    # Read by neither, in words of their own.
+    # Refused by both, in different words.
     ('{"requestId": ""}', NO_TICKET, NO_TICKET),
     ('{"requestId": 1, "requestId": 2}', NO_TICKET, "requestId is there twice"),
     ('{"ticket_id": 1, "requestId": 2}', "- 1 -", "ticket_id and requestId differ"),
@@ -133,7 +133,7 @@ BODIES: list[tuple[str | bytes, str, str]] = [
 
 @pytest.mark.parametrize(("body", "signed", "unsigned"), BODIES)
 def test_a_body_is_read_or_told_what_is_wrong_with_it(body: str | bytes, signed: str, unsigned: str) -> None:
-    """In our own words, which quote nothing, nor have the one that support greps for."""
+    """Our own words: no quotation, and not the phrase that support greps for."""
     assert {name: told(read, body) for name, read in READINGS.items()} == {"signed": signed, "unsigned": unsigned}
     assert SECRET_WORDS not in signed + unsigned
     assert "error" not in (signed + unsigned).lower()
@@ -142,7 +142,7 @@ def test_a_body_is_read_or_told_what_is_wrong_with_it(body: str | bytes, signed:
 @pytest.mark.parametrize("start", ['"', '{"tenant_id": "acme", "x": "', "", "payload="])
 @pytest.mark.parametrize("piece", ['\\"', '"', "\\", '"\\', "[", '["', '{"":', "&", "1" * 4_000 + ","])
 def test_no_body_takes_long_to_be_refused(start: str, piece: str) -> None:
-    """One event loop serves all: 64 KiB of quotes that are never closed once took ten seconds of it."""
+    """One loop serves all: 64 KiB of unclosed quotes once took ten seconds of it."""
     raw = (start + piece * (65_000 // len(piece))).encode()
     for read in READINGS.values():
         began = time.thread_time()

@@ -1,4 +1,4 @@
-"""Which ids and events count, wherever a webhook comes from; a signed body is read strictly."""
+"""Accepted ids and events for all webhooks; signed bodies are read strictly."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ UNREADABLE_IDS = [
     *['"1\\u0000"', '"-1"', '"+1"', '"1.0"', '"1,2"', '"../1"', '"1 2"', '"\\u202e1"'],
     *['"' + "1" * 21 + '"', "1" * 21, '"\\u0661\\u0662"', '"\\uff11"', '"\\u00b2"', '"\\ud800"'],
 ]
-# A desk that can't sign pastes them in so.
+# Desks that cannot sign insert them in this form.
 UNREADABLE_SIGNED_IDS = ["[1]", '" 1"', '"1 "', '"1\\n"', '"\\n1"']
 
 

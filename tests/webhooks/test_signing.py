@@ -1,4 +1,4 @@
-"""Golden signatures: every signer and the receiver agree with them."""
+"""Golden signatures, made by every signer and accepted by the receiver."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def test_the_python_script_signs_so(golden: GoldenSignature) -> None:
 
 @golden
 def test_the_shell_commands_sign_so(golden: GoldenSignature) -> None:
-    """The lines of the kit that sign; the tests of the kit run the whole of it."""
+    """The kit's signing lines only; the kit's tests run the whole."""
     lines = re.findall(r"^(?:SIGN|SIGNATURE)=.*$", kit("script", "acme", URL, None), re.MULTILINE)
     assert len(lines) == 2
     given = {"SECRET": golden.secret, "BODY": golden.body, "NOW": golden.timestamp, "LC_ALL": "C.UTF-8"}
@@ -64,7 +64,7 @@ def test_bytes_that_are_no_text_are_signed_as_they_are(body: bytes) -> None:
 
 
 def test_the_deluge_function_signs_so() -> None:
-    """By its source: what it joins and in which order. Zoho's editor alone runs Deluge."""
+    """By its source: Deluge runs in Zoho's editor only."""
     expected = GOLDEN_SIGNATURES[0]
     source = kit("deluge", "acme", URL, expected.secret)
     values = dict(re.findall(r'^(tenant|secret|event) = "(.*)";$', source, re.MULTILINE))
@@ -88,7 +88,7 @@ def test_the_function_of_deluge_is_plain_hmac_in_hex() -> None:
 
 
 def test_the_deluge_function_calls_nothing_but_what_the_vendor_documents() -> None:
-    """`docs/connect/deluge.md` has the sources. Deluge knows no way to wait, so that no pause is among them."""
+    """Sources: `docs/connect/deluge.md`. Deluge cannot wait, so it makes no pauses."""
     source = (Path(ai_agents_webhook.__file__).parent / "ai_agents_webhook.dg").read_text(encoding="utf-8")
     called = set(re.findall(r"([\w.]+)\(", re.sub(r'"(?:[^"\\]|\\.)*"|//.*', "", source)))
     methods = {name.rpartition(".")[2] for name in called if "." in name}

@@ -1,4 +1,4 @@
-"""An OpenID provider as a real HTTP server: what it says, and what it signs, is a test's to change."""
+"""An OpenID provider as a real HTTP server, with changeable answers."""
 
 import asyncio
 import base64
@@ -29,13 +29,16 @@ CLIENT_ID, CLIENT_SECRET = "console", "secret of the client: +/&"
 
 @cache
 def rsa_key(kid: str, _number: int = 0) -> RSAKey:
-    """A key pair; with another number another one of that name."""
+    """Return a key pair; another number gives another one of the same name."""
     return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
 @dataclass
 class FakeIssuer:
-    """`claims` lie over those of an honest ID token; `told` over what it says of itself; `others` are further keys."""
+    """A provider.
+
+    `claims` override those of a valid ID token, `told` the metadata; `others` are more keys.
+    """
 
     url: str
     now: Clock
@@ -55,7 +58,7 @@ class FakeIssuer:
         self.shown.append(self.key)
 
     def grant(self, query: dict[str, str]) -> str:
-        """Let a person log in who came with this query; the code."""
+        """Log a person in for this query; return the code."""
         assert query["response_type"] == "code"
         assert query["client_id"] == CLIENT_ID
         assert query["code_challenge_method"] == "S256"
@@ -120,25 +123,24 @@ class FakeIssuer:
         return kind == "Basic" and (unquote(name), unquote(secret)) == (CLIENT_ID, CLIENT_SECRET)
 
     def honest(self, nonce: str) -> dict[str, Any]:
-        """What an ID token of a login says."""
+        """Return the claims of a valid ID token."""
         now = int(self.now())
         told = {"iss": self.url, "aud": CLIENT_ID, "sub": "248289761001", "iat": now, "exp": now + 300, "nonce": nonce}
         return told | {"preferred_username": "zoe", "groups": ["staff", "desk-ops"]}
 
     def signed(self, claims: dict[str, Any], key: RSAKey | None = None, alg: str = "RS256") -> str:
-        """An ID token."""
         signer = key or self.key
         return jwt.encode({"alg": alg, "kid": signer.kid}, claims, signer, algorithms=[alg])
 
 
 def by_shared_secret(issuer: FakeIssuer, claims: dict[str, Any]) -> str:
-    """As somebody signs who takes the public key for the secret of HS256."""
+    """Sign with the public key as the secret of HS256."""
     told = f"{_part({'alg': 'HS256', 'kid': 'one'})}.{_part(claims)}"
     return f"{told}.{_encoded(hmac.digest(issuer.key.as_pem(private=False), told.encode(), 'sha256'))}"
 
 
 def unsigned(_issuer: FakeIssuer, claims: dict[str, Any]) -> str:
-    """A token that says that it needs no signature."""
+    """Return a token with algorithm `none`."""
     return f"{_part({'alg': 'none', 'kid': 'one'})}.{_part(claims)}."
 
 
@@ -152,7 +154,6 @@ def _encoded(content: bytes) -> str:
 
 @asynccontextmanager
 async def issuing(now: Clock) -> AsyncIterator[FakeIssuer]:
-    """Serve one at a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     issuer = FakeIssuer(f"http://127.0.0.1:{listener.getsockname()[1]}", now)
     config, state = Config(issuer, log_config=None, access_log=False, ws="none", lifespan="off"), ServerState()

@@ -1,4 +1,4 @@
-"""Somebody who logs in to the console by a provider."""
+"""A user who logs in to the console through a provider."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from tests.support.console.site import LETTING_IN, Browser, ConsoleSite, console
 
 @asynccontextmanager
 async def with_provider(**settings: str) -> AsyncIterator[tuple[ConsoleSite, FakeIssuer, Browser]]:
-    """A console that takes logins of an issuer, and somebody with a browser."""
+    """Serve a console that accepts logins of an issuer."""
     now = Clock(1_800_000_000.0)
     async with issuing(now) as issuer:
         values = {
@@ -31,14 +31,13 @@ async def with_provider(**settings: str) -> AsyncIterator[tuple[ConsoleSite, Fak
 
 
 async def begun(browser: Browser, to: str = "/") -> dict[str, str]:
-    """Follow the link of the login page; the query that the provider gets."""
+    """Follow the login page's link; return the query for the provider."""
     answer = await browser.client.get("/login/provider", params={"next": to})
     assert answer.status_code == 303, answer.text
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
 
 async def came_back(issuer: FakeIssuer, browser: Browser, to: str = "/", **changed: str) -> httpx2.Response:
-    """Log in there, and come back."""
     query = await begun(browser, to)
     back = {"code": issuer.grant(query), "state": query["state"]} | changed
     return await browser.client.get("/login/provider/back", params={name: one for name, one in back.items() if one})

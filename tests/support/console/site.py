@@ -1,4 +1,4 @@
-"""A console at a free port, over small pages of the tests' own, and somebody with a browser."""
+"""A console at a free port with small test pages, and a browser."""
 
 import asyncio
 import re
@@ -59,7 +59,6 @@ _templates = create_templates([TEMPLATES])
 @small.get("/tickets/{tenant_id}/{ticket_id}")
 @small.get("/failures", dependencies=[Depends(require_operator)])
 async def echo(request: Request, user: CurrentUser, said: str = "said") -> Response:
-    """Show who asked what."""
     told = {"name": user.name, "role": user.role, "tenant": user.tenant_id, "texts": user.reads_texts}
     context = {"said": said, "asked": told | {"path": dict(request.path_params)}}
     return _templates.TemplateResponse(request, "echo.html", context)
@@ -68,14 +67,12 @@ async def echo(request: Request, user: CurrentUser, said: str = "said") -> Respo
 @small.post("/change", dependencies=[Depends(verify_csrf)])
 @small.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
 async def change(to: Annotated[str, Form()] = "/") -> Response:
-    """Go where the form says."""
     return redirect(to)
 
 
 @small.get("/raising/{what}")
 @small.post("/raising/{what}", dependencies=[Depends(verify_csrf)])
 async def raising(what: str) -> Response:
-    """Raise what the address names."""
     failures: dict[str, Exception] = {
         "not-here": NotFound(),
         "not-understood": BadRequest("No ticket has such a number."),
@@ -88,27 +85,24 @@ async def raising(what: str) -> Response:
 
 @small.get("/database")
 async def ask_database(services: ServicesDep) -> Response:
-    """Ask it."""
     await services.database.ask()
     return redirect("/")
 
 
 @small.get("/redis")
 async def ask_redis(services: ServicesDep) -> Response:
-    """Ask it."""
     await services.redis.ping()
     return redirect("/")
 
 
 @small.get("/endless")
 async def endless() -> Response:
-    """Wait for what does not come."""
     await asyncio.Event().wait()
     return redirect("/")
 
 
 class EndedInMemory(EndedSessions):
-    """For consoles without a database."""
+    """End sessions in memory, for consoles without a database."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -122,7 +116,7 @@ class EndedInMemory(EndedSessions):
 
 @dataclass
 class ConsoleSite:
-    """The console, and what it is made of."""
+    """The console and its parts."""
 
     url: str
     values: dict[str, str]
@@ -133,20 +127,20 @@ class ConsoleSite:
 
     @asynccontextmanager
     async def browser(self, **headers: str) -> AsyncIterator["Browser"]:
-        """Somebody who has not logged in."""
+        """Return a browser without a session."""
         async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=30, headers=headers) as client:
             yield Browser(client)
 
     @asynccontextmanager
     async def visitor(self, name: str) -> AsyncIterator["Browser"]:
-        """Somebody who has logged in with one of TOKENS."""
+        """Return a browser logged in with one of TOKENS."""
         async with self.browser() as browser:
             assert (await browser.log_in(TOKENS[name])).status_code == 303
             yield browser
 
 
 class Browser:
-    """A client that keeps cookies, and sends forms as they are in the page before."""
+    """A client that keeps cookies and sends forms as the previous page has them."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self.client = client
@@ -155,19 +149,18 @@ class Browser:
         return await self.client.get(path, headers=headers)
 
     async def log_in(self, token: str, to: str = "/", **headers: str) -> httpx2.Response:
-        """Open the login, and send its form."""
+        """Open the login page and send its form."""
         page = await self.client.get("/login", params={"next": to})
         form = {"token": token, "next": to, "csrf": csrf_of(page)}
         return await self.client.post("/login", data=form, headers=headers)
 
     async def send(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> httpx2.Response:
-        """Send a form as a page of the session has it."""
+        """Send a form with the session's CSRF field."""
         csrf = csrf_of(await self.client.get("/"))
         return await self.client.post(path, data={"csrf": csrf, **(form or {})}, headers=headers)
 
 
 def csrf_of(page: httpx2.Response) -> str:
-    """The field of the page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text
     return found[1]
@@ -187,9 +180,9 @@ async def console_site(
     kernel_keeps: int | None = None,
     head_seconds: float = 10.0,
 ) -> AsyncIterator[ConsoleSite]:
-    """Serve it. Settings of logging in are `values`, and may be changed while it runs.
+    """Serve the console; login settings are `values`, and may change while it runs.
 
-    `kernel_keeps`: so many bytes of an answer that nobody reads.
+    `kernel_keeps`: bytes of an unread answer that the kernel buffers.
     """
     current, now, monotonic = dict(values), Clock(1_800_000_000.0), Clock()
     access = AccessDirectory(lambda: dict(current), monotonic=monotonic)

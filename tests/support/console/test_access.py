@@ -1,4 +1,4 @@
-"""Logging in by a token, what a session is, and how it ends."""
+"""Token login, sessions, and their end."""
 
 import json
 from datetime import timedelta
@@ -16,7 +16,6 @@ from tests.support.console.site import KEY, LETTING_IN, OLD_KEY, TOKENS, console
 
 
 def asked(page: httpx2.Response) -> dict[str, Any]:
-    """What the page says of who asked."""
     assert page.status_code == 200
     told: dict[str, Any] = json.loads(
         page.text.partition('data-said="said">')[2].partition("</p>")[0].replace("&#34;", '"')
@@ -25,7 +24,6 @@ def asked(page: httpx2.Response) -> dict[str, Any]:
 
 
 async def test_without_a_session_every_address_leads_to_the_login() -> None:
-    """What there is and what there is not alike; back to where one wanted to go."""
     async with console_site() as site, site.browser() as browser:
         for path in ("/tickets/acme/12345", "/nothing/here", "/failures"):
             answer = await browser.get(path)
@@ -80,7 +78,7 @@ async def test_a_session_ends_an_hour_after_the_last_page_and_after_eight_hours_
             assert (await browser.get("/")).status_code == 200
             site.now.now += IDLE_SECONDS - 1
             assert (await browser.get("/")).status_code == 200
-            # A page that is left open asks for its parts: that is nobody at work.
+            # An open page refreshes its parts; that does not count as activity.
             for _ in range(4):
                 site.now.now += IDLE_SECONDS / 4
                 part = await browser.get("/", **{"HX-Request": "true"})
@@ -123,7 +121,7 @@ async def test_a_session_that_was_made_up_or_changed_is_none() -> None:
         cookie = browser.client.cookies["console"]
         for at in range(0, len(cookie), 7):
             changed = cookie[:at] + ("A" if cookie[at] != "A" else "B") + cookie[at + 1 :]
-            # The last character of a part may have bits that say nothing.
+            # The last base64 character of a part may have unused bits.
             if (await browser.client.get("/", headers={"Cookie": f"console={changed}"})).status_code == 200:
                 assert cookie[at + 1 : at + 2] in (".", "")
 
@@ -134,7 +132,7 @@ async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over()
         await browser.client.get("/login")
         again = await browser.client.get("/login")
         assert again.status_code == 303
-        # Whoever put a cookie of his own into somebody's browser does not have that one's session.
+        # A cookie planted in a victim's browser does not give the victim's session.
         browser.client.cookies.delete("console-login")
         browser.client.cookies.delete("console")
         await browser.log_in(TOKENS["OLGA"])
@@ -142,7 +140,7 @@ async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over()
 
 
 async def test_after_logging_out_no_console_takes_the_cookie(server: Postgres, table: Table) -> None:
-    """Redis is not there; the row is purged when the cookie has expired by itself."""
+    """Redis is away; the row is purged after the cookie has expired by itself."""
     async with console_site(database_url=server.url) as site, site.visitor("ANNA") as browser:
         cookie = browser.client.cookies["console"]
         out = await browser.send("/logout")
@@ -177,7 +175,7 @@ async def test_the_login_of_another_sites_form_is_refused() -> None:
     async with console_site() as site, site.browser() as browser:
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
             assert (await browser.log_in(TOKENS["ANNA"], **headers)).status_code == 403
-        # Nor one whose browser has not opened the login here.
+        # Nor a browser that has not opened the login page.
         assert (await browser.log_in(TOKENS["ANNA"], Cookie="")).status_code == 403
         assert (await browser.log_in(TOKENS["ANNA"], Origin=site.url)).status_code == 303
 
@@ -208,7 +206,7 @@ async def test_a_clock_that_is_set_back_or_another_consoles_logs_nobody_out() ->
         site.now.now -= 30
         assert (await browser.get("/")).status_code == 200
         assert (await browser.send("/change")).status_code == 303
-        # Of a day to come is nothing that we have signed just now.
+        # A time in the future cannot be one that we have signed.
         site.now.now -= 31
         assert (await browser.get("/")).status_code == 303
 

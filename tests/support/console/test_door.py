@@ -1,4 +1,4 @@
-"""Who stands before the console and keeps others out: strangers who ask and never read, and what is no request."""
+"""The console's port under attack: slow readers, and input that is not HTTP."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 1
 
 
 async def connected(site: ConsoleSite) -> socket.socket:
-    """A connection that takes in as little as it can."""
+    """Open a connection with the smallest receive buffer."""
     stranger = socket.socket()
     stranger.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stranger.setblocking(False)

@@ -1,4 +1,4 @@
-"""The picture of a job: to scale, inside its frame, and the same as a table."""
+"""A job's drawing: to scale, inside its frame, and with an equal table."""
 
 from datetime import timedelta
 
@@ -46,7 +46,7 @@ def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Sha
         assert bar.width > 0
         assert bar.x + bar.width <= shape.width
         assert bar.y + shape.bar <= picture.height
-        # A letter is 7 units wide at most, but for a few.
+        # Most letters are at most 7 units wide.
         assert (bar.lasted_x + 7 * len(bar.lasted) if shape.beside else bar.lasted_x) <= shape.width
     assert 1 <= len(picture.ticks) <= 8
     assert all(tick.x + 3.5 * len(tick.label) <= shape.width + 1 for tick in picture.ticks)

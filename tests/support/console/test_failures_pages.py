@@ -1,4 +1,4 @@
-"""What failed by cause and one by one; and retrying it: what a preview shows, and nothing else."""
+"""Failures by cause and one by one; retries and their preview."""
 
 import re
 from dataclasses import replace
@@ -40,7 +40,6 @@ def visits(store: Store, redis: Redis) -> Visits:
 
 
 def shown(page: Page) -> list[str]:
-    """The tickets of the list, and of nobody else."""
     return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', page.html)
 
 
@@ -131,7 +130,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
 
 
 async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(store: Store, visits: Visits) -> None:
-    """Of several at once it would end as many workers."""
+    """Retrying several such jobs would end as many workers."""
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
     told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."

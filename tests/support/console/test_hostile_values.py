@@ -1,4 +1,4 @@
-"""What comes from outside is text on every page: reasons, tickets, models, answers."""
+"""External values are text on every page: reasons, tickets, models, answers."""
 
 import json
 import re
@@ -38,7 +38,7 @@ PAGES: list[tuple[Handler, dict[str, dict[str, str]]]] = [
 
 @pytest.fixture
 async def hostile(store: Store) -> UUID:
-    """The id of a job of whose row each text is an attack."""
+    """Return the id of a job whose row has an attack in each text."""
     answer = json.dumps({"summary": ATTACK})
     job_id = await store.accept(
         ticket_id="1", state="failed", reason=ATTACK, finished_at="now()", enhancement=answer, model=ATTACK
@@ -60,7 +60,7 @@ async def hostile(store: Store) -> UUID:
 
 
 def assert_harmless(html: str) -> None:
-    """Nothing of the attack is markup, nor was it taken for a template."""
+    """Assert that the attack is neither markup nor a template."""
     assert "<script>" not in html
     assert "<img" not in html
     assert ">49<" not in html
@@ -88,7 +88,6 @@ def test_an_attack_in_a_refusal_stays_text() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_no_template_has_what_the_content_policy_forbids(template: Path) -> None:
-    """Neither script nor style inside, nor anything from elsewhere; and each form that changes something is guarded."""
     text = template.read_text(encoding="utf-8")
     assert not re.search(r"<(style|iframe|object|embed)\b|<script(?![^>]* src=)|\sstyle=|\son\w+=|javascript:", text)
     assert "|safe" not in text.replace(" ", "")

@@ -1,4 +1,4 @@
-"""A provider that is slow, or has keys and people of kinds that nobody thought of."""
+"""Slow providers, unusual keys and unusual claims."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.console.site import TOKENS, csrf_of
 
 
 async def test_of_those_who_ask_for_a_silent_provider_few_wait() -> None:
-    """Anybody may ask, and each who waits holds a connection that the console's users need."""
+    """No token is needed, and each waiting login holds a connection that users need."""
     async with with_provider() as (_, issuer, browser):
         issuer.silent_until = asyncio.Event()
         asked = [asyncio.ensure_future(browser.get("/login/provider")) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""The first page: the queue, the causes, the tenants; whole, for one tenant, and with a store away."""
+"""The first page: queue, causes, tenants; for one tenant, and without a store."""
 
 import re
 
@@ -61,7 +61,7 @@ async def test_more_than_is_counted_is_told_so(store: Store, redis: Redis) -> No
     )
     visits = Visits(store.database, redis)
     assert "<td>1,000 or more</td>" in await visits.html(live_queue)
-    # Of one tenant more is counted.
+    # Counts of a single tenant go higher.
     assert "<td>1,001</td>" in await visits.html(live_queue, OF_ACME)
 
 
@@ -110,7 +110,7 @@ async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, r
     assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
     assert "<td>1 due that nobody takes; 1 wait: worker lost</td>" in html
     assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">well</span></td>' in html
-    # Another tenant's job waits, whose people are told of the queue alone.
+    # Another tenant's job waits; this tenant's users see the queue only.
     assert "at a standstill</span>" in await visits.html(live_queue, OF_GLOBEX)
     assert "once a worker runs" in await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
     await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
@@ -192,7 +192,7 @@ async def test_without_redis_what_the_database_tells_is_shown(store: Store, unus
 
 
 async def test_what_can_be_focused_in_the_part_that_is_renewed_has_an_id(store: Store, redis: Redis) -> None:
-    """By that the focus is found again; the focus of who goes by keyboard would else be lost every five seconds."""
+    """The focus is restored by id; keyboard users would lose it every five seconds."""
     await store.accept(reason="desk unavailable", due_at="now() + interval '1 minute'")
     html = await Visits(store.database, redis).html(live_queue)
     can_be_focused = re.findall(r'<(?:a|button|input|select|summary)\b[^>]*>|<[^>]* tabindex="0"[^>]*>', html)

@@ -1,4 +1,4 @@
-"""What the frame does with each answer of a page, and with requests that no page of ours makes."""
+"""The console's frame: each kind of answer, and foreign requests."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +24,7 @@ POLICY = {
 
 
 def test_headers_of_each_answer(answers: list[httpx2.Response]) -> None:
-    """No script or style but ours, no frame, nothing kept, nothing told to others."""
+    """Own scripts and styles only, no frame, no cache, no referrer."""
     assert {answer.status_code for answer in answers} >= {200, 303, 400, 403, 404, 405}
     for answer in answers:
         told = answer.headers
@@ -36,7 +36,7 @@ def test_headers_of_each_answer(answers: list[httpx2.Response]) -> None:
         assert told["cross-origin-opener-policy"] == told["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in told
         assert "strict-transport-security" not in told
-        # Nothing that the policy would forbid, and nothing from elsewhere.
+        # Nothing that the policy would block.
         assert not re.search(r"<style|<script(?! src=\"/static/)|\son\w+=|\sstyle=|https?://", answer.text)
 
 
@@ -222,7 +222,7 @@ async def test_a_method_that_no_standard_has_is_no_request() -> None:
     ],
 )
 async def test_another_host_is_refused(url: str | None, host: str, knows: bool) -> None:
-    """A name of somebody else's that leads to this address (DNS rebinding) is not the console's."""
+    """Protection against DNS rebinding."""
     async with console_site(url=url) as site, site.browser() as browser:
         answer = await browser.client.get("/login", headers={"Host": host})
         assert answer.status_code == (200 if knows else 400)

@@ -1,4 +1,4 @@
-"""A part of a page that does not come is none; a fault of ours is told in the log."""
+"""Parts of a page that time out are left out; our own errors are logged."""
 
 import asyncio
 

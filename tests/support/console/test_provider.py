@@ -1,4 +1,4 @@
-"""Logging in by an OpenID provider: what is asked of it, and what of its answers is believed."""
+"""OpenID login: requests to the provider, and checks of its answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ async def test_whom_the_provider_vouches_for_has_the_role_of_the_first_value(sta
         page = await browser.get("/")
         assert "zoe<span" in page.text
         assert "&#34;operator&#34;" in page.text or "operator" in page.text
-        # One code, one question for each of discovery and keys, however many come.
+        # One code, and one request each for discovery and keys, however many logins arrive.
         await came_back(issuer, browser)
         assert issuer.asked.count("/.well-known/openid-configuration") == issuer.asked.count("/keys") == 1
     said = lines.getvalue()
@@ -128,7 +128,7 @@ async def test_a_new_key_of_the_provider_is_found() -> None:
         assert (await came_back(issuer, browser)).status_code == 303
         issuer.key = rsa_key("two")
         issuer.shown[:] = [issuer.key]
-        # Not for each token that somebody makes up.
+        # Not for each forged token.
         assert (await came_back(issuer, browser)).status_code == 403
         site.monotonic.now += 61
         assert (await came_back(issuer, browser)).status_code == 303
@@ -163,7 +163,7 @@ async def test_a_login_of_another_browser_or_of_long_ago_can_not_be_ended_here()
         assert (await browser.client.get("/login/provider/back", params=back)).status_code == 400
         site.now.now -= 601
         assert (await browser.client.get("/login/provider/back", params=back)).status_code == 303
-        # Once.
+        # The code works once.
         assert (await browser.client.get("/login/provider/back", params=back)).status_code == 400
 
 
@@ -227,7 +227,7 @@ async def test_a_provider_chooses_no_option_of_our_client() -> None:
 
 
 async def test_a_crowd_at_the_login_asks_the_provider_once_and_fills_no_log(start_log: StartLog) -> None:
-    """Anybody may begin one, without a token."""
+    """A login can be begun without a token."""
     lines = start_log()
     async with with_provider() as (site, issuer, browser):
         issuer.told = {"issuer": "https://another.example"}

@@ -1,4 +1,4 @@
-"""Retrying several jobs where the world has changed since the preview, or goes away in the middle."""
+"""Retries of several jobs after changes since the preview, or in an outage."""
 
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ async def failed(store: Store, ticket_id: str) -> UUID:
     ],
 )
 async def test_a_job_that_is_failed_no_more_says_what_it_is(state: str, why: str, store: Store, visits: Visits) -> None:
-    """As where the form is sent twice, or somebody goes back to it: not that another job did it."""
+    """A form sent twice must not report that another job did it."""
     job_id = await failed(store, "1")
     store.table.change(job_id, state=state)
     html = await visits.html(retry_several, OPERATOR, form={"jobs": str(job_id)})
@@ -51,7 +51,7 @@ def left_out(page: Page) -> int:
 
 
 async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, visits: Visits) -> None:
-    """The newest thousand had another job that did it."""
+    """The newest thousand were done by another job."""
     store.table.run(
         "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
         " SELECT gen_random_uuid(), 'acme', n, state, 'GPT-4 timeout', now(), now() - n * interval '1 second'"
@@ -60,7 +60,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
     )
     page = await visits.page(preview, OPERATOR, query=BY_MODEL)
     html = page.html
-    # A thousand, or as many as there was time for.
+    # A thousand, or as many as fit the time.
     assert f"{left_out(page)}: another job of the ticket did it, or may" in html
     assert "None of those that were looked at can be retried." in html
     assert '<input type="hidden" name="cause:model_failing" value="on">' in html

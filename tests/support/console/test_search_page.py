@@ -1,4 +1,4 @@
-"""A search leads to the ticket, or to a choice, and tells nobody of a tenant that is not theirs."""
+"""Searches lead to a ticket or a choice, and reveal no other tenant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -58,7 +58,7 @@ async def test_a_number_of_several_tenants_is_a_choice(visits: Visits) -> None:
 
 
 async def test_a_number_that_a_desk_has_listed_leads_to_its_tenant(visits: Visits, database: Database) -> None:
-    """No webhook of it came, which is what people search for most."""
+    """A missing webhook is the most frequent reason for a search."""
     now = datetime.now(UTC)
     await reconciling.begin(database, "globex", now - timedelta(hours=1))
     await reconciling.compare(database, "globex", [SeenTicket("5", None, now)], seen_at=now, until=now)
@@ -88,5 +88,5 @@ async def test_what_is_no_ticket_is_refused_before_anybody_is_asked(
     assert page.status == 400
     html = page.html
     assert "That is no ticket and no job" in html
-    # To be corrected, not typed again.
+    # The typed text stays for correction.
     assert f'value="{escape(said)}"' in html

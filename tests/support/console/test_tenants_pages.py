@@ -1,4 +1,4 @@
-"""Tenants with their health, one and all; of each only to whom it is shown."""
+"""Tenant pages with their health, visible to permitted users only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -128,7 +128,7 @@ def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     assert settings_word(before) == StateWord("in part", "warn")
     (short,) = in_short([before], {}, {}, [], NOW)
     assert short.why == "its settings have to be mended"
-    # One that is polled needs no secret, and has its jobs made by its desk.
+    # A polled tenant needs no secret: its desk's list makes its jobs.
     desk = DeskSettings(url="http://desk", edition="onpremises")
     assert settings_word(Tenant("acme", polled=True, desk=desk, usable=False)) == StateWord("in part", "warn")
     assert settings_word(Tenant("acme", polled=True, usable=False)) == StateWord("closed", "bad")
@@ -180,7 +180,6 @@ def test_jobs_that_nobody_takes_are_told_as_far_as_they_were_counted() -> None:
 
 
 def test_each_tenants_failures_are_counted_by_themselves() -> None:
-    """In an outage of one tenant another one is as it is."""
     tenants = [tenant_named(each) for each in ("few", "many", "none")]
     ended = {"few": (1, 19), "many": (1, MOST_COUNTED - 1)}
     told = in_short(tenants, {("many", "desk busy"): MOST_A_REASON}, ended, [], NOW)

@@ -1,4 +1,4 @@
-"""What a model was told and answered: for who may read it, each look told in the log."""
+"""Prompts and answers for permitted users; each view is logged."""
 
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ KEPT = '{"summary": "The quota is used up.", "next_steps": [{"text": "Raise it."
 
 @pytest.fixture
 async def answered(store: Store) -> UUID:
-    """The id of a job of acme whose answer is kept, with its record."""
+    """Return the id of a job of acme with a kept answer and its record."""
     job_id = await store.accept(enhancement=KEPT, model="m-2")
     await audit.keep(store.database, "acme", job_id, exchange("101"))
     await audit.keep(store.database, "acme", job_id, exchange(answer=None, reason="OpenAI API: content filter"))
@@ -74,7 +74,7 @@ async def test_the_right_ends_at_ones_own_tenant(answered: UUID, store: Store, r
 
 
 async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
-    """Records that only wait to be purged are not shown either."""
+    """Records that only wait to be purged are hidden too."""
     without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
     html = await Visits(store.database, redis, without).html(texts, READER, path={"job_id": str(answered)})
     assert "The tenant keeps no records" in html

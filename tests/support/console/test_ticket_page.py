@@ -1,4 +1,4 @@
-"""A ticket's page: the verdict as `diagnose` has it, and of another tenant nothing, not even that it is there."""
+"""A ticket's page: the verdict of `diagnose`; other tenants' tickets are hidden."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def at(tenant_id: str, ticket_id: str) -> dict[str, str]:
 
 @pytest.fixture
 async def failed(store: Store) -> UUID:
-    """The id of a job of acme's ticket 12345, which two workers have tried."""
+    """Return the id of a failed job of acme's ticket 12345, tried by two workers."""
     job_id = await store.accept()
     await claimed(store.database, job_id)
     store.table.run(
@@ -149,7 +149,7 @@ async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, red
 
 
 async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Redis) -> None:
-    """What is told of a wrong signature is the same, whosever secret made it."""
+    """A wrong signature gets the same answer, whichever tenant's secret made it."""
     visits, pages, now = Visits(store.database, redis), [], datetime.now(UTC)
     for other in ("signature mismatch", "signature mismatch: signed with another tenant's secret"):
         store.table.run("DELETE FROM rejections")

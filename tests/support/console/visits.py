@@ -1,4 +1,4 @@
-"""A user who asks for a page of the console, and the answer with its template and values."""
+"""Requests for console pages as a user, with the template and its values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ ERRORS: dict[int, Callable[[], Exception]] = {
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its template, the values that it was given, and what came of them."""
+    """A page with its template, values and HTML."""
 
     template: str
     values: Mapping[str, Any]
@@ -57,27 +57,23 @@ class Page:
 
 @dataclass(frozen=True)
 class GoTo:
-    """Another page of the console."""
-
     path: str
 
 
 class SessionOf(Sessions):
-    """Sessions in which everybody is one user."""
-
     def __init__(self, user: User) -> None:
         access = AccessDirectory(dict)
         super().__init__(ConsoleKeys([KEY]), access, EndedInMemory(), ConsoleAddress(None))
         self._user = user
 
-    def read(self, request: Request) -> Session:  # noqa: ARG002 -- whoever it is
+    def read(self, request: Request) -> Session:  # noqa: ARG002 -- always the same user
         now = int(self._keys.now())
         account = Account("token", self._user.account, "mark", self._user.name)
         return Session("session", account, now, now, self._user, self.csrf("session"))
 
 
 class Visits:
-    """Asks for pages of the whole console over the stores of a test."""
+    """Requests pages of the whole console on a test's stores."""
 
     def __init__(self, database: Database, redis: Redis, settings: Mapping[str, object] = SETTINGS) -> None:
         values = given(settings)
@@ -86,7 +82,10 @@ class Visits:
         self.services = Services(database, redis, directory, outside, "http://jaeger.example")
 
     async def ask(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page | GoTo:
-        """Return the answer of the handler's route; `parts` are path, query and form. Raises one of ERRORS."""
+        """Return the answer of the route's handler; `parts` are path, query and form.
+
+        Raises one of ERRORS.
+        """
         (route,) = [route for route in routes() if route.endpoint is handler]
         method = "POST" if "POST" in (route.methods or ()) else "GET"
         sessions = SessionOf(user)
@@ -118,23 +117,20 @@ class Visits:
         return _answer({message["type"]: message for message in messages})
 
     async def page(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page:
-        """Return the page that it answers with."""
         answer = await self.ask(handler, user, **parts)
         assert isinstance(answer, Page)
         return answer
 
     async def html(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> str:
-        """Return the page as it is sent."""
         return (await self.page(handler, user, **parts)).html
 
 
 def routes() -> list[APIRoute]:
-    """The routes of the pages."""
     return [route for router in PAGES for route in router.routes if isinstance(route, APIRoute)]
 
 
 def address(route: APIRoute, named: Mapping[str, str]) -> str:
-    """The path of a route, as a server has it: not escaped."""
+    """Return the path of a route, unescaped as servers pass it."""
     return re.sub(r"\{(\w+)\}", lambda found: named[found[1]], route.path)
 
 
