@@ -1,4 +1,4 @@
-"""A desk in plain Python, whose lists may be as odd as a test wants them."""
+"""An in-memory desk whose lists may be malformed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _PAGE = 10
 
 @dataclass
 class PlainTicket:
-    """A closed one."""
+    """A closed ticket."""
 
     number: int
     created: datetime
@@ -26,23 +26,23 @@ class PlainTicket:
 
     @property
     def id(self) -> str:
-        """As a desk has it."""
+        """Return the id in the desk's format."""
         return str(self.number)
 
 
 def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """As a desk sorts them that is asked to."""
+    """Return the sort key of a list sorted by creation."""
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
 def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Likewise."""
+    """Return the sort key of a list sorted by change."""
     return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
 
 
 @dataclass
 class PlainDesk:
-    """It is its own lists. `tells` is False for one that knows neither fields nor criteria."""
+    """An in-memory desk. `tells` is False for one without fields and criteria."""
 
     there: dict[str, PlainTicket]
     order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
@@ -55,14 +55,13 @@ class PlainDesk:
 
     @classmethod
     def of(cls, count: int, apart: timedelta = timedelta(hours=1)) -> "PlainDesk":
-        """A desk of so many, the newest of now."""
+        """Return a desk of this many tickets, created up to now."""
         moments = [NOW - apart * (count - number) for number in range(count)]
         made = [PlainTicket(1000 + number, moment, moment) for number, moment in enumerate(moments)]
         return cls({ticket.id: ticket for ticket in made})
 
     @property
     def lists(self) -> "PlainDesk":
-        """Where its lists are."""
         return self
 
     async def solutions(self, _start: int = 1) -> ListPage[ListedSolution]:
@@ -72,7 +71,7 @@ class PlainDesk:
         return None
 
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
-        """A page of either list; that of all may be made odd."""
+        """Return a page of either list; a test may alter the list of all tickets."""
         there = list(self.there.values())
         if changed_since is not None and not self.tells:
             raise DeskRefused("400")
@@ -92,7 +91,6 @@ class PlainDesk:
         return row._replace(kinds=kinds, changed_at=ticket.changed)
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        """As a client does."""
         self.reads.append(ticket_id)
         if ticket_id in self.fails_at:
             raise self.fails_at[ticket_id]
@@ -103,9 +101,9 @@ class PlainDesk:
 
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
-    """Tickets that were created so long before now; their ids."""
+    """Add tickets created this long ago; return their ids."""
     numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
-    # Of this test, not of all: many take minutes.
+    # A test of its own: many take minutes.
     now = datetime.now(UTC)
     made = [PlainTicket(number, now - each, now - each) for number, each in zip(numbers, ago, strict=True)]
     desk.there |= {ticket.id: ticket for ticket in made}

@@ -1,4 +1,7 @@
-"""Housekeeping looks at desks and models for the console, which has neither credentials nor a way there."""
+"""Housekeeping's checks of desks and models on behalf of the console.
+
+The console has neither their credentials nor a network path to them.
+"""
 
 import asyncio
 import json
@@ -28,7 +31,7 @@ Console = Callable[..., AbstractAsyncContextManager[tuple[HasHousekeepingLook, L
 
 @pytest.fixture
 def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) -> Console:
-    """What the console looks with, while housekeeping with these settings of acme's answers."""
+    """Return the console's client while housekeeping serves acme's settings."""
 
     @asynccontextmanager
     async def looking(**changed: object) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
