@@ -163,7 +163,7 @@ async def nothing(_: UUID) -> None:
 
 
 async def stopped(driver: Driver, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
-    """Return an action that stops the worker during a later desk call."""
+    """Stop the worker during desk call `hangs_at`, after `meanwhile`."""
     async with driver.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
         attempt.cancel()
         with suppress(asyncio.CancelledError):

@@ -130,7 +130,7 @@ async def test_a_server_that_is_away_is_one_failure_for_every_call() -> None:
 
 
 async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redis) -> None:
-    """Each took one of the keys first, so both would find the other one to be older."""
+    """Each took one of the keys first: both must not become duplicates of the other."""
     inbox = Inbox(redis)
     one, other = (replace(EVENT, job_id=UUID(int=number), dedupe_keys=("a", "b")) for number in (1, 2))
     # The content of Redis when both are half done.

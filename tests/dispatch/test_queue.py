@@ -169,7 +169,7 @@ async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
 
 
 def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_url: str) -> None:
-    """The event loop raises an exception of its own for it."""
+    """The processes' event loop, uvloop, raises an exception of its own for it."""
 
     async def lose() -> None:
         client = open_redis(redis_url)

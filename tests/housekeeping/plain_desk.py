@@ -31,12 +31,12 @@ class PlainTicket:
 
 
 def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Return the sort key of a list sorted by creation."""
+    """Return the tickets as a list sorted by creation has them."""
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
 def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Return the sort key of a list sorted by change."""
+    """Return the tickets as a list sorted by change has them."""
     return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
 
 
@@ -103,7 +103,7 @@ class PlainDesk:
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
     """Add tickets created this long ago; return their ids."""
     numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
-    # A test of its own: many take minutes.
+    # The time of this test, not of the session: many tests take minutes.
     now = datetime.now(UTC)
     made = [PlainTicket(number, now - each, now - each) for number, each in zip(numbers, ago, strict=True)]
     desk.there |= {ticket.id: ticket for ticket in made}
