@@ -171,7 +171,7 @@ async def test_a_retried_job_goes_past_what_was_there_and_minds_what_comes_since
 async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note_and_none_waits_for_ever(
     posted: tuple[int, ...], order: tuple[int, int], store: Store
 ) -> None:
-    """Otherwise two that may have posted would both look, find no note, and post again."""
+    """Otherwise two that may have posted would both find no note and post again."""
     old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
     pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]
     for job_id in pair:

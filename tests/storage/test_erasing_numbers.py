@@ -29,7 +29,7 @@ async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(n
 
 
 async def test_a_ticket_that_was_forgotten_by_one_number_is_known_by_the_other_one_later(store: Store) -> None:
-    """The other number was unknown then; a job or a copy that has both is erased."""
+    """The other number was unknown then; a job or copy with both counts as erased."""
     await erasing.erase(store.database, Which("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
     assert not await forgotten.is_forgotten(store.database, claim, "4711", "")
