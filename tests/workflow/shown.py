@@ -1,4 +1,4 @@
-"""A note as a desk shows it: its text, and the tags and attributes that it has."""
+"""A note as a desk shows it: text, tags and attributes."""
 
 from html.parser import HTMLParser
 from typing import Any
