@@ -42,7 +42,7 @@ async def test_tickets_of_before_a_tenant_was_seen_are_nobodys_concern(rounds: C
     rounds.tenant = ON
     assert await rounds.round() == await rounds.after_an_interval() == ""
     assert (rounds.rows(), rounds.made()) == ([], [])
-    # One call each: an idle tenant's desk is asked for its newest tickets only.
+    # One call each: of an idle tenant only the newest tickets are read.
     assert rounds.turns == 3
 
 

@@ -21,7 +21,7 @@ LIMITS = {
     "OPENAI_TIMEOUT_SECONDS": str(IDLE),
     "OPENAI_DEADLINE_SECONDS": str(TOTAL),
     "SERVICEDESK_TIMEOUT_SECONDS": str(DESK),
-    # Longer than the first wait and unlike a `Retry-After`, so that the table can tell them apart.
+    # Longer than the first wait and unlike a `Retry-After`, so that the table can distinguish them.
     "NOTE_SETTLE_SECONDS": str(SETTLE),
     # A job waits in the queue until its row's turn: a healthy call must stay well within the limits.
     "WORKER_CONCURRENCY": "32",
@@ -145,7 +145,7 @@ def assert_nothing_is_doubled(row: FaultRow, lines: list[str]) -> None:
     begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
     said = Counter(begin for line in lines for begin in begins if f" {begin}: " in f" {line}")
     failures = row.attempts - (row.ends != "failed")
-    # So many concurrent faults may open a breaker: a job that is held back begins again, which is no attempt.
+    # This many concurrent faults may open a breaker: a job that is held back begins again, which is no attempt.
     held_back = sum("Job requeued: " in line and "held back for" in line for line in lines)
     wanted = {"Task started": row.attempts + held_back, "Task failed": failures}
     wanted |= {"Task completed": 1, "ServiceDesk Plus ticket updated": 1} if row.ends == "completed" else {}

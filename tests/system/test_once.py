@@ -100,7 +100,7 @@ def test_of_two_webhooks_while_gpt4_thinks_one_is_worked_on(talkative: World, qu
 
 
 def test_a_ticket_that_was_closed_and_is_open_again_can_be_sent_again(around: World) -> None:
-    """The same delivery, signed again: its first job has no note, so it is no duplicate."""
+    """The same delivery, signed again: its first job has no note: no duplicate."""
     ticket_id = around.create_ticket(send_webhook=False)
     around.change_ticket(ticket_id, status="Closed")
     around.send_webhook(ticket_id, delivery_id="the trigger's own")

@@ -32,7 +32,7 @@ SETTINGS = SHORT | {
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """`acme` makes missing jobs, `globex` and `hooli` report them, `initech` is polled."""
+    """`acme` makes missing jobs; `globex` and `hooli` report them; `initech` polls."""
     folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
     tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech", "hooli")
     with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:

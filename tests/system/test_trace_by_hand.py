@@ -1,4 +1,4 @@
-"""Spans in files, without a collector: drawn by a command, removed by housekeeping."""
+"""A system without a collector: spans in files, and housekeeping's remote checks."""
 
 import json
 import re

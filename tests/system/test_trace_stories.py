@@ -36,7 +36,7 @@ def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loade
 
 
 def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> list[ReceivedSpan]:
-    """Return those spans of the ticket, oldest first, once there are so many."""
+    """Return those spans of the ticket, oldest first, once there are this many."""
 
     def found() -> list[ReceivedSpan]:
         named = [span for span in collector.search(ticket_id=ticket_id, tenant_id="acme") if span.name == name]

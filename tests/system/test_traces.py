@@ -218,7 +218,7 @@ def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Trace
 
 
 def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: Traced) -> None:
-    """The deadline passes, or the last attempt's worker died: its trace has the reason.
+    """The deadline passes or the last worker died: the webhook's trace has the reason.
 
     It is the last test: there is no worker any more.
     """
