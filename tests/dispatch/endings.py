@@ -94,7 +94,6 @@ class Driver:
         await queue.close()
 
     async def duplicate(self) -> UUID:
-        """Create the job of an inbox event that Postgres already has."""
         event = self.new_event()
         await accept(self.database, event)
         # Otherwise a worker would claim the first job's turn before the second.
@@ -104,11 +103,9 @@ class Driver:
         return again.job_id
 
     async def take_claim(self, job_id: UUID) -> None:
-        """Claim the job as another worker does after the lease has expired."""
         self.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
-        """Erase the ticket as the `forget` command does."""
         await erasing.erase(self.database, Which("acme", ticket_id="12345"))
 
 
@@ -163,7 +160,6 @@ async def nothing(_: UUID) -> None:
 
 
 async def stopped(driver: Driver, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
-    """Stop the worker during desk call `hangs_at`, after `meanwhile`."""
     async with driver.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
         attempt.cancel()
         with suppress(asyncio.CancelledError):

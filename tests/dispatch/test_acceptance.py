@@ -117,7 +117,6 @@ async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Taking]]:
-    """Start stores that a test may stop."""
     with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
         migrate(postgres.admin_url, postgres.url)
         database = Database(postgres.url, application_name="own", pool_size=10)
@@ -180,8 +179,6 @@ async def test_with_both_away_nobody_is_told_that_it_was_taken(
 
 
 class SlowThenSilent(Database):
-    """Answers the first statement late and no other."""
-
     calls = 0
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:

@@ -144,7 +144,6 @@ async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redi
 
 @asynccontextmanager
 async def distant(url: str, seconds: float) -> AsyncIterator[str]:
-    """Delay each answer of the server at this URL."""
     there = urlsplit(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

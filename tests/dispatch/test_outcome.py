@@ -45,11 +45,9 @@ class Ending:
     red: bool = False
 
     def filled(self, text: str) -> str:
-        """Return the phrase with the reason filled in."""
         return text.replace("~", self.row[1] or "")
 
     def counts(self) -> Counter[tuple[str, ...]]:
-        """Return the counters that must grow by one."""
         state, reason = self.row
         grown: list[tuple[str, ...]] = [("ai_agents_job_attempts_total", "acme", self.attempt)] if self.attempt else []
         if state in ("completed", "skipped", "failed"):
@@ -109,7 +107,6 @@ ENDINGS = [
 
 
 def counted() -> Counter[tuple[str, ...]]:
-    """Return the attempt and job counters as scraped."""
     kinds = (metrics.ATTEMPTS, metrics.JOBS_ENDED, metrics.JOB_SECONDS, metrics.JOBS_RECOVERED)
     counts = Counter[tuple[str, ...]]()
     for sample in (sample for kind in kinds for metric in kind.collect() for sample in metric.samples):

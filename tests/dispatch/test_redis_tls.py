@@ -39,7 +39,6 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
 
 @contextmanager
 def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
-    """Start a TLS tunnel to Redis with a certificate for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     there = urlsplit(redis_url)
@@ -72,7 +71,6 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 def as_setting(url: str) -> str:
-    """Return the address in the form of the setting."""
     return TypeAdapter(RedisUrl).validate_python(url)
 
 
@@ -94,7 +92,6 @@ async def ask(url: str) -> None:
 
 
 def consume(url: str) -> None:
-    """Connect as a worker connects to its broker."""
     app = Celery(broker=url, set_as_current=False, broker_transport=transport.NAME)
     with app.connection_for_read() as connection:
         assert isinstance(connection, Connection)

@@ -29,7 +29,6 @@ RAN_OUT = "now() - interval '1 second'"
 
 @pytest.fixture
 async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str) -> AsyncIterator[list[Relay]]:  # noqa: ARG001 -- emptied by them
-    """Start the relays of two API processes on the same stores."""
     databases = [Database(server.url, application_name=f"replica {number}") for number in (1, 2)]
     queues = [JobQueue(redis_url) for _ in databases]
     inbox = Inbox(redis)
@@ -43,7 +42,6 @@ async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str)
 
 
 async def round_of(relays: list[Relay], times: int = 1) -> None:
-    """Run a round of all relays concurrently."""
     for _ in range(times):
         await asyncio.gather(*(relay.once() for relay in relays))
 

@@ -34,7 +34,6 @@ class Comparing:
 
     @property
     def missed(self) -> MissedTickets:
-        """Return the storage that a round works with."""
         limits = ReconcileLimits(INTERVAL, self.window, 1800)
         about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis))
         return MissedTickets(*about, lambda: self.tenant, self.turn, limits, self.tenant.id)
@@ -58,12 +57,10 @@ class Comparing:
         self.table.run(f"UPDATE missing_webhooks SET {moved}", time, time, time)  # noqa: S608 -- names above
 
     def made(self) -> list[str]:
-        """Return the tickets of jobs without a webhook, in order of creation."""
         rows = self.table.run("SELECT ticket_id FROM jobs WHERE event = %s ORDER BY accepted_at, id", RECOVERED)
         return [row["ticket_id"] for row in rows]
 
     def rows(self, where: str = "true") -> list[str]:
-        """Return the tickets without a webhook."""
         question = f"SELECT ticket_id FROM missing_webhooks WHERE {where} ORDER BY ticket_id"  # noqa: S608
         return [row["ticket_id"] for row in self.table.run(question)]
 

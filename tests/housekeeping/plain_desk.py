@@ -16,8 +16,6 @@ _PAGE = 10
 
 @dataclass
 class PlainTicket:
-    """A closed ticket."""
-
     number: int
     created: datetime
     changed: datetime
@@ -26,17 +24,14 @@ class PlainTicket:
 
     @property
     def id(self) -> str:
-        """Return the id in the desk's format."""
         return str(self.number)
 
 
 def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Return the tickets as a list sorted by creation has them."""
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
 def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Return the tickets as a list sorted by change has them."""
     return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
 
 
@@ -55,7 +50,6 @@ class PlainDesk:
 
     @classmethod
     def of(cls, count: int, apart: timedelta = timedelta(hours=1)) -> "PlainDesk":
-        """Return a desk of this many tickets, created up to now."""
         moments = [NOW - apart * (count - number) for number in range(count)]
         made = [PlainTicket(1000 + number, moment, moment) for number, moment in enumerate(moments)]
         return cls({ticket.id: ticket for ticket in made})

@@ -72,7 +72,6 @@ class Site:
         return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 
     def new_tickets(self, count: int) -> list[str]:
-        """Create tickets; return their ids."""
         return [self.new_ticket() for _ in range(count)]
 
     def new_ticket(self, **more: Any) -> str:
@@ -85,7 +84,6 @@ class Site:
         httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
     def asked_for(self) -> set[str]:
-        """Return the single tickets requested from the desk since its last reset."""
         return {call["ticket_id"] for call in self.desk.requests(operation="read_ticket")}
 
     def copies(self, where: str = "true") -> set[str]:
@@ -93,20 +91,17 @@ class Site:
         return {row["ticket_id"] for row in found}
 
     def hours_pass(self, hours: float) -> None:
-        """Move all times of the desk's lists back by this many hours."""
         put_back(self.table, hours)
 
     def set_desk(self, **options: object) -> None:
         self.desk.change("PATCH", "/desks/acme", **options)
 
     def reads(self) -> list[str]:
-        """Return the single tickets requested since the last reset, in order."""
         return [call["ticket_id"] for call in self.desk.requests(operation="read_ticket")]
 
 
 @asynccontextmanager
 async def site_of(database: Database, table: Table, **options: object) -> AsyncIterator[Site]:
-    """Return a desk with these options added to the usual ones."""
     usual = {"api_key": "acme-key", "seeded": False}
     for desk in simulator_of(create_desk({"desks": {"acme": usual | options}})):
         async with opened(settings(desk.url)) as client:
@@ -115,7 +110,6 @@ async def site_of(database: Database, table: Table, **options: object) -> AsyncI
 
 @pytest.fixture
 async def site(database: Database, table: Table) -> AsyncIterator[Site]:
-    """Return a desk without tickets and with an empty knowledge base."""
     async with site_of(database, table) as opened_site:
         yield opened_site
 

@@ -31,8 +31,6 @@ Console = Callable[..., AbstractAsyncContextManager[tuple[HasHousekeepingLook, L
 
 @pytest.fixture
 def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) -> Console:
-    """Return the console's client while housekeeping serves acme's settings."""
-
     @asynccontextmanager
     async def looking(**changed: object) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
         values: dict[str, object] = {

@@ -26,7 +26,6 @@ POLLED = Tenant("acme", polled=True, recovers=True)
 
 @pytest.fixture
 async def rounds(site: Site, redis: Redis) -> Comparing:
-    """Return rounds over a desk that has one ticket and was seen before."""
     site.new_ticket()
     comparing = Comparing(site.client, site.database, site.table, redis)
     assert await comparing.round() == ""

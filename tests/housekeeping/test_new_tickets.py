@@ -57,7 +57,6 @@ async def test_more_than_are_listed_is_told_and_the_newest_are_made(rounds_of: N
 
 
 def shuffled(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Shuffle the list in a fixed arbitrary order."""
     return sorted(newest_first(tickets), key=lambda ticket: ticket.number * 7919 % 101)
 
 

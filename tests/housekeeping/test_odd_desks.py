@@ -38,7 +38,6 @@ def copies(table: Table) -> set[str]:
 
 
 def ticking() -> Callable[[], float]:
-    """Return a clock that advances by a second at each reading."""
     clock = Clock(0)
 
     def look() -> float:

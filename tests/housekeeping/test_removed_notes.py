@@ -29,7 +29,6 @@ def stream(start_log: StartLog) -> io.StringIO:
 
 
 async def enhanced(site: Site, store: Store, **columns: Any) -> str:
-    """Create a ticket with a job's note; return its id."""
     ticket_id = site.new_ticket()
     job_id = await store.accept(ticket_id=ticket_id, **DONE | columns)
     html = to_html(Content(summary="s"), job_id, "m")

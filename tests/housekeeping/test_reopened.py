@@ -20,7 +20,6 @@ async def noted(site: Site, store: Store, **columns: Any) -> str:
 
 
 async def moved(site: Site, ticket_id: str, *statuses: str) -> None:
-    """Change the ticket's status, copying it after each change."""
     for status in statuses:
         site.change(ticket_id, status=status)
         await site.sync()
@@ -119,7 +118,6 @@ async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it
 
 
 async def skipped(site: Site, store: Store, **columns: Any) -> str:
-    """Return a closed ticket whose job was skipped for that."""
     ticket_id = site.new_ticket(subject="VPN is down")
     site.change(ticket_id, status="Closed")
     ended = {"state": "skipped", "reason": "ticket deleted or closed", "finished_at": "now()"}

@@ -30,7 +30,6 @@ GIVEN = {
 
 @pytest.fixture(autouse=True)
 def untold() -> Iterator[None]:
-    """Reset the metric before and after."""
     metrics.SECRET_AGE.clear()
     yield
     metrics.SECRET_AGE.clear()

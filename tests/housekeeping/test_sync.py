@@ -20,7 +20,6 @@ from tests.kit.postgres import Table
 
 
 def words(count: int) -> str:
-    """Return this many different words."""
     return " ".join(f"w{number:x}" for number in range(count))
 
 
@@ -62,8 +61,6 @@ async def test_half_a_character_in_any_field_is_left_out(site: Site) -> None:
 
 @pytest.fixture
 def refused(table: Table) -> Iterator[Callable[[str], None]]:
-    """Make the database refuse a ticket of this id."""
-
     def refuse(ticket_id: str) -> None:
         table.run(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"

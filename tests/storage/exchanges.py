@@ -17,7 +17,6 @@ ANSWER: dict[str, Any] = {
 
 
 def exchange(*tickets: str, **changed: Any) -> ModelExchange:
-    """Return an exchange with these tickets and one document as sources."""
     sources = [{"id": f"T{number}", "kind": "ticket", "number": number, "title": "Mailbox full"} for number in tickets]
     given: dict[str, Any] = {
         "prompt": "2",

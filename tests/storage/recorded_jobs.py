@@ -20,10 +20,8 @@ async def recorded(store: Store, ticket_id: str, *sources: str, requester: str =
 
 
 def kept(store: Store) -> set[UUID]:
-    """Return the jobs that still have a record."""
     return {row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")}
 
 
 def age(store: Store, job_id: UUID, days: int) -> None:
-    """Move a job's records back by this much."""
     store.table.run("UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s", days, job_id)

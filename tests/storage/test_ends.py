@@ -21,7 +21,6 @@ def since() -> datetime:
 
 
 async def ended(store: Store, minutes: int, **columns: Any) -> UUID:
-    """Create a job that ended this many minutes ago."""
     return await store.accept(**columns, finished_at=f"now() - interval '{minutes} minutes'")
 
 

@@ -25,7 +25,6 @@ JOBS = """INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at, finish
 
 @contextmanager
 def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
-    """Run SQL in the database before each deletion of a row."""
     table.run(f"CREATE FUNCTION before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN OLD; END $$")
     table.run(f"CREATE TRIGGER before BEFORE DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION before()")
     try:
@@ -36,7 +35,6 @@ def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
 
 @pytest.fixture
 async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # noqa: ARG001 -- emptied by it
-    """Open a database with a statement timeout of one second."""
     opened = Database(server.url, application_name="hasty", statement_seconds=1)
     yield opened
     await opened.close()

@@ -37,7 +37,6 @@ MODELS = (
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
-    """Insert a row into each table for each of two tenants."""
     for tenant_id in ("acme", "globex"):
         job_id = await accept(database, new_event(tenant_id=tenant_id))
         async with database.tenant(tenant_id) as session:

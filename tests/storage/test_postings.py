@@ -30,7 +30,6 @@ def copy(number: int, resolution: str = "Restarted it.") -> dict[str, str]:
 
 
 def assert_in_step(table: Table) -> None:
-    """Compare postings, counts of terms and counts of texts with the copies."""
     rows = table.run(
         "SELECT tenant_id, 't' AS collection, search_id, terms FROM tickets"
         " UNION ALL SELECT tenant_id, 'p', search_id, terms FROM passages"

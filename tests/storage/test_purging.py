@@ -133,7 +133,6 @@ async def test_all_records_go_of_a_tenant_that_has_left_and_of_no_other(store: S
 
 
 async def keep_old_copies(database: Database, table: Table) -> None:
-    """Store an old ticket and an old solution of two passages."""
     await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
     await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")

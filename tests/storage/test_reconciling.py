@@ -26,7 +26,6 @@ def tickets(count: int) -> list[SeenTicket]:
 
 
 async def missed(database: Database, count: int = 1, tenant_id: str = "acme") -> None:
-    """Record tickets 0, 1, 2 and so on as missed."""
     await reconciling.begin(database, tenant_id, NOW - HOUR)
     await reconciling.compare(database, tenant_id, tickets(count), seen_at=NOW, until=NOW)
     for each in tickets(count):

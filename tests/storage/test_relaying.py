@@ -22,7 +22,6 @@ Columns = dict[str, Any]
 
 @pytest.fixture
 def accept(store: Store) -> Accept:
-    """Accept a job that is not published, and set columns of its row."""
     return partial(store.accept, published=False)
 
 

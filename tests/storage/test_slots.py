@@ -88,8 +88,6 @@ async def test_no_slot_is_lost_by_those_who_leave() -> None:
 
 
 class SlowForOne(Database):
-    """Searches are slow for one tenant, which has a million copies."""
-
     seconds = 0.1
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:

@@ -23,7 +23,6 @@ _CONNECTIONS = 5
 
 @pytest.fixture
 async def pool(server: Postgres) -> AsyncIterator[Database]:
-    """Open as many connections as the pool holds, used and idle."""
     opened = Database(server.url, application_name="stale", pool_size=_CONNECTIONS)
     await asyncio.gather(*(opened.ask() for _ in range(_CONNECTIONS)))
     yield opened

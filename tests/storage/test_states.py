@@ -62,7 +62,6 @@ def cases() -> Iterator[Case]:
 
 
 def prepare(table: Table, case: Case) -> UUID:
-    """Empty the tables and create the row; return its id."""
     table.run("DELETE FROM jobs")
     table.run("DELETE FROM job_events")
     table.run("DELETE FROM delivery_keys")

@@ -19,12 +19,10 @@ ALIKE = Shares()
 
 
 async def flood(store: Store, tenant: str, count: int, **columns: Any) -> list[UUID]:
-    """Create waiting jobs of different tickets, oldest first."""
     return [await store.accept(tenant_id=tenant, ticket_id=f"{tenant} {number}", **columns) for number in range(count)]
 
 
 async def take(database: Database, shares: Shares = ALIKE, *, times: int = 1) -> list[Claim]:
-    """Claim this many times in sequence."""
     found = [await claim_next(database, "one", LEASE, shares) for _ in range(times)]
     assert None not in found
     return [claim for claim in found if claim is not None]

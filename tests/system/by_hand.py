@@ -116,20 +116,17 @@ def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) ->
 
 
 def forget(system: System, *words: str, by: Callable[..., Answer] = here, **settings: str) -> Answer:
-    """Run `ai-agents forget` with the addresses of both stores."""
     stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
     return by("forget", *words, **stores | settings)
 
 
 def copied(world: World, tenant: str = "acme") -> set[str]:
-    """Return the copied tickets."""
     with world.admin() as connection:
         rows = connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,)).fetchall()
     return {str(ticket_id) for (ticket_id,) in rows}
 
 
 def sync_twice(system: System) -> None:
-    """Wait until a copy of acme's desk has begun and ended."""
     assert system.housekeeping is not None
     log = system.housekeeping.log_path
     done = "Sync completed: tenant_id=acme"
@@ -138,13 +135,11 @@ def sync_twice(system: System) -> None:
 
 
 def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
-    """Change the stored GPT-4 answer of a job."""
     with world.admin() as connection:
         connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
 
 
 def job_to_come(world: World, tenant: str, ticket_id: str) -> UUID:
-    """Return the id of a job that is due in an hour."""
     job_id = uuid4()
     with world.admin() as connection:
         connection.execute(

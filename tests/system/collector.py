@@ -45,13 +45,10 @@ def _attributes(pairs: Any) -> dict[str, Any]:
 
 @dataclass
 class Collector:
-    """The received spans."""
-
     url: str = ""
     spans: list[ReceivedSpan] = field(default_factory=list)
 
     def search(self, **tags: str) -> list[ReceivedSpan]:
-        """Return the spans that have each of these tags."""
         return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
 
     def traces(self, service: str, **tags: str) -> list[ReceivedSpan]:

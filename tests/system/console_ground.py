@@ -38,12 +38,10 @@ class ConsoleGround:
     foreign: dict[str, str]
 
     def client(self) -> httpx2.Client:
-        """Return a client without a session."""
         return httpx2.Client(base_url=self.url, trust_env=False, timeout=30)
 
     @contextmanager
     def visitor(self, name: str) -> Iterator[httpx2.Client]:
-        """Return a client logged in with one of TOKENS."""
         with self.client() as client:
             csrf = csrf_of(client.get("/login"))
             entered = client.post("/login", data={"token": TOKENS[name], "csrf": csrf})
@@ -51,13 +49,11 @@ class ConsoleGround:
             yield client
 
     def row(self, job_id: str) -> dict[str, object]:
-        """Return the current row of the job of globex."""
         jobs = self.world.jobs(self.foreign["ticket_id"], "globex")
         return next(row for row in jobs if str(row["id"]) == job_id)
 
 
 def csrf_of(page: httpx2.Response) -> str:
-    """Return the CSRF field of a page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text
     return found[1]
@@ -65,8 +61,6 @@ def csrf_of(page: httpx2.Response) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """A route of a page."""
-
     method: str
     path: str
     least: str
@@ -84,7 +78,6 @@ def places(method: str) -> list[Place]:
 
 
 def address(place: Place, named: dict[str, str]) -> str:
-    """Return the address of a route for a ticket or a job."""
     return _NAMED.sub(lambda found: quote(named.get(found[1], "1"), safe=""), place.path)
 
 

@@ -12,8 +12,6 @@ _VERDICT = re.compile(r'data-verdict="(\w+)"')
 
 
 class ConsoleReader:
-    """Reads a console's pages with the token of its developer."""
-
     def __init__(self, system: System) -> None:
         self._client = httpx2.Client(base_url=system.state["console_url"], trust_env=False, timeout=30)
         form = {"token": system.state["console_token"], "csrf": csrf_of(self._client.get("/login"))}

@@ -63,7 +63,6 @@ class Cable:
         self._accepting.start()
 
     def close(self) -> None:
-        """Close the proxy and all its connections."""
         self.is_cut.set()
         self._door.shutdown(socket.SHUT_RDWR)
         self._accepting.join()

@@ -11,14 +11,11 @@ from tests.system.console_reader import ConsoleReader
 
 
 class Diagnosed(NamedTuple):
-    """The output of a diagnosis, and its exit status."""
-
     status: int
     said: dict[str, Any]
 
     @property
     def because(self) -> str:
-        """Return all facts of the diagnosis."""
         return "\n".join(fact["what"] for fact in self.said["because"])
 
 
@@ -57,12 +54,10 @@ def diagnosed(system: System, ticket_id: str, tenant: str, **settings: str) -> D
 
 
 def verdict(system: System, ticket_id: str, tenant: str = "acme") -> str:
-    """Return the verdict alone."""
     return str(diagnose(system, ticket_id, tenant).said["verdict"])
 
 
 def done(world: World, subject: str, tenant: str = "acme", **more: Any) -> str:
-    """Create a ticket and wait for its note."""
     ticket_id = world.create_ticket(subject, tenant, **more)
     assert world.ended(ticket_id, tenant)["state"] == "completed"
     return ticket_id

@@ -62,7 +62,6 @@ class ApiDoor:
         assert self.memory_mb("VmHWM:") - memory < MOST_MORE_MB
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of jobs, delivery keys, messages and waiting events."""
         with self.world.admin() as connection, redis.Redis.from_url(self.system.state["redis_url"]) as client:
             rows = {table: count(connection, table) for table in ("jobs", "delivery_keys")}
             return rows | {"celery": client.llen("celery"), "inbox": client.hlen("inbox")}
@@ -72,7 +71,6 @@ class ApiDoor:
         return memory_mb(self.system.api.pid, what) if HAS_PROC else 0.0
 
     def odd_requests(self) -> list[Odd]:
-        """Return one of each kind, signed for this system."""
         return all_odd(self.world.sign)
 
 

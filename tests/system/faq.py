@@ -23,7 +23,6 @@ class Support:
         self._shell = Shell(system, folder)
 
     def close(self) -> None:
-        """End the shell."""
         self._shell.close()
 
     def type(self, command: str, *, ticket_id: str = "", job_id: str = "") -> list[str]:

@@ -45,7 +45,6 @@ class FaultRow:
 
     @property
     def notes(self) -> int:
-        """Return the final number of notes in the ticket."""
         return 1 if self.ends == "completed" else 0
 
     def of(self, tenant: str) -> "FaultRow":
@@ -54,12 +53,10 @@ class FaultRow:
 
 
 def desk(kind: str, operation: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
-    """Return a fault of the desk."""
     return "desk", {"kind": kind, "operation": operation, **({"times": times} if times else {}), **more}
 
 
 def openai(kind: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
-    """Return a fault of GPT-4."""
     return "openai", {"kind": kind, **({"times": times} if times else {}), **more}
 
 

@@ -16,17 +16,14 @@ def assert_one_note(world: World, ticket_id: str, tenant: str = "acme", seconds:
 
 
 def log_of(system: System, ticket_id: str) -> str:
-    """Return the API's lines about a ticket."""
     lines = system.api.log_path.read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if f"ticket_id: {ticket_id}," in f"{line},")
 
 
 def exposition(system: System, process: str) -> str:
-    """Return the Prometheus exposition of a process."""
     return httpx2.get(system.state["metrics"][process], timeout=10).raise_for_status().text
 
 
 def figures(system: System, process: str = "api") -> dict[str, float]:
-    """Return the metrics of a process, by name and labels."""
     lines = [line.rpartition(" ") for line in exposition(system, process).splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}

@@ -16,7 +16,6 @@ class Files:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def replace(self, name: str, text: str) -> None:
-        """Replace a file with a finished one."""
         finished = self.folder / f".{name}"
         finished.write_text(text, encoding="utf-8")
         finished.replace(self.folder / name)

@@ -22,7 +22,6 @@ def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.
 
 
 def address(url: str) -> tuple[str, int]:
-    """Return host and port."""
     parts = httpx2.URL(url)
     return parts.host, parts.port or 80
 

@@ -17,7 +17,6 @@ RETRIED = r"Task failed: job_id=<J>, ticket_id=<T>, reason=.*will be retried"
 
 
 def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: str) -> None:
-    """Check that the phrases occur in this order, one line each."""
     rest = iter(lines)
     for pattern in patterns:
         wanted = re.compile(pattern.replace("<J>", job_id).replace("<T>", ticket_id) + r"(?![0-9])")

@@ -40,12 +40,10 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def say(system: System, *words: str) -> Answer:
-    """Run `ai-agents` in this process."""
     return here(*words, DATABASE_URL=system.state["database_url"])
 
 
 def listed(system: System, *words: str) -> list[dict[str, Any]]:
-    """Return the output of `ai-agents jobs --json`."""
     done = say(system, "jobs", *words, "--json")
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)

@@ -38,12 +38,10 @@ class Planted:
         self.around: Any = lambda _system: nullcontext({})
 
     def desk(self, **fault: Any) -> "Planted":
-        """Order a fault of the desk."""
         self.desk_fault = fault
         return self
 
     def model(self, **fault: Any) -> "Planted":
-        """Order a fault of the model."""
         self.model_fault = fault
         return self
 

@@ -53,7 +53,6 @@ def world(system: System) -> Iterator[World]:
 
 
 def printed_kit(system: System, form: str, tenant: str) -> str:
-    """Return the output of `ai-agents signing-kit` with the system's settings."""
     told = (f"--tenant={tenant}", f"--form={form}", "--url", f"{system.state['api_url']}/webhook", "--show-secret")
     command = [sys.executable, "-m", "support.cli", "signing-kit", *told]
     ran = subprocess.run(command, env=system.api.environment, capture_output=True, text=True, check=True)

@@ -30,7 +30,6 @@ TOKEN = "anna-0123456789-abcdefghijklmnop"
 
 @pytest.fixture
 def settings(server: Postgres, redis_url: str) -> dict[str, str]:
-    """Return its minimal settings."""
     return {
         "DATABASE_URL": server.url,
         "REDIS_URL": redis_url,
@@ -79,7 +78,6 @@ def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
 
 @pytest.fixture
 def process(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> Iterator[Process]:
-    """Start one while both of its stores are unavailable."""
     with running(tmp_path, settings | NO_DATABASE | NO_REDIS, loaded) as console:
         yield console
 
@@ -98,14 +96,12 @@ def running(folder: Path, settings: dict[str, str], loaded: LoadedPrograms) -> I
 
 @contextmanager
 def logged_in(console: Process) -> Iterator[httpx2.Client]:
-    """Return a client with a session."""
     with httpx2.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
         assert client.post("/login", data={"token": TOKEN, "csrf": csrf_of(client.get("/login"))}).status_code == 303
         yield client
 
 
 def status_with(cookies: httpx2.Cookies, console: Process) -> int:
-    """Return the console's status for a copy of the cookies."""
     return httpx2.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
 
 

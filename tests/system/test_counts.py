@@ -75,7 +75,6 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
 
 
 def least_of(count: Callable[[], Counter[str]]) -> Counter[str]:
-    """Return the minimum of several runs, since background work only adds."""
     counted = [count() for _ in range(_TIMES)]
     return Counter({name: min(each[name] for each in counted) for name in counted[0]})
 

@@ -45,7 +45,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture(autouse=True)
 def _put_back(system: System, world: World) -> Iterator[None]:
-    """Restart or resume everything that a test has stopped or paused."""
     yield
     world.clear_faults()
     system.workers[0].resume()
@@ -77,14 +76,12 @@ def timed(system: System, *words: str, **settings: str) -> Diagnosed:
 
 
 def without_worker(system: System, ticket_id: str) -> Diagnosed:
-    """Check that the diagnosis is `no_worker` long before a lease ends."""
     told = wait_for(lambda: (now := diagnose(system, ticket_id)).said["verdict"] == "no_worker" and now, 10)
     assert told
     return told
 
 
 def busy(world: World) -> tuple[list[str], str]:
-    """Create two tickets that occupy the worker, and one that waits."""
     world.openai_fault(kind="slow_stream", seconds=1, pieces=200)
     running = [world.create_ticket(f"Busy {number}") for number in range(2)]
     wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running))

@@ -17,7 +17,6 @@ LIVES_SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that copies a desk each second."""
     folder = tmp_path_factory.mktemp("expired")
     with System(folder, settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1, launch=loaded) as running:
         yield running
@@ -29,13 +28,11 @@ def add(system: System, title: str, text: str, expires_at: float) -> None:
 
 
 def copied(world: World) -> set[str]:
-    """Return the titles of the copied solutions."""
     with world.admin() as connection:
         return {row[0] for row in connection.execute("SELECT title FROM passages WHERE tenant_id = 'acme'")}
 
 
 def asked_with(world: World, subject: str) -> str:
-    """Return the prompt for a new ticket once its note is there."""
     ticket_id = world.create_ticket(subject)
     assert world.ended(ticket_id)["state"] == "completed"
     return str(world.gpt4_requests(subject))

@@ -33,7 +33,6 @@ def assert_done_once(world: World, tickets: dict[str, str], tenant: str) -> None
 
 
 def create(world: World, what: str, count: int, tenant: str) -> dict[str, str]:
-    """Create tickets; return id -> subject."""
     subjects = [f"{what}-{number:02}-x" for number in range(count)]
     return {world.create_ticket(subject, tenant): subject for subject in subjects}
 

@@ -90,7 +90,6 @@ def lines(system: System, tickets: dict[str, str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def calls(outside: World, tickets: dict[str, str]) -> dict[str, int]:
-    """Return the number of GPT-4 calls for each row's ticket."""
     assert tickets
     asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
     return {name: sum(subject_of(row) in text for text in asked) for name, row in ROWS.items()}
@@ -116,7 +115,6 @@ def prepare(outside: World, row: FaultRow, number: int) -> str:
 
 
 def change(outside: World, row: FaultRow, ticket_id: str, how: object) -> None:
-    """Change the ticket as the row requires."""
     if how is None:
         outside.delete_ticket(ticket_id, row.tenant)
     elif isinstance(how, dict) and how:

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that copies a desk's changes each second."""
     folder: Path = tmp_path_factory.mktemp("feedback")
     settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
     with System(folder, settings=settings, openai_seconds=0.2, launch=loaded) as running:

@@ -35,7 +35,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture
 def kept(system: System) -> Iterator[redis.Redis]:
-    """Return a client of the system's Redis."""
     with redis.Redis.from_url(system.state["redis_url"], decode_responses=True) as client:
         yield client
 

@@ -41,7 +41,6 @@ def apart(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 
 def _take(process: Process, names: str) -> None:
-    """Remove the settings with this prefix from a process."""
     for name in [name for name in process.environment if re.match(names, name)]:
         del process.environment[name]
 

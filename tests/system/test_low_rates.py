@@ -18,13 +18,11 @@ pytestmark = pytest.mark.slow
 
 
 def rates(**per_minute: int) -> dict[str, int]:
-    """Return the settings of the tenants' rates."""
     return {f"{tenant}.servicedesk.rate_per_minute": rate for tenant, rate in per_minute.items()}
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start two workers, and desks at 11 and at 10 calls a minute."""
     folder: Path = tmp_path_factory.mktemp("rates")
     settings = SHORT | rates(acme=11, globex=10)
     with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False, launch=loaded) as running:

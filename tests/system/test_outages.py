@@ -123,7 +123,6 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
 
 
 async def push(system: System, job_id: str) -> None:
-    """Push another message of a job."""
     queue = JobQueue(system.state["redis_url"])
     await queue.publish(UUID(job_id), "")
     await queue.close()

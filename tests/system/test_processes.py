@@ -12,7 +12,6 @@ from tests.system.import_watch import ROOMS, product_modules
 
 
 def in_a_fresh_process(program: str, **environment: str) -> Any:
-    """Run Python code that prints JSON."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],

@@ -46,7 +46,6 @@ def _seen(system: System) -> list[str]:
 
 
 def said(system: System, words: str) -> list[str]:
-    """Return the lines of housekeeping with these words."""
     assert system.housekeeping is not None
     return [line for line in system.housekeeping.log_path.read_text("utf-8").splitlines() if words in line]
 

@@ -84,7 +84,6 @@ def loading(client: Any, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def refusing(client: Any, refusal: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[None]:
-    """Make Redis refuse commands in a block."""
     begin, end = refusal
     client.execute_command(*begin)
     try:

@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that copies its desks every second."""
     folder = tmp_path_factory.mktemp("refresh") / ".devstack"
     settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
     with System(folder, settings=settings, openai_seconds=0.1, launch=loaded) as running:
@@ -25,12 +24,10 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def enhance(system: System, ticket_id: str, *words: str) -> Answer:
-    """Run `ai-agents enhance`."""
     return here("enhance", "--ticket", ticket_id, *words, DATABASE_URL=system.state["database_url"])
 
 
 def begins(world: World, ticket_id: str) -> list[str]:
-    """Return the beginning of each note, the newest last."""
     return [re.sub("<[^>]+>", "", note)[:40] for note in world.notes(ticket_id)]
 
 

@@ -106,7 +106,6 @@ def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """Start a Postgres that is not migrated."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
         server.discard()

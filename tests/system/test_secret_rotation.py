@@ -35,7 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system whose tenants have their secrets in files."""
     settings = SHORT | {"SECRETS_DIR": str(folder)}
     folders = tmp_path_factory.mktemp("system")
     running = System(folders, settings=settings, openai_seconds=0.3, launch=loaded, console=True)
@@ -47,8 +46,6 @@ def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
 
 
 class Operator:
-    """An operator who rotates acme's secret and checks the outputs."""
-
     def __init__(self, system: System, world: World, folder: Path, out: Path) -> None:
         self._system, self._world, self._folder, self.out = system, world, folder, out
         self._settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": str(folder)}
@@ -69,7 +66,6 @@ class Operator:
         return self._world.post_webhook(ticket_id, secret=secret)
 
     def proved(self) -> dict[str, float]:
-        """Return the API's counters, by secret."""
         found = {}
         for name, count in figures(self._system).items():
             if told := re.fullmatch(r'ai_agents_webhooks_proved_total\{secret="(\w+)",tenant_id="acme"\}', name):
@@ -77,7 +73,6 @@ class Operator:
         return found
 
     def ages(self, tenant_id: str = "acme") -> dict[str, float]:
-        """Return the exported ages of a tenant's secrets, by setting."""
         told = figures(self._system, "housekeeping").items()
         whose = re.escape(tenant_id)
         shape = re.compile(rf'ai_agents_secret_age_seconds\{{setting="(\w+)",tenant_id="{whose}"\}}')

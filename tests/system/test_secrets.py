@@ -31,7 +31,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """Return the empty directory."""
     return Files(tmp_path_factory.mktemp("secrets"))
 
 
@@ -58,8 +57,6 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
 
 
 class Doors:
-    """Tries secrets at the webhook endpoint."""
-
     def __init__(self, world: World, http: httpx2.Client, old: dict[str, str]) -> None:
         self._world = world
         self._http = http
@@ -74,7 +71,6 @@ class Doors:
         return status == 202
 
     def assert_open(self, *tenants: str) -> None:
-        """Check that the tenants' initial secrets are accepted."""
         assert [tenant for tenant in tenants if not self.opens(tenant, self.old[tenant])] == []
 
 

@@ -25,13 +25,11 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def worker_lines(system: System, ticket_id: str) -> list[str]:
-    """Return the worker's lines of a ticket."""
     lines = system.workers[0].log_path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if f"ticket_id: {ticket_id}," in line]
 
 
 def housekeeping_lines(system: System, words: str) -> list[str]:
-    """Return the lines of housekeeping with these words."""
     assert system.housekeeping is not None
     return [line for line in system.housekeeping.log_path.read_text(encoding="utf-8").splitlines() if words in line]
 

@@ -33,7 +33,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def drawn(*words: str, **settings: str) -> dict[str, Any]:
-    """Return the command's JSON output."""
     told = here("trace", *words, "--json", **settings)
     assert (told.returncode, told.stderr) == (0, "")
     said: dict[str, Any] = json.loads(told.stdout)

@@ -28,7 +28,6 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that detects a dead worker soon."""
     export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     settings = SHORT | QUICK | export | SOON
     with System(tmp_path_factory.mktemp("stories"), settings=settings, openai_seconds=0.5, launch=loaded) as running:

@@ -19,7 +19,6 @@ Traced = tuple[World, Collector, System]
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Traced]:
-    """Start a system that exports its spans to a collector."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         folder = tmp_path_factory.mktemp("traced")

@@ -50,7 +50,6 @@ def flood(world: World, tenant: str, count: int) -> list[str]:
 
 
 def jobs(world: World, state: str) -> dict[str, int]:
-    """Return the number of jobs in that state, by tenant."""
     question = "SELECT tenant_id, count(*) FROM jobs WHERE state = %s GROUP BY 1"
     with world.admin() as connection:
         return dict(connection.execute(question, (state,)).fetchall())

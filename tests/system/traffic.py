@@ -23,12 +23,10 @@ class Traffic:
         self._thread.start()
 
     def await_more(self, count: int) -> None:
-        """Wait until this many more were accepted; fail if it takes too long."""
         before = len(self.taken)
         wait_for(lambda: len(self.taken) >= before + count)
 
     def close(self) -> None:
-        """Stop sending."""
         self._end.set()
         self._thread.join()
 

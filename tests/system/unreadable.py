@@ -35,7 +35,6 @@ def not_opened_by_others(path: Path) -> Iterator[None]:
 
 
 def _lease(descriptor: int) -> bool:
-    """Return True if no other process has the file open."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except BlockingIOError:

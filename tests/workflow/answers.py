@@ -27,12 +27,10 @@ ANSWERED: dict[str, Any] = {
 
 
 def answer(**changed: Any) -> Enhancement:
-    """Return a complete answer with some parts changed."""
     return Enhancement.model_validate_json(json.dumps(ANSWERED | changed))
 
 
 def claims(*texts: str, sources: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return claims in the model's format."""
     return [{"text": text, "sources": [*sources]} for text in texts]
 
 

@@ -21,6 +21,5 @@ class _AttemptOf:
 
 
 def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
-    """Return the question about a ticket of a tenant with these note settings."""
     attempt: Any = _AttemptOf(NoteSettings(**note))
     return question_of(attempt, state, placeholders)

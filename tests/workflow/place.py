@@ -50,7 +50,6 @@ class WorkSite:
         return await self.store.accept(event)
 
     async def run(self, job_id: UUID, **desk: Any) -> tuple[str, str | None]:
-        """Run a job; return its state and reason."""
         async with self.runner(**desk) as runner:
             assert await run_job(runner, job_id)
         row = self.store.table.job(job_id)

@@ -50,10 +50,8 @@ async def called(
 
 
 def records(store: Store) -> list[dict[str, Any]]:
-    """Return all audit records, oldest first."""
     return store.table.run("SELECT * FROM audit_records ORDER BY at")
 
 
 def wait_again(store: Store, job_id: UUID) -> None:
-    """Let the job wait for its next attempt."""
     store.table.change(job_id, state="waiting", claim_token=None, lease_owner=None, lease_until=None)

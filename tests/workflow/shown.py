@@ -5,8 +5,6 @@ from typing import Any
 
 
 class Tags(HTMLParser):
-    """Collects the tags and the text of a page."""
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.tags: set[str] = set()

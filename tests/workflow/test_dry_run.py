@@ -79,7 +79,6 @@ async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place:
     async with place.runner(failure_note=True) as runner:
 
         def wishes_of(_: str) -> Tenant:
-            """Return settings that change once GPT-4 was called."""
             return wishes if place.paid() else tenant()
 
         if not wishes.dry_run:

@@ -36,7 +36,6 @@ from workflow.run import Runner
 
 @pytest.fixture
 async def runner(database: Database) -> AsyncIterator[Runner]:
-    """Return a runner while the tenant's desk is known to be down."""
     breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
     with pytest.raises(DeskTimeout), breaker.watch():
         raise DeskTimeout

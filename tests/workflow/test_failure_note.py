@@ -27,7 +27,6 @@ from workflow.note import marker
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:
-    """Return a claim that has ended its job."""
     claim = await claimed(database, job_id)
     await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
     return claim

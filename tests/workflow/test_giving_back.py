@@ -40,8 +40,6 @@ class Distant(Database):
 
 
 class Endless:
-    """A graph whose steps never end."""
-
     async def ainvoke(self, *_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
@@ -68,7 +66,6 @@ class StoppingWorker:
         await asyncio.wait(self._running, timeout=30)
 
     def told(self) -> Counter[str]:
-        """Count the final lines of the jobs."""
         said = self.stream.getvalue()
         return Counter({words: said.count(words) for words in (GIVEN_BACK, LOST)})
 

@@ -39,7 +39,6 @@ class OneCallDesk:
             raise HeldBack("tenant closed", 10, extends_deadline=False)
 
     async def answer(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the ticket, and fail from then on."""
         if self._shown:
             await asyncio.sleep(60)
         self._shown = True

@@ -28,7 +28,6 @@ class SlowWrite:
 
 
 async def stopped(write: SlowWrite, seconds: float = 3) -> asyncio.Task[None]:
-    """Cancel an attempt while it settles."""
     task = asyncio.create_task(settle(write, stopping_seconds=seconds))
     await write.began.wait()
     task.cancel()

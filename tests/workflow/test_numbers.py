@@ -44,8 +44,6 @@ async def runner(desk: ServiceDeskPlus, model: Simulator, database: Database, re
 
 
 class Known:
-    """A ticket of the cloud desk, and the jobs of its webhooks."""
-
     def __init__(self, desks: Simulator, store: Store) -> None:
         self.desks = desks
         self.store = store

@@ -81,8 +81,6 @@ class BoxOfCards:
 
 
 class Everything:
-    """Rules that exclude nothing."""
-
     never_topics = frozenset({"gossip"})
 
     def hidden_from(self, known: Mapping[str, str]) -> dict[str, frozenset[str]]:
@@ -146,8 +144,6 @@ class Parrot:
 
 
 class DrawerStuck(OutsideFailure):
-    """A failure of the search that is worth a retry."""
-
     def __init__(self, tenant_id: str) -> None:
         super().__init__(phrases.SYNC_FAILED, "drawer is stuck")
         self.values = {"tenant_id": tenant_id, "reason": self.reason}

@@ -24,7 +24,6 @@ DONE = ("completed", None)
 
 
 def begins(place: WorkSite, ticket_id: str) -> list[str]:
-    """Return the first sentence of each of the ticket's notes, oldest first."""
     texts = [re.sub("<[^>]+>", "", note["description"]) for note in notes_of(place.desks, ticket_id)]
     return [re.match(r".*?(?:\.|(?= \())", text)[0] for text in texts]  # type: ignore[index]
 

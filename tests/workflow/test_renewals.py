@@ -19,8 +19,6 @@ _JOBS = 30
 
 
 class CountedCalls(Database):
-    """A database that counts its statements."""
-
     calls = 0
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:

@@ -26,7 +26,6 @@ STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": 
 
 
 async def called(gpt4: ModelClient, claim: Claim, database: Database, redis: Redis) -> GraphState:
-    """Run the node as the graph does; it needs no desk."""
     attempt = attempt_at(claim, database, model=gpt4, answers=AnswersInRedis(redis, 60))
     return await call_gpt4(STATE, Runtime(context=attempt))
 

@@ -85,7 +85,6 @@ class SlowDesk:
         return job_ids
 
     def calls(self, ticket_id: str) -> list[str]:
-        """Return the desk's requests about a ticket."""
         return [request["operation"] for request in self.desks.requests(ticket_id=ticket_id)]
 
 

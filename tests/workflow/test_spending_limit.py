@@ -33,7 +33,6 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     )
 
     async def run(job_id: UUID) -> None:
-        """Run the job in a worker of its own."""
         book = SpendingBook(store.database)
         models = Models(TenantDirectory(lambda: dict(values), monotonic=clock), process, book, connections=4)
         async with opened(settings(desks.url)) as desk:

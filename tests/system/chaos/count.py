@@ -31,8 +31,6 @@ _Call = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The row of the table for one fault."""
-
     fault: str
     seconds: float
     accepted: int

@@ -43,7 +43,6 @@ class Excuse:
     """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
 
     def covers(self, began: float, ended: float) -> bool:
-        """Return True if a GPT-4 call for the job belongs to that attempt."""
         return self.claimed <= began <= self.moment and ended >= self.not_before
 
 

@@ -24,8 +24,6 @@ AGAIN = "all of them, counted again at the end"
 
 @dataclass(frozen=True, slots=True)
 class _Happened:
-    """A finished scenario and the webhooks accepted meanwhile."""
-
     scenario: Scenario
     began: float
     stream: Stream
@@ -101,12 +99,10 @@ def _count_again(stage: Stage, everything: Sequence[AcceptedWebhook], refused: i
 
 
 def _await_told(stage: Stage, accepted: Sequence[AcceptedWebhook], rows: dict[str, dict[str, Any]]) -> Comparison:
-    """Return the comparison with the logs of the API and of the workers."""
     return await_told([stage.system.api, *stage.system.workers], _job_ids(accepted), rows, stage.deaths)
 
 
 def header() -> list[str]:
-    """Return the head of a Markdown table."""
     return [
         "| fault | accepted | refused | lost | doubled notes | GPT-4 paid twice"
         " | answered to a dead or still process | cut off in mid-call | seconds |",

@@ -36,8 +36,6 @@ _LINE = re.compile(f"({'|'.join(map(re.escape, _WHAT))})([0-9a-f-]{{36}})([^\n]*
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line about a job's start or end."""
-
     job_id: str
     process: str
     what: str
@@ -61,8 +59,6 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The result of comparing rows with lines."""
-
     missing: tuple[str, ...]
     """Jobs that ended without a line, and without an excuse."""
     unsaid: int
@@ -88,7 +84,6 @@ def said_in(process: str, log: str) -> list[Said]:
 def judged(
     job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], said: Iterable[Said], deaths: Sequence[Death]
 ) -> Comparison:
-    """Compare the row of each job with its lines."""
     by_job: defaultdict[str, list[Said]] = defaultdict(list)
     for line in said:
         by_job[line.job_id].append(line)

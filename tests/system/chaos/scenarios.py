@@ -23,8 +23,6 @@ _SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fault of the table."""
-
     name: str
     happen: Callable[[Stage], None]
     seconds: int = 10
@@ -90,7 +88,6 @@ def _pause_api(stage: Stage) -> None:
 
 
 def _at_random(stage: Stage) -> None:
-    """Kill the API or a worker at random moments."""
     for kind in stage.random.sample(["api", "worker", "worker"], 3):
         time.sleep(stage.random.uniform(0.1, 2.5))
         process = stage.system.api if kind == "api" else stage.random.choice(stage.system.workers)

@@ -115,13 +115,11 @@ class Stage:
 
     @contextlib.contextmanager
     def desk(self, **fault: Any) -> Iterator[None]:
-        """Run a block in which the desk has a fault."""
         with self._fault(self.world.desk_fault, fault):
             yield
 
     @contextlib.contextmanager
     def openai(self, **fault: Any) -> Iterator[None]:
-        """Run a block in which GPT-4 has a fault."""
         with self._fault(self.world.openai_fault, fault):
             yield
 

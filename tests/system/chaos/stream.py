@@ -42,13 +42,11 @@ class Stream:
     _senders: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin to send, in threads of its own."""
         pacer = threading.Thread(target=self._pace, name="stream")
         self._senders.append(pacer)
         pacer.start()
 
     def stop(self) -> None:
-        """Stop sending, and wait for the answers under way."""
         self._ends.set()
         # The pacer is first: when it has ended the list is complete, since bursts precede the stop.
         self._senders[0].join()
