@@ -1,4 +1,4 @@
-"""Every way an attempt or a job can end, driven through the doors that lead there."""
+"""Every outcome of an attempt or a job, reached through its entry point."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,8 +37,6 @@ Meanwhile = Callable[[UUID], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Driver:
-    """A desk, the stores, and the log of what happens between them."""
-
     database: Database
     table: Table
     redis: Redis
@@ -48,14 +46,14 @@ class Driver:
     new_event: NewEvent
 
     async def job(self, ticket_id: str | None = None, **columns: object) -> UUID:
-        """A job that waits, and that GPT-4 has answered already."""
+        """Return a waiting job that has a stored GPT-4 answer."""
         event = self.new_event(ticket_id=ticket_id or new_ticket(self.desks))
         await accept(self.database, event)
         self.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
         return event.job_id
 
     async def run(self, job_id: UUID, *, down: bool = False) -> UUID:
-        """One attempt; `down`: while the desk is known to be."""
+        """Run one attempt; `down` marks the desk as unavailable."""
         breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
         if down:
             with suppress(DeskTimeout), breaker.watch():
@@ -68,7 +66,7 @@ class Driver:
     async def running(
         self, meanwhile: Meanwhile, *, hangs_at: int = 0, **columns: object
     ) -> AsyncIterator[tuple[UUID, asyncio.Task[object]]]:
-        """An attempt whose desk answers after that, but for its call number `hangs_at`; GPT-4 refuses the ticket."""
+        """Run an attempt that hangs at desk call `hangs_at`; GPT-4 refuses the ticket."""
         reached, calls = asyncio.Event(), count(1)
 
         async def answer(_: httpx2.Request) -> httpx2.Response:
@@ -89,7 +87,6 @@ class Driver:
             yield job_id, task
 
     async def relay(self) -> None:
-        """One round."""
         queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
         assert await Relay(
             self.database, queue, inbox, Acceptance(self.database, queue, inbox, DEADLINE), DEADLINE
@@ -97,21 +94,18 @@ class Driver:
         await queue.close()
 
     async def duplicate(self) -> UUID:
-        """The job of an event in the inbox that Postgres knows already."""
         event = self.new_event()
         await accept(self.database, event)
-        # A worker would take the turn of the first before it looks for the second.
+        # Otherwise a worker would claim the first job's turn before the second.
         self.table.change(event.job_id, state="completed")
         again = self.new_event(dedupe_keys=event.dedupe_keys)
         await Inbox(self.redis).put(again)
         return again.job_id
 
     async def take_claim(self, job_id: UUID) -> None:
-        """What another worker does when the claim has run out."""
         self.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
-        """What a person's command does."""
         await erasing.erase(self.database, Which("acme", ticket_id="12345"))
 
 
@@ -166,7 +160,6 @@ async def nothing(_: UUID) -> None:
 
 
 async def stopped(driver: Driver, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
-    """A worker is told to stop after that has happened, while the desk is called."""
     async with driver.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
         attempt.cancel()
         with suppress(asyncio.CancelledError):

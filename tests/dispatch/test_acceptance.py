@@ -1,4 +1,4 @@
-"""Webhooks that come at once are recorded together, and each gets its own answer, a true one, whatever happens."""
+"""Batched recording of concurrent webhooks, each with its own result."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ COUNT = 30
 
 
 class Taking:
-    """What takes events, on stores that may go away."""
+    """Accepts events on stores that may become unavailable."""
 
     def __init__(self, database: Database, redis_url: str) -> None:
         self.database = database
@@ -39,23 +39,19 @@ class Taking:
         self.acceptance = Acceptance(database, self.queue, self.inbox, DEADLINE)
 
     def patient(self) -> None:
-        """Take events with all the time that a busy machine needs."""
+        """Accept events with a time limit that suits a busy machine."""
         self.acceptance = Acceptance(self.database, self.queue, self.inbox, DEADLINE, database_seconds=60)
 
     async def take(self, events: Sequence[Event]) -> list[Taken | BaseException]:
-        """All of them at once."""
         return await asyncio.gather(*map(self.acceptance.take, events), return_exceptions=True)
 
     async def relay(self) -> None:
-        """One round."""
         await Relay(self.database, self.queue, self.inbox, self.acceptance, DEADLINE).once()
 
     async def waiting(self) -> set[UUID]:
-        """Events that Redis keeps until Postgres is there."""
         return {UUID(str(job_id)) for job_id in await self.redis.hkeys(INBOX)}
 
     async def messages(self) -> list[UUID]:
-        """The jobs of messages, oldest first."""
         found = await self.redis.lrange(QUEUE, 0, -1)
         return [UUID(json.loads(message)["headers"]["id"]) for message in reversed(found)]
 
@@ -85,7 +81,7 @@ async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(plac
     assert rows.keys() == {event.job_id for event in events}
     assert all(rows.values())
     assert await place.messages() == [event.job_id for event in events]
-    # A hundred at most in each transaction.
+    # A transaction takes at most one hundred.
     assert len(store.table.run("SELECT DISTINCT accepted_at FROM jobs")) == 3
 
 
@@ -102,7 +98,7 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
 async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
     place: Taking, store: Store, server: Postgres
 ) -> None:
-    """Its event waits in Redis; Postgres is not taken for being away."""
+    """The event waits in Redis, and Postgres is not considered unavailable."""
     held = store.new_event(dedupe_keys=("held",))
     events = [store.new_event() for _ in range(COUNT)]
     with psycopg.connect(server.superuser_url) as other:
@@ -121,7 +117,6 @@ async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Taking]]:
-    """Stores that a test may end."""
     with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
         migrate(postgres.admin_url, postgres.url)
         database = Database(postgres.url, application_name="own", pool_size=10)
@@ -184,8 +179,6 @@ async def test_with_both_away_nobody_is_told_that_it_was_taken(
 
 
 class SlowThenSilent(Database):
-    """Answers the first statement late, and no other one."""
-
     calls = 0
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
@@ -198,7 +191,7 @@ class SlowThenSilent(Database):
 async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
     server: Postgres, store: Store, redis_url: str
 ) -> None:
-    """It came when that one had just begun, and its own one hangs: it waits in Redis as soon as its time is over."""
+    """Its own batch hangs too, so it goes to Redis when its time is over."""
     database = SlowThenSilent(server.url, application_name="own")
     first, second = store.new_event(), store.new_event()
     async with opened(database, redis_url) as place:
@@ -210,7 +203,7 @@ async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
         assert await slow == Taken(first.job_id, duplicate=False)
         assert await place.waiting() == {second.job_id}
         assert await place.messages() == [first.job_id, second.job_id]
-        # That others were slow is no outage.
+        # A slow batch is not an outage.
         assert place.acceptance.database_breaker.lets_try()
     await database.close()
 
@@ -218,7 +211,7 @@ async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
 async def test_with_both_silent_each_is_answered_in_three_seconds(
     own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
-    """Those that come later wait behind the ones that nobody answers."""
+    """Later events wait behind the unanswered ones."""
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
     postgres.process.pause()

@@ -1,4 +1,4 @@
-"""Asking over Redis: the answer comes, or within two seconds it is said why not, and nothing is left of it."""
+"""Requests over Redis: an answer or a reason within two seconds, no leftovers."""
 
 import asyncio
 import json
@@ -14,14 +14,12 @@ from dispatch.asking import ANSWER, QUESTIONS, LookAsker, LookQuestion, LookQues
 
 @pytest.fixture
 async def asking(redis_url: str, redis: Redis) -> AsyncIterator[LookAsker]:  # noqa: ARG001 -- emptied by it
-    """The end of who asks."""
     opened = LookAsker(redis_url)
     yield opened
     await opened.close()
 
 
 async def taken(questions: LookQuestions) -> LookQuestion:
-    """The next question, however long it takes."""
     while (question := await questions.take()) is None:
         pass
     return question
@@ -50,7 +48,7 @@ async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: 
 
 
 async def test_who_took_long_to_connect_asks_for_no_longer(redis_url: str, redis: Redis) -> None:
-    """The question ends within two seconds of when it was asked, by the clock of Redis."""
+    """The two seconds start when the request is made, by the clock of Redis."""
     there = urlsplit(redis_url)
 
     async def forward(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
@@ -63,7 +61,7 @@ async def test_who_took_long_to_connect_asks_for_no_longer(redis_url: str, redis
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(1)
         answers, questions = await asyncio.open_connection(there.hostname, there.port)
-        # A caller that gives up while an answer comes resets its connection.
+        # A caller that gives up while an answer arrives resets its connection.
         await asyncio.gather(forward(reader, questions), forward(answers, writer), return_exceptions=True)
         await asyncio.gather(questions.wait_closed(), writer.wait_closed(), return_exceptions=True)
         ended.set()

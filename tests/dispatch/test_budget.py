@@ -1,4 +1,4 @@
-"""A time limit that holds even over work that does not let go."""
+"""A time limit that also holds for work that cannot be cancelled."""
 
 import asyncio
 

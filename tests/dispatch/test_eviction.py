@@ -1,4 +1,4 @@
-"""A Redis that may forget jobs is told of, with the remedy; one that is right, or away, is not."""
+"""Warnings about a Redis eviction policy that may lose jobs."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What comes while work is under way is done together, and each gets its own result."""
+"""Batching of items that arrive while work is under way."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ Answer = int | Exception
 
 
 class RefusedItem(Exception):
-    """One item's own failure."""
+    """The failure of a single item."""
 
 
 class Gone(Exception):
-    """The failure of all."""
+    """The failure of the whole batch."""
 
 
 class Doubling:
-    """Work that doubles numbers when it is let go on, and keeps what it was given together."""
+    """Doubles numbers once released, and records each batch."""
 
     def __init__(self) -> None:
         self.given: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Events that Redis keeps while Postgres is away."""
+"""Events kept in Redis while Postgres is unavailable."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_an_event_that_shares_a_key_is_answered_with_the_first_ones_id(
 
 
 async def test_once_the_first_one_is_a_row_only_what_was_signed_is_known_to_be_the_same(redis: Redis) -> None:
-    """Its job may have ended without a note: whether the others are duplicates is for Postgres to say."""
+    """Its job may have ended without a note, so Postgres decides about the other keys."""
     inbox = Inbox(redis)
     first = replace(EVENT, dedupe_keys=("id", "signed:1"))
     await inbox.put(first)
@@ -130,10 +130,10 @@ async def test_a_server_that_is_away_is_one_failure_for_every_call() -> None:
 
 
 async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redis) -> None:
-    """Each took one of the keys before the other did: who calls the other one the first must not be both."""
+    """Each took one of the keys first: both must not become duplicates of the other."""
     inbox = Inbox(redis)
     one, other = (replace(EVENT, job_id=UUID(int=number), dedupe_keys=("a", "b")) for number in (1, 2))
-    # What Redis holds when both are in the middle of it.
+    # The content of Redis when both are half done.
     for event, key in ((one, "a"), (other, "b")):
         await redis.hset("inbox", str(event.job_id), json.dumps(event.to_json()))
         await redis.set(f"delivery:acme:{key}", str(event.job_id))
@@ -144,7 +144,6 @@ async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redi
 
 @asynccontextmanager
 async def distant(url: str, seconds: float) -> AsyncIterator[str]:
-    """The server at a URL, each of whose answers comes so much later."""
     there = urlsplit(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -163,7 +162,7 @@ async def distant(url: str, seconds: float) -> AsyncIterator[str]:
 
 
 async def test_a_server_that_is_late_at_each_trip_is_given_up_in_a_second(redis_url: str) -> None:
-    """Though it answers each within its time."""
+    """The limit holds although each single answer is in time."""
     async with distant(redis_url, 0.45) as url:
         client = open_redis(url)
         began = asyncio.get_running_loop().time()

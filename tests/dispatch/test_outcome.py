@@ -1,4 +1,4 @@
-"""Each outcome on real stores: row, event, line, metrics and span say what they have to, and say the same."""
+"""Consistency of row, event, log line, metrics and span for each outcome."""
 
 import re
 from collections import Counter
@@ -23,14 +23,14 @@ from tests.kit.simulators import Simulator
 TOLD = re.compile(
     r"(Task completed|Task skipped|Task failed|Job requeued): job_id=(\S+?), (?:ticket_id=\S+, )?(.*?) \|"
 )
-# The words of `job_events` where they are not the outcome's own; a claim that is lost leaves no word.
+# Words of `job_events` that differ from the outcome; a lost claim writes none.
 EVENTS = {How.CLAIM_LOST: "claimed", How.DUPLICATE: "skipped", How.FORGOTTEN: "skipped", How.WORKER_LOST: "failed"}
 SPANS = ("Worker", "Relay", "Forget", "Retry")
 
 
 @dataclass(frozen=True)
 class Ending:
-    """An outcome, one way to it, and what has to be said of it."""
+    """An outcome, one way to reach it, and the expected records."""
 
     how: How
     drive: Callable[[Driver], Awaitable[UUID]]
@@ -45,11 +45,9 @@ class Ending:
     red: bool = False
 
     def filled(self, text: str) -> str:
-        """One of them, with the reason."""
         return text.replace("~", self.row[1] or "")
 
     def counts(self) -> Counter[tuple[str, ...]]:
-        """What has to have grown by one."""
         state, reason = self.row
         grown: list[tuple[str, ...]] = [("ai_agents_job_attempts_total", "acme", self.attempt)] if self.attempt else []
         if state in ("completed", "skipped", "failed"):
@@ -109,7 +107,6 @@ ENDINGS = [
 
 
 def counted() -> Counter[tuple[str, ...]]:
-    """The counts of attempts and of jobs, as a scrape would have them."""
     kinds = (metrics.ATTEMPTS, metrics.JOBS_ENDED, metrics.JOB_SECONDS, metrics.JOBS_RECOVERED)
     counts = Counter[tuple[str, ...]]()
     for sample in (sample for kind in kinds for metric in kind.collect() for sample in metric.samples):
@@ -128,13 +125,11 @@ def driver(
     model: Simulator,
     new_event: NewEvent,
 ) -> Driver:
-    """The stores, empty."""
     return Driver(database, table, redis, redis_url, desks, model, new_event)
 
 
 @pytest.fixture
 def by_hand(server: Postgres, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of a command."""
     monkeypatch.setenv("DATABASE_URL", server.url)
     monkeypatch.setenv("REDIS_URL", redis_url)
 
@@ -168,7 +163,7 @@ async def test_row_line_metrics_and_span_agree(
     assert event["attempt"] == attributes.get("attempt", event["attempt"])
     held = attributes.get("held_back_seconds")
     assert held == (pytest.approx(int(line[1]), abs=0.5) if ending.how is How.HELD_BACK else None)
-    # A red one says what the line says.
+    # An error span has the log line's words.
     shown = [(raised.attributes or {})["exception.message"] for raised in span.events]
     assert shown == ([told.removeprefix("reason=")] if ending.red else [])
     assert span.status.description == (shown[0] if ending.red else None)

@@ -1,4 +1,4 @@
-"""The message of a job: its id and its trace, in the list whose length support reads."""
+"""The job message (id and trace) and the queue whose length support reads."""
 
 import asyncio
 import base64
@@ -52,7 +52,7 @@ async def test_a_message_is_the_jobs_id_and_nothing_else(queue: JobQueue, redis:
 
 
 async def test_a_message_is_what_the_installed_celery_sends(queue: JobQueue, redis: Redis, redis_url: str) -> None:
-    """Field by field, but for what is made anew for each message or each sender."""
+    """Values that are new for each message or sender are excluded."""
     await queue.publish(JOB, TRACE)
     with Celery(broker=redis_url, set_as_current=False) as celery:
         celery.conf.update(task_ignore_result=True, broker_transport_options=TRANSPORT)
@@ -144,7 +144,7 @@ async def test_connections_that_died_while_they_lay_idle_fail_no_call(
     }
     await asyncio.gather(*(calls[what]() for _ in range(6)))
     opened, sent = forgetful.opened, await redis.llen(QUEUE)
-    # Messages that come at once go together, over one.
+    # Concurrent messages share one connection.
     assert opened > (0 if what == "publish" else 1)
     forgetful.forget()
     await asyncio.gather(*(calls[what]() for _ in range(6)))
@@ -155,7 +155,7 @@ async def test_connections_that_died_while_they_lay_idle_fail_no_call(
 
 
 async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
-    """It may be slow, or have taken the message: asked twice it would cost two."""
+    """A retry would cost a second second, and the message may have arrived."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         queue, client = JobQueue(url), open_redis(url)
@@ -169,7 +169,7 @@ async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
 
 
 def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_url: str) -> None:
-    """The loop of the processes says so in a way of its own; the queue is as unreachable as without a server."""
+    """The processes' event loop, uvloop, raises an exception of its own for it."""
 
     async def lose() -> None:
         client = open_redis(redis_url)
@@ -185,7 +185,7 @@ def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_
 
 
 async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: Path) -> None:
-    """Its address leads to the new one, and connections that are open to the old one."""
+    """The address leads to the new master; open connections lead to the old one."""
     with Valkey(tmp_path / "old") as old, Valkey(tmp_path / "new") as new:
         door = Forgetful(old.url)
         queue, client, former = JobQueue(door.url), open_redis(door.url), open_redis(old.url)

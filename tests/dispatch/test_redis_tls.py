@@ -1,6 +1,6 @@
-"""Redis behind TLS: whoever of ours talks to it looks at its certificate, Celery's client too.
+"""Redis over TLS: all our clients, Celery's included, verify the certificate.
 
-The embedded server speaks no TLS, so a tunnel in front of it does.
+The embedded server has no TLS, so a tunnel in front of it terminates TLS.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 
 @pytest.fixture
 def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
-    """One that signs, and the file of its certificate."""
+    """Create a certificate authority and the file of its certificate."""
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     return made, tmp_path / "authority.pem"
@@ -39,7 +39,6 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
 
 @contextmanager
 def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
-    """Where the Redis is reached over TLS, with a certificate for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     there = urlsplit(redis_url)
@@ -72,7 +71,6 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 def as_setting(url: str) -> str:
-    """The address as processes have it."""
     return TypeAdapter(RedisUrl).validate_python(url)
 
 
@@ -94,7 +92,6 @@ async def ask(url: str) -> None:
 
 
 def consume(url: str) -> None:
-    """As a worker's connection to its broker is made."""
     app = Celery(broker=url, set_as_current=False, broker_transport=transport.NAME)
     with app.connection_for_read() as connection:
         assert isinstance(connection, Connection)

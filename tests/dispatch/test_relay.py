@@ -1,4 +1,4 @@
-"""The relay on real stores: each job that it queues, ends or moves is told of once, by whichever replica."""
+"""The relay on real stores: each action is logged once, by one replica."""
 
 import asyncio
 import io
@@ -29,7 +29,6 @@ RAN_OUT = "now() - interval '1 second'"
 
 @pytest.fixture
 async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str) -> AsyncIterator[list[Relay]]:  # noqa: ARG001 -- emptied by them
-    """Two API processes' relays, on the same stores."""
     databases = [Database(server.url, application_name=f"replica {number}") for number in (1, 2)]
     queues = [JobQueue(redis_url) for _ in databases]
     inbox = Inbox(redis)
@@ -43,13 +42,11 @@ async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str)
 
 
 async def round_of(relays: list[Relay], times: int = 1) -> None:
-    """What all of them do at once."""
     for _ in range(times):
         await asyncio.gather(*(relay.once() for relay in relays))
 
 
 def told(stream: io.StringIO, phrase: str) -> list[str]:
-    """The lines that have these words."""
     return [line for line in stream.getvalue().splitlines() if phrase in line]
 
 
@@ -61,7 +58,7 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
         claim = await claimed(database, waiting)
         assert claim.attempt == number
         table.change(waiting, lease_until=RAN_OUT)
-        # A copy of the message must not begin one attempt more.
+        # A copy of the message must not start another attempt.
         if number == MOST_ATTEMPTS:
             assert await claim_by_id(database, waiting, "two", LEASE) is None
         await round_of(replicas)
@@ -110,7 +107,7 @@ async def test_restarts_that_hand_a_job_back_use_up_no_attempt(
 async def test_a_job_that_lost_its_worker_often_comes_back_at_an_odd_moment(
     waiting: UUID, database: Database, table: Table, replicas: list[Relay]
 ) -> None:
-    """Else a job that kills its worker would take the same ones along each time, to the end of their attempts."""
+    """Otherwise a job that kills its worker would always affect the same jobs."""
     waits = []
     for _ in range(8):
         table.change(waiting, state="running", attempt=7, lease_until=RAN_OUT)
@@ -129,7 +126,7 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
     stream = start_log()
     inbox = Inbox(redis)
     first = [new_event(ticket_id=str(number)) for number in range(30)]
-    # Redis forgot the keys: duplicates that only the database knows.
+    # Redis lost the keys, so only the database knows these duplicates.
     again = [new_event(ticket_id=event.ticket_id, dedupe_keys=event.dedupe_keys) for event in first[:10]]
     for event in first:
         await inbox.put(event)
@@ -145,7 +142,7 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
     for event in again:
         (line,) = told(stream, f"Task skipped: job_id={event.job_id}")
         assert "reason=duplicate webhook" in line
-    # Their messages were pushed and told of when the events were kept.
+    # Their messages were pushed and logged when the events were stored.
     assert told(stream, "Job queued") == []
 
 
@@ -213,7 +210,7 @@ async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
 
 
 class _Late(Database):
-    """Gives the server's word of each commit half a second late."""
+    """Delays the server's confirmation of each commit by half a second."""
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         rows = await super().call(question, **values)
@@ -224,7 +221,7 @@ class _Late(Database):
 async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
     server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, start_log: StartLog
 ) -> None:
-    """The row says that the job failed before the server's word is there: the line comes all the same, once."""
+    """The row fails before the confirmation arrives; one line is logged anyway."""
     stream = start_log()
     database, queue, inbox = _Late(server.url, application_name="late"), JobQueue(redis_url), Inbox(redis)
     relay = Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
@@ -240,7 +237,7 @@ async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
 async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
     waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], start_log: StartLog
 ) -> None:
-    """The stop comes while the round waits for Postgres: the row gets its end after it, and the log its line."""
+    """The stop arrives while the round waits for Postgres, before the row ends."""
     stream = start_log()
     table.change(waiting, deadline_at=RAN_OUT)
     async with await psycopg.AsyncConnection.connect(server.admin_url) as other:

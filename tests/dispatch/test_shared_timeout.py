@@ -1,4 +1,4 @@
-"""Each of many waits for so long, and no longer."""
+"""A separate time limit for each of many waiters."""
 
 import asyncio
 from functools import partial

@@ -1,4 +1,4 @@
-"""How many messages were lost: at once what no worker can have, and after a while what was missing all the time."""
+"""The number of lost messages: certain ones at once, others after a delay."""
 
 from dispatch.shortage import Shortage
 from tests.kit.clock import Clock
@@ -21,7 +21,7 @@ def test_what_was_short_for_long_is_lost_whoever_may_have_it() -> None:
         assert shortage.lost(short, unclaimed=20) == 0
     clock.now = 41
     assert shortage.lost(5, unclaimed=20) == 4
-    # It begins anew: what was published again must have time to be claimed.
+    # The period starts again: a republished message needs time to be claimed.
     clock.now = 46
     assert shortage.lost(1, unclaimed=20) == 0
 

@@ -1,4 +1,4 @@
-"""Rounds of reconciliation over one desk, whose intervals pass as a test wants them."""
+"""Reconciliation rounds over one desk, with intervals controlled by the test."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +19,7 @@ INTERVAL = timedelta(minutes=5)
 
 @dataclass
 class Comparing:
-    """A tenant's rounds; `tenant` is what its settings say. Each call of the desk is a turn."""
+    """The rounds of one tenant. Each call of the desk is a turn."""
 
     desk: Any
     database: Database
@@ -30,45 +30,40 @@ class Comparing:
     turns: int = 0
 
     async def turn(self) -> None:
-        """Count it."""
         self.turns += 1
 
     @property
     def missed(self) -> MissedTickets:
-        """What a round works with."""
         limits = ReconcileLimits(INTERVAL, self.window, 1800)
         about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis))
         return MissedTickets(*about, lambda: self.tenant, self.turn, limits, self.tenant.id)
 
     async def round(self, until: float = 0, **how: Any) -> str:
-        """Compare, and make what is wanted; why not all was compared."""
+        """Run a round; return the reason why not all was compared, if any."""
         missed = self.missed
         not_compared = await missed.look()
         await missed.recover(until, **how)
         return not_compared
 
     async def after_an_interval(self) -> str:
-        """The round that counts as missed what the one before has seen."""
+        """Run the round in which tickets seen by the previous one count as missed."""
         self.pass_by(INTERVAL)
         return await self.round()
 
     def pass_by(self, time: timedelta) -> None:
-        """Put what was seen, missed and made so much further back."""
+        """Move the times of seen, missed and made tickets back by this much."""
         columns = ("seen_at", "missed_at", "recovered_at")
         moved = ", ".join(f"{name} = {name} - %s" for name in columns)
         self.table.run(f"UPDATE missing_webhooks SET {moved}", time, time, time)  # noqa: S608 -- names above
 
     def made(self) -> list[str]:
-        """The tickets of jobs without a webhook, in the order in which they were made."""
         rows = self.table.run("SELECT ticket_id FROM jobs WHERE event = %s ORDER BY accepted_at, id", RECOVERED)
         return [row["ticket_id"] for row in rows]
 
     def rows(self, where: str = "true") -> list[str]:
-        """The tickets that no webhook has come of."""
         question = f"SELECT ticket_id FROM missing_webhooks WHERE {where} ORDER BY ticket_id"  # noqa: S608
         return [row["ticket_id"] for row in self.table.run(question)]
 
 
 def told(stream: Any, words: str) -> list[str]:
-    """The lines that have these words."""
     return [line for line in stream.getvalue().splitlines() if words in line]

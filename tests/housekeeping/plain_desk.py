@@ -1,4 +1,4 @@
-"""A desk in plain Python, whose lists may be as odd as a test wants them."""
+"""An in-memory desk whose lists may be malformed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,6 @@ _PAGE = 10
 
 @dataclass
 class PlainTicket:
-    """A closed one."""
-
     number: int
     created: datetime
     changed: datetime
@@ -26,23 +24,20 @@ class PlainTicket:
 
     @property
     def id(self) -> str:
-        """As a desk has it."""
         return str(self.number)
 
 
 def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """As a desk sorts them that is asked to."""
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
 def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """Likewise."""
     return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
 
 
 @dataclass
 class PlainDesk:
-    """It is its own lists. `tells` is False for one that knows neither fields nor criteria."""
+    """An in-memory desk. `tells` is False for one without fields and criteria."""
 
     there: dict[str, PlainTicket]
     order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
@@ -55,14 +50,12 @@ class PlainDesk:
 
     @classmethod
     def of(cls, count: int, apart: timedelta = timedelta(hours=1)) -> "PlainDesk":
-        """A desk of so many, the newest of now."""
         moments = [NOW - apart * (count - number) for number in range(count)]
         made = [PlainTicket(1000 + number, moment, moment) for number, moment in enumerate(moments)]
         return cls({ticket.id: ticket for ticket in made})
 
     @property
     def lists(self) -> "PlainDesk":
-        """Where its lists are."""
         return self
 
     async def solutions(self, _start: int = 1) -> ListPage[ListedSolution]:
@@ -72,7 +65,7 @@ class PlainDesk:
         return None
 
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
-        """A page of either list; that of all may be made odd."""
+        """Return a page of either list; a test may alter the list of all tickets."""
         there = list(self.there.values())
         if changed_since is not None and not self.tells:
             raise DeskRefused("400")
@@ -92,7 +85,6 @@ class PlainDesk:
         return row._replace(kinds=kinds, changed_at=ticket.changed)
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        """As a client does."""
         self.reads.append(ticket_id)
         if ticket_id in self.fails_at:
             raise self.fails_at[ticket_id]
@@ -103,9 +95,9 @@ class PlainDesk:
 
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
-    """Tickets that were created so long before now; their ids."""
+    """Add tickets created this long ago; return their ids."""
     numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
-    # Of this test, not of all: many take minutes.
+    # The time of this test, not of the session: many tests take minutes.
     now = datetime.now(UTC)
     made = [PlainTicket(number, now - each, now - each) for number, each in zip(numbers, ago, strict=True)]
     desk.there |= {ticket.id: ticket for ticket in made}

@@ -1,4 +1,4 @@
-"""Rounds of reconciliation over several desks, and what their figures are."""
+"""Reconciliation rounds over several desks, and their metrics."""
 
 from datetime import timedelta
 
@@ -31,8 +31,6 @@ SETTINGS = HousekeepingSettings.model_construct(
 
 
 class RoundsOf:
-    """The rounds of tenants with these settings, which may change."""
-
     def __init__(self, desks: Simulator, database: Database, table: Table, redis: Redis) -> None:
         self.values: dict[str, object] = {
             "WEBHOOK_SECRET_ACME": "s",
@@ -51,7 +49,7 @@ class RoundsOf:
         self._table = table
 
     async def round(self, *, minutes: int = 5) -> None:
-        """A round, so long after the last one."""
+        """Run a round this long after the previous one."""
         ago = timedelta(minutes=minutes)
         self._table.run("UPDATE missing_webhooks SET seen_at = seen_at - %s, missed_at = missed_at - %s", ago, ago)
         self._table.run("UPDATE reconciliations SET told_at = told_at - %s", ago)
@@ -59,5 +57,5 @@ class RoundsOf:
 
 
 def value(name: str, **labels: str) -> float | None:
-    """A figure of acme's, or of whom the labels name; None where there is none."""
+    """Return a metric of acme or of the given labels, None if absent."""
     return REGISTRY.get_sample_value(f"ai_agents_reconcile_{name}", {"tenant_id": "acme", **labels})

@@ -1,4 +1,4 @@
-"""A tenant's desk that no other test has made tickets in, and what is copied of it."""
+"""A desk used by one test only, and the copies of its tickets."""
 
 import json
 import time
@@ -24,7 +24,7 @@ from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 
-# A pace that nobody waits for.
+# Fast enough that no test waits for it.
 FAST = 300_000
 
 
@@ -40,7 +40,6 @@ async def synced(
     monotonic: Callable[[], float] = time.monotonic,
     **of_desk: Any,
 ) -> Synced:
-    """A sync of a tenant's desk, with these settings."""
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
     forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
     minds = Reopened(database, tenant_id, lambda: reopened, 1800, recovers=lambda: recovers)
@@ -50,7 +49,7 @@ async def synced(
 
 
 def put_back(table: Table, hours: float) -> None:
-    """Put all that is known of desks' lists so much further back."""
+    """Move all times of the desks' lists back by this much."""
     ago = f"- interval '{hours} hours'"
     moments = ("began_at", "complete_from", "complete_at", "ended_at")
     table.run(f"UPDATE passes SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
@@ -60,7 +59,7 @@ def put_back(table: Table, hours: float) -> None:
 
 @dataclass
 class Site:
-    """The simulated desk, which begins empty, its client, and the tables of copies."""
+    """An initially empty simulated desk, its client, and the tables of copies."""
 
     desk: Simulator
     client: ServiceDeskPlus
@@ -69,50 +68,40 @@ class Site:
     rules: TicketRules = field(default_factory=TicketRules)
 
     async def sync(self, seconds: float = 60, **more: Any) -> Synced:
-        """Copy what is new or changed, and go on with the history."""
+        """Copy new and changed tickets, and continue with the history."""
         return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 
     def new_tickets(self, count: int) -> list[str]:
-        """Make so many tickets; their ids."""
         return [self.new_ticket() for _ in range(count)]
 
     def new_ticket(self, **more: Any) -> str:
-        """Make a ticket; its id."""
         return new_ticket(self.desk, **more)
 
     def change(self, ticket_id: str, **values: object) -> None:
-        """Change a ticket in the desk."""
         self.desk.change("PATCH", f"/tickets/acme/{ticket_id}", **values)
 
     def delete(self, ticket_id: str) -> None:
-        """Delete a ticket in the desk."""
         httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
     def asked_for(self) -> set[str]:
-        """The single tickets that the desk was asked for since it last forgot."""
         return {call["ticket_id"] for call in self.desk.requests(operation="read_ticket")}
 
     def copies(self, where: str = "true") -> set[str]:
-        """The tickets of which there is a copy."""
         found = self.table.run(f"SELECT ticket_id FROM tickets WHERE {where}")  # noqa: S608 -- a test's own
         return {row["ticket_id"] for row in found}
 
     def hours_pass(self, hours: float) -> None:
-        """Put all that is known of the desk's lists so much further back."""
         put_back(self.table, hours)
 
     def set_desk(self, **options: object) -> None:
-        """Change how the desk behaves."""
         self.desk.change("PATCH", "/desks/acme", **options)
 
     def reads(self) -> list[str]:
-        """The single tickets that the desk was asked for since it last forgot, in that order."""
         return [call["ticket_id"] for call in self.desk.requests(operation="read_ticket")]
 
 
 @asynccontextmanager
 async def site_of(database: Database, table: Table, **options: object) -> AsyncIterator[Site]:
-    """A desk of these options beside what is usual."""
     usual = {"api_key": "acme-key", "seeded": False}
     for desk in simulator_of(create_desk({"desks": {"acme": usual | options}})):
         async with opened(settings(desk.url)) as client:
@@ -121,13 +110,12 @@ async def site_of(database: Database, table: Table, **options: object) -> AsyncI
 
 @pytest.fixture
 async def site(database: Database, table: Table) -> AsyncIterator[Site]:
-    """The desk, with no ticket and an empty knowledge base."""
     async with site_of(database, table) as opened_site:
         yield opened_site
 
 
 def resolve(site: Site, ticket_id: str, content: str) -> None:
-    """Write a ticket's resolution at the desk (HTML)."""
+    """Write a ticket's resolution (HTML) at the desk."""
     url = f"{site.desk.url}/acme/api/v3/requests/{ticket_id}/resolutions"
     form = {"input_data": json.dumps({"resolution": {"content": content}})}
     httpx2.post(url, data=form, headers={"authtoken": "acme-key"}).raise_for_status()

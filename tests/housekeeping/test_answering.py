@@ -1,4 +1,7 @@
-"""Housekeeping looks at desks and models for the console, which has neither credentials nor a way there."""
+"""Housekeeping's checks of desks and models on behalf of the console.
+
+The console has neither their credentials nor a network path to them.
+"""
 
 import asyncio
 import json
@@ -28,8 +31,6 @@ Console = Callable[..., AbstractAsyncContextManager[tuple[HasHousekeepingLook, L
 
 @pytest.fixture
 def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) -> Console:
-    """What the console looks with, while housekeeping with these settings of acme's answers."""
-
     @asynccontextmanager
     async def looking(**changed: object) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
         values: dict[str, object] = {
@@ -90,7 +91,7 @@ async def test_a_flood_of_looks_leaves_most_of_the_desks_calls_to_jobs(console: 
     async with console(**{"acme.servicedesk.rate_per_minute": 60}) as (outside, _):
         looks = [await outside.desk("acme", ticket_id, None) for _ in range(8)]
     asked = [look for look in looks if look.asked]
-    # The first four.
+    # The first four, at this rate.
     assert 0 < len(asked) < len(looks)
     assert {look.failure for look in looks if not look.asked} == {"others have looked at this desk often just now"}
     assert len(desks.requests(operation="read_ticket")) == len(asked)

@@ -1,4 +1,4 @@
-"""What was said in a closed ticket, for a tenant that wants it copied."""
+"""Copies of a closed ticket's conversation, if the tenant enables them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Copies of many desks: a slow one, or one that fails, delays nobody's but its own."""
+"""Copying of many desks: a slow or failing one delays only itself."""
 
 import asyncio
 import io
@@ -35,7 +35,7 @@ class Directory:
 
 
 class OrderedCopies:
-    """Copies that take as long as is ordered; `fail` names what a tenant's ends with."""
+    """Copies with a configured duration; `fail` maps a tenant to its exception."""
 
     def __init__(self, **seconds: float) -> None:
         self.seconds = seconds
@@ -104,7 +104,7 @@ def copied_tenants() -> set[str]:
 
 
 async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
-    """Else it would look like one whose desk has shown nothing since."""
+    """Otherwise its metrics would look like those of a desk that has stalled."""
     desks = OrderedCopies(leaves=0, stays=0)
     await copying_of(desks).round(60)
     assert copied_tenants() >= {"leaves", "stays"}

@@ -1,4 +1,4 @@
-"""Embeddings in the background: for whom, of what, and what becomes of them when something fails or changes."""
+"""Background embeddings: scope, content, failures and changes."""
 
 import io
 
@@ -39,7 +39,7 @@ def kept(table: Table, tenant_id: str = "acme") -> int:
 async def test_copies_of_tenants_that_want_them_get_embeddings_of_what_they_say(
     database: Database, table: Table, log: io.StringIO
 ) -> None:
-    """Of those that can be found; a second turn has nothing to do."""
+    """Only findable copies get one, and a second turn has nothing to do."""
     for tenant_id in ("acme", "globex"):
         await copy(database, tenant_id, "1", description="d" * 5000, resolution="h" * 5000)
         await copy(database, tenant_id, "2", resolution="")
@@ -72,7 +72,7 @@ async def test_of_many_copies_a_turn_makes_some_so_that_the_next_tenant_has_its_
 
 
 async def test_where_they_are_switched_off_they_go(database: Database, table: Table) -> None:
-    """Not where they can't be made just now: an endpoint whose address is missing for once costs none."""
+    """A temporarily missing endpoint address deletes none."""
     await copy(database, "acme", "1")
     embedders = OneEmbedder(MeaningModel(), "acme")
     await embedding(database, embedders).turn()
@@ -87,7 +87,7 @@ async def test_where_they_are_switched_off_they_go(database: Database, table: Ta
 async def test_a_text_that_is_refused_stands_in_no_other_ones_way(
     database: Database, table: Table, log: io.StringIO
 ) -> None:
-    """It is told once, and found by its words; with other words it is tried again."""
+    """It is logged once, found by its words, and retried when its text changes."""
     for number in range(20):
         await copy(database, "acme", str(number))
     await copy(database, "globex", "1")
@@ -120,7 +120,7 @@ async def test_what_nobody_foresaw_is_a_line(broken: Exception, database: Databa
 
 
 async def test_a_database_that_refuses_is_a_line_too(database: Database, table: Table, log: io.StringIO) -> None:
-    """Copying and purging go on beside it."""
+    """Copying and purging continue."""
     await copy(database, "acme", "1")
     table.run(
         "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS"

@@ -1,4 +1,4 @@
-"""No copy is made of tickets that a tenant's rules never enhance, and those of before the rule go."""
+"""No copies of tickets that a tenant's rules exclude; older copies are deleted."""
 
 from typing import Any
 
@@ -23,12 +23,12 @@ WITHOUT_FIELDS = {"list_fields": False, "list_criteria": False}
 @pytest.mark.parametrize(
     ("names", "of_one", "options", "reads"),
     [
-        # A list has them, so that none is read to be left out.
+        # The list already shows them, so none is read to be left out.
         ("group:HR", {"group": "HR"}, {}, 0),
         ("template:Dismissal, event:deleted", {"template": "Dismissal"}, {}, 0),
         ("site:Clinic", {"site": "Clinic"}, {}, 0),
         ("category:Salaries", {"category": "Salaries"}, {}, 0),
-        # It has no category by itself.
+        # It has no category of its own.
         ("category:Salaries", {"category": "Salaries"}, WITHOUT_FIELDS, 1),
     ],
 )
@@ -43,7 +43,7 @@ async def test_a_ticket_that_is_never_enhanced_is_not_copied_nor_read_each_time(
     assert site.copies() == {other}
     await site.sync()
     assert (site.reads().count(forbidden), site.reads().count(other)) == (reads, 1)
-    # Moved out of the queue, it is a ticket like others.
+    # Moved out of the queue, it is copied like any other ticket.
     site.change(forbidden, **dict.fromkeys(of_one, "General"), status="In Progress")
     await site.sync()
     assert site.copies() == {forbidden, other}
@@ -52,7 +52,7 @@ async def test_a_ticket_that_is_never_enhanced_is_not_copied_nor_read_each_time(
 async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_sync(
     database: Database, table: Table
 ) -> None:
-    """Whatever the desk answers to that: its lists have told what they are, a hundred a call."""
+    """The desk's lists name them, a hundred a call, so its answer does not matter."""
     async with site_of(database, table, history=120) as site:
         await site.sync()
         tickets = sorted(site.copies(), key=int)
@@ -76,7 +76,7 @@ async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_
 async def test_a_ticket_that_was_moved_goes_at_once_or_within_a_day(
     options: dict[str, Any], read: int, site: Site
 ) -> None:
-    """Where no list tells of it, all of them are read again for that, once a day and not in each sync."""
+    """Where no list names it, all are read again, once a day and not in each sync."""
     site.set_desk(**options)
     site.rules = never("category:Salaries")
     hidden, *others = site.new_tickets(4)

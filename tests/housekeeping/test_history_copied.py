@@ -1,4 +1,4 @@
-"""All of a desk's history: newest first, page by page, whatever its lists are like, and from where it stopped."""
+"""Copying of a desk's whole history: newest first, page by page, resumable."""
 
 from contextlib import suppress
 from typing import Any
@@ -21,7 +21,7 @@ async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Da
         assert await site.sync() == Synced(120, 105, 0)
         reads = site.reads()
         assert sorted(map(int, reads)) == list(range(int(reads[0]) - 119, int(reads[0]) + 1))
-        # A page of the list and four tickets in turns, so that nothing is read that is much older than what is not.
+        # A list page and four tickets in turns, so that tickets are read roughly in order of age.
         assert reads[:100] == sorted(reads[:100], key=int, reverse=True)
         rows = table.run("SELECT count(*) AS solved FROM tickets WHERE resolution LIKE '%%works again.'")
         assert rows == [{"solved": 108}]
@@ -50,7 +50,7 @@ async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Da
         (first, *_) = sorted(site.copies(), key=int)
         site.change(first, status="Open", subject="Again")
         if not (options.get("list_criteria", True) and options.get("list_fields", True)):
-            # Without the time of changes it is seen when all pages are looked at.
+            # Without a change time it is seen when all pages are read.
             site.hours_pass(21)
         assert await site.sync() == Synced(1, 0, 0)
         assert table.run("SELECT subject FROM tickets WHERE status = 'Open' AND subject = 'Again'") != []
@@ -78,7 +78,7 @@ async def test_more_changes_than_a_page_has_are_all_read(database: Database, tab
 async def test_it_goes_no_further_back_than_is_set_and_what_is_older_goes(database: Database, table: Table) -> None:
     async with site_of(database, table, history=250, history_days=250) as site:
         assert await site.sync(history_days=120) == Synced(119, 0, 0)
-        # The newest, what was changed, and two pages: the second one ends with tickets that are older.
+        # The newest, the changed, and two pages; the second one ends with older tickets.
         assert len(site.desk.requests(operation="list_tickets")) == 4
         site.hours_pass(21)
         assert await site.sync(history_days=100) == Synced(0, 0, 20)
@@ -117,7 +117,7 @@ async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_not
             site.desk.forget()
             assert await site.sync() == Synced(0, 0, 0, stopped="its list repeats itself")
             assert len(site.desk.requests(operation="list_tickets")) < 9
-            # Not again in each sync.
+            # Not in each sync.
             assert await site.sync() == Synced(0, 0, 0)
         assert len(site.copies()) == 110
 
@@ -199,7 +199,7 @@ async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) 
             await site.sync()
         site.table.run("SELECT pg_sleep(0.3)")
         async with passes.held(site.database, "acme", 60):
-            # It is not dead after all, and hears that another one has its place.
+            # It is alive after all, and learns that another process has its lead.
             with pytest.raises(HeldByAnother):
                 await dead.insist()
     assert (await site.sync()).tickets == 1

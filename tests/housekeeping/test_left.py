@@ -1,4 +1,4 @@
-"""Which tenants have left: a mistake in their settings, or a moment without them, is no leaving."""
+"""Detection of tenants that left; a mistake or gap in the settings is not one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A webhook that never came is told after one interval; its job is made where the tenant wants that."""
+"""Missed webhooks: reported after one interval, and made into jobs on request."""
 
 import io
 from dataclasses import replace
@@ -26,7 +26,6 @@ POLLED = Tenant("acme", polled=True, recovers=True)
 
 @pytest.fixture
 async def rounds(site: Site, redis: Redis) -> Comparing:
-    """Rounds over a desk that has a ticket, and was seen."""
     site.new_ticket()
     comparing = Comparing(site.client, site.database, site.table, redis)
     assert await comparing.round() == ""
@@ -42,7 +41,7 @@ async def test_tickets_of_before_a_tenant_was_seen_are_nobodys_concern(rounds: C
     rounds.tenant = ON
     assert await rounds.round() == await rounds.after_an_interval() == ""
     assert (rounds.rows(), rounds.made()) == ([], [])
-    # One call each: an idle tenant's desk is asked for its newest, and no more.
+    # One call each: of an idle tenant only the newest tickets are read.
     assert rounds.turns == 3
 
 
@@ -102,7 +101,7 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
     missed, enhanced, old = site.new_tickets(3)
     await rounds.round()
     await rounds.after_an_interval()
-    # A person has had a job made meanwhile; and one is older than the window by now.
+    # An operator requested one job meanwhile, and one ticket is now older than the window.
     await store.accept(ticket_id=enhanced)
     store.table.run("UPDATE missing_webhooks SET created_at = now() - interval '25 hours' WHERE ticket_id = %s", old)
     rounds.tenant = ON
@@ -113,14 +112,17 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
 async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_reported(
     rounds: Comparing, site: Site, stream: io.StringIO
 ) -> None:
-    """By whichever number the webhook named; a refusal for another reason, or of another tenant, counts for nothing."""
+    """Either number of the webhook matches.
+
+    Other reasons and other tenants do not count.
+    """
     missed, refused, by_its_other_number, mismatched, others = site.new_tickets(5)
     await rounds.round()
     site.table.run("UPDATE missing_webhooks SET display_id = '7' WHERE ticket_id = %s", by_its_other_number)
     for tenant_id, ticket_id in (("acme", refused), ("acme", "7"), ("globex", others)):
         await rejections.record_full(site.database, tenant_id, ticket_id, "too many jobs waiting: 1")
     await rejections.record(site.database, "acme", mismatched, 403, "signature mismatch", proved=True)
-    # As of a tenant that has just left.
+    # As for a tenant that has just left.
     rounds.tenant = Tenant("acme", share=JobShare.model_construct(most_waiting=0))
     await rounds.after_an_interval()
     assert rounds.made() == []

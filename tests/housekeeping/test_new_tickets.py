@@ -1,4 +1,4 @@
-"""Which tickets a desk's list has to show as new: whatever its order, its clock and its pages."""
+"""New tickets in a desk's list, independent of its order, clock and pages."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,8 +21,6 @@ NewRounds = Callable[..., Comparing]
 
 @pytest.fixture
 def rounds_of(database: Database, table: Table, redis: Redis) -> NewRounds:
-    """Rounds over any desk."""
-
     def make(desk: Any, **more: Any) -> Comparing:
         return Comparing(desk, database, table, redis, **more)
 
@@ -35,7 +33,7 @@ def rounds_of(database: Database, table: Table, redis: Redis) -> NewRounds:
     ids=["an empty desk", "nothing new", "a few", "a page", "several pages"],
 )
 async def test_as_many_pages_are_read_as_it_takes(there: int, new: int, turns: int, rounds_of: NewRounds) -> None:
-    """Of ten rows each, of which five are of the page before."""
+    """Pages of ten rows, five of which repeat the previous page."""
     desk = PlainDesk.of(there, apart=timedelta(hours=1))
     rounds = rounds_of(desk, tenant=POLLED)
     await rounds.round()
@@ -59,7 +57,6 @@ async def test_more_than_are_listed_is_told_and_the_newest_are_made(rounds_of: N
 
 
 def shuffled(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    """In an order of no meaning, the same each time."""
     return sorted(newest_first(tickets), key=lambda ticket: ticket.number * 7919 % 101)
 
 
@@ -111,7 +108,7 @@ async def test_a_list_that_is_of_no_use_is_told_of(changed: Any, why: str, round
 
 
 def desk_page(desk: PlainDesk) -> ListPage[ListedTicket]:
-    """All of a small desk, whatever is asked for."""
+    """Return the whole small desk, whatever is requested."""
     rows = [desk._row(ticket) for ticket in newest_first(list(desk.there.values()))]
     return ListPage(rows, has_more=False)
 
@@ -193,7 +190,7 @@ async def test_a_clock_that_was_put_back_hides_no_ticket(
 
 
 async def test_one_that_is_older_than_the_window_is_nobodys_concern(rounds_of: NewRounds) -> None:
-    """As after days in which nothing was compared."""
+    """As after days without a comparison."""
     desk = PlainDesk.of(1, apart=timedelta(days=9))
     rounds = rounds_of(desk, tenant=POLLED, window=timedelta(hours=6))
     await rounds.round()

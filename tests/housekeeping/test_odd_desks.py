@@ -1,4 +1,4 @@
-"""Desks whose lists or tickets are odd: no copy is lost by that, and nobody waits for ever."""
+"""Desks with malformed lists or tickets: no copy is lost and no sync hangs."""
 
 import time
 from collections.abc import Callable
@@ -27,8 +27,6 @@ Sync = Callable[..., Any]
 
 @pytest.fixture
 def sync(database: Database) -> Sync:
-    """Copy a desk."""
-
     async def run(desk: PlainDesk, *args: Any, **more: Any) -> Synced:
         return await synced(database, cast("ServiceDeskPlus", desk), *args, **more)
 
@@ -40,7 +38,6 @@ def copies(table: Table) -> set[str]:
 
 
 def ticking() -> Callable[[], float]:
-    """A clock that goes on by a second whenever somebody looks."""
     clock = Clock(0)
 
     def look() -> float:
@@ -78,7 +75,7 @@ async def test_more_changes_than_one_sync_takes_come_bit_by_bit(sync: Sync) -> N
     for number, ticket in enumerate(desk.there.values()):
         ticket.changed = NOW - timedelta(milliseconds=115 - number)
     reads = [(await sync(desk)).tickets for _ in range(3)]
-    # The newest page, ten pages, and the last of each page once more.
+    # The newest page, ten pages, and the last row of each page again.
     assert (reads[0], sum(reads)) == (101, 115)
 
 
@@ -107,7 +104,7 @@ async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table
     await sync(desk, seconds=6, monotonic=ticking())
     first = await passes.load(database, "acme", "t")
     assert first.complete_from is not None
-    # What was read in this pass, and not listed by it yet: pages of it.
+    # Pages of what was read in this pass and is not yet listed by it.
     table.run("UPDATE listings SET seen_at = now() + interval '1 minute' WHERE item_id < '1040'")
     put_back(table, 21)
     await sync(desk, seconds=6, monotonic=ticking())
@@ -118,7 +115,7 @@ async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table
 async def test_a_list_that_begins_with_what_is_too_old_is_read_to_its_end(
     before: bool, sync: Sync, table: Table
 ) -> None:
-    """All of one moment, as after an import, they could be taken for a list in order."""
+    """Tickets of one moment, as after an import, could pass for a sorted list."""
     desk = PlainDesk.of(20)
     for number in range(1000, 1010):
         desk.there[str(number)].created = NOW - timedelta(days=500)
@@ -153,7 +150,7 @@ async def test_a_desk_that_has_no_tickets_is_copied_as_such(sync: Sync) -> None:
 
 
 async def test_a_rule_that_was_a_mistake_costs_nothing_for_good(sync: Sync, database: Database, table: Table) -> None:
-    """The copies went while the desk did not answer, and no list was read by that rule."""
+    """The copies went while the desk did not answer, so no list was read by that rule."""
     desk = PlainDesk.of(50)
     for ticket in desk.there.values():
         ticket.group = "IT"
@@ -207,14 +204,13 @@ async def test_of_what_was_forgotten_no_list_is_remembered(sync: Sync, database:
 
 
 def told(name: str) -> float:
-    """A gauge of this tenant."""
     found = REGISTRY.get_sample_value(f"ai_agents_{name}", {"tenant_id": "acme"})
     assert found is not None
     return found
 
 
 async def test_how_much_is_copied_is_told_also_of_a_desk_that_gives_none(sync: Sync, table: Table) -> None:
-    """By what the alerts ask for: what is to be read, when one was read, and when the oldest was seen."""
+    """The alerts use unread items, time of the last reading, and the oldest ticket."""
     desk = PlainDesk.of(40)
     desk.fails_at = dict.fromkeys(desk.there, DeskUnavailable("500"))
     for _ in range(2):

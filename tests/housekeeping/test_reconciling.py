@@ -1,4 +1,4 @@
-"""Rounds of reconciliation over several desks: what is told of each, and that one which fails is in no other's way."""
+"""Reconciliation over several desks: metrics of each, and isolated failures."""
 
 import io
 from collections.abc import AsyncIterator
@@ -80,7 +80,7 @@ async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store
     assert value("found_total", result="missed") == before + 3
     accepted_at = store.table.job(last)["accepted_at"].timestamp()
     assert value("last_webhook_timestamp_seconds") == pytest.approx(accepted_at, abs=0.01)
-    # One has a job by a person's hand; that is no webhook.
+    # One has a job that was requested by hand, which is not a webhook.
     by_hand = await store.accept(ticket_id=tickets[0])
     store.table.change(by_hand, event=ASKED_BY_HAND)
     await rounds.round()
@@ -88,7 +88,7 @@ async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store
     store.table.run("UPDATE missing_webhooks SET missed_at = now() - interval '61 minutes'")
     store.table.run("DELETE FROM jobs")
     await rounds.round()
-    # When the last one came is known though its row is purged.
+    # The time of the last webhook outlives its purged row.
     assert (value("missed_tickets"), value("missed_since_webhook")) == (0, 3)
     assert value("last_webhook_timestamp_seconds") == pytest.approx(accepted_at, abs=0.01)
 
@@ -124,7 +124,7 @@ async def test_a_tenant_that_is_polled_misses_none(rounds: RoundsOf, desks: Simu
 
 
 async def test_a_desk_that_fails_keeps_no_old_figures(rounds: RoundsOf, desks: Simulator, store: Store) -> None:
-    """Its webhooks come all the same: what was true before would alarm for as long as its API is down."""
+    """Its webhooks still arrive; old values would raise alerts while its API is down."""
     await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     for _ in range(3):
         new_ticket(desks)
@@ -156,7 +156,7 @@ async def test_a_desk_that_was_polled_and_sends_again_missed_none(
     seen = await reconcile_findings.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
     assert seen is not None
     assert seen.missed_at is None
-    # One that is missed after that counts.
+    # A ticket missed after that counts.
     await rounds.round()
     assert (value("missed_tickets"), value("missed_since_webhook")) == (1, 1)
 
@@ -185,7 +185,7 @@ async def test_who_leads_no_more_tells_nothing_nor_does_a_tenant_that_left(round
 
 
 def test_the_window_is_not_beyond_what_is_kept_of_jobs(database: Database, redis: Redis) -> None:
-    """Else a job that was purged would look like one that was never made."""
+    """Otherwise a purged job would look like one that was never made."""
     values = SETTINGS.model_dump() | {"reconcile_window_hours": 168, "keep_jobs_days": 2}
     settings = HousekeepingSettings.model_construct(**values)
     nothing = cast("Any", None)

@@ -1,4 +1,4 @@
-"""A note that a job's row claims and its ticket lacks is told of: once, and nothing is made of it."""
+"""Notes that a job's row has and its ticket lacks: logged once, not replaced."""
 
 import io
 from datetime import UTC, datetime
@@ -29,7 +29,6 @@ def stream(start_log: StartLog) -> io.StringIO:
 
 
 async def enhanced(site: Site, store: Store, **columns: Any) -> str:
-    """A ticket with a job's note; the ticket's id."""
     ticket_id = site.new_ticket()
     job_id = await store.accept(ticket_id=ticket_id, **DONE | columns)
     html = to_html(Content(summary="s"), job_id, "m")
@@ -38,14 +37,14 @@ async def enhanced(site: Site, store: Store, **columns: Any) -> str:
 
 
 async def look(site: Site) -> int:
-    """Look as a round does; how many calls of the desk that took."""
+    """Run a look as a round does; return the number of desk calls."""
     site.desk.forget()
     await look_at(site)
     return len(site.desk.requests())
 
 
 async def look_at(site: Site) -> None:
-    """Look at the desk as it is; the first look is for the notes of a day."""
+    """Look at the desk; the first look covers the notes of a day."""
     if await reconciling.load(site.database, "acme") is None:
         await reconciling.begin(site.database, "acme", datetime.now(UTC))
         site.table.run("UPDATE reconciliations SET notes_until = now() - interval '1 day'")

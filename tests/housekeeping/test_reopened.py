@@ -1,4 +1,4 @@
-"""A ticket that was closed after its note and is open again gets a job by its copying: once for each reopening."""
+"""Jobs for tickets reopened after their note: one for each reopening."""
 
 from typing import Any
 
@@ -13,7 +13,6 @@ from tests.kit.postgres import Store
 
 
 async def noted(site: Site, store: Store, **columns: Any) -> str:
-    """A ticket that has a note."""
     ticket_id = site.new_ticket(subject="VPN is down")
     await store.accept(ticket_id=ticket_id, **{"state": "completed", "finished_at": "now()"} | columns)
     await site.sync()
@@ -21,14 +20,13 @@ async def noted(site: Site, store: Store, **columns: Any) -> str:
 
 
 async def moved(site: Site, ticket_id: str, *statuses: str) -> None:
-    """Change the ticket's status, and have it copied each time."""
     for status in statuses:
         site.change(ticket_id, status=status)
         await site.sync()
 
 
 def asked(store: Store) -> list[dict[str, Any]]:
-    """Jobs that no webhook asked for."""
+    """Return the jobs that no webhook requested."""
     return store.table.run("SELECT * FROM jobs WHERE event = %s ORDER BY id", SEEN_REOPENED)
 
 
@@ -98,7 +96,7 @@ async def test_a_ticket_that_is_closed_while_its_note_is_made_is_known_to_be(sit
 
 
 async def test_what_was_read_before_the_note_says_nothing_of_it(site: Site, store: Store) -> None:
-    """A ticket that was reopened and noted between the desk's answer and this."""
+    """The ticket was reopened and noted between the desk's answer and this."""
     ticket_id = site.new_ticket(subject="VPN is down")
     site.change(ticket_id, status="Closed")
     closed = await site.client.read_ticket(ticket_id)
@@ -120,7 +118,6 @@ async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it
 
 
 async def skipped(site: Site, store: Store, **columns: Any) -> str:
-    """A ticket that is closed, and whose job was skipped for that."""
     ticket_id = site.new_ticket(subject="VPN is down")
     site.change(ticket_id, status="Closed")
     ended = {"state": "skipped", "reason": "ticket deleted or closed", "finished_at": "now()"}
@@ -157,7 +154,7 @@ async def test_its_job_is_made_anew_where_that_is_wanted(site: Site, store: Stor
 
 
 async def test_one_that_was_told_of_gets_its_job_by_a_later_reading(site: Site, store: Store) -> None:
-    """The wish came later, or housekeeping died between the one and the other."""
+    """The tenant enabled it later, or housekeeping died in between."""
     ticket_id = await skipped(site, store)
     await moved(site, ticket_id, "Open")
     for status in ("On Hold", "Open"):

@@ -1,4 +1,4 @@
-"""How old each secret is: told by the leader alone, of what is set, whoever uses it."""
+"""Secret ages, exported by the leader for every configured secret."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,20 +30,18 @@ GIVEN = {
 
 @pytest.fixture(autouse=True)
 def untold() -> Iterator[None]:
-    """Nothing is told before and after."""
     metrics.SECRET_AGE.clear()
     yield
     metrics.SECRET_AGE.clear()
 
 
 def told() -> dict[tuple[str, ...], float]:
-    """The series of the metric."""
     (family,) = metrics.SECRET_AGE.collect()
     return {tuple(sample.labels.values()): sample.value for sample in family.samples}
 
 
 async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Database, table: Table) -> None:
-    """Of a closed tenant's too; a retired one opens nothing."""
+    """Secrets of a disabled tenant count; a retired one opens nothing and does not."""
     given, clock = dict(GIVEN), Clock()
     ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock).secrets, monotonic=clock)
     await ages.look()
@@ -92,18 +90,17 @@ async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> N
 
 
 class InLine(Database):
-    """Whose connections are all in use, for longer than is waited for one."""
+    """A pool whose connections stay in use for longer than the wait for one."""
 
     asked = 0
 
     async def call(self, *_: Any, **__: Any) -> Any:
-        """Nobody gets an answer."""
         self.asked += 1
         raise TimeoutError
 
 
 async def test_who_waits_in_line_for_a_connection_does_not_end_the_lead() -> None:
-    """Copies of many desks go on; whether the database is away is asked over the leader's own connection."""
+    """Copying may use up the pool; the leader probes over its own connection."""
     database = InLine("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
 
     async def still_leads() -> None:

@@ -1,4 +1,4 @@
-"""The knowledge base: all pages of it, with its topics, and what is changed or gone."""
+"""Copies of the knowledge base: all pages, topics, changes and deletions."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ def bodies(site: Site) -> dict[str, str]:
 
 @pytest.mark.parametrize("texts", [True, False])
 async def test_one_that_is_changed_is_read_again(texts: bool, site: Site) -> None:
-    """Within an hour; where the list tells the title alone, within a day."""
+    """Within an hour; within a day where the list has the title alone."""
     site.set_desk(list_texts=texts)
     by_title, by_text, empty = add(site, "VPN"), add(site, "Printers"), add(site, "Empty", "")
     assert await site.sync() == Synced(0, 2, 0)
@@ -40,7 +40,7 @@ async def test_one_that_is_changed_is_read_again(texts: bool, site: Site) -> Non
     site.hours_pass(21)
     await site.sync()
     assert bodies(site) == {by_title: "New", by_text: "New"}
-    # One without a text is no reason to ask each time.
+    # An empty text does not cause a reading each time.
     read = [call["path"].rpartition("/")[2] for call in site.desk.requests(operation="read_solution")]
     assert read.count(empty) == (2 if texts else 3) - 1
 
@@ -75,7 +75,7 @@ async def test_topics_that_are_not_used_are_not_copied_and_found_no_more(databas
 
 @pytest.mark.parametrize("texts", [True, False])
 async def test_an_expired_solution_is_not_copied_and_one_that_expires_is_found_no_more(texts: bool, site: Site) -> None:
-    """From that moment on, whenever the next sync comes; it is copied again if its expiry is put off."""
+    """It disappears before the next sync, and returns if the expiry is put off."""
     site.set_desk(list_texts=texts)
     for_ever, expired, expires = add(site, "Scanner T1"), add(site, "Scanner T2"), add(site, "Scanner T3")
     now = round(time.time() * 1000)

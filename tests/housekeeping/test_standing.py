@@ -1,4 +1,4 @@
-"""A desk that lists its tickets and lets none be read: what its list has is not compared to its end."""
+"""A desk that lists tickets but lets none be read: comparison is incomplete."""
 
 import pytest
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from tests.kit.logs import StartLog
 async def test_a_desk_of_which_no_ticket_can_be_read_stands_though_it_lists_them(
     site: Site, redis: Redis, start_log: StartLog
 ) -> None:
-    """What waits to be read is not counted as missed: without this figure nobody would notice."""
+    """Unread items do not count as missed, so only this metric shows the problem."""
     stream = start_log()
     rounds = RoundsOf(site.desk, site.database, site.table, redis)
     rounds.values["acme.tickets.never.category"] = ["Payroll"]

@@ -1,4 +1,4 @@
-"""Copying a simulated desk into a real Postgres: what is odd is made fit or left out alone, and what is gone goes."""
+"""Sync of a simulated desk into a real Postgres: odd items and deletions."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,12 +20,14 @@ from tests.kit.postgres import Table
 
 
 def words(count: int) -> str:
-    """As many that are all different."""
     return " ".join(f"w{number:x}" for number in range(count))
 
 
 def four_byte_words(characters: int) -> str:
-    """What needs most room in an index: compounds of rare ideographs, which count as a whole and in parts."""
+    """Return words of rare ideographs, which need the most room in an index.
+
+    They are indexed whole and in parts.
+    """
     units = [chr(0x20000 + number * 7919 % 42000) for number in range(characters)]
     return "".join(unit + ("-" if number % 4 == 3 else "") for number, unit in enumerate(units))[:characters]
 
@@ -59,8 +61,6 @@ async def test_half_a_character_in_any_field_is_left_out(site: Site) -> None:
 
 @pytest.fixture
 def refused(table: Table) -> Iterator[Callable[[str], None]]:
-    """Let the database refuse a ticket of this id."""
-
     def refuse(ticket_id: str) -> None:
         table.run(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -89,7 +89,7 @@ async def test_a_ticket_that_cannot_be_stored_is_a_line_and_the_others_are_copie
 async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
     server: Postgres, start_log: StartLog, site: Site
 ) -> None:
-    """Whoever holds it, an operator or a peer that vanished: the copying of nothing else ends with it."""
+    """The lock may be an operator's or that of a vanished peer; other copying goes on."""
     locked, last = site.new_tickets(2)
     await site.sync()
     site.change(locked, status="Onhold")
@@ -125,7 +125,7 @@ async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_fail
 
 @pytest.mark.parametrize("code", [401, 403])
 async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, start_log: StartLog, site: Site) -> None:
-    """A scope is missing: each sync goes on to its end, holds nobody, and removes no copy of a solution."""
+    """A scope is missing: each sync completes, holds no job and deletes no solution."""
     stream, tickets, reason = start_log(), site.new_tickets(3), f"ServiceDesk Plus API: {code}"
     await history.save_passages(site.database, "acme", "999999", "Old", ["a"])
     for operation in ("list_solutions", "read_solution"):
@@ -190,7 +190,7 @@ async def test_a_ticket_deleted_between_the_list_and_the_reading_leaves_no_copy(
 
 
 async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) -> None:
-    """However it came to be there: its status is as the desk lists it, so it would not be read again."""
+    """Its status matches the desk's list, so it would not be read again."""
     forgotten, other = site.new_tickets(2)
     await site.sync()
     async with site.database.tenant("acme") as session:

@@ -1,4 +1,4 @@
-"""Copies of a cloud desk's tickets are known by the number that people see as well."""
+"""Copies of a cloud desk's tickets, known by their display number too."""
 
 from simulators.servicedesk import create_desk
 from storage import erasing, history, tombstones
@@ -11,7 +11,7 @@ from tests.kit.simulators import CLOUD, simulator_of
 
 
 async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(database: Database, table: Table) -> None:
-    """One from before it was copied gets it from the list, without being asked for."""
+    """An older copy gets the number from the list, without a read of its own."""
     rows = "SELECT ticket_id, display_id FROM tickets ORDER BY ticket_id"
     for simulator in simulator_of(create_desk({"desks": {"globex": CLOUD | {"seeded": False}}})):
         order = {"tenant": "globex", "subject": "S", "send_webhook": False}

@@ -1,4 +1,4 @@
-"""What a technician did with a note, learned from the desk: once for each ticket that was closed with a resolution."""
+"""Use of notes, measured once for each ticket closed with a resolution."""
 
 import json
 from typing import Any
@@ -12,14 +12,12 @@ RESOLUTION = "<p>Reset the WAN miniport in the device manager. Also replaced the
 
 
 async def noted(store: Store, ticket_id: str, **columns: Any) -> Any:
-    """A job that has put a note into the ticket."""
     answer = json.dumps({"next_steps": STEPS, "prompt": "7"})
     done = {"state": "completed", "model": "m", "enhancement": answer, "finished_at": "now()"}
     return await store.accept(ticket_id=ticket_id, **done | columns)
 
 
 def measured(store: Store) -> dict[str, float | None]:
-    """What is known of tickets' notes."""
     found = store.table.run("SELECT j.ticket_id, f.taken_up FROM feedback f JOIN jobs j ON j.id = f.job_id")
     return {row["ticket_id"]: row["taken_up"] for row in found}
 
@@ -37,7 +35,7 @@ async def test_a_note_is_measured_once_its_ticket_is_closed_with_a_resolution(si
     assert list(measured(store)) == [closed]
     assert share is not None
     assert 0.5 < share < 1
-    # Whatever is written into it later.
+    # Later edits do not count.
     resolve(site, closed, "<p>It was the firewall, the proxy and the router.</p>")
     site.change(closed, status="Resolved")
     await site.sync()
@@ -56,7 +54,7 @@ async def test_a_vote_and_a_measure_are_one_row(site: Site, store: Store) -> Non
 
 
 async def test_a_resolution_from_before_the_note_is_not_what_was_done_then(site: Site, store: Store) -> None:
-    """The ticket was closed with it, reopened, and closed again with the resolution untouched."""
+    """The ticket was closed, reopened, and closed again with an unchanged resolution."""
     ticket_id = site.new_ticket(subject="VPN is down")
     resolve(site, ticket_id, RESOLUTION)
     for status in ("Closed", "Open"):

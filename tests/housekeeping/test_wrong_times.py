@@ -1,4 +1,4 @@
-"""Single tickets whose times can't be right are no reason to miss the others."""
+"""Single tickets with impossible times do not affect the others."""
 
 from collections.abc import Callable
 from datetime import timedelta

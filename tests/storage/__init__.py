@@ -1,1 +1,1 @@
-"""Tests of the tables and what is done with them, on a real Postgres."""
+"""Tests of the tables and their queries on a real Postgres."""

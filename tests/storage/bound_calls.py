@@ -1,4 +1,4 @@
-"""How the functions of the database that change a claimed job are called."""
+"""Calls of the database functions that change a claimed job."""
 
 BOUND_TO_A_CLAIM = {
     "renew_lease": "interval '1 hour'",

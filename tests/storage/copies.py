@@ -1,4 +1,4 @@
-"""Tickets that are copied and jobs that are answered, for what has to erase them."""
+"""Copied tickets and answered jobs, as test data for erasure."""
 
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,6 @@ async def copy(database: Database, ticket_id: str, requester: str = WHO, tenant_
 async def answered(
     database: Database, new_event: NewEvent, ticket_id: str, requester: str = WHO, similar: str = "", **event: Any
 ) -> UUID:
-    """A completed job with an answer."""
     accepted = new_event(ticket_id=ticket_id, **event)
     await accept(database, accepted)
     claim = await claimed(database, accepted.job_id)

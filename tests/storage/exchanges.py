@@ -1,4 +1,4 @@
-"""What models were asked and answered, for audit records."""
+"""Requests and answers of models, as test data for audit records."""
 
 from typing import Any
 
@@ -17,7 +17,6 @@ ANSWER: dict[str, Any] = {
 
 
 def exchange(*tickets: str, **changed: Any) -> ModelExchange:
-    """One, with these tickets found beside a document."""
     sources = [{"id": f"T{number}", "kind": "ticket", "number": number, "title": "Mailbox full"} for number in tickets]
     given: dict[str, Any] = {
         "prompt": "2",

@@ -1,4 +1,4 @@
-"""Jobs that have audit records."""
+"""Jobs with audit records."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,6 @@ OTHER = "someone.else@acme.example"
 
 
 async def recorded(store: Store, ticket_id: str, *sources: str, requester: str = WHO, **changed: Any) -> UUID:
-    """A job that has its record."""
     job_id = await answered(store.database, store.new_event, ticket_id, requester)
     if numbers := {name: changed.pop(name) for name in ("desk_id", "display_id") if name in changed}:
         store.table.change(job_id, **numbers)
@@ -21,10 +20,8 @@ async def recorded(store: Store, ticket_id: str, *sources: str, requester: str =
 
 
 def kept(store: Store) -> set[UUID]:
-    """The jobs that have one still."""
     return {row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")}
 
 
 def age(store: Store, job_id: UUID, days: int) -> None:
-    """Put a job's records so far back."""
     store.table.run("UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s", days, job_id)

@@ -1,4 +1,4 @@
-"""Accepting webhooks: one row for each delivery, and duplicates answered with the first job's id."""
+"""Acceptance of webhooks: one row a delivery; duplicates get the first job's id."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
@@ -72,7 +72,7 @@ async def test_webhooks_of_several_tenants_are_recorded_in_one_statement(store: 
     assert all(rows[event.job_id]["tenant_id"] == event.tenant_id for event in events)
     told = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
     assert {(row["job_id"], row["tenant_id"]) for row in told} == {(key, row["tenant_id"]) for key, row in rows.items()}
-    # A key of a duplicate leads to the first job from then on.
+    # From then on a duplicate's keys lead to the first job.
     assert await store.accept(tenant_id="globex", dedupe_keys=("new",)) == known.job_id
 
 
@@ -148,7 +148,7 @@ async def test_a_job_that_has_or_may_get_a_note_keeps_its_keys(state: str, store
 async def test_of_an_event_that_waited_in_redis_the_ten_minutes_count_from_its_delivery(
     database: Database, new_event: NewEvent
 ) -> None:
-    """Postgres was away for longer than that: a copy that was sent meanwhile is one all the same, a later one not."""
+    """Copies sent during an outage of Postgres are duplicates, later ones are not."""
     sent = datetime.now(UTC) - timedelta(minutes=30)
     first, copy, later = (
         new_event(dedupe_keys=("k",), accepted_at=sent + timedelta(minutes=minutes)) for minutes in (0, 5, 15)

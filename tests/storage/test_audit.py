@@ -1,4 +1,4 @@
-"""Audit records: what they tell, whose they are, when they go, and what is not kept in the first place."""
+"""Audit records: content, tenant, expiry, and what is not stored."""
 
 from dataclasses import asdict
 from typing import Any

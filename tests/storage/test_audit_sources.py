@@ -1,4 +1,4 @@
-"""Audit records that have somebody's ticket among their sources, of which nothing else is left."""
+"""Audit records that have an erased ticket among their sources."""
 
 import pytest
 
@@ -16,7 +16,7 @@ async def test_a_requesters_ticket_among_the_sources_is_found_when_its_copy_is_g
     await recorded(store, "8", "101", "102", requester=OTHER)
     other = await recorded(store, "9", "102", requester=OTHER)
     await history.remove_ticket(store.database, "acme", "101")
-    # From when the copy was gone: by the number alone.
+    # The copy was gone by then: the record has the number alone.
     later = await recorded(store, "10", "101", requester=OTHER)
     naming = await answered(store.database, store.new_event, "11", OTHER, similar="101")
     which = Which("acme", requester=WHO)

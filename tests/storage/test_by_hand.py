@@ -1,4 +1,4 @@
-"""What operators ask and change: jobs of one tenant or of all, without content; and trying a job again."""
+"""Operators' queries over jobs, without content, and retries of single jobs."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -64,7 +64,7 @@ async def test_neither_the_list_nor_the_details_hold_the_text_of_an_answer(store
 
 
 async def test_the_events_of_a_job_are_told_in_their_order_and_of_no_other_tenant(store: Store) -> None:
-    """A tenant sees none of another one's, whatever the job's id."""
+    """No tenant sees another tenant's events, whatever the job's id."""
     job_id, _ = await store.accept(), await store.accept()
     claim = await claimed(store.database, job_id)
     await claims.fail(store.database, claim, "ServiceDesk Plus API: 401")
@@ -135,8 +135,8 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
 EARLIER = "now() - interval '1 minute'"
 POSTED: Columns = {"note_attempted_at": EARLIER}
 NO_NOTE = (False, None)
-# What another job of its ticket is once a job was retried -> has this one to wait, and if it is told of a note: why it
-# makes a further one all the same (None: it does not).
+# Another job of the ticket after a retry -> whether the retried one waits, whether it sees a note, and its reason for
+# a further note (None: it makes none).
 OTHERS: list[tuple[Columns, bool, tuple[bool, str | None]]] = [
     ({"state": "completed", "finished_at": EARLIER}, False, (True, "asked")),
     ({"state": "completed", "finished_at": "now()"}, False, (True, None)),
@@ -171,7 +171,7 @@ async def test_a_retried_job_goes_past_what_was_there_and_minds_what_comes_since
 async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note_and_none_waits_for_ever(
     posted: tuple[int, ...], order: tuple[int, int], store: Store
 ) -> None:
-    """Also where both may have posted a note of their own: else both would look, find none, and post again."""
+    """Otherwise two that may have posted would both find no note and post again."""
     old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
     pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]
     for job_id in pair:

@@ -1,4 +1,4 @@
-"""What a worker writes: bound to its claim, so that one that lost it changes nothing."""
+"""Writes of a worker, bound to its claim: a lost claim changes nothing."""
 
 import asyncio
 import time
@@ -35,11 +35,11 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
 async def test_no_write_of_a_claim_that_ran_out_changes_anything(
     name: str, taken: bool, waiting: UUID, store: Store
 ) -> None:
-    """If another worker has taken the job or not."""
+    """Whether or not another worker has taken the job."""
     first = await claimed(store.database, waiting)
     store.table.change(waiting, lease_until="now() - interval '1 second'")
     if taken:
-        # Of the same name: a worker that was restarted on its host may have it.
+        # Of the same name: a worker restarted on its host may have it.
         await claimed(store.database, waiting, first.owner)
     before = store.table.job(waiting)
     with pytest.raises(LeaseLost):
@@ -52,7 +52,7 @@ async def failed_and_retried(database: Database, claim: Claim) -> None:
     await by_hand.retry(database, claim.job_id, DEADLINE)
 
 
-# What frees a job so that the next claim has the first one's number: the owner and the attempt are the same again.
+# Ways to free a job such that the next claim has the same owner and attempt number.
 SAME_NUMBER: dict[str, Callable[[Database, Claim], Awaitable[object]]] = {
     "given back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
     "held back": lambda database, claim: claims.hold_back(database, claim, 0, "desk rate limit"),
@@ -124,7 +124,7 @@ async def test_a_wait_that_is_in_the_row_is_known_again_after_the_relay_publishe
 async def test_a_job_that_somebody_else_freed_is_not_taken_for_the_claims_own_write(
     waiting: UUID, database: Database, table: Table
 ) -> None:
-    """The row looks the same after the relay's recovery as after the claim's own retry."""
+    """The relay's recovery leaves the same row as the claim's own retry."""
     claim = await claimed(database, waiting)
     table.change(waiting, lease_until="now() - interval '1 second'")
     assert await relaying.recover(database, 1)
@@ -168,7 +168,7 @@ async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(wa
 async def test_a_claim_that_ran_out_before_its_worker_heard_of_it_begins_no_work(
     waiting: UUID, database: Database
 ) -> None:
-    """Another worker may have asked GPT-4 by now."""
+    """Another worker may have called GPT-4 by now."""
     claim = replace(await claimed(database, waiting), asked_at=time.monotonic() - LEASE)
     reached: list[str] = []
 
@@ -190,7 +190,7 @@ async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(wai
 
 
 async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, database: Database, table: Table) -> None:
-    """A process that is held still right after its last write must not say `completed` and `claim lost` of one job."""
+    """A process suspended after its last write must not log `claim lost` as well."""
     claim = await claimed(database, waiting, lease=1)
     async with hold_lease(Renewals(database, 1), claim):
         await claims.complete(database, claim, "1")

@@ -1,4 +1,4 @@
-"""Claims: one worker has a job at a time, and what is left of an attempt for the next one."""
+"""Claims: one worker a job, and the state that an attempt leaves to the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(waiting: UU
 
 
 async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: UUID, store: Store) -> None:
-    """A deadline that the database sees a minute away is a minute away, whatever day the worker believes it is."""
+    """The remaining time is computed by the database's clock alone."""
     store.table.change(waiting, deadline_at="now() + interval '60 seconds'")
     claim = await claimed(store.database, waiting)
     assert 55 < claim.seconds_left() <= 60
@@ -56,7 +56,7 @@ async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: 
 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:
-    """Nor does a second one of the winner's own get through."""
+    """Nor does a second claim of the winner."""
     tried = await asyncio.gather(*(claim_by_id(database, waiting, str(number // 2), LEASE) for number in range(20)))
     (winner,) = [claim for claim in tried if claim is not None]
     row = table.job(waiting)
@@ -150,7 +150,7 @@ async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadl
 async def test_the_time_until_a_job_finds_itself_held_again_is_held_time_too(
     waiting: UUID, database: Database, table: Table, *, extends_deadline: bool, longer: int
 ) -> None:
-    """It is due, waits for a worker, and asks a slow desk; a server that is merely down counts, and so does that."""
+    """Time in the queue and at a slow desk is treated like the hold itself."""
     deadline = table.job(waiting)["deadline_at"]
     for _ in range(3):
         table.change(waiting, due_at="now() - interval '40 seconds'")
@@ -161,7 +161,7 @@ async def test_the_time_until_a_job_finds_itself_held_again_is_held_time_too(
 
 
 async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Database, table: Table) -> None:
-    """A deadline that is later anyway stays."""
+    """A deadline that is already later stays."""
     accepted = table.job(waiting)["accepted_at"]
     for before, after in ((23.99, 24.0), (24.0, 24.0), (30.0, 30.0)):
         table.change(waiting, deadline_at=accepted + timedelta(hours=before), due_at="now()")
@@ -170,7 +170,7 @@ async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Databas
 
 
 async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, store: Store) -> None:
-    """A job that was retried when it was old has all the time that a new one has."""
+    """A job that was old when retried has as much time as a new one."""
     store.table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
     await by_hand.retry(store.database, waiting, DEADLINE)
     for _ in range(3):
@@ -193,7 +193,7 @@ async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
 
 
 async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(store: Store) -> None:
-    """However they come: who waits for another one is none that others would have to wait for."""
+    """In any order: a job that waits for another one blocks no others."""
     accepted = [await store.accept() for _ in range(10)]
     before = {job_id: store.table.job(job_id) for job_id in accepted}
     told = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
@@ -235,7 +235,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
 async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
     reason: str, done: bool, database: Database, new_event: NewEvent
 ) -> None:
-    """Unless the last look found that it is not there; who asks by hand gets a further note."""
+    """Unless the last look found no note. A retry by hand makes a further note."""
     first, second = [await accept(database, new_event()) for _ in range(2)]
     held = await claimed(database, first)
     await claims.about_to_post(database, held, LEASE)

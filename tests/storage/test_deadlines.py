@@ -1,4 +1,4 @@
-"""What a job waits for its tenant's share is not counted against its deadline, for a day at most."""
+"""Deadlines, excluding up to a day of waiting for the tenant's share."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Statements that go past SQLAlchemy: several are one transaction, and they fail as others do."""
+"""Statements that bypass SQLAlchemy: one transaction, and the same errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ _BROKEN = text("SELECT 1 / length(:nothing) AS number")
 
 @pytest.fixture
 async def single(server: Postgres) -> AsyncIterator[Database]:
-    """A pool of one connection, so that each statement finds what the one before has left of it."""
+    """Open a pool of one connection, which shows the state left by each statement."""
     database = Database(server.url, application_name="tests", pool_size=1)
     yield database
     await database.close()
@@ -66,7 +66,7 @@ async def test_sqlalchemy_has_its_transactions_over_the_same_connection(
 async def test_whoever_is_stopped_in_the_middle_leaves_no_answer_to_the_next(
     single: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At whatever point that is: of the first milliseconds each hits another."""
+    """Each cancellation within the first milliseconds hits another point."""
     slow = text("SELECT pg_sleep(0.03)::text AS slept")
     for step in range(40):
         with suppress(TimeoutError):

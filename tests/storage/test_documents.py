@@ -1,4 +1,7 @@
-"""Documents from files: found beside solutions, replaced and removed by path, and left alone by syncs and purges."""
+"""Documents from files: searched with solutions, replaced and removed by path.
+
+Syncs and purges leave them alone.
+"""
 
 from sqlalchemy import text
 

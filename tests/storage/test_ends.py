@@ -1,4 +1,4 @@
-"""Jobs that failed or were skipped: by cause and one by one, of one tenant and of all."""
+"""Failed and skipped jobs: by cause and singly, of one tenant and of all."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +21,6 @@ def since() -> datetime:
 
 
 async def ended(store: Store, minutes: int, **columns: Any) -> UUID:
-    """A job that ended so many minutes ago."""
     return await store.accept(**columns, finished_at=f"now() - interval '{minutes} minutes'")
 
 

@@ -1,4 +1,4 @@
-"""Erasing a ticket, a requester, a tenant: what goes, what stays, and what never comes back."""
+"""Erasure of a ticket, a requester or a tenant: deleted, kept and blocked data."""
 
 import asyncio
 from uuid import UUID
@@ -36,7 +36,7 @@ async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_s
     kept = {job_id: store.table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
     assert kept == {own: False, naming: False, other: True, elsewhere: True}
     assert store.table.job(own)["requester"] is None
-    # What is written later is not kept either.
+    # Later writes are dropped too.
     assert not await copy(store.database, "7")
     assert await copy(store.database, "7", tenant_id="globex")
     assert await tombstones.forgotten_among(store.database, "acme", ["7", "8"]) == {"7"}
@@ -67,7 +67,7 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
     assert await tombstones.forgotten_among(store.database, "acme", list("12345")) == {"1", "2", "5"}
     assert copies(store.table) == [("acme", "3"), ("acme", "4")]
     assert store.table.job(purged_copy)["enhancement"] is None
-    # New tickets of theirs, and tickets that the desk gives to them later.
+    # New tickets of the requester, and tickets assigned to the requester later.
     assert not await copy(store.database, "6")
     assert not await copy(store.database, "3")
     assert copies(store.table) == [("acme", "4")]
@@ -80,7 +80,7 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
 
 
 async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(store: Store) -> None:
-    """Nothing but its tombstone tells by then that the ticket was of that requester."""
+    """By then only its tombstone shows that the ticket was the requester's."""
     await copy(store.database, "1")
     await copy(store.database, "2", "someone.else@acme.example")
     assert (await erasing.erase(store.database, Which("acme", requester=WHO))).answers == 0
@@ -147,7 +147,7 @@ async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
         await answered(database, new_event, "7", tenant_id=tenant_id)
     await erasing.erase(database, Which("acme", ticket_id="8"))
     assert await stored(database, Which("acme")) == Stored(3, 1, 1, 0)
-    # Without Redis the rows stay, which tell whose answers are there.
+    # Without Redis the rows stay, because they name the owners of the answers.
     assert (await erasing.erase(database, Which("acme"), job_rows=False)).rows == 0
     table.change(waiting, state="waiting")
     erased = await erasing.erase(database, Which("acme"))
@@ -197,7 +197,7 @@ async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_e
 
 
 async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:
-    """Jobs that come to reading their ticket before, while and after somebody forgets the requester."""
+    """Jobs reach the reading of their ticket before, during and after the erasure."""
     events = [store.new_event(ticket_id=str(number)) for number in range(12)]
     for event in events:
         await store.accept(event)
@@ -212,7 +212,7 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) ->
         await erasing.erase(store.database, Which("acme", requester=WHO))
 
     for _ in range(6):
-        # The key too: both may make it at once.
+        # The key too: both may create it concurrently.
         store.table.run("TRUNCATE tombstones, tombstone_keys")
         for claim in held:
             store.table.change(claim.job_id, claim_token=claim.token, requester=None, state="running", reason=None)

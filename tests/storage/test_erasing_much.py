@@ -1,4 +1,4 @@
-"""Erasing in a tenant that has much, and an erasure that is interrupted."""
+"""Erasure in a tenant with much data, and interrupted erasures."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,6 @@ JOBS = """INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at, finish
 
 @contextmanager
 def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
-    """Have the database do something before it deletes a row."""
     table.run(f"CREATE FUNCTION before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN OLD; END $$")
     table.run(f"CREATE TRIGGER before BEFORE DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION before()")
     try:
@@ -36,7 +35,6 @@ def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
 
 @pytest.fixture
 async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # noqa: ARG001 -- emptied by it
-    """A database that ends a statement after a second."""
     opened = Database(server.url, application_name="hasty", statement_seconds=1)
     yield opened
     await opened.close()
@@ -44,7 +42,7 @@ async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # n
 
 @pytest.mark.slow
 async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store) -> None:
-    """More than a statement takes as parameters of their own."""
+    """More than the number of parameters that a statement takes."""
     await copy(store.database, "1")
     store.table.run(COPIES, 2, 70_000)
     store.table.run(JOBS, 60_001, 60_003)
@@ -59,7 +57,7 @@ async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store
 
 
 async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Database, table: Table) -> None:
-    """All of it takes twice as long as the database lets a statement take."""
+    """The whole erasure takes twice the statement timeout."""
     await copy(hasty, "1")
     table.run(COPIES, 2, 100)
     with at_each_deletion_of("tickets", table, "PERFORM pg_sleep(0.02)"):
@@ -89,10 +87,10 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
 async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_with(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    """Whose the rest is, is known although the copies that said so are gone."""
+    """The owner of the rest is known although the copies that named it are gone."""
     for number in range(1, 10):
         await copy(database, str(number))
-    # Their rows do not say whose they are.
+    # Their rows do not name the owner.
     own, naming = [await answered(database, new_event, *of, "") for of in (("2",), ("20",))]
     table.run("UPDATE jobs SET requester = NULL")
     table.change(naming, enhancement='{"similar_tickets": [{"ticket_id": "1"}]}')
@@ -108,7 +106,7 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
     ):
         await erasing.erase(database, which, page=2, on_ended=lambda ended: told.extend(job.ticket_id for job in ended))
     assert copies(table) == [("acme", str(number)) for number in range(5, 10)]
-    # What has begun is stopped, and what comes is not kept.
+    # Running jobs are stopped, and new text is dropped.
     assert told == ["30"]
     assert table.job(at_work.job_id)["reason"] == "forgotten"
     assert not await copy(database, "3", "")
@@ -124,7 +122,7 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
 async def test_what_redis_has_is_found_though_the_rows_no_longer_say_whose_it_is(
     database: Database, new_event: NewEvent, redis: Redis
 ) -> None:
-    """The command is told to run again when Redis was away."""
+    """The command asks for another run if Redis was unavailable."""
     await copy(database, "2", WHO)
     own, naming, other = [await answered(database, new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
     await erasing.erase(database, Which("acme", requester=WHO))

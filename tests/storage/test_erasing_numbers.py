@@ -1,4 +1,4 @@
-"""Erasing a ticket that has two numbers: by either, and under both."""
+"""Erasure of a ticket with two numbers: by either, and under both."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.storage.copies import TEXT, WHO, answered
 
 @pytest.mark.parametrize("named", ["12", "4711"])
 async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(named: str, store: Store) -> None:
-    """Jobs that a webhook named by one of them, a copy, and answers that name it by the number that people see."""
+    """Jobs named by either number, a copy, and answers with the display number."""
     database, table = store.database, store.table
     await history.save_ticket(database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"}, WHO)
     of_people = await answered(database, store.new_event, "12")
@@ -29,7 +29,7 @@ async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(n
 
 
 async def test_a_ticket_that_was_forgotten_by_one_number_is_known_by_the_other_one_later(store: Store) -> None:
-    """Nothing told the other one then: a job, and a copy, that have both are kept from what was to be erased."""
+    """The other number was unknown then; a job or copy with both counts as erased."""
     await erasing.erase(store.database, Which("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
     assert not await forgotten.is_forgotten(store.database, claim, "4711", "")

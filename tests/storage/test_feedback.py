@@ -1,4 +1,4 @@
-"""What became of notes: one row a job, of its own tenant, that goes with the job and with what is forgotten."""
+"""Outcomes of notes: one row a job, deleted with the job and by erasure."""
 
 import asyncio
 import json
@@ -27,7 +27,6 @@ def answer(prompt: str | None, *steps: object) -> str:
 
 
 async def note(store: Store, prompt: str | None = "7", **columns: Any) -> UUID:
-    """A job whose note is in its ticket."""
     return await store.accept(**NOTE | {"enhancement": answer(prompt, "Reboot.")} | columns)
 
 
@@ -97,7 +96,7 @@ SAID = [{"text": step, "from": "ticket 9"} for step in STEPS]
 
 @pytest.mark.parametrize("steps", [STEPS, SAID], ids=["texts", "objects"])
 async def test_the_last_note_of_a_ticket_is_measured_once(steps: list[object], store: Store) -> None:
-    """Whichever number its webhooks named; one that people see may be another ticket's id."""
+    """A webhook names either number; a display number may be another ticket's id."""
     assert await feedback.unmeasured_note(store.database, "acme", "7") is None
     await note(store, ticket_id="7", finished_at="now() - interval '1 hour'")
     job_id = await note(store, ticket_id="124", desk_id="7", enhancement=answer("7", *steps))
@@ -138,9 +137,9 @@ async def test_a_measure_of_another_note_takes_no_vote_along(store: Store) -> No
 
 
 async def test_the_first_votes_of_a_double_click_change_it_once(store: Store, server: Postgres) -> None:
-    """Each has begun before the other one is there: somebody else's row, which never comes, is waited for."""
+    """Each begins before the other's row is there; the wait for that row must end."""
     job_id = await note(store)
-    # The tenant's first vote makes its key, for which the others wait.
+    # The tenant's first vote creates its key, for which the others wait.
     await feedback.record_vote(store.database, "acme", await note(store), Vote.USEFUL, None)
     vote = (store.database, "acme", job_id, Vote.USEFUL, None)
     with psycopg.connect(server.superuser_url) as other:
@@ -187,7 +186,7 @@ async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -
         await feedback.record_vote(store.database, "acme", job_id, vote, reason)
     for job_id, ratio in zip(voted, (0.5, 0.25), strict=False):
         await feedback.record_taken_up(store.database, "acme", job_id, ratio)
-    # What wrote them is known all the same.
+    # The version of their notes is still known.
     store.table.run("UPDATE jobs SET enhancement = NULL WHERE id = ANY (%s)", voted)
     assert await feedback.figures(store.database, "acme", SINCE) == [
         FeedbackFigures(NoteVersion("", ""), 1, 1, 1, {}, 0, None),

@@ -1,4 +1,4 @@
-"""The narrow functions: who may run them, and that they give ids and states, never content."""
+"""Security of the database functions: grants, and ids and states only."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -50,7 +50,7 @@ HARMLESS = {
 
 
 def functions(table: Table) -> list[dict[str, Any]]:
-    """Every function of the system, as the catalogue has it; extensions have others."""
+    """Return every function of the system from the catalogue, without extensions'."""
     return table.run(
         "SELECT p.proname AS name, p.prosecdef AS definer, p.proconfig AS config, p.proacl::text[] AS grants,"
         " p.proargnames AS arguments, p.proargmodes::text[] AS modes, p.prorettype::regtype::text AS returns,"
@@ -136,7 +136,7 @@ async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
     with psycopg.connect(server.url) as attacker:
         for tenant, token in (("globex", str(claim.token)), ("acme", str(uuid4())), ("acme", None), (None, None)):
             call = f"SELECT {function}(%s, %s, %s{', ' if rest else ''}{rest})"
-            # One that answers with a row has none to answer with.
+            # A function that returns a row has none to return.
             assert attacker.execute(call.encode(), (tenant, waiting, token)).fetchone() in ((False,), None)
     assert table.job(waiting) == before
     assert [event["what"] for event in table.run("SELECT what FROM job_events ORDER BY id")] == ["accepted", "claimed"]
@@ -145,7 +145,7 @@ async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
 async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
     waiting: UUID, table: Table, server: Postgres
 ) -> None:
-    """Whoever names a tenant sees and writes that one's rows alone, and names it for the one call."""
+    """A caller sees and writes the named tenant's rows alone, for one call."""
     before = table.job(waiting)
     ended = (
         "INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at) VALUES (gen_random_uuid(), %s, %s, %s, now())"

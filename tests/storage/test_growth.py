@@ -1,4 +1,4 @@
-"""What is asked all the time reads as few rows where many jobs wait as where few do: rows are counted, not seconds."""
+"""Rows read by frequent statements, which must not grow with waiting jobs."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from benchmarks.filled import Filled
 from benchmarks.growth import ASKED, LINEAR
 
 ROWS = 20_000
-# The relay counts so many, and those that run.
+# The relay counts this many, and the running ones.
 MOST_READ = 1_000
 _READ = text("SELECT seq_tup_read + idx_tup_fetch AS read FROM pg_stat_user_tables WHERE relname = 'jobs'")
 _FLUSH = text("SELECT pg_stat_force_next_flush()")
@@ -25,7 +25,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
 
 
 async def rows_read(on: Filled) -> int:
-    """Return how many rows of `jobs` were read so far."""
     await on.database.call(_FLUSH)
     return int(await on.database.call_for_one(_READ))
 

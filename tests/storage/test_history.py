@@ -1,4 +1,4 @@
-"""Finding similar tickets and documents: by words in common, within one tenant."""
+"""Search for similar tickets and documents by common words, within one tenant."""
 
 import pytest
 
@@ -44,7 +44,7 @@ async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Da
 
 
 async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database, table: Table) -> None:
-    """That is copied with it, or told by a list of the desk; a copy goes by either number."""
+    """It comes with the copy or from a list; a copy is removed by either number."""
     await save(database, "4711", VPN)
     await history.number_tickets(database, "acme", {})
     await history.number_tickets(database, "acme", {"4711": "12", "999": "13"})
@@ -66,7 +66,7 @@ async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database
         ({"group": "  FINANCE "}, "group:finance", ["1", "2"]),
         ({"group": "Network"}, "group:Finance", ["2"]),
         ({"group": ""}, "group:Finance, group:HR", ["2"]),
-        # A ticket of which nothing is known sees what anybody may see.
+        # A ticket without known attributes sees the unrestricted ones.
         ({}, "group:Finance", ["2"]),
         ({"group": "Network", "site": "Graz"}, "site:Graz", ["1", "2"]),
         ({"group": "Network", "site": "Turin"}, "site:Graz", ["2"]),
@@ -95,7 +95,7 @@ def test_what_is_never_used_is_hidden_from_its_own_as_well() -> None:
         ({"group": "Büro  HR", "category": "Network"}, "group:bu\u0308ro hr", False),
         ({"group": "Büro HR"}, "group:Payroll, group:BÜRO HR", False),
         ({"group": "HR", "category": "", "template": ""}, "category:Salaries, group:HR", False),
-        # What is asked for has to be known, and nothing else has; of a copy no event is.
+        # The attributes of the rules must be known, no others; a copy never has an event.
         (None, "group:HR", False),
         ({"group": "Network"}, "group:HR, category:Salaries", False),
         ({"group": "Network", "category": ""}, "group:HR, category:Salaries", True),
@@ -119,7 +119,7 @@ async def test_a_copy_is_found_and_kept_by_the_rules_that_are_in_force(
 
 
 async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(database: Database) -> None:
-    """Until the desk refuses to show it: nothing is known of it then."""
+    """Until the desk refuses to show it: then nothing is known."""
     for ticket_id in ("1", "2"):
         await save(database, ticket_id, VPN)
     await history.note_kinds(database, "acme", {})

@@ -1,4 +1,4 @@
-"""Tenants: what one sees, what nobody sees, and what the application's role can't do."""
+"""Isolation of tenants: row visibility and the application role's rights."""
 
 import psycopg
 import pytest
@@ -37,7 +37,6 @@ MODELS = (
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
-    """A row of each table for each of two tenants."""
     for tenant_id in ("acme", "globex"):
         job_id = await accept(database, new_event(tenant_id=tenant_id))
         async with database.tenant(tenant_id) as session:

@@ -1,4 +1,4 @@
-"""Secrets by their fingerprints: since when they are known, how often they were used, and that nothing tells them."""
+"""Fingerprints of secrets: first seen, number of uses, and confidentiality."""
 
 from datetime import timedelta
 
@@ -14,7 +14,6 @@ OLD, NEW = "the 0ld secret", "the n3w secret"
 
 
 def age(table: Table, hours: int) -> None:
-    """Let all that is known be so much older."""
     by = timedelta(hours=hours)
     table.run(
         "UPDATE known_secrets SET first_seen_at = first_seen_at - %s, last_seen_at = last_seen_at - %s,"
@@ -25,7 +24,7 @@ def age(table: Table, hours: int) -> None:
 
 
 async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(database: Database, table: Table) -> None:
-    """A rotation moves the old one from place to place, and its age and its uses go with it."""
+    """A rotation moves the old secret to another setting; its age and uses follow."""
     first = await know(database, [seen("acme", CURRENT, OLD, uses=2)])
     age(table, 100)
     await know(database, [seen("acme", CURRENT, NEW), seen("acme", PREVIOUS, OLD)])
@@ -51,14 +50,14 @@ async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table
 
 
 async def test_what_was_used_within_a_day_has_uses(database: Database, table: Table) -> None:
-    """They are counted by the hour, and the day begins in the middle of one."""
+    """Uses are counted by the hour, and the day begins in the middle of one."""
     await know(database, [seen("acme", PREVIOUS, OLD, uses=5)])
     table.run("UPDATE secret_uses SET hour = date_trunc('hour', now() - interval '23 hours 59 minutes')")
     assert (await remembered(database, "acme", {PREVIOUS: OLD}))[PREVIOUS].uses == 5
 
 
 async def test_of_two_places_with_one_secret_the_first_counts(database: Database) -> None:
-    """As a rotation leaves it that was stopped when it began."""
+    """As after a rotation that was stopped at its start."""
     both = [seen("acme", CURRENT, OLD, uses=1), seen("acme", PREVIOUS, OLD, uses=2)]
     assert list(await know(database, both)) == [("acme", CURRENT)]
     known = await remembered(database, "acme", {CURRENT: OLD, PREVIOUS: OLD})
@@ -69,7 +68,7 @@ async def test_of_two_places_with_one_secret_the_first_counts(database: Database
 async def test_nothing_that_is_stored_tells_a_secret_or_that_two_tenants_share_one(
     database: Database, table: Table
 ) -> None:
-    """Not even to somebody who guesses it: a fingerprint is made with the tenant's key."""
+    """Not even by guessing: a fingerprint is made with the tenant's key."""
     same = [seen(tenant, setting, OLD) for tenant in ("acme", "globex") for setting in (CURRENT, "OPENAI_API_KEY")]
     await know(database, [*same, seen("", "OPENAI_API_KEY", OLD)])
     rows = table.run("SELECT * FROM known_secrets")
@@ -103,7 +102,7 @@ async def test_all_of_it_goes_with_its_tenant(database: Database, table: Table) 
 
 
 async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(database: Database, table: Table) -> None:
-    """The function runs with the caller's rights, and leaves no tenant behind."""
+    """The function runs with the caller's rights, and leaves no tenant set."""
     await know(database, [seen("acme", CURRENT, OLD)])
     async with database.across_tenants() as session:
         await session.execute(text("SELECT know_secrets('[]')"))

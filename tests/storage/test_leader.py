@@ -1,4 +1,4 @@
-"""One leader among several processes, replaced when it ends, dies or gives up."""
+"""Leader election: one of several processes, replaced when it ends or dies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,14 +13,12 @@ from tests.kit.postgres import Table
 
 @pytest.fixture
 async def other(server: Postgres) -> AsyncIterator[Database]:
-    """Another process's pool."""
     opened = Database(server.url, application_name="another process", pool_size=2)
     yield opened
     await opened.close()
 
 
 async def leads(database: Database, office: str = "housekeeping", seconds: float = 2) -> bool:
-    """Return True if a process becomes the leader at once."""
     try:
         async with asyncio.timeout(seconds), lead(database, office):
             return True

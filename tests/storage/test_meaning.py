@@ -1,4 +1,4 @@
-"""Searching by embeddings beside words: what they find, whose, and that they are as their copies are."""
+"""Search by embeddings beside words: results, tenant, and consistency with copies."""
 
 import pytest
 

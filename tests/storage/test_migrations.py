@@ -1,4 +1,4 @@
-"""Making the tables: once, again, from several places, and as the models describe them."""
+"""Migrations: once, repeated, concurrent, and equal to the models."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;"
 
 @pytest.fixture
 def empty(server: Postgres) -> Iterator["tuple[str, str]"]:
-    """An empty database beside the migrated one: the addresses of its owner and of the application."""
+    """Create an empty database; return the owner's and the application's URL."""
     with psycopg.connect(server.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE empty OWNER ai_agents_owner")
     owner, application, superuser = (
@@ -112,7 +112,7 @@ def test_tables_from_before_the_first_release_are_refused_with_the_remedy(empty:
 
 
 def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
-    """Else a process would start on the functions of the release before."""
+    """Otherwise a process would start on the previous release's functions."""
     module = import_module(f"storage.migrations.versions.{max(VERSIONS)}")
     assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
 
@@ -130,7 +130,7 @@ def test_migrating_leaves_the_functions_of_others_alone(empty: tuple[str, str]) 
 
 
 def test_migrating_makes_each_function_as_the_file_has_it(empty: tuple[str, str]) -> None:
-    """The file is the truth: what was changed by hand, or left by another release, is made anew."""
+    """Functions changed by hand or left by another release are created again."""
     migrate(*empty)
     with psycopg.connect(empty[0], autocommit=True) as connection:
         connection.execute(
@@ -147,7 +147,7 @@ def test_migrating_makes_each_function_as_the_file_has_it(empty: tuple[str, str]
 
 
 def test_a_migration_waits_for_a_lock_for_seconds_only(empty: tuple[str, str]) -> None:
-    """Who waits for a table that somebody holds has every other statement wait behind it."""
+    """Otherwise every other statement would queue behind the waiting migration."""
     migrate(*empty)
     with psycopg.connect(empty[0]) as other, ThreadPoolExecutor(1) as thread:
         other.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
@@ -172,7 +172,7 @@ def test_an_older_revision_of_a_release_is_refused() -> None:
 def test_a_newer_revision_is_worked_with_and_told_of(
     empty: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While a release rolls out, a pod of the one before may have to start again."""
+    """During a rollout a pod of the previous release may have to start again."""
     migrate(*empty)
     _set_revision(empty[0], "9999")
     check_now(empty[1])

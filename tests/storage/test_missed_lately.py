@@ -1,4 +1,4 @@
-"""Webhooks that were missed lately and of which no job has come, of one tenant and of all: the same answers."""
+"""Recently missed webhooks without a job, of one tenant and of all tenants."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def miss(
 
 
 async def both(store: Store, tenant_id: str) -> MissedLately:
-    """What is told of one tenant, whichever way it is asked."""
+    """Return one tenant's answer, after checking that both ways agree."""
     of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
     figures = await figures_of(store.database, tenant_id)
     assert of_all.get(tenant_id, MissedLately()) == figures.missed

@@ -1,4 +1,4 @@
-"""The two numbers of a ticket in its jobs' rows: known from then on, and one enhancement holds across them."""
+"""The two numbers of a ticket in job rows: one enhancement across both."""
 
 import asyncio
 from dataclasses import replace
@@ -56,7 +56,7 @@ OTHERS: list[tuple[dict[str, Any], tuple[bool, bool, bool]]] = [
 async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
     other: dict[str, Any], told: tuple[bool, bool, bool], known: bool, store: Store
 ) -> None:
-    """Whether its webhook named the id, or an attempt has found the id; not yet at the claim."""
+    """The id comes from the webhook or an attempt; the claim does not know it yet."""
     columns: dict[str, Any] = {"ticket_id": DESK_ID}
     if known:
         columns = {"ticket_id": "7", "desk_id": DESK_ID, "display_id": NUMBER}
@@ -65,8 +65,8 @@ async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
     assert (claim.enhanced, claim.echo, claim.another_first) == NONE
     knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
     assert (knowing.enhanced, knowing.echo, knowing.another_first) == told
-    # A person who asks gets a further note past one that was there before, not past one that was put there since; a job
-    # that is at work comes first all the same, and nobody asks for an echo.
+    # A retry by hand gets a further note past an older one, not past a newer one. A running job still comes first,
+    # and an echo does not matter.
     store.table.run("UPDATE jobs SET finished_at = now() WHERE state IN ('completed', 'failed')")
     store.table.change(claim.job_id, retried_at="now()")
     asked_for = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
@@ -90,7 +90,7 @@ async def test_a_claim_by_the_id_sees_jobs_that_were_found_to_have_it(
 
 
 async def test_of_two_at_once_exactly_one_goes_on(store: Store) -> None:
-    """One is claimed by the id while the other is found to have it."""
+    """One is claimed by the id while the other learns that it has the same id."""
     for number in range(12):
         desk_id, shown = f"99{number:04}", f"{number}"
         found = await claimed(store.database, await store.accept(ticket_id=shown))
@@ -107,7 +107,7 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
     of_people = await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER)
     of_desk = await store.accept(ticket_id=DESK_ID)
     await store.accept(ticket_id="9")
-    # Another desk may well have a ticket of that number.
+    # Another desk may have a ticket of that number.
     elsewhere = await store.accept(ticket_id=NUMBER, tenant_id="globex")
     for number, others in ((NUMBER, {elsewhere}), (DESK_ID, set())):
         found = await by_hand.listed(store.database, ticket_id=number, most=9)
@@ -130,7 +130,10 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
 async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_enhancement(
     other: dict[str, Any], may: bool, named: str, store: Store
 ) -> None:
-    """Whichever number its jobs were named by. Whoever has a job retried may have seen the other one's note."""
+    """Under either number.
+
+    A person who retries a job may have seen the other one's note.
+    """
     await store.accept(ticket_id=DESK_ID, **other)
     claim = await claimed(store.database, await store.accept(ticket_id=named))
     await claims.fail(store.database, claim, "x")
@@ -141,7 +144,7 @@ async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_en
 
 
 async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Store) -> None:
-    """By whichever number each was named, and by the call of the release before."""
+    """Under either number, and by the previous release's call."""
     before = text("SELECT begin_failure_note(:tenant, :id, :token, :attempt)")
     for number in range(12):
         desk_id, shown = f"99{number:04}", f"{number}"

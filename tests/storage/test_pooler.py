@@ -1,4 +1,4 @@
-"""A real PgBouncer between us and Postgres: refused in transaction mode, and worked with in session mode."""
+"""A real PgBouncer: refused in transaction mode, accepted in session mode."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ Pooled = Callable[..., str]
 
 @pytest.fixture
 def pooled(server: Postgres, tmp_path: Path) -> Iterator[Pooled]:
-    """Start PgBouncer with these settings; the address through it."""
+    """Return a starter of PgBouncer, which returns its URL."""
     started: list[tuple[Process, Path]] = []
 
     def start(direct: str = server.url, **settings: str) -> str:
@@ -80,7 +80,7 @@ def pooled(server: Postgres, tmp_path: Path) -> Iterator[Pooled]:
 
 @pytest.fixture
 def kept(table: Table) -> Iterator[None]:
-    """The role has by itself what a pooler does not pass on."""
+    """Give the role the settings that a pooler does not pass on."""
     for setting in _KEPT:
         table.run(f"ALTER ROLE ai_agents SET {setting}")
     yield
@@ -116,7 +116,7 @@ def test_one_that_drops_them_without_a_word_is_refused(mode: str, pooled: Pooled
 def test_transaction_mode_is_refused_though_the_settings_are_there(
     others: int, round_robin: str, pooled: Pooled
 ) -> None:
-    """Alone at the pooler, and with sessions of others that lie idle there."""
+    """Alone at the pooler, and beside idle sessions of other clients."""
     url = pooled(pool_mode="transaction", ignore_startup_parameters="options", server_round_robin=round_robin)
     idle = [psycopg.connect(url) for _ in range(others)]
     for connection in idle:
@@ -130,7 +130,7 @@ def test_transaction_mode_is_refused_though_the_settings_are_there(
 
 @pytest.mark.usefixtures("kept")
 async def test_session_mode_with_the_settings_in_the_role_is_fit_and_has_one_leader(pooled: Pooled) -> None:
-    """As docs/kubernetes.md says."""
+    """See docs/kubernetes.md."""
     url = pooled(pool_mode="session", ignore_startup_parameters="options")
     check_now(url)
     command = [sys.executable, "-m", "support.cli", "jobs", "--json"]

@@ -1,4 +1,4 @@
-"""Postings are as the copies are, whoever writes or deletes those, and a search never reads another tenant's."""
+"""The search index: consistent with the copies, and separate for each tenant."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,6 @@ def copy(number: int, resolution: str = "Restarted it.") -> dict[str, str]:
 
 
 def assert_in_step(table: Table) -> None:
-    """What is found by is what the copies have: each term's postings, how many there are, and how many texts."""
     rows = table.run(
         "SELECT tenant_id, 't' AS collection, search_id, terms FROM tickets"
         " UNION ALL SELECT tenant_id, 'p', search_id, terms FROM passages"
@@ -65,7 +64,7 @@ async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table:
 
 
 async def test_copies_of_before_are_indexed_once(database: Database, table: Table) -> None:
-    """Those that a release without an index made, and those of another version."""
+    """Copies of a release without an index, and of another index version."""
     for number in range(250):
         await history.save_ticket(database, "acme", copy(number))
     await history.save_passages(database, "acme", "1", "VPN", ["a port", "b port"])
@@ -79,7 +78,7 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
 
 
 async def test_what_the_release_before_writes_is_indexed_again(database: Database, table: Table) -> None:
-    """It knows no terms; a change of anything else is no reason."""
+    """It knows no terms. A change of another column is no reason."""
     await history.save_ticket(database, "acme", copy(1))
     table.run("UPDATE tickets SET seen_at = now(), status = 'Open'")
     assert await indexing.index_again(database, "acme", LANGUAGES, 10) == 0
@@ -135,7 +134,7 @@ async def test_no_question_finds_another_tenants_texts(database: Database, table
 
 
 async def test_a_search_reads_no_more_than_its_budget(database: Database) -> None:
-    """The rarest terms come first, and what is left is read of the next one."""
+    """The rarest terms come first; the rest of the budget goes to the next one."""
     for number in range(40):
         await history.save_ticket(database, "acme", copy(number))
     rare, common = weighed_terms("", "37", "en"), weighed_terms("", "restarted", "en")

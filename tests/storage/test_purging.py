@@ -1,4 +1,4 @@
-"""Purging by age: texts first, whole rows later, and nothing that is still current."""
+"""Purging by age: texts first, whole rows later, nothing current."""
 
 from sqlalchemy import select, text
 
@@ -84,7 +84,7 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Dat
 
 
 async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table: Table) -> None:
-    """Of these tenants: one that has left takes all of its own with it (`forget --all`)."""
+    """Only of these tenants: `forget --all` takes the spending of one that has left."""
     for tenant_id in ("acme", "globex", "left"):
         for days in (0, 89, 91):
             table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, current_date - %s)", tenant_id, days)
@@ -133,7 +133,6 @@ async def test_all_records_go_of_a_tenant_that_has_left_and_of_no_other(store: S
 
 
 async def keep_old_copies(database: Database, table: Table) -> None:
-    """A ticket, and a solution of two passages."""
     await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
     await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
@@ -160,7 +159,7 @@ async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database
 
 
 async def test_a_kind_that_somebody_has_locked_stops_no_other(server: Postgres, store: Store) -> None:
-    """It is left for the next time: nobody waits for long for whoever rewrites a table."""
+    """It is left for the next purge, so that no lock is awaited for long."""
     await keep_old_copies(store.database, store.table)
     hasty = Database(server.url, application_name="hasty", lock_seconds=0.2)
     async with store.database.tenant("acme") as session:

@@ -1,4 +1,4 @@
-"""What is kept of tickets without a webhook: one job each, whoever makes it, for as long as refused webhooks are."""
+"""Records of tickets without a webhook: one job each, kept as long as rejections."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,6 @@ def tickets(count: int) -> list[SeenTicket]:
 
 
 async def missed(database: Database, count: int = 1, tenant_id: str = "acme") -> None:
-    """Tickets 0, 1, 2 and so on whose webhooks were missed."""
     await reconciling.begin(database, tenant_id, NOW - HOUR)
     await reconciling.compare(database, tenant_id, tickets(count), seen_at=NOW, until=NOW)
     for each in tickets(count):
@@ -38,7 +37,7 @@ def event(ticket_id: str = "0", tenant_id: str = "acme") -> Event:
 
 
 async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None:
-    """Two leaders, say, of which one does not know yet that it is none any more."""
+    """For example two leaders, one of which has not noticed its replacement."""
     await missed(store.database)
     made = await asyncio.gather(*(reconciling.recover(store.database, event(), HOUR) for _ in range(5)))
     assert sorted(made) == [False] * 4 + [True]
@@ -189,11 +188,11 @@ async def seen_open(store: Store, seconds_ago: float = 0) -> OpenAgain | None:
 
 async def test_a_skip_is_mended_by_a_later_reading_and_once(store: Store) -> None:
     job_id = await skipped(store)
-    # What was read before the skip says nothing of it.
+    # Data read before the skip does not count.
     assert await seen_open(store, 60) is None
     assert await seen_open(store) == OpenAgain(job_id, is_new=True)
     assert await seen_open(store) == OpenAgain(job_id, is_new=False)
-    # The same job was tried again, and skipped again.
+    # The same job was retried, and skipped again.
     store.table.run("UPDATE job_events SET at = at - interval '1 hour'")
     assert await seen_open(store) == OpenAgain(job_id, is_new=True)
 

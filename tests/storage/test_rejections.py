@@ -1,4 +1,4 @@
-"""Refused webhooks, kept for support: by tenant, without a body, and never more than an hour's share."""
+"""Rejected webhooks, kept for support: by tenant, without body, capped hourly."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ async def test_a_flood_fills_an_hours_share_of_its_own_tenant_and_reason_only(
 async def test_a_ticket_refused_with_429_has_one_row_an_hour_and_a_flood_has_an_end(
     database: Database, table: Table
 ) -> None:
-    """As many tickets as reconciliation makes jobs of in that time: each of those is recorded."""
+    """The cap equals the number of jobs that reconciliation makes in that time."""
     table.run(
         "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
         " SELECT 'acme', number::text, 429, 'full' FROM generate_series(1, %s) AS number",
@@ -73,7 +73,7 @@ async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Data
 
 
 async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -> None:
-    """Since the last one that was accepted; nothing of another tenant's."""
+    """Since the last accepted one; nothing of another tenant's."""
     table, retired = store.table, "signature mismatch: signed with the retired secret"
     for tenant_id, ticket_id, reason, minutes in (
         ("acme", "1", retired, 90),
@@ -97,7 +97,7 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
     assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
     assert told.last_accepted_at == table.job(accepted)["accepted_at"]
     assert not told.shares_used_up
-    # What a person asked for is no webhook.
+    # A job requested by hand is not a webhook.
     table.change(accepted, event=ASKED_BY_HAND)
     told = await rejections.receiving(store.database, "acme", ["1"])
     assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
@@ -117,7 +117,7 @@ async def test_an_hours_share_that_is_used_up_is_told(database: Database, table:
 
 
 async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(store: Store) -> None:
-    """A job that was made without a webhook is no sign that one was accepted."""
+    """A job that was made without a webhook does not show that one was accepted."""
     for tenant_id, status, reason in (
         ("acme", 403, "signature mismatch"),
         ("acme", 422, "malformed payload"),

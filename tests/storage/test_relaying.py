@@ -1,4 +1,4 @@
-"""What the relay asks of the table: due jobs once, lost ones oldest first, overdue ones ended."""
+"""The relay's queries: due jobs once, lost ones oldest first, overdue ones ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,6 @@ Columns = dict[str, Any]
 
 @pytest.fixture
 def accept(store: Store) -> Accept:
-    """Accept a job that is not published, and set columns of its row."""
     return partial(store.accept, published=False)
 
 
@@ -56,7 +55,7 @@ async def test_the_longest_due_are_taken_first(accept: Accept, database: Databas
 
 
 async def test_of_each_tenant_as_many_are_taken(accept: Accept, database: Database) -> None:
-    """A flood that was put off does not keep another tenant's retry."""
+    """A tenant's delayed flood does not delay another tenant's retry."""
     flood = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in range(30, 0, -1)]
     late = {await accept(tenant_id="globex"), await accept(tenant_id="hooli")}
     await accept(tenant_id="initech", due_at="now() + interval '1 minute'")
@@ -124,7 +123,7 @@ async def test_a_job_past_its_deadline_fails_with_a_reason(accept: Accept, datab
 
 
 async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, database: Database) -> None:
-    """Between the deadline of a claim and that of the relay no job falls through."""
+    """No job falls between the deadlines of a claim and of the relay."""
     past: Columns = {"deadline_at": "now() - interval '1 second'"}
     silent: Columns = {"state": "running", "lease_owner": "one", "lease_until": "now() - interval '1 second'"}
     for columns in ({}, silent):
@@ -161,7 +160,7 @@ async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(acce
         assert age < timedelta(seconds=3)
         told = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
         assert [event["what"] for event in told] == ["accepted", "published again"]
-    # What was just published is not looked at.
+    # Recently published ones are skipped.
     assert await relaying.take_without_message(store.database, 1, 10) == []
     assert ids(await relaying.take_without_message(store.database, 0, 10)) == {waiting[2]}
     assert store.table.job(just_published)["state"], store.table.job(ended)["state"] == ("waiting", "completed")
@@ -218,7 +217,7 @@ async def test_the_figures_tell_what_has_not_ended_and_what_should_have(accept: 
 
 
 async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store) -> None:
-    """Until it is claimed again; a retry, whose attempt has failed, is none of it."""
+    """Until the next claim; a retry after a failed attempt is not held back."""
     database, key, credit = store.database, "desk credentials refused", "model out of credit"
     held = [("acme", key), ("acme", key), ("globex", credit), ("globex", key)]
     ids_held = [await store.accept(tenant_id=tenant_id, ticket_id=str(uuid4().int)) for tenant_id, _ in held]

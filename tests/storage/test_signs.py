@@ -1,4 +1,4 @@
-"""Whether workers are at work, as the rows tell it."""
+"""Worker liveness as derived from the rows."""
 
 import asyncio
 from uuid import UUID
@@ -56,7 +56,7 @@ async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, 
 async def test_a_worker_whose_sessions_have_ended_is_not_connected(
     waiting: UUID, database: Database, server: Postgres
 ) -> None:
-    """Its leases last for longer."""
+    """Its leases outlast them."""
     await claimed(database, waiting)
     worker = Database(server.url, application_name=LEASES)
     await worker.ask()

@@ -1,4 +1,4 @@
-"""Slots that tenants share: who waits comes tenant by tenant, and no slot is ever lost."""
+"""Slots shared by tenants in turn, without a leak."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from storage.slots import TenantSlots
 
 
 class Line:
-    """Tasks that take a slot each, told by their names, and leave it when they are let go."""
+    """Named tasks that each hold a slot until released."""
 
     def __init__(self, slots: int) -> None:
         self.slots = TenantSlots(slots)
@@ -24,7 +24,7 @@ class Line:
         self._ends: dict[str, asyncio.Event] = {}
 
     async def join(self, *names: str) -> None:
-        """The letter of a name is its tenant."""
+        """Start tasks; the first letter of a name is its tenant."""
         for name in names:
             self._ends[name] = asyncio.Event()
             self._tasks[name] = asyncio.create_task(self._hold(name))
@@ -43,7 +43,7 @@ class Line:
             self._tasks[name].cancel()
 
     async def end(self) -> list[str]:
-        """Let all go on; who began, in order."""
+        """Release all; return the names in order of start."""
         for event in self._ends.values():
             event.set()
         await asyncio.wait(self._tasks.values(), timeout=5)
@@ -74,7 +74,7 @@ async def test_who_left_while_it_waited_costs_its_tenant_no_turn() -> None:
 
 
 async def test_no_slot_is_lost_by_those_who_leave() -> None:
-    """One of them with a slot, one that waits, and one that was given a slot in the same moment."""
+    """One holds a slot, one waits, and one is given a slot at that moment."""
     line = Line(2)
     await line.join("a1", "a2", "a3", "a4", "b1")
     line.leave("a4", "a1")
@@ -88,8 +88,6 @@ async def test_no_slot_is_lost_by_those_who_leave() -> None:
 
 
 class SlowForOne(Database):
-    """Searches of one tenant, which has a million copies, take their time."""
-
     seconds = 0.1
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
@@ -108,7 +106,7 @@ async def test_a_small_tenant_waits_for_two_searches_of_a_flood_at_most(server: 
 
     flood = [asyncio.create_task(find("acme")) for _ in range(40)]
     await asyncio.sleep(0.01)
-    # As a job does: what is like its ticket, and what documents say of it.
+    # As a job does: similar tickets, and documents.
     await asyncio.gather(find("globex"), find("globex"))
     assert done["acme"] <= 4  # two that were under way, one in between, and one that may end in the same moment
     await asyncio.gather(*flood)

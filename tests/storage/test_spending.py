@@ -1,4 +1,4 @@
-"""What was spent today: of all processes, through restarts and a database that is away."""
+"""Today's spending over all processes, restarts and database outages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,8 +21,6 @@ ROWS = "SELECT tenant_id, day, tokens, dollars FROM spending ORDER BY 1, 2"
 
 
 class Away(Database):
-    """It may be away."""
-
     away = False
 
     @asynccontextmanager
@@ -39,7 +37,7 @@ class Away(Database):
 
 
 async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(database: Database, table: Table) -> None:
-    """Many calls at once, by two processes; a third one, started later, knows it all."""
+    """Many concurrent calls by two processes; a third, started later, knows the sum."""
     books = [SpendingBook(database), SpendingBook(database)]
     for _ in range(20):
         for book in books:
@@ -87,8 +85,6 @@ async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(s
 
 
 class Overtaken(Database):
-    """Something happens between what it reads and its answer."""
-
     meanwhile: Callable[[], Awaitable[object]]
 
     @asynccontextmanager

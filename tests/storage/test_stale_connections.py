@@ -1,4 +1,4 @@
-"""Connections that the server has ended while they lay idle in the pool: nobody hears of them."""
+"""Idle pool connections ended by the server, replaced without an error."""
 
 import asyncio
 import socket
@@ -23,7 +23,6 @@ _CONNECTIONS = 5
 
 @pytest.fixture
 async def pool(server: Postgres) -> AsyncIterator[Database]:
-    """As many connections as the pool holds, used and idle."""
     opened = Database(server.url, application_name="stale", pool_size=_CONNECTIONS)
     await asyncio.gather(*(opened.ask() for _ in range(_CONNECTIONS)))
     yield opened
@@ -31,7 +30,7 @@ async def pool(server: Postgres) -> AsyncIterator[Database]:
 
 
 async def end_them(table: Table) -> int:
-    """What a restart of the server does to them; how many there were."""
+    """End the connections as a server restart does; return their number."""
     ended = table.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'stale'")
     return len(ended)
 
@@ -57,10 +56,10 @@ async def test_a_connection_that_is_well_is_used_again(pool: Database, table: Ta
 
 
 async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -> None:
-    """A peer whose host is gone sends nothing, not even the end of the connection: the system has to ask for it."""
+    """A peer on a lost host sends nothing, so the system has to probe with keepalives."""
     names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
     async with pool.connection() as connection:
-        # Of a connection over TCP the server tells what is in force.
+        # The server reports the effective values for a TCP connection.
         at_the_server = [int(await connection.scalar(text(f"SELECT current_setting('{name}')"))) for name in names]
         raw: Any = (await connection.get_raw_connection()).driver_connection
         with socket.fromfd(raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as ours:
@@ -70,7 +69,7 @@ async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -
 
 
 def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
-    """Have the first connection die after it was looked at, and before its statement; the server's names of those."""
+    """End the first connection between its check and its statement; return its PID."""
     ended: list[int] = []
 
     def end(connection: AdaptedConnection, *_: object) -> None:
@@ -86,7 +85,7 @@ def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
 async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_just_died(
     server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
 ) -> None:
-    """Postgres is there: the event need not wait in Redis, which may be away."""
+    """Postgres works, so the event need not wait in Redis, which may be unavailable."""
     database, queue, webhook = Database(server.url, application_name="dies"), JobQueue(redis_url), new_event()
     ended = _end_before_it_is_used(database, table)
     taken = await Acceptance(database, queue, Inbox(redis), DEADLINE).take(webhook)

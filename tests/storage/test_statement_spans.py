@@ -1,4 +1,4 @@
-"""A span for each statement: its text without values, and of a failure no word of the server's."""
+"""Spans of SQL statements, without values and without server error messages."""
 
 from collections.abc import AsyncIterator
 
@@ -57,7 +57,7 @@ async def test_a_statement_that_fails_is_red_and_quotes_no_row(traced: Database,
 async def test_the_next_statement_of_the_connection_has_a_span_of_its_own(
     traced: Database, spans: InMemorySpanExporter
 ) -> None:
-    """Also after one that failed, and after one that was untraced."""
+    """Also after a failed statement and after an untraced one."""
     with pytest.raises(DBAPIError):
         async with traced.across_tenants() as session:
             await session.execute(text("SELECT nobody"))

@@ -1,4 +1,4 @@
-"""Each function changes a job's state as the comments in functions.sql say, and as docs/dev/states.md draws it."""
+"""State changes of each function, as in functions.sql and docs/dev/states.md."""
 
 import itertools
 import re
@@ -39,7 +39,7 @@ TELL_OF_NO_STATE = {"begin_refresh", "tell_of_attempt", "take_lost_jobs", "begin
 
 
 class Case(NamedTuple):
-    """A row, or none, and whether an older job of its ticket waits that has the key of its delivery."""
+    """A row, if any, and whether an older waiting job has its delivery key."""
 
     state: str | None
     over: bool
@@ -51,7 +51,6 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Yield each kind of row that there can be."""
     yes_no = (False, True)
     for state in ("waiting", "running", "completed", "skipped", "failed"):
         for over, attempt, posted, rival in itertools.product(yes_no, (1, 8), yes_no, yes_no):
@@ -63,7 +62,6 @@ def cases() -> Iterator[Case]:
 
 
 def prepare(table: Table, case: Case) -> UUID:
-    """Empty the tables, and make the row; its id."""
     table.run("DELETE FROM jobs")
     table.run("DELETE FROM job_events")
     table.run("DELETE FROM delivery_keys")

@@ -1,4 +1,4 @@
-"""How one tenant does: its own jobs and webhooks, and nobody else's."""
+"""Metrics of one tenant's jobs and webhooks."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def test_a_tenant_without_anything_has_figures_of_nothing(store: Store) ->
 
 
 async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
-    """By when it ended: what was accepted before that day counts, what ended before it does not."""
+    """By the time of the end, not of acceptance."""
     long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
     for state in ("completed", "completed", "failed", "skipped"):
         await store.accept(state=state, finished_at="now()")
@@ -60,7 +60,7 @@ async def test_the_last_webhooks_are_told_and_no_job_without_one(store: Store) -
 
 
 async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(store: Store) -> None:
-    """A desk that is polled has very many jobs without one, which nobody looks through."""
+    """A polled desk has very many jobs without a webhook, which are not scanned."""
     webhook = await store.accept(accepted_at="now() - interval '2 hours'")
     store.table.run(
         "INSERT INTO jobs (id, tenant_id, ticket_id, event, state, accepted_at, due_at, deadline_at, finished_at)"

@@ -1,4 +1,4 @@
-"""Processes tell which secrets they have: at once, when that changes, and again before it is forgotten."""
+"""Publication of each process's secrets: at once, on change and before expiry."""
 
 import asyncio
 from datetime import timedelta
@@ -47,7 +47,7 @@ async def test_a_key_that_is_kept_beside_a_new_one_is_as_old_as_it_was(database:
 
 
 async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: Database, table: Table) -> None:
-    """A console that is no longer run."""
+    """For example a console that no longer runs."""
     await know(database, [seen("", KEY, "a console's")])
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=119))
     await know(database, [seen("", "REDIS_URL", "everybody's")])
@@ -57,7 +57,7 @@ async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: D
 
 
 async def test_what_the_last_one_told_of_is_gone_two_hours_later_too(database: Database, table: Table) -> None:
-    """Where nobody else has a secret of its own."""
+    """If no other process has a secret of its own."""
     await know(database, [seen("", KEY, "a console's")])
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=121))
     assert await last_seen(database, OF_PROCESS) == {}
@@ -67,7 +67,7 @@ async def test_what_the_last_one_told_of_is_gone_two_hours_later_too(database: D
 async def test_a_process_that_still_has_the_old_one_counts(
     who_tells_last: tuple[str, ...], days: int, database: Database, table: Table
 ) -> None:
-    """It tells of it again after the new one came, and others tell of the new one after that."""
+    """It publishes the old one again after the others have published the new one."""
     await know(database, [seen("", "REDIS_URL", "old")])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
     for secret in ("new", *who_tells_last):
@@ -94,7 +94,7 @@ async def test_it_is_told_beside_what_a_process_does(database: Database) -> None
 
 
 async def test_without_the_database_a_process_goes_on() -> None:
-    """And the look itself says that it is away."""
+    """The look itself reports the outage."""
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
     async with telling(away, lambda: {("", KEY): "the first"}) as told:
         with pytest.raises(DATABASE_FAILURES):

@@ -1,4 +1,4 @@
-"""Whose turn it is: the tenant's with the fewest places for its weight, and of it the job that is due longest."""
+"""Turns: the tenant with the fewest places for its weight, its oldest due job."""
 
 import asyncio
 from collections import Counter
@@ -19,12 +19,10 @@ ALIKE = Shares()
 
 
 async def flood(store: Store, tenant: str, count: int, **columns: Any) -> list[UUID]:
-    """Jobs of different tickets that wait, the oldest first."""
     return [await store.accept(tenant_id=tenant, ticket_id=f"{tenant} {number}", **columns) for number in range(count)]
 
 
 async def take(database: Database, shares: Shares = ALIKE, *, times: int = 1) -> list[Claim]:
-    """What so many messages lead to, one after the other."""
     found = [await claim_next(database, "one", LEASE, shares) for _ in range(times)]
     assert None not in found
     return [claim for claim in found if claim is not None]
@@ -48,7 +46,7 @@ async def test_a_newcomer_is_claimed_before_the_flood_that_came_first(store: Sto
 
 
 async def test_places_are_shared_and_not_starts(store: Store) -> None:
-    """Jobs of the one end at once, those of the other do not: it keeps its half of the places, and no more."""
+    """Short jobs of one tenant do not take places from long jobs of the other."""
     await flood(store, "slow", 20)
     await flood(store, "quick", 20)
     running = await take(store.database, times=6)
@@ -76,7 +74,7 @@ async def test_starts_that_ended_at_once_count_as_places(store: Store) -> None:
 
 
 async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> None:
-    """Also with many workers at once; who finds none that may start is told so."""
+    """Also with many workers at once; a worker that finds none gets an error."""
     await flood(store, "acme", 20)
     shares = Shares(most_running={"acme": 3})
 
@@ -98,7 +96,7 @@ async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> 
 
 @pytest.mark.parametrize("with_places", [0, 3])
 async def test_tenants_that_have_their_most_keep_no_place_from_others(store: Store, with_places: int) -> None:
-    """However many they are, and though each of them is furthest below a share."""
+    """However many they are, and although each is furthest below its share."""
     full = [f"full-{number}" for number in range(2 * TURN_LOOKS)]
     for tenant in full:
         await flood(store, tenant, 2)
@@ -148,7 +146,7 @@ async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store
 
 
 async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> None:
-    """Else a message would be used up for a job that gets another one, and its own job be left without."""
+    """Otherwise a message would be used up for a job that gets another one later."""
     later = "now() + interval '1 minute'"
     for columns in ({"due_at": later}, {"published_at": None}, {"state": "completed"}):
         await flood(store, "acme", 1, **columns)
@@ -159,7 +157,7 @@ async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> Non
 
 
 async def test_of_very_many_tenants_none_is_passed_over(store: Store) -> None:
-    """Places are spread over them, though a claim looks at some of them only."""
+    """Places are spread over all although a claim looks at some of them only."""
     many = [f"tenant-{number}" for number in range(3 * TURN_LOOKS)]
     for tenant in many:
         await flood(store, tenant, 2)

@@ -1,4 +1,4 @@
-"""A real pgvector: its index is made by migrating, and finds what is nearest in a large collection."""
+"""A real pgvector: index creation by migration, and nearest neighbours."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The real processes against the simulators; asserts on notes in tickets, rows, log lines and spans."""
+"""Tests of the real processes against simulators: notes, rows, logs and spans."""

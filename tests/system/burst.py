@@ -1,4 +1,4 @@
-"""A burst of pipelined requests over many connections, and how newcomers fare meanwhile."""
+"""A burst of pipelined requests over many connections, with new clients beside it."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,10 @@ _LONGEST_SECONDS = 60.0
 
 
 def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
-    """Return status and seconds of newcomers' `GET url`, while 300 connections pipeline so many of these requests.
+    """Return status and seconds of new clients' `GET url` during a burst.
 
-    The status is 0 if the connection ended without an answer. The burst ends with the last newcomer.
+    In the burst, 300 connections pipeline this many of these requests; it ends with the last new client. The status
+    is 0 if the connection ended without an answer.
     """
     parts = httpx2.URL(url)
     sent = f"GET {parts.raw_path.decode()} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\n\r\n".encode() * pipelined
@@ -49,7 +50,7 @@ def _visit(url: str) -> tuple[int, float]:
 
 
 async def _send(url: str, sent: bytes, begun: threading.Event, over: threading.Event) -> None:
-    """Open the connections, send over all of them at once, and read what comes, until `over`."""
+    """Open the connections, send over all of them at once, and read until `over`."""
     streams = [await asyncio.open_connection(*address(url)) for _ in range(CONNECTIONS)]
 
     async def read(reader: asyncio.StreamReader) -> None:

@@ -1,4 +1,4 @@
-"""An operator at a shell, jobs that failed or are to come, and what is stored of them."""
+"""Operator commands, and the jobs and stored data that they act on."""
 
 import io
 import json
@@ -25,7 +25,7 @@ Answer = subprocess.CompletedProcess[str]
 
 
 def run(*words: str, **settings: str) -> Answer:
-    """Run `ai-agents` with these settings alone, as a process."""
+    """Run `ai-agents` as a process with these settings only."""
     return subprocess.run(
         [sys.executable, "-m", "support.cli", *words],
         env={"PATH": os.environ["PATH"], **settings},
@@ -38,7 +38,10 @@ def run(*words: str, **settings: str) -> Answer:
 
 
 def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
-    """Write what `settings` have for `tenants.toml`, on top of the file that they name; return the variables."""
+    """Write the `tenants.toml` part of `settings` on top of the named file.
+
+    Return the environment variables.
+    """
     variables, keys = parted(settings)
     if not keys:
         return variables
@@ -51,9 +54,10 @@ def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def here(*words: str, **settings: object) -> Answer:
-    """The same without the start of a process, for tests that put logging back (`untouched_logging`).
+    """Run `ai-agents` in this process, for tests that restore logging.
 
-    Settings with a path for a name are keys of `tenants.toml`; TENANTS_TOML is the text of it.
+    Use it with the fixture `untouched_logging`. A setting named by a path is a key of `tenants.toml`; TENANTS_TOML
+    is its text.
     """
     printed, complained = io.StringIO(), io.StringIO()
     status: Any
@@ -76,12 +80,15 @@ def here(*words: str, **settings: object) -> Answer:
 
 
 def on(system: System, *words: str) -> Answer:
-    """Run `ai-agents` as the application's role, with no other setting, as a process."""
+    """Run `ai-agents` as a process with the application's role and no other setting."""
     return run(*words, DATABASE_URL=system.state["database_url"])
 
 
 def typed(command: str, folder: Path, **settings: str) -> Answer:
-    """What comes of commands that are typed in a folder; each must succeed, those of a pipe too."""
+    """Return the output of shell commands in a folder.
+
+    Each must succeed, including those of a pipe.
+    """
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", command],
@@ -96,7 +103,10 @@ def typed(command: str, folder: Path, **settings: str) -> Answer:
 
 
 def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """The row of a job whose note the desk refused (with 400, which is not tried again, and holds nobody)."""
+    """Return the row of a job whose note the desk refused with 400.
+
+    This status is not retried and holds no other job.
+    """
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
     world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=400)
     world.send_webhook(ticket_id, tenant)
@@ -106,20 +116,17 @@ def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) ->
 
 
 def forget(system: System, *words: str, by: Callable[..., Answer] = here, **settings: str) -> Answer:
-    """Say `ai-agents forget`, with the addresses of both stores."""
     stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
     return by("forget", *words, **stores | settings)
 
 
 def copied(world: World, tenant: str = "acme") -> set[str]:
-    """The tickets of which there is a copy."""
     with world.admin() as connection:
         rows = connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,)).fetchall()
     return {str(ticket_id) for (ticket_id,) in rows}
 
 
 def sync_twice(system: System) -> None:
-    """Wait until a copy of acme's desk has begun and ended."""
     assert system.housekeeping is not None
     log = system.housekeeping.log_path
     done = "Sync completed: tenant_id=acme"
@@ -128,13 +135,11 @@ def sync_twice(system: System) -> None:
 
 
 def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
-    """Change what is stored as GPT-4's answer of a job."""
     with world.admin() as connection:
         connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
 
 
 def job_to_come(world: World, tenant: str, ticket_id: str) -> UUID:
-    """The id of a job that is due in an hour."""
     job_id = uuid4()
     with world.admin() as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector of a page: takes spans over OTLP (HTTP, protobuf) and lets a test search them by tag."""
+"""A minimal OpenTelemetry collector (OTLP over HTTP, protobuf) with search by tag."""
 
 import gzip
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """A span as it came over the wire. Times are Unix nanoseconds; `status` 2 is an error."""
+    """A received span. Times are Unix nanoseconds; `status` 2 is an error."""
 
     name: str
     service: str
@@ -45,22 +45,21 @@ def _attributes(pairs: Any) -> dict[str, Any]:
 
 @dataclass
 class Collector:
-    """What was received so far."""
-
     url: str = ""
     spans: list[ReceivedSpan] = field(default_factory=list)
 
     def search(self, **tags: str) -> list[ReceivedSpan]:
-        """The spans that have each of these tags."""
         return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
 
     def traces(self, service: str, **tags: str) -> list[ReceivedSpan]:
-        """All spans of the traces that Jaeger's search finds: a span of that service has each of the tags."""
+        """Return all spans of matching traces, as Jaeger searches.
+
+        One span of that service must have each of the tags.
+        """
         found = {span.trace_id for span in self.search(**tags) if span.service == service}
         return [span for span in list(self.spans) if span.trace_id in found]
 
     def take(self, body: bytes) -> None:
-        """Decode one export request."""
         request = ExportTraceServiceRequest()
         request.ParseFromString(body)
         for resource in request.resource_spans:
@@ -85,7 +84,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on a free port, for the length of the block."""
+    """Run a collector on a free port for the length of the block."""
     collector = Collector()
 
     class SpansHandler(BaseHTTPRequestHandler):
@@ -96,7 +95,7 @@ def collecting() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), SpansHandler)
     collector.url = f"http://127.0.0.1:{server.server_port}"
@@ -111,7 +110,7 @@ def collecting() -> Iterator[Collector]:
 
 
 def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> dict[str, ReceivedSpan]:
-    """The spans of a ticket's trace by name, once the span `complete` has come."""
+    """Return the spans of a ticket's trace by name, once `complete` has arrived."""
     wait_for(lambda: complete in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
     wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
     (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}

@@ -1,4 +1,4 @@
-"""A running system with its console, a ticket of each of two tenants, and those who have a token."""
+"""A running system with a console, a ticket for each of two tenants, and tokens."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 @dataclass(frozen=True)
 class ConsoleGround:
-    """Where the console is, and what is known of one ticket of `acme` and one of `globex`, which failed."""
+    """The console, and a failed job of one ticket of `acme` and of `globex` each."""
 
     url: str
     world: World
@@ -38,12 +38,10 @@ class ConsoleGround:
     foreign: dict[str, str]
 
     def client(self) -> httpx2.Client:
-        """A browser that has not logged in."""
         return httpx2.Client(base_url=self.url, trust_env=False, timeout=30)
 
     @contextmanager
     def visitor(self, name: str) -> Iterator[httpx2.Client]:
-        """One who has, with one of TOKENS."""
         with self.client() as client:
             csrf = csrf_of(client.get("/login"))
             entered = client.post("/login", data={"token": TOKENS[name], "csrf": csrf})
@@ -51,13 +49,11 @@ class ConsoleGround:
             yield client
 
     def row(self, job_id: str) -> dict[str, object]:
-        """A job of globex as its row is now."""
         jobs = self.world.jobs(self.foreign["ticket_id"], "globex")
         return next(row for row in jobs if str(row["id"]) == job_id)
 
 
 def csrf_of(page: httpx2.Response) -> str:
-    """The field of a page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text
     return found[1]
@@ -65,15 +61,13 @@ def csrf_of(page: httpx2.Response) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """A route of a page."""
-
     method: str
     path: str
     least: str
 
 
 def places(method: str) -> list[Place]:
-    """The console's places that take this method, those of logging in aside."""
+    """Return the console's routes for this method, except login."""
     found = []
     for route in [route for router in PAGES for route in router.routes]:
         assert isinstance(route, APIRoute)
@@ -84,13 +78,12 @@ def places(method: str) -> list[Place]:
 
 
 def address(place: Place, named: dict[str, str]) -> str:
-    """A place's address for a ticket or a job."""
     return _NAMED.sub(lambda found: quote(named.get(found[1], "1"), safe=""), place.path)
 
 
 @pytest.fixture(scope="module")
 def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[ConsoleGround]:
-    """The system, for the tests of a module."""
+    """Start the system for the tests of a module."""
     folder: Path = tmp_path_factory.mktemp("console")
     settings = SHORT | {f"{tenant}.audit_days": 7 for tenant in ("acme", "globex")}
     system = System(folder, settings=settings, openai_seconds=0.2, console=True, launch=loaded)
@@ -110,5 +103,5 @@ def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedProgr
 
 
 def known(row: dict[str, object]) -> dict[str, str]:
-    """What of a job stands in addresses."""
+    """Return the parts of a job that occur in addresses."""
     return {"job_id": str(row["id"]), "tenant_id": str(row["tenant_id"]), "ticket_id": str(row["ticket_id"])}

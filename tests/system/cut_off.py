@@ -1,4 +1,4 @@
-"""Peers of Postgres that vanish in the middle of a transaction, without a word."""
+"""Postgres clients that vanish in the middle of a transaction."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ asyncio.run(hold(*sys.argv[1:]))
 
 @contextmanager
 def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Iterator[None]:
-    """A process of ours that has taken a delivery key, and is held still before its commit."""
+    """Suspend a process that holds a delivery key before its commit."""
     command = [sys.executable, "-c", _HOLDER, database_url, tenant_id, key]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -43,10 +43,10 @@ def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Ite
 
 
 class Cable:
-    """What lies between a process and Postgres: `url` goes through it, until a statement with `cut_at` has passed.
+    """A proxy to Postgres that goes silent after a statement with `cut_at`.
 
-    From then on nothing passes in either direction, its answer neither, and no connection is closed: as when a host
-    loses its network.
+    From then on no data passes in either direction, not even its answer, and no connection is closed, as when a
+    host loses its network.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -63,7 +63,6 @@ class Cable:
         self._accepting.start()
 
     def close(self) -> None:
-        """Take it away, with all that hangs on it."""
         self.is_cut.set()
         self._door.shutdown(socket.SHUT_RDWR)
         self._accepting.join()

@@ -1,4 +1,4 @@
-"""`ai-agents diagnose` where a worker runs, and what it says of a ticket."""
+"""`ai-agents diagnose` with a worker's settings, and its results."""
 
 import json
 from typing import Any, NamedTuple, cast
@@ -11,30 +11,30 @@ from tests.system.console_reader import ConsoleReader
 
 
 class Diagnosed(NamedTuple):
-    """What a diagnosis said, and its exit status."""
-
     status: int
     said: dict[str, Any]
 
     @property
     def because(self) -> str:
-        """All that it rests on."""
         return "\n".join(fact["what"] for fact in self.said["because"])
 
 
 def ask(system: System, *words: str, **settings: str) -> Answer:
-    """What it says where a worker runs."""
+    """Run `diagnose` with a worker's settings."""
     return here("diagnose", *words, **system.workers[0].environment | settings)
 
 
 def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: str) -> Diagnosed:
-    """What it says of a ticket; where the system has a console, which is given no settings, that says the same."""
+    """Diagnose a ticket.
+
+    A console, which is given no settings, must give the same verdict.
+    """
     if settings or "console_url" not in system.state:
         return diagnosed(system, ticket_id, tenant, **settings)
     reader = ConsoleReader(system)
 
     def agreed() -> Diagnosed | None:
-        # What changes in between is asked once more.
+        # The state may change in between, so both are read again.
         told = diagnosed(system, ticket_id, tenant)
         return told if reader.verdict(ticket_id, tenant) == told.said["verdict"] else None
 
@@ -45,7 +45,7 @@ def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: s
 
 
 def diagnosed(system: System, ticket_id: str, tenant: str, **settings: str) -> Diagnosed:
-    """What the command alone says."""
+    """Return the result of the command alone."""
     answer = ask(system, "--ticket", ticket_id, "--tenant", tenant, "--json", **settings)
     assert answer.stdout, answer.stderr
     said = json.loads(answer.stdout)
@@ -54,12 +54,10 @@ def diagnosed(system: System, ticket_id: str, tenant: str, **settings: str) -> D
 
 
 def verdict(system: System, ticket_id: str, tenant: str = "acme") -> str:
-    """The verdict alone."""
     return str(diagnose(system, ticket_id, tenant).said["verdict"])
 
 
 def done(world: World, subject: str, tenant: str = "acme", **more: Any) -> str:
-    """A ticket that has its note."""
     ticket_id = world.create_ticket(subject, tenant, **more)
     assert world.ended(ticket_id, tenant)["state"] == "completed"
     return ticket_id

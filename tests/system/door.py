@@ -1,4 +1,4 @@
-"""The API's door in a running system: what it says, what it holds, and what came of what was sent."""
+"""The webhook endpoint of a running system: its log, memory and side effects."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ HAS_PROC = Path("/proc/self/status").exists()
 
 
 class ApiDoor:
-    """The API of a system, which says nothing between two tests."""
+    """The API of a system, which logs nothing between two tests."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -30,23 +30,22 @@ class ApiDoor:
         self.listen()
 
     def close(self) -> None:
-        """Close the connections."""
         self.world.close()
 
     def listen(self) -> None:
-        """Forget what was said before."""
+        """Discard the earlier log lines."""
         self._seen = self._log.stat().st_size
 
     def said(self) -> list[str]:
-        """The lines since `listen`."""
+        """Return the lines since `listen`."""
         return self._log.read_bytes()[self._seen :].decode("utf-8").splitlines()
 
     def reasons(self) -> list[str]:
-        """Why something was refused since `listen`, sorted; each line is such a one."""
+        """Return the sorted rejection reasons since `listen`; no other line is allowed."""
         return sorted(line.split("Webhook rejected: ")[1].split("reason=")[1].split(" | ")[0] for line in self.said())
 
     def assert_refused(self, status: int, reason: str) -> None:
-        """One line, with this status and reason, and no other."""
+        """Check for one line with this status and reason, and no other."""
         wait_for(self.said, 5)
         time.sleep(0.05)
         (line,) = self.said()
@@ -56,29 +55,26 @@ class ApiDoor:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Neither a row nor a message nor much memory comes of what is done meanwhile."""
+        """Check that the block leaves no row, no message and little memory behind."""
         before, memory = self.counts(), self.memory_mb("VmHWM:")
         yield
         assert self.counts() == before
         assert self.memory_mb("VmHWM:") - memory < MOST_MORE_MB
 
     def counts(self) -> dict[str, int]:
-        """How many jobs, keys of deliveries, messages and waiting events there are."""
         with self.world.admin() as connection, redis.Redis.from_url(self.system.state["redis_url"]) as client:
             rows = {table: count(connection, table) for table in ("jobs", "delivery_keys")}
             return rows | {"celery": client.llen("celery"), "inbox": client.hlen("inbox")}
 
     def memory_mb(self, what: str = "VmRSS:") -> float:
-        """The memory that the API holds, or (`VmHWM:`) held at most; 0 where the machine does not tell."""
+        """Return the API's memory in MB (`VmHWM:` its peak), 0 if unavailable."""
         return memory_mb(self.system.api.pid, what) if HAS_PROC else 0.0
 
     def odd_requests(self) -> list[Odd]:
-        """One of each kind, signed for this system."""
         return all_odd(self.world.sign)
 
 
 def opened(system: System) -> Iterator[ApiDoor]:
-    """Yield the door of a module's system."""
     door = ApiDoor(system)
     yield door
     door.close()
@@ -86,20 +82,18 @@ def opened(system: System) -> Iterator[ApiDoor]:
 
 @pytest.fixture
 def door(door_of_system: ApiDoor) -> ApiDoor:
-    """The door of the module's system."""
     door_of_system.listen()
     return door_of_system
 
 
 @pytest.fixture
 def closed_door(door: ApiDoor) -> Iterator[ApiDoor]:
-    """The door, for a test that posts nothing good."""
+    """Yield a door for a test that posts nothing valid."""
     with door.unchanged():
         yield door
 
 
 def count(connection: psycopg.Connection[tuple[int]], table: str) -> int:
-    """How many rows a table has."""
     row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 -- a name of ours
     assert row is not None
     return row[0]

@@ -1,4 +1,4 @@
-"""The FAQ's diagnosis, as support types it: each command word for word, run by a shell on real output."""
+"""The FAQ's diagnosis commands, run word for word by a shell on real output."""
 
 from pathlib import Path
 
@@ -17,28 +17,27 @@ CAUSE_4 = 'kubectl logs deployment/ai-agents-worker -n ai-agents-production --si
 
 
 class Support:
-    """A support person at a shell, with kubectl."""
+    """A support shell with kubectl."""
 
     def __init__(self, system: System, folder: Path) -> None:
         self._shell = Shell(system, folder)
 
     def close(self) -> None:
-        """End the shell."""
         self._shell.close()
 
     def type(self, command: str, *, ticket_id: str = "", job_id: str = "") -> list[str]:
-        """Run a command of the FAQ with its places filled in; the lines that it prints."""
+        """Run a command of the FAQ with its placeholders filled in; return its lines."""
         done = self._shell.run(command.replace("<TICKET_ID>", ticket_id).replace("<JOB_ID>", job_id))
         assert done.complaints == "", done
         return done.lines
 
     def job_of(self, ticket_id: str) -> str:
-        """Step 2: the job id that support notes down; an empty text when nothing was queued."""
+        """Run step 2; return the job id, an empty text if nothing was queued."""
         lines = self.type(STEP_2, ticket_id=ticket_id)
         own = [line for line in lines if f"ticket_id={ticket_id} " in f"{line} ".replace('"', " ").replace(",", " ")]
         return own[0].split("job_id=")[1].split(",")[0] if own else ""
 
     def worker_lines(self, ticket_id: str) -> list[str]:
-        """Step 4: what the worker said about the job of a ticket."""
+        """Run step 4; return the worker's lines about the job of a ticket."""
         job_id = self.job_of(ticket_id)
         return self.type(STEP_4, job_id=job_id) if job_id else []

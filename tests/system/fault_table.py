@@ -1,8 +1,8 @@
-"""The fault table: what goes wrong outside -> what the worker's log says -> what becomes of the job.
+"""The fault table: external fault -> worker log -> outcome of the job.
 
 Each row is one ticket whose faults hit that ticket only; the rows are in `faults_of_gpt4` and `faults_of_desk`.
-`test_fault_table.py` plays all of them at once on a real system. Every text that a fault can carry has `PLANTED` in
-it, which no line may show.
+`test_fault_table.py` plays all of them at once on a real system. Every text that a fault can carry contains
+`PLANTED`, which no line may show.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ KEPT = r"GPT-4 answer of an earlier attempt used"
 
 @dataclass(frozen=True)
 class FaultRow:
-    """One fault. `told` are the phrases that the log must have for it, in order, between start and end.
+    """One fault. `told` are the expected log phrases, in order, between start and end.
 
-    `calls` is the number of requests that GPT-4 got, `attempts` that of the job's. `ends` and `reason` are the job's
-    state and reason. `before` and `meanwhile` (while GPT-4 answers) are changes of the ticket; None is its deletion.
+    `calls` is the number of GPT-4 requests, `attempts` that of the job. `ends` and `reason` are the job's state and
+    reason. `before` and `meanwhile` (while GPT-4 answers) are changes of the ticket; None is its deletion.
     """
 
     name: str
@@ -45,26 +45,23 @@ class FaultRow:
 
     @property
     def notes(self) -> int:
-        """How many notes the ticket has in the end."""
         return 1 if self.ends == "completed" else 0
 
     def of(self, tenant: str) -> "FaultRow":
-        """The same at another tenant's desk."""
+        """Return the same fault at another tenant's desk."""
         return replace(self, name=f"{self.name}, {tenant}", tenant=tenant)
 
 
 def desk(kind: str, operation: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
-    """A fault of the desk."""
     return "desk", {"kind": kind, "operation": operation, **({"times": times} if times else {}), **more}
 
 
 def openai(kind: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
-    """A fault of GPT-4."""
     return "openai", {"kind": kind, **({"times": times} if times else {}), **more}
 
 
 def reason_of(phrase: str) -> str:
-    """The reason that goes with a failure's phrase."""
+    """Return the reason that belongs to a failure's phrase."""
     for server in ("OpenAI API", "ServiceDesk Plus API"):
         if phrase.startswith(f"{server} error: "):
             return f"{server}: {phrase.removeprefix(f'{server} error: ')}"
@@ -72,7 +69,7 @@ def reason_of(phrase: str) -> str:
 
 
 def failed_line(phrase: str, words: str) -> str:
-    """The line that ends an attempt that failed with that phrase."""
+    """Return the line that ends an attempt that failed with that phrase."""
     reason = rf"{reason_of(phrase)}(?: \(code rate_limit_exceeded\))?"
     return f"Task failed: job_id=<J>, ticket_id=<T>, reason={reason}; {words}"
 
@@ -91,17 +88,17 @@ def retried(
 
 
 def failed(name: str, phrase: str, *faults: FaultOrder, calls: int = 1) -> FaultRow:
-    """No repetition helps: one attempt."""
+    """Retries do not help: one attempt."""
     told = (phrase, failed_line(phrase, "not retried"))
     return FaultRow(name, faults, told, "failed", calls=calls, reason=reason_of(phrase))
 
 
 def repaired(name: str, *faults: FaultOrder, calls: int = 2) -> FaultRow:
-    """The client helps itself within the attempt: nothing failed."""
+    """The client recovers within the attempt: nothing failed."""
     return FaultRow(name, faults, (ANSWERED, UPDATED), "completed", calls=calls)
 
 
 def skipped(name: str, phrase: str, *faults: FaultOrder, reason: str, calls: int = 0) -> FaultRow:
-    """The ticket is gone or closed: expected."""
+    """The ticket is gone or closed, which is expected."""
     line = f"Task skipped: job_id=<J>, ticket_id=<T>, reason={reason}"
     return FaultRow(name, faults, (phrase, line), "skipped", reason=reason, calls=calls)

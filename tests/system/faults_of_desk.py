@@ -1,4 +1,4 @@
-"""The fault table's rows for ServiceDesk Plus: reading, posting the note, tickets that are gone, the cloud."""
+"""ServiceDesk Plus rows of the fault table: reads, notes, gone tickets, cloud."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ _SETTLED = str(SETTLE)
 
 
 def rows() -> list[FaultRow]:
-    """Every fault of the desk but those that hold the jobs of all rows.
+    """Return every desk fault that holds no other jobs.
 
     401: `tests/workflow/test_desk_held.py`; 429: `tests/system/test_throttled.py`.
     """
@@ -35,11 +35,11 @@ def rows() -> list[FaultRow]:
 
 
 def _reading() -> list[FaultRow]:
-    """Faults of the desk while the ticket is read, before GPT-4 is asked."""
+    """Faults of the desk while the ticket is read, before GPT-4 is called."""
     read = "read_ticket"
 
     def again(name: str, phrase: str, fault: FaultOrder, wait: str = "2") -> FaultRow:
-        """Nothing can have been done by a reading: soon."""
+        """A read has no side effect, so it is retried soon."""
         return retried(f"read: {name}", phrase, fault, calls=1, wait=wait)
 
     def ended(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
@@ -70,7 +70,7 @@ def _reading() -> list[FaultRow]:
 
 
 def _gone() -> list[FaultRow]:
-    """Tickets that are not there any more: skipped, whatever way the desk has to say it."""
+    """Tickets that are gone, in each way that the desk reports it: skipped."""
     phrase, reason = "Ticket not found: <T>", "ticket not found"
     thinking = openai("slow_stream", seconds=0.25)
     rows = [
@@ -90,14 +90,14 @@ def _gone() -> list[FaultRow]:
 
 
 def _noting() -> list[FaultRow]:
-    """Faults of the desk while the note is posted: GPT-4's answer is there, and is paid once."""
+    """Faults while the note is posted: GPT-4 has answered, and is paid once."""
     add = "add_note"
 
     def posted_again(name: str, phrase: str, fault: FaultOrder, wait: str = _SETTLED) -> FaultRow:
         return retried(f"note: {name}", phrase, fault, calls=1, then=(KEPT, UPDATED), wait=wait)
 
     def found(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
-        """The note was stored all the same: the second attempt finds it, and asks nobody."""
+        """The note was stored anyway: the second attempt finds it without a GPT-4 call."""
         return retried(f"note stored: {name}", phrase, fault, calls=1, then=(UPDATED,), wait=_SETTLED)
 
     def ended(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
@@ -127,7 +127,7 @@ def _noting() -> list[FaultRow]:
 
 
 def _finding() -> list[FaultRow]:
-    """The note is stored, its answer is lost, and looking for it goes wrong too: still one note."""
+    """The note is stored, its answer lost, and the look for it fails: one note."""
 
     def twice(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
         lost = _ERROR + "connection"
@@ -146,7 +146,7 @@ def _finding() -> list[FaultRow]:
 
 
 def _cloud() -> list[FaultRow]:
-    """The other edition: the same answers, and a token that the desk may refuse once."""
+    """The cloud edition: the same answers, and a token that the desk may refuse once."""
     lost = retried(
         "note", _ERROR + "connection", desk("cut_after", "add_note"), calls=1, then=(UPDATED,), wait=_SETTLED
     )
@@ -162,7 +162,10 @@ def _cloud() -> list[FaultRow]:
 
 
 def _tokens() -> list[FaultRow]:
-    """Faults of the accounts host. Tokens are shared by a tenant's jobs, so each row has a tenant of its own."""
+    """Faults of the accounts host.
+
+    Tokens are shared by a tenant's jobs, so each row has a tenant of its own.
+    """
 
     def again(tenant: str, phrase: str, kind: str, **more: Any) -> FaultRow:
         return retried("token", phrase, desk(kind, "token", **more), calls=1).of(tenant)

@@ -1,4 +1,4 @@
-"""The fault table's rows for GPT-4."""
+"""GPT-4 rows of the fault table."""
 
 import re
 from dataclasses import replace
@@ -7,11 +7,11 @@ from tests.system.fault_table import IDLE, PLANTED, TOTAL, FaultRow, failed, ope
 
 
 def rows() -> list[FaultRow]:
-    """Every fault of GPT-4."""
+    """Return every GPT-4 fault that holds no other jobs."""
     error = "OpenAI API error: "
     silent = rf"GPT-4 API call failed: timeout after {IDLE}s"
     invalid = error + "invalid answer"
-    # What holds the jobs of all rows is not here: `tests/workflow/test_model_held.py` has it.
+    # Faults that hold the jobs of all rows: `tests/workflow/test_model_held.py`.
     statuses = {400: "Bad Request", 403: "Forbidden"}
     later = {408: "Request Timeout", 500: "Internal Server Error", 503: "Service Unavailable", 529: "Overloaded"}
     rate = "429 Rate Limit"

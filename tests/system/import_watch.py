@@ -1,6 +1,6 @@
-"""Imports every module of the product, and prints as JSON what that did beside defining names.
+"""Side effects of importing each module of the product, printed as JSON.
 
-A program for a fresh process.
+Run it as a program in a fresh process.
 """
 
 import importlib
@@ -19,16 +19,16 @@ ROOMS = (
     *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
     *("observability", "storage", "support", "webhooks", "worker", "workflow"),
 )
-# Programs that somebody runs: Alembic's, and the one that writes the dashboards.
+# Programs: Alembic's, and the one that writes the dashboards.
 _PROGRAMS = {"storage.migrations.env", "observability.grafana.__main__"}
 _STARTS = {"_thread.start_new_thread": "thread", "socket.__new__": "socket", "subprocess.Popen": "process"}
-# What may stand between the environment and who asks.
+# Modules that may lie between the environment and the reader.
 _BETWEEN = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "import_watch.py")
 _done: list[str] = []
 
 
 def main() -> None:
-    """Import all of it; whatever is printed is one thing too many."""
+    """Import all modules and print the side effects as JSON."""
     hooks = (sys.excepthook, signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
     os.environ.__class__ = _Watched
     sys.addaudithook(_audit)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def product_modules() -> list[str]:
-    """The name of each module, as it is imported."""
+    """Return the import name of each module."""
     paths = [path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths}
     return sorted(names - _PROGRAMS)
@@ -58,7 +58,7 @@ def _import(name: str) -> ModuleType | None:
 
 
 class _Watched(type(os.environ)):  # type: ignore[misc]  # a class of the standard library without a name
-    """The environment, which notes what the product's own code asks it for while it is imported."""
+    """The environment, recording reads by the product's code during import."""
 
     def __getitem__(self, key: str) -> str:
         _note_variable(key)
@@ -82,7 +82,7 @@ def _note_variable(name: str) -> None:
 
 
 def _audit(event: str, _arguments: tuple[Any, ...]) -> None:
-    """What a library starts while it is imported is its own; what it starts for a module of ours is ours."""
+    """Record side effects caused by our modules; a library's own do not count."""
     if event not in _STARTS:
         return
     importing = next((frame for frame in _frames() if frame.f_code.co_name == "<module>"), None)
@@ -106,12 +106,15 @@ def _product(frame: FrameType) -> str | None:
 
 
 def _empty(module: ModuleType) -> Iterator[str]:
-    """The names of empty containers in the module and its classes: a constant is not empty, what a process holds is."""
+    """Return the empty containers of a module and its classes.
+
+    They hold process state; a constant is not empty.
+    """
     # Classes of pydantic, SQLAlchemy and enum have empty containers of their makers.
     plain = (value for value in vars(module).values() if type(value) is type and not issubclass(value, tuple))
     holders = [vars(module), *(vars(value) for value in plain if value.__module__ == module.__name__)]
     for names in holders:
         for name, value in names.items():
-            # Not isinstance: that would have Celery's proxies ask for their application's configuration.
+            # Not isinstance: Celery's proxies would load their application's configuration.
             if issubclass(type(value), list | set | dict) and not value and not name.startswith("__"):
                 yield name

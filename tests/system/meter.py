@@ -1,4 +1,4 @@
-"""A proxy before Postgres that counts what goes through it."""
+"""A proxy that counts messages to Postgres."""
 
 import socket
 import struct
@@ -7,12 +7,12 @@ from collections import Counter
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-# The version of the protocol, after which each message begins with its kind.
+# After the protocol's version each message begins with its kind.
 _SESSION = struct.pack("!I", 3 << 16)
 
 
 class PostgresMeter:
-    """`url` is that of the database, through the proxy. `seen` are the messages of clients by their kind.
+    """A proxy at `url`; `seen` counts the clients' messages by kind.
 
     https://www.postgresql.org/docs/current/protocol-message-formats.html
     """
@@ -28,16 +28,16 @@ class PostgresMeter:
 
     @property
     def statements(self) -> int:
-        """Texts that were sent to be run, and statements that were run with values beside the text."""
+        """Return the number of simple queries and of executions with bound values."""
         return self.seen["Q"] + self.seen["E"]
 
     @property
     def round_trips(self) -> int:
-        """Texts, and messages after which a client waits."""
+        """Return the number of simple queries and of messages after which a client waits."""
         return self.seen["Q"] + self.seen["S"]
 
     def close(self) -> None:
-        """Let nobody else in."""
+        """Accept no more connections."""
         self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
 

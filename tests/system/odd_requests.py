@@ -1,4 +1,4 @@
-"""Requests that are to be refused, each with the status and the reason of its one line."""
+"""Invalid requests, each with the expected status and log reason."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ GOOD = b'{"tenant_id": "acme", "ticket_id": "12345"}'
 
 @dataclass(frozen=True)
 class Odd:
-    """A request, and what becomes of it."""
+    """A request and its expected result."""
 
     name: str
     status: int
@@ -38,7 +38,10 @@ def _ticket(value: object) -> bytes:
 
 
 def no_json() -> list[Odd]:
-    """Bodies that are not one JSON object with one tenant id; `tests/webhooks` has many more."""
+    """Bodies that are not one JSON object with one tenant id.
+
+    `tests/webhooks` has many more.
+    """
     bodies = {
         "nothing": b"",
         "half an object": b'{"tenant_id": "acme", "ticket_id": ',
@@ -52,7 +55,10 @@ def no_json() -> list[Odd]:
 
 
 def not_proved(sign: Sign) -> list[Odd]:
-    """Bodies that are no tenant's; `initech` is a tenant with a desk and without a secret."""
+    """Bodies without a valid signature.
+
+    `initech` is a tenant with a desk and without a secret.
+    """
 
     def of(tenant: str) -> bytes:
         return json.dumps({"tenant_id": tenant, "ticket_id": "12345"}).encode()
@@ -86,7 +92,10 @@ def _lines(headers: dict[str, str]) -> list[str]:
 
 
 def unusable(sign: Sign) -> list[Odd]:
-    """Signed, but without a ticket id of 1 to 20 digits; `tests/webhooks` has many more."""
+    """Signed bodies without a ticket id of 1 to 20 digits.
+
+    `tests/webhooks` has many more.
+    """
     values: dict[str, object] = {
         "a newline": "123\n",
         "a terminal sequence": "\x1b[2J123",
@@ -102,7 +111,7 @@ def unusable(sign: Sign) -> list[Odd]:
 
 
 def elsewhere(sign: Sign) -> list[Odd]:
-    """A mistyped address, or another method: support must see that something came."""
+    """Mistyped addresses and other methods, which support must see in the log."""
     return [
         Odd("another address", 404, "unknown address", request(GOOD, line="POST /webhooks HTTP/1.1")),
         Odd("a slash too many", 404, "unknown address", request(GOOD, line="POST /webhook/ HTTP/1.1")),
@@ -117,7 +126,7 @@ def _at_tenants(sign: Sign) -> bytes:
 
 
 def too_large(sign: Sign) -> list[Odd]:
-    """Too much, or compressed, so that nobody knows how much."""
+    """Bodies that are too large, or compressed and thus of unknown size."""
     filler = b'{"tenant_id": "acme", "ticket_id": "12345", "x": "' + b"x" * 65_536 + b'"}'
     coded = {coding: _signed(gzip.compress(GOOD), sign, f"Content-Encoding: {coding}") for coding in ("gzip", "br")}
     return [
@@ -135,7 +144,7 @@ def too_large(sign: Sign) -> list[Odd]:
 
 
 def no_http() -> list[Odd]:
-    """What is no HTTP, or ends two ways."""
+    """Malformed HTTP, and bodies with two conflicting lengths."""
     chunked = ("Transfer-Encoding: chunked", "", "")
     post = "POST /webhook HTTP/1.1\r\nHost: api\r\n"
     raw = {
@@ -161,5 +170,5 @@ def no_http() -> list[Odd]:
 
 
 def all_odd(sign: Sign) -> list[Odd]:
-    """Each kind that is refused at once."""
+    """Return each kind that is refused at once."""
     return [*no_json(), *not_proved(sign), *unusable(sign), *elsewhere(sign), *too_large(sign), *no_http()]

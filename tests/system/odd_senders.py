@@ -1,4 +1,4 @@
-"""Senders that are refused for how they send, and requests with bytes changed."""
+"""Senders refused for their timing, and requests with changed bytes."""
 
 import random
 
@@ -27,7 +27,7 @@ SLOW: dict[str, tuple[list[bytes], int, str]] = {
 
 
 def mutated(raw: bytes, chance: random.Random) -> bytes:
-    """The same with up to three changes."""
+    """Return the bytes with up to three changes."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(raw))
         new = chance.choice([b"", bytes([chance.randrange(256)]), raw[at : at + 2] * 2, b"\r\n", b"\x00"])

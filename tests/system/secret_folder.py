@@ -1,22 +1,21 @@
-"""`SECRETS_DIR` of a running system, and the ways in which its files are written."""
+"""`SECRETS_DIR` of a running system, and the ways to write its files."""
 
 import itertools
 from pathlib import Path
 
 
 class Files:
-    """`SECRETS_DIR`: plain files, and files that are there Kubernetes' way, behind `..data`."""
+    """`SECRETS_DIR` with plain files and with files behind `..data`, as in Kubernetes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._versions = itertools.count(1)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file in place: it is empty for a moment."""
+        """Write a file in place, which is empty for a moment."""
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def replace(self, name: str, text: str) -> None:
-        """Put a finished file in the place of another."""
         finished = self.folder / f".{name}"
         finished.write_text(text, encoding="utf-8")
         finished.replace(self.folder / name)

@@ -1,4 +1,4 @@
-"""Senders that keep to no rule: raw bytes to a server, and what comes back."""
+"""Raw bytes sent to a server, and its answers."""
 
 import asyncio
 import contextlib
@@ -13,21 +13,24 @@ _ANSWER_SECONDS = 15
 
 
 def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
-    """An HTTP request as bytes, with the true length of its body unless another is given."""
+    """Return an HTTP request as bytes.
+
+    Content-Length is that of the body unless another one is given.
+    """
     head = [line, "Host: api", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(head).encode("latin-1") + body
 
 
 def address(url: str) -> tuple[str, int]:
-    """Host and port."""
     parts = httpx2.URL(url)
     return parts.host, parts.port or 80
 
 
 def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
-    """Send the parts over one connection, until they end or the server answers or hangs up; what it sent.
+    """Send the parts over one connection and return the answer.
 
-    `pause` is how long the sender looks for an answer after each part.
+    Sending ends with the parts, an answer or the connection. `pause` is the time in seconds to look for an answer
+    after each part.
     """
     with socket.create_connection(address(url), timeout=_ANSWER_SECONDS) as connection:
         for part in parts:
@@ -55,7 +58,7 @@ def _has_data(connection: socket.socket, seconds: float) -> bool:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """The first answer with its body, or what came of it before the connection ended."""
+    """Read the first answer with its body, or its part before the connection ended."""
     received = b""
     with contextlib.suppress(ConnectionError):
         while not _complete(received):
@@ -67,7 +70,7 @@ def read_answer(connection: socket.socket) -> bytes:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """Read until the server closes."""
     received = b""
     while part := connection.recv(65536):
         received += part
@@ -83,19 +86,22 @@ def _complete(received: bytes) -> bool:
 
 
 def status_of(received: bytes) -> int:
-    """The status of an answer; 0 if there is none."""
+    """Return the status of an answer, 0 if there is none."""
     return int(received[9:12]) if received.startswith(b"HTTP/1.1 ") else 0
 
 
 def for_ever(part: bytes, seconds: float) -> Iterator[bytes]:
-    """The part, again and again; a test ends after so many seconds all the same."""
+    """Yield the part repeatedly, for at most this many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield part
 
 
 async def flood(url: str, requests: list[bytes], connections: int) -> list[int]:
-    """Send all requests over so many connections at a time, each over one of its own; the statuses in their order."""
+    """Send each request over its own connection; return the statuses in order.
+
+    At most this many connections are open at a time.
+    """
     host, port = address(url)
     limit = asyncio.Semaphore(connections)
 
@@ -115,7 +121,7 @@ async def flood(url: str, requests: list[bytes], connections: int) -> list[int]:
 
 
 def memory_mb(pid: int, what: str = "VmRSS:") -> float:
-    """What a process holds in memory now, or (`VmHWM:`) held at most."""
+    """Return a process's memory in MB (`VmHWM:` its peak)."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(what):
             return int(line.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""What the FAQ's steps expect in the worker's log, and how to compare."""
+"""Phrases that the FAQ expects in the worker's log, and their comparison."""
 
 import re
 
@@ -17,7 +17,6 @@ RETRIED = r"Task failed: job_id=<J>, ticket_id=<T>, reason=.*will be retried"
 
 
 def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: str) -> None:
-    """The phrases occur in the lines, in this order, one line each."""
     rest = iter(lines)
     for pattern in patterns:
         wanted = re.compile(pattern.replace("<J>", job_id).replace("<T>", ticket_id) + r"(?![0-9])")
@@ -25,6 +24,6 @@ def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: 
 
 
 def lines_of(process: Process, job_id: str) -> list[str]:
-    """What a process said of a job, as step 4 greps for it, without a shell."""
+    """Return a process's lines about a job, as step 4 does without a shell."""
     lines = process.log_path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if f"job_id: {job_id}" in line]

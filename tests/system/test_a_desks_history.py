@@ -1,4 +1,4 @@
-"""A desk of thousands of tickets, copied by a process that is killed twice: each row is as the desk has it."""
+"""Copying of thousands of tickets by a process that is killed twice."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.kit.simulators import Simulator, simulator_of
 from tests.system.by_hand import Answer
 
 COUNT = 6_000
-# The first one dies within its first pass over the list, the second one when it has copied four thousand tickets more.
+# The first one dies in its first pass over the list, the second one four thousand tickets later.
 FIRST, WARM, SECOND = 200, 1_000, 5_000
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def desk() -> Iterator[Simulator]:
 
 @contextmanager
 def syncing(desk: Simulator, server: Postgres, redis_url: str, file: Path) -> Iterator[subprocess.Popen[str]]:
-    """`ai-agents sync` of that desk, as a process; killed if it has not ended by itself."""
+    """Run `ai-agents sync` of that desk as a process, killed at the end if needed."""
     settings = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": server.url,
@@ -54,7 +54,7 @@ def copied(table: Table) -> int:
 
 
 def wait_for_copies(table: Table, count: int) -> None:
-    """Wait until there are so many, and do not ask for them all the time: that is most of the work then."""
+    """Wait for this many copies, polling rarely because the query is most of the load."""
     for _ in range(300):
         if copied(table) >= count:
             return
@@ -63,13 +63,13 @@ def wait_for_copies(table: Table, count: int) -> None:
 
 
 def peak_megabytes(process: subprocess.Popen[str]) -> float:
-    """The most memory that the process has had."""
+    """Return the peak memory of the process in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def pass_over(table: Table) -> None:
-    """As if the time had passed for which the dead one may have the desk."""
+    """Let the dead process's lead of the desk expire."""
     table.run("UPDATE passes SET held_until = now()")
 
 
@@ -86,7 +86,7 @@ def test_it_is_copied_whole_by_a_process_that_is_killed_twice(
         wait_for_copies(table, WARM)
         warm = peak_megabytes(process)
         wait_for_copies(table, SECOND)
-        # Thousands take no more of it than a thousand.
+        # Thousands take no more memory than a thousand.
         assert peak_megabytes(process) - warm < 8
     pass_over(table)
     with syncing(desk, server, redis_url, file) as process:

@@ -1,4 +1,4 @@
-"""Rounds over a thousand desks, in line for housekeeping's few connections: that ends nobody's work."""
+"""Rounds over a thousand desks, queued for housekeeping's few connections."""
 
 import asyncio
 from typing import cast
@@ -29,13 +29,10 @@ SETTINGS = HousekeepingSettings.model_construct(
 
 
 class OneDesk:
-    """The same for each tenant."""
-
     def __init__(self, desk: PlainDesk) -> None:
         self._desk = desk
 
     def of(self, _tenant_id: str) -> PlainDesk:
-        """Return it."""
         return self._desk
 
 
@@ -61,7 +58,7 @@ async def test_each_of_a_thousand_is_compared(server: Postgres, table: Table, re
 
 
 async def test_who_stands_in_line_for_a_while_is_served(server: Postgres) -> None:
-    """The line of a thousand may take longer than that of a few, and its end is no sign of an outage."""
+    """A queue of a thousand takes longer, and a timeout in it is not an outage."""
     database = open_database(server.url)
     try:
         away = [database.call(text("SELECT pg_sleep(6)")) for _ in range(4)]

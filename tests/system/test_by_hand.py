@@ -1,4 +1,4 @@
-"""Operating by hand: commands of documents and verbs for operators on a running system, and housekeeping's purge."""
+"""Documented operator commands on a running system, and housekeeping's purge."""
 
 import json
 import re
@@ -26,7 +26,10 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system as `make dev` has it in a folder; its housekeeping is started by the last test."""
+    """Start a system in a folder, as `make dev` does.
+
+    The last test starts its housekeeping.
+    """
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
     settings = SHORT | {"WEBHOOK_TOKEN_ACME": TOKEN}
     with System(
@@ -37,12 +40,10 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def say(system: System, *words: str) -> Answer:
-    """What `ai-agents` says to these words, without the start of a process."""
     return here(*words, DATABASE_URL=system.state["database_url"])
 
 
 def listed(system: System, *words: str) -> list[dict[str, Any]]:
-    """What `ai-agents jobs --json` lists."""
     done = say(system, "jobs", *words, "--json")
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
@@ -50,9 +51,10 @@ def listed(system: System, *words: str) -> list[dict[str, Any]]:
 
 
 def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
-    """From the list to the note: one note, one question to GPT-4, the same job and trace.
+    """From the list to the note: one note, one GPT-4 call, the same job and trace.
 
-    As they stand, on a job with their id; first of all, while no other ticket has their number.
+    The commands run unchanged on a job with their id, so this test is the first: no other ticket has their number
+    yet.
     """
     block = next(block for block in blocks("sh") if block.startswith("ai-agents jobs"))
     job_id = block.split("ai-agents show ")[1].split()[0]
@@ -84,9 +86,9 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_commands_of_documents_do_what_these_say(system: System, world: World) -> None:
-    """A webhook signed by hand is accepted, a grep finds a ticket's story, and a job is debugged step by step.
+    """A signed webhook, a grep for a ticket's story, and a job debugged step by step.
 
-    Of the ticket that was retried before, whose number all of them have.
+    It uses the ticket that was retried before, whose number they all have.
     """
     by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
@@ -117,7 +119,7 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
 
 
 def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: System, world: World) -> None:
-    """`retry --failed` takes what `jobs --state failed` lists; its JSON is all of its standard output."""
+    """`retry --failed` takes the list of `jobs --state failed`; stdout is JSON only."""
     rows = [failed_job(world, f"Mailbox is full {number}", "globex") for number in range(2)]
     other = failed_job(world, "Mailbox is full elsewhere")
     world.clear_faults()
@@ -137,7 +139,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
-    # What is left out does not count for the limit: it is among the oldest each time.
+    # Excluded jobs do not count for the limit: they are among the oldest each time.
     done = on(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
     assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
@@ -155,10 +157,10 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
 
 
 def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, world: World) -> None:
-    """A head and one line a job; what is left out or not there is said on standard error."""
+    """A head and one line a job; excluded and missing jobs are named on stderr."""
     tickets = []
     for number in range(2):
-        # One after the other: of two webhooks at once either may be accepted first.
+        # In sequence: of two concurrent webhooks either may be accepted first.
         tickets.append(world.create_ticket(f"Printer prints blank pages {number}"))
         world.ended(tickets[-1])
     piped = on(system, "jobs", "--ticket", tickets[1])
@@ -176,7 +178,7 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
 
 
 def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: System, world: World) -> None:
-    """That of a job of another reason, or that waits again, is not read."""
+    """A job with another reason, or one that waits again, shows none."""
     job_id = str(world.ended(world.create_ticket("Projector stays dark"))["id"])
     with world.admin() as connection:
         for state, reason in (("skipped", "ticket closed"), ("waiting", "dry run"), ("skipped", "dry run")):
@@ -194,7 +196,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
 
 
 def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None:
-    """With a sentence on standard error: standard output is for JSON."""
+    """With a sentence on stderr, since stdout is for JSON."""
     missing = run("jobs", "--json")
     assert (missing.returncode, missing.stdout) == (78, "")
     assert "Start refused: DATABASE_URL is missing" in missing.stderr
@@ -204,7 +206,7 @@ def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None
 
 
 def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
-    """Never 1, which says something about a job."""
+    """Never 1, which describes a job."""
     with world.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION list_jobs FROM ai_agents")
     try:
@@ -218,7 +220,7 @@ def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
 
 @pytest.mark.slow
 def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: System, world: World) -> None:
-    """Old answers, old rows, and copies that no desk lists; a copy that is still listed becomes young again."""
+    """Old answers, old rows and unlisted copies go; a listed copy is renewed."""
     tickets = [world.create_ticket(f"Screen flickers {number}") for number in range(2)]
     for ticket_id in tickets:
         assert world.ended(ticket_id)["state"] == "completed"

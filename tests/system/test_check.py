@@ -1,4 +1,4 @@
-"""`ai-agents check`: each planted fault is the row that fails, with its remedy; without one all is well."""
+"""`ai-agents check`: each planted fault is a failed row with its remedy."""
 
 import json
 import ssl
@@ -26,7 +26,7 @@ NOBODY = f"http://127.0.0.1:{free_port()}"
 
 
 class Planted:
-    """A fault: settings that differ, and what is ordered of the outside."""
+    """A fault: changed settings, and orders to the simulators."""
 
     def __init__(self, row: str, remedy: str, tenant: str = "acme", **settings: str | None) -> None:
         self.row = row
@@ -38,17 +38,15 @@ class Planted:
         self.around: Any = lambda _system: nullcontext({})
 
     def desk(self, **fault: Any) -> "Planted":
-        """The desk does that."""
         self.desk_fault = fault
         return self
 
     def model(self, **fault: Any) -> "Planted":
-        """The model does that."""
         self.model_fault = fault
         return self
 
     def within(self, around: Any) -> "Planted":
-        """The look happens within that; it gives settings."""
+        """Run the check within a context that yields settings."""
         self.around = around
         return self
 

@@ -1,4 +1,4 @@
-"""As a newcomer: a clean clone in an empty folder, and the README's first command, twice."""
+"""The README's first command in a clean clone, twice, as a newcomer runs it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CAN_INSTALL = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 
 def usable_python(user: int) -> str | None:
-    """A Python that this user can run, and that can make environments."""
+    """Return a Python that this user can run and that can create environments."""
     for python in PYTHONS:
         try:
             done = subprocess.run(
@@ -34,7 +34,7 @@ def usable_python(user: int) -> str | None:
 
 @pytest.mark.slow
 def test_make_demo_works_from_a_clean_clone_twice_in_a_row() -> None:
-    """As an ordinary user: everything is installed by itself; each ticket gets its note, the second time as well."""
+    """An ordinary user: dependencies are installed, and each ticket gets its note."""
     user = NOBODY if os.getuid() == 0 else os.getuid()
     python = usable_python(user)
     if python is None:

@@ -1,4 +1,4 @@
-"""A desk is connected from nothing but the printed kit, and a ticket gets its note."""
+"""Connection of a desk from the printed signing kit alone, up to the first note."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture
 def world(system: System) -> Iterator[World]:
-    """Its desks have no way to send a webhook but the one that a test gives them."""
+    """Its desks can send webhooks only in the way that a test gives them."""
     outside = World(system)
     for tenant in (PREMISES, CLOUD):
         outside.configure_desk(tenant, webhook_url=None)
@@ -53,7 +53,6 @@ def world(system: System) -> Iterator[World]:
 
 
 def printed_kit(system: System, form: str, tenant: str) -> str:
-    """What `ai-agents signing-kit` prints where the system's settings are."""
     told = (f"--tenant={tenant}", f"--form={form}", "--url", f"{system.state['api_url']}/webhook", "--show-secret")
     command = [sys.executable, "-m", "support.cli", "signing-kit", *told]
     ran = subprocess.run(command, env=system.api.environment, capture_output=True, text=True, check=True)
@@ -83,7 +82,7 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
 
 
 def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
-    """With the values that stand in it; `tests/webhooks/test_signing.py` has how it signs them."""
+    """With the function's values; signing is in `tests/webhooks/test_signing.py`."""
     function = pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents")
     values = dict(re.findall(r'^(tenant|address|secret|event) = "(.*)";$', function, re.MULTILINE))
     ticket = world.create_ticket(tenant=CLOUD, send_webhook=False)
@@ -94,7 +93,7 @@ def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world
 
 
 def form_of(text: str) -> dict[str, Any]:
-    """What an admin types into the desk's form: the kit's lines."""
+    """Return the lines of the kit that an admin types into the desk's form."""
     typed = re.search(r"Method: +(\S+)\n +URL: +(\S+)\n +Headers: +(.+)\n +(.+)\n +Body: +(.+)\n", text)
     assert typed is not None
     method, url, *headers, body = typed.groups()
@@ -110,7 +109,7 @@ def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("form", FORMS)
 def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world: World) -> None:
-    """And makes no job."""
+    """And creates no job."""
     (typed,) = re.findall(r"\n\n(\{\n.*?\n\})\n\n\d", printed_kit(system, form, PREMISES), re.DOTALL)
     ran = subprocess.run(["bash", "-ec", typed], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == {"status": "verified", "tenant_id": PREMISES}

@@ -1,6 +1,6 @@
-"""Attacks on the console of a running system: each place of it, by everybody, with whatever is typed or forged.
+"""Attacks on every route of the console, by every kind of visitor.
 
-It walks all places that there are, so that a new page is in it.
+The routes are enumerated, so that a new page is included.
 """
 
 import re
@@ -44,7 +44,7 @@ _TYPED = ("q", "tenant", "ticket", "job", "cause", "since", "before", "after", "
 
 
 def sound(answer: httpx2.Response, payload: str = "") -> None:
-    """Nothing of what was sent works as something else."""
+    """Check that nothing of the payload has an effect."""
     assert answer.status_code in _ANSWERED, (answer.status_code, answer.request.url, answer.text[:400])
     assert "9801547" not in answer.text
     assert "evil" not in str(answer.headers.get("set-cookie", ""))
@@ -62,13 +62,13 @@ def sound(answer: httpx2.Response, payload: str = "") -> None:
 
 
 def unquoted(text: str) -> str:
-    """What of a page stands outside of its attributes' values, as tags."""
+    """Return a page's tags without the values of their attributes."""
     return " ".join(re.findall(r"<[^>]*>", re.sub(r'"[^"]*"', '""', text)))
 
 
 @pytest.fixture(scope="module")
 def names(console_ground: ConsoleGround) -> list[str]:
-    """What the pages' own forms and links name, and what somebody might type."""
+    """Return the field names of the pages' forms and links, and some guesses."""
     found = set(_TYPED)
     with console_ground.visitor("operator") as client:
         for place in places("GET"):
@@ -78,7 +78,10 @@ def names(console_ground: ConsoleGround) -> list[str]:
 
 
 def tried(place: Place, ground: ConsoleGround, names: list[str], payload: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Addresses and fields with a payload in one place each (a few payloads in each field), and in all."""
+    """Return addresses and fields with a payload in one place each, and in all.
+
+    A field gets a few payloads only.
+    """
     plain, filled = address(place, ground.ticket), dict.fromkeys(names, payload)
     if "{" in place.path:
         yield address(place, dict.fromkeys(ground.ticket, payload)), {}
@@ -91,7 +94,7 @@ def tried(place: Place, ground: ConsoleGround, names: list[str], payload: str) -
 
 
 def test_a_stranger_gets_to_the_login_and_nowhere_else(console_ground: ConsoleGround) -> None:
-    """With a cookie of his own making, too."""
+    """With a forged cookie, too."""
     with console_ground.client() as client:
         for cookie in ({}, {"Cookie": "console=e30.aaaa.bbbb"}, {"Cookie": f"console={TOKENS['operator']}"}):
             for place in places("GET"):
@@ -151,7 +154,7 @@ def test_no_form_with_odd_fields_does_harm(role: str, console_ground: ConsoleGro
 
 
 def test_one_tenants_people_learn_nothing_of_another_one(console_ground: ConsoleGround, names: list[str]) -> None:
-    """Not that it exists: what is another's, and what nobody has, get the same answer."""
+    """Another tenant's data and missing data get the same answer."""
     foreign, nobody = console_ground.foreign, {"job_id": str(uuid4()), "tenant_id": "hooli", "ticket_id": "11223344"}
     with console_ground.visitor("acme") as client:
         csrf = csrf_of(client.get("/"))
@@ -180,7 +183,7 @@ def test_one_tenants_people_learn_nothing_of_another_one(console_ground: Console
 
 
 def neutral(answer: httpx2.Response, named: dict[str, str]) -> str:
-    """An answer without what was asked for."""
+    """Return an answer without the requested value."""
     text = answer.text
     for value in named.values():
         text = text.replace(value, "")

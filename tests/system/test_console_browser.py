@@ -1,4 +1,4 @@
-"""The console in a real browser: each page by light and by night, on a phone, by keyboard, and with axe."""
+"""The console in a real browser: light, dark, phone, keyboard, and axe."""
 
 import shutil
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complains of: what its policy forbids, scripts that fail, files that are not there."""
+    """Collect the browser's errors: policy violations, failing scripts, missing files."""
     return []
 
 
@@ -56,7 +56,7 @@ def pages(ground: ConsoleGround) -> list[tuple[Place, str]]:
 def test_each_page_can_be_read_by_everybody(
     look: str, console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
 ) -> None:
-    """By axe's rules; nothing is wider than the screen, and the browser has nothing to complain of."""
+    """By axe's rules; no page is wider than the screen or causes a browser error."""
     with chromium.new_context(**LOOKS[look]) as context:
         page = opened(context, complaints)
         page.goto(f"{console_ground.url}/login")
@@ -66,7 +66,7 @@ def test_each_page_can_be_read_by_everybody(
             answer = page.goto(console_ground.url + path)
             assert answer is not None
             assert answer.status == 200, path
-            # A part of a page is looked at in its page.
+            # A part of a page is checked within its page.
             if page.locator("main").count():
                 found[place.path] = violations(page)
                 width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -78,7 +78,7 @@ def test_each_page_can_be_read_by_everybody(
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, with the first place of each."""
+    """Return axe's findings, with the first place of each."""
     told = Axe().run(page).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:300]}" for one in told]
 
@@ -109,7 +109,7 @@ def test_one_logs_in_looks_and_leaves_by_keyboard_alone(
         page.locator(".who button").focus()
         page.keyboard.press("Enter")
         page.wait_for_url(f"{console_ground.url}/login")
-    # Chromium tells of each answer that says no.
+    # Chromium logs each response with an error status.
     assert [said for said in complaints if "403" not in said and "404" not in said] == []
 
 
@@ -134,7 +134,7 @@ def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login
 def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(
     console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
 ) -> None:
-    """Else nobody would come to the link that stops it by keyboard: it would be gone every five seconds."""
+    """Otherwise its stop link would lose the keyboard focus every five seconds."""
     with chromium.new_context() as context:
         page = opened(context, complaints)
         log_in(page, console_ground, "operator")

@@ -1,4 +1,4 @@
-"""The console as a process: what it refuses to start with, what it says, and how it goes on without its stores."""
+"""The console process: refused starts, its log, and outages of its stores."""
 
 import re
 import socket
@@ -30,7 +30,6 @@ TOKEN = "anna-0123456789-abcdefghijklmnop"
 
 @pytest.fixture
 def settings(server: Postgres, redis_url: str) -> dict[str, str]:
-    """What it needs, and no more."""
     return {
         "DATABASE_URL": server.url,
         "REDIS_URL": redis_url,
@@ -79,7 +78,6 @@ def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
 
 @pytest.fixture
 def process(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> Iterator[Process]:
-    """One that runs, with neither of its stores there."""
     with running(tmp_path, settings | NO_DATABASE | NO_REDIS, loaded) as console:
         yield console
 
@@ -98,14 +96,12 @@ def running(folder: Path, settings: dict[str, str], loaded: LoadedPrograms) -> I
 
 @contextmanager
 def logged_in(console: Process) -> Iterator[httpx2.Client]:
-    """A browser with a session."""
     with httpx2.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
         assert client.post("/login", data={"token": TOKEN, "csrf": csrf_of(client.get("/login"))}).status_code == 303
         yield client
 
 
 def status_with(cookies: httpx2.Cookies, console: Process) -> int:
-    """What a console answers to a copy of the cookies."""
     return httpx2.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
 
 
@@ -193,7 +189,7 @@ def test_overview_and_list_call_a_tenant_well_from_a_success_rate_of_95_percent(
     tmp_path: Path,
     loaded: LoadedPrograms,
 ) -> None:
-    """Of the jobs that ended within a day, however many hours ago they were accepted, and whoever else's failed."""
+    """Of jobs that ended within a day, whenever accepted; other tenants' do not count."""
     ended = (
         "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, accepted_at, finished_at)"
         " SELECT gen_random_uuid(), %s, n, %s, 'GPT-4 timeout', now(), now() - %s * interval '1 hour',"

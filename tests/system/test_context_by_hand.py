@@ -1,4 +1,4 @@
-"""Without housekeeping: what an operator adds, or has copied, is context for the next ticket."""
+"""Context added or copied by an operator, without housekeeping."""
 
 import json
 import os
@@ -31,7 +31,6 @@ def documents(system: System, *words: str) -> Answer:
 
 
 def context_of(system: System, ticket_id: str, tenant: str) -> str:
-    """The worker's line about the context of a ticket."""
     about = f"ticket_id: {ticket_id}, tenant_id: {tenant},"
     lines = system.workers[0].output().splitlines()
     return next(line for line in lines if "Context gathered" in line and about in line)

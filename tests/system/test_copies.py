@@ -1,4 +1,4 @@
-"""Housekeeping on real processes: what one desk holds stops no other's copies and no purge."""
+"""Housekeeping on real processes: a stuck desk delays no other copy and no purge."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,10 @@ SELECT 'globex', 'old', 's', 'd', 'r', 'Closed', o.day, o.day FROM (SELECT now()
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that copies when housekeeping starts, and then not for five minutes; a desk may be silent for long."""
+    """Start a system that copies once, and then not for five minutes.
+
+    A desk may be silent for long.
+    """
     folder: Path = tmp_path_factory.mktemp("copies")
     settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
@@ -38,7 +41,7 @@ def new_ticket(world: World) -> str:
 
 
 def copied_anew(system: System) -> str:
-    """Restart housekeeping, and wait for the copy of acme's desk; what it has said since."""
+    """Restart housekeeping and wait for the copy of acme's desk; return its new lines."""
     process = system.housekeeping
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
@@ -46,7 +49,7 @@ def copied_anew(system: System) -> str:
 
 
 def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(system: System, world: World) -> None:
-    """For as long as anybody waits for a lock, which is until the next hour."""
+    """The wait for a lock is limited; the table is purged an hour later."""
     with psycopg.connect(system.postgres.superuser_url) as locking:
         locking.execute(OLD)
         locking.commit()
@@ -68,7 +71,7 @@ def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> 
 
 
 def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, world: World) -> None:
-    """A job hears of it, or housekeeping; a closed ticket keeps its copy."""
+    """A job or housekeeping learns of the deletion; a closed ticket keeps its copy."""
     by_job, trashed_by_job, closed, by_sync, trashed = (new_ticket(world) for _ in range(5))
     copied_anew(system)
     assert copied(world) >= {by_job, trashed_by_job, closed, by_sync, trashed}
@@ -82,7 +85,7 @@ def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, 
     world.delete_ticket(by_sync)
     world.change_ticket(trashed, is_trashed=True)
     for removed in (0, 2):
-        # Two passes over the desk's lists, an hour from each other, show neither.
+        # Two passes over the desk's lists, an hour apart, show neither.
         with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
             superuser.execute(AN_HOUR_AGO)
         assert f", removed={removed}" in copied_anew(system)

@@ -1,6 +1,6 @@
-"""What one webhook and one job cost in things that can be counted, whatever the machine: none may grow unseen.
+"""Countable costs of one webhook and one job, independent of the machine.
 
-What a number is worth in time: docs/benchmarks.md. Who makes one smaller writes the new one here.
+Their cost in time: docs/benchmarks.md. Lower the number here after an improvement.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ _NOT_COUNTED = {"cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello"}
 
 @dataclass
 class Counting:
-    """A running system, and what went to its stores."""
+    """A running system and its traffic to the stores."""
 
     system: System
     world: World
@@ -44,7 +44,7 @@ class Counting:
     meters: dict[str, PostgresMeter]
 
     def so_far(self, process: str) -> Counter[str]:
-        """What a process has sent to Postgres, and everybody to Redis."""
+        """Return the messages to Postgres of one process and to Redis of all."""
         commands: dict[str, dict[str, int]] = self.redis.info("commandstats")
         return Counter(
             {
@@ -57,7 +57,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
-    """A system that has done a few jobs: code and caches are warm, statements are prepared."""
+    """Start a system and run a few jobs: caches are warm, statements are prepared."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         system = System(tmp_path_factory.mktemp("counts"), settings=export, openai_seconds=0.05, housekeeping=False)
@@ -75,7 +75,6 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
 
 
 def least_of(count: Callable[[], Counter[str]]) -> Counter[str]:
-    """The least of each in some times: what goes on beside only adds to it."""
     counted = [count() for _ in range(_TIMES)]
     return Counter({name: min(each[name] for each in counted) for name in counted[0]})
 

@@ -1,4 +1,4 @@
-"""More connections than the API holds: a signed webhook gets through, and the probes' port hears nothing of them."""
+"""More connections than the API holds, beside a signed webhook and the probes."""
 
 import contextlib
 import socket
@@ -32,14 +32,14 @@ SENT = {
 
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
-    """A system in which nobody does the jobs; started afresh, since its memory is looked at."""
+    """Start a system without workers, afresh because its memory is measured."""
     with System(tmp_path_factory.mktemp("crowd"), workers=0, housekeeping=False) as running:
         yield from opened(running)
 
 
 @contextmanager
 def crowd(door: ApiDoor, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
-    """So many connections, each of which sends that much and then nothing."""
+    """Open this many connections, each sending this much and then nothing."""
     with contextlib.ExitStack() as stack:
         opened = []
         for _ in range(size):
@@ -61,7 +61,7 @@ def probe(door: ApiDoor, path: str) -> int:
 @pytest.mark.parametrize("size", [500, 600])
 @pytest.mark.parametrize("sent", SENT)
 def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: ApiDoor) -> None:
-    """Whoever has kept the API waiting longest goes; memory stays."""
+    """The connection that has kept the API waiting longest is closed; memory stays."""
     before = door.memory_mb("VmHWM:")
     with crowd(door, size, SENT[sent]):
         for number in range(3):
@@ -113,7 +113,7 @@ def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: 
 def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept(door: ApiDoor) -> None:
     with crowd(door, 1, b"") as (silent,), crowd(door, 1, request(b"junk")) as (used,):
         answer = b""
-        while not answer.endswith(b"}"):  # its head and its body may come apart
+        while not answer.endswith(b"}"):  # its head and its body may arrive separately
             answer += used.recv(4096)
         began = time.monotonic()
         assert read_to_end(silent) == b""
@@ -124,7 +124,7 @@ def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept
 
 
 def test_what_the_two_ports_answer(door: ApiDoor) -> None:
-    """Nothing but the webhook and a word of health where the world may come."""
+    """The public port has nothing but the webhook and a health answer."""
     assert [probe(door, path) for path in PROBED] == [200] * len(PROBED)
     assert [httpx2.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
     assert httpx2.get(f"{door.url}/health").json() == {"status": "ok"}
@@ -137,16 +137,16 @@ def test_what_the_two_ports_answer(door: ApiDoor) -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
 def test_the_probes_are_reached_over_ipv6_too(door: ApiDoor) -> None:
-    """Pods of some clusters have no other address."""
+    """Pods of some clusters have only IPv6 addresses."""
     over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
     assert httpx2.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
     assert probe(door, "/health/live") == 200
 
 
 def test_the_probes_are_answered_until_the_last_request_is(door: ApiDoor) -> None:
-    """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile.
+    """A request and a probe are answered while the API stops.
 
-    It is the last test but one: the API has ended.
+    It is the last test but one, because the API has ended.
     """
     url, signed = address(door.url), door.world.signed_request("12345")
     with socket.create_connection(url, timeout=10) as slow:
@@ -169,7 +169,10 @@ def _accepts(url: tuple[str, int]) -> bool:
 
 
 def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
-    """Documentation is nowhere then. It is the last test of this module, and starts the API with that setting."""
+    """Documentation is not served then.
+
+    It is the last test of this module, and starts the API with that setting.
+    """
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx2.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
     assert door.system.state["api_probe_url"] == door.url

@@ -1,4 +1,4 @@
-"""Whoever vanishes in the middle of a transaction delays the row that he holds, for seconds, and nobody else."""
+"""Vanished Postgres clients: they delay only their locked row, for seconds."""
 
 import asyncio
 from contextlib import closing
@@ -18,7 +18,7 @@ from tests.system.outcomes import assert_one_note, log_of
 
 
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
-    """The relay has an event to move whose delivery is locked; another tenant's ten retries are due."""
+    """The relay has an event with a locked delivery, and another tenant's ten retries."""
     around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)
     with stopped_while_it_accepts(quick.state["database_url"], "acme", "held"):
         mine = around.create_ticket(send_webhook=False)
@@ -27,13 +27,13 @@ def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around:
         for ticket_id in tickets:
             row = around.ended(ticket_id, "globex", seconds=20)
             assert (row["state"], row["attempt"]) == ("completed", 2)
-        # The server ends the silent transaction, and the event becomes a row.
+        # The server ends the idle transaction, and the event becomes a row.
         assert_one_note(around, mine)
     assert str(around.job(mine)["id"]) == waits
 
 
 def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
-    """Put an event into the inbox, as the API does while Postgres is away; its job's id."""
+    """Put an event into the inbox as the API does without Postgres; return its job id."""
     event = Event(uuid4(), "acme", ticket_id, None, (key,), "", datetime.now(UTC))
 
     async def put() -> None:
@@ -47,7 +47,7 @@ def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
 
 @pytest.mark.slow
 def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
-    """The claim is made and its worker never hears of it: both ends believe in the connection."""
+    """The worker never receives its claim: both ends consider the connection alive."""
     cable = Cable(quick.state["database_url"])
     with (
         other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "4"}),

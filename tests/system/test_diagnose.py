@@ -1,4 +1,4 @@
-"""`ai-agents diagnose` on the real system: each planted cause is the verdict, for people and for machines."""
+"""`ai-agents diagnose` on the real system: verdicts for planted causes."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ NOBODY = f"127.0.0.1:{free_port()}"
 JAEGER = "http://localhost:16686"
 SETTINGS = {
     "RETIRED_WEBHOOK_SECRET_ACME": RETIRED,
-    # A key of its own: what it is refused holds no other tenant's jobs.
+    # A key of its own: its refusal holds no other tenant's jobs.
     "OPENAI_API_KEY_INITECH": "sk-wrong",
     "WORKER_CONCURRENCY": "4",
     "JAEGER_URL": JAEGER,
@@ -30,7 +30,10 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose worker has few places; one of its tenants is refused by its model, one can't be served."""
+    """Start a system whose worker has few places.
+
+    One tenant is refused by its model, another one cannot be served.
+    """
     folder = tmp_path_factory.mktemp("diagnose")
     tenants = ("acme", "globex", "initech", CLOSED)
     settings = SHORT | UNUSABLE | SETTINGS
@@ -96,7 +99,7 @@ def test_a_retired_secret_is_recognised_and_never_told(system: System, world: Wo
     ticket_id = world.create_ticket("Printer jams, old secret", send_webhook=False)
 
     def told_of_it() -> Diagnosed | None:
-        # One cause is looked for at a time, and of what comes right after it none.
+        # Either one cause is looked for at a time, or none right after it.
         assert world.post_webhook(ticket_id, secret=RETIRED).status_code == 403
         now = diagnose(system, ticket_id)
         return now if "retired" in now.said["says"] else None
@@ -159,7 +162,7 @@ def test_a_desk_that_is_down_is_the_cause_and_seen_to_be_down(system: System, wo
     told = diagnose(system, other, "globex")
     assert told.said["verdict"] == "desk_failing"
     assert "ServiceDesk Plus API: 500" in told.because
-    # The note of the first is in the row; the desk can't be asked, and the rows decide.
+    # The first note is in the row. The desk is unavailable, so the rows decide.
     away = diagnose(system, ticket_id, "globex", SERVICEDESK_URL_GLOBEX=f"http://{NOBODY}")
     assert (away.said["verdict"], "desk: ServiceDesk Plus API: connection" in away.because) == ("delivered", True)
 
@@ -201,7 +204,10 @@ def test_a_tenant_that_can_not_be_served_is_closed(system: System, world: World)
 
 @pytest.mark.slow
 def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system: System, world: World) -> None:
-    """Four places, a model that is silent for two seconds, and thirty tickets; then the worker is stopped."""
+    """Four places, a silent model and thirty tickets; then the worker is stopped.
+
+    The model is silent for two seconds.
+    """
     world.openai_fault(match="The model is silent", kind="silence")
     tickets = [world.create_ticket(f"The model is silent {number}", send_webhook=False) for number in range(30)]
     for ticket_id in tickets:
@@ -223,7 +229,7 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
 
 
 def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System, world: World) -> None:
-    """As in a pod of the API, or where Redis is away: what was not asked is said."""
+    """As in a pod of the API, or without Redis: the skipped checks are named."""
     ticket_id = done(world, "Only the database is here")
     words = ("diagnose", "--ticket", ticket_id, "--json")
     said = json.loads(here(*words, DATABASE_URL=system.state["database_url"]).stdout)
@@ -237,7 +243,7 @@ def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System
 
 
 def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:
-    """While they stand there, on the ticket whose number they have."""
+    """They run unchanged on the ticket whose number they have."""
     block = next(block for block in blocks("sh") if block.startswith("ai-agents diagnose"))
     ticket_id = block.split("--ticket ")[1].split()[0]
     if not world.job(ticket_id):

@@ -1,4 +1,4 @@
-"""`ai-agents diagnose` while workers or stores are away, and where two faults meet, on real processes."""
+"""`ai-agents diagnose` during outages and with two faults, on real processes."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 SETTINGS = {
     "WORKER_CONCURRENCY": "2",
     "WORKER_GRACE_SECONDS": "1",
-    # A key of its own: its hold is no other tenant's.
+    # A key of its own: its hold does not affect other tenants.
     "OPENAI_API_KEY_INITECH": "sk-wrong",
     "globex.mode": "dry-run",
 }
@@ -31,7 +31,10 @@ FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose worker has two places and keeps running jobs for a second when it stops."""
+    """Start a system whose worker has two places.
+
+    It keeps running jobs for a second when it stops.
+    """
     folder = tmp_path_factory.mktemp("outages")
     tenants = ("acme", "globex", "initech")
     with System(
@@ -42,7 +45,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture(autouse=True)
 def _put_back(system: System, world: World) -> Iterator[None]:
-    """What a test has ended or paused runs again after it."""
     yield
     world.clear_faults()
     system.workers[0].resume()
@@ -53,13 +55,16 @@ def _put_back(system: System, world: World) -> Iterator[None]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
+    """Start a server that accepts connections and never answers; return its address."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def timed(system: System, *words: str, **settings: str) -> Diagnosed:
-    """The diagnosis, which must be quick; the start of its process is left out, since a machine may be busy."""
+    """Return the diagnosis, which must be quick.
+
+    The start of a process is excluded, since a machine may be busy.
+    """
     started = time.monotonic()
     answer = ask(system, *words, "--json", **settings)
     assert answer.stdout, answer.stderr
@@ -71,14 +76,12 @@ def timed(system: System, *words: str, **settings: str) -> Diagnosed:
 
 
 def without_worker(system: System, ticket_id: str) -> Diagnosed:
-    """The diagnosis, which must be `no_worker` long before a lease ends."""
     told = wait_for(lambda: (now := diagnose(system, ticket_id)).said["verdict"] == "no_worker" and now, 10)
     assert told
     return told
 
 
 def busy(world: World) -> tuple[list[str], str]:
-    """Two tickets that both places of the worker are at, and one that waits."""
     world.openai_fault(kind="slow_stream", seconds=1, pieces=200)
     running = [world.create_ticket(f"Busy {number}") for number in range(2)]
     wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running))
@@ -205,7 +208,7 @@ def test_the_document_has_a_heading_for_what_the_client_wants_so(system: System,
 
 
 def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
-    """The leases of a worker that was killed last for longer than anybody waits for a diagnosis."""
+    """A killed worker's leases last for longer than a diagnosis may take."""
     (worker,) = system.workers
     running, waiting = busy(world)
     wait_for(lambda: "0 listen at the queue, 1 have jobs, 2 jobs run" in diagnose(system, waiting).because)

@@ -1,4 +1,4 @@
-"""Embeddings in a whole system: made by housekeeping, asked for by workers, and done without where there are none."""
+"""Embeddings in a whole system: made by housekeeping, used by workers, optional."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Every accepted webhook ends in one outcome, which the row, the log and the ticket show alike."""
+"""One outcome for every accepted webhook, in the row, the log and the ticket."""
 
 import math
 import time
@@ -14,13 +14,13 @@ from tests.system.outcomes import assert_one_note, figures
 
 
 def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: System) -> None:
-    """Copies while the job runs, and after its end: one attempt, one call of GPT-4, one note."""
+    """Copies during the job and after its end: one attempt, one GPT-4 call, one note."""
     quick.workers[0].pause()
     subject = "VPN does not connect, copied"
     ticket_id = around.create_ticket(subject)
     with redis.Redis.from_url(quick.state["redis_url"]) as client:
         wait_for(lambda: client.llen("celery"))
-        # A worker that another test killed may have left some.
+        # A worker killed by another test may have left some.
         left = client.hlen("unacked")
         message = client.lindex("celery", 0)
         for _ in range(3):
@@ -33,13 +33,13 @@ def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: S
     assert len(around.gpt4_requests(subject)) == 1
     assert_one_note(around, ticket_id)
     told, job_id = quick.workers[0].output(), around.job(ticket_id)["id"]
-    # It is held back first where another test has just had the model fail.
+    # It is held back first if another test has just made the model fail.
     held_back = told.count(f"Job requeued: job_id={job_id}")
     assert told.count(f"Task started: job_id={job_id}") == 1 + held_back
 
 
 def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(around: World, quick: System) -> None:
-    """The breaker: the first webhook waits for the budget of a second, those after it are taken at once."""
+    """The breaker: the first webhook waits for a second, the later ones do not."""
     tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
     quick.redis.pause()
     try:
@@ -51,7 +51,7 @@ def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(arou
         ready = httpx2.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
     finally:
         quick.redis.resume()
-    # The budget, and half a second more that sending may wait for a free thread; all six take a second or two, and the
+    # The budget, plus half a second that sending may wait for a free thread. All six take a second or two, and the
     # breaker tries again after five.
     assert max(seconds) < 2
     assert len([one for one in seconds if one > 0.9]) == 1
@@ -61,7 +61,7 @@ def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(arou
 
 
 def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(around: World, quick: System) -> None:
-    """In Prometheus's format; what a store that is away would say is not an old number."""
+    """In Prometheus's format; an unavailable store yields no old number."""
     quick.workers[0].pause()
     ticket_id = around.create_ticket()
     wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 1)
@@ -86,14 +86,17 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
 
 @pytest.mark.slow
 def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
-    """One short note, escaped; a retry by hand adds the enhancement. Without the setting there is none."""
+    """One short escaped note, only with the setting.
+
+    A retry by hand adds the enhancement.
+    """
     worker = quick.workers[0]
     quick.restart(worker, {"acme.servicedesk.failure_note": True})
     tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
     for tenant, ticket_id in tickets.items():
         around.ended(ticket_id, tenant)
     around.openai_fault(kind="status", code=403)
-    # Longer than a lease would go without being renewed: the job has ended, and no claim of it is lost.
+    # Longer than an unrenewed lease: the job has ended, and its claim is not lost.
     around.desk_fault(tenant="acme", operation="add_note", kind="slow", seconds=2, times=1)
     failing = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900004") for tenant in ("acme", "globex")}
     rows = {tenant: around.ended(ticket_id, tenant) for tenant, ticket_id in failing.items()}
@@ -108,7 +111,7 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     around.clear_faults()
     assert on(quick, "retry", str(rows["acme"]["id"])).returncode == 0
     wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
-    # Two notes, and never two enhancements: each says which one it is.
+    # Two notes, never two enhancements: each names its kind.
     first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
     assert ("Context of" in first, "Ref " in first) == (True, False)
     assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)

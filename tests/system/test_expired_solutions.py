@@ -1,4 +1,4 @@
-"""A solution of the knowledge base that expires: until then a note may rest on it, and not a moment longer."""
+"""Expiring solutions of the knowledge base: used in notes until that moment only."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ LIVES_SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that copies a desk each second."""
     folder = tmp_path_factory.mktemp("expired")
     with System(folder, settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1, launch=loaded) as running:
         yield running
@@ -29,13 +28,11 @@ def add(system: System, title: str, text: str, expires_at: float) -> None:
 
 
 def copied(world: World) -> set[str]:
-    """The titles of the copied solutions."""
     with world.admin() as connection:
         return {row[0] for row in connection.execute("SELECT title FROM passages WHERE tenant_id = 'acme'")}
 
 
 def asked_with(world: World, subject: str) -> str:
-    """What the model was asked about a new ticket, once its note is there."""
     ticket_id = world.create_ticket(subject)
     assert world.ended(ticket_id)["state"] == "completed"
     return str(world.gpt4_requests(subject))
@@ -46,16 +43,16 @@ def test_a_note_rests_on_a_solution_until_it_expires(system: System, world: Worl
     ends = time.time() + LIVES_SECONDS
     add(system, "Zeppelin hangar door, old way", "Zeppelin hangar door: turn the brass wheel.", time.time() - 60)
     add(system, "Zeppelin hangar door, new way", "Zeppelin hangar door: push the green knob.", ends)
-    # As if an hour had passed: the lists are looked at again.
+    # As if an hour had passed: the lists are read again.
     with world.admin() as connection:
         connection.execute("UPDATE passes SET ended_at = now() - interval '2 hours', complete_from = NULL")
     wait_for(lambda: "Zeppelin hangar door, new way" in copied(world), LIVES_SECONDS / 2)
-    # Nobody copies anything from now on: what is copied already has to be left out.
+    # Nothing is copied from now on, so the existing copy has to be left out.
     assert system.housekeeping is not None
     system.housekeeping.stop(8)
     asked = asked_with(world, "Zeppelin hangar door stuck, monday")
     assert ("green knob" in asked, "brass wheel" in asked) == (True, False)
-    # One whose answer cites it waits until it has expired.
+    # A job whose answer cites it waits until it has expired.
     held = world.create_ticket("Zeppelin hangar door stuck, held", send_webhook=False)
     wait = round(ends - time.time()) + 1
     world.desk_fault(kind="throttled", operation="add_note", ticket_id=held, times=1, retry_after=wait)

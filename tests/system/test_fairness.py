@@ -1,4 +1,4 @@
-"""A tenant's flood, its slow desk or one that is down is its own matter: no job is lost, no other tenant waits."""
+"""Isolation of a tenant's flood, slow desk or outage: no loss, no delay of others."""
 
 import re
 import time
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose GPT-4 takes 3 s, time enough for a desk to go down."""
+    """Start a system whose GPT-4 takes 3 s, so that a desk can go down meanwhile."""
     with System(
         tmp_path_factory.mktemp("fairness"), settings=SHORT, openai_seconds=3, housekeeping=False, launch=loaded
     ) as running:
@@ -26,20 +26,19 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def assert_done_once(world: World, tickets: dict[str, str], tenant: str) -> None:
-    """Each job completed, with one note in its ticket, and GPT-4 asked once; `tickets` are id -> subject."""
+    """Check for one note and one GPT-4 call for each ticket (id -> subject)."""
     for ticket_id, subject in tickets.items():
         assert_one_note(world, ticket_id, tenant)
         assert len(world.gpt4_requests(subject)) == 1, subject
 
 
 def create(world: World, what: str, count: int, tenant: str) -> dict[str, str]:
-    """New tickets, id -> subject."""
     subjects = [f"{what}-{number:02}-x" for number in range(count)]
     return {world.create_ticket(subject, tenant): subject for subject in subjects}
 
 
 def test_a_desk_that_is_down_holds_back_its_own_jobs_only(world: World, system: System) -> None:
-    """They keep their attempts and what GPT-4 was paid for; the other tenant's go on at full speed."""
+    """They keep their attempts and paid answers; the other tenant's run at full speed."""
     (worker,) = system.workers
     log = worker.log_path
     answered = create(world, "Answered", 1, "acme")
@@ -57,7 +56,7 @@ def test_a_desk_that_is_down_holds_back_its_own_jobs_only(world: World, system: 
     assert time.monotonic() - started < 12
     rows = [world.job(ticket_id) for ticket_id in held]
     assert {(row["state"], row["attempt"], row["reason"]) for row in rows} == {("waiting", 0, "desk unavailable")}
-    # A desk that is down is no reason to wait longer than a job may.
+    # An outage of the desk does not extend a job's deadline.
     assert all(abs((row["deadline_at"] - row["accepted_at"]).total_seconds() - 1800) < 1 for row in rows)
 
     world.clear_faults()

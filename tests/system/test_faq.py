@@ -1,6 +1,6 @@
-"""The FAQ's steps 1 to 4, word for word, for each failure that the FAQ names, 30 jobs at once.
+"""The FAQ's steps 1 to 4, word for word, for each failure that it names.
 
-Tickets that are gone are in the fault table.
+Thirty jobs run at once. Tickets that are gone are in the fault table.
 """
 
 import re
@@ -29,7 +29,7 @@ SLOW_CONTEXT = [
     r"Context gathered: ticket_history=Yes, docs=No",
     *HEALTHY[3:],
 ]
-# Stands for slow queries: what globex knows can't be read in time, what acme knows can.
+# A stand-in for slow queries: the context of globex times out, that of acme does not.
 MAKE_SLOW = (
     "CREATE POLICY slow ON passages AS RESTRICTIVE FOR SELECT"
     " USING (CASE WHEN tenant_id = 'globex' THEN pg_sleep(8) IS NOT NULL ELSE true END)"
@@ -37,7 +37,7 @@ MAKE_SLOW = (
 
 
 def prepare(world: World) -> dict[str, str]:
-    """A ticket for each failing call that the FAQ names, whose webhook was not sent yet: name of the failure -> id."""
+    """Create a ticket for each failing call, without its webhook; return name -> id."""
     tickets: dict[str, str] = {}
     for name, (server, fault, _) in CALLS.items():
         subject = f"VPN does not connect, case {name}"
@@ -51,11 +51,11 @@ def prepare(world: World) -> dict[str, str]:
 
 @pytest.fixture
 def slow_documents(world: World, system: System) -> Iterator[None]:
-    """The documents of one tenant take longer than a context may."""
+    """Make queries of one tenant's documents take longer than a context may."""
     with world.admin() as connection:
         connection.execute(MAKE_SLOW)
     yield
-    # Else the next one waits for the queries that are asleep, row by row.
+    # Otherwise the next one waits for the sleeping queries, row by row.
     with psycopg.connect(system.postgres.superuser_url) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     with world.admin() as connection:
@@ -66,11 +66,11 @@ def slow_documents(world: World, system: System) -> Iterator[None]:
 def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
     world: World, system: System, support: Support
 ) -> None:
-    """A fault hits the first attempt only: the log names it, says what follows, and the job ends as it should."""
+    """A fault of the first attempt is logged with its consequence, and the job ends."""
     tickets = prepare(world)
     for ticket_id in tickets.values():
         assert world.post_webhook(ticket_id).status_code == 202
-    # An id of its own: two desks may well count alike.
+    # An id of its own: two desks may use the same numbers.
     slow = world.create_ticket(tenant="globex", id="900001")
     others = [world.create_ticket() for _ in range(JOBS - len(tickets) - 1)]
     for ticket_id in [*others, *tickets.values()]:
@@ -79,21 +79,24 @@ def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
     for ticket_id in others:
         job_id = str(world.job(ticket_id)["id"])
         assert_story(lines_of(system.workers[0], job_id), HEALTHY, ticket_id, job_id)
-    # Typed for one, since each command takes as long as a job does.
+    # Run for one only, since each command takes as long as a job does.
     assert support.worker_lines(others[-1]) == lines_of(system.workers[0], str(world.job(others[-1])["id"]))
     for name, (_, _, phrases) in CALLS.items():
         assert_told_and_retried(world, support, tickets[name], phrases)
     assert world.ended(slow, "globex")["state"] == "completed"
     assert_story(support.worker_lines(slow), SLOW_CONTEXT, slow, support.job_of(slow))
     assert len(world.notes(slow, "globex")) == 1
-    # The FAQ's other two ways in: the failures of the last lines, and all lines of a ticket.
+    # The FAQ's other two ways: the failures of the last lines, and all lines of a ticket.
     assert all("error" in line.lower() for line in support.type(faq.CAUSE_3))
     told = support.type(faq.CAUSE_4, ticket_id=tickets["desk 500"])
     assert any("ServiceDesk Plus API error: 500" in line for line in told)
 
 
 def assert_told_and_retried(world: World, support: Support, ticket_id: str, phrases: list[str]) -> None:
-    """The failure is named, a retry announced, and the second attempt completes; each failure line says error."""
+    """Check for a named failure, an announced retry and a completed second attempt.
+
+    Each failure line has the level error.
+    """
     job_id = support.job_of(ticket_id)
     lines = support.type(faq.STEP_4, job_id=job_id)
     assert_story(lines, [STARTED, *phrases, RETRIED, STARTED, HEALTHY[-1]], ticket_id, job_id)
@@ -114,7 +117,7 @@ def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: W
 
 
 def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) -> None:
-    """Comes after what makes lines: all that the processes printed, healthy and not."""
+    """Runs after the tests that log: all output of the processes, healthy or not."""
     ticket_id = world.create_ticket("Zanzibar scanner is offline", description="<p>Quokka since this morning</p>")
     assert world.ended(ticket_id)["state"] == "completed"
     state = system.state
@@ -128,7 +131,10 @@ def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) 
 
 
 def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
-    """None when all are done; with no worker running, each waiting job counts. Comes last: the worker is gone."""
+    """None when all are done; without a worker each waiting job counts.
+
+    It is the last test, because the worker has ended.
+    """
     assert support.type(faq.STEP_3) == ["0"]
     system.workers[0].stop(8)
     tickets = [world.create_ticket() for _ in range(5)]

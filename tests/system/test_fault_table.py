@@ -1,4 +1,4 @@
-"""Every row of the fault table, all at once, on one real system."""
+"""Every row of the fault table, played at once on one real system."""
 
 import re
 from collections import Counter
@@ -21,16 +21,16 @@ LIMITS = {
     "OPENAI_TIMEOUT_SECONDS": str(IDLE),
     "OPENAI_DEADLINE_SECONDS": str(TOTAL),
     "SERVICEDESK_TIMEOUT_SECONDS": str(DESK),
-    # More than the first wait, and another than a `Retry-After`: the table tells them apart.
+    # Longer than the first wait and unlike a `Retry-After`, so that the table can distinguish them.
     "NOTE_SETTLE_SECONDS": str(SETTLE),
-    # A job that is not the row's turn yet waits in the queue: a healthy call must stay well within the limits.
+    # A job waits in the queue until its row's turn: a healthy call must stay well within the limits.
     "WORKER_CONCURRENCY": "32",
     "CONTEXT_TIMEOUT_SECONDS": "20",
 }
 TOLD_END = re.compile(r"Task (?:completed|skipped): |Task failed: .*; not retried")
-# As long as a cloud desk's ids are: a shorter number would be one that people see.
+# As long as a cloud desk's ids are: a shorter number would be a display number.
 _FIRST_ID = 123_640_000_000_700_000
-# What the servers sent beside the planted text.
+# Text of the servers beside the planted one.
 FOREIGN = (
     *re.split(r"[<>/]+", PLANTED)[:3:2],
     "Sign in to",
@@ -45,7 +45,7 @@ FOREIGN += ("response_status", "EXTRA_KEY", "Access Denied", "invalid_", "[31m",
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system with a desk of each edition, and one for each fault of its tokens."""
+    """Start a system with a desk of each edition, and one for each token fault."""
     others = sorted({row.tenant for row in ROWS.values()} - {"acme"})
     tenants = [SimulatedTenant("acme"), *(SimulatedTenant(tenant, edition="cloud") for tenant in others)]
     folder = tmp_path_factory.mktemp("faults")
@@ -57,16 +57,16 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture(scope="module")
 def tickets(outside: World) -> dict[str, str]:
-    """Play the whole table, and wait for the end of each job; the rows' ticket ids."""
+    """Play the whole table, and await the end of each job; return the ticket ids."""
     made = {row.name: prepare(outside, row, number) for number, row in enumerate(ROWS.values())}
-    # First those whose tickets change while GPT-4 writes, so that their moment is not missed.
+    # Rows whose tickets change during the GPT-4 call are first, so that the moment is not missed.
     changing = [row for row in ROWS.values() if row.meanwhile != {}]
     for row in changing:
         assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     for row in changing:
         wait_for(lambda row=row: outside.gpt4_requests(subject_of(row)))  # type: ignore[misc]
         change(outside, row, made[row.name], row.meanwhile)
-    # Then the longest, so that nobody waits for them alone.
+    # Then the longest, so that they are not awaited alone.
     for row in sorted(ROWS.values(), key=lambda row: -row.attempts):
         if row not in changing:
             assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
@@ -79,7 +79,10 @@ def tickets(outside: World) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lines(system: System, tickets: dict[str, str]) -> list[str]:
-    """What the worker said, the end of each job included; read once, since a shell for each costs more than a job."""
+    """Return the worker's lines up to the end of each job.
+
+    They are read once, since a shell for each costs more than a job.
+    """
     log = system.workers[0].log_path
     wait_for(lambda: len(TOLD_END.findall(log.read_text(encoding="utf-8"))) == len(tickets))
     return log.read_text(encoding="utf-8").splitlines()
@@ -87,19 +90,18 @@ def lines(system: System, tickets: dict[str, str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def calls(outside: World, tickets: dict[str, str]) -> dict[str, int]:
-    """How often GPT-4 was asked about each row's ticket."""
     assert tickets
     asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
     return {name: sum(subject_of(row) in text for text in asked) for name, row in ROWS.items()}
 
 
 def subject_of(row: FaultRow) -> str:
-    """What only this row's ticket is about."""
+    """Return a subject that occurs in this row's ticket only."""
     return f"Printer jams, case [{row.name}]"
 
 
 def prepare(outside: World, row: FaultRow, number: int) -> str:
-    """Make the row's ticket, with an id that no other desk gives, and order its faults."""
+    """Create the row's ticket, with an id unique over all desks, and order its faults."""
     ticket_id = outside.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(_FIRST_ID + number))
     for server, fault in row.faults:
         if server == "openai":
@@ -113,7 +115,6 @@ def prepare(outside: World, row: FaultRow, number: int) -> str:
 
 
 def change(outside: World, row: FaultRow, ticket_id: str, how: object) -> None:
-    """Do to the ticket what the row says."""
     if how is None:
         outside.delete_ticket(ticket_id, row.tenant)
     elif isinstance(how, dict) and how:
@@ -124,7 +125,7 @@ def change(outside: World, row: FaultRow, ticket_id: str, how: object) -> None:
 def test_a_fault_is_told_and_decided_as_the_table_says(
     name: str, outside: World, lines: list[str], tickets: dict[str, str], calls: dict[str, int]
 ) -> None:
-    """The phrases in their order, the decision in the row and in the desk, GPT-4 paid as often as it must be."""
+    """Phrases in order, the outcome in row and desk, and the number of GPT-4 calls."""
     row, ticket_id = ROWS[name], tickets[name]
     job = outside.job(ticket_id, row.tenant)
     own = [line for line in lines if f"job_id: {job['id']}" in line]
@@ -138,11 +139,11 @@ def test_a_fault_is_told_and_decided_as_the_table_says(
 
 
 def assert_nothing_is_doubled(row: FaultRow, lines: list[str]) -> None:
-    """One start and one end for each attempt, one update, and no failure that the table does not know."""
+    """Check for one start and one end an attempt, one update, and known failures."""
     begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
     said = Counter(begin for line in lines for begin in begins if f" {begin}: " in f" {line}")
     failures = row.attempts - (row.ends != "failed")
-    # So many faults at once may open a breaker: a job that is held back begins once more, which is no attempt.
+    # This many concurrent faults may open a breaker: a job that is held back begins again, which is no attempt.
     held_back = sum("Job requeued: " in line and "held back for" in line for line in lines)
     wanted = {"Task started": row.attempts + held_back, "Task failed": failures}
     wanted |= {"Task completed": 1, "ServiceDesk Plus ticket updated": 1} if row.ends == "completed" else {}
@@ -154,7 +155,7 @@ def assert_nothing_is_doubled(row: FaultRow, lines: list[str]) -> None:
 
 
 def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict[str, str]) -> None:
-    """Else a row would have seen a healthy server."""
+    """Otherwise a row would have met a healthy server."""
     assert tickets
     assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
@@ -163,7 +164,10 @@ def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict
 def test_a_ticket_gets_one_note_whichever_of_its_numbers_a_webhook_names(
     system: System, outside: World, tickets: dict[str, str]
 ) -> None:
-    """People's number first, which is searched for; support finds all of it by the number that was named."""
+    """The display number is first, and is searched for.
+
+    Support finds all by the named number.
+    """
     assert tickets
     subject = "VPN does not connect, known by two numbers"
     desk_id = outside.create_ticket(subject, "cloud", send_webhook=False)
@@ -186,7 +190,7 @@ def test_a_ticket_gets_one_note_whichever_of_its_numbers_a_webhook_names(
 
 
 def test_no_line_has_text_of_a_servers_answer(system: System, tickets: dict[str, str]) -> None:
-    """Comes last: a secret, markup or prose in an answer stays out of every line, at any level."""
+    """Runs last: no secret, markup or prose of an answer is logged at any level."""
     assert tickets
     for process in (system.api, system.workers[0]):
         text = process.log_path.read_text(encoding="utf-8")

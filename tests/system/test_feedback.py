@@ -1,4 +1,4 @@
-"""Feedback on a running system: the link in a note, the page behind it, and what is told of it."""
+"""Feedback on a running system: the note's link, its page, and the metrics."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that copies what was changed at a desk each second."""
     folder: Path = tmp_path_factory.mktemp("feedback")
     settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
     with System(folder, settings=settings, openai_seconds=0.2, launch=loaded) as running:

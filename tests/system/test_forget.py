@@ -1,4 +1,4 @@
-"""Forgetting at a person's word: what is stored goes from every store, and neither sync nor webhook brings it back."""
+"""Erasure by command: from every store, and neither sync nor webhook restores it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that copies its desks all the time."""
+    """Start a system that copies its desks all the time."""
     with System(
         tmp_path_factory.mktemp("forget"), settings=SHORT | OFTEN, openai_seconds=0.3, launch=loaded
     ) as running:
@@ -35,7 +35,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 @pytest.fixture
 def kept(system: System) -> Iterator[redis.Redis]:
-    """The system's Redis."""
     with redis.Redis.from_url(system.state["redis_url"], decode_responses=True) as client:
         yield client
 
@@ -43,7 +42,7 @@ def kept(system: System) -> Iterator[redis.Redis]:
 def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     system: System, world: World, kept: redis.Redis
 ) -> None:
-    """Its copy, its answers, those that name it, its keys; another tenant's ticket of the same number stays."""
+    """Its copy, answers and keys; another tenant's ticket of the same number stays."""
     subject = "Payslip of March shows the wrong sum"
     row = failed_job(world, subject)
     ticket_id, job_id = row["ticket_id"], row["id"]
@@ -98,7 +97,10 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
 
 
 def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
-    """By the address, however it is written, which stands in no store; everybody else's tickets stay."""
+    """By the address in any spelling, which no store contains.
+
+    Other requesters' tickets stay.
+    """
     subject = "Sick leave is booked twice"
     row = failed_job(world, subject, requester=WHO)
     other = failed_job(world, "Screen flickers")
@@ -106,7 +108,7 @@ def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, w
     silent = world.create_ticket(subject, send_webhook=False, requester=WHO.upper())
     ours = {row["ticket_id"], silent}
     wait_for(lambda: ours | {other["ticket_id"]} <= copied(world))
-    # Copied twice: whose it is may be known a moment after the ticket itself.
+    # Copied twice: the requester may be known a moment after the ticket itself.
     sync_twice(system)
     done = forget(system, "--tenant", "acme", "--requester", f" {WHO.lower()}", "--yes")
     assert done.returncode == 0, done.stderr
@@ -131,7 +133,7 @@ def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, w
 
 
 def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: World) -> None:
-    """As a ticket of which nothing is stored; a typing mistake would else look like an erasure."""
+    """Like a ticket without stored data; a typo would otherwise look like an erasure."""
     row = failed_job(world, "Bonus is missing", requester="Kim.Novak@acme.example")
     world.clear_faults()
     wait_for(lambda: row["ticket_id"] in copied(world))
@@ -146,7 +148,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
 def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     system: System, world: World, kept: redis.Redis
 ) -> None:
-    """Its worker finds the claim gone while GPT-4 is at work."""
+    """Its worker finds the claim gone during the GPT-4 call."""
     world.openai_fault(kind="slow_stream", seconds=1)
     ticket_id = world.create_ticket("Salary cap is leaked")
     wait_for(lambda: world.gpt4_requests("Salary cap is leaked"))
@@ -168,7 +170,7 @@ def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
 def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     system: System, world: World, kept: redis.Redis
 ) -> None:
-    """Exit status 75; the second run finds what is left."""
+    """Exit status 75; the second run erases the rest."""
     row = failed_job(world, "Badge does not open the door")
     kept.set(f"answer:{row['id']}", "[]")
     words = ("--tenant", "acme", "--ticket", row["ticket_id"], "--yes")
@@ -182,7 +184,7 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
 
 @pytest.mark.slow
 def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
-    """A job that it had ended by then is told as well, and nothing new is kept."""
+    """It reports the jobs already ended, and nothing new is stored."""
     subject = "Contract ends in June"
     ticket_id = failed_job(world, subject)["ticket_id"]
     wait_for(lambda: ticket_id in copied(world))
@@ -202,7 +204,7 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert "Erased: " not in cut.stderr
     assert subject not in cut.stderr
     done = forget(system, *words)
-    # The next sync takes the copy too, and may be there first.
+    # The next sync takes the copy too, and may be first.
     assert re.search("Erased: tenant_id=acme, copies=[01], answers=1, jobs=0, keys=0", done.stderr)
     assert (done.returncode, world.job(ticket_id)["reason"]) == (0, "forgotten")
     sync_twice(system)
@@ -212,7 +214,10 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
 def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     system: System, world: World, kept: redis.Redis
 ) -> None:
-    """Not while it is configured. Housekeeping, which still has its settings, stops first."""
+    """Not while it is configured.
+
+    Housekeeping, which still has its settings, stops first.
+    """
     row = failed_job(world, "Mailbox is full", "globex")
     world.clear_faults()
     assert system.housekeeping is not None
@@ -244,7 +249,7 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     done = forget(system, "--tenant", "globex", "--all", "--yes")
     assert done.returncode == 0, done.stderr
     assert "Rows of jobs stay, without text, while a message of theirs may come" in done.stdout
-    # No worker tells of it.
+    # No worker logs it.
     assert f"Task skipped: job_id={waiting}, ticket_id=1, reason=forgotten | ticket_id: 1, " in done.stderr
     assert rows() == {"jobs": 1, "job_events": 1}
     assert (world.job("1", "globex")["id"], world.job("1", "globex")["reason"]) == (waiting, "forgotten")

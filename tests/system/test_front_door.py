@@ -1,4 +1,4 @@
-"""The receiver under attack: whatever comes, one clear answer, one line, and nothing else is changed by it."""
+"""The receiver under attack: one clear answer, one line, no side effect."""
 
 import asyncio
 import json
@@ -28,9 +28,9 @@ WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDES
 
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
-    """A system that waits 1.5 s for slow senders, knows a tenant that has no secret, and has nobody to do the jobs.
+    """Start a system that waits 1.5 s for slow senders and has no workers.
 
-    Started afresh, since its memory is looked at.
+    One tenant has no secret. It starts afresh, since its memory is measured.
     """
     settings = WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, workers=0, housekeeping=False) as running:
@@ -39,7 +39,7 @@ def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor
 
 @pytest.mark.parametrize("name", [odd.name for odd in all_odd(lambda _body: {})])
 def test_an_odd_request_gets_its_answer_and_one_line(name: str, closed_door: ApiDoor) -> None:
-    """A clear 4xx; a 403 tells nothing."""
+    """A clear 4xx; a 403 has no details."""
     odd = next(odd for odd in closed_door.odd_requests() if odd.name == name)
     received = exchange(closed_door.url, [odd.raw])
     assert status_of(received) == odd.status, received
@@ -49,7 +49,7 @@ def test_an_odd_request_gets_its_answer_and_one_line(name: str, closed_door: Api
 
 
 def test_slow_senders_are_not_awaited_for_ever(closed_door: ApiDoor) -> None:
-    """A piece every 0.2 s, or none: the time for the whole counts, not that for a piece."""
+    """A piece every 0.2 s, or none: the limit is for the whole request."""
 
     def send(parts: list[bytes]) -> tuple[int, float]:
         began = time.monotonic()
@@ -64,14 +64,14 @@ def test_slow_senders_are_not_awaited_for_ever(closed_door: ApiDoor) -> None:
 
 @pytest.mark.parametrize("kind", NEVER_ENDING)
 def test_a_sender_that_never_ends_hears_why_it_is_refused(kind: str, closed_door: ApiDoor) -> None:
-    """If it listens."""
+    """If it reads the answer."""
     head, part, status, reason = NEVER_ENDING[kind]
     assert status_of(exchange(closed_door.url, [head, *[part] * 1_000], pause=0.001)) == status
     closed_door.assert_refused(status, reason)
 
 
 def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: ApiDoor) -> None:
-    """Each within seconds; and so is one whose body goes on after it was refused for what its headers say."""
+    """Within seconds each, also if the body continues after a rejection by headers."""
     compressed = (request(b"", "Content-Encoding: gzip", length=10**12), b"x" * 65_536, 415, "compressed body")
     senders = [*NEVER_ENDING.values(), compressed]
 
@@ -93,7 +93,7 @@ def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: ApiDoo
 
 
 def test_a_body_of_10_mb_is_refused_and_the_connection_goes_on(closed_door: ApiDoor) -> None:
-    """The 413 reaches a client that sends all before it reads; then its next request is answered."""
+    """The 413 reaches a client that sends all before it reads; its next request works."""
     large = b'{"tenant_id": "acme", "x": "' + b"x" * 10_000_000
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         for raw, status in ((request(large), 413), (request(large), 413), (request(b"junk"), 400)):
@@ -103,7 +103,7 @@ def test_a_body_of_10_mb_is_refused_and_the_connection_goes_on(closed_door: ApiD
 
 
 def test_a_sender_that_leaves_in_the_middle_is_one_line(closed_door: ApiDoor) -> None:
-    """Nobody is there to be answered."""
+    """The answer has no reader."""
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(request(GOOD, length=5_000))
     closed_door.assert_refused(400, "body incomplete")
@@ -140,7 +140,10 @@ def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: ApiDo
 
 @pytest.mark.slow
 def test_5000_odd_requests_leave_everything_as_it_was(closed_door: ApiDoor) -> None:
-    """Each is answered and told; memory, queue, rows and keys stay, and what is kept of rejections is capped."""
+    """Each is answered and logged; memory, queue, rows and keys stay.
+
+    The record of rejections is capped.
+    """
     kinds = closed_door.odd_requests()
     chosen = random.Random(0).choices(kinds, k=5_000)  # noqa: S311 -- no secret
     asyncio.run(flood(closed_door.url, [odd.raw for odd in kinds * 5], 50))
@@ -157,11 +160,14 @@ def test_5000_odd_requests_leave_everything_as_it_was(closed_door: ApiDoor) -> N
 
 
 def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -> None:
-    """Bytes of a head changed, left out or doubled: answered below 500, and each refusal told."""
+    """Bytes of a head are changed, dropped or doubled.
+
+    Each answer is below 500, each rejection logged.
+    """
     chance = random.Random(1)  # noqa: S311 -- no secret
     sent = [mutated(request(GOOD, "Expect: x", "X-Hub-Signature-256: sha256=00"), chance) for _ in range(600)]
     statuses = Counter(asyncio.run(flood(closed_door.url, sent, 300)))
-    # 0: a connection that was closed without a word, since nothing had begun; others are for another address.
+    # 0: a connection closed without an answer, since nothing had begun; others are for another address.
     told = Counter({status: times for status, times in statuses.items() if 400 <= status not in (404, 405)})
     assert max(statuses) < 500
     assert {400, 403, 408} <= set(told)
@@ -173,7 +179,7 @@ def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -
 
 @pytest.mark.slow
 def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: ApiDoor, tmp_path: Path) -> None:
-    """Against the OpenAPI document of the running API; a 5xx is what it must not find above all."""
+    """Against the OpenAPI document of the running API; above all, no 5xx."""
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = "run --phases examples,coverage,fuzzing --max-examples 60 --seed 1 --generation-database none --no-color"
     done = subprocess.run(
@@ -204,9 +210,10 @@ def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door
 
 
 def test_what_looks_odd_but_is_signed_is_taken(door: ApiDoor) -> None:
-    """Ids as text or number, up to 20 digits; a vague content type; chunks; an offer of HTTP/2; 64 KiB to the byte.
+    """Numeric or text ids, vague content types, chunks, HTTP/2 offers, 64 KiB.
 
-    It is the last test of this module: after all that, good webhooks are jobs whose messages wait for a worker.
+    Ids have up to 20 digits. It is the last test of this module: good webhooks still become jobs whose messages
+    wait for a worker.
     """
     before = door.counts()
     json_type = "Content-Type: application/json"

@@ -1,4 +1,4 @@
-"""A log that takes no line, since nobody reads its pipe: who is told to end gives its job back all the same."""
+"""A blocked log pipe: a stopping worker gives its job back all the same."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="the size of a p
 
 @contextmanager
 def into_a_pipe(process: Process) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The process's command, with its output in a pipe; and the pipe's writing end."""
+    """Run the process's command with its output in a pipe; return the writing end."""
     out, into = os.pipe()
     short = process.environment | {"WORKER_GRACE_SECONDS": "0.2"}
     started = subprocess.Popen(process.command, env=short, cwd=process.folder, stdout=into, stderr=into)
@@ -34,7 +34,7 @@ def into_a_pipe(process: Process) -> Iterator[tuple[subprocess.Popen[bytes], int
 
 
 def fill(into: int) -> None:
-    """Until it takes nothing more; it is put back to block whoever writes."""
+    """Fill the pipe, then make writes block again."""
     flags = fcntl.fcntl(into, fcntl.F_GETFL)
     fcntl.fcntl(into, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     try:
@@ -47,7 +47,7 @@ def fill(into: int) -> None:
 @only_linux
 @pytest.mark.slow
 def test_a_worker_hands_its_job_back_and_ends_though_its_log_takes_no_line(around: World, quick: System) -> None:
-    """Its end is a forced one, 20 s after its grace: nothing else is left that could speak."""
+    """Its end is forced, 20 s after its grace period, since no thread can log."""
     quick.workers[0].stop(8)
     with into_a_pipe(quick.workers[0]) as (worker, into):
         ticket_id = around.create_ticket("VPN is silent")
@@ -55,9 +55,9 @@ def test_a_worker_hands_its_job_back_and_ends_though_its_log_takes_no_line(aroun
         fill(into)
         worker.send_signal(signal.SIGTERM)
         wait_for(lambda: around.job(ticket_id)["state"] == "waiting", 5)
-        # Given back, and not taken away when its lease had run out: it cost no attempt.
+        # Given back, not taken away after its lease had expired: it cost no attempt.
         assert around.job(ticket_id)["attempt"] == 0
         assert worker.wait(30) == 75
-    # Its message stays in its hands for half an hour: who looks next for lost ones would wait until that is sure.
+    # The message stays with the dead worker for half an hour, and the relay would wait until its loss is certain.
     with redis.Redis.from_url(quick.state["redis_url"]) as client:
         client.delete("unacked", "unacked_index")

@@ -1,4 +1,4 @@
-"""A run in which nothing goes wrong: what the FAQ's steps find for each job, and what grep must not find."""
+"""A run without faults: the FAQ's steps for each job, and a grep without hits."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ JOBS = 30
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
-    """The lines of 30 interleaved jobs, some by steps 1 to 4; all is stopped, and `grep -i error` finds nothing.
+    """Thirty interleaved jobs; after the stop `grep -i error` finds nothing.
 
-    Each process starts afresh, as it does elsewhere.
+    Each process starts afresh.
     """
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
         log = system.housekeeping.log_path
@@ -38,7 +38,7 @@ def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log
             assert len(lines) == len(HEALTHY), lines
             queued = f"Job queued: job_id={job_id}, ticket_id={ticket_id}"
             assert [queued in line for line in lines_of(system.api, job_id)].count(True) == 1
-            # Typed for some of each tenant: a command takes as long as a job does.
+            # Run for some of each tenant: a command takes as long as a job does.
             if number % 7 == 0:
                 assert_healthy_steps(support, ticket_id, tenant, job_id)
                 assert support.type(faq.STEP_4, job_id=job_id) == lines
@@ -55,7 +55,7 @@ def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log
 
 
 def assert_healthy_steps(support: Support, ticket_id: str, tenant: str, job_id: str) -> None:
-    """Each step finds what the FAQ expects, of this job and of no other."""
+    """Check that each step finds the FAQ's lines of this job and of no other."""
     received = support.type(faq.STEP_1, ticket_id=ticket_id)
     assert any(f"Webhook received: ticket_id={ticket_id}, tenant_id={tenant}" in line for line in received)
     queued = support.type(faq.STEP_2, ticket_id=ticket_id)

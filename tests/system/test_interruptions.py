@@ -1,4 +1,4 @@
-"""Processes that die or are stopped at the worst moment: no accepted webhook is lost, and no ticket gets two notes."""
+"""Processes killed or stopped at the worst moment: no loss and no double note."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ LOST = 'ai_agents_jobs_queued_total{why="lost"}'
 RECOVERED = "ai_agents_jobs_recovered_total"
 
 
-# The list has to be short of the lost message for 40 s: messages in dead hands look like messages in living ones.
+# The list has to be short of the lost message for 40 s: messages of dead and living workers look alike.
 LOSS_IS_SURE_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class CaughtInFlight:
-    """The tickets whose worker was ended in the middle of them, and what the API had counted before."""
+    """Tickets in progress when the worker ended, and the API's earlier counters."""
 
     thinking: list[str]
     """GPT-4 was being asked about them."""
@@ -30,7 +30,7 @@ class CaughtInFlight:
 
 
 def fly(world: World, system: System, subject: str, **posting: Any) -> CaughtInFlight:
-    """Have three jobs that GPT-4 thinks about for long, and one whose note is posted, to a desk with this fault."""
+    """Start three jobs with slow GPT-4 calls, and one POST to a desk with this fault."""
     counted = figures(system)
     world.openai_fault(kind="slow_stream", match=subject, seconds=1, times=3)
     thinking = [world.create_ticket(f"{subject} {number}") for number in range(3)]
@@ -44,7 +44,10 @@ def fly(world: World, system: System, subject: str, **posting: Any) -> CaughtInF
 
 @pytest.fixture(scope="module")
 def killed(quick: System) -> tuple[CaughtInFlight, str]:
-    """SIGKILL during calls of GPT-4 and right after a note; and a job whose message got lost before the next worker."""
+    """Kill the worker during GPT-4 calls and right after a note; lose another message.
+
+    The message is lost before the next worker starts.
+    """
     world = World(quick)
     caught = fly(world, quick, "VPN does not connect, killed", kind="silence", performed=True)
     wait_for(lambda: world.notes(caught.posting))
@@ -64,9 +67,9 @@ def killed(quick: System) -> tuple[CaughtInFlight, str]:
 def test_the_job_of_a_killed_worker_is_run_again(
     around: World, quick: System, killed: tuple[CaughtInFlight, str]
 ) -> None:
-    """The lease runs out, the relay queues the job, another attempt ends it; a note that is there counts.
+    """The lease expires, the relay queues the job, and another attempt ends it.
 
-    Its ticket was closed since: the job is completed, not skipped, though nothing could be posted any more.
+    Its note exists and its ticket was closed since: completed, not skipped, without another POST.
     """
     caught, _ = killed
     for ticket_id in (*caught.thinking, caught.posting):
@@ -80,16 +83,16 @@ def test_the_job_of_a_killed_worker_is_run_again(
 def test_a_lost_message_is_published_again_though_a_dead_worker_holds_others(
     around: World, quick: System, killed: tuple[CaughtInFlight, str]
 ) -> None:
-    """What a killed worker leaves in `unacked` must not hide that another job's message is gone."""
+    """A killed worker's entries in `unacked` must not hide a missing message."""
     caught, lost = killed
     assert_one_note(around, lost, seconds=LOSS_IS_SURE_SECONDS)
     assert figures(quick)[LOST] >= caught.counted[LOST] + 1
 
 
 def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace(around: World, quick: System) -> None:
-    """SIGTERM with jobs in flight: exit within the grace and some seconds; the jobs go on in the next worker.
+    """SIGTERM ends the worker seconds after its grace; its jobs go to the next one.
 
-    One has its POST under way, which the desk still carries out: the next worker waits and finds the note.
+    One POST is under way, which the desk still carries out: the next worker waits and finds the note.
     """
     caught = fly(around, quick, "Slow mailbox", kind="slow", seconds=3, performed=False)
     worker = quick.workers[0]
@@ -107,7 +110,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace
 
 
 def test_an_answer_that_could_not_be_committed_is_not_paid_for_again(around: World, quick: System) -> None:
-    """Postgres goes away during the GPT-4 call, for longer than the lease: the answer waits in Redis."""
+    """Postgres is away for longer than the lease; the answer waits in Redis."""
     subject = "VPN does not connect, uncommitted"
     ticket_id = around.create_ticket(subject)
     wait_for(lambda: around.gpt4_requests(subject))

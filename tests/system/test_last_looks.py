@@ -1,4 +1,4 @@
-"""Jobs at the end of their attempts or their time: what is in the ticket decides, not the limit."""
+"""Jobs at the limit of attempts or time: the note in the ticket decides."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.system.outcomes import assert_one_note, log_of
 
 @pytest.mark.slow
 def test_a_note_of_unknown_outcome_is_looked_for_though_no_time_is_left(around: World, quick: System) -> None:
-    """The desk stores the note and cuts the connection right before the job's deadline: completed, not failed."""
+    """The desk stores the note and disconnects right before the deadline: completed."""
     worker = quick.workers[0]
     subject = "VPN does not connect, last look"
     stored, refused = (around.create_ticket(f"{subject} {kind}", send_webhook=False) for kind in ("stored", "refused"))
@@ -36,7 +36,7 @@ def test_a_note_of_unknown_outcome_is_looked_for_though_no_time_is_left(around: 
 
 @pytest.mark.slow
 def test_a_model_that_is_down_does_not_keep_jobs_past_their_deadline(around: World, quick: System) -> None:
-    """Held back by the breaker or failed by the model: each ends in its time, with a reason; one that waits is told."""
+    """Held back or failed, each ends in time with a reason; a waiting one is logged."""
     around.openai_fault(kind="status", code=500)
     with other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "12"}):
         tickets = [around.create_ticket(f"VPN does not connect, model down {number}") for number in range(7)]

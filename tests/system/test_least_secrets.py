@@ -1,4 +1,4 @@
-"""Each process is given only its own secrets, as pods are: all goes on, and a command says what it can't see."""
+"""Processes that have only their own secrets, as pods do."""
 
 import json
 import re
@@ -20,9 +20,12 @@ NOT_NEEDED = "Secrets that this process does not need: "
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system as in a cluster: webhook secrets for the API alone, desks' keys and models' keys for the others."""
+    """Start a system as in a cluster.
+
+    The API has the webhook secrets alone, the others have the desks' and models' keys.
+    """
     system = System(tmp_path_factory.mktemp("apart"), settings=SHORT, openai_seconds=0.5, console=True, launch=loaded)
-    # Its own address goes without its key to those that have none.
+    # A process without the key does not get its address either.
     system.configure({"globex.openai.base_url": system.settings["OPENAI_BASE_URL"]})
     (worker,) = system.workers
     worker.environment["OPENAI_API_KEY_GLOBEX"] = worker.environment["OPENAI_API_KEY"]
@@ -38,7 +41,6 @@ def apart(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 
 def _take(process: Process, names: str) -> None:
-    """Take the settings whose names begin so from a process."""
     for name in [name for name in process.environment if re.match(names, name)]:
         del process.environment[name]
 
@@ -61,7 +63,10 @@ def test_a_ticket_gets_its_note_and_no_process_closes_its_tenant(apart: System, 
 
 
 def test_an_api_that_is_given_keys_of_others_says_so_at_its_start(apart: System, tmp_path: Path) -> None:
-    """In one line with their names: variables and files; a tenant's id with `error` is told of elsewhere."""
+    """One line with the names of variables and files.
+
+    A tenant id with `error` is tested elsewhere.
+    """
     (tmp_path / "CONSOLE_TOKEN_ANNA").write_text("hers-0123456789abcdef", encoding="utf-8")
     (tmp_path / "OPENAI_API_KEY").write_text("", encoding="utf-8")
     given = {"SECRETS_DIR": str(tmp_path), "SERVICEDESK_API_KEY_ACME": "k-0f-acme", "EMBEDDINGS_API_KEY": "sk-em"}

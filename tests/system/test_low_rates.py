@@ -1,4 +1,4 @@
-"""A desk that takes a few calls a minute only: its jobs are held back, resume where they stood, and complete."""
+"""Low desk rates: jobs are held back, resume at their step, and complete."""
 
 import time
 from bisect import bisect_left
@@ -18,13 +18,11 @@ pytestmark = pytest.mark.slow
 
 
 def rates(**per_minute: int) -> dict[str, int]:
-    """The settings of the tenants' rates."""
     return {f"{tenant}.servicedesk.rate_per_minute": rate for tenant, rate in per_minute.items()}
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """With a desk at 11 calls a minute and one at 10, and two workers."""
     folder: Path = tmp_path_factory.mktemp("rates")
     settings = SHORT | rates(acme=11, globex=10)
     with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False, launch=loaded) as running:
@@ -32,7 +30,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None:
-    """It is held back before its note, and comes back for that alone."""
+    """It is held back before its note, and resumes for that alone."""
     subject = "VPN does not connect, told to a slow desk"
     ticket_id = world.create_ticket(subject)
     assert world.ended(ticket_id, seconds=25)["state"] == "completed"
@@ -41,7 +39,7 @@ def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None
 
 
 def test_five_jobs_at_once_complete_within_the_rate(world: World, system: System) -> None:
-    """Fifteen calls at ten a minute: a minute and a half, and no job begins anew."""
+    """Fifteen calls at ten a minute: a minute and a half, and no job restarts."""
     subjects = [f"Paced-{number:02}-x" for number in range(5)]
     started = time.monotonic()
     tickets = {world.create_ticket(subject, "globex"): subject for subject in subjects}

@@ -1,4 +1,4 @@
-"""Many jobs at once in one worker."""
+"""Many concurrent jobs in one worker."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +17,7 @@ _STATES = "SELECT state::text, count(*)::integer FROM jobs GROUP BY 1"
 
 
 def test_two_hundred_jobs_at_once_take_five_connections(tmp_path: Path) -> None:
-    """No job waits beyond its patience for one: each has its note in its first attempt."""
+    """No job times out on the pool: each has its note in its first attempt."""
     assert DATABASE_CONNECTIONS + LEASE_CONNECTIONS <= 5
     settings = {"WORKER_CONCURRENCY": "1024"}
     with System(tmp_path / "system", settings=settings, openai_seconds=15, housekeeping=False) as system:

@@ -1,4 +1,4 @@
-"""What the endpoints tell is what happened: one job of each kind, some webhooks that are none, then every number."""
+"""Metrics after one job of each kind and some rejected webhooks."""
 
 import re
 import shutil
@@ -25,7 +25,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system in which four jobs ended: completed, skipped, failed, and completed by a second attempt."""
+    """Start a system with four ended jobs.
+
+    Completed, skipped, failed, and completed by a second attempt.
+    """
     with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5, launch=loaded) as system:
         world = World(system)
         completed = world.create_ticket()
@@ -34,7 +37,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
         world.ended(world.create_ticket(tenant="globex"), "globex")
         world.openai_fault(kind="status", code=500, times=1)
         world.ended(world.create_ticket())
-        # The very same bytes: its job ends without a note, which frees all other keys of a delivery.
+        # The same bytes: its job ends without a note, which frees all other keys of a delivery.
         body, signed = world.signed("999999")
         webhook = f"{system.state['api_url']}/webhook"
         assert httpx2.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
@@ -53,13 +56,13 @@ def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 
 def of(told: dict[str, float], name: str) -> dict[str, float]:
-    """The series of one metric, by their labels (`a, b`), without the zeros."""
+    """Return the series of one metric by labels (`a, b`), without zeros."""
     found = {key.removeprefix(name): value for key, value in told.items() if key.partition("{")[0] == name}
     return {", ".join(re.findall(r'"([^"]*)"', key)): value for key, value in found.items() if value}
 
 
 def test_the_api_tells_what_became_of_each_webhook_and_of_the_queue(lived: System) -> None:
-    """Unknown tenants and unreadable ones are one; what has zero is left out here."""
+    """Unknown tenants and unreadable ones share a label; zeros are left out here."""
     told = figures(lived)
     assert of(told, "ai_agents_webhooks_total") == {
         "accepted, acme": 3,
@@ -117,7 +120,7 @@ def test_the_worker_tells_of_each_step_each_call_and_each_token(lived: System) -
         "failed, gpt4": 2,
         "ok, update": 2,
     }
-    # A ticket that is not there is an answer, and no failure of the desk.
+    # A missing ticket is an answer, not a failure of the desk.
     assert of(told, "ai_agents_external_calls_total") == {
         "ok, servicedesk, acme": 3 + 1 + 3 + 1,
         "ok, servicedesk, globex": 1,
@@ -153,7 +156,7 @@ def test_housekeeping_tells_what_it_copied(lived: System) -> None:
 
 @pytest.mark.parametrize("process", ["api", "worker", "housekeeping"])
 def test_each_metric_that_is_given_is_documented_and_well_named(lived: System, process: str) -> None:
-    """`promtool check metrics` has nothing to say."""
+    """`promtool check metrics` has no findings."""
     text = exposition(lived, process)
     families = dict(re.findall(r"^# TYPE (ai_agents_\w+) (\w+)$", text, re.MULTILINE))
     assert families
@@ -166,9 +169,9 @@ def test_each_metric_that_is_given_is_documented_and_well_named(lived: System, p
 
 
 def test_a_port_ends_with_its_process_and_its_counts_begin_anew(lived: System) -> None:
-    """With each outcome of each tenant at zero, so that Prometheus sees a job that fails at once as an increase.
+    """Outcomes start at zero, so that Prometheus sees a first failure as an increase.
 
-    It is the last test: the worker begins anew.
+    It is the last test: the worker restarts.
     """
     worker = lived.workers[0]
     worker.stop(8)

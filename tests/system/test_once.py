@@ -1,4 +1,4 @@
-"""One enhancement a ticket, whatever a desk sends: its trigger may fire on each change, our own note included."""
+"""One enhancement a ticket, although a desk may fire on each change and note."""
 
 import time
 from collections.abc import Iterator
@@ -16,18 +16,21 @@ ENDED = ("completed", "skipped", "failed")
 
 @pytest.fixture
 def talkative(around: World) -> Iterator[World]:
-    """A desk that sends a webhook at each change of a ticket."""
+    """Make a desk send a webhook at each change of a ticket."""
     around.configure_desk(webhook_on_update=True)
     yield around
     around.configure_desk(webhook_on_update=False)
 
 
 def ended(world: World, ticket_id: str, count: int) -> list[dict[str, Any]]:
-    """Wait until the desk has posted `count` webhooks of the ticket and all their jobs have ended; oldest first."""
+    """Wait until the desk has posted `count` webhooks and their jobs have ended.
+
+    Return the jobs, oldest first.
+    """
 
     def all_of_them() -> bool:
         with world.admin() as connection:
-            # Who was held back need not wait here for its time.
+            # A held-back job need not wait here for its time.
             connection.execute("UPDATE jobs SET due_at = now() WHERE state = 'waiting' AND due_at > now()")
         rows = world.jobs(ticket_id)
         return len(rows) == count and all(row["state"] in ENDED for row in rows)
@@ -37,7 +40,10 @@ def ended(world: World, ticket_id: str, count: int) -> list[dict[str, Any]]:
 
 
 def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(talkative: World, quick: System) -> None:
-    """Each webhook is taken; its job ends as skipped before anything is paid, and a person may ask for it."""
+    """Each webhook is accepted, and its job is skipped before anything is paid.
+
+    An operator may still request a note.
+    """
     subject = "VPN does not connect, told at each change"
     ticket_id = talkative.create_ticket(subject)
     first, second = ended(talkative, ticket_id, 2)
@@ -46,7 +52,7 @@ def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(t
         ("skipped", "already enhanced"),
     ]
     talkative.change_ticket(ticket_id, subject=f"{subject} (edited)")
-    # The loop is over: nothing else is sent by itself.
+    # The loop is over: no further webhook is sent.
     third = ended(talkative, ticket_id, 3)[2]
     time.sleep(1.5)
     assert len(talkative.jobs(ticket_id)) == 3
@@ -64,7 +70,7 @@ def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(t
 
 @pytest.mark.slow
 def test_a_note_that_the_desk_stores_without_saying_so_makes_no_second_job(talkative: World) -> None:
-    """Nor may we look: the first job fails, though its note is there, and the webhook of that note was sent."""
+    """Reads fail too: the first job fails, its note exists, its webhook was sent."""
     subject = "VPN does not connect, stored and denied"
     ticket_id = talkative.create_ticket(subject, send_webhook=False)
     for fault in (
@@ -94,13 +100,13 @@ def test_of_two_webhooks_while_gpt4_thinks_one_is_worked_on(talkative: World, qu
 
 
 def test_a_ticket_that_was_closed_and_is_open_again_can_be_sent_again(around: World) -> None:
-    """The same delivery, signed anew: its first job ended without a note, so it is none of its duplicates."""
+    """The same delivery, signed again: its first job has no note: no duplicate."""
     ticket_id = around.create_ticket(send_webhook=False)
     around.change_ticket(ticket_id, status="Closed")
     around.send_webhook(ticket_id, delivery_id="the trigger's own")
     assert around.ended(ticket_id)["state"] == "skipped"
     around.change_ticket(ticket_id, status="Open")
-    time.sleep(1.1)  # the signed timestamp counts seconds, and the same bytes are the same delivery
+    time.sleep(1.1)  # the signed timestamp has whole seconds, and the same bytes are the same delivery
     around.send_webhook(ticket_id, delivery_id="the trigger's own")
     wait_for(lambda: len(around.jobs(ticket_id)) == 2)
     assert_one_note(around, ticket_id)

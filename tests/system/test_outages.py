@@ -1,4 +1,4 @@
-"""Servers that go away, and webhooks that come twice: what was accepted is not lost, and not doubled."""
+"""Outages of servers and repeated webhooks: no loss and no duplicate."""
 
 import asyncio
 import socket
@@ -16,16 +16,16 @@ from tests.system.outcomes import assert_one_note, figures, log_of
 
 
 def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
-    """One job, one note, and a line that says so.
+    """One job, one note, and a log line.
 
-    The id is not signed: the same signed bytes again are a duplicate whatever id comes with them, or none.
+    The id is not signed, so the same signed bytes are a duplicate with another id or none.
     """
     ticket_id = around.create_ticket(send_webhook=False)
     body, signed = around.signed(ticket_id)
     ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
     url = f"{quick.state['api_url']}/webhook"
     answers = [httpx2.post(url, content=body, headers=signed | more, timeout=30) for more in ids]
-    time.sleep(1.1)  # signed anew, it has another timestamp, and its id alone tells what it is
+    time.sleep(1.1)  # signed again, it has another timestamp, so only its id identifies it
     answers.append(around.post_webhook(ticket_id, headers=ids[0]))
     assert [answer.status_code for answer in answers] == [202] * 4
     (job_id,) = {answer.json()["job_id"] for answer in answers}
@@ -49,7 +49,7 @@ def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(aroun
 
 
 def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System) -> None:
-    """202 through Redis; the row is made and the note comes when Postgres is back."""
+    """202 through Redis; the row and the note come when Postgres is back."""
     ticket_id = around.create_ticket(send_webhook=False)
     before = moved_from_redis(quick)
     quick.postgres.stop()
@@ -67,12 +67,12 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
 
 
 def moved_from_redis(system: System) -> float:
-    """How many events the relay and the worker have made into rows."""
+    """Return the number of events that relay and worker have made into rows."""
     return sum(figures(system, process)["ai_agents_inbox_events_total"] for process in ("api", "worker"))
 
 
 def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, quick: System) -> None:
-    """Nothing is promised that can't be kept, and the sender is told when to try again."""
+    """The sender gets a time for its retry."""
     ticket_id = around.create_ticket(send_webhook=False)
     quick.redis.stop()
     quick.postgres.stop()
@@ -91,9 +91,9 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
 
 
 def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
-    """The standby that took over had not heard of the last commit: the message is there, the row and its keys are not.
+    """The new primary lacks the last commit: the row and its keys, not the message.
 
-    A message that comes twice for a job that has ended is nothing of the kind.
+    A repeated message for an ended job is a different case.
     """
     worker = quick.workers[0]
     nowhere = "ai_agents_messages_without_row_total"
@@ -123,14 +123,13 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
 
 
 async def push(system: System, job_id: str) -> None:
-    """Have one more message of a job in the list."""
     queue = JobQueue(system.state["redis_url"])
     await queue.publish(UUID(job_id), "")
     await queue.close()
 
 
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
-    """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
+    """The grant for claiming is missing for a while: a line with error, no lost job."""
     log = quick.workers[0].log_path
     with around.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
@@ -144,7 +143,7 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick
 
 
 def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, quick: System) -> None:
-    """The API knows a new tenant, the worker will: the attempt fails, says why, and the job is not given up."""
+    """The API knows the tenant first: the attempt fails with a reason, and is retried."""
     ticket_id = around.create_ticket(tenant=UNKNOWN_TO_THE_WORKER, id="900002")
     said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
     wait_for(lambda: said in quick.workers[0].output())
@@ -155,7 +154,7 @@ def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, 
 
 
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:
-    """A refused request after an accepted one, pipelined: its line has nothing of the other's."""
+    """A rejected request pipelined after an accepted one has no field of it."""
     ticket_id = around.create_ticket(send_webhook=False)
     request = around.signed_request(ticket_id)
     junk = b"POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\njunk"

@@ -7,7 +7,7 @@ SECRET = "Blue-Kestrel-88"
 
 
 def test_the_name_of_a_column_never_becomes_a_password_in_the_note(around: World) -> None:
-    """The model names columns ID_1 to ID_20, one of which has the number of the password's placeholder."""
+    """One of the columns ID_1 to ID_20 has the number of the password's placeholder."""
     around.openai_fault(kind="columns")
     ticket_id = around.create_ticket("Export is empty", description=f"My password is {SECRET}.")
     assert_one_note(around, ticket_id)

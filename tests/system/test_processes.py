@@ -1,4 +1,4 @@
-"""What a process loads, and what it never lets a library do."""
+"""Imports of each process, and side effects forbidden to libraries."""
 
 import json
 import os
@@ -12,7 +12,6 @@ from tests.system.import_watch import ROOMS, product_modules
 
 
 def in_a_fresh_process(program: str, **environment: str) -> Any:
-    """Run a piece of Python that prints JSON."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
@@ -42,7 +41,7 @@ def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
 
 @pytest.mark.slow
 def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
-    """Without any setting: of no module of the product is anything read, opened, begun, set up or kept."""
+    """Without settings, no module reads, opens, starts, configures or keeps anything."""
     assert in_a_fresh_process("from tests.system.import_watch import main; main()") == []
 
 
@@ -65,7 +64,7 @@ ENOUGH = {
 
 @pytest.mark.slow
 def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_says() -> None:
-    """A worker settles that when Celery asks for its configuration, and loads LangSmith after that."""
+    """A worker disables it during Celery's configuration, before loading LangSmith."""
     program = (
         "import json, os, sys; from worker.app import app; early = 'langsmith' in sys.modules; app.conf.worker_pool;"
         "seen = {name: os.environ[name] for name in " + repr(SWITCHES) + "};"
@@ -79,7 +78,7 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
 
 
 def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() -> None:
-    """Settled by the same function as those switches."""
+    """Set by the same function as the LangSmith switches."""
     program = (
         "import json, os; from config.environment import settle_environment;"
         "settle_environment(); print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"

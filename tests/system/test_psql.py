@@ -1,4 +1,4 @@
-"""`ai-agents psql`: a question to the real database, whose password is nobody else's to read."""
+"""`ai-agents psql` on the real database, without exposing its password."""
 
 import os
 import shutil
@@ -38,14 +38,14 @@ def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(server
 def test_nobody_reads_the_password_in_its_arguments(server: Postgres) -> None:
     password = server.url.split("@")[0].rpartition(":")[2]
     with psql(server.url) as running:
-        # It becomes another program on its way, and has no arguments for a moment.
+        # During exec it has no arguments for a moment.
         seen = wait_for(lambda: told if "user=ai_agents" in (told := _arguments(running.pid)) else "")
         assert "--dbname" in seen
         assert password not in seen
         running.communicate("", timeout=30)
 
 
-# Tells its arguments, what it has in its environment, and what its service file says, twice: so does `\\c` read it.
+# Prints its arguments, its environment and its service file, twice: `\\c` reads the file again.
 FAKE = """#!/bin/sh
 printf '%s\\n' "$@"
 printf 'PGPASSWORD=%s\\n' "$PGPASSWORD"
@@ -54,7 +54,7 @@ cat "$PGSERVICEFILE" && cat "$PGSERVICEFILE"
 
 
 def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
-    """Which no variable of psql takes."""
+    """No variable of psql has it."""
     fake = tmp_path / "psql"
     fake.write_text(FAKE, encoding="utf-8")
     fake.chmod(0o700)
@@ -81,7 +81,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_one_that_may_not_be_run_is_none(tmp_path: Path) -> None:
-    """So does a folder of PATH that may not be read look."""
+    """A folder of PATH that is not readable looks the same."""
     (tmp_path / "psql").touch(mode=0o600)
     with psql("postgresql://me@host/db", path=str(tmp_path)) as refused:
         told, _ = refused.communicate(timeout=30)

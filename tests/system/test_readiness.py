@@ -1,4 +1,4 @@
-"""Whether a worker and housekeeping work just now, asked beside their metrics: a store that is away ends nobody."""
+"""Readiness of worker and housekeeping: an unavailable store ends no process."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from tests.kit.world import World, wait_for
 from tests.system.unreadable import not_opened_by_others, only_linux, with_secret_files
 
 BOTH = ("database", "redis")
-# Says that the garbage collector is at work after all was loaded, for which it is off.
+# Shows that the garbage collector is on again after loading, for which it is off.
 COLLECTIONS = """
 import gc, os
 
@@ -31,9 +31,9 @@ gc.callbacks.append(told)
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose worker and housekeeping are started by the first test; they end with the others.
+    """Start a system afresh; the first test starts its worker and housekeeping.
 
-    All start afresh, since a Python that begins reads the file below.
+    They end with the last test. Each Python that starts then reads the file below.
     """
     folder = tmp_path_factory.mktemp("system")
     # Loaded first by each Python that has it on its path.
@@ -51,7 +51,7 @@ def background(system: System) -> list[Process]:
 
 def get(process: Process, path: str) -> tuple[int, str]:
     port = int(process.environment["METRICS_PORT"])
-    # A probe of Kubernetes gives it 4 s.
+    # A Kubernetes probe allows 4 s.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
     try:
         connection.request("GET", path)
@@ -62,7 +62,7 @@ def get(process: Process, path: str) -> tuple[int, str]:
 
 
 def ready(process: Process) -> bool:
-    """Return True if it says so, in its status and in its words; its metrics go on."""
+    """Return True if status and body say so; the metrics must be served as well."""
     assert get(process, "/metrics")[0] == 200
     status, told = get(process, "/ready")
     assert (status, json.loads(told)["status"]) in {(200, "ready"), (503, "not ready")}
@@ -76,7 +76,7 @@ def away(process: Process) -> set[str]:
 
 @contextmanager
 def nobody_is_restarted(system: System) -> Iterator[None]:
-    """All are ready again afterwards, by themselves, and log nothing about being asked."""
+    """Check that all become ready again by themselves, without log lines for probes."""
     before = [process.pid for process in background(system)]
     yield
     for process in background(system):
@@ -86,7 +86,7 @@ def nobody_is_restarted(system: System) -> Iterator[None]:
 
 
 def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
-    """It waits for them, and says for which; a rollout waits with it."""
+    """It waits for them and names them; a rollout waits with it."""
     system.postgres.stop()
     system.redis.stop()
     try:
@@ -99,7 +99,7 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
     finally:
         system.postgres.restart()
     wait_for(lambda: ready(system.housekeeping))
-    # Celery has not got Redis yet: the database alone is not enough.
+    # Celery has no Redis yet: the database alone is not enough.
     assert away(system.workers[0]) == {"redis"}
     system.redis.restart()
     wait_for(lambda: ready(system.workers[0]))
@@ -135,7 +135,7 @@ def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System)
 
 
 def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
-    """As a rollout has it: the new one comes before the old one goes."""
+    """In a rollout the new one starts before the old one ends."""
     leader = system.housekeeping
     environment = leader.environment | {"METRICS_PORT": str(free_port())}
     log = system.logs / "follower.log"
@@ -157,7 +157,7 @@ def test_the_garbage_collector_works_once_a_process_is_ready(system: System) -> 
 @pytest.mark.slow
 @only_linux
 def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: System, tmp_path: Path) -> None:
-    """In the reading of a tenant's secret, which does not come back; the one after it works."""
+    """Reading a tenant's secret hangs; the process started next works."""
     process = system.housekeeping
     key = with_secret_files(system, process, tmp_path / "secrets")
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
@@ -170,7 +170,7 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
 
 
 def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> None:
-    """It ends the job that it has, and takes no other."""
+    """It ends its current job, and takes no other."""
     worker = system.workers[0]
     world = World(system)
     ticket_id = world.create_ticket()

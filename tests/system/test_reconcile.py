@@ -1,4 +1,4 @@
-"""Webhooks that are dropped on purpose, under load: each ticket has its one note, or is named, within two rounds."""
+"""Webhooks dropped under load: each ticket has one note or is named in two rounds."""
 
 import re
 import time
@@ -21,18 +21,18 @@ COUNT = 120
 SETTINGS = SHORT | {
     "RECONCILE_INTERVAL_SECONDS": f"{INTERVAL:g}",
     "acme.reconcile": "on",
-    # Once, at the start, which is waited for: its lists are none of the rounds'.
+    # Once, at the start, which is awaited: its list calls are not the rounds'.
     "SYNC_INTERVAL_SECONDS": "3600",
     "initech.webhook.mode": "poll",
     "hooli.jobs.most_waiting": "1",
-    # An empty setting is none: nothing opens its webhook.
+    # An empty setting is none: its webhook has no secret.
     "WEBHOOK_SECRET_INITECH": "",
 }
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """`acme` has missing jobs made, `globex` and `hooli` have them told, `initech` is polled."""
+    """`acme` makes missing jobs; `globex` and `hooli` report them; `initech` polls."""
     folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
     tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech", "hooli")
     with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:
@@ -46,13 +46,15 @@ def _seen(system: System) -> list[str]:
 
 
 def said(system: System, words: str) -> list[str]:
-    """The lines of housekeeping that have these words."""
     assert system.housekeeping is not None
     return [line for line in system.housekeeping.log_path.read_text("utf-8").splitlines() if words in line]
 
 
 def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> dict[str, float]:
-    """Create them; each with when it was there, which is later than its desk says: a round may begin in between."""
+    """Create tickets; return each with its time.
+
+    The time is later than the desk's, because a round may begin in between.
+    """
     made: dict[str, float] = {}
     for number in range(count):
         subject, told = f"VPN does not connect, no. {number}", told_of and number % 2 == 0
@@ -61,7 +63,7 @@ def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> dict[str
 
 
 def rounds_until_made(world: World, tenant: str, made: dict[str, float]) -> list[int]:
-    """How many rounds began after each ticket was there, until its job was made."""
+    """Return the number of rounds from each ticket's creation to its job."""
     looks = [
         call["time"]
         for call in world.desk_requests(tenant)
@@ -91,7 +93,7 @@ def test_each_of_120_tickets_has_its_one_note_though_half_the_webhooks_are_dropp
         assert len([line for line in said(system, "Webhook missed") if f"ticket_id={ticket_id}," in line]) == 1
         assert said(system, f"Job recovered: job_id={job['id']}, ticket_id={ticket_id}, reason=webhook missed")
     assert all(world.job(ticket_id)["event"] == "ticket.created" for ticket_id in made[::2])
-    # The webhooks come late after all.
+    # The webhooks arrive late after all.
     for ticket_id in dropped[:5]:
         world.send_webhook(ticket_id)
         assert world.ended(ticket_id)["reason"] == "already enhanced"

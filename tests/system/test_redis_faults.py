@@ -1,4 +1,4 @@
-"""Redis that refuses commands, and entries in it that are not ours: no worker ends, no job is lost."""
+"""Redis that refuses commands, and foreign entries in it: no crash and no loss."""
 
 import base64
 import json
@@ -35,14 +35,13 @@ SECRET = "do-not-print-me"
 
 @pytest.fixture
 def client(quick: System) -> Iterator[redis.Redis]:
-    """A client of the system's Redis."""
     with redis.Redis.from_url(quick.state["redis_url"]) as opened:
         yield opened
 
 
 @contextmanager
 def without_disk(client: Any, _folder: Path) -> Iterator[None]:
-    """Have Redis answer MISCONF to writes in a block: a folder is in the place of its snapshot."""
+    """Make Redis answer MISCONF to writes: a folder replaces its snapshot file."""
     in_the_way = Path(client.config_get("dir")["dir"], client.config_get("dbfilename")["dbfilename"], "folder")
     in_the_way.mkdir(parents=True)
     client.config_set("save", "3600 1")
@@ -58,7 +57,7 @@ def without_disk(client: Any, _folder: Path) -> Iterator[None]:
 
 @contextmanager
 def loading(client: Any, folder: Path) -> Iterator[None]:
-    """Have Redis answer LOADING in a block: it becomes the replica of its former replica, and loads slowly."""
+    """Make Redis answer LOADING: it resyncs slowly from its former replica."""
     with Valkey(folder) as other, redis.Redis.from_url(other.url) as its_client:
         client.config_set("repl-diskless-sync-delay", 0)
         its_client.config_set("repl-diskless-sync-delay", 0)
@@ -67,9 +66,9 @@ def loading(client: Any, folder: Path) -> Iterator[None]:
         its_client.replicaof("NO", "ONE")
         fillers = {f"filler:{number}": "x" * 1000 for number in range(2000)}
         its_client.mset(fillers)
-        # What only one of them has makes it load all.
+        # A difference in one of them makes it load everything.
         client.set("filler:0", "y")
-        # 6 s in all; names and values as the tests of Redis have them (tests/integration/replication.tcl).
+        # 6 s in all; names and values as in Redis's tests (tests/integration/replication.tcl).
         client.config_set("key-load-delay", 3000)
         client.config_set("loading-process-events-interval-bytes", 1024)
         client.replicaof("127.0.0.1", other.port)
@@ -85,7 +84,6 @@ def loading(client: Any, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def refusing(client: Any, refusal: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[None]:
-    """Have Redis refuse commands in a block."""
     begin, end = refusal
     client.execute_command(*begin)
     try:
@@ -102,9 +100,9 @@ STATES = {"disk full": without_disk, "loading": loading}
 def test_a_redis_that_refuses_writes_ends_no_process(
     around: World, quick: System, client: redis.Redis, kind: str, tmp_path: Path
 ) -> None:
-    """A job in flight goes on, webhooks are accepted, and the worker takes jobs again when Redis does.
+    """A job in flight and webhooks go on, and the worker resumes when Redis does.
 
-    The watchdog would end a worker after 6 s, if it had a Redis to take jobs from.
+    The watchdog would end a worker after 6 s if it had a Redis to take jobs from.
     """
     worker, subject = quick.workers[0], f"in flight, {kind}"
     with other_settings(quick, worker, IMPATIENT | {"WORKER_STUCK_SECONDS": "6", "WORKER_CONCURRENCY": "1"}):
@@ -139,7 +137,7 @@ def test_a_worker_that_starts_while_redis_is_read_only_waits_for_it(
 
 
 def test_a_worker_that_starts_while_the_cluster_is_down_waits(around: World, quick: System, tmp_path: Path) -> None:
-    """A server without hash slots answers CLUSTERDOWN to each command that has a key."""
+    """A server without hash slots answers CLUSTERDOWN to each command with a key."""
     worker = quick.workers[0]
     own = worker.environment["REDIS_URL"]
     worker.stop()
@@ -158,7 +156,7 @@ def test_a_worker_that_starts_while_the_cluster_is_down_waits(around: World, qui
 def test_a_worker_that_ends_by_itself_has_a_status_that_says_so(
     around: World, quick: System, client: redis.Redis
 ) -> None:
-    """The one command that takes messages is refused: jobs wait, and the watchdog ends the worker."""
+    """The command that takes messages is refused, and the watchdog ends the worker."""
     worker = quick.workers[0]
     with other_settings(quick, worker, IMPATIENT):
         with refusing(client, (("ACL", "SETUSER", "default", "-brpop"), ("ACL", "SETUSER", "default", "+brpop"))):
@@ -169,7 +167,7 @@ def test_a_worker_that_ends_by_itself_has_a_status_that_says_so(
 
 
 def changed(part: str, value: object) -> bytes:
-    """A job's message with another value in one of its places, `properties.delivery_tag` for example."""
+    """Return a job's message with a changed value, e.g. at `properties.delivery_tag`."""
     message: dict[str, Any] = json.loads(message_of(uuid4(), ""))
     *path, last = part.split(".")
     place = message
@@ -197,7 +195,7 @@ STRANGE = {
     "id is no id": changed("headers.id", SECRET),
     "id is a number": changed("headers.id", 5),
 }
-# The job can be told: it is looked for as that of any message.
+# The job is known from it, and is looked for as with any message.
 MENDED = {
     "properties are a number": changed("properties", 5),
     "no delivery tag": changed("properties", {}),
@@ -231,7 +229,7 @@ def test_a_message_that_is_no_jobs_is_removed_and_counted(around: World, quick: 
 
 
 def strange_entries(event: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """Entries that no process of ours has written, by key; `event` is one that could be."""
+    """Return foreign entries by key; `event` is a valid event."""
 
     def entry(**other: object) -> bytes:
         return json.dumps(dict(event) | other).encode()
@@ -266,7 +264,7 @@ def strange_entries(event: Mapping[str, Any]) -> dict[bytes, bytes]:
 def test_entries_of_the_inbox_that_are_no_events_do_not_stop_the_others(
     around: World, quick: System, client: redis.Redis
 ) -> None:
-    """They are removed and counted, each with one line at most."""
+    """They are removed and counted, with one line each at most."""
     before, said = figures(quick), len(quick.api.output())
     ticket_id = around.create_ticket(send_webhook=False)
     quick.postgres.stop()
@@ -288,7 +286,7 @@ def test_entries_of_the_inbox_that_are_no_events_do_not_stop_the_others(
 
 
 def test_a_worker_that_finds_an_unreadable_event_goes_on(around: World, quick: System, client: redis.Redis) -> None:
-    """Its message is acknowledged: nothing tells which ticket it was for."""
+    """Its message is acknowledged, since its ticket is unknown."""
     worker = quick.workers[0]
     job_id = uuid4()
     quick.api.pause()

@@ -1,4 +1,4 @@
-"""The password of Redis is changed while webhooks come in, in the steps of the runbook for secrets."""
+"""Rotation of the Redis password under load, by the runbook for secrets."""
 
 import secrets
 from contextlib import closing
@@ -16,7 +16,7 @@ from tests.system.traffic import Traffic
 
 @pytest.mark.slow
 def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loaded: LoadedPrograms) -> None:
-    """The old one is refused then, and each job has its note."""
+    """The old one is refused afterwards, and each job has its note."""
     password = secrets.token_hex(32)
     settings = SHORT | {"REDISCLI_AUTH": secrets.token_hex(32)}
     with (
@@ -26,7 +26,7 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loa
         old = system.redis.url
         with closing(Traffic(world)) as traffic:
             traffic.await_more(3)
-            # Both are valid until Redis starts anew.
+            # Both are valid until Redis restarts.
             with Redis.from_url(old) as client:
                 client.execute_command("ACL", "SETUSER", "default", f">{password}")
             system.redis.change_password(password)

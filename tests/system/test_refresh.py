@@ -1,4 +1,4 @@
-"""A further note, on the running system: a person's word, a webhook's, and a ticket that was reopened."""
+"""Further notes on a running system: by command, webhook and reopening."""
 
 import json
 import re
@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that copies its desks every second."""
     folder = tmp_path_factory.mktemp("refresh") / ".devstack"
     settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
     with System(folder, settings=settings, openai_seconds=0.1, launch=loaded) as running:
@@ -25,12 +24,10 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def enhance(system: System, ticket_id: str, *words: str) -> Answer:
-    """What `ai-agents enhance` says."""
     return here("enhance", "--ticket", ticket_id, *words, DATABASE_URL=system.state["database_url"])
 
 
 def begins(world: World, ticket_id: str) -> list[str]:
-    """How each note begins, the newest last."""
     return [re.sub("<[^>]+>", "", note)[:40] for note in world.notes(ticket_id)]
 
 
@@ -62,7 +59,7 @@ def test_a_ticket_without_webhook_gets_its_first_note(system: System, world: Wor
     assert here("enhance", "--ticket", ticket_id, "--tenant", "acme", **settings).returncode == 0
     wait_for(lambda: len(begins(world, ticket_id)) == 1)
     assert begins(world, ticket_id)[0].startswith("Enhancement")
-    # Another tenant may have a ticket of that number: which one is meant is not guessed.
+    # Another tenant may have a ticket of that number, so the tenant is not guessed.
     of_two = here("enhance", "--ticket", ticket_id, **settings, WEBHOOK_SECRET_GLOBEX="g" * 40)
     assert (of_two.returncode, "Say --tenant: acme, globex" in of_two.stderr) == (1, True)
 

@@ -1,4 +1,4 @@
-"""What a model or a desk refuses: line, row and verdict tell why, and the verdict names the setting to change."""
+"""Refusals by a model or a desk: reason in line, row and verdict, and the setting."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,10 @@ from tests.system.stories import lines_of
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system of desks of both editions. The model of one tenant is another one, which is held by itself."""
+    """Start a system of desks of both editions.
+
+    One tenant has a model of its own, with a hold of its own.
+    """
     folder = tmp_path_factory.mktemp("refusals")
     tenants = ("acme", "globex", "initech", SimulatedTenant("cloud", edition="cloud"))
     settings = SHORT | {"globex.openai.model": "gpt-6-sol"}
@@ -26,7 +29,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def told_of(system: System, world: World, ticket_id: str, tenant: str, reason: str) -> tuple[list[str], Diagnosed]:
-    """The worker's lines of a ticket's job once its row has that reason, and the verdict."""
+    """Return the worker's lines once the row has that reason, and the verdict."""
     world.send_webhook(ticket_id, tenant)
     wait_for(lambda: world.job(ticket_id, tenant).get("reason") == reason)
     lines = lines_of(system.workers[0], str(world.job(ticket_id, tenant)["id"]))
@@ -90,7 +93,7 @@ def test_rate_credit_and_filter_are_told_apart(
     world.openai_fault(match=subject, kind="status", code=status, word=code)
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False)
     lines, told = told_of(system, world, ticket_id, tenant, reason)
-    # With a code behind it the line would not be the FAQ's.
+    # With a code after it the line would differ from the FAQ's.
     named = f"{status} Rate Limit " if code in ("odd-word", "rate_limit_exceeded") else f"(code {code})"
     assert [line for line in lines if "OpenAI API error: " in line and named in line and "Limit (code r" not in line]
     assert "odd-" not in str(lines) + str(told.said)

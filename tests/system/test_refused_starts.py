@@ -1,4 +1,4 @@
-"""Starts that are refused: each thing to mend is named, and no value is shown."""
+"""Refused starts: each problem is named, and no value is shown."""
 
 import socket
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ ENOUGH = {
     ],
 )
 def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str], loaded: LoadedPrograms) -> None:
-    """One line for each, status 78, and nothing else in the output."""
+    """One line each, status 78, and no other output."""
     status, output = loaded.run(verb, {})
     assert status == REFUSED
     told = [line.split("Start refused: ")[1].split(":")[0] for line in output.splitlines()]
@@ -41,7 +41,7 @@ def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[s
 
 @pytest.mark.parametrize("verb", ["api", "worker", "housekeeping"])
 def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str, loaded: LoadedPrograms) -> None:
-    """Whoever mends all that one start told need not find more at the next."""
+    """After fixing all of them, the next start must not find more."""
     wrong = {
         "REDIS_URL": "redis://127.0.0.1:1/Hunter2",
         "OPENAI_API_KEY": "sk-test",
@@ -64,7 +64,7 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
         "globex.servicedesk.client_id",
         "globex.servicedesk.accounts_url",
         "WEBHOOK_SECRET_INITECH",
-        # The API calls no desk: where it runs, keys need not be.
+        # The API calls no desk, so it needs no keys.
         *(() if verb == "api" else keys),
     }
     assert "Hunter2" not in output
@@ -72,7 +72,7 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
 
 
 def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: LoadedPrograms) -> None:
-    """Also in JSON; a secret in the wrong place does not end up in the log."""
+    """Also in JSON; a misplaced secret does not end up in the log."""
     wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
     status, output = loaded.run("worker", ENOUGH | wrong)
     assert status == REFUSED
@@ -98,7 +98,7 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: L
 def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(
     change: dict[str, str], said: str, loaded: LoadedPrograms
 ) -> None:
-    """The setting to mend is named."""
+    """The setting to fix is named."""
     status, output = loaded.run("worker", ENOUGH | {"DATABASE_URL": NOWHERE} | change)
     assert status == REFUSED
     assert said in output
@@ -106,7 +106,6 @@ def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A Postgres that is not migrated."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
         server.discard()
@@ -116,14 +115,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(
     verb: str, postgres: Postgres, loaded: LoadedPrograms
 ) -> None:
-    """It is not migrated; tests/api/test_refusals.py has whatever else may be wrong with one."""
+    """It is not migrated; tests/api/test_refusals.py has the other problems."""
     status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 
 
 @pytest.fixture
 def old(postgres: Postgres) -> Iterator[dict[str, str]]:
-    """Tables from before 0.3.0; the addresses of the application and of the owner."""
+    """Create tables from before 0.3.0; return the application's and the owner's URL."""
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE alembic_version AS SELECT '0028' AS version_num")
         connection.execute("GRANT USAGE ON SCHEMA public TO ai_agents")
@@ -142,7 +141,7 @@ def test_a_database_from_before_the_first_release_is_refused_with_the_remedy(
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
 def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str) -> None:
-    """An option that the client of Redis can't read: no process may call itself ready, and its value is not shown."""
+    """An option that the Redis client cannot read: not ready, its value not shown."""
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
     done = run(*verb.split(), **ENOUGH | {"DATABASE_URL": NOWHERE} | unforeseen)
     output = done.stdout + done.stderr
@@ -176,7 +175,7 @@ def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, loaded
 def test_a_secrets_directory_that_can_not_be_listed_is_told(
     verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
-    """What it has of which tenant, nobody knows: the start is refused, and nothing is called missing."""
+    """Its settings are unknown, so the start is refused and nothing is called missing."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode)
     settings = ENOUGH | {"DATABASE_URL": NOWHERE, "SECRETS_DIR": str(folder)}
@@ -190,7 +189,7 @@ def test_a_secrets_directory_that_can_not_be_listed_is_told(
 
 
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
-    """Status 75, for whoever calls it in a loop."""
+    """Status 75, for callers that retry."""
     done = run("migrate", DATABASE_URL=NOWHERE, DATABASE_ADMIN_URL=NOWHERE)
     assert done.returncode == 75
     assert "does not answer" in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""A webhook secret is rotated while the system runs: who signs with what is told the same everywhere, at each step."""
+"""Rotation of a webhook secret on a running system, consistent in all outputs."""
 
 import json
 import os
@@ -30,13 +30,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`SECRETS_DIR`."""
     return tmp_path_factory.mktemp("secrets")
 
 
 @pytest.fixture(scope="module")
 def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose tenants have their secrets in files."""
     settings = SHORT | {"SECRETS_DIR": str(folder)}
     folders = tmp_path_factory.mktemp("system")
     running = System(folders, settings=settings, openai_seconds=0.3, launch=loaded, console=True)
@@ -48,8 +46,6 @@ def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
 
 
 class Operator:
-    """Who rotates acme's secret, and looks."""
-
     def __init__(self, system: System, world: World, folder: Path, out: Path) -> None:
         self._system, self._world, self._folder, self.out = system, world, folder, out
         self._settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": str(folder)}
@@ -58,7 +54,7 @@ class Operator:
         return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self._settings)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """What `secrets status` says of acme's webhook secrets, by setting."""
+        """Return `secrets status` of acme's webhook secrets, by setting."""
         answer = run("secrets", "status", "--tenant", "acme", "--json", **self._settings)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
@@ -70,7 +66,6 @@ class Operator:
         return self._world.post_webhook(ticket_id, secret=secret)
 
     def proved(self) -> dict[str, float]:
-        """What the API has counted, by secret."""
         found = {}
         for name, count in figures(self._system).items():
             if told := re.fullmatch(r'ai_agents_webhooks_proved_total\{secret="(\w+)",tenant_id="acme"\}', name):
@@ -78,7 +73,6 @@ class Operator:
         return found
 
     def ages(self, tenant_id: str = "acme") -> dict[str, float]:
-        """What housekeeping tells of the age of a tenant's secrets, by setting."""
         told = figures(self._system, "housekeeping").items()
         whose = re.escape(tenant_id)
         shape = re.compile(rf'ai_agents_secret_age_seconds\{{setting="(\w+)",tenant_id="{whose}"\}}')
@@ -124,7 +118,7 @@ def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
 
 
 def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
-    """The console's key and token, told by the console; the password in an address."""
+    """The console publishes its key and token; a URL has a password."""
     of_the_console = {"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"}
     everybodys = {"FEEDBACK_KEY", "OPENAI_API_KEY", "DATABASE_URL"}
     wait_for(lambda: operator.ages(OF_PROCESS).keys() >= of_the_console | everybodys, 40)
@@ -134,7 +128,7 @@ def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Opera
 def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
     operator: Operator, system: System, world: World
 ) -> None:
-    """The desk says `ACME_Corp`, and signs with acme's secret: support looks for it under acme."""
+    """The desk sends `ACME_Corp` with acme's signature: support looks under acme."""
     ticket = world.create_ticket(send_webhook=False)
     body = json.dumps({"tenant_id": "ACME_Corp", "ticket_id": ticket}).encode()
     headers = timed(operator.secret(), body)
@@ -153,7 +147,7 @@ def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
 
 
 def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:
-    """What the retired secret signs is refused, counted, and told of in each place."""
+    """Check that the retired secret is refused, counted and reported everywhere."""
     ticket = world.create_ticket(send_webhook=False)
 
     def diagnosed() -> bool:
@@ -170,7 +164,7 @@ def refused_is_told(operator: Operator, system: System, world: World, old: str) 
 
 
 def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator, system: System) -> None:
-    """Asked first, and answered by a person; what is printed is what counts from then on."""
+    """A person has to confirm; the printed secret is in force from then on."""
     leaked = operator.secret()
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked"]

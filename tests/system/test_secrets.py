@@ -1,4 +1,4 @@
-"""Secrets that change while the system runs: who gets 202 and who 403, at each moment."""
+"""Secrets that change while the system runs: 202 or 403 at each moment."""
 
 import itertools
 import secrets
@@ -16,7 +16,7 @@ from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, on
 from tests.system.secret_folder import Files
 
-# The tenant says what happens to it; `acme` is in the environment, and nothing does.
+# Tenants named by their change; `acme` is in the environment and does not change.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
 IN_FORCE_SECONDS = 7.0
 """What docs/settings.md promises."""
@@ -31,13 +31,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """The directory, empty."""
     return Files(tmp_path_factory.mktemp("secrets"))
 
 
 @pytest.fixture(scope="module")
 def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose tenants have their secrets in files, but for `acme`; of `fresh` it knows nothing."""
+    """Start a system with secrets in files, except `acme`'s; `fresh` is unknown."""
     folder = tmp_path_factory.mktemp("system")
     settings = SHORT | {"SECRETS_DIR": str(files.folder)}
     running = System(folder, tenants=TENANTS, settings=settings, openai_seconds=0.3, housekeeping=False, launch=loaded)
@@ -58,8 +57,6 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
 
 
 class Doors:
-    """Tries secrets at the webhook's door."""
-
     def __init__(self, world: World, http: httpx2.Client, old: dict[str, str]) -> None:
         self._world = world
         self._http = http
@@ -67,20 +64,18 @@ class Doors:
         self.new = {tenant: secrets.token_urlsafe(32) for tenant in TENANTS}
 
     def opens(self, tenant: str, secret: str) -> bool:
-        """Return True if a webhook that is signed with it is accepted; if not, it is a 403."""
+        """Return True if a webhook signed with it is accepted; otherwise it must get 403."""
         body, signed = self._world.signed(str(next(_NUMBERS)), tenant, secret)
         status = self._http.post("/webhook", content=body, headers=signed).status_code
         assert status in (202, 403), status
         return status == 202
 
     def assert_open(self, *tenants: str) -> None:
-        """The secrets that the tenants had at the start are good."""
         assert [tenant for tenant in tenants if not self.opens(tenant, self.old[tenant])] == []
 
 
 @pytest.fixture
 def doors(system: System, world: World) -> Iterator[Doors]:
-    """The system's doors."""
     with httpx2.Client(base_url=system.state["api_url"], timeout=30) as http:
         yield Doors(world, http, {tenant.id: tenant.webhook_secret for tenant in system.tenants})
 
@@ -88,7 +83,7 @@ def doors(system: System, world: World) -> Iterator[Doors]:
 def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
     files: Files, system: System, world: World, doors: Doors
 ) -> None:
-    """A new tenant, a rotation and three files in the making at once; then all of them finished."""
+    """A new tenant, a rotation and three unfinished files; then all are finished."""
     doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
     assert not doors.opens("fresh", doors.old["fresh"])
     change_all(files, system, doors)
@@ -107,7 +102,7 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
 
 
 def change_all(files: Files, system: System, doors: Doors) -> None:
-    """A tenant more, a rotation, and files that somebody has only begun to write."""
+    """Add a tenant, rotate a secret, and begin to write some files."""
     fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
     files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
     files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
@@ -119,7 +114,10 @@ def change_all(files: Files, system: System, doors: Doors) -> None:
 
 
 def watch(files: Files, doors: Doors) -> None:
-    """For longer than a change takes: the old doors stay open, halves open none, finished changes come into force."""
+    """Watch for longer than a change takes.
+
+    Old secrets stay valid, partial ones are refused, finished changes take effect.
+    """
     began = time.monotonic()
     opened: dict[str, float] = {}
     for length in itertools.count(1):
@@ -145,7 +143,7 @@ def watch(files: Files, doors: Doors) -> None:
 
 
 def finish_all(files: Files, doors: Doors) -> None:
-    """Whole secrets where halves were, the previous one withdrawn, and one tenant's taken away."""
+    """Finish the partial secrets, withdraw the previous one, and remove one tenant's."""
     files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
     files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
     files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
@@ -155,7 +153,10 @@ def finish_all(files: Files, doors: Doors) -> None:
 def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
     files: Files, system: System, doors: Doors
 ) -> None:
-    """The previous one stays, another setting is broken, a third is never finished; then the previous one goes too."""
+    """The previous one stays, another setting is broken, a third is unfinished.
+
+    Then the previous one is removed too.
+    """
     leaked, log = doors.old["leaked"], system.api.log_path
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
     wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
@@ -173,7 +174,7 @@ def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
 
 
 def refused_within(files: Files, doors: Doors, secret: str) -> float:
-    """Seconds until the secret is refused, while somebody writes another of the tenant's files again and again."""
+    """Return the seconds until the secret is refused, while another file is rewritten."""
     began = time.monotonic()
     while doors.opens("leaked", secret):
         files.write("RETIRED_WEBHOOK_SECRET_LEAKED", f"{time.monotonic():.0f}")
@@ -185,7 +186,7 @@ def refused_within(files: Files, doors: Doors, secret: str) -> float:
 def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     files: Files, system: System, world: World, doors: Doors
 ) -> None:
-    """Webhooks are taken on, and their jobs wait."""
+    """Webhooks are still accepted, and their jobs wait."""
     fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
     files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
     files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
@@ -206,7 +207,7 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
 
 
 def test_which_tickets_and_a_dry_run_change_without_a_restart(system: System, world: World) -> None:
-    """What the dry run has paid for is posted by the command once the tenant is live; an HR queue is not copied."""
+    """A command posts the dry run's answer once live; an HR queue is not copied."""
     subject = "Keyboard types twice"
 
     def became(**ticket: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""A worker that stands still ends itself, to be started anew; a process whose database is silent waits.
+"""A hung worker ends itself; a process with a silent database waits.
 
-That housekeeping ends itself too is in `test_readiness`.
+The end of a hung housekeeping is in `test_readiness`.
 """
 
 import time
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
     tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
-    """It can hand nothing back any more: the job is found by its lease."""
+    """It cannot give the job back: the job is found by its lease."""
     settings = IMPATIENT | {"LEASE_SECONDS": "3"}
     with System(
         tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
@@ -42,7 +42,7 @@ def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
 
 
 def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path, loaded: LoadedPrograms) -> None:
-    """For ten times as long as a process may stand still: it says so, and goes on when the database does."""
+    """For ten watchdog limits: it logs the outage and resumes with the database."""
     with System(tmp_path / "system", workers=0, settings=IMPATIENT, launch=loaded) as system:
         process = system.housekeeping
         wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())

@@ -1,4 +1,4 @@
-"""How processes start: with what is missing named, with servers waited for or refused, and under other commands."""
+"""Starts of processes: missing settings, awaited servers, other commands."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ UVICORN = ["uvicorn", "--factory", "api.app:create_app"]
 
 
 def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(around: World, quick: System) -> None:
-    """In each process a line for each thing to mend and a figure; its webhook is refused for a reason of its own."""
+    """Each process has a line a problem and a metric; the webhook has its own reason."""
     housekeeping = quick.housekeeping
     quick.restart(housekeeping)
     try:
@@ -44,7 +44,7 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
     finally:
         housekeeping.stop(8)
         with around.admin() as connection:
-            # What it copied would stand in the prompts of later tests.
+            # Its copies would appear in the prompts of later tests.
             connection.execute("TRUNCATE tickets, passages")
     (line,) = [line for line in quick.api.output().splitlines() if "reason=tenant closed" in line]
     assert "Webhook rejected: status=403" in line
@@ -56,7 +56,7 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
 
 @contextmanager
 def started(process: Process, command: list[str], log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command beside a process, in its environment without what is wrong there."""
+    """Start a command in a process's environment without its faulty settings."""
     environment = {name: value for name, value in process.environment.items() if not name.endswith(UNUSABLE)}
     ports = {name: str(free_port()) for name in ("METRICS_PORT", "API_PROBE_PORT", "FEEDBACK_PORT")}
     with log.open("w", encoding="utf-8") as output:
@@ -72,7 +72,7 @@ def started(process: Process, command: list[str], log: Path, **settings: str) ->
 
 @pytest.fixture
 def no_taker(quick: System) -> Iterator[None]:
-    """The system's own worker is held still: it takes the message that it waits for, if at all, and no other."""
+    """Suspend the system's worker, which then takes one message at most."""
     quick.workers[0].pause()
     yield
     quick.workers[0].resume()
@@ -81,7 +81,10 @@ def no_taker(quick: System) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_taker")
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: System, tmp_path: Path) -> None:
-    """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`, as they stand, in the same format."""
+    """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`.
+
+    The log format is the same.
+    """
     port, probes = free_port(), free_port()
     worker_log, api_log = tmp_path / "celery.log", tmp_path / "uvicorn.log"
     api = [*UVICORN, "--port", str(port)]
@@ -114,7 +117,7 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
 def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
     around: World, quick: System, tmp_path: Path
 ) -> None:
-    """It listens to another queue, which stands for a deaf one: alive, connected, with room, and no progress."""
+    """It listens to another queue: alive, connected, with room, and without progress."""
     tickets = [around.create_ticket() for _ in range(2)]
     log = tmp_path / "deaf.log"
     with started(quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:

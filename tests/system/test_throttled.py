@@ -1,4 +1,4 @@
-"""A desk that throttles, under whatever status: its jobs wait, none fails, and nothing else is concluded."""
+"""Throttling desks, under any status: jobs wait, none fails, no other conclusion."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ SETTINGS = SHORT | {"SYNC_INTERVAL_SECONDS": "3600", "RECONCILE_INTERVAL_SECONDS
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system whose housekeeping leaves its desks alone once it has copied them."""
+    """Start a system whose housekeeping is idle after its first copy of the desks."""
     folder = tmp_path_factory.mktemp("throttled")
     tenants = ("acme", "globex", "initech")
     with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.1, launch=loaded) as running:
@@ -25,13 +25,11 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def worker_lines(system: System, ticket_id: str) -> list[str]:
-    """The worker's lines of a ticket."""
     lines = system.workers[0].log_path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if f"ticket_id: {ticket_id}," in line]
 
 
 def housekeeping_lines(system: System, words: str) -> list[str]:
-    """The lines of housekeeping that have these words."""
     assert system.housekeeping is not None
     return [line for line in system.housekeeping.log_path.read_text(encoding="utf-8").splitlines() if words in line]
 

@@ -1,4 +1,4 @@
-"""A system without a collector: its spans are in files, a command draws them, and housekeeping looks for others."""
+"""A system without a collector: spans in files, and housekeeping's remote checks."""
 
 import json
 import re
@@ -26,14 +26,13 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """As `make dev ARGS="--traces"` starts it."""
+    """Start it as `make dev ARGS="--traces"` does."""
     folder = tmp_path_factory.mktemp("traces")
     with System(folder, settings=SHORT, openai_seconds=0.5, traces=True, launch=loaded) as running:
         yield running
 
 
 def drawn(*words: str, **settings: str) -> dict[str, Any]:
-    """What the command tells machines."""
     told = here("trace", *words, "--json", **settings)
     assert (told.returncode, told.stderr) == (0, "")
     said: dict[str, Any] = json.loads(told.stdout)
@@ -41,7 +40,7 @@ def drawn(*words: str, **settings: str) -> dict[str, Any]:
 
 
 def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
-    """The spans of a ticket, once there are so many of its attempts."""
+    """Return the spans of a ticket once it has this many attempts."""
 
     def found() -> dict[str, Any]:
         told = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
@@ -77,7 +76,7 @@ def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: 
 
 
 def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, world: World) -> None:
-    """And what the job's events tell, where no span is kept, has the same attempts at the same times."""
+    """Without spans, the job's events have the same attempts at the same times."""
     subject = "VPN drops, and GPT-4 is throttled"
     world.openai_fault(kind="status", code=429, match=subject, times=1)
     ticket_id = world.create_ticket(subject)

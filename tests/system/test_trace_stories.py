@@ -1,4 +1,4 @@
-"""What becomes of a job's trace when its worker dies, and when the collector is away."""
+"""Traces after a worker's death and during an outage of the collector."""
 
 import json
 import socket
@@ -15,21 +15,19 @@ from tests.system.collector import STEPS, Collector, ReceivedSpan, collecting, t
 
 pytestmark = pytest.mark.slow
 
-# Longer than any test: spans leave a process at its end only.
+# Longer than any test: spans are exported at the end of a process only.
 NEVER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "200"}
 
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
-    """Where the spans go."""
     with collecting() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """A system that misses a dead worker soon."""
     export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     settings = SHORT | QUICK | export | SOON
     with System(tmp_path_factory.mktemp("stories"), settings=settings, openai_seconds=0.5, launch=loaded) as running:
@@ -37,7 +35,7 @@ def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loade
 
 
 def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> list[ReceivedSpan]:
-    """Those spans of the ticket, oldest first, once there are so many."""
+    """Return those spans of the ticket, oldest first, once there are this many."""
 
     def found() -> list[ReceivedSpan]:
         named = [span for span in collector.search(ticket_id=ticket_id, tenant_id="acme") if span.name == name]
@@ -47,7 +45,7 @@ def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> 
 
 
 def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
-    """The dead worker's own span is lost with it; the relay tells why there is a second wait and a second attempt."""
+    """The dead worker's span is lost; the relay records why there is another attempt."""
     subject = "VPN does not connect, worker dies"
     world.openai_fault(kind="slow_stream", seconds=0.5, match=subject, times=1)
     ticket_id = world.create_ticket(subject)
@@ -65,7 +63,7 @@ def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: Wor
 
 
 def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, world: World, collector: Collector) -> None:
-    """What has not left yet leaves at the end."""
+    """Pending spans are exported at the end."""
     for process in (system.api, system.workers[0]):
         system.restart(process, NEVER)
     ticket_id = world.create_ticket()
@@ -79,7 +77,7 @@ def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, worl
 def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
     system: System, world: World, collector: Collector
 ) -> None:
-    """By OpenTelemetry's own setting, as its conventions write them; on no other span, and in no line."""
+    """By OpenTelemetry's own setting and conventions; on no other span, in no line."""
     worker = system.workers[0]
     system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})
     try:
@@ -104,7 +102,7 @@ def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
 
 
 def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
-    """Jobs take as long as ever while exports hang, the log says that they fail, and the processes end in time."""
+    """Exports hang and their failure is logged; jobs and stops are not delayed."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         for process in (system.api, system.workers[0]):

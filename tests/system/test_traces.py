@@ -19,7 +19,6 @@ Traced = tuple[World, Collector, System]
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Traced]:
-    """A running system that exports its spans to a collector."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         folder = tmp_path_factory.mktemp("traced")
@@ -30,9 +29,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(traced: Traced) -> None:
-    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update; each tagged, each inside its parent.
+    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update.
 
-    The lines of the log name the trace.
+    Each is tagged and inside its parent; the log lines name the trace.
     """
     world, collector, system = traced
     ticket_id = world.create_ticket()
@@ -78,7 +77,7 @@ def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: Traced) -> None:
 
 
 def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> None:
-    """Model, tokens and finish reason; neither a prompt nor an answer, in no span of the trace."""
+    """Model, tokens and finish reason; no prompt or answer in any span of the trace."""
     world, collector, _ = traced
     secret = "Xylophone-4711"
     ticket_id = world.create_ticket(f"VPN does not connect {secret}")
@@ -102,7 +101,7 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> N
 
 
 def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(traced: Traced) -> None:
-    """The GPT-4 span and the Worker span carry the exception; the second attempt is another Worker span."""
+    """The GPT-4 and Worker spans have the exception; a second Worker span follows."""
     world, collector, _ = traced
     subject = "VPN does not connect, red"
     ticket_id = world.create_ticket(subject, send_webhook=False)
@@ -161,7 +160,7 @@ def test_the_step_that_failed_is_red_and_says_why(
     reds: set[str],
     traced: Traced,
 ) -> None:
-    """With the exception: its type, our reason, and where it was; and no other step is."""
+    """With the exception's type, our reason and the place; no other step is red."""
     world, collector, _ = traced
     ticket_id = world.create_ticket(send_webhook=False)
     world.change_ticket(ticket_id, subject=f"Red {ticket_id}")
@@ -191,7 +190,7 @@ def test_a_webhook_that_no_store_can_take_is_red(traced: Traced) -> None:
 
 
 def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Traced) -> None:
-    """What comes from the public side must not decide which trace our spans belong to."""
+    """A public caller must not decide the trace of our spans."""
     world, collector, _ = traced
     stranger = "ab" * 16
     ticket_id = world.create_ticket(send_webhook=False)
@@ -204,9 +203,9 @@ def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Trace
 
 
 def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Traced) -> None:
-    """OpenRouter does, whose models have a maker's name before a slash; the metric counts the same."""
+    """OpenRouter does, with `maker/` in model names; the metric has the same cost."""
     world, collector, system = traced
-    # From here on: what follows asks no model.
+    # From here on: the later tests call no model.
     system.restart(system.workers[0], {"OPENAI_MODEL": "openai/gpt-6-luna"})
     ticket_id = world.create_ticket()
     world.ended(ticket_id)
@@ -218,9 +217,9 @@ def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Trace
 
 
 def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: Traced) -> None:
-    """The deadline passes, or the last attempt's worker died: the end and its reason stand in the webhook's trace.
+    """The deadline passes or the last worker died: the webhook's trace has the reason.
 
-    Comes last: there is no worker any more.
+    It is the last test: there is no worker any more.
     """
     late = "deadline_at = now()"
     lost = "state = 'running', attempt = 8, lease_until = now()"

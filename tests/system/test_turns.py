@@ -1,4 +1,4 @@
-"""Whose turn it is, in a running system: no tenant waits for another one's flood, slow desk or limit."""
+"""Fair turns in a running system: no tenant waits for another's flood or limit."""
 
 import os
 import signal
@@ -23,7 +23,10 @@ LIMITS = {"initech.jobs.most_running": 2, "initech.jobs.most_waiting": 6, "hooli
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One worker with few places, whose GPT-4 takes a second; of four tenants one has limits, and one weighs more."""
+    """Start one worker with few places, and a GPT-4 that takes a second.
+
+    One of four tenants has limits, and one has a larger weight.
+    """
     settings = SHORT | LIMITS | {"WORKER_CONCURRENCY": str(PLACES), "SERVICEDESK_TIMEOUT_SECONDS": "10"}
     settings |= {"NOTE_SETTLE_SECONDS": "10", "LEASE_SECONDS": "3"}
     tenants = ("acme", "globex", "initech", "hooli")
@@ -34,13 +37,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def redis(system: System) -> Iterator[Redis]:
-    """A client of the queue."""
     with Redis.from_url(system.state["redis_url"]) as client:
         yield client
 
 
 def flood(world: World, tenant: str, count: int) -> list[str]:
-    """So many new tickets at once, whose webhooks have all been taken."""
+    """Create this many tickets at once, all of whose webhooks are accepted."""
     with ThreadPoolExecutor(8) as senders:
         tickets = list(senders.map(lambda _: world.create_ticket(tenant=tenant), range(count)))
     wait_for(lambda: all(world.job(ticket_id, tenant) for ticket_id in tickets))
@@ -48,14 +50,13 @@ def flood(world: World, tenant: str, count: int) -> list[str]:
 
 
 def jobs(world: World, state: str) -> dict[str, int]:
-    """How many jobs are in that state, by tenant."""
     question = "SELECT tenant_id, count(*) FROM jobs WHERE state = %s GROUP BY 1"
     with world.admin() as connection:
         return dict(connection.execute(question, (state,)).fetchall())
 
 
 def seconds_in_queue(world: World, ticket_id: str, tenant: str) -> float:
-    """How long the ticket's job waited, once it was started."""
+    """Return the seconds that the started job of a ticket has waited."""
     wait_for(lambda: world.job(ticket_id, tenant).get("started_at"))
     row = world.job(ticket_id, tenant)
     return float((row["started_at"] - row["accepted_at"]).total_seconds())
@@ -71,7 +72,7 @@ def test_a_flood_of_one_tenant_is_not_another_ones_delay(world: World, system: S
         newcomer = world.create_ticket(tenant="globex")
         assert seconds_in_queue(world, newcomer, "globex") < SOON_SECONDS
         assert "Job queued: job_id=" in log_of(system, newcomer)
-        # Each waiting job has its message, but for what is on its way.
+        # Each waiting job has its message, except those on their way.
         assert abs(redis.llen("celery") - sum(jobs(world, "waiting").values())) <= PLACES
     assert jobs(world, "waiting")["acme"] > 50
     wait_for(lambda: all_ended(world), 90)
@@ -115,13 +116,13 @@ def test_a_tenant_of_weight_three_has_three_times_the_places(world: World, syste
 
 
 def test_a_limit_in_flight_holds_and_leaves_the_places_to_others(world: World, system: System, redis: Redis) -> None:
-    """Of six jobs that take four seconds and more, two at a time, the last two wait past their deadline."""
+    """Six jobs of at least 4 s, two at a time: the last two wait past their deadline."""
     world.openai_fault(kind="slow_stream", seconds=1, pieces=4)
     limited = flood(world, "initech", 6)
     wait_for(lambda: jobs(world, "running").get("initech") == 2)
     # The messages of the others stay in the list, where support counts them.
     wait_for(lambda: jobs(world, "waiting").get("initech", 0) >= 2 and redis.llen("celery") >= 2)
-    # What they wait for their share is not counted against their deadline.
+    # The wait for a tenant's share is not counted against the deadline.
     with world.admin() as connection:
         connection.execute("UPDATE jobs SET deadline_at = now() + interval '6 s' WHERE state = 'waiting'")
     newcomer = world.create_ticket()
@@ -172,7 +173,7 @@ def test_lost_and_doubled_messages_lose_and_double_nothing(world: World, system:
 
 
 def test_a_worker_killed_between_message_and_claim_loses_nothing(world: World, system: System) -> None:
-    """Its message is in nobody's hands, and looks as if it were: a while later it is lost for certain."""
+    """Its message looks held, and is considered lost a while later."""
     worker = system.workers[0]
     with world.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")

@@ -1,4 +1,4 @@
-"""Webhooks that come in while somebody works on the system."""
+"""Webhooks that arrive while an operator works on the system."""
 
 import threading
 
@@ -10,7 +10,10 @@ _PAUSE_SECONDS = 0.1
 
 
 class Traffic:
-    """A ticket and its webhook, again and again until the end. `taken` are the tickets whose webhook got its 202."""
+    """Sends tickets with webhooks until closed.
+
+    `taken` are the tickets whose webhook got its 202.
+    """
 
     def __init__(self, world: World) -> None:
         self.taken: list[str] = []
@@ -20,12 +23,10 @@ class Traffic:
         self._thread.start()
 
     def await_more(self, count: int) -> None:
-        """Wait until so many more were taken; fails when that lasts."""
         before = len(self.taken)
         wait_for(lambda: len(self.taken) >= before + count)
 
     def close(self) -> None:
-        """End it."""
         self._end.set()
         self._thread.join()
 
@@ -35,6 +36,6 @@ class Traffic:
             try:
                 answer = self._world.post_webhook(ticket)
             except httpx2.TransportError:
-                continue  # the one API process of this system is being started anew: nothing was promised
+                continue  # the only API process of this system is restarting: nothing was accepted
             if answer.status_code == httpx2.codes.ACCEPTED:
                 self.taken.append(ticket)

@@ -1,4 +1,4 @@
-"""A file that whoever opens it waits for, as on a share whose server is gone; and a process that keeps opening one."""
+"""A file whose opening blocks, as on a lost share, and a process that reads it."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from devstack.processes import Process
 from devstack.system import System
 from tests.kit.world import wait_for
 
-# A loop that stands still for 2 s ends its process.
+# A loop that hangs for 2 s ends its process.
 IMPATIENT = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
 KEY = "SERVICEDESK_API_KEY_ACME"
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="leases of files are Linux's")
@@ -22,8 +22,8 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="leases of files
 
 @contextmanager
 def not_opened_by_others(path: Path) -> Iterator[None]:
-    """Whoever opens the file does not come back: the kernel waits for the lease."""
-    # The kernel asks for it back by this signal, and takes it after 45 s.
+    """Make others block when they open the file, by a lease of the kernel."""
+    # The kernel requests the lease by this signal, and takes it after 45 s.
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
     descriptor = os.open(path, os.O_RDWR)
     try:
@@ -35,16 +35,18 @@ def not_opened_by_others(path: Path) -> Iterator[None]:
 
 
 def _lease(descriptor: int) -> bool:
-    """Return True if nobody else has the file open."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except BlockingIOError:
-        return False  # somebody reads it just now
+        return False  # another process reads it just now
     return True
 
 
 def with_secret_files(system: System, process: Process, folder: Path) -> Path:
-    """Start the process, impatient, with a key of its tenant in a file, which it reads again every 5 s; the file."""
+    """Start the process with a short watchdog and a key in a file; return the file.
+
+    It reads the file every 5 s.
+    """
     folder.mkdir()
     path = folder / KEY
     path.write_text(process.environment[KEY], encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Messages whose job a worker can't claim: which of them are a job that was lost."""
+"""Messages whose job cannot be claimed, and detection of lost jobs."""
 
 import io
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ NOWHERE = "reason=its row is nowhere"
 
 
 class MovedMeanwhile(Inbox):
-    """The relay makes the event a row after a worker has looked for one, and before it looks here."""
+    """An inbox whose event becomes a row between the worker's two looks."""
 
     def __init__(self, redis: Redis, database: Database, event: Event) -> None:
         super().__init__(redis)
@@ -43,7 +43,10 @@ async def nothing() -> None:
 
 
 class Picked(Pickup):
-    """Claims jobs, and runs none of them: `claimed` has their ids. `meanwhile` happens after a look that found none."""
+    """Claims jobs without running them; `claimed` has their ids.
+
+    `meanwhile` happens after a look that found none.
+    """
 
     def __init__(self, database: Database, inbox: Inbox, meanwhile: Callable[[], Awaitable[object]] = nothing) -> None:
         super().__init__(self._claim_next, database, inbox, DEADLINE)

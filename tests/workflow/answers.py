@@ -1,4 +1,4 @@
-"""Answers of a model, and the notes that become of them."""
+"""Answers of a model, and their notes."""
 
 import json
 from typing import Any
@@ -27,19 +27,17 @@ ANSWERED: dict[str, Any] = {
 
 
 def answer(**changed: Any) -> Enhancement:
-    """A whole answer, with some parts changed."""
     return Enhancement.model_validate_json(json.dumps(ANSWERED | changed))
 
 
 def claims(*texts: str, sources: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Claims as a model writes them."""
     return [{"text": text, "sources": [*sources]} for text in texts]
 
 
 def grounded(
     said: Enhancement, state: GraphState = STATE, *, link: str = "", language: str = "en", nothing_found: bool = False
 ) -> Content:
-    """What may be shown of an answer to a state in which nothing is masked."""
+    """Return the grounded content of an answer, with nothing masked."""
     grounding = Grounding(case_in(state), _unchanged, lambda _: link)
     return grounding.content(said, prompt="2", language=language, nothing_found=nothing_found)
 

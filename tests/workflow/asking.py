@@ -8,8 +8,6 @@ from workflow.question import ModelQuestion, question_of
 
 
 class _AttemptOf:
-    """What a question takes of an attempt."""
-
     def __init__(self, note: NoteSettings) -> None:
         self._tenant = Tenant("acme", note=note)
         self.model = self.desk = self
@@ -23,6 +21,5 @@ class _AttemptOf:
 
 
 def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
-    """What is asked about a ticket of a tenant with these settings of its notes."""
     attempt: Any = _AttemptOf(NoteSettings(**note))
     return question_of(attempt, state, placeholders)

@@ -1,4 +1,4 @@
-"""Tickets full of what is personal, by chance: whom the desk names for them, and values that must not leave."""
+"""Random tickets full of personal data, and the values that must not leave."""
 
 import random
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from integrations.values import DeskTicket, Document, SimilarTicket
 from privacy.redaction.people import Person
 
-# Not to be found in any list: the desk names them, so that they are certain.
+# In no list of names: certain because the desk names them.
 _FIRST = ("Zsuzsanna", "Övünç", "Þórdís", "Thanh-Mai", "Oluwaseun", "Ciarán", "Jürgen", "Grace", "Mark", "Xiu Ying")
 _LAST = ("Halász-Nagy", "Yıldız", "Gunnarsdóttir", "Nguyen", "Adéyemi", "O'Rourke", "Groß", "Baker", "Koch", "Wójcik")
 _DE = str.maketrans({"ö": "oe", "ü": "ue", "ä": "ae", "ß": "ss"})
@@ -15,7 +15,7 @@ _DE = str.maketrans({"ö": "oe", "ü": "ue", "ä": "ae", "ß": "ss"})
 
 @dataclass(frozen=True)
 class PersonalTicket:
-    """A ticket with what was said and found, and the values of which none may be in what is sent."""
+    """A ticket with its context, and the values that must not occur in a request."""
 
     ticket: DeskTicket
     conversation: list[str]
@@ -25,7 +25,6 @@ class PersonalTicket:
 
 
 def case_by(chance: random.Random) -> PersonalTicket:
-    """Make one."""
     people = [_person(chance) for _ in range(3)]
     values: list[str] = []
     texts = [_text(chance, people[:2], values) for _ in range(3)]

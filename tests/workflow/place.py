@@ -1,4 +1,4 @@
-"""A tenant whose wishes change while its jobs run."""
+"""A tenant whose settings change while its jobs run."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -28,7 +28,7 @@ def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
 
 @dataclass
 class WorkSite:
-    """A desk, a model and a tenant whose wishes a test changes while jobs run."""
+    """A desk, a model and a tenant whose settings a test changes while jobs run."""
 
     desks: Simulator
     model: Simulator
@@ -50,7 +50,6 @@ class WorkSite:
         return await self.store.accept(event)
 
     async def run(self, job_id: UUID, **desk: Any) -> tuple[str, str | None]:
-        """Run a job; its state and reason."""
         async with self.runner(**desk) as runner:
             assert await run_job(runner, job_id)
         row = self.store.table.job(job_id)

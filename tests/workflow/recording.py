@@ -1,4 +1,4 @@
-"""The node that asks GPT-4, for a tenant that keeps audit records, and the records that it leaves."""
+"""The GPT-4 node of a tenant with audit records, and these records."""
 
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ STATE: GraphState = {
 
 
 async def attempt_of(store: Store, redis: Redis, job_id: UUID, gpt4: Any, **given: Any) -> Attempt:
-    """The next attempt at the job, of a tenant that keeps records for 30 days if nothing else is given."""
+    """Return the job's next attempt; by default its tenant keeps records for 30 days."""
     claim = await claimed(store.database, job_id)
     keeping = {"answers": AnswersInRedis(redis, 60), "wishes": partial(Tenant, "acme", audit_days=30)}
     return attempt_at(claim, given.pop("database", store.database), **{"model": gpt4} | keeping | given)
@@ -43,17 +43,15 @@ async def called(
     idle: float = 5,
     **wishes: Any,
 ) -> GraphState:
-    """The node, as the graph runs it, for a tenant with these wishes, and a model or its address."""
+    """Run the node as the graph does, with these settings and a model or its address."""
     async with opened(model if isinstance(model, str) else model.url, idle=idle) as gpt4:
         attempt = await attempt_of(store, redis, job_id, gpt4, wishes=partial(Tenant, "acme", **wishes))
         return await call_gpt4(state, Runtime(context=attempt))
 
 
 def records(store: Store) -> list[dict[str, Any]]:
-    """All audit records, oldest first."""
     return store.table.run("SELECT * FROM audit_records ORDER BY at")
 
 
 def wait_again(store: Store, job_id: UUID) -> None:
-    """Let the job wait for its next attempt."""
     store.table.change(job_id, state="waiting", claim_token=None, lease_owner=None, lease_until=None)

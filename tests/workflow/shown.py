@@ -1,12 +1,10 @@
-"""A note as a desk shows it: its text, and the tags and attributes that it has."""
+"""A note as a desk shows it: text, tags and attributes."""
 
 from html.parser import HTMLParser
 from typing import Any
 
 
 class Tags(HTMLParser):
-    """Collects the tags and the text of a page."""
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.tags: set[str] = set()

@@ -1,4 +1,4 @@
-"""The time that an attempt has, and an answer of GPT-4 that takes longer."""
+"""The time limit of an attempt, and a GPT-4 answer that takes longer."""
 
 import asyncio
 from dataclasses import replace
@@ -18,7 +18,7 @@ ATTEMPT_SECONDS = 1.5
 async def test_what_is_paid_for_is_not_cut_off_by_it_nor_paid_for_again_where_the_note_is(
     store: Store, desks: Simulator, model: Simulator, street: Street, start_log: StartLog
 ) -> None:
-    """The first model is down, the fallback answers slowly, and then the desk takes its time as well."""
+    """The first model is down, the fallback answers slowly, and the desk is slow too."""
     log = start_log()
     ticket_id = new_ticket(desks)
     job_id = await store.accept(ticket_id=ticket_id)

@@ -1,4 +1,4 @@
-"""The record that an answer leaves: masked as it left, once, and never in the job's way."""
+"""The audit record of an answer: masked as sent, once, and never blocking the job."""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What was sent leaves a record though no usable answer came: who got it, and why there is none."""
+"""Audit records of requests without a usable answer: recipient and reason."""
 
 from typing import Any
 from uuid import UUID
@@ -77,7 +77,7 @@ async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(
 async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(
     waiting: UUID, store: Store, redis: Redis, model: Simulator
 ) -> None:
-    """The ticket that the answer was made from is not found any more by then."""
+    """The answer's source ticket is not found any more by then."""
     model.order(kind="wrong_schema", times=1)
     model.order(kind="status", code=503, times=1)
     with pytest.raises(OutsideFailure):

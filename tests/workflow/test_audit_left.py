@@ -1,4 +1,4 @@
-"""A worker that has to stop loses no audit record: the next attempt writes what it has left."""
+"""Audit records of a stopped worker, written by the next attempt."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ from workflow.nodes.resume import resume
 
 
 class StoppedAtCommit:
-    """A database whose commit of an answer goes through, and the worker is stopped before it hears of it."""
+    """A database that commits an answer and stops the worker before confirming it."""
 
     def __init__(self, real: Database) -> None:
         self._real = real
@@ -34,7 +34,7 @@ class StoppedAtCommit:
 
 
 async def resumed(store: Store, redis: Redis, job_id: UUID) -> bool:
-    """Let the next attempt resume the job; True if the answer is there."""
+    """Let the next attempt resume the job; return True if the answer is there."""
     wait_again(store, job_id)
     attempt = await attempt_of(store, redis, job_id, None)
     return "content" in await resume({}, Runtime(context=attempt))

@@ -1,4 +1,4 @@
-"""The case that a model gets: within its budget, the least useful cut first, each part in its place."""
+"""The case for a model: within its budget, least useful parts cut first."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_all_parts_are_in_one_document_of_data() -> None:
 
 
 def test_ids_of_sources_are_by_what_they_are_of() -> None:
-    """So that an answer which is repaired later still names what it was made from."""
+    """A later repair must name the sources that the answer was made from."""
     first, second = told(FULL)["sources"], told(FULL | {"documents": [*reversed(FULL["documents"])]})["sources"]
     assert {each["id"]: each.get("title") for each in first} == {each["id"]: each.get("title") for each in second}
     assert [each["id"] for each in first] != [each["id"] for each in second]
@@ -52,7 +52,7 @@ def test_a_case_keeps_within_its_budget(budget: int) -> None:
 def test_the_least_useful_is_cut_first() -> None:
     document = told(FULL, 1500)
     assert document["ticket"]["description"] == TICKET.description
-    # What was said last, and what was found strongest.
+    # The latest conversation, and the best match.
     assert document["conversation"] == FULL["conversation"][-len(document["conversation"]) :]
     assert document["conversation"]
     kept = [each["id"] for each in document["sources"]]
@@ -65,7 +65,7 @@ def test_what_is_cut_is_known_to_go_on() -> None:
     sources = case_in(FULL, 1500).sources
     assert not sources[-1].is_whole
     assert [source.is_whole for source in case_in(STATE).sources] == [True, True]
-    assert not case_in(FULL).sources[0].is_whole  # of each text a part at most
+    assert not case_in(FULL).sources[0].is_whole  # a part of each text at most
 
 
 def test_a_description_of_any_length_leaves_room_for_the_rest() -> None:

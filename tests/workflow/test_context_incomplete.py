@@ -1,4 +1,4 @@
-"""What could have helped and was not found is an event of its job: for support, whatever became of the logs."""
+"""Incomplete context, recorded as a job event for support."""
 
 import asyncio
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.workflow.place import WorkSite
 
 
 class NeverFinding(SearchInPostgres):
-    """Fails, or takes longer than anybody waits."""
+    """Fails, or takes longer than the limit."""
 
     def __init__(self, place: WorkSite, failure: Exception | None) -> None:
         super().__init__(place.store.database, 2)

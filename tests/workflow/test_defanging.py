@@ -1,4 +1,4 @@
-"""Links and commands of an answer: only those of a source reach a technician, with where they are from."""
+"""Links and commands of an answer: only a source's are kept, with their origin."""
 
 import time
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def test_a_link_that_stands_in_no_source_can_not_be_followed(link: str) -> None:
     assert link not in shown
     assert "[" in shown
     assert shown.endswith("and sign in.")
-    # What is defanged stays so.
+    # Defanged text stays unchanged.
     assert defanged(shown, SOURCES) == shown
 
 
@@ -147,7 +147,7 @@ def test_a_subject_has_no_link_and_keeps_its_words() -> None:
 
 @pytest.mark.parametrize("part", ["a" * 9, "a.", "curl ", "a|", "\\\\a\\", "http://", "`", "a@", "-x ", "a: "])
 def test_a_long_text_takes_no_time(part: str) -> None:
-    """Of the length of an answer's longest text, whatever it is made of."""
+    """The length of an answer's longest text, with any content."""
     begun = time.process_time()
     defanged(part * (1500 // len(part)), [("#1", part * (2000 // len(part)))] * 6)
     assert time.process_time() - begun < 2

@@ -1,4 +1,4 @@
-"""Jobs of a desk that lets its tickets be read and takes no note, on a real Postgres."""
+"""Jobs of a desk that allows reads and refuses notes, on a real Postgres."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -34,7 +34,7 @@ async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(
             row = await run_when_due(runner, store.table, job_id)
             assert (row["state"], row["reason"], row["attempt"]) == ("waiting", REFUSED, 0)
             assert held_for <= (row["deadline_at"] - before).total_seconds() < held_for + 30
-            # The ticket, the same once more, and the note; then nothing.
+            # The ticket, the same again, and the note; then nothing.
             assert len(desks.requests()) == 3
         desks.forget()
         clock.now += 30
@@ -49,7 +49,10 @@ async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(
 async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out(
     code: int, edition: Edition, before: int, store: Store, desks: Simulator, model: Simulator
 ) -> None:
-    """A scope or a right is missing: all else that is read is answered. Each 403 before may be that ticket's own."""
+    """A scope or right is missing: other reads work.
+
+    Earlier 403s may be single tickets'.
+    """
     clock = Clock()
     tickets = [new_ticket(desks, edition) for _ in range(before + 2)]
     job_ids = [await store.accept(ticket_id=ticket_id) for ticket_id in tickets]
@@ -66,7 +69,7 @@ async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_ou
         for _ in range(3):
             assert await ran(answered) == await ran(unpaid) == ("waiting", REFUSED)
             clock.now += 30
-            # The one who tries is the one that has paid.
+            # The job that probes is the one with a paid answer.
             assert await ran(unpaid) == ("waiting", REFUSED)
         assert len(model.requests(operation="chat")) == before + 1
         assert desks.requests(ticket_id=tickets[-1]) == []
@@ -80,7 +83,7 @@ async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_ou
 async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
     since: dict[str, str], store: Store, desks: Simulator, model: Simulator
 ) -> None:
-    """Somebody has to exchange the key, and that takes longer than a desk's rate: the ticket is read again."""
+    """Exchanging the key takes longer than a desk's rate, so the ticket is read again."""
     ticket_id = new_ticket(desks)
     job_id = await store.accept(ticket_id=ticket_id)
     desks.order(kind="status", code=401, operation="add_note")

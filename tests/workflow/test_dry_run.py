@@ -1,4 +1,4 @@
-"""A tenant's dry run: what is paid for and kept, and what comes when it goes live."""
+"""A tenant's dry run: paid and stored answers, and going live."""
 
 import json
 from dataclasses import replace
@@ -44,7 +44,7 @@ async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: Wo
 
 
 async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: WorkSite) -> None:
-    """Each answer may be had as a note by hand; of two, one becomes the ticket's note."""
+    """Each answer can be posted by hand; of two, one becomes the ticket's note."""
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
     first, second, third = [await place.job(ticket_id) for _ in range(3)]
@@ -79,7 +79,6 @@ async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place:
     async with place.runner(failure_note=True) as runner:
 
         def wishes_of(_: str) -> Tenant:
-            """What is wished once GPT-4 was asked."""
             return wishes if place.paid() else tenant()
 
         if not wishes.dry_run:

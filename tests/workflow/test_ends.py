@@ -1,4 +1,4 @@
-"""Attempts that end a job, run whole on a real Postgres: what the row and the log say of it."""
+"""Attempts that end a job, run whole on a real Postgres: row and log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -36,7 +36,6 @@ from workflow.run import Runner
 
 @pytest.fixture
 async def runner(database: Database) -> AsyncIterator[Runner]:
-    """While the tenant's desk is known to be down."""
     breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
     with pytest.raises(DeskTimeout), breaker.watch():
         raise DeskTimeout
@@ -63,7 +62,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
         assert (row["state"], row["attempt"]) == ("waiting", 8)
         assert f"{line}will be looked for once more in 60s" in stream.getvalue()
         assert row["deadline_at"] > row["due_at"]
-        # That look is the last one: a desk that stays down fails the job.
+        # This look is the last one: a desk that stays down fails the job.
         table.change(waiting, due_at="now()", deadline_at="now() + interval '8 seconds'")
         assert await run_job(runner, waiting)
         row = table.job(waiting)
@@ -75,7 +74,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
 
 
 class Failing(Database):
-    """Away for one statement, when told so."""
+    """Fails one statement on request."""
 
     away = False
 
@@ -91,7 +90,7 @@ class Failing(Database):
 async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_away(
     waiting: UUID, server: Postgres, database: Database, table: Table
 ) -> None:
-    """At the deadline the desk falls silent over the note: only the row knows by now that it may be there."""
+    """At the deadline the desk is silent; only the row shows that the note may exist."""
     failing = Failing(server.url, application_name="failing")
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -112,7 +111,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_awa
 async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
     kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
 ) -> None:
-    """The note may have come since: the list that was kept does not have it."""
+    """The note may have arrived since, and the stored list lacks it."""
     ticket_id = new_ticket(desks)
     job_id = await accept(database, new_event(ticket_id=ticket_id))
     answers = AnswersInRedis(redis, 1000)
@@ -139,7 +138,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
 
 
 class Silent(Database):
-    """Commits what completes a job, and never says so."""
+    """Commits a completed job without a confirmation."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, application_name="silent")

@@ -1,4 +1,4 @@
-"""GPT-4's answer: its form, and the bounds of its texts."""
+"""Form of GPT-4's answer, and the limits of its texts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
+"""The failure note: distinct, once, and not for a job retried since."""
 
 import io
 from collections.abc import Awaitable, Callable
@@ -27,14 +27,13 @@ from workflow.note import marker
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:
-    """A claim that has ended its job."""
     claim = await claimed(database, job_id)
     await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
     return claim
 
 
 class FoundThenForgotten(SearchInPostgres):
-    """Finds tickets, and is told by then to forget."""
+    """A search whose found tickets are erased right after it."""
 
     def __init__(self, database: Database, forget: Callable[[], Awaitable[object]]) -> None:
         super().__init__(database, 2)
@@ -60,7 +59,7 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
             await by_hand.retry(database, job_id, DEADLINE)
         await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
         if not retried:
-            # It fails once more after a person's retry: the note is there already.
+            # It fails again after a retry by hand: the note is there already.
             await by_hand.retry(database, job_id, DEADLINE)
             again = await failed(database, job_id)
             await leave_failure_note(again, lambda: attempt_at(again, database, desk=desk))
@@ -80,7 +79,7 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
 async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog
 ) -> None:
-    """The note changes the ticket, and a desk may tell of each change: for ever, if each job that fails left one."""
+    """A desk may fire on our note: the loop would not end if each failed job left one."""
     stream: io.StringIO = start_log()
     ticket_id = new_ticket(desks)
     async with opened(settings(desks.url, failure_note=True)) as desk:
@@ -99,12 +98,12 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
 
 
 async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(desks: Simulator, store: Store) -> None:
-    """A desk may store a note and refuse it all the same, and tell of the change."""
+    """A desk may store a note that it refuses, and fire on the change."""
     held, refused = [new_ticket(desks) for _ in range(2)]
     for ticket_id in (held, refused):
         event = store.new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
         await store.accept(event)
-        # One call at once: reading the ticket.
+        # One call only: reading the ticket.
         rate = DeskRate("acme", 4 if ticket_id == held else 3000, None)
         desks.order(kind="status", code=403, operation="add_note", performed=True)
         async with opened(settings(desks.url, failure_note=True), rate=rate) as desk:
@@ -116,7 +115,7 @@ async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(des
 
 @pytest.mark.parametrize("at", ["before", "after it was read", "of one that it names"])
 async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, desks: Simulator, store: Store) -> None:
-    """Nor one that names another one that was: its text is gone from here by then."""
+    """Nor a note that names an erased ticket, whose text is gone by then."""
     ticket_id = new_ticket(desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
     await history.save_ticket(store.database, "acme", named | {"display_id": ""}, "")

@@ -1,4 +1,4 @@
-"""A job that is forgotten while GPT-4 answers: nothing of the answer is kept, in either store."""
+"""Erasure of a job during the GPT-4 call: no part of the answer is stored."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ from workflow.ports import Kept
 
 
 class MeanwhileForgotten:
-    """GPT-4, whose answer is there and repaired when the ticket is forgotten."""
+    """A model whose ticket is erased once its answer is complete and repaired."""
 
     def __init__(self, real: ModelClient, forget: Callable[[], Awaitable[object]]) -> None:
         self._real = real
@@ -78,7 +78,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
 async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgotten(
     waiting: UUID, database: Database, table: Table, redis: Redis
 ) -> None:
-    """Redis was away when it was forgotten, and a person has it tried again."""
+    """Redis was unavailable at the erasure, and an operator retries the job."""
     table.change(waiting, started_at="now()", attempt=1)
     await erasing.erase(database, Which("acme", ticket_id="12345"))
     await by_hand.retry(database, waiting, DEADLINE)

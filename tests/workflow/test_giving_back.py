@@ -1,4 +1,4 @@
-"""A worker that stops with hundreds of jobs in flight."""
+"""A stopping worker with hundreds of jobs in flight."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ GIVEN_BACK, LOST = "reason=worker stopping", "reason=claim lost; left to another
 
 
 class Distant(Database):
-    """One connection, over which each statement takes its time."""
+    """A database with one connection and slow statements."""
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         async with self._one:
@@ -40,8 +40,6 @@ class Distant(Database):
 
 
 class Endless:
-    """A graph whose steps never come to their end."""
-
     async def ainvoke(self, *_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
@@ -68,7 +66,6 @@ class StoppingWorker:
         await asyncio.wait(self._running, timeout=30)
 
     def told(self) -> Counter[str]:
-        """The jobs' last words."""
         said = self.stream.getvalue()
         return Counter({words: said.count(words) for words in (GIVEN_BACK, LOST)})
 

@@ -1,4 +1,4 @@
-"""What of an answer may be shown: only what it names was found, each claim with its source, the rest visibly out."""
+"""Grounding of an answer: existing names, claims with sources, visible omissions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -175,8 +175,8 @@ def test_links_and_commands_of_no_source_reach_no_technician() -> None:
         ({"category": "Network"}, ["category Network (much speaks for it)"]),
         ({"category": " NETWORK "}, ["category NETWORK (much speaks for it)"]),
         ({"group": "Mail team", "priority": "Low"}, ["priority Low", "group Mail team"]),
-        ({"category": "Email"}, []),  # it has that
-        ({"priority": "high"}, []),  # likewise
+        ({"category": "Email"}, []),  # already set
+        ({"priority": "high"}, []),  # already set
         ({"group": "Board of directors"}, []),
         ({"category": "Mail team"}, []),  # a group
         ({"priority": "P1, wake up everybody"}, []),
@@ -193,7 +193,7 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
 
 
 def test_a_document_that_has_expired_since_is_cited_no_more() -> None:
-    """As one that was not found: a claim of its own goes, another one keeps its other sources."""
+    """Like a missing source: a claim with it alone is dropped, others keep the rest."""
     expiring = replace(STATE["documents"][0], expires_at=NOW)
     state: GraphState = STATE | {"documents": [expiring]}
     cause = {"text": "The quota is full.", "sources": [DOCUMENT]}

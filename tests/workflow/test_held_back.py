@@ -1,4 +1,4 @@
-"""Jobs that are held back between the look at their ticket and the note: which of them need not look again."""
+"""Jobs held back between the ticket's check and the note, and a second check."""
 
 import asyncio
 from uuid import UUID
@@ -21,7 +21,7 @@ from tests.kit.runner import ANSWER, TICKET, runner_on
 
 
 class OneCallDesk:
-    """Shows an open ticket, and takes no second call."""
+    """Shows an open ticket, and refuses a second call."""
 
     def __init__(self, why: str, http: httpx2.AsyncClient) -> None:
         self._why = why
@@ -39,7 +39,6 @@ class OneCallDesk:
             raise HeldBack("tenant closed", 10, extends_deadline=False)
 
     async def answer(self, request: httpx2.Request) -> httpx2.Response:
-        """The ticket, after which nothing works any more."""
         if self._shown:
             await asyncio.sleep(60)
         self._shown = True
@@ -60,7 +59,7 @@ class OneCallDesk:
 async def test_only_a_desk_that_is_well_need_not_be_asked_again(
     why: str, counts: bool, waiting: UUID, database: Database, table: Table
 ) -> None:
-    """What may have happened to the ticket while its desk was down, nobody has seen."""
+    """The ticket may have changed while its desk was down."""
     table.change(waiting, enhancement=ANSWER.model_dump_json())
 
     async def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Texts that want to be obeyed, before a model that obeys: nothing of it works in the note."""
+"""Prompt injections against an obedient model: none takes effect in the note."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SET = [
     json.loads(line) for line in Path(__file__).with_name("injections.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 FROM_A_SOURCE = {"resolution", "document"}
-# What is written so is followed by a click, or copied into a shell.
+# In this form it can be clicked, or pasted into a shell.
 LIVE = re.compile(
     r"(?i)(?:https?|ftp|file|javascript|data|mailto):\S|www\.\w|\\\\\w|evil\.(?:example|com|co\.uk)"
     r"|\b(?:curl|wget|powershell|certutil|schtasks|vssadmin|regsvr32|wmic|iex)\b|rm -|net user|bash -|reg add|chmod"
@@ -31,7 +31,7 @@ LIVE = re.compile(
 
 
 def case(where: str, text: str) -> GraphState:
-    """A ticket, an earlier one and a document, one of which has the text."""
+    """Return a ticket, an earlier one and a document, one of which has the text."""
     texts = {"ticket": "The VPN drops.", "subject": "VPN drops", "name": "Robin", "resolution": "Changed the MTU."}
     texts |= {"document": "Set the MTU to 1300.", "title": "VPN guide"} | {where: storable(text)}
     described = f"{texts['ticket']}\nFrom: {texts['name']}"
@@ -60,7 +60,7 @@ async def test_what_a_text_orders_does_not_work_in_the_note(injection: dict[str,
         assert "(from " in note.text or not LIVE.search(note.text)
         return
     assert "(from " not in note.text
-    # A title is what a document is known by; a link in it does not work.
+    # A document is identified by its title; a link in it does not work.
     without_titles = note.text.replace(content.sources[1].title, "")
     assert not LIVE.search(without_titles), without_titles
 

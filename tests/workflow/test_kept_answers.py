@@ -1,4 +1,4 @@
-"""Answers of GPT-4 that the database could not take, kept for the next attempt."""
+"""GPT-4 answers that the database could not store, kept for the next attempt."""
 
 from uuid import UUID, uuid4
 

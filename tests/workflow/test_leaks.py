@@ -1,4 +1,4 @@
-"""Nothing personal leaves: what a model receives has no value of thousands of tickets that are full of them."""
+"""Requests to a model, without any personal value of thousands of tickets."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ def state_of(case: PersonalTicket) -> GraphState:
 
 
 def flat(text: str) -> str:
-    """A text without what is written now this way, now that."""
+    """Return a text without variations of spelling."""
     return re.sub(r"[\s().,/+-]", "", text).casefold()
 
 
@@ -53,7 +53,7 @@ async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, m
     received: list[dict[str, Any]] = model.requests(operation="chat")
     texts = ["".join(message["content"] for message in each["payload"]["messages"][1:]) for each in received]
     case_of = {question.prompt.user: case for question, case in zip(questions, cases, strict=True)}
-    # They come in any order.
+    # Their order is arbitrary.
     assert sorted(texts) == sorted(case_of)
     leaks = [
         (value, case.ticket.ticket_id)

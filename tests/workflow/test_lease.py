@@ -1,4 +1,4 @@
-"""The write that ends an attempt, when the worker stops just then."""
+"""The final write of an attempt while the worker stops."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from workflow.lease import insist_shortly_before, settle
 
 
 class SlowWrite:
-    """A write that takes its time, and fails in the ways that the database does."""
+    """A slow write that fails as the database does."""
 
     def __init__(self, seconds: float = 0.05, failures: tuple[Exception, ...] = ()) -> None:
         self.began = asyncio.Event()
@@ -28,7 +28,6 @@ class SlowWrite:
 
 
 async def stopped(write: SlowWrite, seconds: float = 3) -> asyncio.Task[None]:
-    """An attempt that is cancelled while it settles."""
     task = asyncio.create_task(settle(write, stopping_seconds=seconds))
     await write.began.wait()
     task.cancel()
@@ -57,7 +56,7 @@ async def test_a_database_that_is_away_just_then_is_asked_again() -> None:
 
 
 async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
-    """The claim is given back then, or runs out: the row has no outcome, and no line tells one."""
+    """The claim is given back then, or expires: the row and the log have no outcome."""
     write = SlowWrite(seconds=0.3)
     task = await stopped(write, seconds=0.05)
     assert task.cancelled()
@@ -66,7 +65,7 @@ async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
 
 
 class HeldStill:
-    """A write whose answer is read late, since the process was held still; by then the claim may be lost."""
+    """A write whose result is read after a suspension; the claim may be lost by then."""
 
     def __init__(self, seconds: float, *, lost: bool) -> None:
         self.tried = 0

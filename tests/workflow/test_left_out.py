@@ -1,4 +1,4 @@
-"""Tickets that a tenant's rules leave out: what is called, paid for and kept, and what comes later."""
+"""Tickets excluded by a tenant's rules: calls, costs, stored data, later changes."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ async def test_an_event_that_is_left_out_ends_its_job_before_the_desk_is_called(
     said = f"Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason=left out by the tenant's rules"
     assert [said in line for line in lines].count(True) == 1
     assert (place.desks.requests(ticket_id=ticket_id), place.paid()) == ([], 0)
-    # Another event of the same ticket is nobody's duplicate.
+    # Another event of the same ticket is not a duplicate.
     assert await place.run(await place.job(ticket_id, event="Ticket.Created")) == ("completed", None)
 
 
@@ -53,7 +53,7 @@ async def test_an_event_that_is_left_out_ends_its_job_before_the_desk_is_called(
 async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
     place: WorkSite, rules: Any, left_out: Any, mended: Any, copies_left: bool
 ) -> None:
-    """Whatever is stored of one that is never enhanced goes; a later webhook, or a retry by hand, is a new chance."""
+    """Its stored data is deleted; a later webhook or retry by hand is checked again."""
     place.tenant = tenant(**rules)
     ticket_id = new_ticket(place.desks, **left_out)
     await history.save_ticket(place.store.database, "acme", {"ticket_id": ticket_id, **COPY})
@@ -75,7 +75,7 @@ async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
 async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
     place: WorkSite, group: str | None, answers: bool
 ) -> None:
-    """No sync has run since. Of a copy of which the group is not known it can't be said that it is not HR's."""
+    """No sync has run since. A copy with an unknown group may be HR's."""
     place.tenant = tenant(never="group:HR")
     about = {"subject": "Scanner jams twice", "description": "Scanner jams at the second page."}
     kinds = None if group is None else {"group": group}
@@ -91,7 +91,7 @@ async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
 
 @pytest.mark.parametrize("seen", [None, "now()"], ids=["unseen", "seen open lately"])
 async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: str | None, place: WorkSite) -> None:
-    """A job that was held back, or is retried by hand, comes with an answer; that a ticket is open tells no group."""
+    """A held-back or retried job has an answer; an open ticket shows no group."""
     place.tenant = tenant(never="group:HR")
     ticket_id = new_ticket(place.desks, group="HR")
     job_id = await place.job(ticket_id)
@@ -123,7 +123,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
 
 @pytest.mark.parametrize("ends", ["skipped", "failed"])
 async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, place: WorkSite) -> None:
-    """An earlier attempt has kept an answer that is to be repaired, and the job ends without its repair."""
+    """An earlier attempt kept an answer for repair, and the job ends without it."""
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     place.store.table.change(job_id, started_at="now()")

@@ -1,4 +1,4 @@
-"""Jobs of a model that answers nobody until somebody acts, run whole on a real Postgres."""
+"""Jobs of a model held until an operator acts, run whole on a real Postgres."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.kit.simulators import Simulator
 async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_stood(
     store: Store, desks: Simulator, model: Simulator, start_log: StartLog
 ) -> None:
-    """Of a tenant that wants a failure note, too: nothing has failed."""
+    """Also of a tenant with failure notes: nothing has failed."""
     log = start_log()
     ticket_id = new_ticket(desks)
     job_id = await store.accept(ticket_id=ticket_id)

@@ -1,4 +1,4 @@
-"""The note: for a technician who has ten seconds, escaped, and known as ours in each language."""
+"""The note: short, escaped, and recognizable as ours in each language."""
 
 import re
 from datetime import date

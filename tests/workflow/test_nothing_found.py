@@ -1,4 +1,4 @@
-"""A note says that nothing like the ticket was found, where that is so."""
+"""The note's statement that nothing similar was found."""
 
 import pytest
 

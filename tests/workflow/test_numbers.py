@@ -1,4 +1,4 @@
-"""Jobs of a cloud desk whose webhooks name a ticket by either of its numbers, run whole: one search, and one note."""
+"""Jobs of a cloud desk named by either ticket number: one search and one note."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,8 +44,6 @@ async def runner(desk: ServiceDeskPlus, model: Simulator, database: Database, re
 
 
 class Known:
-    """A ticket of the cloud desk, and the jobs of its webhooks."""
-
     def __init__(self, desks: Simulator, store: Store) -> None:
         self.desks = desks
         self.store = store
@@ -71,7 +69,7 @@ def ticket(desks: Simulator, store: Store) -> Known:
 async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     ticket: Known, runner: Runner, start_log: StartLog, spans: InMemorySpanExporter, model: Simulator
 ) -> None:
-    """Held back and tried again, it is not searched for again."""
+    """Held back and retried, it is not searched for again."""
     stream = start_log()
     job_id = await ticket.job(ticket.number)
     model.order(kind="status", code=500, times=1)
@@ -91,7 +89,7 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     assert all(f"ticket_id: {ticket.number}, " in line for line in lines)
     assert [f"desk_id: {ticket.desk_id}" in line for line in lines] == [number >= began for number in range(len(lines))]
     assert any(f"ServiceDesk Plus ticket updated: ticket_id={ticket.number} |" in line for line in lines)
-    # Those that are open when it is learned; later ones have it from their beginning, as lines do.
+    # Spans that are open when it becomes known; later ones have it from their start, as lines do.
     tagged = [span.name for span in spans.get_finished_spans() if dict(span.attributes or {}).get("desk_id")]
     assert [tagged.count(name) for name in ("Context", "Worker")] == [2, 2]
 
@@ -99,7 +97,7 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
 async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
     ticket: Known, runner: Runner, start_log: StartLog
 ) -> None:
-    """It stands in the answer anyhow: no call more."""
+    """It is part of the answer already, and needs no further call."""
     stream = start_log()
     job_id = await ticket.job(ticket.desk_id)
     assert await run_job(runner, job_id)
@@ -158,7 +156,7 @@ async def test_a_dry_run_pays_once_whichever_number_the_second_webhook_names(
 async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retried(
     first: int, at_once: bool, ticket: Known, runner: Runner, model: Simulator, server: Postgres
 ) -> None:
-    """By `retry --failed`, which can't know either that both are of one ticket."""
+    """By `retry --failed`, which cannot know that both are of one ticket either."""
     job_ids = [await ticket.job(number) for number in (ticket.number, ticket.desk_id)]
     ticket.desks.order(kind="status", code=403)
     for job_id in job_ids:
@@ -212,7 +210,7 @@ async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_
 async def test_a_failure_note_is_left_by_the_id(
     ticket: Known, runner: Runner, model: Simulator, start_log: StartLog
 ) -> None:
-    """What is similar is told by the number that people see."""
+    """Similar tickets are shown by their display number."""
     stream = start_log()
     copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
     await history.save_ticket(ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"})
@@ -228,13 +226,13 @@ async def test_a_failure_note_is_left_by_the_id(
 async def test_jobs_that_never_saw_their_ticket_leave_one_failure_note_by_any_number(
     named_first: int, ticket: Known, desk: ServiceDeskPlus, database: Database
 ) -> None:
-    """GPT-4 was away until their deadline."""
+    """GPT-4 was unavailable until their deadline."""
     numbers = [ticket.number, ticket.desk_id]
     held = [await claimed(database, await ticket.job(numbers[number])) for number in (named_first, 1 - named_first)]
     for claim in held:
         await claims.fail(database, claim, "model unavailable")
     for claim in held:
-        # One for all that is asked of it, as a worker makes it.
+        # One instance for all calls, as a worker creates it.
         attempt = attempt_at(claim, database, desk=desk)
         await leave_failure_note(claim, lambda attempt=attempt: attempt)  # type: ignore[misc]
     assert len(ticket.notes()) == 1

@@ -1,4 +1,4 @@
-"""The whole graph with another kind of desk, another model and another search: `workflow` has heard of none of them."""
+"""The whole graph with another desk, model and search behind its ports."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -32,7 +32,10 @@ PASSAGE = Document("Doors", "The fuse is behind the panel.")
 
 @dataclass
 class BoxOfCards:
-    """A desk: notes are written on cards. It may lose its voice over a note that it has stored."""
+    """A desk with notes on cards.
+
+    It may lose the answer for a note that it has stored.
+    """
 
     falls_silent: bool = False
     cards: list[str] = field(default_factory=list)
@@ -78,8 +81,6 @@ class BoxOfCards:
 
 
 class Everything:
-    """Rules that leave nothing out."""
-
     never_topics = frozenset({"gossip"})
 
     def hidden_from(self, known: Mapping[str, str]) -> dict[str, frozenset[str]]:
@@ -98,7 +99,7 @@ class Everything:
 
 
 class Wanted:
-    """What a tenant wants: a note in each ticket."""
+    """A tenant's settings: a note in each ticket."""
 
     rules = Everything()
     dry_run = False
@@ -108,7 +109,7 @@ class Wanted:
 
 @dataclass
 class Parrot:
-    """A model: it says what it was told of an earlier ticket."""
+    """A model that repeats the text of an earlier ticket."""
 
     provider = "parrot"
     name = "parrot-1"
@@ -143,8 +144,6 @@ class Parrot:
 
 
 class DrawerStuck(OutsideFailure):
-    """It is opened with a kick, some other time."""
-
     def __init__(self, tenant_id: str) -> None:
         super().__init__(phrases.SYNC_FAILED, "drawer is stuck")
         self.values = {"tenant_id": tenant_id, "reason": self.reason}
@@ -152,7 +151,7 @@ class DrawerStuck(OutsideFailure):
 
 @dataclass
 class Drawer:
-    """A search: it has one ticket and one document, and may be stuck."""
+    """A search with one ticket and one document, which may be stuck."""
 
     stuck: bool = False
 

@@ -1,4 +1,4 @@
-"""What the row says of a note that was not posted after all."""
+"""The row's state after a note was not posted."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ from workflow.nodes.update_ticket import update_ticket
 
 
 class OtherKey:
-    """A desk that wants the other edition's key, and after refusing the first one lets nothing more through."""
+    """A desk that requires the other edition's key and fails after the first refusal."""
 
     def __init__(self, breaker: Breaker, second: str) -> None:
         self.posts = 0
@@ -46,7 +46,7 @@ class OtherKey:
 
 @pytest.mark.parametrize("second", ["held back", "unknown"])
 async def test_a_second_posting_decides_whether_the_note_may_be_there(second: str, waiting: UUID, store: Store) -> None:
-    """The first was refused for its key and did nothing: one that is then held back leaves no doubt behind."""
+    """The first was refused for its key without an effect, so a hold leaves no doubt."""
     breaker = Breaker("desk", "desk unavailable", most_failures=1)
     server = OtherKey(breaker, second)
     claim = await claimed(store.database, waiting)
@@ -60,7 +60,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     if second == "held back":
         assert (server.posts, attempted) == (1, None)
         await claims.hold_back(store.database, claim, 0, "desk unavailable")
-        # So the next attempt posts at once, and need not wait for a note that can't be there.
+        # The next attempt posts at once instead of waiting for a note that cannot exist.
         assert (await claimed(store.database, waiting)).note_attempted_at is None
     else:
         assert server.posts == 2
@@ -76,7 +76,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
 async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_again(
     fault: dict[str, Any] | None, reason: str, desks: Simulator, store: Store
 ) -> None:
-    """So it is paid for once, and can be looked at. Of a ticket that was deleted nothing is shown."""
+    """It is paid once, and can be shown. Nothing is shown of a deleted ticket."""
     ticket_id = new_ticket(desks)
     paid: dict[str, Any] = {"enhancement": ANSWER.model_dump_json(), "model": "gpt-6-luna", "started_at": "now()"}
     job_ids = [await store.accept(ticket_id=ticket_id, **paid), await store.accept(ticket_id=ticket_id)]

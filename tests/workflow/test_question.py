@@ -1,4 +1,4 @@
-"""What a model is asked: masked, in a language, with the rules of the house; and its answer with all in its place."""
+"""The prompt (masked, language, house rules), and its restored answer."""
 
 import json
 from typing import Any
@@ -183,7 +183,7 @@ def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(
 
 
 def test_the_notes_own_words_are_in_the_language_that_the_answer_is_in() -> None:
-    """An answer in the wrong language makes a note in one language all the same."""
+    """Even if the model used the wrong language, the note has one language."""
     question = asked({"ticket": GERMAN, "similar_tickets": [], "documents": []})
     german = answer(summary="Der Drucker druckt nicht, weil die Warteschlange voll ist.", next_steps=[], sources=[])
     assert question.content(german, nothing_found=False).language == "de"

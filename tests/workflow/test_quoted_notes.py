@@ -1,4 +1,4 @@
-"""A note is ours by its whole form: a person's quote of it neither completes a job nor stands for what was lost."""
+"""Recognition of our notes by their whole form, not by quotes of them."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -38,7 +38,7 @@ async def unsettled(desk: ServiceDeskPlus, database: Database, table: Table, red
 async def test_a_quote_of_a_note_does_not_complete_the_job(
     quote: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
 ) -> None:
-    """The note was lost, and a technician has quoted it from a mail: it is posted again."""
+    """The note was lost, and a technician quoted it from a mail: it is posted again."""
     ticket_id = new_ticket(desks)
     job_id = await accept(database, new_event(ticket_id=ticket_id))
     ours = to_html(ANSWER, job_id, "gpt-6-luna")
@@ -67,7 +67,7 @@ async def test_our_note_is_found_however_the_desk_wraps_it(
 
 
 async def test_a_look_for_a_note_reads_those_since_the_attempt(desks: Simulator, redis: Redis, store: Store) -> None:
-    """Each note is a call: of a ticket with many, only the newest three and what came since are read."""
+    """Each note is a call: only the newest three and those since the attempt are read."""
     ticket_id = new_ticket(desks)
     job_id = await store.accept(ticket_id=ticket_id)
     async with opened(settings(desks.url)) as desk:
@@ -84,7 +84,7 @@ async def test_a_look_for_a_note_reads_those_since_the_attempt(desks: Simulator,
 async def test_a_lost_note_is_not_posted_while_another_job_of_its_ticket_comes_first(
     other: str, desks: Simulator, redis: Redis, store: Store
 ) -> None:
-    """It was retried by hand, perhaps. The other one's note may come as well."""
+    """A retry by hand may have started it, and its note may arrive as well."""
     ticket_id = new_ticket(desks)
     first = await store.accept(ticket_id=ticket_id)
     job_id = await store.accept(ticket_id=ticket_id)

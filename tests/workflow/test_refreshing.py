@@ -1,4 +1,4 @@
-"""A further note for a ticket that has one: where it is asked for, or the ticket was reopened; at most once an hour."""
+"""Further notes: on request or after a reopening, at most one an hour."""
 
 import re
 from dataclasses import replace
@@ -24,13 +24,12 @@ DONE = ("completed", None)
 
 
 def begins(place: WorkSite, ticket_id: str) -> list[str]:
-    """The first sentence of each of the ticket's notes, oldest first."""
     texts = [re.sub("<[^>]+>", "", note["description"]) for note in notes_of(place.desks, ticket_id)]
     return [re.match(r".*?(?:\.|(?= \())", text)[0] for text in texts]  # type: ignore[index]
 
 
 def earlier(place: WorkSite) -> None:
-    """Let all that was done be done an hour before."""
+    """Move all times back by an hour."""
     moments = ("accepted_at", "started_at", "finished_at", "retried_at", "seen_closed_at")
     put_back = (f"{moment} = {moment} - interval '61 minutes'" for moment in moments)
     place.store.table.run(f"UPDATE jobs SET {', '.join(put_back)}")  # noqa: S608 -- of those above
@@ -86,7 +85,7 @@ async def test_a_ticket_gets_one_further_note_an_hour(place: WorkSite) -> None:
 
 
 async def test_the_hour_counts_from_when_it_was_asked_for(place: WorkSite) -> None:
-    """A webhook that a further note has set off, and that waited for long, makes no other one."""
+    """A webhook triggered by a further note makes no other one after a long wait."""
     ticket_id = new_ticket(place.desks)
     assert await webhook(place, ticket_id, None) == DONE
     assert await webhook(place, ticket_id, "refresh") == DONE
@@ -155,7 +154,7 @@ async def test_a_tenant_that_is_closed_by_now_has_its_webhooks_skipped(place: Wo
 
 
 async def test_any_webhook_after_the_ticket_was_closed_makes_one_once(place: WorkSite) -> None:
-    """Its copying has seen it closed; that it is open again is seen by the job."""
+    """The copy was seen closed; the job sees that it is open again."""
     ticket_id = new_ticket(place.desks)
     assert await webhook(place, ticket_id, None) == DONE
     place.store.table.run("UPDATE jobs SET seen_closed_at = now()")
@@ -182,7 +181,7 @@ async def test_a_job_without_a_webhook_is_not_left_out_by_events(event: str, pla
     ticket_id = new_ticket(place.desks)
     assert await webhook(place, ticket_id, "ticket.created") == DONE
     assert await webhook(place, ticket_id, "ticket.refresh") == ("skipped", "left out by the tenant's rules")
-    # Only one that was found in the desk asks for a first note.
+    # Only a ticket found in the desk requests a first note.
     assert await webhook(place, ticket_id, event) == (ALREADY if event == RECOVERED else DONE)
 
 
@@ -210,7 +209,7 @@ async def test_one_that_is_retried_by_hand_still_says_so(place: WorkSite) -> Non
 
 
 async def test_a_person_gets_a_note_right_after_a_failure_note(place: WorkSite) -> None:
-    """What a webhook of those minutes gets is nothing: it may be what the failure note set off."""
+    """A webhook of those minutes gets none: the failure note may have triggered it."""
     ticket_id = new_ticket(place.desks)
     failed = await place.job(ticket_id)
     ended: dict[str, Any] = {"state": "failed", "reason": "x", "finished_at": "now()"}

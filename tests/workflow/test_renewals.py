@@ -1,4 +1,4 @@
-"""Claims that are renewed together."""
+"""Batched renewal of claims."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,8 +19,6 @@ _JOBS = 30
 
 
 class CountedCalls(Database):
-    """A database that counts what it is asked."""
-
     calls = 0
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
@@ -39,7 +37,7 @@ async def held(store: Store) -> list[Claim]:
 
 
 async def test_many_at_once_are_two_statements(held: list[Claim], server: Postgres, store: Store) -> None:
-    """The first goes at once, and the others come while it is on its way."""
+    """The first goes at once, and the others arrive while it is under way."""
     database = CountedCalls(server.url, application_name="tests", pool_size=1)
     before = [store.table.job(claim.job_id)["lease_until"] for claim in held]
     renewals = Renewals(database, LEASE)

@@ -1,4 +1,4 @@
-"""GPT-4's repair call that can't be had at once: what was paid for before it is not paid for again."""
+"""GPT-4's delayed repair call: the paid first answer is not paid for again."""
 
 import asyncio
 from uuid import UUID
@@ -26,13 +26,12 @@ STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": 
 
 
 async def called(gpt4: ModelClient, claim: Claim, database: Database, redis: Redis) -> GraphState:
-    """The node, as the graph runs it; it needs no desk."""
     attempt = attempt_at(claim, database, model=gpt4, answers=AnswersInRedis(redis, 60))
     return await call_gpt4(STATE, Runtime(context=attempt))
 
 
 def roles(model: Simulator) -> list[int]:
-    """How many messages each request had: two ask, four ask for a repair."""
+    """Return the number of messages of each request: 2 for an answer, 4 for a repair."""
     return [len(request["payload"]["messages"]) for request in model.requests(operation="chat")]
 
 
@@ -56,7 +55,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
 async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
     waiting: UUID, database: Database, redis: Redis, model: Simulator
 ) -> None:
-    """The breaker opens while the first answer comes: other jobs have met a model that is down."""
+    """The breaker opens during the first answer: other jobs met a model that is down."""
     model.order(kind="malformed", times=1)
     clock = Clock(0)
     breaker = Breaker("model", "model unavailable", most_failures=1, monotonic=clock)
@@ -94,7 +93,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
 async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(
     waiting: UUID, database: Database, redis: Redis, model: Simulator, table: Table
 ) -> None:
-    """A Redis that takes its time: a worker that has to stop meanwhile must not lose the answer."""
+    """A worker that stops during a slow Redis call must not lose the answer."""
 
     class SlowRedis(AnswersInRedis):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Asking again what was asked: with what was told then, or with a version of the prompt as the tenant has it now."""
+"""Repeated questions: with the original input or another prompt version."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The table of retries: what failed -> again when, or given up how."""
+"""The retry table: failure -> delay of the retry, or final reason."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(
 
 @pytest.mark.parametrize("failure", UNKNOWN)
 def test_a_call_of_unknown_outcome_is_given_time_to_settle(failure: Exception) -> None:
-    """A slow desk stores a note after it was given up on: posting again at once would make two."""
+    """A slow desk may store a note after the timeout: a POST at once would double it."""
     assert [after(failure, attempt).seconds for attempt in (1, 5, 6, 7)] == [60, 60, 64, 128]
     assert after(failure, 8) == Decision(None, "gave up after 8 attempts")
 

@@ -1,4 +1,4 @@
-"""A desk that takes one call a minute: jobs run whole, on a real Postgres, while a test's clock goes on for them."""
+"""A desk with one call a minute: whole jobs on a real Postgres, simulated time."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ ENDED = ("completed", "skipped", "failed")
 
 
 class Schedule:
-    """Runs each job when it is due, by the test's clock: a row's time is moved back when that has come."""
+    """Runs each job when it is due by the test's clock, moving its row's time back."""
 
     def __init__(self, table: Table, time: Clock, desks: Simulator) -> None:
         self._table = table
@@ -35,7 +35,7 @@ class Schedule:
         self.calls: list[float] = []
 
     async def run(self, runner: Runner, job_ids: list[UUID], seconds: float) -> None:
-        """All of them, until the last has ended. Fails after `seconds`."""
+        """Run all until the last has ended; fail after `seconds`."""
         due = dict.fromkeys(job_ids, self._time.now)
         end = self._time.now + seconds
         while due:
@@ -55,7 +55,7 @@ class Schedule:
 
 @dataclass
 class SlowDesk:
-    """A desk that takes one call a minute, and what runs its jobs."""
+    """A desk that takes one call a minute, and the runner of its jobs."""
 
     database: Database
     table: Table
@@ -69,7 +69,10 @@ class SlowDesk:
         self.schedule = Schedule(self.table, self.time, self.desks)
 
     async def enhance(self, tickets: Sequence[str], minutes: int) -> list[UUID]:
-        """A job for each ticket, all of them until the last has ended; their ids. Fails after so many minutes."""
+        """Run a job for each ticket to its end; return the ids.
+
+        Fail after this many minutes.
+        """
         # Without Redis a process takes a quarter of the rate.
         rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
         events = [self.new_event(ticket_id=ticket_id) for ticket_id in tickets]
@@ -82,7 +85,6 @@ class SlowDesk:
         return job_ids
 
     def calls(self, ticket_id: str) -> list[str]:
-        """What the desk was asked about a ticket."""
         return [request["operation"] for request in self.desks.requests(ticket_id=ticket_id)]
 
 
@@ -90,14 +92,13 @@ class SlowDesk:
 def slow_desk(
     database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, redis: Redis
 ) -> SlowDesk:
-    """One call a minute."""
     return SlowDesk(database, table, new_event, desks, model, redis)
 
 
 async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
     slow_desk: SlowDesk, table: Table, desks: Simulator, model: Simulator
 ) -> None:
-    """Three calls each, GPT-4 asked once each, and no two calls within a minute."""
+    """Three calls each, one GPT-4 call each, and no two desk calls within a minute."""
     tickets = [new_ticket(desks) for _ in range(10)]
     job_ids = await slow_desk.enhance(tickets, minutes=38)
     assert {table.job(job_id)["state"] for job_id in job_ids} == {"completed"}
@@ -111,7 +112,7 @@ async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
 async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up(
     slow_desk: SlowDesk, table: Table, desks: Simulator, model: Simulator
 ) -> None:
-    """One note is there; one is not, and is posted again; a third ticket has no trouble."""
+    """One note exists; one does not, and is posted again; a third ticket has no fault."""
     stored, missing, other = tickets = [new_ticket(desks) for _ in range(3)]
     async with opened(settings(desks.url)) as technician:
         for number in range(2):

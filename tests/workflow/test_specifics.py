@@ -1,4 +1,4 @@
-"""What is specific has to stand in the ticket or in a source: else it is a guess, and a mark says so."""
+"""Specific values: in the ticket or a source, or marked as a guess."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def _step(text: str, *sources: str) -> tuple[str, list[str]]:
 
 
 def test_honest_sentences_are_hardly_ever_marked() -> None:
-    """General knowledge, and what the case has in another way of writing: in seven languages."""
+    """General knowledge, and other spellings of the case's values, in seven languages."""
     honest = [one for one in SENTENCES if "invented" not in one]
     assert len(honest) > 300
     marked = [shown for one in honest if (shown := _shown(one)) != one["text"]]
@@ -64,7 +64,7 @@ def test_honest_sentences_are_hardly_ever_marked() -> None:
 def test_hardly_anything_specific_that_is_invented_stays_unmarked() -> None:
     invented = [one for one in SENTENCES if "invented" in one]
     assert len(invented) > 120
-    # Some become links that can't be clicked.
+    # Some become links that cannot be clicked.
     unmarked = [
         one["text"]
         for one in invented

@@ -1,4 +1,4 @@
-"""A job past what its tenant may spend in a day: it waits, at no cost to its deadline, and goes on by itself."""
+"""A job beyond its tenant's daily limit: waits without losing time, then resumes."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -21,7 +21,7 @@ from tests.kit.tenants_toml import filed
 async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     store: Store, desks: Simulator, model: Simulator, start_log: StartLog
 ) -> None:
-    """What another worker has paid counts; one line tells of it for all jobs."""
+    """Another worker's spending counts; one line covers all jobs."""
     stream = start_log()
     paid, held = [await store.accept(ticket_id=new_ticket(desks), dedupe_keys=(key,)) for key in ("one", "two")]
     values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
@@ -33,7 +33,6 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     )
 
     async def run(job_id: UUID) -> None:
-        """By a worker of its own."""
         book = SpendingBook(store.database)
         models = Models(TenantDirectory(lambda: dict(values), monotonic=clock), process, book, connections=4)
         async with opened(settings(desks.url)) as desk:

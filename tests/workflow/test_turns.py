@@ -1,4 +1,4 @@
-"""What a worker tells with each claim: the tenants' settings of now, and the places that ended at once."""
+"""Values sent with each claim: current tenant settings and places just freed."""
 
 from config.tenant_settings import JobShare
 from config.tenants import Tenant

@@ -1,1 +1,1 @@
-"""The real system under a steady stream of webhooks, while everything around it breaks in turn."""
+"""The real system under a steady stream of webhooks, with faults in turn."""

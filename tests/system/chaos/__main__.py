@@ -1,4 +1,7 @@
-"""`make chaos`: every scenario, the table, and a status that is not 0 unless nothing was lost or doubled."""
+"""`make chaos`: all scenarios and the table; exit status 0 if nothing was lost.
+
+Duplicates count as failures too.
+"""
 
 import argparse
 import sys
@@ -11,7 +14,7 @@ from tests.system.chaos.stage import staged
 
 
 def main(words: list[str]) -> int:
-    """Run the scenarios whose names have one of the words in them, or all."""
+    """Run the scenarios whose names contain one of the words, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.chaos", description=__doc__)
     parser.add_argument("words", nargs="*", help="only scenarios with one of these in their names")
     parser.add_argument("--seed", type=int, help="of what happens at random; printed by an earlier run")
@@ -26,7 +29,7 @@ def main(words: list[str]) -> int:
             results.append(result)
             sys.stdout.write(line(result) + "\n")
             sys.stdout.flush()
-            # At once, though the verdict has them: a run that is stopped has none. Not into the table.
+            # Printed at once, because a run that is stopped has no verdict. Not part of the table.
             sys.stderr.write("".join(f"{result.fault}: {problem}\n" for problem in result.problems))
     sys.stdout.write(f"\n{verdict(results, len(stage.leases.ran_out))}\n")
     return 0 if results and all(result.holds for result in results) else 1

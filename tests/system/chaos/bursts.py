@@ -1,4 +1,4 @@
-"""Many webhooks at once, and something that dies while they are recorded, or queued, together."""
+"""Bursts of webhooks during which a store or the API dies."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,21 +18,21 @@ _IN_A_BATCH = (
 
 
 def postgres_dies(stage: Stage) -> None:
-    """Its rows are not committed yet."""
+    """The rows are not committed yet."""
     with _rows_under_way(stage):
         stage.system.postgres.process.kill()
     stage.system.postgres.restart()
 
 
 def redis_dies(stage: Stage) -> None:
-    """The rows are there, and their messages under way."""
+    """The rows are committed, and their messages are under way."""
     with _messages_under_way(stage):
         stage.system.redis.process.kill()
     stage.system.redis.start()
 
 
 def api_dies(stage: Stage) -> None:
-    """In the one place, and then in the other."""
+    """Before the commit, and then before the messages."""
     with _rows_under_way(stage):
         stage.kill(stage.system.api)
     with _messages_under_way(stage):
@@ -41,7 +41,7 @@ def api_dies(stage: Stage) -> None:
 
 @contextmanager
 def _rows_under_way(stage: Stage) -> Iterator[None]:
-    """A batch waits for a table that somebody holds until the end of the block; not longer than Postgres lives."""
+    """A batch waits for a locked table until the end of the block or of Postgres."""
     with closing(stage.world.admin()) as connection:
         connection.execute("LOCK TABLE delivery_keys")
         stage.burst(_COUNT)
@@ -51,7 +51,7 @@ def _rows_under_way(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def _messages_under_way(stage: Stage) -> Iterator[None]:
-    """A batch's rows are there, and Redis is held still, so that none of its messages is."""
+    """The rows are committed, and Redis is suspended before their messages."""
     stage.system.redis.pause()
     try:
         tickets = stage.burst(_COUNT)
@@ -63,7 +63,7 @@ def _messages_under_way(stage: Stage) -> Iterator[None]:
 
 
 def _count(stage: Stage, question: str) -> int:
-    # What others ask is shown to a superuser alone.
+    # Only a superuser sees the statements of other sessions.
     with psycopg.connect(stage.system.postgres.superuser_url) as connection:
         ((count,),) = connection.execute(question.encode()).fetchall()
     return int(count)

@@ -1,4 +1,4 @@
-"""What became of each accepted webhook: counted at the simulators and in the rows, and held against the log."""
+"""Outcome of each accepted webhook, from simulators, rows and log."""
 
 import time
 from collections import defaultdict
@@ -20,19 +20,17 @@ _ROWS = (
     " extract(epoch FROM published_at - due_at)::float AS published_late,"
     " extract(epoch FROM clock_timestamp() - published_at)::float AS published_for FROM jobs WHERE id::text = ANY(%s)"
 )
-# So old is a message in the hands of a worker that has not claimed its job when the relay takes the worker for dead.
+# Age of an unclaimed job's message at which the relay considers its worker dead.
 _HELD_SECONDS = 60
-# So long nobody looks for its job, if the worker lives.
+# Time until the relay looks for the job if the worker lives.
 _CLAIMED_SECONDS = 10
-# Of tickets that are all paid for again; the table has their number.
+# Of tickets that are paid for again; the table has their number.
 _MOST_TOLD = 5
 _Call = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The row of the table for one fault."""
-
     fault: str
     seconds: float
     accepted: int
@@ -59,7 +57,7 @@ class Count:
 
     @property
     def holds(self) -> bool:
-        """True if the promise was kept."""
+        """Return True if nothing was lost, doubled or refused."""
         nothing_wrong = self.lost == self.doubled == self.paid_twice == self.refused == 0
         return self.accepted > 0 and nothing_wrong and not self.problems
 
@@ -67,7 +65,10 @@ class Count:
 def await_ends(
     stage: Stage, accepted: Sequence[AcceptedWebhook], seconds: float, *, but_held: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """The rows of the jobs by id, when all of them have ended or time is up; `but_held` waits for no dead worker's."""
+    """Return the rows by job id when all jobs have ended or time is up.
+
+    `but_held` excludes jobs held by dead workers.
+    """
     ids = [job_id for webhook in accepted for job_id in webhook.job_ids]
     give_up_at = time.monotonic() + seconds
     while True:
@@ -90,7 +91,7 @@ def count(
     refused: int,
     seconds: float,
 ) -> Count:
-    """Look at each webhook's ticket, row and calls, and at the problems that the stage and the log have."""
+    """Compare each webhook's ticket, row and calls; add the problems of stage and log."""
     problems, stage.problems = [*stage.problems, *told.problems], []
     lost = doubled = completed = held_in_post = 0
     wrong = []
@@ -98,7 +99,7 @@ def count(
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
         if any(row["reason"] == DUPLICATE for row in ended):
-            # The first one's commit went through, but its sender heard of the other one: Postgres was just going away.
+            # The first commit went through, but its sender received the other id while Postgres went away.
             ended = stage.world.jobs(webhook.ticket_id, webhook.tenant_id)
         states = [row["state"] for row in ended]
         done = "completed" in states and bool(notes)
@@ -137,18 +138,18 @@ def count(
 
 
 def is_held(row: dict[str, Any]) -> bool:
-    """Return True if the job's message is taken for one that went down with its worker; the row may be empty."""
+    """Return True if a dead worker may hold the job's message. The row may be empty."""
     return row.get("state") == "waiting" and (row["published_for"] or 0) >= _CLAIMED_SECONDS
 
 
 def is_missed(row: dict[str, Any]) -> bool:
-    """Return True if the job was published again since its message had been held for too long."""
+    """Return True if the job was published again after a held message timed out."""
     return (row["published_late"] or 0) >= _HELD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """Those of one ticket: answers beyond one, without an excuse and with one, and calls broken off."""
+    """One ticket's calls: extra answers with and without excuse, and aborted calls."""
 
     ticket_id: str
     paid_twice: int
@@ -170,7 +171,7 @@ def _judged_calls(stage: Stage, accepted: Sequence[AcceptedWebhook]) -> list[_Ca
 
 
 def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
-    """The calls that GPT-4 began to answer, by ticket, oldest first."""
+    """Return the calls that GPT-4 began to answer, by ticket, oldest first."""
     calls: defaultdict[str, list[_Call]] = defaultdict(list)
     for call in sorted(stage.world.gpt4_requests(""), key=lambda call: float(call["time"])):
         if call["outcome"] in ("answered", "client_left") and call["status"] == 200:
@@ -179,7 +180,10 @@ def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
 
 
 def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[int, int]:
-    """The number of complete answers beyond the last one, without an excuse and with one; each is good for one call."""
+    """Return the number of extra complete answers, without and with an excuse.
+
+    Each excuse is good for one call.
+    """
     unused, without, excused = list(excuses), 0, 0
     for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
         fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]), _ended(call))]
@@ -196,7 +200,7 @@ def _ended(call: _Call) -> float:
 
 
 def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
-    """When each call began, how it ended and when, and when a process was stopped with the job unanswered."""
+    """Describe the calls and forced stops of a job in order of time."""
     told = [(float(call["time"]), f"{call['outcome']} after {call['seconds']} s") for call in calls]
     told += [(excuse.moment, "its process stopped") for excuse in excuses]
     return "; ".join(f"{moment:.2f} {what}" for moment, what in sorted(told))

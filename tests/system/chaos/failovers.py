@@ -1,4 +1,4 @@
-"""Redis changes its role: its master is elsewhere for a while, or nowhere."""
+"""Failovers of Redis: the master moves, or is missing for a while."""
 
 import tempfile
 import time
@@ -15,7 +15,7 @@ _READ_ONLY_SECONDS = 4.0
 
 
 def redis_fails_over(stage: Stage) -> None:
-    """Its replica takes over, and the old master follows it, with an empty memory at first; then back again."""
+    """The replica takes over, its old master follows it, and they swap back."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Valkey(Path(folder)) as other,
@@ -32,7 +32,7 @@ def redis_fails_over(stage: Stage) -> None:
 
 
 def redis_is_read_only(stage: Stage) -> None:
-    """What an old master is whose new one can't be reached."""
+    """An old master is read-only while it cannot reach the new one."""
     with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
         time.sleep(1)
         client.replicaof("127.0.0.1", 1)

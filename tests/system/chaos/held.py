@@ -1,4 +1,4 @@
-"""Which jobs a process holds at the moment it is killed or held still, and what of each is safe by then."""
+"""Jobs held by a process when it is killed or suspended, and their stored state."""
 
 import os
 import time
@@ -10,8 +10,8 @@ from devstack.descendants import descendants
 from devstack.processes import Process
 from tests.kit.world import World
 
-# What a process has sent to Postgres or Redis before its end is carried out after it. No lease is that short, so
-# nobody else has the jobs yet.
+# Statements that a process sent to Postgres or Redis before its end are executed after it. No lease is that short, so
+# no other worker has the jobs yet.
 _LANDING_SECONDS = 0.2
 
 
@@ -30,7 +30,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """A job without an answer that was safe, when its process stopped: this attempt's call may be made again, once."""
+    """A job without a stored answer when its process stopped.
+
+    This attempt's call may be repeated once.
+    """
 
     job_id: str
     claimed: float
@@ -40,17 +43,19 @@ class Excuse:
     """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
 
     def covers(self, began: float, ended: float) -> bool:
-        """Return True if a call of GPT-4 for the job was that attempt's."""
         return self.claimed <= began <= self.moment and ended >= self.not_before
 
 
 def ids_of(process: Process) -> list[int]:
-    """The process and what is below it; ask before it dies."""
+    """Return the ids of the process and its descendants.
+
+    Call it before the process dies.
+    """
     return [process.pid, *descendants(process.pid)]
 
 
 def jobs_held_by(ids: list[int], world: World, redis_url: str) -> list[Held]:
-    """Look at the jobs of a process that stopped just now: at their rows, and at the answers kept in Redis."""
+    """Return the jobs of a process that has just stopped, from rows and Redis."""
     time.sleep(_LANDING_SECONDS)
     owners = [f"{os.uname().nodename}:{number}" for number in ids]
     with world.admin() as connection:

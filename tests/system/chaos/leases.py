@@ -1,7 +1,7 @@
-"""Leases that run out though nobody stopped the process: on a machine too busy to let it renew them in time.
+"""Leases that expire although no process was stopped.
 
-Such a process is held still as surely as by SIGSTOP, only nobody ordered it; what it was asking GPT-4 is asked again.
-Renewals that never work would look the same, only for more jobs: so it may be a few, and no more.
+A busy machine may be too slow to renew them, which is like SIGSTOP; the GPT-4 call is repeated. Broken renewals
+would look the same for more jobs, so only a few are allowed.
 """
 
 import threading
@@ -14,15 +14,15 @@ import redis
 from tests.system.chaos.held import Excuse
 
 _POLL_SECONDS = 0.2
-# A call is begun before the lease ran out, or it has no excuse; GPT-4 notes it when it gets to read it.
+# A call begins before the lease expires, or it has no excuse; GPT-4 records it when it reads it.
 _ON_ITS_WAY_SECONDS = 0.5
 _MOST_PER_ACCEPTED = 0.02
-# In a short run, beside another one, one stall of a worker is as many.
+# In a short run beside another one, a single stall of a worker causes this many.
 _FEW = 10
 
 
 def too_many(ran_out: int, accepted: int) -> list[str]:
-    """The problem with so many leases that ran out unforced, for so many webhooks; none if it may be."""
+    """Return the problem if too many leases expired unforced, else none."""
     if ran_out <= max(_FEW, _MOST_PER_ACCEPTED * accepted):
         return []
     return [
@@ -33,7 +33,7 @@ def too_many(ran_out: int, accepted: int) -> list[str]:
 
 
 class LeaseWatch:
-    """Looks at the rows while it runs; `ran_out` has a job's attempt once, when its lease was seen to be over."""
+    """Polls the rows; `ran_out` has each attempt whose lease was seen to be over."""
 
     def __init__(
         self, connect: Callable[[], psycopg.Connection[Any]], redis_url: str, is_excused: Callable[[str, float], bool]
@@ -46,11 +46,9 @@ class LeaseWatch:
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it."""
         self._over.set()
         self._thread.join()
         self._redis.close()
@@ -63,7 +61,7 @@ class LeaseWatch:
                     while not self._over.wait(_POLL_SECONDS):
                         self._look(connection)
             except (psycopg.Error, redis.RedisError):
-                self._over.wait(_POLL_SECONDS)  # one of them is away, as a scenario wants it
+                self._over.wait(_POLL_SECONDS)  # a scenario has stopped one of the stores
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         found = connection.execute(

@@ -1,4 +1,4 @@
-"""One scenario after the other, and the table of what came of them."""
+"""Scenarios in sequence, and the table of their results."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from tests.system.chaos.stream import AcceptedWebhook, Stream
 
 _RATE = 5.0
 _BEFORE_SECONDS = _AFTER_SECONDS = 0.8
-# A message in the hands of a worker that was killed before its claim is missed after a minute.
+# A message held by a worker killed before its claim is missed after a minute.
 _DRAIN_SECONDS = 150.0
 _POLL_SECONDS = 0.2
 AGAIN = "all of them, counted again at the end"
@@ -24,8 +24,6 @@ AGAIN = "all of them, counted again at the end"
 
 @dataclass(frozen=True, slots=True)
 class _Happened:
-    """A scenario that is over, and what came in meanwhile."""
-
     scenario: Scenario
     began: float
     stream: Stream
@@ -33,9 +31,10 @@ class _Happened:
 
 
 def run(stage: Stage, scenarios: Iterable[Scenario]) -> Iterator[Count]:
-    """Let each happen under a stream of webhooks, wait until its jobs have ended, and count; all again at the end.
+    """Run each scenario under a stream of webhooks, await its jobs, and count.
 
-    A job whose message went down with a worker is missed after a minute: it is waited for while the next ones happen.
+    Everything is counted again at the end. A job whose message was lost with a worker is missed after a minute, so
+    it is awaited during the next scenarios.
     """
     happened, uncounted = [], []
     for scenario in scenarios:
@@ -84,7 +83,7 @@ def _job_ids(accepted: Iterable[AcceptedWebhook]) -> set[str]:
 
 
 def _count_again(stage: Stage, everything: Sequence[AcceptedWebhook], refused: int) -> Count:
-    """A note of an attempt that was given up on may come after its job's end: until nothing more can come."""
+    """Count again once no late note of an abandoned attempt can arrive."""
     began = time.monotonic()
     with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
         while client.llen("celery"):
@@ -100,12 +99,10 @@ def _count_again(stage: Stage, everything: Sequence[AcceptedWebhook], refused: i
 
 
 def _await_told(stage: Stage, accepted: Sequence[AcceptedWebhook], rows: dict[str, dict[str, Any]]) -> Comparison:
-    """What the logs of the API and of the workers say of these webhooks' jobs."""
     return await_told([stage.system.api, *stage.system.workers], _job_ids(accepted), rows, stage.deaths)
 
 
 def header() -> list[str]:
-    """The head of a table in Markdown."""
     return [
         "| fault | accepted | refused | lost | doubled notes | GPT-4 paid twice"
         " | answered to a dead or still process | cut off in mid-call | seconds |",
@@ -114,14 +111,16 @@ def header() -> list[str]:
 
 
 def line(result: Count) -> str:
-    """A row of it."""
     counts = (result.accepted, result.refused, result.lost, result.doubled, result.paid_twice)
     cells = (*counts, result.excused, result.cut_off, f"{result.seconds:.0f}")
     return f"| {result.fault} | {' | '.join(map(str, cells))} |"
 
 
 def verdict(results: Sequence[Count], ran_out: int) -> str:
-    """The sentences below it; the last row has the totals. `ran_out`: leases of processes that nobody stopped."""
+    """Return the sentences below the table; the last row has the totals.
+
+    `ran_out` are leases of processes that were not stopped.
+    """
     broken = [result for result in results if not result.holds]
     if broken or not results:
         problems = [f"\n- {result.fault}: {problem}" for result in broken for problem in result.problems]

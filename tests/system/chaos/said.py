@@ -1,4 +1,4 @@
-"""What the log says of a job's end: one final line, the one that fits the row."""
+"""Log lines of job ends: one final line, consistent with the row."""
 
 import re
 import time
@@ -12,10 +12,10 @@ from observability import phrases
 from observability.phrases import Phrase
 
 ENDED = ("completed", "skipped", "failed")
-# The words with which `Task failed` says that the job goes on; any others end it.
+# `Task failed` with these words means that the job goes on; any others end it.
 _GOES_ON = ("will be retried", "left to another attempt", "will be looked for once more")
-# The line follows the commit at once: so much later even a busy process has printed it. And what it had sent to
-# Postgres before its end may be carried out after it.
+# The line follows the commit at once; even a busy process has printed it by then. Statements sent to Postgres before
+# the process ended may be executed after it.
 _LINE_SECONDS, _LANDING_SECONDS = 2.0, 0.5
 _AWAIT_SECONDS, _POLL_SECONDS = 10.0, 0.3
 _MOST_TOLD = 5
@@ -36,8 +36,6 @@ _LINE = re.compile(f"({'|'.join(map(re.escape, _WHAT))})([0-9a-f-]{{36}})([^\n]*
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line about a job's start or end."""
-
     job_id: str
     process: str
     what: str
@@ -46,7 +44,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that was killed: it had no time for a line."""
+    """A killed process, which may have had no time for a line."""
 
     process: str
     began: float
@@ -55,14 +53,12 @@ class Death:
     """Unix seconds, when it was gone."""
 
     def cut_off(self, finished: float) -> bool:
-        """Return True if it came between a commit at that time and its line."""
+        """Return True if the process died between a commit at that time and its line."""
         return self.began - _LINE_SECONDS <= finished <= self.ended + _LANDING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of holding the rows against the lines."""
-
     missing: tuple[str, ...]
     """Jobs that ended without a line, and without an excuse."""
     unsaid: int
@@ -72,13 +68,13 @@ class Comparison:
 
     @property
     def problems(self) -> list[str]:
-        """All that is wrong, in words, and no more of it than anybody reads."""
+        """Return the problems in words, limited to a readable number."""
         without = [f"job {job_id} ended without a line, and no process was killed then" for job_id in self.missing]
         return without[:_MOST_TOLD] + list(self.others[:_MOST_TOLD])
 
 
 def said_in(process: str, log: str) -> list[Said]:
-    """The lines of a log; one that is not written to its end is not there yet."""
+    """Return the lines of a log, without an incomplete last one."""
     return [
         Said(job_id, process, "goes on" if any(words in rest for words in _GOES_ON) else _WHAT[beginning])
         for beginning, job_id, rest in _LINE.findall(log)
@@ -88,7 +84,6 @@ def said_in(process: str, log: str) -> list[Said]:
 def judged(
     job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], said: Iterable[Said], deaths: Sequence[Death]
 ) -> Comparison:
-    """Hold the row of each job against its lines."""
     by_job: defaultdict[str, list[Said]] = defaultdict(list)
     for line in said:
         by_job[line.job_id].append(line)
@@ -108,7 +103,10 @@ def judged(
 
 
 def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> bool:
-    """Only who has begun a job completes it; the other ends may be a relay's."""
+    """Return True if a death explains the missing line.
+
+    Only the worker that began a job completes it; other ends may be a relay's.
+    """
     its_own = row["state"] != "completed" or any(line.process == death.process for line in lines)
     return its_own and death.cut_off(row["finished"])
 
@@ -116,7 +114,10 @@ def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> boo
 def await_told(
     processes: Sequence[Process], job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], deaths: Sequence[Death]
 ) -> Comparison:
-    """The verdict on these jobs, once no line is missing or time is up: it comes a moment after the row's end."""
+    """Return the comparison once no line is missing or time is up.
+
+    A line follows the row's end after a moment.
+    """
     wanted = list(job_ids)
     give_up_at = time.monotonic() + _AWAIT_SECONDS
     while True:
@@ -128,5 +129,5 @@ def await_told(
 
 
 def _log_of(process: Process) -> str:
-    """Of its whole life, restarts and all."""
+    """Return the log of the process's whole life, including restarts."""
     return process.log_path.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""What breaks, one thing at a time; each is done while webhooks stream in, and ends mended."""
+"""Fault scenarios, run one at a time under load; each restores its system."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +15,14 @@ from tests.system.chaos.vanished import about_to_vanish
 
 _ANSWERED = "GPT-4 API call: status=200"
 _REFUSED = "Webhook rejected: status=503"
-# A session of ours that says nothing in a transaction is ended after 10 s.
+# Postgres ends an idle transaction of ours after 10 s.
 _NOTICED_SECONDS = 14.0
-# A lease may be a third old when a worker is held still.
+# A lease may be a third old when a worker is suspended.
 _SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fault of the table."""
-
     name: str
     happen: Callable[[Stage], None]
     seconds: int = 10
@@ -38,7 +36,10 @@ def _kill_worker(stage: Stage) -> None:
 
 
 def _kill_at(phrase: str, meant: Callable[[Held], bool] | None, stage: Stage) -> None:
-    """Until a job was where the scenario wants it to be, three times at most (None: no matter where, and twice)."""
+    """Kill the worker at these log lines, three times at most.
+
+    None kills it twice at any moment.
+    """
     if meant is None:
         stage.kill_at(phrase)
         stage.kill_at(phrase)
@@ -52,13 +53,19 @@ def _kill_at(phrase: str, meant: Callable[[Held], bool] | None, stage: Stage) ->
 
 
 def _kill_answered(stage: Stage) -> None:
-    """The answer is committed, and no note under way: the desk takes its time with reading, to leave room for it."""
+    """The answer is committed and no note is under way.
+
+    The desk reads slowly, to leave time for it.
+    """
     with stage.desk(kind="slow", operation="read_ticket", seconds=0.3):
         _kill_at(_ANSWERED, lambda job: job.answered and not job.posting, stage)
 
 
 def _kill_while_posting(stage: Stage) -> None:
-    """The worker dies with the POST under way. One desk has stored the note by then; the other one never will."""
+    """The worker dies during the POST.
+
+    One desk has stored the note by then, the other never does.
+    """
     with (
         stage.desk(kind="slow", operation="add_note", tenant="acme", seconds=1, performed=True),
         stage.desk(kind="silence", operation="add_note", tenant="globex"),
@@ -75,13 +82,12 @@ def _kill_api(stage: Stage) -> None:
 
 
 def _pause_api(stage: Stage) -> None:
-    """Its relay is held still too, and the desks wait for an answer."""
+    """Its relay is suspended too, and the desks wait for an answer."""
     time.sleep(1)
     stage.pause(stage.system.api, 4)
 
 
 def _at_random(stage: Stage) -> None:
-    """The API or a worker, whenever it may be."""
     for kind in stage.random.sample(["api", "worker", "worker"], 3):
         time.sleep(stage.random.uniform(0.1, 2.5))
         process = stage.system.api if kind == "api" else stage.random.choice(stage.system.workers)
@@ -96,7 +102,7 @@ def _redis_away(stage: Stage) -> None:
 
 
 def _redis_forgets(stage: Stage) -> None:
-    """It dies with a list full of jobs that nobody has taken yet, and comes back empty."""
+    """Redis dies with a list full of unclaimed jobs, and restarts empty."""
     with _workers_still(stage):
         time.sleep(1)
         stage.system.redis.kill()
@@ -112,7 +118,7 @@ def _redis_still(stage: Stage) -> None:
 
 
 def _postgres_away(stage: Stage) -> None:
-    """An answer that comes meanwhile can't be committed: it waits in Redis, so no call is excused."""
+    """Answers cannot be committed and wait in Redis, so no repeated call is excused."""
     time.sleep(1)
     stage.system.postgres.stop()
     time.sleep(3)
@@ -120,9 +126,9 @@ def _postgres_away(stage: Stage) -> None:
 
 
 def _idle_connections_die(stage: Stage) -> None:
-    """Redis was restarted while most of its connections lay idle, and Postgres goes away when they are needed.
+    """Idle connections are dead after a restart, and Postgres is stopped in need.
 
-    The API is held still for a moment each time, so that what came meanwhile needs many of them at once.
+    The API is suspended for a moment each time, so that the waiting webhooks need many connections at once.
     """
     before = stage.system.api.output().count(_REFUSED)
     for again in (False, True):
@@ -139,7 +145,7 @@ def _idle_connections_die(stage: Stage) -> None:
 
 
 def _peer_vanishes(stage: Stage) -> None:
-    """With the rows of a tenant's waiting jobs: nobody tells Postgres, which has to find out by itself."""
+    """It has locked a tenant's waiting jobs, and Postgres has to detect its absence."""
     with about_to_vanish(stage.system.state["database_url"], "acme") as vanish:
         with _workers_still(stage):
             time.sleep(1)
@@ -185,9 +191,9 @@ def _pause_worker(stage: Stage) -> None:
 
 
 def _rolling_restart(stage: Stage) -> None:
-    """Each process in turn is told to end, and a new one takes its place, as a rollout does.
+    """Stop and replace each process in turn, as in a rollout.
 
-    Answers take longer than a worker's grace, so that it has to give jobs back.
+    Answers take longer than a worker's grace period, so it has to give jobs back.
     """
     with stage.openai(kind="slow_stream", seconds=0.15):
         for process in (*stage.system.workers, stage.system.api):

@@ -1,4 +1,4 @@
-"""Where the faults happen: the running system, and how to break each part of it at a chosen moment."""
+"""A running system whose parts can be broken at a chosen moment."""
 
 import contextlib
 import random
@@ -20,7 +20,7 @@ from tests.system.chaos.said import Death
 NOTE_SETTLE_SECONDS = 4.0
 LEASE_SECONDS = 5.0
 GRACE_SECONDS = 2.0
-# Short times, so that what takes minutes in production takes seconds here.
+# Short times: minutes in production are seconds here.
 SETTINGS = {
     "OPENAI_TIMEOUT_SECONDS": "2",
     "SERVICEDESK_TIMEOUT_SECONDS": "2",
@@ -30,7 +30,7 @@ SETTINGS = {
     "WORKER_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
     "WORKER_CONCURRENCY": "32",
 }
-# After the grace that its jobs have, a worker closes its connections, within a bound of its own.
+# After the grace period of its jobs a worker closes its connections, with a limit of its own.
 _STOP_SECONDS = GRACE_SECONDS + 6.0
 _STEP_SECONDS = 20.0
 _POLL_SECONDS = 0.005
@@ -40,7 +40,7 @@ _HANDED_BACK = re.compile(r"Job requeued: job_id=([0-9a-f-]{36}), ticket_id=\d+,
 
 @dataclass
 class Stage:
-    """A running system, its outside, and what was done to it."""
+    """A running system, its simulators, and the faults so far."""
 
     system: System
     world: World
@@ -63,11 +63,11 @@ class Stage:
 
     @property
     def all_excuses(self) -> list[Excuse]:
-        """Of processes that were stopped here, and of those that the machine held still."""
+        """Return the excuses of processes stopped here or stalled by the machine."""
         return [*self.excuses, *self.leases.ran_out]
 
     def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
-        """SIGKILL, and a new one a little later; the jobs that it held."""
+        """Kill a process with SIGKILL and restart it a little later; return its jobs."""
         ids = ids_of(process)
         began = time.time()
         process.kill()
@@ -78,11 +78,11 @@ class Stage:
         return held
 
     def kill_at(self, phrase: str) -> list[Held]:
-        """SIGKILL to the worker that is the next to print a phrase, at once."""
+        """Kill the first worker that prints a phrase, with SIGKILL, at once."""
         return self.kill(self._next_to_say(phrase))
 
     def pause(self, process: Process, seconds: float) -> None:
-        """Hold a process still: it looks alive, and does nothing."""
+        """Suspend a process, which then looks alive and does nothing."""
         ids = ids_of(process)
         process.pause()
         began = time.monotonic()
@@ -92,16 +92,16 @@ class Stage:
         process.resume()
 
     def stop(self, process: Process) -> str:
-        """SIGTERM, as in a rollout; what the process has printed in its life.
+        """Stop a process with SIGTERM, as in a rollout; return all its output.
 
-        Nothing is excused but an answer that was just on its way when the worker broke off its call, to hand the job
-        back at the end of the grace.
+        The only excuse is an answer that was on its way when the worker aborted its call at the end of the grace
+        period.
         """
         began, told_at = time.monotonic(), time.time()
         status = process.stop(_STOP_SECONDS)
         if status == -signal.SIGKILL:
             self.deaths.append(Death(process.name, time.time(), time.time()))
-        # The API's server ends in good order, and then by the signal that it was told with.
+        # The API's server ends in good order, and then by the same signal.
         in_order = process is self.system.api and status == -signal.SIGTERM and "API stopped" in process.output()
         if status != 0 and not in_order:
             how = "was killed" if (status or 0) < 0 else "ended"
@@ -115,18 +115,16 @@ class Stage:
 
     @contextlib.contextmanager
     def desk(self, **fault: Any) -> Iterator[None]:
-        """A block in which the desk has a fault."""
         with self._fault(self.world.desk_fault, fault):
             yield
 
     @contextlib.contextmanager
     def openai(self, **fault: Any) -> Iterator[None]:
-        """A block in which GPT-4 has a fault."""
         with self._fault(self.world.openai_fault, fault):
             yield
 
     def expect(self, came: bool, otherwise: str) -> None:
-        """A scenario that did not break what it is named for proves nothing."""
+        """Record a problem if the scenario did not cause its fault: it proves nothing."""
         if not came:
             self.problems.append(otherwise)
 
@@ -166,7 +164,7 @@ def _since(path: Path, position: int) -> str:
 
 @contextlib.contextmanager
 def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
-    """The whole system with two workers, started afresh as it is elsewhere, for the length of the block."""
+    """Run the whole system with two newly started workers for the length of the block."""
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)

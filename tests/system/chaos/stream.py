@@ -1,4 +1,4 @@
-"""A steady stream of webhooks, each delivered twice, as from a desk that tries again until it is told 202."""
+"""A steady stream of webhooks, each delivered twice and retried until its 202."""
 
 import itertools
 import threading
@@ -12,15 +12,15 @@ from tests.kit.world import World
 
 _RETRY_SECONDS = 0.3
 _GIVE_UP_SECONDS = 20.0
-# Each so manieth ticket has its two copies delivered at the same time, the others one after the other.
+# Every n-th ticket has its two copies delivered at the same time, the others in sequence.
 _AT_ONCE_EVERY = 3
-# Ids of tickets that no two desks share, so that a call of GPT-4 can be told from the id in its prompt.
+# Ids of tickets that no two desks share, so that the id in its prompt identifies a call of GPT-4.
 _numbers = itertools.count(500_001)
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWebhook:
-    """A webhook that was answered with 202, and the ids of the jobs that its deliveries were answered with."""
+    """A webhook that got its 202, and the job ids of its deliveries."""
 
     tenant_id: str
     ticket_id: str
@@ -42,15 +42,13 @@ class Stream:
     _senders: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin to send, in threads of its own."""
         pacer = threading.Thread(target=self._pace, name="stream")
         self._senders.append(pacer)
         pacer.start()
 
     def stop(self) -> None:
-        """Send no more, and wait for the answers of what is under way."""
         self._ends.set()
-        # The pacer is the first: when it has ended, the list is complete, since bursts come before the stop.
+        # The pacer is first: when it has ended the list is complete, since bursts precede the stop.
         self._senders[0].join()
         give_up_at = time.monotonic() + _GIVE_UP_SECONDS + 30
         for sender in self._senders:
@@ -60,7 +58,7 @@ class Stream:
             self.failures.append(f"{stuck} senders did not end")
 
     def burst(self, count: int) -> list[str]:
-        """Send so many more at once, and don't wait; their tickets."""
+        """Send this many more at once without waiting; return their tickets."""
         numbers = [next(_numbers) for _ in range(count)]
         for number in numbers:
             self._begin(number)
@@ -98,7 +96,7 @@ class Stream:
             return list(senders.map(lambda _: self._deliver(ticket_id, tenant, headers), range(2)))
 
     def _deliver(self, ticket_id: str, tenant: str, headers: dict[str, str]) -> str | None:
-        """The id of the job, once the answer is 202; None when it never was."""
+        """Return the job id once the answer is 202, None if it never was."""
         give_up_at = time.monotonic() + _GIVE_UP_SECONDS
         while time.monotonic() < give_up_at:
             try:

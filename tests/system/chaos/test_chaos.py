@@ -1,4 +1,4 @@
-"""Nothing lost, nothing doubled, nothing paid twice, whatever breaks."""
+"""No loss, no duplicate and no double payment under any fault."""
 
 from pathlib import Path
 
@@ -12,11 +12,14 @@ PARTS = 5
 
 
 def part_of(number: int) -> list[Scenario]:
-    """The scenarios of one part: all parts take about as long, since the longest are given away first."""
+    """Return the scenarios of one part.
+
+    Parts take about as long, since the longest are assigned first.
+    """
     parts: list[list[Scenario]] = [[] for _ in range(PARTS)]
     for scenario in sorted(SCENARIOS, key=lambda one: -one.seconds):
         min(parts, key=lambda part: sum(one.seconds for one in part)).append(scenario)
-    # Some backwards, so that not all of them start processes anew at the same time.
+    # Some backwards, so that not all of them restart processes at the same time.
     return parts[number][:: -1 if number % 2 else 1]
 
 
@@ -28,9 +31,9 @@ def test_the_parts_are_all_there_is() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(PARTS))
 def test_what_was_accepted_is_done_once_whatever_breaks(number: int, tmp_path: Path) -> None:
-    """A part of the scenarios, since most of one is waiting: several systems go through them at once."""
+    """Most of a scenario is waiting, so several systems run a part each."""
     with staged(tmp_path / "system") as stage:
         results = list(run(stage, part_of(number)))
         table = [*header(), *map(line, results), "", verdict(results, len(stage.leases.ran_out))]
-        print("", *table, sep="\n")  # noqa: T201 -- for whoever reads the run
+        print("", *table, sep="\n")  # noqa: T201 -- for readers of the run
         assert [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds] == []

@@ -1,4 +1,4 @@
-"""What the count lets pass: one answer that went to a process which was stopped before it was safe, and no other."""
+"""The one excused answer: sent to a process that stopped before it was stored."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def _call(began: float, outcome: str = "answered") -> dict[str, Any]:
 # A process that stopped before the answer of its call from 1 to 1.5 was safe.
 _STOPPED = Excuse("job", 0.5, 1.4)
 _LATER = Excuse("job", 2.5, 3.2)
-# The end of a grace at 1.55: the call from 1 to 1.5 was on its way, the one from 0.5 to 1 was there.
+# The grace period ends at 1.55: the call from 1 to 1.5 was under way, the one from 0.5 to 1 was there.
 _GIVEN_BACK = Excuse("job", 0, 1.55, not_before=1.45)
 _LEFT = "client_left"
 

@@ -1,4 +1,4 @@
-"""How many leases may run out though nobody stopped their process."""
+"""The number of leases that may expire without a stopped process."""
 
 from tests.system.chaos.leases import too_many
 

@@ -1,4 +1,4 @@
-"""What is made of the lines about a job's end, held against its row."""
+"""Comparison of a job's final lines with its row."""
 
 from typing import Any
 

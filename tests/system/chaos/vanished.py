@@ -1,4 +1,4 @@
-"""A process of ours that vanishes in the middle of a transaction: its rows are locked, and nobody is told."""
+"""A process that vanishes in a transaction and leaves its rows locked."""
 
 import signal
 import subprocess
@@ -29,9 +29,9 @@ asyncio.run(hold(*sys.argv[1:3]))
 
 @contextmanager
 def about_to_vanish(database_url: str, tenant_id: str) -> Iterator[Callable[[], int]]:
-    """Have that process ready; called, it locks the tenant's waiting jobs and is held still before its commit.
+    """Start that process; the result locks the tenant's waiting jobs when called.
 
-    The answer is how many jobs it locks.
+    The process is suspended before its commit. The call returns the number of locked jobs.
     """
     command = [sys.executable, "-c", _HOLDER, database_url, tenant_id, NAME]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
