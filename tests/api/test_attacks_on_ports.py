@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import resource
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -61,6 +62,15 @@ CROWDS: dict[str, Raw] = {
     "a request and half of the next": lambda port: port.request() + open_head(port),
     "five requests at once": lambda port: port.request() * 5,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def many_files() -> Iterator[None]:
+    """Allow the two ends of a crowd in one process: an ordinary user has 1,024 open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(params=PORTS)
