@@ -37,7 +37,7 @@ PAYLOADS = (
     "NaN",
     "\U0001f4a9",
 )
-_ANSWERED = {200, 303, 400, 403, 404, 405, 409, 410, 413, 414, 415, 422, 429}
+_ANSWERED = {200, 303, 400, 403, 404, 405, 409, 410, 413, 414, 415, 422, 429, 431}
 _NAMES = re.compile(r'name="([\w-]+)"|[?&;](\w+)=')
 _LEADS_OUT = re.compile(r"(?:href|src|action|hx-get)=[\"']?\s*(?:javascript|data):", re.IGNORECASE)
 _TYPED = ("q", "tenant", "ticket", "job", "cause", "since", "before", "after", "next", "page", "state")
