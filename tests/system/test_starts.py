@@ -18,7 +18,7 @@ from tests.kit.world import World, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CELERY = ["celery", "-A", "worker.app", "worker"]
-UNUSABLE = ("_HOOLI", "_MY_ERRORS")
+UNUSABLE = ("_HOOLI", "_MY_ERRORS", "TENANTS_FILE")
 UVICORN = ["uvicorn", "--factory", "api.app:create_app"]
 
 
