@@ -5,6 +5,7 @@ is as in production: spans to a collector, metrics scraped, JSON lines at INFO i
 collector are not counted.
 """
 
+import math
 import statistics
 import sys
 from argparse import Namespace
@@ -63,7 +64,12 @@ def _report(folder: Path, given: Namespace) -> Report:
 
     def row(name: str, of: Callable[[dict[str, float]], float]) -> tuple[str, ...]:
         off, on = ([of(pair[side]) for pair in found] for side in (0, 1))
-        return (name, _spread(off, 1), _spread(on, 1), _spread([b / a for a, b in zip(off, on, strict=True)], 3))
+        return (
+            name,
+            _spread(off, 1),
+            _spread(on, 1),
+            _spread([b / a if a else math.inf for a, b in zip(off, on, strict=True)], 3),
+        )
 
     rows = [
         row("API", lambda of: of["API"]),

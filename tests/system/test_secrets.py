@@ -199,7 +199,14 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
         assert doors.opens("fresh", fresh.webhook_secret)
         return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
 
+    def is_idle() -> bool:
+        """An attempt that began with the key ends with it."""
+        running = "SELECT NOT EXISTS (SELECT FROM jobs WHERE tenant_id = 'fresh' AND state = 'running')"
+        with world.admin() as connection:
+            return bool(connection.execute(running).fetchall()[0][0])
+
     wait_for(waits, DEAD_SECONDS)
+    wait_for(is_idle, DEAD_SECONDS)
     asked = len(world.desk_requests("fresh"))
     assert doors.opens("fresh", fresh.webhook_secret)
     time.sleep(1)
