@@ -150,11 +150,8 @@ def tenants_after(
         return {name: Tenant(name, usable=False) for name in ids}, problems
     tenants: dict[str, Tenant] = {}
     problems = []
-    has_webhooks = any(not each.keys().isdisjoint(_SIGN) or "WEBHOOK_TOKEN" in each for each in variables.values())
     for tenant_id in sorted(variables.keys() | tables.keys()):
         own = variables.get(tenant_id, {})
-        if not (own or has_webhooks):
-            continue  # only the API has the webhook secret of a tenant without a desk
         if (wrong_id := id_problem(tenant_id)) is not None:
             named = f"WEBHOOK_SECRET_{setting_suffix(tenant_id)[:63]}" if own else TENANTS_TOML
             problems.append(TenantProblem(tenant_id, f"{named}: {wrong_id}"))

@@ -98,13 +98,6 @@ def test_a_table_of_no_tenant_is_a_problem_of_its_own() -> None:
     ]
 
 
-def test_a_process_without_webhook_secrets_has_no_problem_with_a_table_of_no_desk() -> None:
-    """Only the API has the secret that its tenant has."""
-    values = {"SERVICEDESK_URL_GLOBEX": "http://desk", "SERVICEDESK_API_KEY_GLOBEX": "k"}
-    tenants, problems = parse_tenants(filed(values, {"acme.note.rules": "Be brief."}))
-    assert (list(tenants), problems) == (["globex"], [])
-
-
 def test_a_bad_table_closes_its_own_tenant_alone() -> None:
     values = filed(ACME | CLOUD, {"acme.mode": "wet"})
     tenants, _ = directory(lambda: values)
