@@ -87,7 +87,7 @@ def read_access(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of the login settings: the environment, overridden by files of `secrets_dir`.
+    """Return a reader of login settings; files override the environment.
 
     A token and its role change together, as do all settings of the provider.
     """

@@ -28,7 +28,7 @@ def _origin(url: str) -> str:
 
 
 def _not_guessed(key: str) -> str:
-    """Reject a guessable key, which could sign a cookie of any user. Raises ValueError."""
+    """Reject a key that could be guessed to forge cookies. Raises ValueError."""
     if len(set(key)) < FEWEST_CHARACTERS:
         raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
     return key

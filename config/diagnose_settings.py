@@ -1,4 +1,4 @@
-"""Required settings of `ai-agents diagnose` and `trace`; other settings are optional."""
+"""Required settings of `ai-agents diagnose` and `trace`; others are optional."""
 
 from typing import Annotated
 from urllib.parse import urlsplit

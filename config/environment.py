@@ -34,7 +34,7 @@ def settle_environment() -> None:
 
 
 def environment_with(**more: str) -> dict[str, str]:
-    """Return the environment plus non-empty values of `more`, for a program that replaces this process."""
+    """Return the environment plus the non-empty values of `more`."""
     return dict(os.environ) | {name: value for name, value in more.items() if value}
 
 
@@ -51,7 +51,7 @@ def tenants_file() -> Path | None:
 
 
 def spans_leave_the_process() -> bool:
-    """Return True if OpenTelemetry's variables name a collector and do not disable tracing."""
+    """Return True if a collector is configured and tracing is not disabled."""
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
     off = (
         os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
@@ -61,6 +61,6 @@ def spans_leave_the_process() -> bool:
 
 
 def messages_go_into_spans() -> bool:
-    """Return True if OpenTelemetry's variable puts prompts and answers into spans (default: off)."""
+    """Return True if spans include prompts and answers (default: off)."""
     chosen = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
     return chosen.lower() in ("true", "span_only", "span_and_event")

@@ -67,7 +67,7 @@ class LogSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by _SecretFiles
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources by precedence: files, the environment, defaults of the caller."""
+        """Return the sources by precedence: files, environment, caller's defaults."""
         return _SecretFiles(settings_cls), env_settings, init_settings
 
 

@@ -26,7 +26,7 @@ _NEVER_OF_THE_API = (
 
 
 def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
-    """Return the process's own secrets: those loaded at its start and the current model keys.
+    """Return the process's own secrets, with the current model keys.
 
     Keys are ("", setting), as in `TenantDirectory.secrets`. The secret of an address is its password.
     """
@@ -38,7 +38,7 @@ def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[s
 
 
 def not_for_the_api(names: Iterable[str]) -> list[str]:
-    """Return the `names` of secrets that the API, open to the Internet, must not hold."""
+    """Return the `names` of secrets that the public API must not hold."""
 
     def is_foreign(name: str) -> bool:
         keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}

@@ -1,4 +1,4 @@
-"""Settings from files that change while a process runs: `SECRETS_DIR`, `TENANTS_FILE`.
+"""Settings from files that may change: `SECRETS_DIR`, `TENANTS_FILE`.
 
 A read may happen during a write and return a partial value. A new text is therefore applied only after its file is
 unchanged for 2 seconds; the earlier value stays in force until then. An atomic replacement (a rename, or Kubernetes'
@@ -36,7 +36,9 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A file that differs from the value in force: `text` since `since`, any difference since `began`.
+    """A file that differs from the value in force.
+
+    `since`: time of this `text`. `began`: time of the first difference.
 
     Both times are from this process's clock. The file's time may be ahead, or set repeatedly by a copy program.
     """
@@ -47,7 +49,7 @@ class _Change:
 
 
 class SecretFiles:
-    """Files of a folder as settings, name -> text; call `read()` repeatedly. A folder of None has no files.
+    """Files of a folder as settings, name -> text; a folder of None has none.
 
     `setting` names the folder. Files of one `group` change together, e.g. an address and its key; by default each file
     is its own group. Files with an empty group are ignored. `secret` selects files that are revoked only by deleting
@@ -170,7 +172,7 @@ class SecretFiles:
         return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
 
     def _problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return why a changed file is not applied: "" during a write, None if it is applied."""
+        """Return why a change is not applied: "" during a write, None if applied."""
         if self._holds(name, file, now):
             return ""
         if file.text is None:
@@ -185,7 +187,7 @@ class SecretFiles:
         return self._values.get(name, "").startswith(text)
 
     def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return the problem of a truncated secret; None after 60 seconds unless it is empty."""
+        """Return the problem of a truncated secret; None after 60 s unless empty."""
         if not file.text:
             return f"{name}: its file is empty; delete it to withdraw the secret"
         if not self._is_old(name, file, now):

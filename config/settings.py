@@ -36,7 +36,7 @@ NO_PROXY: Any = Field(
 
 
 def _model_key(key: str) -> str:
-    """Strip the line break that a shell or a file appends to a key. Raises ValueError."""
+    """Strip the line break that a shell or a file appends. Raises ValueError."""
     if not may_be_sent(key.strip()):
         raise ValueError(ODD_KEY)
     return key.strip()

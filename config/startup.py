@@ -29,7 +29,7 @@ Needs = Literal["secret", "desk", "nothing"]
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load the settings of one process and its tenants, checking that one tenant meets `needs`.
+    """Load settings and tenants, of which at least one must meet `needs`.
 
     Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
     problems: settings that became unusable, changed files that are not applied. Raises SettingsRefused with a sentence
@@ -54,13 +54,13 @@ def load_with_tenants(
 
 
 def _keys(kind: type[LogSettings], needs: Needs) -> Keys:
-    """Return the kinds of tenants' keys that the process uses; Kubernetes mounts no others."""
+    """Return the kinds of keys that the process uses; Kubernetes mounts no others."""
     if needs != "desk":
         return ()
     return ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
 
 
 def not_needed(tenants: TenantDirectory) -> dict[str, str]:
-    """Return an empty default for the model's key if each tenant with a desk has its own."""
+    """Return an empty model key if each tenant with a desk has its own."""
     with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
     return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}

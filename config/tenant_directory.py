@@ -18,7 +18,7 @@ _REREAD_SECONDS = 5.0
 
 
 class TenantDirectory:
-    """Currently configured tenants, including those with unusable settings; thread-safe.
+    """Configured tenants, including those with unusable settings; thread-safe.
 
     `on_problem` receives problems that appear after the start; `problems` has the current ones. `needs` returns whether
     a tenant has the settings that this process uses; a tenant without them is reported as closed. Kinds of keys not in
@@ -55,22 +55,22 @@ class TenantDirectory:
         return self._tenants.get(tenant_id)
 
     def all(self) -> Sequence[Tenant]:
-        """Return all tenants by id; the same object until a tenant or a process key changes."""
+        """Return all tenants; the same object until a tenant or process key changes."""
         self._refresh()
         return self._all
 
     def names(self, tenant_id: str) -> bool:
-        """Return True if the tenant has any setting, usable or not, or if this is unknown."""
+        """Return True if the tenant has any setting, or if this is unknown."""
         self._refresh()
         return names_tenant(self._values, tenant_id)
 
     def process_key(self, name: str) -> str | None:
-        """Return the current value of one of PROCESS_KEYS: empty if removed, None if never set."""
+        """Return one of PROCESS_KEYS: empty if removed, None if never set."""
         self._refresh()
         return self._keys.get(name)
 
     def secrets(self) -> dict[tuple[str, str], str]:
-        """Return all current secrets, including closed tenants', in the form of `secrets_in`."""
+        """Return the current secrets, also of closed tenants, as `secrets_in` does."""
         self._refresh()
         return secrets_in(self._values)
 

@@ -66,7 +66,7 @@ def setting_suffix(tenant_id: str) -> str:
 
 
 def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return tenant id -> setting without suffix -> value, for ids with a setting that defines a tenant."""
+    """Return tenant id -> setting without suffix -> value of defined tenants."""
     found: dict[str, dict[str, str]] = {}
     for name, value in values.items():
         setting, tenant_id = owner(name)
@@ -80,7 +80,7 @@ def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def is_tenant_id(text: str) -> bool:
-    """Return True for a valid id; without `error`, which support greps for in log lines."""
+    """Return True for a valid id, without `error`, which support greps for."""
     return TENANT_ID.fullmatch(text) is not None and "error" not in text
 
 

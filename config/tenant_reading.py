@@ -45,7 +45,7 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of tenants' settings and PROCESS_KEYS; files override the environment.
+    """Return a reader of tenants' settings and PROCESS_KEYS, files first.
 
     TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` receives problems of changed files that
     are not applied. `now` is compared with the files' modification times.
@@ -76,7 +76,7 @@ def read_environment(
 
 @dataclass(frozen=True, slots=True)
 class TenantProblem:
-    """Problem of a tenant's settings: a sentence with the setting's name and no value.
+    """Problem of a tenant's settings: a sentence with the setting's name, no value.
 
     `tenant_id` is taken from the setting's name and may be malformed; it is empty for a file that may belong to no
     tenant. `closed`: no earlier settings remain in force.
@@ -88,7 +88,7 @@ class TenantProblem:
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Return True if any of `values` (setting name -> value) belongs to the tenant, usable or not.
+    """Return True if any of `values` (setting name -> value) is the tenant's.
 
     Also True while this is unknown: `SECRETS_DIR` could never be listed, or the file is unreadable.
     """
@@ -100,7 +100,7 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Return the secrets in `values` (setting name -> value) by (tenant, setting without suffix).
+    """Return the secrets in `values` by (tenant, setting without suffix).
 
     The tenant is empty for PROCESS_KEYS. Order: current secret, previous secret, retired secret. Unreadable values and
     values of no tenant are omitted.
@@ -114,7 +114,7 @@ def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
 
 
 def keys_here(values: Mapping[str, str]) -> Keys:
-    """Return the kinds of keys that a command requires: none if only webhook secrets are set, as for the API."""
+    """Return the kinds of keys to require: none if only webhook secrets are set."""
     kinds = {setting for _, setting in secrets_in(values)}
     return ALL_KEYS if not kinds or kinds & {*DESK_KEYS, *MODEL_KEYS, *PROCESS_KEYS} else ()
 
@@ -139,7 +139,7 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
 def tenants_after(
     before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables | None, keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return tenants and problems; an unusable tenant keeps its usable settings from `before`.
+    """Return tenants and problems; unusable tenants keep settings from `before`.
 
     All tenants are closed if `tables` is None (never readable), because a table may require stricter masking.
     """
@@ -240,7 +240,7 @@ def _of_table(settings: TenantSettings) -> dict[str, Any]:
 
 
 def _desk(variables: Variables, settings: TenantSettings) -> DeskSettings | None:
-    """Return the desk, or None if the tenant has none. Requires settings without problems."""
+    """Return the desk or None. The settings must have no problem."""
     if not _has_desk(variables):
         return None
     edition = variables.get("SERVICEDESK_EDITION", "onpremises").lower()
@@ -277,7 +277,7 @@ def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp
 
 
 def _shared_token(tenant_id: str, token: str, tenants: Mapping[str, Variables]) -> str | None:
-    """Return the problem of a token shared with another tenant: its holder could post as both."""
+    """Return the problem of a shared token: its holder could post as both tenants."""
     holders = [
         f"{name}_{setting_suffix(other)}"
         for other, variables in sorted(tenants.items())

@@ -1,6 +1,6 @@
-"""Tenant model: `tenants.toml` (`config.tenant_settings`) joined with addresses and secrets.
+"""Tenant model: `tenants.toml` joined with addresses and secrets.
 
-`config.tenant_directory` reads tenants again while a process runs.
+`config.tenant_settings` defines the file; `config.tenant_directory` reads tenants again while a process runs.
 """
 
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ def parse_names(text: str) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class TicketRules:
-    """Rules of a tenant: a ticket needs one name of each kind in `only`, and none in `never`.
+    """A ticket needs one name of each kind in `only`, and none in `never`.
 
     A ticket with a name in `within` is context only for tickets with the same name. `never_topics`: folded topics whose
     solutions are not used.
@@ -39,7 +39,7 @@ class TicketRules:
     never_topics: frozenset[str] = frozenset()
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the rules exclude a ticket, given its `known` names: kind -> name.
+        """Return True if the rules exclude a ticket with these names: kind -> name.
 
         Kinds missing from `known` are not checked; an empty name matches no rule.
         """
@@ -49,7 +49,7 @@ class TicketRules:
         )
 
     def forbid(self, known: Mapping[str, str]) -> bool:
-        """Return True if a `known` name is in `never`: the ticket's text must not be stored."""
+        """Return True if `never` has a `known` name: the text must not be stored."""
         return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
 
     @property
