@@ -1,1 +1,1 @@
-"""Settings and tenants: the only place that reads the environment."""
+"""Settings and tenants; only this package reads the environment."""

@@ -1,4 +1,4 @@
-"""Which addresses a tenant's credentials may be sent to."""
+"""Checks of the addresses that receive a tenant's credentials."""
 
 import ipaddress
 import re
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 ODD_KEY = "has a line break or a character that no key has"
-"""What is wrong with a key that can't stand in the head of a request."""
+"""Problem of a key that a header cannot carry."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# `2852039166`, `0xA9FEA9FE` and `169.254.43518` are 169.254.169.254 to a resolver, and no name's last label looks so.
+# Resolvers read `2852039166`, `0xA9FEA9FE` and `169.254.43518` as 169.254.169.254. No name has a numeric last label.
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
@@ -19,10 +19,10 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 def address_problem(url: str, *, secure: bool) -> str | None:
-    """Return what is wrong with a desk's address, in words that follow its setting's name; None if it is usable.
+    """Return the problem of a desk's address, or None if it is usable.
 
-    With `secure` it must be https, except to this machine. A link-local address is refused: no desk has one, but the
-    services that hand a cloud machine its credentials do.
+    The text completes a sentence that starts with the setting's name. With `secure`, only loopback may use http.
+    Link-local addresses are refused because cloud metadata services use them to issue credentials.
     """
     host = _host(url)
     address = _ip(host or "")
@@ -39,16 +39,16 @@ def address_problem(url: str, *, secure: bool) -> str | None:
 
 
 def may_be_sent(value: str) -> bool:
-    """Return True if it can stand in the head of a request."""
+    """Return True if a request header can carry the value."""
     return value.isascii() and (not value or value.isprintable())
 
 
 def _host(url: str) -> str | None:
-    """Return the URL's host in the form in which it is looked up.
+    """Return the URL's host as a resolver reads it, or None if the URL is unsuitable.
 
-    None if the URL has a part that no desk's address has: another scheme, credentials, a query, a fragment, blanks.
+    Unsuitable parts: a scheme other than http(s), credentials, a query, a fragment, blanks.
     """
-    # urlsplit drops tabs and line ends without a word; what is sent would still have them.
+    # urlsplit drops tabs and line ends silently; the request would still contain them.
     if " " in url or not url.isprintable():
         return None
     try:
@@ -58,7 +58,7 @@ def _host(url: str) -> str | None:
         return None
     if not plain or parts.query or parts.fragment or "@" in parts.netloc:
         return None
-    # A resolver takes the digits and dots of other scripts for ours.
+    # Resolvers accept digits and dots of other scripts as ASCII.
     return unicodedata.normalize("NFKC", parts.hostname or "").replace("\u3002", ".").lower()
 
 
@@ -77,7 +77,7 @@ def _ip(host: str) -> _Address | None:
 
 
 def _reached(address: _Address) -> Iterator[_Address]:
-    """Yield the address, and the IPv4 address that a gateway would send to in its place."""
+    """Yield the address, and any embedded IPv4 address that a gateway would route to."""
     yield address
     if isinstance(address, ipaddress.IPv4Address):
         return

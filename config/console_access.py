@@ -1,7 +1,7 @@
-"""Who may log in to the console: tokens, and an OpenID provider.
+"""Console access: tokens and an OpenID provider.
 
-The environment and `SECRETS_DIR` are read again after a few seconds, so that a token that was deleted, or a role that
-was changed, counts at once for those who are logged in. What is wrong with one token closes that one alone.
+The environment and `SECRETS_DIR` are read again every few seconds. A deleted token or a changed role takes effect for
+sessions that are already open. An invalid token disables only itself.
 """
 
 import re
@@ -34,14 +34,14 @@ ACCESS_SETTINGS: dict[str, str] = {
     "CONSOLE_OIDC_ROLES": "Which of its values has which role: `desk-ops=operator+texts, acme-helpdesk=support:acme`. "
     "Of several that somebody has the first one counts.",
 }
-"""The settings of logging in, each with what documents say of it."""
+"""Login settings, each with its text for the documents."""
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
 _KNOWN_OIDC = {name for name in ACCESS_SETTINGS if name.startswith(_OIDC)}
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleToken:
-    """Somebody's token. `name` is as in its setting, in small letters with `-` for `_`."""
+    """A console token. `name` is the setting's suffix in lower case with `-` for `_`."""
 
     name: str
     token: str = field(repr=False)
@@ -50,7 +50,7 @@ class ConsoleToken:
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """An OpenID provider. `roles`: values of `claim`, what counts more first."""
+    """An OpenID provider. `roles`: value of `claim` -> role, in order of precedence."""
 
     issuer: str
     client_id: str
@@ -61,7 +61,7 @@ class OidcSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleAccess:
-    """Who may log in; `problems` has a sentence, without any value, for each setting that can't be used."""
+    """Valid logins. `problems`: one sentence per unusable setting, without its value."""
 
     tokens: tuple[ConsoleToken, ...] = ()
     oidc: OidcSettings | None = None
@@ -69,7 +69,7 @@ class ConsoleAccess:
 
     @property
     def secrets(self) -> dict[tuple[str, str], str]:
-        """What lets somebody in, by an empty tenant and the setting, as `own_secrets` has those of a process."""
+        """Login secrets by ("", setting), in the form of `own_secrets`."""
         found = {f"{_TOKEN}{one.name.upper().replace('-', '_')}": one.token for one in self.tokens}
         if self.oidc and self.oidc.client_secret:
             found[_CLIENT_SECRET] = self.oidc.client_secret
@@ -77,7 +77,6 @@ class ConsoleAccess:
 
     @property
     def tenant_ids(self) -> set[str]:
-        """The tenants that roles name."""
         roles = [token.role for token in self.tokens] + list(self.oidc.roles.values() if self.oidc else ())
         return {role.tenant_id for role in roles if role.tenant_id is not None}
 
@@ -88,15 +87,15 @@ def read_access(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of the settings of logging in: the environment, with files of `secrets_dir` laid over it.
+    """Return a reader of login settings; files override the environment.
 
-    A token and its role change together, and so do the settings of the provider.
+    A token and its role change together, as do all settings of the provider.
     """
     return SecretFiles(secrets_dir, group=_group, secret=_is_secret, on_problem=on_problem, now=now).over_environment
 
 
 def _group(name: str) -> str:
-    """Return what a file belongs to; empty for one that is no setting of logging in."""
+    """Return the group that a file changes with, or "" if it is not a login setting."""
     for prefix in (_TOKEN, _ROLE):
         if name.startswith(prefix) and len(name) > len(prefix):
             return f"token {name.removeprefix(prefix)}"
@@ -108,7 +107,7 @@ def _is_secret(name: str) -> bool:
 
 
 class AccessDirectory:
-    """Who may log in now; may be asked in any thread. `on_problem` hears of what became unusable after the start."""
+    """Current console access; thread-safe. `on_problem` receives problems that appear after the start."""
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class AccessDirectory:
         self._read_at = monotonic()
 
     def now(self) -> ConsoleAccess:
-        """Return it, as it was some seconds ago at most."""
+        """Return the current access, read again if it is older than 5 seconds."""
         now = self._monotonic()
         if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
             return self._access
@@ -141,9 +140,9 @@ class AccessDirectory:
 
 
 def parse_access(values: Mapping[str, str]) -> ConsoleAccess:
-    """Return whom `values` (setting name -> value) let in, and what is wrong with the others.
+    """Parse the access and its problems from `values` (setting name -> value).
 
-    Nobody, while it is not known what `SECRETS_DIR` has: a role there may be narrower.
+    Access is empty until `SECRETS_DIR` can be listed, because a role there may be narrower.
     """
     if values.get(DIRECTORY) == UNREADABLE:
         return ConsoleAccess(problems=(NOT_LISTED,))

@@ -1,4 +1,4 @@
-"""What somebody may see and do in the console, as a setting says it: `support`, `support:acme`, `operator+texts`."""
+"""Console roles and their notation: `support`, `support:acme`, `operator+texts`."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ ROLE_FORM = "must be support, support:TENANT or operator, each with +texts behin
 
 
 class RoleUnreadable(Exception):
-    """What is written is no role; the text says, without quoting it, what it must be."""
+    """Invalid role. The message describes the valid form without quoting the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRole:
-    """`tenant_id`: the one tenant that is seen, None for all. `reads_texts`: may see what a model was told."""
+    """`tenant_id`: the only visible tenant, None for all. `reads_texts`: may read texts sent to a model."""
 
     kind: Literal["support", "operator"]
     tenant_id: str | None = None
@@ -23,7 +23,7 @@ class ConsoleRole:
 
 
 def parse_role(text: str) -> ConsoleRole:
-    """Read a role. Raises RoleUnreadable."""
+    """Parse a role. Raises RoleUnreadable."""
     found = _ROLE.fullmatch(text.strip())
     if found is None:
         raise RoleUnreadable(ROLE_FORM)
@@ -32,7 +32,7 @@ def parse_role(text: str) -> ConsoleRole:
 
 
 def parse_roles(text: str) -> Mapping[str, ConsoleRole]:
-    """Read `VALUE=ROLE` entries separated by commas, in their order. Raises RoleUnreadable."""
+    """Parse comma-separated `VALUE=ROLE` entries in order. Raises RoleUnreadable."""
     roles: dict[str, ConsoleRole] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         value, _, role = entry.rpartition("=")

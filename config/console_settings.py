@@ -1,4 +1,4 @@
-"""The settings of the console's process; who may log in to it is in `config.console_access`."""
+"""Settings of the console process; logins are in `config.console_access`."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from config.urls import Certificates, ProxyUrl
 
 
 def _origin(url: str) -> str:
-    """Return the address as a browser names an origin. Raises ValueError."""
+    """Normalize the address to a browser's origin. Raises ValueError."""
     if (problem := address_problem(url, secure=True)) is not None:
         raise ValueError(problem)
     if not url.isascii():
@@ -28,7 +28,7 @@ def _origin(url: str) -> str:
 
 
 def _not_guessed(key: str) -> str:
-    """Return a key, which lets in as whoever one likes. Raises ValueError."""
+    """Reject a key that could be guessed to forge cookies. Raises ValueError."""
     if len(set(key)) < FEWEST_CHARACTERS:
         raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
     return key

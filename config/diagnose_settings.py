@@ -1,4 +1,4 @@
-"""The settings of `ai-agents diagnose` and `trace`: what they can't do without. Others are taken as far as given."""
+"""Required settings of `ai-agents diagnose` and `trace`; others are optional."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -24,4 +24,4 @@ class DiagnoseSettings(ByHandSettings):
 
 
 class TraceSettings(TraceFileSettings, ByHandSettings):
-    """Settings of `ai-agents trace`, where it asks the database."""
+    """Settings of `ai-agents trace` when it queries the database."""

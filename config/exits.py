@@ -1,4 +1,4 @@
-"""The statuses that our processes end with, and what each means: of a command, and of a process that serves."""
+"""Exit statuses of commands and server processes, with their meanings."""
 
 NOT_DONE_EXIT = 1
 NOT_UNDERSTOOD_EXIT = 2
@@ -32,7 +32,7 @@ OF_VERDICTS = {
         start=3,
     )
 } | {"delivered": 0}
-"""Of `diagnose`, by its verdict. They never change: scripts know them, and a new verdict takes the next number."""
+"""Exit status of `diagnose` by verdict. Scripts depend on the numbers; a new verdict takes the next one."""
 OF_PROCESSES = {
     0: "it was told to stop, and did",
     1: "a fault of ours: its log has an exception",

@@ -1,4 +1,4 @@
-"""The settings of feedback: a link in each note to a page that asks whether it was useful. Off without them."""
+"""Settings of the feedback link in each note and its page; off if unset."""
 
 import re
 from typing import Annotated
@@ -10,12 +10,12 @@ from config.loading import LogSettings
 from config.urls import HttpUrl
 
 _SHORTEST_KEY = 32
-# What an address may have as it is, but for what ends it in a text or in HTML; the rest is escaped (RFC 3986).
+# Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
 
 def _page_url(url: str) -> str:
-    """Return the address if a link can begin with it. Raises ValueError."""
+    """Check that the address can be the start of a link. Raises ValueError."""
     parts = urlsplit(url)
     if parts.query or parts.fragment or "@" in parts.netloc or not _AS_IN_A_LINK.fullmatch(url):
         raise ValueError("must be http(s)://HOST[:PORT][/PATH]")
@@ -23,7 +23,7 @@ def _page_url(url: str) -> str:
 
 
 def _signing_key(key: str) -> str:
-    """Return the key if nobody can guess it by trying. Raises ValueError."""
+    """Strip the key and check its length against brute force. Raises ValueError."""
     if len(key.strip()) < _SHORTEST_KEY:
         raise ValueError(f"must be {_SHORTEST_KEY} characters at least")
     return key.strip()
@@ -34,7 +34,7 @@ SigningKey = Annotated[str, AfterValidator(_signing_key)]
 
 
 class FeedbackSettings(LogSettings):
-    """What each process needs that makes or reads links for feedback."""
+    """Settings of processes that create or read feedback links."""
 
     feedback_url: PageUrl | None = None
     """Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. With it and
@@ -45,14 +45,14 @@ class FeedbackSettings(LogSettings):
     @field_validator("feedback_key")
     @classmethod
     def _goes_with_the_address(cls, key: str | None, info: ValidationInfo) -> str | None:
-        # An address that is wrong has its own sentence.
+        # An invalid address is reported by its own field.
         if "feedback_url" in info.data and (info.data["feedback_url"] is None) != (key is None):
             raise ValueError("it needs FEEDBACK_URL" if key else "must be set where FEEDBACK_URL is")
         return key
 
 
 class FeedbackPageSettings(FeedbackSettings):
-    """What the process needs that has the page."""
+    """Settings of the process that serves the feedback page."""
 
     feedback_previous_key: SigningKey | None = Field(None, repr=False)
     """The key before the last change: links that were signed with it go on working."""

@@ -1,4 +1,4 @@
-"""How a process's settings are read: files of `SECRETS_DIR` first, then the environment; each problem is a sentence."""
+"""Loading of process settings from files in `SECRETS_DIR`, then the environment."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 
 class SettingsRefused(Exception):
-    """A process can't start with these settings; `problems` has one sentence for each, without any value."""
+    """Settings that prevent a start. `problems`: one sentence per setting, without its value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -18,10 +18,10 @@ class SettingsRefused(Exception):
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """The files of `SECRETS_DIR` that are named like a setting. Empty ones count as unset, like empty variables."""
+    """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return the text of the setting's file, or None."""
+        """Return the text of the setting's file, or None. Raises SettingsRefused."""
         folder = os.environ.get("SECRETS_DIR")
         path = Path(folder or "") / field_name.upper()
         try:
@@ -32,13 +32,12 @@ class _SecretFiles(PydanticBaseSettingsSource):
             raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
 
     def __call__(self) -> dict[str, Any]:
-        """All that have a file with something in it."""
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
 
 
 class LogSettings(BaseSettings):
-    """What each process needs to write its lines."""
+    """Settings that every process needs for its log lines."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
@@ -66,9 +65,9 @@ class LogSettings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by the one that knows the folder
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by _SecretFiles
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Files first, then the environment, then what stands for a setting that is not given."""
+        """Return the sources by precedence: files, environment, caller's defaults."""
         return _SecretFiles(settings_cls), env_settings, init_settings
 
 
@@ -76,13 +75,13 @@ ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 
 
 def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Read the settings of one process; `defaults` stand for settings that are not given.
+    """Load the settings of one process; `defaults` replace unset ones.
 
-    Raises SettingsRefused with a sentence for each setting that is missing or wrong.
+    Raises SettingsRefused with one sentence per missing or wrong setting.
     """
     problems: list[str] = []
     folder = os.environ.get("SECRETS_DIR")
-    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's raises where it may not look
+    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
         problems.append("SECRETS_DIR is not a directory")
     try:
         settings = kind(**defaults)
@@ -97,7 +96,7 @@ def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
 
 
 def _sentence(problem: dict[str, object]) -> str:
-    """One problem as pydantic reports it, without the value, which may be a secret."""
+    """Format a pydantic problem without the value, which may be a secret."""
     location = problem["loc"]
     name = str(location[0]).upper() if isinstance(location, tuple) and location else "settings"
     if problem["type"] == "missing":

@@ -1,4 +1,4 @@
-"""Which of a process's settings are secrets: its keys, and the passwords that addresses have."""
+"""Secrets of a process: its keys and the passwords in its addresses."""
 
 import contextlib
 import os
@@ -26,9 +26,9 @@ _NEVER_OF_THE_API = (
 
 
 def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
-    """Return the secrets of a process that are no tenant's: those of its start, and the model's keys as they are now.
+    """Return the process's own secrets, with the current model keys.
 
-    By an empty tenant and the setting, as `TenantDirectory.secrets` has them; of an address it is the password alone.
+    Keys are ("", setting), as in `TenantDirectory.secrets`. The secret of an address is its password.
     """
     found = {name: getattr(settings, name, None) for name in _KEYS}
     found |= {name: _password(getattr(settings, name, None)) for name in _ADDRESSES}
@@ -38,21 +38,21 @@ def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[s
 
 
 def not_for_the_api(names: Iterable[str]) -> list[str]:
-    """Return those `names` of settings that are secrets which the API, open to the Internet, has no use for."""
+    """Return the `names` of secrets that the public API must not hold."""
 
     def is_foreign(name: str) -> bool:
         keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}
         return keys_of or name in _NEVER_OF_THE_API or name.startswith("CONSOLE_TOKEN_")
 
-    # A name with "error" is of no tenant and of no token, and would be found by support's grep.
+    # A name with "error" belongs to no tenant or token, and would match support's grep.
     return [name for name in sorted(names) if is_foreign(name) and "error" not in name.lower()]
 
 
 def names_given() -> set[str]:
-    """Return the names of the variables and files of `SECRETS_DIR` that this process is given and are not empty."""
+    """Return the names of non-empty variables and files of `SECRETS_DIR`."""
     names = {name for name, value in os.environ.items() if value.strip()}
     folder = secrets_dir()
-    # Files that can't be listed are told of as such.
+    # An unlisted directory has its own report.
     with contextlib.suppress(OSError):
         names |= {path.name for path in folder.iterdir() if path.stat().st_size} if folder else set()
     return names
@@ -63,5 +63,5 @@ def _password(url: str | None) -> str | None:
 
 
 def _password_of_postgres(url: str | None) -> str | None:
-    # It may stand in the query, too.
+    # libpq accepts the password in the query as well.
     return str(conninfo_to_dict(url).get("password") or "") if url else None

@@ -1,12 +1,12 @@
-"""Settings from files that change while a process runs: `SECRETS_DIR`, `TENANTS_FILE`.
+"""Settings from files that may change: `SECRETS_DIR`, `TENANTS_FILE`.
 
-A file is read while somebody writes it. What it has then is the beginning of a value: it must not be a value of its
-own, and what the file had before must go on. So a new text counts once nobody has touched its file for two seconds.
-A file that is replaced in one step (renamed, or Kubernetes' `..data`) only waits those two seconds.
+A read may happen during a write and return a partial value. A new text is therefore applied only after its file is
+unchanged for 2 seconds; the earlier value stays in force until then. An atomic replacement (a rename, or Kubernetes'
+`..data`) also waits 2 seconds.
 
-A secret that was cut short looks like one whose writer has stopped half-way, so it waits for a minute, and an empty
-one for ever: a secret is withdrawn by deleting its file, and that counts at once, whatever else is being written. What
-can't be read stays as it was.
+A secret that became a prefix of the earlier one may be an interrupted write, so it waits 60 seconds. An empty one is
+never applied. To revoke a secret, delete its file: that takes effect at once, even during other writes. An unreadable
+file keeps its earlier value.
 """
 
 import os
@@ -18,17 +18,17 @@ from pathlib import Path
 
 SETTLED_SECONDS = 2.0
 LONG_SECONDS = 60.0
-"""After so long nobody is in the middle of writing any more: no file holds others back for longer."""
+"""Longest time that a write in progress delays the other files of its group."""
 UNREADABLE = "\0"
-"""Stands for a file that can't be read, where nothing was read before: unset might be a laxer value."""
+"""Value of a file that was never readable. Unset could be a less strict value."""
 DIRECTORY = "SECRETS_DIR"
 NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
-"""What is wrong while its files could never be listed."""
+"""Problem reported until the directory can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it was found. `text` is None where it can't be read as text."""
+    """A file as read. `text` is None if it is not readable as text."""
 
     text: str | None
     changed: float
@@ -36,9 +36,11 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A file that has something else than what counts: this `text` since then, and something since it `began`.
+    """A file that differs from the value in force.
 
-    Both by our own clock, and not by the file's: that one may be ahead, or be set again and again by a copier.
+    `since`: time of this `text`. `began`: time of the first difference.
+
+    Both times are from this process's clock. The file's time may be ahead, or set repeatedly by a copy program.
     """
 
     text: str | None
@@ -47,11 +49,11 @@ class _Change:
 
 
 class SecretFiles:
-    """The files of a folder as settings, name -> text; a folder of None has none. `read()` it again and again.
+    """Files of a folder as settings, name -> text; a folder of None has none.
 
-    `setting` names the folder. Files of one `group` (by default each is its own) change together: a secret and the one
-    before it, an address and its key. Those whose group is empty are left out. `secret` says which may be withdrawn by
-    nothing but deletion; `on_problem` hears once of each file that is not used as it is.
+    `setting` names the folder. Files of one `group` change together, e.g. an address and its key; by default each file
+    is its own group. Files with an empty group are ignored. `secret` selects files that are revoked only by deleting
+    them. `on_problem` is called once for each problem of a file that is not applied.
     """
 
     def __init__(
@@ -78,26 +80,26 @@ class SecretFiles:
 
     @property
     def never_listed(self) -> bool:
-        """True if the folder is there, and nobody knows yet which files it has: each reading has failed."""
+        """True if the folder exists but every attempt to list it has failed."""
         return self._unlisted and not self._there
 
     def over_environment(self) -> dict[str, str]:
-        """Return variables of the environment with the files laid over them; those whose group is empty are left out.
+        """Return the environment variables that have a group, overridden by the files.
 
-        An empty one counts as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed.
+        Empty variables count as unset. `SECRETS_DIR` is UNREADABLE until its files can be listed.
         """
         values = {name: value.strip() for name, value in os.environ.items() if value.strip() and self._group(name)}
         return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
 
     def read(self) -> dict[str, str]:
-        """Return the settings in force. The first reading takes the files as they are.
+        """Return the settings in force. The first read applies all files without delay.
 
-        One that finds the folder and can't list it is none.
+        A read that cannot list an existing folder does not count as the first.
         """
         try:
             found = self._found()
         except OSError as failure:
-            # A share that is away for a moment takes no tenant with it.
+            # A network share that is briefly unavailable must not close tenants.
             self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
             if self._there:
                 self._tell(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
@@ -116,7 +118,7 @@ class SecretFiles:
         self._values = {name: text for name, text in texts.items() if text}
 
     def _found(self) -> dict[str, _File]:
-        """Return the files of the folder. Raises OSError where there is none, or it can't be read."""
+        """Return the files of the folder. Raises OSError if it is missing or unreadable."""
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
@@ -124,8 +126,8 @@ class SecretFiles:
         return {name: file for name, file in files.items() if file is not None}
 
     def _take(self, found: dict[str, _File]) -> None:
-        """Let count what may, and tell of what may not."""
-        # The time comes after the texts: what was written in between is seen to be new.
+        """Apply the settled changes and report the files that are not applied."""
+        # Taken after the texts, so that a write in between is recognised as new.
         now = self._now()
         self._changes = {
             name: self._change(name, file.text, now)
@@ -157,20 +159,20 @@ class SecretFiles:
         return _Change(text, known.since if known.text == text else now, known.began)
 
     def _holds(self, name: str, file: _File, now: float) -> bool:
-        """Return True if somebody may be writing the file just now, so that its group has to wait for it."""
+        """Return True if a write may be in progress, so that the file's group must wait."""
         return not self._settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
 
     def _settled(self, name: str, file: _File, now: float) -> bool:
-        # A file's clock that is ahead of ours: then the same text twice has to do.
+        # If the file's clock is ahead, two reads of the same text are enough.
         again = file.changed > now and self._changes[name].since < now
         return again or now - file.changed >= SETTLED_SECONDS or self._is_old(name, file, now)
 
     def _is_old(self, name: str, file: _File, now: float) -> bool:
-        """Return True if the text has been there for a minute, left alone or written again and again."""
+        """Return True if the text is 60 seconds old, even if it is written repeatedly."""
         return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
 
     def _problem(self, name: str, file: _File, now: float) -> str | None:
-        """Why a changed file does not count; empty for one that is only being written, None for one that does."""
+        """Return why a change is not applied: "" during a write, None if applied."""
         if self._holds(name, file, now):
             return ""
         if file.text is None:
@@ -185,7 +187,7 @@ class SecretFiles:
         return self._values.get(name, "").startswith(text)
 
     def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return the problem of a secret of which only the beginning is left."""
+        """Return the problem of a truncated secret; None after 60 s unless empty."""
         if not file.text:
             return f"{name}: its file is empty; delete it to withdraw the secret"
         if not self._is_old(name, file, now):
@@ -199,17 +201,16 @@ class SecretFiles:
 
 
 def unreadable(name: str) -> str:
-    """Say that a setting's file can't be read."""
     return f"{name}: its file can't be read as text"
 
 
 def _file(path: Path) -> _File | None:
-    """Return the content; None where there is no file (any more)."""
+    """Return the file, or None if it is missing or not a regular file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None
         content = path.read_bytes()
-        # After the content, for the same reason.
+        # Taken after the content, so that a write in between is recognised as new.
         changed = path.stat().st_mtime
     except FileNotFoundError:
         return None

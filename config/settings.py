@@ -1,8 +1,8 @@
-"""The settings of each process, read once at its start, each one named and checked.
+"""Settings of each process, loaded and validated once at its start.
 
-A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DIR` are named like the settings and
-win over the environment. Settings of a tenant are in `config.tenants`.
-The keys for the model are read again as those are: `config.tenant_directory` has them as they are now.
+A process loads only the settings it uses (`load(ApiSettings)`). Files in `SECRETS_DIR`, named like the settings,
+override the environment. Tenants' settings are in `config.tenants`. Model keys are read again while a process runs;
+`config.tenant_directory` has the current ones.
 """
 
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ NO_PROXY: Any = Field(
 
 
 def _model_key(key: str) -> str:
-    """Return the key without the line break that a shell or a file puts behind it. Raises ValueError."""
+    """Strip the line break that a shell or a file appends. Raises ValueError."""
     if not may_be_sent(key.strip()):
         raise ValueError(ODD_KEY)
     return key.strip()
@@ -46,7 +46,7 @@ ModelKey = Annotated[str, AfterValidator(_model_key)]
 
 
 class JobSettings(LogSettings):
-    """What everything needs that touches the rows of jobs."""
+    """Settings of everything that accesses the job rows."""
 
     database_url: PostgresUrl
     """Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
@@ -60,7 +60,7 @@ class ByHandSettings(JobSettings):
 
 
 class StoreSettings(JobSettings):
-    """What each process needs that touches jobs."""
+    """Settings of processes that access jobs."""
 
     redis_url: RedisUrl
     """Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by `?ssl_ca_certs=FILE` where
@@ -82,7 +82,7 @@ class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
 
 
 class DeskClientSettings(StoreSettings):
-    """What each process needs that calls ServiceDesk Plus."""
+    """Settings of processes that call ServiceDesk Plus."""
 
     servicedesk_timeout_seconds: float = Field(10, gt=0)
     """Longest wait for one answer of ServiceDesk Plus."""
@@ -97,7 +97,7 @@ class SyncSettings(DeskClientSettings):
 
 
 class BackgroundSettings(TraceFileSettings, DeskClientSettings):
-    """What each process needs that has no HTTP interface of its own."""
+    """Settings of processes without an HTTP interface."""
 
     metrics_port: int | None = METRICS_PORT
     worker_stuck_seconds: float = Field(60, ge=1)
@@ -106,7 +106,7 @@ class BackgroundSettings(TraceFileSettings, DeskClientSettings):
 
 
 class EmbeddingSettings(BackgroundSettings):
-    """What each process needs that makes embeddings."""
+    """Settings of processes that compute embeddings."""
 
     embeddings_base_url: HttpUrl | None = None
     """Where tenants with `servicedesk.embeddings` of `endpoint` have theirs from, and their texts are sent:
@@ -120,7 +120,7 @@ class EmbeddingSettings(BackgroundSettings):
 
 
 class ModelAddressSettings(EmbeddingSettings):
-    """What each process needs that calls the server of the model."""
+    """Settings of processes that call the model's server."""
 
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
     """OpenRouter: `https://openrouter.ai/api/v1`."""
@@ -163,7 +163,7 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     @field_validator("openai_fallback_api_key", "openai_fallback_base_url")
     @classmethod
     def _belongs_to_a_fallback(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # The key of the first must not be sent to another address.
+        # The primary model's key must not be sent to another address.
         needed = "openai_fallback_" + ("model" if info.field_name == "openai_fallback_api_key" else "api_key")
         if value is not None and info.data.get(needed, "") is None:
             raise ValueError(f"it needs {needed.upper()}")
@@ -172,7 +172,7 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     @field_validator("note_settle_seconds")
     @classmethod
     def _settles_after_the_call(cls, seconds: float, info: ValidationInfo) -> float:
-        # It counts from before the call: a note could be posted again while the first call is still under way.
+        # The wait starts before the call, so a shorter one could repost the note while the call is in progress.
         if seconds < info.data.get("servicedesk_timeout_seconds", 0):
             raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may come as late as that")
         return seconds

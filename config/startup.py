@@ -1,4 +1,4 @@
-"""Everything that one process reads before it starts, so that one start names all that has to be mended."""
+"""Startup checks of settings and tenants, with all problems reported at once."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,7 +12,7 @@ from config.tenants import Tenant
 
 _NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
     "secret": (
-        # The API is also what queues the jobs of desks that are polled.
+        # The API also queues the jobs of polled desks.
         lambda tenant: tenant.opens_webhook or tenant.polled,
         "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
     ),
@@ -23,17 +23,17 @@ _NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
     "nothing": (lambda tenant: tenant.opens_webhook or tenant.desk is not None, ""),
 }
 Needs = Literal["secret", "desk", "nothing"]
-"""What a process needs of a tenant at least: without `nothing`, one that has it."""
+"""Setting that at least one tenant must have; `nothing` requires no tenant."""
 
 
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """Return the settings of one process and its tenants, at least one of which has what the process `needs`.
+    """Load settings and tenants, of which at least one must meet `needs`.
 
-    Those whose settings are unusable are closed, and `problems` of the directory tells why; `on_problem` hears later of
-    settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for
-    each setting that is missing or wrong, the tenants' included, and for a `tenants.toml` that is no TOML.
+    Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
+    problems: settings that became unusable, changed files that are not applied. Raises SettingsRefused with a sentence
+    for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
     there, said = _NEEDS[needs]
@@ -54,13 +54,13 @@ def load_with_tenants(
 
 
 def _keys(kind: type[LogSettings], needs: Needs) -> Keys:
-    """Return the kinds of tenants' keys that the process uses. Kubernetes gives it no others."""
+    """Return the kinds of keys that the process uses; Kubernetes mounts no others."""
     if needs != "desk":
         return ()
     return ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
 
 
 def not_needed(tenants: TenantDirectory) -> dict[str, str]:
-    """Return, empty, what no tenant needs from the process: the model's key, where each brings its own."""
+    """Return an empty model key if each tenant with a desk has its own."""
     with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
     return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}

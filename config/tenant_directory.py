@@ -1,7 +1,7 @@
-"""The tenants of a running process, and its own keys for the model.
+"""Tenants of a running process, and its own model keys.
 
-The environment, `SECRETS_DIR` and `tenants.toml` are read again after a few seconds, so that a new tenant or a rotated
-secret needs no restart; a file that is being written counts when it is finished (`config.secret_files`).
+The environment, `SECRETS_DIR` and `tenants.toml` are read again every few seconds, so that a new tenant or a rotated
+secret needs no restart. A file is applied after its write has finished (`config.secret_files`).
 """
 
 import threading
@@ -18,11 +18,11 @@ _REREAD_SECONDS = 5.0
 
 
 class TenantDirectory:
-    """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
+    """Configured tenants, including those with unusable settings; thread-safe.
 
-    `on_problem` hears of settings that became unusable; those of the start are in `problems`. `needs` tells whether a
-    tenant has what this process uses: without it the tenant is closed here. Keys of another kind than `keys` may be
-    missing.
+    `on_problem` receives problems that appear after the start; `problems` has the current ones. `needs` returns whether
+    a tenant has the settings that this process uses; a tenant without them is reported as closed. Kinds of keys not in
+    `keys` may be missing.
     """
 
     def __init__(
@@ -51,32 +51,31 @@ class TenantDirectory:
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
-        """Return the tenant of that id, or None."""
         self._refresh()
         return self._tenants.get(tenant_id)
 
     def all(self) -> Sequence[Tenant]:
-        """Each tenant, by id; the same object until a tenant or a key of the process changes."""
+        """Return all tenants; the same object until a tenant or process key changes."""
         self._refresh()
         return self._all
 
     def names(self, tenant_id: str) -> bool:
-        """Return True if there is any setting of the tenant, usable or not, or nobody knows: it has not left."""
+        """Return True if the tenant has any setting, or if this is unknown."""
         self._refresh()
         return names_tenant(self._values, tenant_id)
 
     def process_key(self, name: str) -> str | None:
-        """Return one of PROCESS_KEYS as it is now: empty if it is gone, None if there never was one."""
+        """Return one of PROCESS_KEYS: empty if removed, None if never set."""
         self._refresh()
         return self._keys.get(name)
 
     def secrets(self) -> dict[tuple[str, str], str]:
-        """Return each secret that is set now, of tenants that are closed too, as `secrets_in` does."""
+        """Return the current secrets, also of closed tenants, as `secrets_in` does."""
         self._refresh()
         return secrets_in(self._values)
 
     def unusable(self) -> dict[str, bool]:
-        """Return by tenant id whether its settings are unusable; what can't be an id counts as the empty one."""
+        """Return tenant id -> True if its settings are unusable; invalid ids count as ""."""
         told = {tenant.id: not tenant.usable for tenant in self.all()}
         return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
 

@@ -1,6 +1,6 @@
-"""Settings that each tenant has in the environment or `SECRETS_DIR`, and the tenant of a setting's name.
+"""Names of tenants' settings in the environment and `SECRETS_DIR`.
 
-`<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
+`<TENANT>` in a setting's name is the tenant id in capitals with `_` for `-`: `WEBHOOK_SECRET_ACME_EU` belongs to
 `acme-eu`. All other settings of a tenant are in `tenants.toml` (`config.tenant_settings`).
 """
 
@@ -35,23 +35,23 @@ SECRETS = (
     "SERVICEDESK_REFRESH_TOKEN",
     "OPENAI_API_KEY",
 )
-"""Those that are withdrawn by nothing but deletion. Not a retired one: it opens nothing."""
+"""Secrets that are revoked only by deleting them. A retired secret grants no access, so it is not listed."""
 DESK_KEYS = tuple(name for name in SECRETS if name.startswith("SERVICEDESK_"))
 MODEL_KEYS = tuple(name for name in SECRETS if name.startswith("OPENAI_"))
 Keys = Collection[Literal["desk", "model"]]
 ALL_KEYS: Keys = ("desk", "model")
-"""The kinds of tenants' keys that a process may use. The keys of other kinds may be missing where it runs."""
+"""All kinds of tenants' keys. Kinds that a process does not use may be missing in its environment."""
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
-# Settings of a process whose names begin like one of a tenant.
+# Process settings whose names start like a tenant's setting.
 _OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
-# Longest first: no name may be taken for another one that is its beginning.
+# Longest first, so that a prefix of another name does not match before it.
 _PREFIXES = sorted([*TENANT_SETTINGS, *(f"{name}_" for name in REMOVED)], key=len, reverse=True)
-# Any other only says how something is done for a tenant that there is: alone it may be somebody else's variable.
+# Other settings only modify an existing tenant; alone, such a name may be another program's variable.
 _MAKE_A_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
 
 
 def owner(name: str) -> tuple[str, str]:
-    """Return which setting of which tenant a name is; two empty texts for a setting of no tenant."""
+    """Split a name into setting and tenant id; both empty if it belongs to no tenant."""
     if name in _OF_PROCESSES:
         return "", ""
     for prefix in _PREFIXES:
@@ -61,12 +61,12 @@ def owner(name: str) -> tuple[str, str]:
 
 
 def setting_suffix(tenant_id: str) -> str:
-    """Return what the names of a tenant's settings end in: `ACME_EU` for `acme-eu`."""
+    """Return the suffix of a tenant's settings: `ACME_EU` for `acme-eu`."""
     return tenant_id.upper().replace("-", "_")
 
 
 def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return tenant id -> setting without the tenant -> value, of all that make a tenant."""
+    """Return tenant id -> setting without suffix -> value of defined tenants."""
     found: dict[str, dict[str, str]] = {}
     for name, value in values.items():
         setting, tenant_id = owner(name)
@@ -80,12 +80,11 @@ def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def is_tenant_id(text: str) -> bool:
-    """Return True if it may stand in log lines, where support greps for `error`, and in labels."""
+    """Return True for a valid id, without `error`, which support greps for."""
     return TENANT_ID.fullmatch(text) is not None and "error" not in text
 
 
 def id_problem(tenant_id: str) -> str | None:
-    """Return what is wrong with the id."""
     if not TENANT_ID.fullmatch(tenant_id):
         return "a tenant id has only a-z, 0-9 and -, at most 63 of them"
     return None if is_tenant_id(tenant_id) else "a tenant id must not contain 'error', since support greps for it"

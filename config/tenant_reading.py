@@ -1,9 +1,8 @@
-"""How the environment, `SECRETS_DIR` and `tenants.toml` become tenants.
+"""Parsing of the environment, `SECRETS_DIR` and `tenants.toml` into tenants.
 
-A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
-worked, but for secrets that are not there any more. Four parts stand by themselves: its table of the file, what its
-webhooks are checked by, its desk, its model. While nobody knows what `SECRETS_DIR` has, all are closed: a model of a
-tenant's own may stand there.
+A tenant with unusable settings is closed: it has neither secrets nor a desk. A tenant that was open before keeps its
+working settings, except removed secrets. Four parts are independent: its table, webhook checks, desk and model. All
+tenants are closed until `SECRETS_DIR` can be listed, because it may configure a tenant's own model.
 """
 
 import time
@@ -33,11 +32,11 @@ from config.tenants_file import TENANTS_TOML, FileUnusable, Tables, has_path, se
 from config.ticket_rules import TicketRules
 
 PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
-"""Settings of the process itself that are read again like those of tenants, since their keys are rotated too."""
+"""Process settings that are read again like tenants' keys, because they are rotated too."""
 _SIGN = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET")
 _SHORTEST_TOKEN = 32
 Variables = Mapping[str, str]
-"""Of one tenant: setting without the tenant -> value."""
+"""Variables of one tenant: setting without suffix -> value."""
 
 
 def read_environment(
@@ -46,10 +45,10 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
+    """Return a reader of tenants' settings and PROCESS_KEYS, files first.
 
-    TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` hears of changed files that are not used
-    as they are; `now` is the time that files are stamped with.
+    TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` receives problems of changed files that
+    are not applied. `now` is compared with the files' modification times.
     """
     files = SecretFiles(
         secrets_dir,
@@ -77,10 +76,10 @@ def read_environment(
 
 @dataclass(frozen=True, slots=True)
 class TenantProblem:
-    """Why a tenant's settings can't be used: a sentence that names the setting and no value.
+    """Problem of a tenant's settings: a sentence with the setting's name, no value.
 
-    `tenant_id` is as the setting's name has it, well-formed or not; empty where a file is not used that may be of no
-    tenant. `closed`: nothing is left of settings before.
+    `tenant_id` is taken from the setting's name and may be malformed; it is empty for a file that may belong to no
+    tenant. `closed`: no earlier settings remain in force.
     """
 
     tenant_id: str
@@ -89,9 +88,9 @@ class TenantProblem:
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Return True if any of `values` (setting name -> value) is a setting of the tenant, usable or not.
+    """Return True if any of `values` (setting name -> value) is the tenant's.
 
-    True as well while nobody knows, since `SECRETS_DIR` could never be listed, or the file can't be read.
+    Also True while this is unknown: `SECRETS_DIR` could never be listed, or the file is unreadable.
     """
     try:
         tables = tables_in(values.get(TENANTS_TOML, ""))
@@ -101,10 +100,10 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Return the secrets among `values` (setting name -> value), by tenant and setting without the tenant.
+    """Return the secrets in `values` by (tenant, setting without suffix).
 
-    The tenant is empty for PROCESS_KEYS. The one in force comes before the previous and the retired one. What can't be
-    read, or is of no tenant, is left out.
+    The tenant is empty for PROCESS_KEYS. Order: current secret, previous secret, retired secret. Unreadable values and
+    values of no tenant are omitted.
     """
     found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
     for tenant_id, settings in sorted(by_tenant(values).items()):
@@ -115,7 +114,7 @@ def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
 
 
 def keys_here(values: Mapping[str, str]) -> Keys:
-    """Return the kinds of keys that a command should find: none where webhook secrets are alone, as beside the API."""
+    """Return the kinds of keys to require: none if only webhook secrets are set."""
     kinds = {setting for _, setting in secrets_in(values)}
     return ALL_KEYS if not kinds or kinds & {*DESK_KEYS, *MODEL_KEYS, *PROCESS_KEYS} else ()
 
@@ -125,9 +124,10 @@ def _is_unlisted(values: Mapping[str, str]) -> bool:
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return the tenants that `values` (setting name -> value) describe, and what is wrong with the others.
+    """Parse tenants and problems from `values` (setting name -> value).
 
-    One whose token is another tenant's too is there, but without it. Keys of another kind than `keys` may be missing.
+    A tenant that shares its token with another tenant is returned without it. Kinds of keys not in `keys` may be
+    missing.
     """
     try:
         tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
@@ -139,9 +139,9 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
 def tenants_after(
     before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables | None, keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return the tenants of `values` and `tables`, of unusable ones what is left of those `before`, and problems.
+    """Return tenants and problems; unusable tenants keep settings from `before`.
 
-    All are closed while there never were usable tables (None): one may ask for more to be masked.
+    All tenants are closed if `tables` is None (never readable), because a table may require stricter masking.
     """
     variables = by_tenant(values)
     if tables is None or _is_unlisted(values):
@@ -167,7 +167,7 @@ def tenants_after(
 
 
 def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple[Tenant, list[str]]:
-    """Return a tenant as it is after the one `old`, and what is wrong with its settings."""
+    """Return the successor of the tenant `old`, and the problems of its settings."""
     settings, of_table = _settings(old.id, variables, table)
     required = settings.webhook.require_timestamp if settings else old.require_timestamp
     of_webhook = _webhook_problems(old.id, variables, require_timestamp=required)
@@ -198,14 +198,14 @@ def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple
     elif model.api_key and variables.get("OPENAI_API_KEY") != model.api_key:
         model = model.model_copy(update={"api_key": ""})
     if (old.model.api_key or old.model.withdrawn) and not model.api_key:
-        # Its texts may be meant for its own account only: they do not go to the process's instead.
+        # Its texts may be restricted to its own account, so the process's account is no substitute.
         model, tenant = model.model_copy(update={"withdrawn": True}), replace(tenant, usable=False)
         wrong.append(f"OPENAI_API_KEY_{setting_suffix(old.id)} is gone: its jobs wait for one, or for a restart")
     return replace(tenant, model=model), wrong
 
 
 def _settings(tenant_id: str, variables: Variables, table: object) -> tuple[TenantSettings | None, list[str]]:
-    """Return what a tenant's table says, or None and what is wrong with it."""
+    """Return the settings in a tenant's table, or None and their problems."""
     suffix = setting_suffix(tenant_id)
     settings, wrong = settings_of(tenant_id, table)
     for name, path in REMOVED.items():
@@ -240,7 +240,7 @@ def _of_table(settings: TenantSettings) -> dict[str, Any]:
 
 
 def _desk(variables: Variables, settings: TenantSettings) -> DeskSettings | None:
-    """Return the desk of settings that have no problem; None if there is none."""
+    """Return the desk or None. The settings must have no problem."""
     if not _has_desk(variables):
         return None
     edition = variables.get("SERVICEDESK_EDITION", "onpremises").lower()
@@ -277,7 +277,7 @@ def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp
 
 
 def _shared_token(tenant_id: str, token: str, tenants: Mapping[str, Variables]) -> str | None:
-    """Return the problem of a token that another tenant uses too: its holder posts as both."""
+    """Return the problem of a shared token: its holder could post as both tenants."""
     holders = [
         f"{name}_{setting_suffix(other)}"
         for other, variables in sorted(tenants.items())
@@ -322,7 +322,7 @@ def _model_problems(tenant_id: str, variables: Variables, settings: TenantSettin
     if not wrong and not may_be_sent(variables.get("OPENAI_API_KEY", "")):
         wrong.append(f"OPENAI_API_KEY_{suffix} {ODD_KEY}")
     if settings and settings.openai.base_url and "model" in keys and "OPENAI_API_KEY" not in variables:
-        # The process's own key must not be sent there.
+        # The process's own key must not be sent to the tenant's address.
         wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but {tenant_id}.openai.base_url in {TENANTS_TOML} is set")
     return wrong
 
@@ -332,10 +332,10 @@ def _unreadable(suffix: str, variables: Variables, names: tuple[str, ...]) -> li
 
 
 def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[dict[str, str], list[TenantProblem]]:
-    """Return PROCESS_KEYS as `values` have them, and what is wrong with them.
+    """Return the current PROCESS_KEYS in `values`, and their problems.
 
-    One that is unusable, or is gone since `before`, is empty: a key that was withdrawn is sent nowhere. One that there
-    never was is left out.
+    An unusable key, or one removed since `before`, is empty, so that a revoked key is never sent. A key that was never
+    set is omitted.
     """
     keys = {name: values.get(name, "") for name in PROCESS_KEYS if name in values or name in before}
     wrong = {name: _key_problem(name, key) for name, key in keys.items()}

@@ -1,6 +1,6 @@
-"""Settings of a tenant that are not secret: one pydantic model, read from `tenants.toml`.
+"""Tenants' settings that are not secret: the pydantic model of `tenants.toml`.
 
-A field here is all that a new setting needs: its check, its row in `docs/settings.md` and its JSON schema follow.
+A new setting needs only a field here. Its validation, its row in `docs/settings.md` and its JSON schema derive from it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from config.ticket_rules import fold
 EmbeddingKind = Literal["none", "local", "endpoint"]
 MaskingKind = Literal["none", "personal", "all"]
 MASKINGS: tuple[str, ...] = get_args(MaskingKind)
-"""From the least to the most."""
+"""Masking levels in ascending order."""
 EventOrKind = Annotated[str, StringConstraints(pattern="^(event|category|group|site|template)$")]
 Kind = Annotated[str, StringConstraints(pattern="^(category|group|site|template)$")]
 
@@ -45,11 +45,11 @@ Address = Annotated[str, AfterValidator(_address)]
 SecureAddress = Annotated[str, AfterValidator(partial(_address, secure=True))]
 Sendable = Annotated[str, AfterValidator(_sendable)]
 Count = Annotated[int, Field(ge=1, le=999_999_999)]
-"""As many as an integer of Postgres takes."""
+"""Positive count that fits into a Postgres integer."""
 
 
 class TenantSection(BaseModel):
-    """A table of the file. An unknown key is an error, and messages have no values."""
+    """A table of the file. Unknown keys are errors; messages contain no values."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -62,7 +62,7 @@ class TenantSection(BaseModel):
 
 
 class WebhookSection(TenantSection):
-    """How its webhooks are checked."""
+    """Webhook verification."""
 
     require_timestamp: bool = False
     """`true`: a signature without a signed timestamp is refused, so that an old request can't be sent again (GitHub's
@@ -73,7 +73,7 @@ class WebhookSection(TenantSection):
 
 
 class ServiceDeskSection(TenantSection):
-    """How its desk is called, and what is copied from there."""
+    """Access to the desk, and the data copied from it."""
 
     portal_id: Sendable = ""
     """On premises: sent as `PORTALID`, for a desk whose portal is chosen by that header."""
@@ -101,7 +101,7 @@ class ServiceDeskSection(TenantSection):
 
 
 class TicketsSection(TenantSection):
-    """Which of its tickets are enhanced."""
+    """Selection of the tickets to enhance."""
 
     only: dict[EventOrKind, frozenset[Name]] = {}
     """Which tickets are enhanced: lists of names by kind, `{ group = ["IT"] }`, where a kind is `event`, `category`,
@@ -112,7 +112,7 @@ class TicketsSection(TenantSection):
 
 
 class ContextSection(TenantSection):
-    """What is found for its tickets."""
+    """Selection of context for tickets."""
 
     within: dict[Kind, frozenset[Name]] = {}
     """Which tickets help only those of their own kind, in the same form without `event`: with
@@ -122,7 +122,7 @@ class ContextSection(TenantSection):
 
 
 class NoteSection(TenantSection):
-    """How its notes are made."""
+    """Content and language of notes."""
 
     language: Literal["ticket", "en", "de", "fr", "es", "it", "nl", "pt"] = "ticket"
     """Language of the notes: `ticket`, that of each ticket; or one code."""
@@ -139,7 +139,7 @@ class NoteSection(TenantSection):
 
 
 class OpenAISection(TenantSection):
-    """Its own model, and what its jobs may spend."""
+    """The tenant's own model, and the spending limits of its jobs."""
 
     base_url: Address = ""
     """Where the tenant's tickets are sent instead of `OPENAI_BASE_URL`; needs a key of its own."""
@@ -152,7 +152,7 @@ class OpenAISection(TenantSection):
 
 
 class JobShare(TenantSection):
-    """Its share of the workers."""
+    """The tenant's share of the workers."""
 
     weight: Annotated[float, Field(ge=0.001, lt=1000)] = 1
     """How many tenants it counts as where jobs of several wait for a place in a worker, e.g. 3 or 0.5."""
@@ -164,7 +164,7 @@ class JobShare(TenantSection):
 
 
 class TenantSettings(TenantSection):
-    """One tenant's table of `tenants.toml`."""
+    """Settings in one tenant's table of `tenants.toml`."""
 
     mode: Literal["live", "dry-run"] = "live"
     """`dry-run`: everything but the note; `ai-agents show` has what it would say."""
@@ -198,4 +198,4 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
 FIELDS = dict(_fields())
 """Path below the tenant's table -> field."""
 REMOVED = {path.replace(".", "_").upper(): path for path in FIELDS}
-"""Variables (without the tenant) of releases before the file -> path of what replaces it."""
+"""Variables (without suffix) of releases before `tenants.toml` -> path of their replacement."""

@@ -1,6 +1,6 @@
-"""Tenants of a running process: `tenants.toml` (`config.tenant_settings`) joined with addresses and secrets.
+"""Tenant model: `tenants.toml` joined with addresses and secrets.
 
-They are read again while a process runs (`config.tenant_directory`).
+`config.tenant_settings` defines the file; `config.tenant_directory` reads tenants again while a process runs.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_
 
 
 class DeskSettings(ServiceDeskSection):
-    """How to reach one tenant's ServiceDesk Plus. Credentials stay out of its text."""
+    """Connection to one tenant's ServiceDesk Plus. Its repr contains no credentials."""
 
     url: str
     edition: Literal["onpremises", "cloud"]
@@ -28,17 +28,17 @@ class DeskSettings(ServiceDeskSection):
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The secrets that are sent to the desk, by the names of their settings (without the tenant)."""
+        """Secrets sent to the desk, by setting without suffix."""
         return {f"SERVICEDESK_{name.upper()}": getattr(self, name) for name in _CREDENTIALS[self.edition]}
 
     @property
     def has_keys(self) -> bool:
-        """True if the desk can be asked: a process that does not ask it may have its address alone."""
+        """True if all credentials are set. A process that does not call the desk may have only its address."""
         return all(self.credentials.values())
 
 
 class ModelSettings(OpenAISection):
-    """The tenant's own model; an empty field stands for the process's. The key stays out of its text."""
+    """The tenant's own model. Empty fields fall back to the process's settings; the repr contains no key."""
 
     api_key: str = Field("", repr=False)
     withdrawn: bool = False
@@ -46,16 +46,16 @@ class ModelSettings(OpenAISection):
 
 
 class NoteSettings(NoteSection):
-    """How its notes are made, and what of a ticket a model may see."""
+    """Note settings, and the masking of texts sent to a model."""
 
     masking: MaskingKind = "personal"
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One customer. `webhook_secrets` has the current secret, then the previous one if there is one.
+    """One customer. `webhook_secrets` has the current secret, then the previous one, if any.
 
-    While its settings have to be mended it is not `usable`, and has what is left of those before: nothing, or a part.
+    A tenant whose settings have a problem is not `usable` and keeps a part of its earlier settings, or none.
     """
 
     id: str
@@ -84,5 +84,5 @@ class Tenant:
 
     @property
     def opens_webhook(self) -> bool:
-        """True if there is anything that a webhook of the tenant can be checked by."""
+        """True if the tenant has a secret or token to verify webhooks."""
         return bool(self.webhook_secrets or self.webhook_token)

@@ -1,4 +1,4 @@
-"""`tenants.toml`: its text as tables, a tenant's table as settings; each problem is a path and a reason."""
+"""Parsing of `tenants.toml`; each problem is a path and a reason."""
 
 import tomllib
 from collections.abc import Mapping
@@ -14,28 +14,28 @@ from config.tenant_names import TENANT_SETTINGS, setting_suffix
 from config.tenant_settings import FIELDS, TenantSettings
 
 TENANTS_TOML = "tenants.toml"
-"""Name of the file in messages, and of its text among the values that tenants are read from."""
+"""Name of the file in messages, and key of its text among the tenants' values."""
 Tables = Mapping[str, object]
 
 
 class FileUnusable(ValueError):
-    """No tenant's table can be found in the file; says why, without quoting it."""
+    """Unreadable `tenants.toml`. The message has the reason and quotes one character at most."""
 
 
 @lru_cache(maxsize=4)
 def tables_in(text: str) -> Tables:
-    """Return tenant id -> table. Raises FileUnusable."""
+    """Parse the file into tenant id -> table. Raises FileUnusable."""
     if text == UNREADABLE:
         raise FileUnusable(f"TENANTS_FILE: {TENANTS_TOML} is missing, is empty or can't be read as text")
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as failure:
-        # The message of the first has a place, and what was expected there: a character at most.
+        # TOMLDecodeError's message has a position and quotes one character at most.
         raise FileUnusable(f"{TENANTS_TOML} is no TOML: {str(failure)[:80]}") from None
 
 
 def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:
-    """Return the settings of a tenant's table, or None and what is wrong with it."""
+    """Return the settings in a tenant's table, or None and their problems."""
     try:
         return TenantSettings.model_validate({} if table is None else table), []
     except ValidationError as failure:
@@ -43,18 +43,17 @@ def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, l
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of the file."""
     tenant_id = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,63}$")]
     return TypeAdapter(dict[tenant_id, TenantSettings]).json_schema()
 
 
 def key_name(tenant_id: str | None, path: str) -> str:
-    """Name a key of the file for people: `acme.note.language in tenants.toml`."""
+    """Format a key for messages: `acme.note.language in tenants.toml`."""
     return f"{tenant_id or '<TENANT>'}.{path} in {TENANTS_TOML}"
 
 
 def has_path(table: object, path: str) -> bool:
-    """Return True if a tenant's table has this key of a section."""
+    """Return True if a tenant's table has the key at a dotted path."""
     for key in path.split("."):
         if not isinstance(table, Mapping) or key not in table:
             return False

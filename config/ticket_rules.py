@@ -1,4 +1,4 @@
-"""Which of a tenant's tickets are enhanced: by their webhook's event, their category, group, site and template."""
+"""Ticket selection rules by event, category, group, site and template."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ Names = Mapping[str, frozenset[str]]
 
 
 class RulesUnreadable(ValueError):
-    """The text is no list of `KIND:NAME` entries; says what is wrong in words that follow the setting's name."""
+    """Invalid `KIND:NAME` list. The message completes a sentence that starts with the setting's name."""
 
 
 def parse_names(text: str) -> Names:
-    """Read `KIND:NAME, KIND:NAME`. Raises RulesUnreadable."""
+    """Parse `KIND:NAME, KIND:NAME`. Raises RulesUnreadable."""
     found: dict[str, set[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         kind, colon, name = map(fold, entry.partition(":"))
@@ -27,10 +27,10 @@ def parse_names(text: str) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class TicketRules:
-    """What a ticket must have, one name of each kind in `only`, and what it must not: any of `never`.
+    """A ticket needs one name of each kind in `only`, and none in `never`.
 
-    A ticket with one of the names in `within` is context for those alone that have the same name. `never_topics` are
-    those, folded, whose solutions are not used.
+    A ticket with a name in `within` is context only for tickets with the same name. `never_topics`: folded topics whose
+    solutions are not used.
     """
 
     only: Names = field(default_factory=dict)
@@ -39,9 +39,9 @@ class TicketRules:
     never_topics: frozenset[str] = frozenset()
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if a ticket is not to be enhanced, by what is `known` of it: kind -> name.
+        """Return True if the rules exclude a ticket with these names: kind -> name.
 
-        A kind that is not in `known` yet says nothing; one that is empty is none of the names.
+        Kinds missing from `known` are not checked; an empty name matches no rule.
         """
         folded = fold_all(known)
         return self.forbid(known) or any(
@@ -49,31 +49,31 @@ class TicketRules:
         )
 
     def forbid(self, known: Mapping[str, str]) -> bool:
-        """Return True if what is `known` of a ticket has one of the names in `never`: its text may not be kept."""
+        """Return True if `never` has a `known` name: the text must not be stored."""
         return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
 
     @property
     def forbidden(self) -> Names:
-        """The names by which a ticket's text may not be kept; of its events nothing is known once it is copied."""
+        """Names whose tickets must not be stored; copied tickets have no event."""
         return {kind: names for kind, names in self.never.items() if kind != "event"}
 
     def hidden_from(self, known: Mapping[str, str]) -> Names:
-        """Return the names that a ticket may not have to be context for another one, of which this is `known`."""
+        """Return the names that exclude other tickets from the context of this one."""
         own = fold_all(known)
         hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
         kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
         return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
 
     def ask_for(self, kind: str) -> bool:
-        """Return True if a ticket's name of that kind may make a difference."""
+        """Return True if the ticket's name of this kind can change the selection."""
         return kind in self.only or kind in self.never
 
 
 def fold_all(known: Mapping[str, str]) -> dict[str, str]:
-    """Return what is known of a ticket, kind -> name, with each name as rules have it."""
+    """Fold each name of kind -> name."""
     return {kind: fold(name) for kind, name in known.items()}
 
 
 def fold(name: str) -> str:
-    """Return a name without what people do not see: case, width of spaces, and how its accents are written."""
+    """Normalize case, spaces and Unicode form (NFKC) of a name."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -1,4 +1,4 @@
-"""Where spans are kept on this machine."""
+"""Settings of span files on this machine."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from config.loading import LogSettings
 
 
 class TraceFileSettings(LogSettings):
-    """What each process needs that makes spans, or shows them."""
+    """Settings of processes that create or display spans."""
 
     traces_dir: Path | None = None
     """Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, of which

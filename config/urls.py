@@ -1,6 +1,7 @@
-"""What the addresses of servers look like in settings, and the certificates that they are trusted by.
+"""Field types for server addresses and CA certificates.
 
-What is wrong with one is said in words that follow its setting's name, and without quoting it: it may have a password.
+An error message completes a sentence that starts with the setting's name. It does not quote the address, which may
+contain a password.
 """
 
 import ssl
@@ -14,7 +15,7 @@ from pydantic import AfterValidator
 
 
 def _with_host(url: str, schemes: tuple[str, ...], *, needs_host: bool = True) -> str:
-    """Return `url` if it is an address of one of the schemes. Raises ValueError."""
+    """Check the scheme, host and port of `url`. Raises ValueError."""
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     try:
@@ -28,14 +29,14 @@ def _with_host(url: str, schemes: tuple[str, ...], *, needs_host: bool = True) -
 
 
 def _postgres_url(url: str) -> str:
-    # A host may stand in the query instead: `postgresql:///ai_agents?host=/run/postgresql`.
+    # The host may be in the query: `postgresql:///ai_agents?host=/run/postgresql`.
     checked = _with_host(url, ("postgresql", "postgres"), needs_host=False)
     try:
         parts = conninfo_to_dict(checked)
     except ProgrammingError:
         raise ValueError("has a part that Postgres's client does not know") from None
     authorities = parts.get("sslrootcert")
-    # The client's own word for those that the system trusts.
+    # libpq's keyword for the system's trusted certificates.
     if authorities and authorities != "system":
         _certificates(Path(str(authorities)), what="sslrootcert ")
     return "postgresql://" + checked.split("://", 1)[1]
@@ -52,7 +53,7 @@ def _redis_url(url: str) -> str:
     options = parse_qs(parts.query)
     for path in options.get("ssl_ca_certs", []):
         _certificates(Path(path), what="ssl_ca_certs ")
-    # Celery's client takes any certificate unless it is told, redis-py's own does not.
+    # Celery's client accepts any certificate by default; redis-py's own does not.
     return parts._replace(query=urlencode({"ssl_cert_reqs": ["required"]} | options, doseq=True), fragment="").geturl()
 
 
@@ -61,7 +62,7 @@ def _http_url(url: str) -> str:
 
 
 def _proxy_url(url: str) -> str:
-    # Without a scheme it is http, as for everybody else who reads this variable.
+    # Without a scheme it is http, as in other programs that read this variable.
     checked = _with_host(url if "://" in url else f"http://{url}", ("http", "https"))
     parts = urlsplit(checked)
     if parts.path.strip("/") or parts.query or parts.fragment:
