@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from privacy.redaction.checksums import is_luhn
+from stdnum import luhn
+
 from privacy.redaction.lexicon import terms
 from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
 from privacy.redaction.text import ReadText
@@ -62,7 +63,7 @@ def cards(read: ReadText) -> Iterator[Detection]:
     for found in _CARD.finditer(read.text):
         digits = re.sub(r"\D", "", found[0])
         is_grouped = bool(found[1] or found[2]) and len(digits) >= 15
-        is_sure = is_grouped or (is_luhn(digits) and len(digits) in {15, 16})
+        is_sure = is_grouped or (luhn.is_valid(digits) and len(digits) in {15, 16})
         is_told = _OF_CARDS.search(read.low, max(0, found.start() - 60), found.start())
         if _ISSUED.fullmatch(digits) and (is_sure or is_told):
             yield Detection(*found.span(), "CARD")

@@ -1,12 +1,6 @@
-"""Check digits of payment cards and of numbers that states give, the latter by python-stdnum."""
+"""Rules for the form of a value: check digits by python-stdnum, and addresses."""
 
 from importlib import import_module
-
-
-def is_luhn(digits: str) -> bool:
-    """Return True if the last digit is the check digit of the others (ISO/IEC 7812-1)."""
-    total = sum(sum(divmod(int(each) * (1 + place % 2), 10)) for place, each in enumerate(reversed(digits)))
-    return total % 10 == 0
 
 
 def is_valid(rule: str, number: str) -> bool:

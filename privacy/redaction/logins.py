@@ -31,8 +31,13 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     for find in recognize(_PLACED, read):
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
-        is_file = "." in read.text[end - 4 : end - 3]
-        if not is_file and _is_personal(read.text[begin:end]) and (is_path or read.low[begin:end] not in words()):
+        is_file = read.text[end - 4 : end - 3] == "." and read.text[end - 3 : end] not in {"ext", "adm"}
+        if (
+            not is_file
+            and not _is_plain(read.low[begin:end])
+            and _is_personal(read.text[begin:end])
+            and (is_path or read.low[begin:end] not in words())
+        ):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
         user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)
@@ -49,6 +54,12 @@ def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
     return begin, begin + len(read.text[begin:end].rstrip(".-"))
 
 
+def _is_plain(small: str) -> bool:
+    """Return True for words alone: "s.unten", "service_desk"."""
+    parts = small.replace("_", ".").split(".")
+    return all(part in words() and part not in surnames() for part in parts[len(parts[0]) == 1 :])
+
+
 def _is_personal(value: str) -> bool:
     small = value.rpartition("\\")[2].lower()
     return small not in terms("roles_accounts") and len(small) > 1
@@ -61,14 +72,13 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 8):
         return False
     if "\\" in value or (("." in name or "_" in name) and not key.endswith((".com", ".de"))):
-        return not all(part in words() for part in small.replace("_", ".").split("."))
+        return not _is_plain(small)
     is_word = key in words() and key not in surnames()
     if is_signed:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
-    is_code = name.isupper() and len(name) > 6 and not name.isalpha()
-    is_code = is_code or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
     is_unheard = key not in words() or any(map(str.isdigit, name))
+    is_code = name.isupper() or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
     return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 4
 
 

@@ -26,7 +26,7 @@ _BEHIND_SMALL = terms("behind_small")
 _BEFORE_SMALL = terms("before_small")
 # Labels of a name and nothing else.
 _STRICT = terms("strict_labels")
-_BIRTH, _SAYING = terms("birth_firsts"), terms("saying") | terms("behind_desk_name")
+_SAYING = terms("saying") | terms("behind_desk_name")
 _SAINTS = frozenset({"st", "saint", "sainte", "san", "santa", "sankt"})
 _THINGS = terms("things")
 _LIST = re.compile(r"\s?[,;/&|+]\s?|,\s(?:and|und|et|y)\s")
@@ -94,7 +94,6 @@ class _Names:
         self.mails = [each.begin for each in found if each.kind == "EMAIL"]
         self.locals = [read.low[each.begin : each.end].partition("@")[0] for each in found if each.kind == "EMAIL"]
         self.local_parts = {part for local in self.locals for part in re.split(r"[._-]", local)}
-        self.births = [each.begin for each in found if each.kind == "BIRTHDATE"]
         taken = bytearray(len(read.text) + 1)
         for each in found:
             taken[each.begin : each.end] = b"\1" * (each.end - each.begin)
@@ -137,7 +136,6 @@ class _Names:
         self._chats()
         self._before_mails()
         self._recipients()
-        self._births()
         contexts, told = _contexts(), set(self.capitals)
         for places in self.read.places.values():
             key = self.keys[places[0]]
@@ -413,21 +411,6 @@ class _Names:
                         self._mark(places)
                         self.reversed.add(places[0])
                 at += len(part) + 1
-
-    def _births(self) -> None:
-        for begin in self.births:
-            at = bisect_left(self.begins, begin) - 1
-            while at >= 0 and begin - self.begins[at] < 30 and not self._may_be_born(at):
-                at -= 1
-            last = at
-            while at >= 0 and last - at < 4 and self._may_be_born(at):
-                self.marked[at] = 1
-                self.reversed.add(at)
-                at -= 1 if self._joint(at - 1) in {" ", ", ", "-"} else 5
-
-    def _may_be_born(self, at: int) -> bool:
-        is_short = self._text(at).isupper() and len(self.keys[at]) < 6 and not self.is_loud
-        return self._may(at) and self.keys[at] not in _BIRTH and (not is_short or self.classes[at] in _NAMES)
 
     def _signatures(self) -> None:
         """Mark a line of one to five words with capitals right under a closing."""

@@ -24,8 +24,6 @@ _HEAD, _NO_HEAD = pattern("secrets.head"), pattern("secrets.no_head")
 _PLAIN_MIX, _OTHERS = pattern("secrets.plain_mix"), pattern("secrets.others")
 _CODE_WORD, _CODE_NUMBER, _NO_CODE = map(pattern, ("secrets.code_word", "secrets.code_number", "secrets.no_code"))
 _WORD_NUMBER, _OF_HASH, _TRIED = map(pattern, ("secrets.word_number", "secrets.of_hash", "secrets.tried"))
-_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,30}KEY(?: BLOCK)?-----")
 _PHRASE = re.compile(r"(?:[ ][\w'’-]{1,20}){2,8}(?=[)\n.]| \(|$)")
 _CODE_VALUE = pattern("secrets.code_value")
 _MIXED_CODE = re.compile(r"(?=[a-z0-9]{1,20}[A-Z])(?=[A-Za-z]{0,20}\d)[a-z0-9][A-Za-z0-9]{5,20}")
@@ -34,6 +32,9 @@ _TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“�
 _RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{20,128}={0,2}")
 _BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
 _OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
+# A line of a list of accounts without a head: "Alfie Morton - amorton27 - purpletiger4".
+_LISTED = re.compile(r"(?m)^[^\n]{2,80}?(?P<sign> / | - |: )(?P<value>[^\s/|-][^\s]{4,40})$")
+_LOOSE = re.compile(r"(?=\D{0,40}\d\D{0,40}\d)(?=[^a-z]{0,40}[a-z])[^.,/\\:()=@]{10,60}")
 _WORDS_WITH_SIGN = re.compile(r"(?<![\w*])[A-Z][a-z]{2,14}[*!#$%^+~][A-Z][a-z]{2,14}(?![\w*])")
 _OF_USER = re.compile(r"(?:user(?:name)?|login|benutzer(?:name)?|usuario|utilisateur)[ :=]{1,3}$")
 _OF_PHONE = re.compile(r"(?<=\d) \d{3}")
@@ -64,7 +65,6 @@ def secrets(read: ReadText) -> Iterator[Detection]:
 
 
 def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
-    yield from _private_keys(read.text)
     for find in (*recognize(_ISSUED, read), *recognize(_COMMANDS, read)):
         # A variable holds no secret; a hash begins with the same sign.
         if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
@@ -72,6 +72,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from _of_cells(read)
     yield from _answers(read)
     yield from _tried(read)
+    yield from _listed(read)
     yield from (found.span() for found in _WORDS_WITH_SIGN.finditer(read.text))
     labels, at = [], 0
     for start in read.starts(filter(_may_begin, read.places)):
@@ -84,15 +85,6 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from _pairs(read)
     yield from _near(read, labels)
     yield from _codes(read)
-
-
-def _private_keys(text: str) -> Iterator[tuple[int, int]]:
-    at = 0
-    while begin := _KEY_BEGIN.search(text, at):
-        end = _KEY_END.search(text, begin.end())
-        # One that is cut off is a secret to the end of the text.
-        at = end.end() if end else len(text)
-        yield begin.start(), at
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
@@ -281,6 +273,19 @@ def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
             end = _trimmed(read.text, begin, end)
             if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
                 yield from ((begin, end), *_further(read, end))
+
+
+def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find the last column of a list of accounts, and "name: secret" where the text speaks of accounts."""
+    if any(word in read.low for word in terms("login_hints")):
+        lines = list(_LISTED.finditer(read.text))
+        for sign in " / ", " - ":
+            values = [line for line in lines if line["sign"] == sign]
+            if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
+                yield from (line.span("value") for line in values)
+        for line in lines:
+            if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
+                yield line.span("value")
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
