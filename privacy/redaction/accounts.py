@@ -12,8 +12,6 @@ from privacy.redaction.text import ReadText
 # Looked at from its first digits, of which there are fewer than letters; no more than these is taken up, since what
 # begins like one may stand right before one.
 _IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[A-Za-z0-9]){11,30})(?![^\W_]))")
-# A British sort code and the account.
-_SORTED = re.compile(r"\d(?<![\w-]\d)\d-\d\d-\d\d(?: {1,2}| ?[/,] ?)(\d{8})(?!\w)")
 # How long an IBAN of a country is (registry of SWIFT), which is how one in a sentence ends where it does.
 _LENGTH_OF = {each[:2]: int(each[2:]) for each in fragment("accounts.lengths").split()}
 _LABELLED, _OF_BANKS = pattern("accounts.labelled"), pattern("accounts.of_banks")
@@ -45,10 +43,7 @@ def accounts(read: ReadText) -> Iterator[Detection]:
     for found in _BIC.finditer(read.text):
         if found[1] in countries or _OF_BIC.search(read.low, max(0, found.start() - 24), found.start()):
             yield Detection(*found.span(), "BANK")
-    for found in _SORTED.finditer(read.text):
-        yield Detection(found.start(), found.start() + 8, "BANK")
-        yield Detection(*found.span(1), "BANK")
-    yield from recognize(_FORMS, read)
+    yield from recognize(_FORMS, read, read.numbers())
     for found in read.after(_LABELS, _LABELLED):
         name = str(found.lastgroup)
         around = read.low[max(0, found.start() - _NEAR) : found.end() + _NEAR // 2]

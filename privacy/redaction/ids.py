@@ -19,8 +19,6 @@ _FIRSTS = terms("id_firsts")
 _BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
 _OF_PHONE = re.compile(r"(?<![^\W_])(?:t[eé]l\w*|mobile|portable|handy|m[oó]vil)\.? $")
 _FORMS = table("ids")
-# One of these is in each number of the table.
-_GUARD = re.compile(r"\d[\d .-]{4}\d|[A-Z]{4}\d\d")
 
 DATE, _BIRTH = fragment("ids.date"), fragment("ids.birth")
 _BORN = re.compile(rf"(?i)(?<![^\W_]){_BIRTH}(?![^\W_])(?P<gap>[^\d\n]{{0,48}}\n?[^\d\n]{{0,12}})(?P<value>{DATE})")
@@ -46,8 +44,7 @@ def birth_dates(read: ReadText) -> Iterator[Detection]:
 
 def ids(read: ReadText) -> Iterator[Detection]:
     """Find numbers of a person, by a label, by their form and check digits, or by the head of a column."""
-    if _GUARD.search(read.text):
-        yield from recognize(_FORMS, read)
+    yield from recognize(_FORMS, read, read.numbers())
     yield from (Detection(*each.span("value"), "ID") for each in read.after(terms("national_firsts"), _NATIONAL))
     at = 0
     for begin in read.starts(filter(_may_begin, read.places)):

@@ -1,9 +1,11 @@
 """The table of recognizers: a pattern with its evidence for and against a value of one kind."""
 
 import re
+import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,12 +81,14 @@ def _recognizer(row: dict[str, Any]) -> Recognizer:
     )
 
 
-def recognize(table: Iterable[Recognizer], read: ReadText) -> Iterator[Detection]:
-    """Find the values that a table of recognizers knows."""
-    for row in table:
+def recognize(
+    table: Iterable[Recognizer], read: ReadText, parts: Sequence[tuple[int, int]] = ((0, sys.maxsize),)
+) -> Iterator[Detection]:
+    """Find the values that a table of recognizers knows, in these parts of the text."""
+    for row in table if parts else ():
         if row.needs and not any(map(read.low.__contains__, row.needs)):
             continue
-        for found in row.pattern.finditer(read.text):
+        for found in chain.from_iterable(row.pattern.finditer(read.text, *part) for part in parts):
             begin, end = found.span("value") if "value" in row.pattern.groupindex else found.span()
             if begin < 0 or not _has_evidence(row, read.low, begin, end):
                 continue

@@ -35,7 +35,6 @@ _OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
 # A line of a list of accounts without a head: "Alfie Morton - amorton27 - purpletiger4".
 _LISTED = re.compile(r"(?m)^[^\n]{2,80}?(?P<sign> / | - |: )(?P<value>[^\s/|-][^\s]{4,40})$")
 _LOOSE = re.compile(r"(?=\D{0,40}\d\D{0,40}\d)(?=[^a-z]{0,40}[a-z])[^.,/\\:()=@]{10,60}")
-_WORDS_WITH_SIGN = re.compile(r"(?<![\w*])[A-Z][a-z]{2,14}[*!#$%^+~][A-Z][a-z]{2,14}(?![\w*])")
 _OF_USER = re.compile(r"(?:user(?:name)?|login|benutzer(?:name)?|usuario|utilisateur)[ :=]{1,3}$")
 _OF_PHONE = re.compile(r"(?<=\d) \d{3}")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
@@ -73,7 +72,6 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from _answers(read)
     yield from _tried(read)
     yield from _listed(read)
-    yield from (found.span() for found in _WORDS_WITH_SIGN.finditer(read.text))
     labels, at = [], 0
     for start in read.starts(filter(_may_begin, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
@@ -238,14 +236,14 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             place += 1
         gap = min((abs(begin - label) for label in labels[place : place + 2]), default=_REACH_OF_CODES)
         is_composed = _is_composed(value)
-        is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
-        is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
-        is_named = _is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value))
-        is_code = gap < _REACH_OF_CODES and "code" in read.low and _BACKUP_CODE.fullmatch(value)
-        if _OF_USER.search(read.low, max(0, begin - 16), begin):
-            continue
-        is_strange = is_composed and value.lower() != value != value.upper()
-        if is_strange or is_code or (gap < _REACH and (is_composed or is_random or is_named)):
+        is_secret = is_composed and (gap < _REACH or value.lower() != value != value.upper())
+        if not is_secret and gap < _REACH:
+            is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
+            is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
+            is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
+        if not is_secret and gap < _REACH_OF_CODES and "code" in read.low:
+            is_secret = bool(_BACKUP_CODE.fullmatch(value))
+        if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
             yield begin, begin + len(value)
             yield from _further(read, begin + len(value))
 

@@ -19,6 +19,7 @@ _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”�
 # Some characters become a whole phrase.
 _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
+_DIGITS = re.compile(r"\d(?:\D{0,4}\d){3,40}")
 _MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
 _BLANKS = re.compile(r" {2,60}")
 _NO_HEAD = re.compile(r"\d{3}|@")
@@ -92,7 +93,16 @@ class ReadText(NamedTuple):
 
     def starts(self, words: Iterable[str]) -> list[int]:
         """Return the places of these words."""
-        return sorted(self.begins[at] for word in self.places.keys() & words for at in self.places[word])
+        return sorted([self.begins[at] for word in self.places.keys() & words for at in self.places[word]])
+
+    def numbers(self) -> list[tuple[int, int]]:
+        """Return the parts with four digits close together, and what is around them."""
+        parts: list[tuple[int, int]] = []
+        for found in _DIGITS.finditer(self.text):
+            begin, end = max(0, found.start() - 12), found.end() + 14
+            begin = parts.pop()[0] if parts and begin <= parts[-1][1] else begin
+            parts.append((begin, end))
+        return parts
 
     def after(self, words: Iterable[str], form: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Find a form at each such word; a match begins behind the one before."""

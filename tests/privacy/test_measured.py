@@ -1,6 +1,7 @@
 """Redaction measured on independently marked texts, and restored values."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -25,27 +26,33 @@ RECALL = {
 MOST_PRODUCTS = 0.02
 LEAST_PRECISION = dict.fromkeys(RECALL, 0.95) | {"fifth": 0.98, "tenth": 0.97, "eleventh": 0.98}
 TUNED = ("en", "de")
-FILES = [(name, each) for name in measure.SET_NAMES for each in measure.LANGUAGES] + [
-    ("tuning", each) for each in TUNED
-]
+FAST = {"first", measure.UNSEEN}
+
+
+def _param(name: str, *more: str) -> Any:
+    return pytest.param(name, *more, marks=() if name in FAST else pytest.mark.slow)
+
+
+FILES = [_param(name, each) for name in measure.SET_NAMES for each in measure.LANGUAGES]
+FILES += [_param("tuning", each) for each in TUNED]
 
 
 def of(name: str) -> measure.Counts:
     return measure.counts(name, *(TUNED if name == "tuning" else measure.LANGUAGES))
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kinds in RECALL.items() for kind in kinds])
+@pytest.mark.parametrize(("name", "kind"), [_param(name, kind) for name, kinds in RECALL.items() for kind in kinds])
 def test_marked_values_are_hidden(name: str, kind: str) -> None:
     assert of(name).marked[kind] > 14
     assert of(name).recall(kind) >= RECALL[name][kind], of(name).wrong[kind]
 
 
-@pytest.mark.parametrize("name", LEAST_PRECISION)
+@pytest.mark.parametrize("name", list(map(_param, LEAST_PRECISION)))
 def test_what_is_hidden_is_personal(name: str) -> None:
     assert of(name).precision() >= LEAST_PRECISION[name], of(name).wrong
 
 
-@pytest.mark.parametrize("name", measure.SET_NAMES)
+@pytest.mark.parametrize("name", list(map(_param, measure.SET_NAMES)))
 def test_products_are_shown(name: str) -> None:
     assert of(name).marked["product"] > 200
     assert of(name).recall("product") <= MOST_PRODUCTS, of(name).wrong["product"]
