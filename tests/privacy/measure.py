@@ -73,9 +73,10 @@ class Marked(NamedTuple):
 
 @dataclass
 class Counts:
-    """Marks and covered marks by kind, finds and right finds by placeholder; errors."""
+    """Marks, hidden marks and covered marks by kind, finds and right finds by placeholder; errors."""
 
     marked: Counter[str] = field(default_factory=Counter)
+    hidden: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)
@@ -138,10 +139,8 @@ def _count(marked: Marked, counted: Counts) -> None:
         if kind == "product":
             is_covered = any(a < end and begin < b for a, b, _ in _in_vain(marked, places))
         else:
-            inside = {at for a, b, of in places if of in FITTING[kind] for at in range(max(a, begin), min(b, end))}
-            # Punctuation of a name or a number reveals nothing; that of a secret does.
-            hides = str.isspace if kind == "secret" else lambda character: not character.isalnum()
-            is_covered = all(at in inside or hides(text[at]) for at in range(begin, end))
+            is_covered = _covers([each for each in places if each[2] in FITTING[kind]], text, begin, end, kind)
+            counted.hidden[kind] += _covers(places, text, begin, end, kind)
         counted.covered[kind] += is_covered
         if is_covered == (kind == "product"):
             counted.wrong[kind].append((marked.id, text[begin:end]))
@@ -152,6 +151,13 @@ def _count(marked: Marked, counted: Counts) -> None:
         counted.wrong[f"in vain {kind}"].append((marked.id, text[begin:end]))
 
 
+def _covers(places: list[tuple[int, int, str]], text: str, begin: int, end: int, kind: str) -> bool:
+    inside = {at for a, b, _ in places for at in range(max(a, begin), min(b, end))}
+    # Punctuation of a name or a number reveals nothing; that of a secret does.
+    hides = str.isspace if kind == "secret" else lambda character: not character.isalnum()
+    return all(at in inside or hides(text[at]) for at in range(begin, end))
+
+
 def _in_vain(marked: Marked, places: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     personal = [(begin, end) for begin, end, kind in marked.spans if kind != "product"]
     return [each for each in places if not any(begin < each[1] and each[0] < end for begin, end in personal)]
@@ -160,17 +166,20 @@ def _in_vain(marked: Marked, places: list[tuple[int, int, str]]) -> list[tuple[i
 def rows() -> list[tuple[str, ...]]:
     """Return one row per kind.
 
-    Hidden and marked values of the unseen set, the goal, and recall on the sets read.
+    Hidden and marked values of the unseen set, recall and the share under any placeholder, the goal, and recall on the
+    sets read.
     """
     unseen, read = counts(UNSEEN), _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
     languages = [counts(UNSEEN, language) for language in LANGUAGES]
-    table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "goal", "sets that were read")]
+    table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "any placeholder", "goal", "read sets")]
     for kind in ("product", *FITTING):
         name = "products hidden (fewer is better)" if kind == "product" else NAMES.get(kind, kind)
         found = (f"{each.covered[kind]}/{each.marked[kind]}" for each in languages)
-        table.append((name, *found, f"{unseen.recall(kind):.3f}", GOALS.get(kind, ""), f"{read.recall(kind):.3f}"))
+        hidden = "" if kind == "product" else f"{unseen.hidden[kind] / unseen.marked[kind]:.3f}"
+        figures = (f"{unseen.recall(kind):.3f}", hidden, GOALS.get(kind, ""), f"{read.recall(kind):.3f}")
+        table.append((name, *found, *figures))
     precision = [f"{each.precision():.3f}" for each in (*languages, unseen)]
-    return [*table, ("precision over all kinds", *precision, ".94", f"{read.precision():.3f}")]
+    return [*table, ("precision over all kinds", *precision, "", ".94", f"{read.precision():.3f}")]
 
 
 def _sum(several: Iterable[Counts]) -> Counts:
