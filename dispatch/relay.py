@@ -8,7 +8,7 @@ Every API process runs one; rows are taken with SKIP LOCKED, so that several sha
 - due jobs without a message (retries, Redis was away) get one.
 
 Every few seconds, if the list has fewer messages than published jobs that wait, it publishes the oldest of these again
-(`dispatch.shortage`).
+(`Shortage`).
 
 Each step has its own limit of a few seconds: a lock left behind by a dead process delays only its row.
 """
@@ -16,14 +16,14 @@ Each step has its own limit of a few seconds: a lock left behind by a dead proce
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.intake import Acceptance
 from dispatch.outcome import How, Outcome, in_its_trace, report_apart
 from dispatch.queue import JobQueue, QueueUnreachable
-from dispatch.shortage import Shortage
 from observability import metrics, phrases, tracing
 from observability.identifiers import other_numbers
 from observability.logging import say
@@ -42,6 +42,8 @@ _BATCH = 100
 _LARGE_BATCH = 500
 # So many messages keep all workers busy, which saves counting a million jobs every few seconds.
 _LONG_LIST = 10_000
+# A worker claims a job with a message or gives it back within half a minute, unless it died.
+_SURE_SECONDS = 40.0
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
@@ -53,6 +55,34 @@ class DeadlinePassed(Exception):
 
 class WorkerLost(Exception):
     """A job whose worker fell silent in its last attempt; never raised either."""
+
+
+class Shortage:
+    """The number of messages missing at every check for long enough."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def lost(self, short: int, *, unclaimed: int) -> int:
+        """Return how many messages were lost; 0 if `short` is not positive.
+
+        `short`: how many more jobs should have a message than the list has. `unclaimed`: messages that workers may hold
+        without a claim. Some of those workers may be dead, so a shortage that lasts counts as lost too.
+        """
+        now = self._monotonic()
+        if short <= 0:
+            self._seen.clear()
+            return 0
+        self._seen.append((now, short))
+        lasted = now - self._seen[0][0] >= _SURE_SECONDS
+        while now - self._seen[0][0] > _SURE_SECONDS:
+            self._seen.popleft()
+        always = min(seen for _, seen in self._seen) if lasted else 0
+        found = max(short - unclaimed, always)
+        if found > 0:
+            self._seen.clear()
+        return max(found, 0)
 
 
 class Relay:
@@ -156,7 +186,7 @@ class Relay:
 
     async def _recover(self) -> None:
         for job in await relaying.recover(self._database, _BATCH):
-            _report(job, Outcome(How.RECOVERED, "worker lost"))
+            _report(job, Outcome(How.RECOVERED, jobs.WORKER_LOST))
 
     async def _fail_lost(self) -> None:
         for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
+from dispatch.intake import WhyRecovered, recover_job
 from dispatch.queue import QueueUnreachable
-from dispatch.recovery import WhyRecovered, recover_job
 from housekeeping.alone import is_its_own
 from housekeeping.new_tickets import MOST_AHEAD, list_new
 from integrations.errors import OutsideFailure, TicketGone

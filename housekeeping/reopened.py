@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from dispatch.refresh import ask_for_refresh
+from dispatch.intake import ask_for_refresh
 from integrations.errors import TicketClosed, TicketNotFound
 from integrations.values import DeskTicket
 from observability import metrics, phrases

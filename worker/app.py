@@ -15,8 +15,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.utils.objects import cached_property
 
 from config.settings import WorkerSettings
-from dispatch.message import QUEUE
-from dispatch.queue import TRANSPORT
+from dispatch.queue import QUEUE, TRANSPORT
 from observability import phrases
 from observability.logging import say
 from observability.start import start_process

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.exceptions import RedisError
 
-from dispatch.message import QUEUE
+from dispatch.queue import QUEUE
 
 _NO_LIST = "ai-agents:no-list"
 

@@ -22,10 +22,8 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import MODEL_KEYS
 from config.tenants import Tenant
-from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, open_redis, warn_of_eviction
 from feedback.links import FeedbackLinks
 from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models

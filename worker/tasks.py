@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery.exceptions import Reject
 
-from dispatch.message import TASK
+from dispatch.queue import TASK
 from observability import phrases
 from observability.logging import say
 from worker.app import app

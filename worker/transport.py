@@ -8,7 +8,7 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
-from dispatch.message import job_id_of, message_of
+from dispatch.queue import job_id_of, message_of
 from observability import metrics, phrases
 from observability.logging import say
 

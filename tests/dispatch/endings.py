@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import httpx2
 from redis.asyncio import Redis
 
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
 from integrations.breaker import Breaker

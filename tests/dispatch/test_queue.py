@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 
 from devstack.free_ports import free_port
 from devstack.valkey import Valkey
-from dispatch.message import QUEUE, TASK
-from dispatch.queue import TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis
+from dispatch.queue import QUEUE, TASK, TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis, warn_of_eviction
 from tests.kit.forgetful import Forgetful
+from tests.kit.logs import StartLog
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -205,3 +205,23 @@ async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: 
         await client.aclose()
         await former.aclose()
         door.close()
+
+
+async def test_a_redis_that_drops_keys_is_told_of_with_the_remedy(redis: Redis, start_log: StartLog) -> None:
+    log = start_log()
+    await warn_of_eviction(redis)
+    assert log.getvalue() == ""
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    await warn_of_eviction(redis)
+    await redis.config_set("maxmemory-policy", "noeviction")
+    (line,) = log.getvalue().splitlines()
+    assert "its maxmemory-policy is allkeys-lru, set it to noeviction" in line
+    assert "warning" in line
+
+
+async def test_a_redis_that_is_away_says_nothing_about_it(start_log: StartLog) -> None:
+    log = start_log()
+    redis = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    await warn_of_eviction(redis)
+    await redis.aclose()
+    assert log.getvalue() == ""

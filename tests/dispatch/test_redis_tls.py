@@ -4,11 +4,9 @@ The embedded server has no TLS, so a tunnel in front of it terminates TLS.
 """
 
 import asyncio
-import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,8 +20,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.urls import RedisUrl
-from dispatch.message import QUEUE
-from dispatch.queue import JobQueue, QueueUnreachable, open_redis
+from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+from tests.kit.proxy import with_tls
 from worker import transport
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
@@ -41,33 +39,8 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
 def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
-    there = urlsplit(redis_url)
-
-    def serve(plain: socket.socket) -> None:
-        with (
-            plain,
-            suppress(OSError),
-            context.wrap_socket(plain, server_side=True) as outer,
-            socket.create_connection((there.hostname, there.port)) as inner,
-        ):
-            threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
-            _pass_on(outer, inner)
-
-    def listen(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=listen, args=(listener,), daemon=True).start()
-        yield f"rediss://localhost:{listener.getsockname()[1]}/0"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
+    with with_tls(urlsplit(redis_url).port or 0, context) as port:
+        yield f"rediss://localhost:{port}/0"
 
 
 def as_setting(url: str) -> str:

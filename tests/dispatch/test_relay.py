@@ -12,15 +12,16 @@ from redis.asyncio import Redis
 from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
-from dispatch.relay import Relay
+from dispatch.relay import Relay, Shortage
 from storage import by_hand, claims, leases
 from storage.direct import Row
 from storage.limits import MOST_ATTEMPTS
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
@@ -251,3 +252,23 @@ async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ende
     assert running.cancelled()
     assert table.job(waiting)["state"] == "failed"
     assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
+
+
+# Seconds of the clock, how much the list is short, messages that workers may hold, and how many are lost.
+@pytest.mark.parametrize(
+    "checks",
+    [
+        [(0, 3, 0, 3), (0, 3, 2, 1), (0, 3, 5, 0), (0, 0, 0, 0), (0, -4, 0, 0)],
+        # The period starts again: a republished message needs time to be claimed.
+        [(0, 9, 20, 0), (5, 4, 20, 0), (30, 6, 20, 0), (41, 5, 20, 4), (46, 1, 20, 0)],
+        [(seconds, 2 if seconds % 30 else 0, 2, 0) for seconds in range(0, 200, 5)],
+    ],
+    ids=["in no worker's hands", "short for long", "come and go"],
+)
+def test_what_no_worker_can_hold_is_lost_at_once_and_the_rest_after_a_while(
+    checks: list[tuple[int, int, int, int]],
+) -> None:
+    clock = Clock()
+    shortage = Shortage(clock)
+    for clock.now, short, unclaimed, lost in checks:
+        assert shortage.lost(short, unclaimed=unclaimed) == lost

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from api.app import _DATABASE_CONNECTIONS
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from tests.kubernetes.rendering import ROOT, Rendered
 from worker.resources import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 

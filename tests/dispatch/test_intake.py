@@ -15,10 +15,9 @@ from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
 from devstack.valkey import Valkey
-from dispatch.acceptance import Acceptance, NotTaken, Taken
 from dispatch.inbox import INBOX, Inbox
-from dispatch.message import QUEUE
-from dispatch.queue import JobQueue, open_redis
+from dispatch.intake import Acceptance, Budget, NotTaken, Taken
+from dispatch.queue import QUEUE, JobQueue, open_redis
 from dispatch.relay import Relay
 from storage.direct import Row
 from storage.jobs import Event
@@ -229,3 +228,41 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(
     finally:
         valkey.process.resume()
         postgres.process.resume()
+
+
+async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
+    let_go = asyncio.Event()
+    ended: list[str] = []
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            await let_go.wait()
+            ended.append("at last")
+            raise RuntimeError("nobody hears of this") from None
+
+    with pytest.raises(TimeoutError):
+        await Budget().within(0.01, stubborn())
+    assert ended == []
+    let_go.set()
+    await asyncio.sleep(0.01)
+    assert ended == ["at last"]
+
+
+async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            cancelled.set()
+
+    caller = asyncio.create_task(Budget().within(30, work()))
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    async with asyncio.timeout(5):
+        await cancelled.wait()
