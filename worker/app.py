@@ -19,10 +19,10 @@ from dispatch.queue import QUEUE, TRANSPORT
 from observability import phrases
 from observability.logging import say
 from observability.start import start_process
-from worker import transport
+from worker.consumer import TRANSPORT_NAME, CalmWorker, Pausing
 
 if TYPE_CHECKING:
-    from worker.resources import Resources
+    from worker.runtime import Resources
 
 _SPARE_CONNECTIONS = 20
 
@@ -38,11 +38,11 @@ class WorkerProcess(Celery):
     def __init__(self) -> None:
         super().__init__("ai-agents", include=["worker.tasks"])
         self.on_configure.connect(_or_end(self._configure), weak=False)
-        self.steps["consumer"].add("worker.process:Pausing")
+        self.steps["consumer"].add(Pausing)
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        worker: type = self.subclass_with_self("worker.process:CalmWorker")  # type: ignore[arg-type]  # a name will do
+        worker: type = self.subclass_with_self(CalmWorker)
         return worker
 
     def _configure(self, **_: object) -> None:
@@ -52,7 +52,7 @@ class WorkerProcess(Celery):
         self.config_from_object(_configuration(settings))
 
         def open_resources(**_: object) -> None:
-            from worker.resources import Resources  # noqa: PLC0415 -- loads the workflow: only in a worker
+            from worker.runtime import Resources  # noqa: PLC0415 -- loads the workflow: only in a worker
 
             self.resources = Resources.open(settings, tenants)
 
@@ -66,7 +66,7 @@ class WorkerProcess(Celery):
 def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
-        "broker_transport": transport.NAME,
+        "broker_transport": TRANSPORT_NAME,
         "task_default_queue": QUEUE,
         "task_acks_late": True,
         "task_ignore_result": True,
@@ -78,7 +78,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_concurrency,
         # Gossip, mingle, heartbeat and remote control use pub/sub, which can block on a dead socket.
-        "worker_consumer": "worker.process:QuietConsumer",
+        "worker_consumer": "worker.consumer:QuietConsumer",
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -27,7 +27,7 @@ from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
-from worker.pickup import Pickup
+from worker.tasks import Pickup
 from workflow.run import run_next
 
 RAN_OUT = "now() - interval '1 second'"

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from config.urls import RedisUrl
 from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
 from tests.kit.proxy import with_tls
-from worker import transport
+from worker.consumer import TRANSPORT_NAME
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 
@@ -65,7 +65,7 @@ async def ask(url: str) -> None:
 
 
 def consume(url: str) -> None:
-    app = Celery(broker=url, set_as_current=False, broker_transport=transport.NAME)
+    app = Celery(broker=url, set_as_current=False, broker_transport=TRANSPORT_NAME)
     with app.connection_for_read() as connection:
         assert isinstance(connection, Connection)
         connection.ensure_connection(max_retries=0, timeout=2)

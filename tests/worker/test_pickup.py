@@ -16,7 +16,7 @@ from storage.session import Database
 from storage.turns import Shares, claim_next
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
-from worker.pickup import Pickup
+from worker.tasks import Pickup
 
 NOWHERE = "reason=its row is nowhere"
 

@@ -4,12 +4,11 @@ from celery import Celery
 from kombu import Queue
 from redis import Redis
 
-from worker import transport
-from worker.transport import OneClientChannel
+from worker.consumer import TRANSPORT_NAME, OneClientChannel
 
 
 def celery(redis_url: str) -> Celery:
-    return Celery(broker=redis_url, set_as_current=False, broker_transport=transport.NAME)
+    return Celery(broker=redis_url, set_as_current=False, broker_transport=TRANSPORT_NAME)
 
 
 def test_what_is_not_awaited_goes_by_one_client_until_the_channel_is_closed(redis_url: str) -> None:

@@ -43,9 +43,8 @@ from storage.signs import LEASES
 from storage.spending import SpendingBook
 from storage.told_secrets import telling
 from storage.turns import NoneMayStart
-from worker.jobs_taken import JobsTaken
-from worker.pickup import JobGivenBack, Pickup
-from worker.process import QuietConsumer, end_after, stop_worker
+from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
+from worker.tasks import JobGivenBack, Pickup
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import no_feedback_link
