@@ -1,15 +1,18 @@
 """The solutions of a desk: its knowledge base, copied as passages."""
 
+import textwrap
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from config.ticket_rules import fold
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
-from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused
 from integrations.servicedesk.contents import ListedSolution, Solution
 from storage import history, listings
 from storage.listings import Collection, ListedItem
+
+_PASSAGE_CHARACTERS = 1500
+_MOST_PASSAGES = 20
 
 
 class SolutionSource:
@@ -27,10 +30,10 @@ class SolutionSource:
             listed = await copy.desk.lists.solutions(start)
         except DeskRefused:
             # The technician of a key, or the scope of a token, may have access to tickets but not to solutions.
-            copy.gives_solutions = False
+            copy.synced.with_solutions = False
             raise
-        barred = [each.solution_id for each in listed.items if copy.forbidden.bars_topic(each.topic)]
-        copy.removed += await listings.remove(copy.database, copy.tenant_id, "p", barred)
+        barred = [each.solution_id for each in listed.items if fold(each.topic) in copy.rules.never_topics]
+        copy.synced.removed += await listings.remove(copy.database, copy.tenant_id, "p", barred)
         rows = [_row(each) for each in listed.items if each.solution_id not in barred]
         where = (copy.database, copy.tenant_id, self.collection)
         news = await listings.take_in(*where, rows, hours=UNSEEN_HOURS, pass_from=pass_from)
@@ -41,20 +44,26 @@ class SolutionSource:
         copy = self._copy
         await copy.turn()
         solution = await copy.desk.read_solution(solution_id)
-        if solution is None or copy.forbidden.bars_topic(solution.topic) or _is_expired(solution):
-            copy.removed += await history.remove_passages(copy.database, copy.tenant_id, solution_id)
+        if solution is None or fold(solution.topic) in copy.rules.never_topics or _is_expired(solution):
+            copy.synced.removed += await history.remove_passages(copy.database, copy.tenant_id, solution_id)
         else:
-            bodies = passages_of(solution)
+            bodies = _passages_of(solution)
             about = (copy.tenant_id, solution_id, solution.title, bodies)
             topic, expires_at = fold(solution.topic), solution.expires_at
             await history.save_passages(
                 copy.database, *about, topic=topic, expires_at=expires_at, languages=copy.languages
             )
-            copy.passages += len(bodies)
+            copy.synced.passages += len(bodies)
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 
     async def hide(self, solution_id: str) -> None:
         """Keep the copy of an item that the desk refused to return."""
+
+
+def _passages_of(solution: Solution) -> list[str]:
+    text = " ".join(solution.text.split())
+    parts = textwrap.wrap(text, _PASSAGE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    return parts[:_MOST_PASSAGES]
 
 
 def _is_expired(solution: Solution) -> bool:

@@ -1,89 +1,67 @@
-"""A round of copying one desk: new and changed items, then its history."""
+"""Rounds of copying all desks: new and changed items, then the history; reports and metrics."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.desk_copy import CopyWishes, DeskCopy, Source
-from housekeeping.extent import tell_extent
-from housekeeping.forbidden import Forbidden
-from housekeeping.list_pass import ListPass
-from housekeeping.pace import CopyPace, CopyPaces, call_seconds
-from housekeeping.reading import Reading
-from housekeeping.reopened import Reopened
+from housekeeping.desk_copy import DeskCopy, SourceSteps, Synced
+from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, call_seconds
 from housekeeping.solutions import SolutionSource
-from housekeeping.synced import Synced
 from housekeeping.tickets import TicketSource
 from integrations.errors import OutsideFailure
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
-from observability import phrases
+from observability import metrics, phrases
 from observability.logging import say
-from retrieval.language import LANGUAGES
 from storage import history, indexing, listings, passes
-from storage.listings import COLLECTIONS
+from storage.listings import COLLECTIONS, Extent
+from storage.passes import HeldByAnother
 from storage.session import Database
 
 _MOST_INDEXED = 1000
-# One of so many calls lists a page, while there are both: a pass and its findings advance together.
-_READS_A_PAGE = 4
 # The longest call and a margin: after that, another process may copy this desk.
 _HELD_SECONDS = 30.0
 _CALLS_HELD = 4
 
+Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
 
-async def sync_tenant(
-    database: Database,
-    desk: ServiceDeskPlus,
-    tenant_id: str,
-    settings: DeskSettings,
-    wishes: CopyWishes,
-    *,
-    seconds: float,
-    pace: CopyPace,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Synced:
-    """Copy new and changed items, and go on with the history, for about `seconds`.
 
-    A failure of one item is logged, and the others are copied. Raises OutsideFailure, HeldBack or HeldByAnother, or one
-    of DATABASE_FAILURES; earlier copies stay, and the next round resumes there. A desk that returns its lists and
-    nothing else has failed too.
+class Copying(DeskRounds):
+    """The copies under way; `stop()` it.
+
+    `copy` is `Copies.copy`, for a tenant's id, its desk, and a number of seconds.
     """
-    until = monotonic() + seconds
-    a_call = call_seconds(settings)
-    async with passes.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * a_call) as holder:
-        copy = DeskCopy(
-            database,
-            desk,
-            tenant_id,
-            wishes.forbidden,
-            pace,
-            holder,
-            wishes.reopened,
-            settings.languages or LANGUAGES,
-            datetime.now(UTC) - timedelta(days=settings.history_days),
-            settings.conversation,
-            a_call,
-        )
-        # From stored kinds, whatever the desk answers.
-        copy.removed += await history.remove_forbidden(database, tenant_id, wishes.forbidden.names)
-        copy.removed += await history.remove_expired(database, tenant_id)
-        await tell_extent(database, tenant_id)
-        await _newest(copy)
-        await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
-        steps = [_Steps(copy, TicketSource(copy)), _Steps(copy, SolutionSource(copy))]
-        while steps and monotonic() < until:
-            steps = [each for each in steps if await each.go_on()]
-    extent = await tell_extent(database, tenant_id)
-    if copy.gave_up is not None and not copy.given:
-        raise copy.gave_up
-    done = (copy.tickets, copy.passages, copy.removed, extent.to_read)
-    return Synced(
-        *done, with_solutions=copy.gives_solutions, refused=copy.refused, done=not steps, stopped=copy.stopped
-    )
+
+    span = "Sync"
+    failure_phrase = phrases.SYNC_FAILED
+
+    def __init__(self, tenants: TenantDirectory, copy: Copy, **limits: Any) -> None:
+        super().__init__(tenants, **limits)
+        self._copy = copy
+
+    async def round(self, seconds: float) -> None:
+        tell_no_others(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
+        await super().round(seconds)
+
+    async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
+        try:
+            synced = await self._copy(tenant.id, desk, seconds)
+        except HeldByAnother:
+            say(phrases.SYNC_LEFT_OUT, tenant_id=tenant.id)
+            return
+        result = "completed" if synced.with_solutions else "without solutions"
+        metrics.SYNCS.labels(tenant.id, result).inc()
+        metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
+        say(phrases.SYNC_COMPLETED, {"tenant_id": tenant.id, **asdict(synced)})
+
+    def failed(
+        self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
+    ) -> None:
+        super().failed(tenant_id, reason, failure, also)
+        metrics.SYNCS.labels(tenant_id, "failed").inc()
 
 
 class Copies:
@@ -100,25 +78,53 @@ class Copies:
         self._tenants = tenants
         self._database = database
         self._desks = desks
-        self._job_deadline = job_deadline_seconds
+        self._deadline = job_deadline_seconds
         self._paces = paces or CopyPaces()
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
-        pace = self._paces.of(tenant_id, desk.rate_per_minute)
-        forbidden = Forbidden(lambda: self._now(tenant_id).rules)
-        reopened = Reopened(
-            self._database,
-            tenant_id,
-            lambda: self._now(tenant_id).note.if_reopened,
-            self._job_deadline,
-            recovers=lambda: self._now(tenant_id).recovers,
-        )
-        about = (self._database, self._desks.of(tenant_id), tenant_id, desk, CopyWishes(forbidden, reopened))
-        return await sync_tenant(*about, seconds=seconds, pace=pace)
+        def tenant() -> Tenant:
+            # A tenant that has just left has no desk to copy.
+            return self._tenants.get(tenant_id) or Tenant(tenant_id)
 
-    def _now(self, tenant_id: str) -> Tenant:
-        # A tenant that has just left has no desk to copy.
-        return self._tenants.get(tenant_id) or Tenant(tenant_id)
+        pace = self._paces.of(tenant_id, desk.rate_per_minute)
+        about = (self._database, self._desks.of(tenant_id), tenant, desk)
+        return await sync_tenant(*about, seconds=seconds, pace=pace, job_deadline_seconds=self._deadline)
+
+
+async def sync_tenant(
+    database: Database,
+    desk: ServiceDeskPlus,
+    tenant: Callable[[], Tenant],
+    settings: DeskSettings,
+    *,
+    seconds: float,
+    pace: CopyPace,
+    job_deadline_seconds: int,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Synced:
+    """Copy new and changed items, and go on with the history, for about `seconds`.
+
+    `tenant` returns the current settings. A failure of one item is logged, and the others are copied. Raises
+    OutsideFailure, HeldBack or HeldByAnother, or one of DATABASE_FAILURES; earlier copies stay, and the next round
+    resumes there. A desk that returns its lists and nothing else has failed too.
+    """
+    until = monotonic() + seconds
+    tenant_id = tenant().id
+    async with passes.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * call_seconds(settings)) as holder:
+        copy = DeskCopy(database, desk, tenant, settings, pace, holder, job_deadline_seconds)
+        # From stored kinds, whatever the desk answers.
+        copy.synced.removed += await history.remove_forbidden(database, tenant_id, copy.rules.forbidden)
+        copy.synced.removed += await history.remove_expired(database, tenant_id)
+        await tell_extent(database, tenant_id)
+        await _newest(copy)
+        await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
+        steps = [SourceSteps(copy, TicketSource(copy)), SourceSteps(copy, SolutionSource(copy))]
+        while steps and monotonic() < until:
+            steps = [each for each in steps if await each.go_on()]
+    extent = await tell_extent(database, tenant_id)
+    if copy.gave_up is not None and not copy.given:
+        raise copy.gave_up
+    return replace(copy.synced, to_read=extent.to_read, done=not steps)
 
 
 async def _newest(copy: DeskCopy) -> None:
@@ -131,31 +137,32 @@ async def _newest(copy: DeskCopy) -> None:
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
     await passes.save(*where, "t", state, copy.holder.id)
     for collection in COLLECTIONS:
-        state, digest = await passes.load(*where, collection), copy.forbidden.digest(collection)
+        state, digest = await passes.load(*where, collection), copy.rules_digest(collection)
         if state.rules != digest:
             await listings.read_what_was_left_out(*where, collection)
             await passes.save(*where, collection, replace(state, rules=digest), copy.holder.id)
 
 
-class _Steps:
-    """The steps of one source in one round."""
+async def tell_extent(database: Database, tenant_id: str) -> Extent:
+    """Export and return how much of a desk is copied. Raises one of DATABASE_FAILURES."""
+    extent = await listings.extent(database, tenant_id)
+    metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
+    metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)
+    moments = {
+        metrics.OLDEST_COPY_SEEN_AT: extent.oldest_seen,
+        metrics.COPIES_REACH: extent.reaches_back_to,
+    }
+    for gauge, moment in moments.items():
+        gauge.labels(tenant_id).set(time.time() if moment is None else moment.timestamp())
+    # A desk that never returned anything must not look freshly read.
+    metrics.COPY_READ_AT.labels(tenant_id).set(0 if extent.read_at is None else extent.read_at.timestamp())
+    return extent
 
-    def __init__(self, copy: DeskCopy, source: Source) -> None:
-        self._copy = copy
-        self._collection = source.collection
-        self._list_pass: ListPass | None = ListPass(copy, source)
-        self._reading = Reading(copy, source)
 
-    async def go_on(self) -> bool:
-        listed = await self._list()
-        return bool(await self._reading.some(_READS_A_PAGE)) or listed
-
-    async def _list(self) -> bool:
-        try:
-            return self._list_pass is not None and await self._list_pass.step()
-        except OutsideFailure as failure:
-            self._list_pass, self._copy.stopped = None, failure.reason
-            refused = self._collection == "p" and not self._copy.gives_solutions
-            phrase = phrases.SOLUTIONS_REFUSED if refused else phrases.SYNC_FAILED
-            say(phrase, tenant_id=self._copy.tenant_id, reason=failure.reason, also=failure.also)
-        return False
+def tell_no_others(tenant_ids: Iterable[str]) -> None:
+    """Drop metrics of other tenants: one that left must not look like a failing desk."""
+    there = set(tenant_ids)
+    for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
+        for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
+            if tenant_id not in there:
+                gauge.remove(tenant_id)

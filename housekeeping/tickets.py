@@ -1,4 +1,4 @@
-"""Tickets of a desk: their lists, and the copying of one."""
+"""Tickets of a desk: their lists, the copying of one, and what a copy shows of our notes and of reopenings."""
 
 import time
 from collections.abc import Sequence
@@ -6,14 +6,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from config.tenants import Tenant
 from config.ticket_rules import fold_all
+from dispatch.intake import ask_for_refresh
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
-from housekeeping.taken_up import measure
-from integrations.errors import DeskRefused, TicketGone
+from integrations.errors import DeskRefused, TicketClosed, TicketGone, TicketNotFound
 from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
-from storage import history, listings, tombstones
+from integrations.values import DeskTicket
+from observability import metrics, note_metrics, phrases
+from observability.logging import say
+from retrieval.taken_up import taken_up
+from storage import feedback, history, listings, reconcile_findings, refreshes, tombstones
+from storage.jobs import SEEN_REOPENED
 from storage.listings import Collection, ListedItem
 from storage.passes import PassState
+from storage.session import Database
 
 _COPIED = ("subject", "description", "resolution", "status", "display_id")
 # Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.
@@ -21,6 +28,9 @@ _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
 _MOST_PAGES_OF_CHANGES = 10
 _MOST_MAILS = 10
+# Later, a ticket whose job was skipped is not new any more.
+_SKIP_WINDOW = timedelta(days=1)
+_GONE = (TicketNotFound("").reason, TicketClosed().reason)
 
 
 class TicketSource:
@@ -112,10 +122,10 @@ class TicketSource:
             each.ticket_id
             for each in listed
             if each.is_trashed
-            or copy.forbidden.bars_listed(each)
+            or copy.rules.forbid(each.kinds)
             or not left.isdisjoint((each.ticket_id, numbers.get(each.ticket_id)))
         ]
-        copy.removed += await listings.remove(copy.database, copy.tenant_id, "t", barred)
+        copy.synced.removed += await listings.remove(copy.database, copy.tenant_id, "t", barred)
         kept = [
             each
             for each in listed
@@ -128,7 +138,8 @@ class TicketSource:
     def _row(self, each: ListedTicket) -> ListedItem:
         # Without kinds: copies get those here, and lists may change whether they have them.
         told = digest(each.status, each.subject, each.display_id)
-        tells_all = self._copy.forbidden.is_told_by(each) or self._copy.tells_changes
+        kinds = self._copy.rules.forbidden.keys() | self._copy.rules.within.keys()
+        tells_all = kinds <= each.kinds.keys() or self._copy.tells_changes
         return ListedItem(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
 
     async def read(self, ticket_id: str) -> None:
@@ -138,12 +149,12 @@ class TicketSource:
         try:
             ticket = await copy.desk.read_ticket(ticket_id)
         except TicketGone:
-            copy.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
+            copy.synced.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
             return
-        if copy.forbidden.bars(ticket):
-            copy.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
+        if copy.rules.forbid(ticket.kinds):
+            copy.synced.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
         else:
-            said = await self._said(ticket_id) if copy.conversation and ticket.closed else ""
+            said = await self._said(ticket_id) if copy.settings.conversation and ticket.closed else ""
             columns = {"ticket_id": ticket_id, "conversation": said} | {name: getattr(ticket, name) for name in _COPIED}
             saved = await history.save_ticket(
                 copy.database,
@@ -155,10 +166,11 @@ class TicketSource:
                 people=ticket.people,
                 languages=copy.languages,
             )
-            copy.tickets += saved
+            copy.synced.tickets += saved
             if saved:
-                await measure(copy.database, copy.tenant_id, ticket, copy.languages)
-                await copy.reopened.mind(ticket, time.monotonic() - asked_at)
+                await _measure(copy.database, copy.tenant_id, ticket, copy.languages)
+                since = time.monotonic() - asked_at
+                await mind_reopening(copy.database, copy.tenant(), ticket, since, copy.job_deadline_seconds)
             else:
                 # It was forgotten, and so are its list values.
                 await listings.remove(copy.database, copy.tenant_id, "t", [ticket_id])
@@ -179,3 +191,47 @@ class TicketSource:
     async def hide(self, ticket_id: str) -> None:
         """Hide a ticket that the desk refused to return: it may be in another queue now."""
         await history.hide_kinds(self._copy.database, self._copy.tenant_id, ticket_id)
+
+
+async def _measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
+    """Store once how much of our note is in a closed ticket's resolution."""
+    if not (ticket.closed and ticket.resolution):
+        return
+    note = await feedback.unmeasured_note(database, tenant_id, ticket.ticket_id)
+    if note is None:
+        return
+    ratio = taken_up(note.steps, ticket.resolution, f"{ticket.subject}\n{ticket.description}", languages)
+    if ratio is None:
+        return
+    version = await feedback.record_taken_up(database, tenant_id, note.job_id, ratio)
+    if version is not None:
+        note_metrics.taken_up(tenant_id, version.prompt, version.model, ratio)
+
+
+async def mind_reopening(
+    database: Database, tenant: Tenant, ticket: DeskTicket, seconds_ago: float, job_deadline_seconds: int
+) -> None:
+    """Record that a ticket with a note was closed; make a job if it is open again.
+
+    `seconds_ago`: since when the desk may have shown this state, at most. An open ticket whose job was skipped as
+    closed is reported once; its job is made, if the tenant wants that, by any later reading: the setting may have been
+    changed since. Raises one of DATABASE_FAILURES.
+    """
+    about = (database, tenant.id, ticket.ticket_id)
+    if ticket.closed:
+        await refreshes.note_closed(*about, seconds_ago)
+        return
+    if not tenant.note.if_reopened:
+        await refreshes.forget_closing(*about)
+    elif await refreshes.was_reopened(*about):
+        await ask_for_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
+    ago = timedelta(seconds=seconds_ago)
+    skipped = await reconcile_findings.seen_open_again(*about, reasons=_GONE, window=_SKIP_WINDOW, ago=ago)
+    if skipped is None:
+        return
+    if skipped.is_new:
+        metrics.RECONCILE_FOUND.labels(tenant.id, "reopened").inc()
+        mode = "on" if tenant.recovers else "report"
+        say(phrases.TICKET_REOPENED, job_id=skipped.job_id, ticket_id=ticket.ticket_id, reconcile=mode)
+    if tenant.recovers:
+        await ask_for_refresh(*about, SEEN_REOPENED, job_deadline_seconds)

@@ -120,7 +120,7 @@ async def _print(database: Database, desks: dict[str, DeskSettings], *, machine:
 
 def _seconds_left(extent: Extent, desk: DeskSettings) -> float:
     """Estimate the seconds to read the known rest, pages of lists included."""
-    return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.pace:call_seconds")(desk))
+    return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.rounds:call_seconds")(desk))
 
 
 def _cells(tenant_id: str, extent: Extent, desk: DeskSettings) -> tuple[str, ...]:

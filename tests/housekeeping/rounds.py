@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
-from housekeeping.pace import CopyPaces
-from housekeeping.reconciling import Reconciling
+from housekeeping.reconcile import Reconciling
+from housekeeping.rounds import CopyPaces
 from integrations.servicedesk.desks import Desks
 from storage.session import Database
 from tests.kit.clock import Clock

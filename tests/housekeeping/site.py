@@ -10,13 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from config.tenants import NoteSettings, Tenant
 from config.ticket_rules import TicketRules
-from housekeeping.desk_copy import CopyWishes
-from housekeeping.forbidden import Forbidden
-from housekeeping.pace import CopyPace
-from housekeeping.reopened import Reopened
+from housekeeping.desk_copy import Synced
+from housekeeping.rounds import CopyPace
 from housekeeping.sync import sync_tenant
-from housekeeping.synced import Synced
 from integrations.servicedesk.client import ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage.session import Database
@@ -41,11 +39,10 @@ async def synced(
     **of_desk: Any,
 ) -> Synced:
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
-    forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
-    minds = Reopened(database, tenant_id, lambda: reopened, 1800, recovers=lambda: recovers)
-    wishes = CopyWishes(forbidden, minds)
-    about = (desk, tenant_id, of_tenant, wishes)
-    return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
+    note = NoteSettings(if_reopened=reopened)
+    tenant = Tenant(tenant_id, rules=rules or TicketRules(), note=note, recovers=recovers)
+    limits: dict[str, Any] = {"seconds": seconds, "pace": CopyPace(FAST), "job_deadline_seconds": 1800}
+    return await sync_tenant(database, desk, lambda: tenant, of_tenant, monotonic=monotonic, **limits)
 
 
 def put_back(table: Table, hours: float) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.copying import Copying
-from housekeeping.pace import round_seconds
-from housekeeping.synced import Synced
+from housekeeping.desk_copy import Synced
+from housekeeping.rounds import round_seconds
+from housekeeping.sync import Copying
 from integrations.errors import DeskTimeout
 from observability import metrics
 from storage.passes import HeldByAnother

@@ -4,7 +4,7 @@ import pytest
 
 from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
-from housekeeping.left import TenantsLeft
+from housekeeping.app import TenantsLeft
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed
 

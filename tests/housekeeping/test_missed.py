@@ -122,11 +122,10 @@ async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_re
     for tenant_id, ticket_id in (("acme", refused), ("acme", "7"), ("globex", others)):
         await rejections.record_full(site.database, tenant_id, ticket_id, "too many jobs waiting: 1")
     await rejections.record(site.database, "acme", mismatched, 403, "signature mismatch", proved=True)
-    # As for a tenant that has just left.
-    rounds.tenant = Tenant("acme", share=JobShare.model_construct(most_waiting=0))
+    rounds.left = True
     await rounds.after_an_interval()
     assert rounds.made() == []
-    rounds.tenant = Tenant("acme", share=JobShare(most_waiting=1))
+    rounds.left, rounds.tenant = False, Tenant("acme", share=JobShare(most_waiting=1))
     await rounds.after_an_interval()
     assert rounds.made() == [refused]
     site.table.run("UPDATE jobs SET state = 'completed'")

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings
 from dispatch.inbox import Inbox
-from housekeeping.extent import tell_no_others
-from housekeeping.pace import CopyPaces
-from housekeeping.reconciling import Reconciling
+from housekeeping.reconcile import Reconciling
+from housekeeping.rounds import CopyPaces
+from housekeeping.sync import tell_no_others
 from observability import metrics
 from storage import reconcile_findings
 from storage.jobs import ASKED_BY_HAND

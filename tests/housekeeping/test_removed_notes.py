@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from housekeeping.removed_notes import MOST_LOOKED_FOR, look_for_notes
+from housekeeping.reconcile import MOST_LOOKED_FOR, look_for_notes
 from integrations.errors import DeskUnavailable
 from storage import reconciling
 from tests.housekeeping.comparing import told

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
-from housekeeping.reopened import Reopened
+from config.tenants import Tenant
+from housekeeping.tickets import mind_reopening
 from integrations.values import DeskTicket
 from storage.jobs import SEEN_REOPENED
 from tests.housekeeping.site import Site
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
+
+ACME = Tenant("acme")
 
 
 async def noted(site: Site, store: Store, **columns: Any) -> str:
@@ -101,10 +104,9 @@ async def test_what_was_read_before_the_note_says_nothing_of_it(site: Site, stor
     site.change(ticket_id, status="Closed")
     closed = await site.client.read_ticket(ticket_id)
     job_id = await store.accept(ticket_id=ticket_id, state="completed", finished_at="now()")
-    reopened = Reopened(store.database, "acme", lambda: True, 1800)
-    await reopened.mind(closed, 60)
+    await mind_reopening(store.database, ACME, closed, 60, 1800)
     assert store.table.job(job_id)["seen_closed_at"] is None
-    await reopened.mind(closed, 0)
+    await mind_reopening(store.database, ACME, closed, 0, 1800)
     assert store.table.job(job_id)["seen_closed_at"] is not None
 
 
@@ -112,7 +114,7 @@ async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it
     shown_as_7 = DeskTicket("124", "VPN is down", "", "", "", "Closed", "", closed=True, display_id="7")
     done: dict[str, Any] = {"state": "completed", "finished_at": "now() - interval '1 minute'"}
     ours, other = [await store.accept(ticket_id=number, **done) for number in ("124", "7")]
-    await Reopened(store.database, "acme", lambda: True, 1800).mind(shown_as_7, 0)
+    await mind_reopening(store.database, ACME, shown_as_7, 0, 1800)
     assert store.table.job(ours)["seen_closed_at"] is not None
     assert store.table.job(other)["seen_closed_at"] is None
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from housekeeping.synced import Synced
+from housekeeping.desk_copy import Synced
 from integrations.errors import DeskRefused
 from storage import history, tombstones
 from storage.search import SearchInPostgres
