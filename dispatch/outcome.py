@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
-from uuid import UUID
+from typing import NamedTuple
 
 from opentelemetry import trace
 
@@ -14,7 +13,9 @@ from observability.identifiers import bound, tags
 from observability.logging import say
 from observability.phrases import Phrase
 from storage import claims
+from storage.by_hand import Retried
 from storage.claims import Claim
+from storage.jobs import Event, Published
 from storage.models import JobState
 from storage.session import Database
 
@@ -98,17 +99,8 @@ _TELLINGS = {
 }
 
 
-class Told(Protocol):
-    """A job's identifiers: of a claim, an event, or a published job."""
-
-    @property
-    def job_id(self) -> UUID: ...
-    @property
-    def tenant_id(self) -> str: ...
-    @property
-    def ticket_id(self) -> str: ...
-    @property
-    def traceparent(self) -> str | None: ...
+Told = Claim | Event | Published | Retried
+"""A job's identifiers."""
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:

@@ -121,16 +121,6 @@ class JobQueue:
                 await self._redis.lpush(QUEUE, *messages)
         return [None] * len(messages)
 
-    async def depth(self) -> int:
-        """Return the number of messages in the list. Raises QueueUnreachable."""
-        with reaching_redis():
-            return int(await self._redis.llen(QUEUE))
-
-    async def held(self) -> int:
-        """Return the number of messages that workers hold. Raises QueueUnreachable."""
-        with reaching_redis():
-            return int(await self._redis.hlen(UNACKED))
-
     async def sizes(self) -> tuple[int, int]:
         """Return the numbers of waiting and held messages. Raises QueueUnreachable."""
         with reaching_redis():

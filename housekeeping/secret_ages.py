@@ -34,10 +34,7 @@ class SecretAges:
         self._shown: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, still_leads: Callable[[], Awaitable[None]]) -> None:
-        """Look until cancelled or the lead is lost.
-
-        Raises one of DATABASE_FAILURES, or TimeoutError.
-        """
+        """Look until cancelled or the lead is lost."""
         try:
             while True:
                 await still_leads()
@@ -72,7 +69,7 @@ class SecretAges:
         self._show({**self._told.since, **own})
 
     def _show(self, since: Mapping[tuple[str, str], datetime]) -> None:
-        if since == self._shown:
-            return  # a scrape between the two lines would find none
-        self._shown = since
-        counting.secret_ages(since)
+        # A scrape while unchanged ages are set again would find none.
+        if since != self._shown:
+            self._shown = since
+            counting.secret_ages(since)

@@ -56,9 +56,6 @@ class SolutionSource:
             copy.synced.passages += len(bodies)
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 
-    async def hide(self, solution_id: str) -> None:
-        """Keep the copy of an item that the desk refused to return."""
-
 
 def _passages_of(solution: Solution) -> list[str]:
     text = " ".join(solution.text.split())

@@ -188,10 +188,6 @@ class TicketSource:
             pass
         return "\n\n".join(filter(None, texts))
 
-    async def hide(self, ticket_id: str) -> None:
-        """Hide a ticket that the desk refused to return: it may be in another queue now."""
-        await history.hide_kinds(self._copy.database, self._copy.tenant_id, ticket_id)
-
 
 async def _measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
     """Store once how much of our note is in a closed ticket's resolution."""

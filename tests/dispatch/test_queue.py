@@ -98,15 +98,8 @@ async def test_jobs_wait_in_the_one_list_celery_and_are_taken_in_their_order(que
     assert len({message["properties"]["delivery_tag"] for message in (newest, oldest)}) == 2
 
 
-async def test_the_depth_counts_what_waits(queue: JobQueue, redis: Redis) -> None:
-    assert (QUEUE, UNACKED) == ("celery", "unacked")
-    assert await queue.depth() == 0
-    await queue.publish(JOB, "")
-    await redis.hset("unacked", "a delivery tag", "a message")
-    assert await queue.depth() == 1
-
-
 async def test_what_waits_and_what_workers_hold_is_counted_at_once(queue: JobQueue, redis: Redis) -> None:
+    assert (QUEUE, UNACKED) == ("celery", "unacked")
     assert await queue.sizes() == (0, 0)
     await queue.publish(JOB, "")
     await queue.publish(OTHER, "")
@@ -116,7 +109,7 @@ async def test_what_waits_and_what_workers_hold_is_counted_at_once(queue: JobQue
 
 async def test_a_server_that_is_not_there_is_told_at_once() -> None:
     queue = JobQueue(f"redis://127.0.0.1:{free_port()}/0")
-    for call in (queue.publish(JOB, ""), queue.depth(), queue.sizes()):
+    for call in (queue.publish(JOB, ""), queue.sizes()):
         with pytest.raises(QueueUnreachable):
             await call
     await queue.close()
@@ -139,7 +132,7 @@ async def test_connections_that_died_while_they_lay_idle_fail_no_call(
     queue, client = JobQueue(forgetful.url), open_redis(forgetful.url)
     calls: dict[str, Call] = {
         "publish": lambda: queue.publish(uuid4(), ""),
-        "ask": queue.depth,
+        "ask": queue.sizes,
         "client": lambda: client.lpush(QUEUE, "x"),
     }
     await asyncio.gather(*(calls[what]() for _ in range(6)))
@@ -159,7 +152,7 @@ async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         queue, client = JobQueue(url), open_redis(url)
-        for call in (lambda: queue.publish(JOB, ""), queue.depth, queue.sizes, lambda: client.get("x")):
+        for call in (lambda: queue.publish(JOB, ""), queue.sizes, lambda: client.get("x")):
             began = time.monotonic()
             with pytest.raises((QueueUnreachable, RedisError)):
                 await call()
@@ -196,7 +189,7 @@ async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: 
             await queue.publish(JOB, "")
         door.lead_to(new.url)
         await queue.publish(JOB, "")
-        assert await queue.depth() == 1
+        assert await queue.sizes() == (1, 0)
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.set("key", "new")
             pipeline.get("key")

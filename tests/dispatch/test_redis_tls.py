@@ -51,7 +51,7 @@ async def publish(url: str) -> None:
     queue = JobQueue(url)
     try:
         await queue.publish(JOB, "")
-        await queue.depth()
+        await queue.sizes()
     finally:
         await queue.close()
 
