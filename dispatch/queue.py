@@ -85,8 +85,7 @@ class _TlsConnection(_SaysLost, SSLConnection):
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
     """Return a client that gives up after `seconds` instead of trying ten times.
 
-    A command that finds its connection closed is sent once more over a fresh one: the server restarted while the
-    connection was idle. A command without an answer is not sent again.
+    Only a command that finds its connection closed is sent once more, over a fresh one.
     """
     client: Redis = Redis.from_url(
         url,
@@ -170,25 +169,18 @@ def job_id_of(message: bytes) -> UUID | None:
 
 @cache
 def _template() -> str:
-    headers: dict[str, object] = {
+    unused = ("shadow", "eta", "expires", "group", "group_index", "parent_id", "ignore_result", "stamped_headers")
+    headers = dict.fromkeys(unused) | {
         "lang": "py",
         "task": TASK,
         "id": "%(job)s",
-        "shadow": None,
-        "eta": None,
-        "expires": None,
-        "group": None,
-        "group_index": None,
         "retries": 0,
         "timelimit": [None, None],
         "root_id": "%(job)s",
-        "parent_id": None,
         "argsrepr": "",
         "kwargsrepr": "",
         "origin": f"gen{os.getpid()}@{socket.gethostname()}",
-        "ignore_result": None,
         "replaced_task_nesting": 0,
-        "stamped_headers": None,
         "stamps": {},
         "traceparent": "%(traceparent)s",
     }
@@ -204,12 +196,5 @@ def _template() -> str:
         # Unique to the message: a worker stores unacknowledged messages under it.
         "delivery_tag": "%(tag)s",
     }
-    return json.dumps(
-        {
-            "body": "%(body)s",
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers,
-            "properties": properties,
-        }
-    )
+    envelope = {"body": "%(body)s", "content-encoding": "utf-8", "content-type": "application/json"}
+    return json.dumps(envelope | {"headers": headers, "properties": properties})

@@ -1,16 +1,7 @@
 """The relay: publishes recorded jobs that are due, and ends overdue ones.
 
-Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each second:
-
-- events in Redis become rows (Postgres was away);
-- jobs past their deadline that no worker holds are failed, after putting off those that wait for their tenant's limit;
-- jobs whose worker fell silent wait again, or are failed after their last attempt;
-- due jobs without a message (retries, Redis was away) get one.
-
-Every few seconds, if the list has fewer messages than published jobs that wait, it publishes the oldest of these again
-(`Shortage`).
-
-Each step has its own limit of a few seconds: a lock left behind by a dead process delays only its row.
+Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each step has its own limit
+of a few seconds: a lock left behind by a dead process delays only its row.
 """
 
 import asyncio
@@ -65,10 +56,10 @@ class Shortage:
         self._seen: deque[tuple[float, int]] = deque()
 
     def lost(self, short: int, *, unclaimed: int) -> int:
-        """Return how many messages were lost; 0 if `short` is not positive.
+        """Return how many of the `short` missing messages were lost.
 
-        `short`: how many more jobs should have a message than the list has. `unclaimed`: messages that workers may hold
-        without a claim. Some of those workers may be dead, so a shortage that lasts counts as lost too.
+        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a shortage
+        that lasts counts as lost too.
         """
         now = self._monotonic()
         if short <= 0:
@@ -116,11 +107,10 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled, retrying an unavailable store each second.
 
-        A round under way then gets some seconds to finish: it may have ended jobs in their rows without reporting them
-        yet.
+        A round under way then gets some seconds to finish: it may have ended jobs without reporting them yet.
         """
         while True:
-            under_way = asyncio.ensure_future(self._round())
+            under_way = asyncio.ensure_future(self.once())
             try:
                 await asyncio.shield(under_way)
             except asyncio.CancelledError:
@@ -131,20 +121,22 @@ class Relay:
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _round(self) -> None:
-        with tracing.untraced():
-            if await self.once():
-                self._acceptance.database_outage.over()
-                metrics.RELAYED_AT.set_to_current_time()
-
     async def once(self) -> bool:
-        """Run each step once; return True if all succeeded.
+        """Run each step once; return True if all succeeded."""
+        with tracing.untraced():
+            worked = await self._steps()
+        if worked:
+            self._acceptance.database_outage.over()
+            metrics.RELAYED_AT.set_to_current_time()
+        return worked
 
-        A step that waits for a lock or takes too long does not block the others. An unavailable store ends the round.
+    async def _steps(self) -> bool:
+        """Run the steps: one that waits for a lock or takes too long does not block the others.
+
+        An unavailable store ends the round.
         """
         worked = True
         for step in (
-            self._put_off_deadlines,
             self._end_overdue,
             self._recover,
             self._fail_lost,
@@ -172,7 +164,7 @@ class Relay:
         """Run a step, or await it if it is still running.
 
         Raises TimeoutError, and the step's exceptions. A late step continues and is not restarted: it may have ended
-        jobs in their rows without reporting them yet.
+        jobs without reporting them yet.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -200,11 +192,10 @@ class Relay:
             self._purged_at = time.monotonic()
             await relaying.purge_short_lived(self._database)
 
-    async def _put_off_deadlines(self) -> None:
+    async def _end_overdue(self) -> None:
+        """Fail jobs past their deadline, after putting off those that wait for their tenant's limit."""
         if most := self._most_running():
             await relaying.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
-
-    async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
             _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
 

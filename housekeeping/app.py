@@ -214,7 +214,8 @@ class _Leader:
     async def _embed(self) -> None:
         # Harmless beside another leader, since the result is the same. It never fails.
         while True:
-            await asyncio.sleep(0 if await self._embedding.turn() else _EMBED_SECONDS)
+            more = await self._embedding.turn()
+            await asyncio.sleep(0 if more else _EMBED_SECONDS)
 
     async def _purge(self, still_leads: StillLeads) -> None:
         # Kept when the lead is lost, so that a flapping lead still reaches purging.

@@ -104,10 +104,10 @@ async def embed_some(
         copies = await embeddings.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
         for some in split(copies, embedder.texts_at_once):
             texts = await asyncio.to_thread(lambda batch: [_told(copy, languages, mask) for copy in batch], some)
-            rows = []
-            for copy, (text, language), kept in zip(some, texts, await embedder.kept(texts), strict=True):
-                rows.append((copy, language, kept))
-                if not kept:
+            kept = await embedder.kept(texts)
+            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
+            for copy, _, each in rows:
+                if not each:
                     also = {"tenant_id": tenant_id, "copy": copy.name}
                     reason = "the model refuses a text, which is found by its words"
                     say(phrases.EMBEDDINGS_FAILED, reason=reason, also=also)

@@ -5,7 +5,7 @@ Missed tickets are reported, and their jobs made if the tenant wants that.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,7 +36,6 @@ from workflow.note import is_note_of
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
 _KINDS = ("category", "group", "site", "template")
-_NEVER_COMPARED = datetime.max.replace(tzinfo=UTC)
 # Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
 _WHOLE_INTERVAL = 0.75
 _MOST_OVERDUE = 1000
@@ -48,12 +47,15 @@ _OVERLAP = timedelta(minutes=15)
 # Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
 _ROWS_AGAIN = 5
 _SOME = 5
+# A ticket that was created later than that by the desk's clock has a wrong time.
 MOST_AHEAD = timedelta(days=1)
-"""One that was created later than that by the desk's clock has a wrong time, and has been there before most likely."""
+# The newest notes, in a round.
 MOST_LOOKED_FOR = 2
-"""Notes that are looked for in a round, the newest ones."""
 # By then a technician has seen it.
 _SETTLED = timedelta(minutes=15)
+
+Listed = dict[str, tuple[ListedTicket, datetime]]
+"""Listed tickets by id, with the time of each."""
 
 
 class Reconciling(DeskRounds):
@@ -170,29 +172,30 @@ class MissedTickets:
         """
         state = await reconciling.load(self.database, self.tenant.id)
         if state is None:
-            found = await list_new(self.desk.lists, self.turn, _NEVER_COMPARED, _NEVER_COMPARED)
-            # If the newest may be missing, nothing before this moment counts.
+            # Its first page.
+            listed, not_compared = await list_new(self.desk.lists, self.turn, datetime.max.replace(tzinfo=UTC))
             now = datetime.now(UTC)
-            newest = found.newest_by(now)
-            newest = max(newest or now, now) if found.not_compared else newest
+            newest = _newest_by(now, listed)
+            # If the newest may be missing, nothing before this moment counts.
+            newest = max(newest or now, now) if not_compared else newest
             await reconciling.begin(self.database, self.tenant.id, newest)
-            return found.not_compared
+            return not_compared
         oldest = max(state.since, state.now - self.limits.window)
-        found = await list_new(self.desk.lists, self.turn, state.compared_until, oldest)
-        new = found.created_between(oldest, state.now + state.ahead + MOST_AHEAD)
-        tickets = [ticket for each, at in new if at > state.since and (ticket := self._wanted(each, at))]
-        tickets = await self._without_forgotten(tickets)
-        about = (self.database, self.tenant.id, tickets)
-        await reconciling.compare(*about, seen_at=state.now, until=found.newest or state.compared_until)
+        until = max(state.compared_until - _OVERLAP, oldest)
+        listed, not_compared = await list_new(self.desk.lists, self.turn, until)
+        latest = state.now + state.ahead + MOST_AHEAD
+        new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
+        tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
+        compared_until = max((at for _, at in listed.values()), default=state.compared_until)
+        await reconciling.compare(self.database, self.tenant.id, tickets, seen_at=state.now, until=compared_until)
         await self._count_overdue(state)
-        return found.not_compared
+        return not_compared
 
     def _wanted(self, listed: ListedTicket, created_at: datetime) -> SeenTicket | None:
         rules = self.tenant.rules
-        if listed.is_trashed or rules.leave_out(listed.kinds):
+        # Only numbers may appear in log lines and addresses, as for webhooks.
+        if listed.is_trashed or rules.leave_out(listed.kinds) or not is_number(listed.ticket_id):
             return None
-        if not is_number(listed.ticket_id):
-            return None  # only numbers may appear in log lines and addresses, as for webhooks
         tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
         return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
 
@@ -205,10 +208,7 @@ class MissedTickets:
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: Compared) -> None:
-        """Count tickets seen an interval ago, still without a job, as missed.
-
-        At once if no webhook is expected.
-        """
+        """Count tickets seen an interval ago without a job as missed; at once if no webhook is expected."""
         waits = timedelta() if self.tenant.polled else self.limits.interval * _WHOLE_INTERVAL
         limits = {"before": state.now - waits, "oldest": state.now - self.limits.window}
         tickets = await reconciling.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
@@ -255,10 +255,10 @@ class MissedTickets:
             say(phrases.WEBHOOK_MISSED, about, also=other_numbers(ticket.ticket_id, None, ticket.display_id))
 
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Make jobs of missed tickets, oldest first, within the minute's limit.
+        """Make jobs of missed tickets until `until` (monotonic), oldest first.
 
-        It stops at `until` (monotonic), leaving the rest to the next round. A tenant that only wants reports gets the
-        jobs of webhooks refused with 429: its desk sent them. Jobs never exceed the tenant's limit of waiting jobs.
+        Within the minute's limit, and the tenant's of waiting jobs. A tenant that only wants reports gets the jobs of
+        webhooks refused with 429: its desk sent them.
         """
         database, tenant_id, deadline = self.database, self.tenant.id, self.limits.job_deadline_seconds
         while begun := self.now():
@@ -280,66 +280,43 @@ class MissedTickets:
             await sleep(found.more_in)
 
 
-@dataclass(frozen=True, slots=True)
-class NewTickets:
-    """The listed tickets by id; `not_compared`: why some new ones are missing, or ""."""
-
-    listed: dict[str, ListedTicket]
-    not_compared: str = ""
-
-    @property
-    def newest(self) -> datetime | None:
-        return max(_moments(self.listed.values()), default=None)
-
-    def created_between(self, first: datetime, last: datetime) -> list[tuple[ListedTicket, datetime]]:
-        """Return tickets created between two moments of the desk's clock, with times."""
-        moments = [(each, each.created_at) for each in self.listed.values()]
-        return [(each, at) for each, at in moments if at is not None and first <= at <= last]
-
-    def newest_by(self, now: datetime) -> datetime | None:
-        """Return when the newest was created, ignoring times more than a day ahead.
-
-        Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its
-        clock.
-        """
-        numbered = [each for each in self.listed.values() if is_number(each.ticket_id)]
-        last = _moments(sorted(numbered, key=lambda each: int(each.ticket_id))[-_SOME:])
-        latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
-        return max((moment for moment in _moments(self.listed.values()) if moment <= latest), default=None)
-
-
-async def list_new(
-    lists: DeskLists, turn: Callable[[], Awaitable[None]], compared_until: datetime, oldest: datetime
-) -> NewTickets:
-    """List tickets down to those already compared or older than `oldest`.
+async def list_new(lists: DeskLists, turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
+    """List tickets down to those created before `until`, and why some new ones are missing, or "".
 
     `turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
     ticket of it.
     """
-    until = max(compared_until - _OVERLAP, oldest)
-    listed: dict[str, ListedTicket] = {}
+    listed: Listed = {}
     start, last, in_order = 1, None, True
     for _ in range(MOST_PAGES):
         await turn()
         page = await lists.tickets(start)
         fresh = [each for each in page.items if each.ticket_id not in listed]
-        moments = _moments(fresh)
-        if fresh and not moments:
-            return NewTickets(listed, "its list tells no times")
         # A ticket without a time does not exclude the others.
-        listed |= {each.ticket_id: each for each in fresh if each.created_at is not None}
+        timed = {each.ticket_id: (each, each.created_at) for each in fresh if each.created_at is not None}
+        if fresh and not timed:
+            return listed, "its list tells no times"
+        listed |= timed
+        moments = [at for _, at in timed.values()]
         in_order = in_order and moments == sorted(moments, reverse=True) and (last is None or moments[:1] <= [last])
         last = moments[-1] if moments else last
         if not page.has_more or (in_order and last is not None and last < until):
-            return NewTickets(listed)
+            return listed, ""
         if not fresh:
-            return NewTickets(listed, "its list repeats itself")
+            return listed, "its list repeats itself"
         start += max(1, len(page.items) - _ROWS_AGAIN)
-    return NewTickets(listed, "more are new than are listed" if in_order else "its list is in no order")
+    return listed, "more are new than are listed" if in_order else "its list is in no order"
 
 
-def _moments(tickets: Iterable[ListedTicket]) -> list[datetime]:
-    return [each.created_at for each in tickets if each.created_at is not None]
+def _newest_by(now: datetime, listed: Listed) -> datetime | None:
+    """Return when the newest was created, ignoring times more than a day ahead.
+
+    Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its clock.
+    """
+    numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
+    last = [at for _, at in numbered[-_SOME:]]
+    latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
+    return max((at for _, at in listed.values() if at <= latest), default=None)
 
 
 async def look_for_notes(
