@@ -53,7 +53,7 @@ class Taken:
 
 
 class Budget:
-    """Limits the time of work, and references late tasks so that none is lost."""
+    """Limits the time of work, and keeps references to late tasks."""
 
     def __init__(self) -> None:
         self._left_behind: set[asyncio.Task[Any]] = set()
@@ -61,8 +61,7 @@ class Budget:
     async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
         """Return the result of `work`, or raise TimeoutError after `seconds`.
 
-        Late work is cancelled and not awaited: psycopg spends up to ten seconds on cancelling a statement of a server
-        that does not answer.
+        Late work is not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent server.
         """
         task = asyncio.ensure_future(work)
         try:
@@ -84,10 +83,7 @@ class Budget:
 
 
 class StoreBreaker:
-    """Open for `rest_seconds` after a failure; then one call tries first.
-
-    It saves time and never refuses: a caller without an alternative tries anyway.
-    """
+    """Open for `rest_seconds` after a failure; then one call tries first."""
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest_seconds
@@ -170,8 +166,7 @@ class Acceptance:
     async def _record_all(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
         """Record events together, or one by one if one is refused.
 
-        Return each one's (first) job id, and whether its row is marked as published. Raises TimeoutError, or one of
-        DATABASE_FAILURES if Postgres is away.
+        Return each one's (first) job id, and whether its row is marked as published.
         """
         publishes = self.queue_breaker.lets_try()
 
@@ -207,10 +202,7 @@ class Acceptance:
     async def publish(
         self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
     ) -> bool:
-        """Publish and log a job's message; return True if Redis took it.
-
-        `why` labels the count.
-        """
+        """Publish and log a job's message; return True if Redis took it."""
         try:
             await self._queue.publish(job_id, traceparent)
         except QueueUnreachable as failure:

@@ -30,19 +30,16 @@ class How(StrEnum):
     LOOKED_FOR = "looked for once more"
     """Its note may be in the ticket: the last attempt of all only looks for it."""
     HELD_BACK = "held back"
-    """By a desk, a model or a rate; or, before it began, for another job of its ticket."""
     GIVEN_BACK = "given back"
     CLAIM_LOST = "claim lost"
 
     DUPLICATE = "duplicate"
     """Of an event that waited in Redis and was answered with an id of its own."""
     FORGOTTEN = "forgotten"
-    """At a person's word, while it waited."""
     RETRIED_BY_HAND = "retried by hand"
     RECOVERED = "recovered"
     """Its worker fell silent, and it has attempts left."""
     WORKER_LOST = "worker lost"
-    """The same in the last of its attempts."""
     EXPIRED = "expired"
 
 
@@ -104,10 +101,7 @@ Told = Claim | Event | Published | Retried
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row.
-
-    Raises LeaseLost, and ValueError for an outcome that no attempt has.
-    """
+    """Write an attempt's outcome into the row. Raises LeaseLost, and ValueError for an outcome of no attempt."""
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.how:
         case How.COMPLETED:

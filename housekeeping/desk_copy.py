@@ -17,8 +17,8 @@ from storage.listings import Collection
 from storage.passes import Holder
 from storage.session import Database
 
+# Until items are read again whose lists lack fields that the rules need, or that the desk refused: once a day.
 UNSEEN_HOURS = 20
-"""Then is read again what no list tells the tenant's rules enough of, and what the desk refused to give: once a day."""
 
 
 @dataclass(slots=True)

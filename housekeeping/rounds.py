@@ -44,10 +44,7 @@ def round_seconds(desk: DeskSettings, interval: float) -> float:
 
 
 class CopyPace:
-    """At most a third of the desk's calls: the rest is for jobs.
-
-    Each call also waits for the desk's own rate and yields to jobs (`integrations.rate`).
-    """
+    """At most a third of the desk's calls; each yields to jobs, too (`integrations.rate`)."""
 
     def __init__(self, rate_per_minute: int) -> None:
         self._most, self._seconds = _pace_of(rate_per_minute)
@@ -77,8 +74,7 @@ class CopyPaces:
 class DeskRounds(ABC):
     """Work of one kind for each desk; `stop()` it.
 
-    `round_seconds`: how long a desk's work may take within an interval. Work that exceeds twice that plus
-    `more_seconds` is stopped, keeps its results, and yields its place to the next; `at_once` of them run.
+    Work that exceeds twice `round_seconds` plus `more_seconds` is stopped, and keeps its results; `at_once` of them run.
     """
 
     span: ClassVar[str]

@@ -45,10 +45,7 @@ Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
 
 
 class Copying(DeskRounds):
-    """The copies under way; `stop()` it.
-
-    `copy` is `Copies.copy`, for a tenant's id, its desk, and a number of seconds.
-    """
+    """The copies under way; `stop()` it. `copy` is `Copies.copy`."""
 
     span = "Sync"
     failure_phrase = phrases.SYNC_FAILED
@@ -119,9 +116,8 @@ async def sync_tenant(
 ) -> Synced:
     """Copy new and changed items, and go on with the history, for about `seconds`.
 
-    `tenant` returns the current settings. A failure of one item is logged, and the others are copied. Raises
-    OutsideFailure, HeldBack or HeldByAnother, or one of DATABASE_FAILURES; earlier copies stay, and the next round
-    resumes there. A desk that returns its lists and nothing else has failed too.
+    `tenant` returns the current settings. Raises OutsideFailure, HeldBack or HeldByAnother, or one of
+    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists and nothing else has failed too.
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
@@ -176,10 +172,7 @@ class SourceSteps:
         self._next: deque[str] = deque()
 
     async def go_on(self) -> bool:
-        """List a page and read some items; return False if there was nothing to do.
-
-        Raises HeldBack, HeldByAnother, one of DATABASE_FAILURES, or the desk's failure after several in a row.
-        """
+        """List a page and read some items; return False if there was nothing to do."""
         listed = await self._list()
         return bool(await self._read_some()) or listed
 
@@ -236,10 +229,8 @@ class SourceSteps:
         return state.now - state.complete_from >= min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
     def _rest_is_old(self, before: PassState, page: TakenPage, behind: PassState) -> bool:
-        """Return True if a sorted list has reached items that are too old.
-
-        A list that begins with old items is in another order, even if all are of one moment.
-        """
+        """Return True if a sorted list has reached items that are too old."""
+        # A list that begins with old items is in another order, even if all are of one moment.
         oldest, last = self._copy.oldest, behind.last_created
         newer = [created for created in (before.last_created, *page.created) if created is not None]
         return behind.in_order and last is not None and last < oldest <= max(newer)
@@ -317,11 +308,8 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
     extent = await listings.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)
-    moments = {
-        metrics.OLDEST_COPY_SEEN_AT: extent.oldest_seen,
-        metrics.COPIES_REACH: extent.reaches_back_to,
-    }
-    for gauge, moment in moments.items():
+    moments = ((metrics.OLDEST_COPY_SEEN_AT, extent.oldest_seen), (metrics.COPIES_REACH, extent.reaches_back_to))
+    for gauge, moment in moments:
         gauge.labels(tenant_id).set(time.time() if moment is None else moment.timestamp())
     # A desk that never returned anything must not look freshly read.
     metrics.COPY_READ_AT.labels(tenant_id).set(0 if extent.read_at is None else extent.read_at.timestamp())

@@ -66,11 +66,7 @@ class TicketSource:
         return replace(state, changes_until=min(max(times), state.now))
 
     async def changed(self, state: PassState) -> PassState:
-        """Record changes since the last query; return the state with their latest time.
-
-        A desk that refuses the query or ignores it has no changes. The rest of a large result is left to the next sync
-        if the list is sorted, else to the next pass.
-        """
+        """Record changes since the last query; return the state with their latest time."""
         since = state.changes_until
         if since is None or not self._copy.tells_changes:
             return state

@@ -42,11 +42,7 @@ def end_after(seconds: float) -> None:
 
 
 class CalmWorker(Worker):
-    """Worker without a banner, whose signals are logged.
-
-    SIGTERM and SIGINT both stop reserving and give running jobs their grace; a second one changes nothing. SIGKILL
-    loses nothing either, because of the row's lease.
-    """
+    """Worker without a banner; SIGTERM and SIGINT stop reserving, and give jobs their grace."""
 
     def start(self) -> None:
         """Run the worker, and exit with its status, which `worker_main` drops."""
@@ -98,10 +94,7 @@ class QuietConsumer(Consumer):
         self._rest(exc)
 
     def _rest(self, exc: Exception) -> None:
-        """Wait before reconnecting to a Redis that refuses commands.
-
-        Celery waits only for one that is away.
-        """
+        """Wait before reconnecting to a Redis that refuses commands: Celery waits only for one that is away."""
         if isinstance(exc, ResponseError):
             time.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -150,10 +143,7 @@ class JobsTaken:
 
 
 class FreeingQoS(redis.QoS):
-    """Frees a message's slot even if Redis refuses its acknowledgement.
-
-    Without slots a worker takes no job. The message returns after the visibility timeout, and finds nothing to claim.
-    """
+    """Frees a message's slot even if Redis refuses its acknowledgement: it returns, and finds nothing to claim."""
 
     def ack(self, delivery_tag: str) -> None:
         try:
@@ -169,10 +159,7 @@ class FreeingQoS(redis.QoS):
 
 
 class OneClientChannel(redis.Channel):
-    """Takes connections from the same pool, through a single client.
-
-    Kombu makes a client for each message that it takes and for each that it acknowledges: 6 % of a job's CPU.
-    """
+    """A channel with one client: one for each message and acknowledgement is 6 % of a job's CPU."""
 
     QoS = FreeingQoS
     _one_client: Any = None
@@ -189,10 +176,9 @@ class OneClientChannel(redis.Channel):
 
 
 def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:
-    """Return list and message of a BRPOP reply; None for a message of no job.
+    """Return list and message of a BRPOP reply, rebuilt from the job's id; None for a message of no job.
 
-    The message is rebuilt from its job's id, and a malformed one is dropped: Kombu and Celery end the worker over one
-    that is not JSON or has a part of a wrong type, and quote it in the log.
+    Kombu and Celery end the worker over a malformed one, and quote it in the log.
     """
     if not reply:
         return None

@@ -48,8 +48,7 @@ def enhance(job_id: str) -> None:
 class Pickup:
     """Handling of each message that a worker takes.
 
-    `run_next` runs one attempt at the next job and returns its outcome; None if no job is due. It raises NoneMayStart,
-    or one of DATABASE_FAILURES if no job could be claimed.
+    `run_next` runs one attempt at the next job and returns its outcome; None if no job is due.
     """
 
     def __init__(
@@ -66,10 +65,7 @@ class Pickup:
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the next job, if there is one; `job_id` is the message's.
-
-        Raises NoneMayStart, and JobGivenBack after half a minute without a database.
-        """
+        """Run the next job. Raises NoneMayStart, and JobGivenBack after half a minute without a database."""
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
@@ -96,13 +92,11 @@ class Pickup:
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:
-        """Make a row of the job's event in the inbox, and return the job's state.
-
-        The relays move events too: the one that removes an event reports it.
-        """
+        """Make a row of the job's event in the inbox, and return the job's state."""
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await jobs.accept_late(self._database, event, self._deadline)
+            # The relays move events too: the one that removes an event reports it.
             if await self._inbox.remove(job_id):
                 metrics.INBOX_MOVED.inc()
                 if not first:
