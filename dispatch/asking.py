@@ -57,23 +57,20 @@ class LookAsker:
         """Return the answer (JSON). Raises NotAnswered after at most two seconds."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                answer = await self._ask(kind, tenant_id, about)
+                return await self._ask(kind, tenant_id, about)
         except TimeoutError:
-            answer = None
+            raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s") from None
         except (RedisError, OSError) as failure:
             raise NotAnswered("Redis does not answer") from failure
-        if answer is None:
-            raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s")
-        return answer
 
-    async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str | None:
+    async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str:
         time = asyncio.get_running_loop().time
         last_moment = time() + ASK_SECONDS - _ON_THE_WAY_SECONDS
         now = await _now(self._redis)
         # Connecting may have taken time.
         wait = last_moment - time()
         if wait <= 0:
-            return None
+            raise TimeoutError
         question = LookQuestion(uuid4(), kind, tenant_id, about, now + wait)
         async with self._redis.pipeline() as pipeline:
             pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
@@ -82,7 +79,9 @@ class LookAsker:
             pipeline.expire(QUESTIONS, _KEPT_SECONDS)
             await pipeline.execute()
         found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=wait)
-        return None if found is None else str(found[1])
+        if found is None:
+            raise TimeoutError
+        return str(found[1])
 
     async def close(self) -> None:
         await self._redis.aclose()

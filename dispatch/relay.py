@@ -122,18 +122,9 @@ class Relay:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def once(self) -> bool:
-        """Run each step once; return True if all succeeded."""
-        with tracing.untraced():
-            worked = await self._steps()
-        if worked:
-            self._acceptance.database_outage.over()
-            metrics.RELAYED_AT.set_to_current_time()
-        return worked
+        """Run each step once; return True if all succeeded.
 
-    async def _steps(self) -> bool:
-        """Run the steps: one that waits for a lock or takes too long does not block the others.
-
-        An unavailable store ends the round.
+        A step that waits for a lock or takes too long does not block the others. An unavailable store ends the round.
         """
         worked = True
         for step in (
@@ -146,7 +137,8 @@ class Relay:
             self._purge,
         ):
             try:
-                await self._within_its_time(step)
+                with tracing.untraced():
+                    await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
                 self._acceptance.database_outage.seen(_words(failure), failure)
@@ -158,6 +150,9 @@ class Relay:
             except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
                 worked = False
                 say(phrases.RELAY_FAILED, failure=failure)
+        if worked:
+            self._acceptance.database_outage.over()
+            metrics.RELAYED_AT.set_to_current_time()
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:

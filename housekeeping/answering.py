@@ -38,9 +38,7 @@ class Answering:
 
     async def run(self) -> None:
         with tracing.untraced():
-            async with asyncio.TaskGroup() as all_of_them:
-                for _ in range(_AT_ONCE):
-                    all_of_them.create_task(self._answer_each())
+            await asyncio.gather(*(self._answer_each() for _ in range(_AT_ONCE)))
 
     async def _answer_each(self) -> None:
         while True:

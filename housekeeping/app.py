@@ -5,11 +5,13 @@ them. One process leads, by a lock in Postgres that ends with its connection; th
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from config.own_secrets import own_secrets
 from config.settings import HousekeepingSettings
@@ -20,8 +22,7 @@ from housekeeping.answering import Answering
 from housekeeping.embedding import EmbeddingTurns
 from housekeeping.reconcile import Reconciling
 from housekeeping.rounds import AT_ONCE, CopyPaces, DeskRounds
-from housekeeping.secret_ages import SecretAges
-from housekeeping.sync import Copies, Copying
+from housekeeping.sync import Copying
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, phrases, tracing
@@ -31,11 +32,15 @@ from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
+from storage import known_secrets
+from storage.known_secrets import OF_PROCESS
 from storage.leader import lead
 from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit, wait_for_database
-from storage.session import DATABASE_FAILURES, Database
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from storage.told_secrets import LOOK_SECONDS, ToldSecrets
 
+_ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 _EMBED_SECONDS = 15.0
@@ -85,7 +90,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         on_stuck=_end_stuck,
     )
     watchdog.start()
-    work = asyncio.create_task(_work(database, readiness, leader))
+    work = asyncio.create_task(leader.run(readiness))
     answering = asyncio.create_task(Answering(tenants, settings, redis).run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
@@ -118,14 +123,6 @@ def _end_stuck(reason: str) -> None:
     os._exit(STUCK_EXIT)
 
 
-async def _work(database: Database, readiness: Readiness, leader: "_Leader") -> None:
-    end_loading()
-    await wait_for_database(database)
-    readiness.start()
-    say(phrases.PROCESS_READY, process="Housekeeping")
-    await leader.run()
-
-
 class TenantsLeft:
     """Tenants whose settings have been missing for half an hour, as far as queried.
 
@@ -145,6 +142,65 @@ class TenantsLeft:
         return now - self._missed_since.setdefault(tenant_id, now) >= _MISSED_SECONDS
 
 
+class SecretAges:
+    """Ages of the `secrets` of this process and of others, by tenant and setting.
+
+    Tenants' secrets of other processes are exported there (`storage.told_secrets`).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._told = ToldSecrets(database, secrets, monotonic=monotonic)
+        self._shown: Mapping[tuple[str, str], datetime] = {}
+
+    async def run(self, still_leads: StillLeads) -> None:
+        """Look until cancelled or the lead is lost."""
+        try:
+            while True:
+                await still_leads()
+                # If the copies take all connections, the next look does it.
+                with contextlib.suppress(TimeoutError):
+                    await self.look()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            # Another leader exports it from now on: two would count twice in a sum.
+            self._show({})
+            self._told.forget()
+
+    async def look(self) -> None:
+        """Record this process's secrets, and export all ages.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
+        """
+        before = self._told.since
+        await self._told.look()
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if self._told.since is not before:
+                        await known_secrets.purge(self._database)
+                    of_processes = await known_secrets.last_seen(self._database, OF_PROCESS)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            say(phrases.SECRET_AGES_UNKNOWN, reason="not read", failure=failure)
+            return
+        own = {(OF_PROCESS, setting): known.first_seen_at for setting, known in of_processes.items()}
+        self._show({**self._told.since, **own})
+
+    def _show(self, since: Mapping[tuple[str, str], datetime]) -> None:
+        # A scrape while unchanged ages are set again would find none.
+        if since != self._shown:
+            self._shown = since
+            counting.secret_ages(since)
+
+
 class _Leader:
     """The five kinds of work, while this process leads; the watchdog observes `rounds`."""
 
@@ -161,7 +217,7 @@ class _Leader:
         self._tenants = tenants
         self._database = database
         paces = CopyPaces()
-        self._copying = Copying(tenants, Copies(tenants, database, desks, settings.job_deadline_seconds, paces).copy)
+        self._copying = Copying(tenants, database, desks, settings.job_deadline_seconds, paces)
         self._reconciling = Reconciling(tenants, database, desks, inbox, paces, settings)
         self._embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
         self._ages = SecretAges(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
@@ -172,7 +228,11 @@ class _Leader:
         )
         self.rounds = Each(self._copies, self._comparisons, self._purges)
 
-    async def run(self) -> None:
+    async def run(self, readiness: Readiness) -> None:
+        end_loading()
+        await wait_for_database(self._database)
+        readiness.start()
+        say(phrases.PROCESS_READY, process="Housekeeping")
         settings, outage = self._settings, Outage(phrases.DATABASE_UNREACHABLE)
         while True:
             try:

@@ -18,7 +18,7 @@ from config.tenants import DeskSettings, Tenant
 from dispatch.inbox import Inbox
 from dispatch.intake import WhyRecovered, recover_job
 from dispatch.queue import QueueUnreachable
-from housekeeping.rounds import CopyPaces, DeskRounds, is_its_own
+from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, is_its_own
 from integrations.errors import OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket, is_number
@@ -83,8 +83,9 @@ class Reconciling(DeskRounds):
         # A purged job must not look like one that was never made. Half the time, since a desk's clock may be ahead:
         # then a ticket looks younger than its job.
         hours = min(settings.reconcile_window_hours, settings.keep_jobs_days * 12)
-        interval = timedelta(seconds=settings.reconcile_interval_seconds)
-        self._limits = ReconcileLimits(interval, timedelta(hours=hours), settings.job_deadline_seconds)
+        self._window = timedelta(hours=hours)
+        self._interval = timedelta(seconds=settings.reconcile_interval_seconds)
+        self._deadline = settings.job_deadline_seconds
 
     async def round(self, seconds: float) -> None:
         self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
@@ -93,10 +94,11 @@ class Reconciling(DeskRounds):
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         until = time.monotonic() + seconds
         self._expect(tenant.id)
-        turn = self._paces.of(tenant.id, desk.rate_per_minute).wait
+        turn = self._paces.setdefault((tenant.id, desk.rate_per_minute), CopyPace(desk.rate_per_minute)).wait
         client, where = self._desks.of(tenant.id), (self._database, tenant.id)
         now = partial(self._tenants.get, tenant.id)
-        missed = MissedTickets(self._database, client, self._inbox, tenant, now, turn, self._limits)
+        limits = (self._interval, self._window, self._deadline)
+        missed = MissedTickets(self._database, client, self._inbox, tenant, now, turn, *limits)
         try:
             if not_compared := await missed.look():
                 say(phrases.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
@@ -140,15 +142,6 @@ class Reconciling(DeskRounds):
             gauge.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcileLimits:
-    """Limits for a webhook's delay, a recovered ticket's age and a job's duration."""
-
-    interval: timedelta
-    window: timedelta
-    job_deadline_seconds: int
-
-
 @dataclass(slots=True)
 class MissedTickets:
     """Missed tickets of one desk in one round.
@@ -163,7 +156,11 @@ class MissedTickets:
     tenant: Tenant
     now: Callable[[], Tenant | None]
     turn: Callable[[], Awaitable[None]]
-    limits: ReconcileLimits
+    interval: timedelta
+    """A webhook that takes longer is missed."""
+    window: timedelta
+    """Older tickets are ignored."""
+    job_deadline_seconds: int
 
     async def look(self) -> str:
         """Record new tickets without a job; return why some were not compared, or "".
@@ -180,7 +177,7 @@ class MissedTickets:
             newest = max(newest or now, now) if not_compared else newest
             await reconciling.begin(self.database, self.tenant.id, newest)
             return not_compared
-        oldest = max(state.since, state.now - self.limits.window)
+        oldest = max(state.since, state.now - self.window)
         until = max(state.compared_until - _OVERLAP, oldest)
         listed, not_compared = await list_new(self.desk.lists, self.turn, until)
         latest = state.now + state.ahead + MOST_AHEAD
@@ -209,8 +206,8 @@ class MissedTickets:
 
     async def _count_overdue(self, state: Compared) -> None:
         """Count tickets seen an interval ago without a job as missed; at once if no webhook is expected."""
-        waits = timedelta() if self.tenant.polled else self.limits.interval * _WHOLE_INTERVAL
-        limits = {"before": state.now - waits, "oldest": state.now - self.limits.window}
+        waits = timedelta() if self.tenant.polled else self.interval * _WHOLE_INTERVAL
+        limits = {"before": state.now - waits, "oldest": state.now - self.window}
         tickets = await reconciling.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
         if not tickets:
             return
@@ -260,11 +257,11 @@ class MissedTickets:
         Within the minute's limit, and the tenant's of waiting jobs. A tenant that only wants reports gets the jobs of
         webhooks refused with 429: its desk sent them.
         """
-        database, tenant_id, deadline = self.database, self.tenant.id, self.limits.job_deadline_seconds
+        database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
         while begun := self.now():
             everything = begun.recovers
             why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
-            oldest = datetime.now(UTC) - self.limits.window
+            oldest = datetime.now(UTC) - self.window
             found = await reconciling.to_recover(database, tenant_id, oldest, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):
                 # A change of these settings counts at once.

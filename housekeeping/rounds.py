@@ -61,20 +61,14 @@ class CopyPace:
             self._calls.append(time.monotonic())
 
 
-class CopyPaces:
-    """The pace of each desk, kept between rounds and shared by all but jobs."""
-
-    def __init__(self) -> None:
-        self._paces: dict[tuple[str, int], CopyPace] = {}
-
-    def of(self, tenant_id: str, rate_per_minute: int) -> CopyPace:
-        return self._paces.setdefault((tenant_id, rate_per_minute), CopyPace(rate_per_minute))
+CopyPaces = dict[tuple[str, int], CopyPace]
+"""The pace of each desk, by tenant and rate: kept between rounds, and shared by all but jobs."""
 
 
 class DeskRounds(ABC):
     """Work of one kind for each desk; `stop()` it.
 
-    Work that exceeds twice `round_seconds` plus `more_seconds` is stopped, and keeps its results; `at_once` of them run.
+    Work that exceeds twice `round_seconds` plus `more_seconds` is stopped, and keeps its results.
     """
 
     span: ClassVar[str]

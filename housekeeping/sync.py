@@ -2,17 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, Synced, TakenPage
 from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, call_seconds, is_its_own
-from housekeeping.solutions import SolutionSource
-from housekeeping.tickets import TicketSource
+from housekeeping.sources import UNSEEN_HOURS, DeskCopy, SolutionSource, Synced, TakenPage, TicketSource
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
@@ -41,18 +39,27 @@ _NAMES = {"t": "ticket_id", "p": "solution_id"}
 _HELD_SECONDS = 30.0
 _CALLS_HELD = 4
 
-Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
-
 
 class Copying(DeskRounds):
-    """The copies under way; `stop()` it. `copy` is `Copies.copy`."""
+    """The copies under way; `stop()` it."""
 
     span = "Sync"
     failure_phrase = phrases.SYNC_FAILED
 
-    def __init__(self, tenants: TenantDirectory, copy: Copy, **limits: Any) -> None:
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        desks: Desks,
+        job_deadline_seconds: int,
+        paces: CopyPaces | None = None,
+        **limits: Any,
+    ) -> None:
         super().__init__(tenants, **limits)
-        self._copy = copy
+        self._database = database
+        self._desks = desks
+        self._deadline = job_deadline_seconds
+        self._paces = CopyPaces() if paces is None else paces
 
     async def round(self, seconds: float) -> None:
         tell_no_others(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
@@ -60,7 +67,7 @@ class Copying(DeskRounds):
 
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         try:
-            synced = await self._copy(tenant.id, desk, seconds)
+            synced = await self.copy(tenant.id, desk, seconds)
         except HeldByAnother:
             say(phrases.SYNC_LEFT_OUT, tenant_id=tenant.id)
             return
@@ -75,30 +82,14 @@ class Copying(DeskRounds):
         super().failed(tenant_id, reason, failure, also)
         metrics.SYNCS.labels(tenant_id, "failed").inc()
 
-
-class Copies:
-    """Copies of all tenants' desks, each with its own pace across rounds."""
-
-    def __init__(
-        self,
-        tenants: TenantDirectory,
-        database: Database,
-        desks: Desks,
-        job_deadline_seconds: int,
-        paces: CopyPaces | None = None,
-    ) -> None:
-        self._tenants = tenants
-        self._database = database
-        self._desks = desks
-        self._deadline = job_deadline_seconds
-        self._paces = paces or CopyPaces()
-
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
+        """Copy one desk for about `seconds`, at its own pace across rounds."""
+
         def tenant() -> Tenant:
             # A tenant that has just left has no desk to copy.
             return self._tenants.get(tenant_id) or Tenant(tenant_id)
 
-        pace = self._paces.of(tenant_id, desk.rate_per_minute)
+        pace = self._paces.setdefault((tenant_id, desk.rate_per_minute), CopyPace(desk.rate_per_minute))
         about = (self._database, self._desks.of(tenant_id), tenant, desk)
         return await sync_tenant(*about, seconds=seconds, pace=pace, job_deadline_seconds=self._deadline)
 

@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    copies = resolve_name("housekeeping.sync:Copies")(tenants, database, desks, settings.job_deadline_seconds)
+    copies = resolve_name("housekeeping.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
         reason = await _to_its_end(database, copies, tenant, bar)

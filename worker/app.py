@@ -56,7 +56,8 @@ class WorkerProcess(Celery):
 
             self.resources = Resources.open(settings, tenants)
 
-        setup_logging.connect(_keep_our_logging, weak=False)
+        # A connected receiver disables Celery's own logging setup.
+        setup_logging.connect(lambda **_: None, weak=False)
         worker_init.connect(_or_end(open_resources), weak=False)
         worker_ready.connect(lambda sender, **_: self.resources.watch(sender), weak=False)
         worker_shutting_down.connect(lambda **_: self.resources.start_draining(), weak=False)
@@ -112,10 +113,6 @@ def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
 
     return receiver
-
-
-def _keep_our_logging(**_: object) -> None:
-    """Do nothing: a connected receiver disables Celery's own logging setup."""
 
 
 app = WorkerProcess()

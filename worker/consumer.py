@@ -103,10 +103,6 @@ class QuietConsumer(Consumer):
         super().on_ready()
         self._pause = _FIRST_PAUSE
 
-    @property
-    def takes_jobs(self) -> bool:
-        return self.connection is not None
-
 
 class JobsTaken:
     """Watchdog of the messages taken within `stuck_seconds`; `is_full`: no free slot."""

@@ -174,7 +174,7 @@ class Resources:
     def watch(self, consumer: QuietConsumer) -> None:
         end_loading()
         self._watchdog.start()
-        self._readiness.start(lambda: consumer.takes_jobs)
+        self._readiness.start(lambda: consumer.connection is not None)
 
     def _end_stuck(self, reason: str) -> None:
         # A stuck process may not react, not even its log.

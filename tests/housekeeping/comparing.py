@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
-from housekeeping.reconcile import MissedTickets, ReconcileLimits
+from housekeeping.reconcile import MissedTickets
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.jobs import RECOVERED
 from storage.session import Database
@@ -36,9 +36,8 @@ class Comparing:
 
     @property
     def missed(self) -> MissedTickets:
-        limits = ReconcileLimits(INTERVAL, self.window, 1800)
         about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis), self.tenant)
-        return MissedTickets(*about, lambda: None if self.left else self.tenant, self.turn, limits)
+        return MissedTickets(*about, lambda: None if self.left else self.tenant, self.turn, INTERVAL, self.window, 1800)
 
     async def round(self, until: float = 0, **how: Any) -> str:
         """Run a round; return the reason why not all was compared, if any."""

@@ -12,8 +12,8 @@ import pytest
 
 from config.tenants import NoteSettings, Tenant
 from config.ticket_rules import TicketRules
-from housekeeping.desk_copy import Synced
 from housekeeping.rounds import CopyPace
+from housekeeping.sources import Synced
 from housekeeping.sync import sync_tenant
 from integrations.servicedesk.client import ServiceDeskPlus
 from simulators.servicedesk import create_desk

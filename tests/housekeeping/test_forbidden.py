@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.ticket_rules import TicketRules, parse_names
-from housekeeping.desk_copy import Synced
+from housekeeping.sources import Synced
 from integrations.errors import DeskUnavailable
 from storage.search import SearchInPostgres
 from storage.session import Database

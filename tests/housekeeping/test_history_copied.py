@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from housekeeping.desk_copy import Synced
+from housekeeping.sources import Synced
 from integrations.errors import DeskRefused, DeskUnavailable
 from storage import listings, passes
 from storage.passes import HeldByAnother

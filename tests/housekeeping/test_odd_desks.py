@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from config.ticket_rules import TicketRules, parse_names
-from housekeeping.desk_copy import Synced
+from housekeeping.sources import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket, ListPage

@@ -191,4 +191,4 @@ def test_the_window_is_not_beyond_what_is_kept_of_jobs(database: Database, redis
     nothing = cast("Any", None)
     made = Reconciling(nothing, database, nothing, Inbox(redis), CopyPaces(), settings)
     # Half of it: a desk's clock may be ahead.
-    assert made._limits.window.total_seconds() == 24 * 3600
+    assert made._window.total_seconds() == 24 * 3600

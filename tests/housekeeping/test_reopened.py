@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.tenants import Tenant
-from housekeeping.tickets import mind_reopening
+from housekeeping.sources import mind_reopening
 from integrations.values import DeskTicket
 from storage.jobs import SEEN_REOPENED
 from tests.housekeeping.site import Site

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.tenant_directory import TenantDirectory
-from housekeeping.secret_ages import SecretAges
+from housekeeping.app import SecretAges
 from observability import metrics
 from storage.known_secrets import know, seen
 from storage.session import DATABASE_FAILURES, Database

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from config.ticket_rules import TicketRules
-from housekeeping.desk_copy import Synced
+from housekeeping.sources import Synced
 from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.housekeeping.site import Site, site_of

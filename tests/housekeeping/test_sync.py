@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from housekeeping.desk_copy import Synced
+from housekeeping.sources import Synced
 from integrations.errors import DeskRefused
 from storage import history, tombstones
 from storage.search import SearchInPostgres
