@@ -23,8 +23,8 @@ ASK_SECONDS = 2.0
 _MOST_WAITING = 32
 _KEPT_SECONDS = 10
 _TAKE_SECONDS = 1.0
-# Margin for an answer at the last moment.
-_ON_THE_WAY_SECONDS = 0.1
+# A question's, with a margin for an answer at the last moment.
+_ASKED_SECONDS = ASK_SECONDS - 0.1
 
 Kind = Literal["desk", "model"]
 
@@ -64,21 +64,14 @@ class LookAsker:
             raise NotAnswered("Redis does not answer") from failure
 
     async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str:
-        time = asyncio.get_running_loop().time
-        last_moment = time() + ASK_SECONDS - _ON_THE_WAY_SECONDS
-        now = await _now(self._redis)
-        # Connecting may have taken time.
-        wait = last_moment - time()
-        if wait <= 0:
-            raise TimeoutError
-        question = LookQuestion(uuid4(), kind, tenant_id, about, now + wait)
+        question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
         async with self._redis.pipeline() as pipeline:
             pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
             # Keep the newest: the oldest callers time out first.
             pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
             pipeline.expire(QUESTIONS, _KEPT_SECONDS)
             await pipeline.execute()
-        found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=wait)
+        found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
         if found is None:
             raise TimeoutError
         return str(found[1])

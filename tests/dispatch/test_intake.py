@@ -94,9 +94,7 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
     assert await place.waiting() == {bad.job_id}
 
 
-async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
-    place: Taking, store: Store, server: Postgres
-) -> None:
+async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: Store, server: Postgres) -> None:
     """The event waits in Redis, and Postgres is not considered unavailable."""
     held = store.new_event(dedupe_keys=("held",))
     events = [store.new_event() for _ in range(COUNT)]
@@ -130,7 +128,7 @@ def rows_of(postgres: Postgres) -> dict[UUID, object]:
         return dict(connection.execute("SELECT id, published_at FROM jobs").fetchall())
 
 
-async def test_a_batch_that_is_cut_by_postgres_waits_in_redis(
+async def test_a_batch_cut_by_postgres_waits_in_redis(
     own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
     postgres, _, place = own
@@ -166,9 +164,7 @@ async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
     assert {event.job_id for event in events} <= set(await place.messages())
 
 
-async def test_with_both_away_nobody_is_told_that_it_was_taken(
-    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
-) -> None:
+async def test_with_both_away_no_event_is_taken(own: tuple[Postgres, Valkey, Taking], new_event: NewEvent) -> None:
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
     postgres.process.kill()
@@ -187,7 +183,7 @@ class SlowThenSilent(Database):
 
 
 @pytest.mark.usefixtures("redis")
-async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
+async def test_an_event_behind_a_slow_batch_has_no_second_budget(
     server: Postgres, store: Store, redis_url: str
 ) -> None:
     """Its own batch hangs too, so it goes to Redis when its time is over."""

@@ -72,7 +72,7 @@ def consume(url: str) -> None:
         assert connection.default_channel is not None
 
 
-async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
+async def test_a_private_authority_is_trusted_with_its_file(
     redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
     with tunnel(redis_url, authority[0]) as url:
@@ -84,7 +84,7 @@ async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
 
 
 @pytest.mark.parametrize(("name", "options"), [("localhost", ""), ("redis.example", "?ssl_ca_certs={}")])
-async def test_a_certificate_of_nobody_knows_whom_or_for_another_name_is_not_trusted(
+async def test_another_authority_or_name_is_not_trusted(
     name: str, options: str, redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
     with tunnel(redis_url, authority[0], name) as address:

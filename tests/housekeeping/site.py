@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -45,6 +46,11 @@ async def synced(
     return await sync_tenant(database, desk, lambda: tenant, of_tenant, monotonic=monotonic, **limits)
 
 
+def ticking() -> Callable[[], float]:
+    """Return a clock that advances a second each time that it is read."""
+    return map(float, count()).__next__
+
+
 def put_back(table: Table, hours: float) -> None:
     """Move all times of the desks' lists back by this much."""
     ago = f"- interval '{hours} hours'"
@@ -68,8 +74,8 @@ class Site:
         """Copy new and changed tickets, and continue with the history."""
         return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 
-    def new_tickets(self, count: int) -> list[str]:
-        return [self.new_ticket() for _ in range(count)]
+    def new_tickets(self, number: int) -> list[str]:
+        return [self.new_ticket() for _ in range(number)]
 
     def new_ticket(self, **more: Any) -> str:
         return new_ticket(self.desk, **more)

@@ -20,7 +20,6 @@ from integrations.errors import DeskTimeout
 from observability import metrics
 from storage.passes import HeldByAnother
 from tests.kit.desk import settings
-from tests.kit.logs import StartLog
 
 DESK = settings("http://desk")
 
@@ -82,13 +81,12 @@ async def test_a_round_ends_with_its_last_copy() -> None:
     assert desks.copied == {"a": 1, "b": 1}
 
 
-async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(log: io.StringIO) -> None:
     desks = OrderedCopies(at_once=1, share=0.05, slow=60, a=0, b=0)
     async with asyncio.timeout(5):
         await desks.round(60)
     assert desks.copied == {"a": 1, "b": 1}
-    assert told(stream) == {
+    assert told(log) == {
         "error: tenant_id=slow, reason=took too long",
         "completed: tenant_id=a, tickets=3, passages=4, removed=0, to_read=0",
         "completed: tenant_id=b, tickets=3, passages=4, removed=0, to_read=0",
@@ -117,12 +115,11 @@ async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
     await desks.stop()
 
 
-async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(log: io.StringIO) -> None:
     desks = OrderedCopies(a=0, b=0)
     desks.fail["a"] = DeskTimeout()
     await desks.round(60)
-    assert "error: tenant_id=a, reason=ServiceDesk Plus timeout" in told(stream)
+    assert "error: tenant_id=a, reason=ServiceDesk Plus timeout" in told(log)
     desks.fail.clear()
     await desks.round(60)
     assert desks.copied == {"a": 1, "b": 2}
@@ -136,16 +133,13 @@ async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: 
         (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "unexpected failure"),
     ],
 )
-async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
-    failure: Exception, reason: str, start_log: StartLog
-) -> None:
-    stream = start_log()
+async def test_an_unforeseen_failure_stops_no_other_desk(failure: Exception, reason: str, log: io.StringIO) -> None:
     desks = OrderedCopies(a=0, b=0.02)
     desks.fail["a"] = failure
     for _ in range(2):
         await desks.round(60)
     assert desks.copied == {"b": 2}
-    assert f"error: tenant_id=a, reason={reason}" in told(stream)
+    assert f"error: tenant_id=a, reason={reason}" in told(log)
 
 
 async def test_a_database_that_is_away_ends_the_round() -> None:
@@ -163,10 +157,9 @@ def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
     assert round_seconds(settings("http://desk", rate_per_minute=1), 300) == 30 * 180
 
 
-async def test_a_desk_that_another_process_copies_is_left_out(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_desk_that_another_process_copies_is_left_out(log: io.StringIO) -> None:
     desks = OrderedCopies(a=0, b=0)
     desks.fail["a"] = HeldByAnother()
     await desks.round(60)
-    assert "left out: tenant_id=a, another process copies this desk" in told(stream)
+    assert "left out: tenant_id=a, another process copies this desk" in told(log)
     assert desks.copied == {"b": 1}

@@ -32,7 +32,7 @@ WITHOUT_FIELDS = {"list_fields": False, "list_criteria": False}
         ("category:Salaries", {"category": "Salaries"}, WITHOUT_FIELDS, 1),
     ],
 )
-async def test_a_ticket_that_is_never_enhanced_is_not_copied_nor_read_each_time(
+async def test_a_forbidden_ticket_is_not_copied(
     names: str, of_one: dict[str, str], options: dict[str, Any], reads: int, site: Site
 ) -> None:
     site.set_desk(**options)
@@ -49,9 +49,7 @@ async def test_a_ticket_that_is_never_enhanced_is_not_copied_nor_read_each_time(
     assert site.copies() == {forbidden, other}
 
 
-async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_sync(
-    database: Database, table: Table
-) -> None:
+async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Database, table: Table) -> None:
     """The desk's lists name them, a hundred a call, so its answer does not matter."""
     async with site_of(database, table, history=120) as site:
         await site.sync()
@@ -73,9 +71,7 @@ async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_
 
 
 @pytest.mark.parametrize(("options", "read"), [({}, 1), (WITHOUT_FIELDS, 4)], ids=["told", "not told"])
-async def test_a_ticket_that_was_moved_goes_at_once_or_within_a_day(
-    options: dict[str, Any], read: int, site: Site
-) -> None:
+async def test_a_moved_ticket_goes_at_once_or_within_a_day(options: dict[str, Any], read: int, site: Site) -> None:
     """Where no list names it, all are read again, once a day and not in each sync."""
     site.set_desk(**options)
     site.rules = never("category:Salaries")

@@ -1,5 +1,6 @@
 """Jobs for tickets reopened after their note: one for each reopening."""
 
+import io
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from housekeeping.sources import mind_reopening
 from integrations.values import DeskTicket
 from storage.jobs import SEEN_REOPENED
 from tests.housekeeping.site import Site
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 ACME = Tenant("acme")
@@ -22,10 +22,10 @@ async def noted(site: Site, store: Store, **columns: Any) -> str:
     return ticket_id
 
 
-async def moved(site: Site, ticket_id: str, *statuses: str) -> None:
+async def moved(site: Site, ticket_id: str, *statuses: str, **wishes: Any) -> None:
     for status in statuses:
         site.change(ticket_id, status=status)
-        await site.sync()
+        await site.sync(**wishes)
 
 
 def asked(store: Store) -> list[dict[str, Any]]:
@@ -34,8 +34,7 @@ def asked(store: Store) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("spans")
-async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, log: io.StringIO) -> None:
     ticket_id = await noted(site, store)
     await moved(site, ticket_id, "Closed")
     assert asked(store) == []
@@ -44,20 +43,9 @@ async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, 
     assert (job["tenant_id"], job["ticket_id"], job["state"]) == ("acme", ticket_id, "waiting")
     assert job["published_at"] is None
     line = f"Refresh asked for: job_id={job['id']}, ticket_id={ticket_id}, reason={SEEN_REOPENED} |"
-    assert line in stream.getvalue()
+    assert line in log.getvalue()
     # Its trace begins here.
-    assert job["traceparent"].split("-")[1] in stream.getvalue()
-
-
-async def test_it_gets_one_for_each_time_that_it_is_reopened(site: Site, store: Store) -> None:
-    ticket_id = await noted(site, store)
-    await moved(site, ticket_id, "Closed", "Open", "On Hold")
-    (first,) = asked(store)
-    store.table.change(first["id"], state="completed", finished_at="now()", refresh="reopened")
-    await moved(site, ticket_id, "Open", "On Hold")
-    assert asked(store) == [store.table.job(first["id"])]
-    await moved(site, ticket_id, "Closed", "Open")
-    assert len(asked(store)) == 2
+    assert job["traceparent"].split("-")[1] in log.getvalue()
 
 
 async def test_one_without_a_note_or_never_closed_gets_none(site: Site, store: Store) -> None:
@@ -69,22 +57,20 @@ async def test_one_without_a_note_or_never_closed_gets_none(site: Site, store: S
 
 async def test_a_tenant_that_wants_none_gets_none_later_either(site: Site, store: Store) -> None:
     ticket_id = await noted(site, store)
-    site.change(ticket_id, status="Closed")
-    await site.sync()
-    site.change(ticket_id, status="Open")
-    await site.sync(reopened=False)
+    await moved(site, ticket_id, "Closed")
+    await moved(site, ticket_id, "Open", reopened=False)
     await moved(site, ticket_id, "On Hold")
     assert asked(store) == []
 
 
-async def test_one_reopening_makes_one_job_whatever_comes_of_it(site: Site, store: Store) -> None:
+@pytest.mark.parametrize("state", ["completed", "skipped", "failed"])
+async def test_one_reopening_makes_one_job_whatever_comes_of_it(state: str, site: Site, store: Store) -> None:
     ticket_id = await noted(site, store)
-    await moved(site, ticket_id, "Closed", "Open")
+    await moved(site, ticket_id, "Closed", "Open", "On Hold")
     (job,) = asked(store)
-    for state in ("skipped", "failed"):
-        store.table.change(job["id"], state=state, finished_at="now()")
-        await moved(site, ticket_id, "On Hold", "Open")
-    assert len(asked(store)) == 1
+    store.table.change(job["id"], state=state, finished_at="now()", refresh="reopened")
+    await moved(site, ticket_id, "Open", "On Hold")
+    assert asked(store) == [store.table.job(job["id"])]
     await moved(site, ticket_id, "Closed", "Open")
     assert len(asked(store)) == 2
 
@@ -128,13 +114,10 @@ async def skipped(site: Site, store: Store, **columns: Any) -> str:
     return ticket_id
 
 
-async def test_a_ticket_that_is_open_again_after_a_skip_is_told_of_once(
-    site: Site, store: Store, start_log: StartLog
-) -> None:
-    stream = start_log()
+async def test_one_open_again_after_a_skip_is_told_of_once(site: Site, store: Store, log: io.StringIO) -> None:
     ticket_id = await skipped(site, store)
     await moved(site, ticket_id, "Open", "On Hold", "Open")
-    (line,) = [line for line in stream.getvalue().splitlines() if "Ticket reopened after a skip" in line]
+    (line,) = [line for line in log.getvalue().splitlines() if "Ticket reopened after a skip" in line]
     assert f"ticket_id={ticket_id}, reconcile=report" in line
     assert "error" not in line.lower()
     assert asked(store) == []
@@ -144,14 +127,11 @@ async def test_a_ticket_that_is_open_again_after_a_skip_is_told_of_once(
 
 async def test_its_job_is_made_anew_where_that_is_wanted(site: Site, store: Store) -> None:
     ticket_id = await skipped(site, store)
-    site.change(ticket_id, status="Open")
-    await site.sync(recovers=True)
+    await moved(site, ticket_id, "Open", recovers=True)
     (job,) = asked(store)
     assert (job["ticket_id"], job["state"]) == (ticket_id, "waiting")
     store.table.change(job["id"], state="skipped", reason="ticket deleted or closed", finished_at="now()")
-    for status in ("Closed", "Open"):
-        site.change(ticket_id, status=status)
-        await site.sync(recovers=True)
+    await moved(site, ticket_id, "Closed", "Open", recovers=True)
     assert len(asked(store)) == 2
 
 
@@ -159,9 +139,7 @@ async def test_one_that_was_told_of_gets_its_job_by_a_later_reading(site: Site, 
     """The tenant enabled it later, or housekeeping died in between."""
     ticket_id = await skipped(site, store)
     await moved(site, ticket_id, "Open")
-    for status in ("On Hold", "Open"):
-        site.change(ticket_id, status=status)
-        await site.sync(recovers=True)
+    await moved(site, ticket_id, "On Hold", "Open", recovers=True)
     assert [job["ticket_id"] for job in asked(store)] == [ticket_id]
     assert store.table.run("SELECT count(*) FROM job_events WHERE what = 'seen open again'") == [{"count": 1}]
 
@@ -176,10 +154,6 @@ async def test_one_that_was_told_of_gets_its_job_by_a_later_reading(site: Site, 
     ],
     ids=lambda columns: next(iter(columns)),
 )
-async def test_other_skips_are_nothing_that_a_reopening_mends(
-    columns: dict[str, Any], site: Site, store: Store
-) -> None:
-    ticket_id = await skipped(site, store, **columns)
-    site.change(ticket_id, status="Open")
-    await site.sync(recovers=True)
+async def test_a_reopening_changes_no_other_skip(columns: dict[str, Any], site: Site, store: Store) -> None:
+    await moved(site, await skipped(site, store, **columns), "Open", recovers=True)
     assert asked(store) == []

@@ -1,9 +1,9 @@
 """Sync of a simulated desk into a real Postgres: odd items and deletions."""
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 
@@ -41,11 +41,10 @@ def four_byte_words(characters: int) -> str:
     ],
     ids=["1.7 MB of words", "widest characters", "inline image"],
 )
-async def test_the_longest_text_is_copied_and_found(description: str, start_log: StartLog, site: Site) -> None:
-    stream = start_log()
+async def test_the_longest_text_is_copied_and_found(description: str, log: io.StringIO, site: Site) -> None:
     ticket_id = site.new_ticket(subject="Scanner jams", description=description)
     resolve(site, ticket_id, description)
-    assert await site.sync() == Synced(1, 0, 0), stream.getvalue()
+    assert await site.sync() == Synced(1, 0, 0), log.getvalue()
     found = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
@@ -72,23 +71,20 @@ def refused(table: Table) -> Iterator[Callable[[str], None]]:
     table.run("DROP FUNCTION IF EXISTS refuse CASCADE")
 
 
-async def test_a_ticket_that_cannot_be_stored_is_a_line_and_the_others_are_copied(
-    refused: Callable[[str], None], start_log: StartLog, site: Site
+async def test_a_ticket_that_cannot_be_stored_is_a_line(
+    refused: Callable[[str], None], log: io.StringIO, site: Site
 ) -> None:
-    stream = start_log()
     first, odd, last = site.new_tickets(3)
     refused(odd)
     assert (await site.sync()).tickets == 2
     assert site.copies() == {first, last}
-    (line,) = [line for line in stream.getvalue().splitlines() if "Sync error" in line]
+    (line,) = [line for line in log.getvalue().splitlines() if "Sync error" in line]
     assert "Sync error: tenant_id=acme, reason=could not be stored" in line
     assert f"ticket_id: {odd}" in line
     assert "secret text" not in line
 
 
-async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
-    server: Postgres, start_log: StartLog, site: Site
-) -> None:
+async def test_a_copy_whose_row_is_locked_is_a_line(server: Postgres, start_log: StartLog, site: Site) -> None:
     """The lock may be an operator's or that of a vanished peer; other copying goes on."""
     locked, last = site.new_tickets(2)
     await site.sync()
@@ -105,16 +101,13 @@ async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "code": 403}, {"kind": "not_json"}], ids=["403", "odd answer"])
-async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_failure(
-    fault: dict[str, Any], start_log: StartLog, site: Site
-) -> None:
-    stream = start_log()
+async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any], log: io.StringIO, site: Site) -> None:
     tickets = site.new_tickets(6)
     for ticket_id in tickets[2:5]:
         site.desk.order(**fault, operation="read_ticket", ticket_id=ticket_id)
     assert (await site.sync()).tickets == 3
     assert site.copies() == {*tickets[:2], tickets[5]}
-    said = [f"ticket_id: {ticket_id}" in stream.getvalue() for ticket_id in tickets]
+    said = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
     assert said == [False] * 2 + [True] * 3 + [False]
     site.desk.order(**fault | {"times": 4}, operation="read_ticket")
     for ticket_id in [*tickets[:2], tickets[5], site.new_ticket()]:
@@ -162,31 +155,6 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
     with pytest.raises(DeskRefused):
         await site.sync()
     assert site.asked_for() == set(hidden)
-
-
-async def test_a_ticket_in_the_trash_that_is_still_listed_leaves_no_copy(site: Site) -> None:
-    body = {"id": "1", "subject": "s", "description": "d", "status": {"name": "Open"}, "is_trashed": False}
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        empty: dict[str, object] = {"response_status": {"status_code": 2000, "status": "success"}}
-        if request.url.path.endswith("/requests"):
-            return httpx2.Response(200, json=empty | {"requests": [body]})
-        return httpx2.Response(200, json=empty | ({"request": body} if "requests" in request.url.path else {}))
-
-    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as site.client:
-        assert await site.sync() == Synced(1, 0, 0)
-        body["is_trashed"] = True
-        assert await site.sync() == Synced(0, 0, 1)
-    assert site.copies() == set()
-
-
-async def test_a_ticket_deleted_between_the_list_and_the_reading_leaves_no_copy(site: Site) -> None:
-    ticket_id = site.new_ticket()
-    await site.sync()
-    site.change(ticket_id, status="Onhold")
-    site.desk.order(kind="status", code=404, operation="read_ticket", ticket_id=ticket_id)
-    assert await site.sync() == Synced(0, 0, 1)
-    assert not site.copies()
 
 
 async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) -> None:
