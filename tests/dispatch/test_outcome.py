@@ -44,6 +44,7 @@ TOLD = re.compile(
 # Words of `job_events` that differ from the outcome; a lost claim writes none.
 EVENTS = {How.CLAIM_LOST: "claimed", How.DUPLICATE: "skipped", How.FORGOTTEN: "skipped", How.WORKER_LOST: "failed"}
 SPANS = ("Worker", "Relay", "Forget", "Retry")
+POSTED = "now() - interval '2 minutes'"
 RAN_OUT = "now() - interval '1 second'"
 SHORTLY = "now() + interval '8 seconds'"
 Meanwhile = Callable[[UUID], Awaitable[object]]
@@ -66,9 +67,12 @@ class Driver:
         self.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
         return event.job_id
 
-    async def run(self, job_id: UUID, *, down: bool = False) -> UUID:
-        """Run one attempt; `down` marks the desk as unavailable."""
+    async def run(self, ticket_id: str | None = None, *, code: int = 0, down: bool = False, **columns: object) -> UUID:
+        """Run one attempt; the desk answers with `code`, or is known to be `down`."""
+        job_id = await self.job(ticket_id, **columns)
         breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+        if code:
+            self.desks.order(kind="status", code=code, operation="read_ticket")
         if down:
             with suppress(DeskTimeout), breaker.watch():
                 raise DeskTimeout
@@ -114,6 +118,10 @@ class Driver:
             assert attempt.cancelled()
         return job_id
 
+    async def run_second(self) -> UUID:
+        await claimed(self.database, await self.job("12345"))
+        return await self.run("12345")
+
     async def relay(self, job_id: UUID) -> UUID:
         queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
         acceptance = Acceptance(self.database, queue, inbox, DEADLINE)
@@ -130,14 +138,41 @@ class Driver:
         await Inbox(self.redis).put(again)
         return again.job_id
 
+    async def take_duplicate(self) -> UUID:
+        job_id = await self.duplicate()
+        async with opened(settings(self.desks.url)) as desk:
+            runner = runner_on(desk, self.database, self.database)
+            await Pickup(partial(run_next, runner), self.database, Inbox(self.redis), DEADLINE).take(job_id)
+        return job_id
+
+    async def relay_duplicate(self) -> UUID:
+        return await self.relay(await self.duplicate())
+
+    async def relay_silent(self, attempt: int) -> UUID:
+        job_id = await self.job(attempt=attempt)
+        await claimed(self.database, job_id)
+        self.table.change(job_id, lease_until=RAN_OUT)
+        return await self.relay(job_id)
+
+    async def relay_overdue(self) -> UUID:
+        return await self.relay(await self.job(deadline_at=RAN_OUT))
+
     async def take_claim(self, job_id: UUID) -> None:
         self.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
         await erasing.erase(self.database, Which("acme", ticket_id="12345"))
 
+    async def forget_by_command(self) -> UUID:
+        job_id = await self.job("12345")
+        assert await asyncio.to_thread(main, ["forget", "--tenant", "acme", "--ticket", "12345", "--yes"]) == 0
+        return job_id
 
-Drive = Callable[[Driver], Awaitable[UUID]]
+    async def retry_by_command(self) -> UUID:
+        job_id = await self.job()
+        await claims.fail(self.database, await claimed(self.database, job_id), "GPT-4 timeout")
+        assert await asyncio.to_thread(main, ["retry", str(job_id)]) == 0
+        return job_id
 
 
 @dataclass(frozen=True)
@@ -145,16 +180,19 @@ class Ending:
     """An outcome, one way to reach it, and the expected records."""
 
     how: How
-    drive: Drive
+    drive: Callable[[Driver], Awaitable[UUID]]
     row: tuple[str, str | None]
     """State and reason."""
     line: str
     """The phrase, and as a pattern what follows the identifiers; `~` is the reason of the row."""
-    attempt: str | None
-    """As ATTEMPTS counts it; None where there was none, or of a process that is gone."""
     span: str
     """Its name and its `outcome`; `~` as above."""
-    red: bool
+    attempt: str | None = None
+    """As ATTEMPTS counts it; None where there was none, or of a process that is gone."""
+
+    @property
+    def red(self) -> bool:
+        return self.line.startswith("Task failed")
 
     def filled(self, text: str) -> str:
         return text.replace("~", self.row[1] or "")
@@ -170,9 +208,10 @@ class Ending:
         return Counter(grown)
 
 
-ENDINGS: list[Ending] = []
 GONE, FORGOTTEN, DUPLICATE = ("skipped", "ticket not found"), ("skipped", "forgotten"), ("skipped", "duplicate webhook")
 DOWN, ANOTHER = ("waiting", "desk unavailable"), ("waiting", "another job of this ticket")
+GIVEN_UP, OVERDUE = ("failed", "desk unavailable"), ("failed", "deadline passed")
+BY_HAND, SILENT, HELD_BY_ANOTHER = ("waiting", "retried by hand"), ("waiting", "worker lost"), ("running", None)
 LOST = "Task failed reason=claim lost; left to another attempt"
 LOOK = "Task failed reason=~; will be looked for once more in 60s"
 LAST_WORKER = ("failed", "worker lost at its last attempt")
@@ -183,141 +222,57 @@ HELD, GAVE_UP = REQUEUED + r", held back for (\d+)s", "Task failed reason=~; gav
 STOPPING = "Job requeued reason=worker stopping"
 AGAIN = "Task failed reason=~; will be retried in 2s"
 DONE = r"Task completed duration=\ds"
-
-
-def ending(
-    how: How, row: tuple[str, str | None], line: str, span: str, attempt: str | None = None, *, red: bool = False
-) -> Callable[[Drive], Drive]:
-    def add(drive: Drive) -> Drive:
-        ENDINGS.append(Ending(how, drive, row, line, attempt, span, red))
-        return drive
-
-    return add
-
-
-@ending(How.COMPLETED, ("completed", None), DONE, "Worker: completed", "completed")
-async def completed(driver: Driver) -> UUID:
-    return await driver.run(await driver.job())
-
-
-@ending(How.SKIPPED, GONE, SKIPPED, "Worker: ~", "skipped")
-async def gone(driver: Driver) -> UUID:
-    return await driver.run(await driver.job("404404"))
-
-
-@ending(How.SKIPPED, FORGOTTEN, SKIPPED, "Worker: ~", "skipped")
-async def forgotten_at_work(driver: Driver) -> UUID:
-    return await driver.run_to_its_end(driver.forget)
-
-
-@ending(How.SKIPPED, FORGOTTEN, SKIPPED, "Worker: ~", "skipped")
-async def forgotten_at_a_stop(driver: Driver) -> UUID:
-    return await driver.stop(driver.forget)
-
-
-@ending(How.FAILED, REFUSED, ENDED, "Worker: failed", "failed", red=True)
-async def refused(driver: Driver) -> UUID:
-    driver.desks.order(kind="status", code=403, operation="read_ticket")
-    return await driver.run(await driver.job())
-
-
-@ending(How.FAILED, ("failed", DOWN[1]), GAVE_UP, "Worker: failed", "failed", red=True)
-async def down_at_the_deadline(driver: Driver) -> UUID:
-    return await driver.run(await driver.job(deadline_at=SHORTLY), down=True)
-
-
-@ending(How.FAILED, FLAGGED, ENDED, "Worker: failed", "failed", red=True)
-async def stopped_at_its_failure_note(driver: Driver) -> UUID:
-    return await driver.stop(hangs_at=2, enhancement=None)
-
-
-@ending(How.RETRIED, BROKEN, AGAIN, "Worker: retried", "retried", red=True)
-async def retried(driver: Driver) -> UUID:
-    driver.desks.order(kind="status", code=500, operation="read_ticket")
-    return await driver.run(await driver.job())
-
-
-@ending(How.LOOKED_FOR, DOWN, LOOK, "Worker: looked for once more", "retried", red=True)
-async def looked_for(driver: Driver) -> UUID:
-    posted = "now() - interval '2 minutes'"
-    return await driver.run(await driver.job(deadline_at=SHORTLY, note_attempted_at=posted), down=True)
-
-
-@ending(How.HELD_BACK, DOWN, HELD, "Worker: held back: ~", "held back")
-async def held_back(driver: Driver) -> UUID:
-    return await driver.run(await driver.job(), down=True)
-
-
-@ending(How.HELD_BACK, ANOTHER, HELD, "Worker: held back: ~", "held back")
-async def another_first(driver: Driver) -> UUID:
-    await claimed(driver.database, await driver.job("12345"))
-    return await driver.run(await driver.job("12345"))
-
-
-@ending(How.GIVEN_BACK, ("waiting", None), STOPPING, "Worker: given back", "given back")
-async def given_back(driver: Driver) -> UUID:
-    return await driver.stop()
-
-
-@ending(How.CLAIM_LOST, ("running", None), LOST, "Worker: claim lost", "claim lost", red=True)
-async def claim_lost(driver: Driver) -> UUID:
-    return await driver.run_to_its_end(driver.take_claim)
-
-
-@ending(How.CLAIM_LOST, ("running", None), LOST, "Worker: claim lost", "claim lost", red=True)
-async def claim_lost_at_a_stop(driver: Driver) -> UUID:
-    return await driver.stop(driver.take_claim)
-
-
-@ending(How.DUPLICATE, DUPLICATE, SKIPPED, "Worker: ~")
-async def duplicate_at_a_worker(driver: Driver) -> UUID:
-    job_id = await driver.duplicate()
-    async with opened(settings(driver.desks.url)) as desk:
-        runner = runner_on(desk, driver.database, driver.database)
-        await Pickup(partial(run_next, runner), driver.database, Inbox(driver.redis), DEADLINE).take(job_id)
-    return job_id
-
-
-@ending(How.DUPLICATE, DUPLICATE, SKIPPED, "Relay: ~")
-async def duplicate_at_the_relay(driver: Driver) -> UUID:
-    return await driver.relay(await driver.duplicate())
-
-
-@ending(How.FORGOTTEN, FORGOTTEN, SKIPPED, "Forget: ~")
-async def forgotten_by_command(driver: Driver) -> UUID:
-    job_id = await driver.job("12345")
-    assert await asyncio.to_thread(main, ["forget", "--tenant", "acme", "--ticket", "12345", "--yes"]) == 0
-    return job_id
-
-
-@ending(How.RETRIED_BY_HAND, ("waiting", "retried by hand"), REQUEUED, "Retry: ~")
-async def retried_by_hand(driver: Driver) -> UUID:
-    job_id = await driver.job()
-    await claims.fail(driver.database, await claimed(driver.database, job_id), "GPT-4 timeout")
-    assert await asyncio.to_thread(main, ["retry", str(job_id)]) == 0
-    return job_id
-
-
-async def silent(driver: Driver, attempt: int) -> UUID:
-    job_id = await driver.job(attempt=attempt)
-    await claimed(driver.database, job_id)
-    driver.table.change(job_id, lease_until=RAN_OUT)
-    return await driver.relay(job_id)
-
-
-@ending(How.RECOVERED, ("waiting", "worker lost"), REQUEUED, "Relay: ~")
-async def recovered(driver: Driver) -> UUID:
-    return await silent(driver, 0)
-
-
-@ending(How.WORKER_LOST, LAST_WORKER, ENDED, "Relay: worker lost", red=True)
-async def worker_lost(driver: Driver) -> UUID:
-    return await silent(driver, 7)
-
-
-@ending(How.EXPIRED, ("failed", "deadline passed"), ENDED, "Relay: expired", red=True)
-async def expired(driver: Driver) -> UUID:
-    return await driver.relay(await driver.job(deadline_at=RAN_OUT))
+ENDINGS = {
+    "completed": Ending(
+        How.COMPLETED, lambda at: at.run(), ("completed", None), DONE, "Worker: completed", "completed"
+    ),
+    "gone": Ending(How.SKIPPED, lambda at: at.run("404404"), GONE, SKIPPED, "Worker: ~", "skipped"),
+    "forgotten at work": Ending(
+        How.SKIPPED, lambda at: at.run_to_its_end(at.forget), FORGOTTEN, SKIPPED, "Worker: ~", "skipped"
+    ),
+    "forgotten at a stop": Ending(
+        How.SKIPPED, lambda at: at.stop(at.forget), FORGOTTEN, SKIPPED, "Worker: ~", "skipped"
+    ),
+    "refused": Ending(How.FAILED, lambda at: at.run(code=403), REFUSED, ENDED, "Worker: failed", "failed"),
+    "down at the deadline": Ending(
+        How.FAILED, lambda at: at.run(down=True, deadline_at=SHORTLY), GIVEN_UP, GAVE_UP, "Worker: failed", "failed"
+    ),
+    "stopped at its failure note": Ending(
+        How.FAILED, lambda at: at.stop(hangs_at=2, enhancement=None), FLAGGED, ENDED, "Worker: failed", "failed"
+    ),
+    "retried": Ending(How.RETRIED, lambda at: at.run(code=500), BROKEN, AGAIN, "Worker: retried", "retried"),
+    "looked for": Ending(
+        How.LOOKED_FOR,
+        lambda at: at.run(down=True, deadline_at=SHORTLY, note_attempted_at=POSTED),
+        DOWN,
+        LOOK,
+        "Worker: looked for once more",
+        "retried",
+    ),
+    "held back": Ending(How.HELD_BACK, lambda at: at.run(down=True), DOWN, HELD, "Worker: held back: ~", "held back"),
+    "another first": Ending(How.HELD_BACK, Driver.run_second, ANOTHER, HELD, "Worker: held back: ~", "held back"),
+    "given back": Ending(
+        How.GIVEN_BACK, lambda at: at.stop(), ("waiting", None), STOPPING, "Worker: given back", "given back"
+    ),
+    "claim lost": Ending(
+        How.CLAIM_LOST,
+        lambda at: at.run_to_its_end(at.take_claim),
+        HELD_BY_ANOTHER,
+        LOST,
+        "Worker: claim lost",
+        "claim lost",
+    ),
+    "claim lost at a stop": Ending(
+        How.CLAIM_LOST, lambda at: at.stop(at.take_claim), HELD_BY_ANOTHER, LOST, "Worker: claim lost", "claim lost"
+    ),
+    "duplicate at a worker": Ending(How.DUPLICATE, Driver.take_duplicate, DUPLICATE, SKIPPED, "Worker: ~"),
+    "duplicate at the relay": Ending(How.DUPLICATE, Driver.relay_duplicate, DUPLICATE, SKIPPED, "Relay: ~"),
+    "forgotten by command": Ending(How.FORGOTTEN, Driver.forget_by_command, FORGOTTEN, SKIPPED, "Forget: ~"),
+    "retried by hand": Ending(How.RETRIED_BY_HAND, Driver.retry_by_command, BY_HAND, REQUEUED, "Retry: ~"),
+    "recovered": Ending(How.RECOVERED, lambda at: at.relay_silent(0), SILENT, REQUEUED, "Relay: ~"),
+    "worker lost": Ending(How.WORKER_LOST, lambda at: at.relay_silent(7), LAST_WORKER, ENDED, "Relay: worker lost"),
+    "expired": Ending(How.EXPIRED, Driver.relay_overdue, OVERDUE, ENDED, "Relay: expired"),
+}
 
 
 def counted() -> Counter[tuple[str, ...]]:
@@ -349,11 +304,11 @@ def by_hand(server: Postgres, redis_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_outcome_has_an_ending() -> None:
-    assert {ending.how for ending in ENDINGS} == set(How)
+    assert {ending.how for ending in ENDINGS.values()} == set(How)
 
 
 @pytest.mark.usefixtures("by_hand")
-@pytest.mark.parametrize("ending", ENDINGS, ids=[ending.drive.__name__ for ending in ENDINGS])
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 async def test_row_line_metrics_and_span_agree(
     ending: Ending, driver: Driver, spans: InMemorySpanExporter, log: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:

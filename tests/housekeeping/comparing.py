@@ -51,6 +51,10 @@ class Comparing:
         self.pass_by(INTERVAL)
         return await self.round()
 
+    async def through_an_interval(self) -> None:
+        await self.round()
+        await self.after_an_interval()
+
     def pass_by(self, time: timedelta) -> None:
         """Move the times of seen, missed and made tickets back by this much."""
         columns = ("seen_at", "missed_at", "recovered_at")

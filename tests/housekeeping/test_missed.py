@@ -60,9 +60,8 @@ async def test_its_job_is_made_where_that_is_wanted(
     rounds: Comparing, site: Site, store: Store, log: io.StringIO
 ) -> None:
     first, second = site.new_tickets(2)
-    await rounds.round()
     rounds.tenant = ON
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == [first, second]
     jobs = store.table.run("SELECT * FROM jobs ORDER BY id")
     assert {(job["tenant_id"], job["event"], job["state"], job["published_at"]) for job in jobs} == {
@@ -91,8 +90,7 @@ async def test_a_webhook_within_the_interval_is_not_missed(
 
 async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing, site: Site, store: Store) -> None:
     missed, enhanced, old = site.new_tickets(3)
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     # An operator requested one job meanwhile, and one ticket is now older than the window.
     await store.accept(ticket_id=enhanced)
     store.table.run("UPDATE missing_webhooks SET created_at = now() - interval '25 hours' WHERE ticket_id = %s", old)
@@ -143,8 +141,7 @@ async def test_tickets_that_the_rules_leave_out_are_not_missed(rounds: Comparing
     rounds.tenant = replace(ON, rules=rules)
     site.new_ticket(group="HR")
     wanted = site.new_ticket(group="Network")
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert (rounds.rows(), rounds.made()) == ([wanted], [wanted])
     assert site.asked_for() == set()
 
@@ -170,8 +167,7 @@ async def test_a_few_are_read_in_a_round_and_the_others_in_the_next(rounds: Comp
     site.set_desk(list_fields=False)
     rounds.tenant = replace(ON, rules=TicketRules(never=parse_names("category:Payroll")))
     tickets = site.new_tickets(25)
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == tickets[:20]
     await rounds.after_an_interval()
     assert rounds.made() == tickets
@@ -229,9 +225,8 @@ async def test_a_minute_has_a_limit_and_the_oldest_come_first(rounds: Comparing,
 
 async def test_a_tenant_that_has_its_most_jobs_waiting_gets_no_more(rounds: Comparing, site: Site) -> None:
     tickets = site.new_tickets(3)
-    await rounds.round()
     rounds.tenant = replace(ON, share=JobShare(most_waiting=2))
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == tickets[:2]
     site.table.run("UPDATE jobs SET state = 'completed'")
     await rounds.round()

@@ -1,8 +1,8 @@
-"""Reconciliation over several desks: metrics of each, and isolated failures."""
+"""Reconciliation over several desks: metrics of each, isolated failures, and removed notes."""
 
 import io
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
-from housekeeping.reconcile import Reconciling
+from housekeeping.reconcile import MOST_LOOKED_FOR, Reconciling, look_for_notes
 from housekeeping.rounds import CopyPaces
 from housekeeping.sync import tell_no_others
+from integrations.errors import DeskUnavailable
 from integrations.servicedesk.desks import Desks
 from observability import metrics
-from storage import reconcile_findings
+from storage import reconcile_findings, reconciling
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
 from tests.housekeeping.comparing import told
@@ -27,6 +28,8 @@ from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, Table
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
+from workflow.content import Content
+from workflow.note import to_html
 
 _SECONDS = 30
 SETTINGS = HousekeepingSettings.model_construct(
@@ -242,3 +245,99 @@ def test_the_window_is_not_beyond_what_is_kept_of_jobs(database: Database, redis
     made = Reconciling(nothing, database, nothing, Inbox(redis), CopyPaces(), settings)
     # Half of it: a desk's clock may be ahead.
     assert made._window.total_seconds() == 24 * 3600
+
+
+DONE: dict[str, Any] = {
+    "state": "completed",
+    "note_attempted_at": "now()",
+    "finished_at": "now() - interval '20 minutes'",
+}
+
+
+async def enhanced(site: Site, store: Store, **columns: Any) -> str:
+    ticket_id = site.new_ticket()
+    job_id = await store.accept(ticket_id=ticket_id, **DONE | columns)
+    html = to_html(Content(summary="s"), job_id, "m")
+    store.table.change(job_id, note_id=await site.client.add_note(ticket_id, html))
+    return ticket_id
+
+
+async def look(site: Site) -> int:
+    """Run a look as a round does, the first one for a day's notes; return the number of desk calls."""
+    before = len(site.desk.requests())
+    if await reconciling.load(site.database, "acme") is None:
+        await reconciling.begin(site.database, "acme", datetime.now(UTC))
+        site.table.run("UPDATE reconciliations SET notes_until = now() - interval '1 day'")
+    state = await reconciling.load(site.database, "acme")
+    assert state is not None
+
+    async def turn() -> None:
+        """At once."""
+
+    await look_for_notes(site.database, site.client, "acme", turn, after=state.notes_until, now=state.now)
+    return len(site.desk.requests()) - before
+
+
+async def test_a_note_that_is_there_costs_one_call_and_no_word(site: Site, store: Store, log: io.StringIO) -> None:
+    await enhanced(site, store)
+    assert await look(site) == 1
+    assert await look(site) == 0
+    assert log.getvalue() == ""
+
+
+async def test_one_that_was_removed_is_told_once(site: Site, store: Store, log: io.StringIO) -> None:
+    ticket_id = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    for _ in range(2):
+        await look(site)
+    (line,) = told(log, "Note removed")
+    (job,) = store.table.run("SELECT id, state FROM jobs")
+    assert f"Note removed: job_id={job['id']}, ticket_id={ticket_id}" in line
+    assert (job["state"], " warning " in line) == ("completed", True)
+    assert site.table.run("SELECT notes_removed FROM reconciliations") == [{"notes_removed": 1}]
+
+
+async def test_another_id_or_a_ticket_that_is_gone_miss_none(site: Site, store: Store, log: io.StringIO) -> None:
+    site.delete(await enhanced(site, store))
+    await enhanced(site, store)
+    store.table.run("UPDATE jobs SET note_id = '987654'")
+    await look(site)
+    assert log.getvalue() == ""
+
+
+async def test_a_few_of_the_newest_settled_ones_are_looked_for(site: Site, store: Store, log: io.StringIO) -> None:
+    tickets = [
+        await enhanced(site, store, finished_at=f"now() - interval '{minutes} minutes'") for minutes in (40, 30, 20, 5)
+    ]
+    for ticket_id in tickets:
+        site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    await look(site)
+    assert [f"ticket_id={ticket_id}" in log.getvalue() for ticket_id in tickets] == [False, True, True, False]
+    assert MOST_LOOKED_FOR == 2
+    site.table.run("UPDATE jobs SET finished_at = finished_at - interval '12 minutes'")
+    site.table.run("UPDATE reconciliations SET notes_until = notes_until - interval '12 minutes'")
+    await look(site)
+    assert f"ticket_id={tickets[3]}" in log.getvalue()
+
+
+async def test_it_is_told_once_though_the_desk_fails_at_the_next(site: Site, store: Store, log: io.StringIO) -> None:
+    removed = await enhanced(site, store, finished_at="now() - interval '30 minutes'")
+    fails = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{removed}/notes")
+    site.desk.order(kind="status", code=503, times=9, ticket_id=fails)
+    for _ in range(2):
+        with pytest.raises(DeskUnavailable):
+            await look(site)
+    assert len(told(log, "Note removed")) == 1
+    assert site.table.run("SELECT notes_removed FROM reconciliations") == [{"notes_removed": 1}]
+
+
+async def test_what_the_desk_does_not_say_is_asked_again(site: Site, store: Store, log: io.StringIO) -> None:
+    ticket_id = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    site.desk.order(kind="status", code=500, times=9)
+    with pytest.raises(DeskUnavailable):
+        await look(site)
+    site.desk.forget()
+    await look(site)
+    assert len(told(log, "Note removed")) == 1

@@ -1,10 +1,11 @@
-"""Messages whose job cannot be claimed, and detection of lost jobs."""
+"""Messages that a worker takes: those whose job cannot be claimed, and the transport."""
 
 import io
 from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID, uuid4
 
+from celery import Celery
 from redis.asyncio import Redis
 
 from dispatch.inbox import Inbox
@@ -14,6 +15,7 @@ from storage.jobs import Event
 from storage.session import Database
 from storage.turns import Shares, claim_next
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
+from worker.consumer import TRANSPORT_NAME, OneClientChannel
 from worker.tasks import Pickup
 
 NOWHERE = "reason=its row is nowhere"
@@ -88,3 +90,20 @@ async def test_one_whose_row_is_made_just_then_is_claimed(
     picked = Picked(database, Inbox(redis), partial(jobs.accept_late, database, event, DEADLINE))
     await picked.take(event.job_id)
     assert picked.claimed == [event.job_id]
+
+
+def celery(redis_url: str) -> Celery:
+    return Celery(broker=redis_url, set_as_current=False, broker_transport=TRANSPORT_NAME)
+
+
+def test_what_is_not_awaited_goes_by_one_client_until_the_channel_is_closed(redis_url: str) -> None:
+    with celery(redis_url).connection_for_read() as connection:
+        channel = connection.channel()
+        assert isinstance(channel, OneClientChannel)
+        first = channel._create_client()
+        assert channel._create_client() is first
+        assert channel._create_client(asynchronous=True) is not first
+        channel._disconnect_pools()  # type: ignore[attr-defined]
+        after = channel._create_client()
+        assert after is not first
+        assert after.ping()
