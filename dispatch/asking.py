@@ -57,23 +57,20 @@ class LookAsker:
         """Return the answer (JSON). Raises NotAnswered after at most two seconds."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                return await self._ask(kind, tenant_id, about)
+                question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
+                async with self._redis.pipeline() as pipeline:
+                    pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
+                    # Keep the newest: the oldest callers time out first.
+                    pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
+                    pipeline.expire(QUESTIONS, _KEPT_SECONDS)
+                    await pipeline.execute()
+                found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
         except TimeoutError:
-            raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s") from None
+            found = None
         except (RedisError, OSError) as failure:
             raise NotAnswered("Redis does not answer") from failure
-
-    async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str:
-        question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
-        async with self._redis.pipeline() as pipeline:
-            pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
-            # Keep the newest: the oldest callers time out first.
-            pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
-            pipeline.expire(QUESTIONS, _KEPT_SECONDS)
-            await pipeline.execute()
-        found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
         if found is None:
-            raise TimeoutError
+            raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s")
         return str(found[1])
 
     async def close(self) -> None:

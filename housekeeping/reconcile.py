@@ -113,12 +113,11 @@ class Reconciling(DeskRounds):
             await look_for_notes(*about, after=state.notes_until, now=state.now)
 
     def _expect(self, tenant_id: str) -> None:
-        if tenant_id in self._expected:
-            return
-        self._expected.add(tenant_id)
-        for result in _RESULTS:
-            metrics.RECONCILE_FOUND.labels(tenant_id, result)
-        metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
+        if tenant_id not in self._expected:
+            self._expected.add(tenant_id)
+            for result in _RESULTS:
+                metrics.RECONCILE_FOUND.labels(tenant_id, result)
+            metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
     async def _tell(self, tenant: Tenant) -> None:
         told = await reconcile_findings.figures(self._database, tenant.id)

@@ -28,10 +28,7 @@ _SPARE_CONNECTIONS = 20
 
 
 class WorkerProcess(Celery):
-    """The worker's app, configured when Celery first reads its configuration.
-
-    A command has been chosen then. `resources` exist while its worker runs.
-    """
+    """The worker's app, configured when Celery first reads its configuration: a command has been chosen then."""
 
     resources: "Resources"
 
