@@ -103,13 +103,12 @@ async def test_an_event_that_postgres_would_refuse_is_removed(other: dict[str, o
 async def test_all_of_many_events_are_found_in_the_end(redis: Redis) -> None:
     inbox = Inbox(redis)
     kept = [replace(EVENT, job_id=uuid7(), dedupe_keys=(str(number),)) for number in range(600)]
-    for event in kept:
-        await inbox.put(event)
+    await asyncio.gather(*map(inbox.put, kept))
     found: set[UUID] = set()
     for _ in range(100):
         some = await inbox.some(100)
+        found |= {event.job_id for event in some}
         for event in some:
-            found.add(event.job_id)
             await inbox.remove(event.job_id)
         if not some:
             break
