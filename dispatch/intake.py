@@ -35,6 +35,8 @@ _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
 _MOST_RECORDED = 100
+_REFRESH_SPAN = "Refresh"
+_RECOVER_SPAN = "Recover"
 
 Result = TypeVar("Result")
 WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
@@ -244,7 +246,7 @@ async def ask_for_refresh(
 
     `event`: one of `storage.jobs.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
-    with _without_webhook("Refresh", tenant_id, ticket_id, event) as made:
+    with _without_webhook(_REFRESH_SPAN, tenant_id, ticket_id, event) as made:
         await jobs.accept_all(database, [made], job_deadline_seconds, published=False)
         say(phrases.REFRESH_ASKED, job_id=made.job_id, ticket_id=ticket_id, reason=event)
     return made.job_id
@@ -258,7 +260,7 @@ async def recover_job(
     The relay publishes it. Raises one of DATABASE_FAILURES.
     """
     others = other_numbers(ticket.ticket_id, None, ticket.display_id)
-    with _without_webhook("Recover", tenant_id, ticket.ticket_id, RECOVERED, **others) as made:
+    with _without_webhook(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as made:
         if not await reconciling.recover(database, made, timedelta(seconds=job_deadline_seconds)):
             return None
         say(phrases.JOB_RECOVERED, job_id=made.job_id, ticket_id=ticket.ticket_id, reason=why)
