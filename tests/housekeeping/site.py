@@ -87,7 +87,7 @@ class Site:
         httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
     def asked_for(self) -> set[str]:
-        return {call["ticket_id"] for call in self.desk.requests(operation="read_ticket")}
+        return set(self.reads())
 
     def copies(self, where: str = "true") -> set[str]:
         found = self.table.run(f"SELECT ticket_id FROM tickets WHERE {where}")  # noqa: S608 -- a test's own
