@@ -19,10 +19,9 @@ from config.loading import SettingsRefused
 from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
-from dispatch.acceptance import Acceptance
-from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
-from dispatch.queue import JobQueue, open_redis
+from dispatch.intake import Acceptance
+from dispatch.queue import JobQueue, open_redis, warn_of_eviction
 from dispatch.relay import Relay
 from observability import phrases
 from observability.logging import refuse_start, say

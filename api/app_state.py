@@ -6,8 +6,7 @@ from api.causes import Explainer
 from api.secret_uses import SecretUses
 from api.webhook_refusals import RejectionRecorder
 from config.tenant_directory import TenantDirectory
-from dispatch.acceptance import Acceptance
-from dispatch.budget import Budget
+from dispatch.intake import Acceptance, Budget
 from dispatch.queue import JobQueue
 from storage.session import Database
 

@@ -63,7 +63,7 @@ async def _database_answers(state: ApiState) -> bool:
 async def _redis_answers(state: ApiState) -> bool:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            await state.queue.depth()
+            await state.queue.sizes()
     except (QueueUnreachable, TimeoutError):
         return False
     return True
@@ -100,7 +100,7 @@ async def _ask_database(state: ApiState) -> None:
 async def _ask_redis(state: ApiState) -> None:
     try:
         async with asyncio.timeout(_FIGURES_SECONDS):
-            depth, held = float(await state.queue.depth()), float(await state.queue.held())
+            depth, held = map(float, await state.queue.sizes())
     except (QueueUnreachable, TimeoutError):
         depth = held = math.nan
     metrics.QUEUE_DEPTH.set(depth)

@@ -32,7 +32,7 @@ from api.proof import Proof, ProvedWebhook, by_token, prove
 from api.server import LARGEST_HEAD_BYTES
 from api.webhook_refusals import WebhookRefused, tell
 from config.tenant_names import is_tenant_id
-from dispatch.acceptance import NotTaken, Taken
+from dispatch.intake import NotTaken, Taken
 from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say

@@ -1,11 +1,11 @@
 """Questions over Redis from the console to housekeeping, which reaches desks.
 
-A question is a short JSON text in the list `housekeeping:questions`, with ids only: no secret, no ticket text. The
-console waits for the answer at a key of the question; housekeeping drops expired questions. Times are by the clock of
-Redis.
+A question is a short JSON text in a list, with ids only: no secret, no ticket text. The console waits for the answer at
+a key of the question; housekeeping drops expired questions. Times are by the clock of Redis.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID, uuid4
@@ -14,20 +14,17 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from dispatch.queue import QueueUnreachable, open_redis
+from dispatch.queue import open_redis, reaching_redis
 
 QUESTIONS = "housekeeping:questions"
-"""The list."""
 ANSWER = "housekeeping:answer:"
 """How the key of an answer begins; the question's id follows."""
 ASK_SECONDS = 2.0
-"""How long an answer is waited for."""
 _MOST_WAITING = 32
-_MOST_ASKING = 16
 _KEPT_SECONDS = 10
 _TAKE_SECONDS = 1.0
-# Margin for an answer at the last moment.
-_ON_THE_WAY_SECONDS = 0.1
+# A question's, with a margin for an answer at the last moment.
+_ASKED_SECONDS = ASK_SECONDS - 0.1
 
 Kind = Literal["desk", "model"]
 
@@ -55,40 +52,26 @@ class LookAsker:
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
-        self._places = asyncio.Semaphore(_MOST_ASKING)
 
     async def ask(self, kind: Kind, tenant_id: str, about: str = "") -> str:
         """Return the answer (JSON). Raises NotAnswered after at most two seconds."""
-        if self._places.locked():
-            raise NotAnswered("too many ask housekeeping just now")
         try:
-            async with self._places, asyncio.timeout(ASK_SECONDS):
-                answer = await self._ask(kind, tenant_id, about)
+            async with asyncio.timeout(ASK_SECONDS):
+                question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
+                async with self._redis.pipeline() as pipeline:
+                    pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
+                    # Keep the newest: the oldest callers time out first.
+                    pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
+                    pipeline.expire(QUESTIONS, _KEPT_SECONDS)
+                    await pipeline.execute()
+                found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
         except TimeoutError:
-            answer = None
+            found = None
         except (RedisError, OSError) as failure:
             raise NotAnswered("Redis does not answer") from failure
-        if answer is None:
+        if found is None:
             raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s")
-        return answer
-
-    async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str | None:
-        time = asyncio.get_running_loop().time
-        last_moment = time() + ASK_SECONDS - _ON_THE_WAY_SECONDS
-        now = await _now(self._redis)
-        # Connecting may have taken time.
-        wait = last_moment - time()
-        if wait <= 0:
-            return None
-        question = LookQuestion(uuid4(), kind, tenant_id, about, now + wait)
-        async with self._redis.pipeline() as pipeline:
-            pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
-            # Keep the newest: the oldest callers time out first.
-            pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
-            pipeline.expire(QUESTIONS, _KEPT_SECONDS)
-            await pipeline.execute()
-        found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=wait)
-        return None if found is None else str(found[1])
+        return str(found[1])
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -102,28 +85,21 @@ class LookQuestions:
 
     async def take(self) -> LookQuestion | None:
         """Take the oldest valid question within a second. Raises QueueUnreachable."""
-        try:
+        with reaching_redis(), suppress(ValidationError):
             # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
-            if found is None:
-                return None
-            question = _QUESTION.validate_json(found[1])
-            return question if await _now(self._redis) < question.until else None
-        except ValidationError:
-            return None
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
+            question = None if found is None else _QUESTION.validate_json(found[1])
+            return question if question and await _now(self._redis) < question.until else None
+        return None
 
     async def answer(self, question: LookQuestion, answer: str) -> None:
         """Store the answer for some seconds. Raises QueueUnreachable."""
         key = f"{ANSWER}{question.id}"
-        try:
+        with reaching_redis():
             async with self._redis.pipeline() as pipeline:
                 pipeline.rpush(key, answer)
                 pipeline.expire(key, _KEPT_SECONDS)
                 await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
 
 
 async def _now(redis: Redis) -> float:

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
-from dispatch.shared_timeout import SharedTimeout
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class WaitedTooLong(Exception):
+    """The result did not come in time; it may still come."""
 
 
 class Gathering(Generic[Item, Result]):
@@ -17,7 +19,7 @@ class Gathering(Generic[Item, Result]):
 
     `work` returns, in order, a result or an exception for each item. An exception that it raises goes to all waiting
     callers, including those outside this batch. Items of callers that have left are skipped. `work` runs in no caller's
-    context. With a `timeout`, no caller waits longer than that.
+    context. With `seconds`, no caller waits longer than that.
     """
 
     def __init__(
@@ -25,23 +27,29 @@ class Gathering(Generic[Item, Result]):
         work: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
         most: int,
         *,
-        timeout: SharedTimeout | None = None,
+        seconds: float | None = None,
     ) -> None:
         self._work = work
         self._most = most
-        self._timeout = timeout
+        self._seconds = seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
     async def put(self, item: Item) -> Result:
         """Return an item's result. Raises the work's exception, or WaitedTooLong."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
-        if self._timeout is not None:
-            self._timeout.watch(future)
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run(), context=Context())
-        return await future
+            self._running = loop.create_task(self._run(), context=Context())
+        if self._seconds is None:
+            return await future
+        # A fifth of the CPU of `asyncio.timeout`.
+        timer = loop.call_later(self._seconds, _settle, future, WaitedTooLong())
+        try:
+            return await future
+        finally:
+            timer.cancel()
 
     async def _run(self) -> None:
         under_way: list[tuple[Item, asyncio.Future[Result]]] = []
@@ -49,12 +57,12 @@ class Gathering(Generic[Item, Result]):
             while under_way := self._next():
                 results = await self._work([item for item, _ in under_way])
                 for (_, future), result in zip(under_way, results, strict=True):
-                    _tell(future, result)
+                    _settle(future, result)
         except Exception as failure:  # noqa: BLE001 -- raised to the waiting callers
-            while self._waiting:
-                under_way.append(self._waiting.popleft())
+            under_way += self._waiting
+            self._waiting.clear()
             for _, future in under_way:
-                _tell(future, failure)
+                _settle(future, failure)
         finally:
             self._running = None
 
@@ -67,9 +75,9 @@ class Gathering(Generic[Item, Result]):
         return found
 
 
-def _tell(future: asyncio.Future[Result], result: Result | Exception) -> None:
+def _settle(future: asyncio.Future[Result], result: Result | Exception) -> None:
     if future.done():
-        return  # no caller waits for it any more
+        return  # its caller has left, or has waited too long
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

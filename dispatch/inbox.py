@@ -12,10 +12,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from dispatch.gathering import Gathering
-from dispatch.queue import QueueUnreachable
+from dispatch.queue import reaching_redis
 from observability import metrics, phrases
 from observability.logging import say
 from storage.deliveries import is_signed_key
@@ -32,6 +31,29 @@ _EVENT = TypeAdapter(Event)
 # Bytes. Our events are less than half as long. Postgres cannot index a text over 2,704.
 _LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
+# KEYS: the hash and the event's delivery keys; ARGV: its job's id, its text, seconds, and for each key whether it is of
+# the signed bytes. The owner of a key whose row is in Postgres may have ended without a note, which frees all its keys
+# except that one: such an event is stored, and Postgres decides.
+_PUT = """
+local first
+for i = 2, #KEYS do
+  local owner = redis.call('GET', KEYS[i])
+  local decides = owner and (ARGV[i + 2] == '1' or redis.call('HEXISTS', KEYS[1], owner) == 1)
+  if decides and (not first or owner < first) then
+    first = owner
+  end
+end
+first = first or ARGV[1]
+for i = 2, #KEYS do
+  redis.call('SET', KEYS[i], first, 'NX', 'EX', ARGV[3])
+end
+if first == ARGV[1] then
+  redis.call('HSET', KEYS[1], first, ARGV[2])
+else
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+return first
+"""
 
 
 class Inbox:
@@ -46,97 +68,36 @@ class Inbox:
         return await self._putting.put(event)
 
     async def _put_all(self, events: list[Event]) -> list[UUID]:
-        try:
-            # One limit for all round trips; each has the same limit by itself.
-            async with asyncio.timeout(_PUT_SECONDS):
-                firsts = await self._put_together(events)
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
+        # One limit for all; each answer has the same limit by itself.
+        with reaching_redis():
+            async with asyncio.timeout(_PUT_SECONDS), self._redis.pipeline(transaction=False) as pipeline:
+                for event in events:
+                    keys = sorted(set(event.dedupe_keys))
+                    names = [INBOX, *(f"{DELIVERY}{event.tenant_id}:{key}" for key in keys)]
+                    signed = [int(is_signed_key(key)) for key in keys]
+                    stored = json.dumps(event.to_json())
+                    pipeline.eval(_PUT, len(names), *names, str(event.job_id), stored, _DUPLICATE_SECONDS, *signed)
+                firsts = await pipeline.execute()
         return [UUID(first) for first in firsts]
-
-    async def _put_together(self, events: Sequence[Event]) -> list[str]:
-        # Events first: a key without its event would answer duplicates with a job that does not exist.
-        await self._redis.hset(INBOX, items=[text for event in events for text in _kept(event)])
-        owners = await self._owners(events)
-        deciding = await self._deciding(owners)
-        # Includes the event's own id: two concurrent duplicates may see each other, and one has to stay.
-        firsts = [
-            min([str(event.job_id), *(owner for key, owner in owned.items() if (key, owner) in deciding)])
-            for event, owned in zip(events, owners, strict=True)
-        ]
-        await self._leave_to_first(events, owners, firsts)
-        return firsts
-
-    async def _owners(self, events: Sequence[Event]) -> list[dict[str, str]]:
-        keys = [(event, key) for event in events for key in sorted(set(event.dedupe_keys))]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for event, key in keys:
-                name = _delivery(event.tenant_id, key)
-                pipeline.set(name, str(event.job_id), nx=True, ex=_DUPLICATE_SECONDS)
-                pipeline.get(name)
-            found = (await pipeline.execute())[1::2]
-        owners: dict[UUID, dict[str, str]] = {event.job_id: {} for event in events}
-        for (event, key), owner in zip(keys, found, strict=True):
-            owners[event.job_id][key] = str(owner or event.job_id)
-        return [owners[event.job_id] for event in events]
-
-    async def _deciding(self, owners: Sequence[dict[str, str]]) -> set[tuple[str, str]]:
-        """Return the keys, with their owners, that prove a duplicate.
-
-        An owner whose row is in Postgres may have ended without a note, which frees all its keys except that of the
-        signed bytes. Such an event is stored, and Postgres decides.
-        """
-        pairs = sorted({pair for owned in owners for pair in owned.items()})
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for _, owner in pairs:
-                pipeline.hexists(INBOX, owner)
-            here = await pipeline.execute()
-        return {
-            (key, owner) for (key, owner), is_here in zip(pairs, here, strict=True) if is_here or is_signed_key(key)
-        }
-
-    async def _leave_to_first(
-        self, events: Sequence[Event], owners: Sequence[dict[str, str]], firsts: Sequence[str]
-    ) -> None:
-        duplicates = [
-            (event, owned, first)
-            for event, owned, first in zip(events, owners, firsts, strict=True)
-            if first != str(event.job_id)
-        ]
-        if not duplicates:
-            return
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for event, owned, first in duplicates:
-                for key, owner in owned.items():
-                    if owner == str(event.job_id):
-                        pipeline.set(_delivery(event.tenant_id, key), first, ex=_DUPLICATE_SECONDS)
-                pipeline.hdel(INBOX, str(event.job_id))
-            await pipeline.execute()
 
     async def get(self, job_id: UUID) -> Event | None:
         key = str(job_id)
-        try:
+        with reaching_redis():
             value = await self._redis.hget(INBOX, key)
             events = [] if value is None else await self._events({key: value})
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
         return events[0] if events else None
 
     async def some(self, most: int) -> list[Event]:
         """Return about `most` events at most."""
-        try:
+        with reaching_redis():
             if not await self._redis.hlen(INBOX):
                 return []
             _, found = await self._redis.hscan(INBOX, count=most)
             return await self._events(found if isinstance(found, dict) else {})
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
 
     async def all(self) -> list[Event]:
-        try:
+        with reaching_redis():
             found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
         return [event for event in found if event is not None]
 
     async def of_tenant(self, tenant_id: str) -> list[Event]:
@@ -150,10 +111,8 @@ class Inbox:
         return [event for event in events.values() if event is not None]
 
     async def discard(self, keys: Sequence[Any]) -> None:
-        try:
+        with reaching_redis():
             removed = await self._redis.hdel(INBOX, *keys)
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
         # The relay or worker that removes an entry counts it.
         if removed:
             metrics.INBOX_UNREADABLE.inc(removed)
@@ -161,18 +120,8 @@ class Inbox:
 
     async def remove(self, job_id: UUID) -> bool:
         """Delete the event of a committed job; return False if it was already gone."""
-        try:
+        with reaching_redis():
             return bool(await self._redis.hdel(INBOX, str(job_id)))
-        except (RedisError, OSError, TimeoutError) as failure:
-            raise QueueUnreachable from failure
-
-
-def _kept(event: Event) -> tuple[str, str]:
-    return str(event.job_id), json.dumps(event.to_json())
-
-
-def _delivery(tenant_id: str, key: str) -> str:
-    return f"{DELIVERY}{tenant_id}:{key}"
 
 
 def _event(key: str, stored: str) -> Event | None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
-from uuid import UUID
+from typing import NamedTuple
 
 from opentelemetry import trace
 
@@ -14,7 +13,9 @@ from observability.identifiers import bound, tags
 from observability.logging import say
 from observability.phrases import Phrase
 from storage import claims
+from storage.by_hand import Retried
 from storage.claims import Claim
+from storage.jobs import Event, Published
 from storage.models import JobState
 from storage.session import Database
 
@@ -29,19 +30,16 @@ class How(StrEnum):
     LOOKED_FOR = "looked for once more"
     """Its note may be in the ticket: the last attempt of all only looks for it."""
     HELD_BACK = "held back"
-    """By a desk, a model or a rate; or, before it began, for another job of its ticket."""
     GIVEN_BACK = "given back"
     CLAIM_LOST = "claim lost"
 
     DUPLICATE = "duplicate"
     """Of an event that waited in Redis and was answered with an id of its own."""
     FORGOTTEN = "forgotten"
-    """At a person's word, while it waited."""
     RETRIED_BY_HAND = "retried by hand"
     RECOVERED = "recovered"
     """Its worker fell silent, and it has attempts left."""
     WORKER_LOST = "worker lost"
-    """The same in the last of its attempts."""
     EXPIRED = "expired"
 
 
@@ -98,24 +96,12 @@ _TELLINGS = {
 }
 
 
-class Told(Protocol):
-    """A job's identifiers: of a claim, an event, or a published job."""
-
-    @property
-    def job_id(self) -> UUID: ...
-    @property
-    def tenant_id(self) -> str: ...
-    @property
-    def ticket_id(self) -> str: ...
-    @property
-    def traceparent(self) -> str | None: ...
+Told = Claim | Event | Published | Retried
+"""A job's identifiers."""
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row.
-
-    Raises LeaseLost, and ValueError for an outcome that no attempt has.
-    """
+    """Write an attempt's outcome into the row. Raises LeaseLost, and ValueError for an outcome of no attempt."""
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.how:
         case How.COMPLETED:

@@ -1,29 +1,20 @@
 """The relay: publishes recorded jobs that are due, and ends overdue ones.
 
-Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each second:
-
-- events in Redis become rows (Postgres was away);
-- jobs past their deadline that no worker holds are failed, after putting off those that wait for their tenant's limit;
-- jobs whose worker fell silent wait again, or are failed after their last attempt;
-- due jobs without a message (retries, Redis was away) get one.
-
-Every few seconds, if the list has fewer messages than published jobs that wait, it publishes the oldest of these again
-(`dispatch.shortage`).
-
-Each step has its own limit of a few seconds: a lock left behind by a dead process delays only its row.
+Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each step has its own limit
+of a few seconds: a lock left behind by a dead process delays only its row.
 """
 
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.intake import Acceptance
 from dispatch.outcome import How, Outcome, in_its_trace, report_apart
 from dispatch.queue import JobQueue, QueueUnreachable
-from dispatch.shortage import Shortage
 from observability import metrics, phrases, tracing
 from observability.identifiers import other_numbers
 from observability.logging import say
@@ -42,6 +33,8 @@ _BATCH = 100
 _LARGE_BATCH = 500
 # So many messages keep all workers busy, which saves counting a million jobs every few seconds.
 _LONG_LIST = 10_000
+# A worker claims a job with a message or gives it back within half a minute, unless it died.
+_SURE_SECONDS = 40.0
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
@@ -53,6 +46,34 @@ class DeadlinePassed(Exception):
 
 class WorkerLost(Exception):
     """A job whose worker fell silent in its last attempt; never raised either."""
+
+
+class Shortage:
+    """The number of messages missing at every check for long enough."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def lost(self, short: int, *, unclaimed: int) -> int:
+        """Return how many of the `short` missing messages were lost.
+
+        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a shortage
+        that lasts counts as lost too.
+        """
+        now = self._monotonic()
+        if short <= 0:
+            self._seen.clear()
+            return 0
+        self._seen.append((now, short))
+        lasted = now - self._seen[0][0] >= _SURE_SECONDS
+        while now - self._seen[0][0] > _SURE_SECONDS:
+            self._seen.popleft()
+        always = min(seen for _, seen in self._seen) if lasted else 0
+        found = max(short - unclaimed, always)
+        if found > 0:
+            self._seen.clear()
+        return max(found, 0)
 
 
 class Relay:
@@ -86,11 +107,10 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled, retrying an unavailable store each second.
 
-        A round under way then gets some seconds to finish: it may have ended jobs in their rows without reporting them
-        yet.
+        A round under way then gets some seconds to finish: it may have ended jobs without reporting them yet.
         """
         while True:
-            under_way = asyncio.ensure_future(self._round())
+            under_way = asyncio.ensure_future(self.once())
             try:
                 await asyncio.shield(under_way)
             except asyncio.CancelledError:
@@ -101,12 +121,6 @@ class Relay:
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _round(self) -> None:
-        with tracing.untraced():
-            if await self.once():
-                self._acceptance.database_outage.over()
-                metrics.RELAYED_AT.set_to_current_time()
-
     async def once(self) -> bool:
         """Run each step once; return True if all succeeded.
 
@@ -114,7 +128,6 @@ class Relay:
         """
         worked = True
         for step in (
-            self._put_off_deadlines,
             self._end_overdue,
             self._recover,
             self._fail_lost,
@@ -124,7 +137,8 @@ class Relay:
             self._purge,
         ):
             try:
-                await self._within_its_time(step)
+                with tracing.untraced():
+                    await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
                 self._acceptance.database_outage.seen(_words(failure), failure)
@@ -136,13 +150,16 @@ class Relay:
             except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
                 worked = False
                 say(phrases.RELAY_FAILED, failure=failure)
+        if worked:
+            self._acceptance.database_outage.over()
+            metrics.RELAYED_AT.set_to_current_time()
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run a step, or await it if it is still running.
 
         Raises TimeoutError, and the step's exceptions. A late step continues and is not restarted: it may have ended
-        jobs in their rows without reporting them yet.
+        jobs without reporting them yet.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -156,7 +173,7 @@ class Relay:
 
     async def _recover(self) -> None:
         for job in await relaying.recover(self._database, _BATCH):
-            _report(job, Outcome(How.RECOVERED, "worker lost"))
+            _report(job, Outcome(How.RECOVERED, jobs.WORKER_LOST))
 
     async def _fail_lost(self) -> None:
         for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):
@@ -170,11 +187,10 @@ class Relay:
             self._purged_at = time.monotonic()
             await relaying.purge_short_lived(self._database)
 
-    async def _put_off_deadlines(self) -> None:
+    async def _end_overdue(self) -> None:
+        """Fail jobs past their deadline, after putting off those that wait for their tenant's limit."""
         if most := self._most_running():
             await relaying.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
-
-    async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
             _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
 

@@ -10,51 +10,35 @@ from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, Tenant
 from dispatch.asking import LookQuestion, LookQuestions
 from dispatch.queue import QueueUnreachable
 from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook
 from integrations.model.looking import look_at_model
-from integrations.rate import LocalBucket, Pace, Standing
 from integrations.servicedesk.looking import NoteMarks, look_at_desk
 from observability import phrases, tracing
 from observability.logging import say
 from workflow.note import is_note, is_note_of
 
 _AT_ONCE = 4
-# After each look, so that a flood of questions causes at most eight looks in a second.
+# After each look, so that a flood of questions causes at most eight looks in a second. Their calls yield to all jobs.
 _PAUSE_SECONDS = 0.5
 _WITHOUT_REDIS_SECONDS = 5.0
-_LOOKS_SHARE = 3
-# For a note, and for its ticket if the note is not found.
-_CALLS_OF_A_LOOK = 3
 _MARKS = NoteMarks(is_note_of, is_note)
 _UNKNOWN = "housekeeping does not know the tenant"
 
 
 class Answering:
-    """Answers several questions at once.
+    """Answers several questions at once."""
 
-    After the first few, looks take at most a third of a desk's calls, and each call yields to all jobs.
-    """
-
-    def __init__(
-        self,
-        tenants: TenantDirectory,
-        settings: HousekeepingSettings,
-        redis: Redis,
-    ) -> None:
+    def __init__(self, tenants: TenantDirectory, settings: HousekeepingSettings, redis: Redis) -> None:
         self._tenants = tenants
         self._settings = settings
         self._redis = redis
         self._questions = LookQuestions(redis)
-        self._looks: dict[str, tuple[DeskSettings, LocalBucket]] = {}
 
     async def run(self) -> None:
         with tracing.untraced():
-            async with asyncio.TaskGroup() as all_of_them:
-                for _ in range(_AT_ONCE):
-                    all_of_them.create_task(self._answer_each())
+            await asyncio.gather(*(self._answer_each() for _ in range(_AT_ONCE)))
 
     async def _answer_each(self) -> None:
         while True:
@@ -64,7 +48,7 @@ class Answering:
                     continue
                 answer = await self._look(question)
                 if answer is not None:
-                    await self._questions.answer(question, answer)
+                    await self._questions.answer(question, answer.decode())
                 await asyncio.sleep(_PAUSE_SECONDS)
             except QueueUnreachable:
                 # Not logged: the caller gets a failure, and processes that need Redis for jobs have logged it.
@@ -73,32 +57,15 @@ class Answering:
                 say(phrases.LOOK_FAILED, reason="unexpected failure", failure=failure)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _look(self, question: LookQuestion) -> str | None:
+    async def _look(self, question: LookQuestion) -> bytes | None:
         tenant = self._tenants.get(question.tenant_id)
         if question.kind == "model":
             model = ModelLook(failure=_UNKNOWN) if tenant is None else await look_at_model(tenant, self._settings)
-            return MODEL_LOOK.dump_json(model).decode()
+            return MODEL_LOOK.dump_json(model)
         try:
             sought = SOUGHT.validate_json(question.about)
         except ValidationError:
             return None
         if tenant is None:
-            desk = DeskLook(failure=_UNKNOWN)
-        elif not self._may_look(tenant):
-            desk = DeskLook(failure="others have looked at this desk often just now")
-        else:
-            desk = await look_at_desk(tenant, self._settings, self._redis, sought, _MARKS)
-        return DESK_LOOK.dump_json(desk).decode()
-
-    def _may_look(self, tenant: Tenant) -> bool:
-        if tenant.desk is None:
-            return True
-        made = self._looks.get(tenant.id)
-        if made is None or made[0] != tenant.desk:
-            bucket = LocalBucket(pace_of_looks(tenant.desk.rate_per_minute))
-            self._looks[tenant.id] = made = (tenant.desk, bucket)
-        return made[1].take(0.0, Standing.COPY)[0]
-
-
-def pace_of_looks(calls_per_minute: int) -> Pace:
-    return Pace(60.0 * _LOOKS_SHARE * _CALLS_OF_A_LOOK / calls_per_minute, _AT_ONCE)
+            return DESK_LOOK.dump_json(DeskLook(failure=_UNKNOWN))
+        return DESK_LOOK.dump_json(await look_at_desk(tenant, self._settings, self._redis, sought, _MARKS))

@@ -5,12 +5,13 @@ them. One process leads, by a lock in Postgres that ends with its connection; th
 """
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from config.own_secrets import own_secrets
 from config.settings import HousekeepingSettings
@@ -18,14 +19,10 @@ from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
 from housekeeping.answering import Answering
-from housekeeping.copying import Copying
-from housekeeping.desk_rounds import AT_ONCE, DeskRounds
 from housekeeping.embedding import EmbeddingTurns
-from housekeeping.left import TenantsLeft
-from housekeeping.pace import CopyPaces
-from housekeeping.reconciling import Reconciling
-from housekeeping.secret_ages import SecretAges
-from housekeeping.sync import Copies
+from housekeeping.reconcile import Reconciling
+from housekeeping.rounds import AT_ONCE, CopyPaces, DeskRounds
+from housekeeping.sync import Copying
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, phrases, tracing
@@ -35,11 +32,15 @@ from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
+from storage import known_secrets
+from storage.known_secrets import OF_PROCESS
 from storage.leader import lead
 from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit, wait_for_database
-from storage.session import DATABASE_FAILURES, Database
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from storage.told_secrets import LOOK_SECONDS, ToldSecrets
 
+_ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 _EMBED_SECONDS = 15.0
@@ -49,6 +50,9 @@ _FIRST_PURGE_SECONDS = 5.0
 _SILENCE_SECONDS = 30.0
 _LAST_LINE_SECONDS = 5.0
 _LINE_SECONDS = 60.0
+_MISSED_SECONDS = 1800.0
+
+StillLeads = Callable[[], Awaitable[None]]
 
 
 def run() -> int:
@@ -70,27 +74,23 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     say(phrases.PROCESS_STARTING, process="Housekeeping")
     traces = Tracing("ai-agents-housekeeping", settings.traces_dir)
     database = open_database(settings.database_url)
-    redis = open_redis(settings.redis_url, seconds=2)
-    desks = Desks(tenants, settings, redis, connections=AT_ONCE, yields=True)
-    loop = asyncio.get_running_loop()
     # The probe has its own pool, so it does not queue behind the copies. It leaves out Redis: without it, desks are
     # only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
-    readiness.ask(loop, {"database": probed.ask})
-    paces = CopyPaces()
-    copying = Copying(tenants, Copies(tenants, database, desks, settings.job_deadline_seconds, paces).copy)
-    reconciling = Reconciling(tenants, database, desks, Inbox(redis), paces, settings)
+    redis = open_redis(settings.redis_url, seconds=2)
+    desks = Desks(tenants, settings, redis, connections=AT_ONCE, yields=True)
     embedders = Embedders(tenants, settings)
-    embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
-    housekeeping = _Housekeeping(settings, database, copying, reconciling, embedding, tenants)
+    leader = _Leader(settings, tenants, database, desks, Inbox(redis), embedders)
+    loop = asyncio.get_running_loop()
+    readiness.ask(loop, {"database": probed.ask})
     watchdog = Watchdog(
-        housekeeping.rounds,
+        leader.rounds,
         stuck_seconds=settings.worker_stuck_seconds,
         ask_loop=loop.call_soon_threadsafe,
         on_stuck=_end_stuck,
     )
     watchdog.start()
-    work = asyncio.create_task(_work(database, readiness, housekeeping))
+    work = asyncio.create_task(leader.run(readiness))
     answering = asyncio.create_task(Answering(tenants, settings, redis).run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
@@ -103,11 +103,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         watchdog.stop()
         answering.cancel()
         await asyncio.wait([answering])
-        await desks.close()
-        await embedders.close()
-        await redis.aclose()
-        await probed.close()
-        await database.close()
+        for close in (desks.close, embedders.close, redis.aclose, probed.close, database.close):
+            await close()
         traces.close()
     say(phrases.PROCESS_STOPPED, process="Housekeeping")
 
@@ -126,60 +123,133 @@ def _end_stuck(reason: str) -> None:
     os._exit(STUCK_EXIT)
 
 
-async def _work(database: Database, readiness: Readiness, housekeeping: "_Housekeeping") -> None:
-    end_loading()
-    await wait_for_database(database)
-    readiness.start()
-    say(phrases.PROCESS_READY, process="Housekeeping")
-    await housekeeping.lead()
+class TenantsLeft:
+    """Tenants whose settings have been missing for half an hour, as far as queried.
+
+    `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
+    """
+
+    def __init__(self, names: Callable[[str], bool], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._names = names
+        self._monotonic = monotonic
+        self._missed_since: dict[str, float] = {}
+
+    def has_left(self, tenant_id: str) -> bool:
+        if self._names(tenant_id):
+            self._missed_since.pop(tenant_id, None)
+            return False
+        now = self._monotonic()
+        return now - self._missed_since.setdefault(tenant_id, now) >= _MISSED_SECONDS
 
 
-class _Housekeeping:
-    """The leader's work; the watchdog observes `rounds`."""
+class SecretAges:
+    """Ages of the `secrets` of this process and of others, by tenant and setting.
+
+    Tenants' secrets of other processes are exported there (`storage.told_secrets`).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._told = ToldSecrets(database, secrets, monotonic=monotonic)
+        self._shown: Mapping[tuple[str, str], datetime] = {}
+
+    async def run(self, still_leads: StillLeads) -> None:
+        """Look until cancelled or the lead is lost."""
+        try:
+            while True:
+                await still_leads()
+                # If the copies take all connections, the next look does it.
+                with contextlib.suppress(TimeoutError):
+                    await self.look()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            # Another leader exports it from now on: two would count twice in a sum.
+            self._show({})
+            self._told.forget()
+
+    async def look(self) -> None:
+        """Record this process's secrets, and export all ages.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
+        """
+        before = self._told.since
+        await self._told.look()
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if self._told.since is not before:
+                        await known_secrets.purge(self._database)
+                    of_processes = await known_secrets.last_seen(self._database, OF_PROCESS)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            say(phrases.SECRET_AGES_UNKNOWN, reason="not read", failure=failure)
+            return
+        own = {(OF_PROCESS, setting): known.first_seen_at for setting, known in of_processes.items()}
+        self._show({**self._told.since, **own})
+
+    def _show(self, since: Mapping[tuple[str, str], datetime]) -> None:
+        # A scrape while unchanged ages are set again would find none.
+        if since != self._shown:
+            self._shown = since
+            counting.secret_ages(since)
+
+
+class _Leader:
+    """The five kinds of work, while this process leads; the watchdog observes `rounds`."""
 
     def __init__(
         self,
         settings: HousekeepingSettings,
-        database: Database,
-        copying: Copying,
-        reconciling: Reconciling,
-        embedding: EmbeddingTurns,
         tenants: TenantDirectory,
+        database: Database,
+        desks: Desks,
+        inbox: Inbox,
+        embedders: Embedders,
     ) -> None:
         self._settings = settings
         self._tenants = tenants
         self._database = database
-        self._copying = copying
-        self._reconciling = reconciling
-        self._embedding = embedding
-        self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
-        self._comparisons = Rounds(stuck_seconds=settings.worker_stuck_seconds)
-        self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
-        self._purge_at: float | None = None
-        self._left = TenantsLeft(tenants.names)
+        paces = CopyPaces()
+        self._copying = Copying(tenants, database, desks, settings.job_deadline_seconds, paces)
+        self._reconciling = Reconciling(tenants, database, desks, inbox, paces, settings)
+        self._embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
         self._ages = SecretAges(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
+        self._left = TenantsLeft(tenants.names)
+        self._purge_at: float | None = None
+        self._copies, self._comparisons, self._purges = (
+            Rounds(stuck_seconds=settings.worker_stuck_seconds) for _ in range(3)
+        )
         self.rounds = Each(self._copies, self._comparisons, self._purges)
 
-    async def lead(self) -> None:
-        outage = Outage(phrases.DATABASE_UNREACHABLE)
+    async def run(self, readiness: Readiness) -> None:
+        end_loading()
+        await wait_for_database(self._database)
+        readiness.start()
+        say(phrases.PROCESS_READY, process="Housekeeping")
+        settings, outage = self._settings, Outage(phrases.DATABASE_UNREACHABLE)
         while True:
             try:
                 # Another process may lead for ever.
                 self._copies.may_wait()
                 async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as all_five:
                     outage.over()
-                    settings = self._settings
-                    all_five.create_task(
-                        self._go_round(still_leads, self._copying, self._copies, settings.sync_interval_seconds)
-                    )
-                    all_five.create_task(
+                    for work in (
+                        self._go_round(still_leads, self._copying, self._copies, settings.sync_interval_seconds),
                         self._go_round(
                             still_leads, self._reconciling, self._comparisons, settings.reconcile_interval_seconds
-                        )
-                    )
-                    all_five.create_task(self._embed())
-                    all_five.create_task(self._purge(still_leads))
-                    all_five.create_task(self._ages.run(still_leads))
+                        ),
+                        self._embed(),
+                        self._purge(still_leads),
+                        self._ages.run(still_leads),
+                    ):
+                        all_five.create_task(work)
             except* (*DATABASE_FAILURES, TimeoutError) as failures:
                 self._purges.may_wait()
                 self._comparisons.may_wait()
@@ -190,9 +260,7 @@ class _Housekeeping:
                 await self._copying.stop()
                 await self._reconciling.stop()
 
-    async def _go_round(
-        self, still_leads: Callable[[], Awaitable[None]], work: DeskRounds, rounds: Rounds, interval: float
-    ) -> None:
+    async def _go_round(self, still_leads: StillLeads, work: DeskRounds, rounds: Rounds, interval: float) -> None:
         while True:
             rounds.next_within(_SILENCE_SECONDS)
             await still_leads()
@@ -209,7 +277,7 @@ class _Housekeeping:
             more = await self._embedding.turn()
             await asyncio.sleep(0 if more else _EMBED_SECONDS)
 
-    async def _purge(self, still_leads: Callable[[], Awaitable[None]]) -> None:
+    async def _purge(self, still_leads: StillLeads) -> None:
         # Kept when the lead is lost, so that a flapping lead still reaches purging.
         self._purge_at = self._purge_at or time.monotonic() + _FIRST_PURGE_SECONDS
         while True:
@@ -230,16 +298,10 @@ class _Housekeeping:
                 audit_days={tenant.id: tenant.audit_days if tenant.usable else None for tenant in self._tenants.all()},
                 has_left=self._left.has_left,
                 before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
-                on_failure=_say_not_purged,
+                on_failure=lambda kind, failure: say(
+                    phrases.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure
+                ),
             )
         counting.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
         if purged:
             say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
-
-
-def _say_not_purged(kind: str, failure: Exception) -> None:
-    say(phrases.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

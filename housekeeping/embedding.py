@@ -64,9 +64,8 @@ class EmbeddingTurns:
                 except (EmbeddingsUnavailable, HeldBack):
                     continue  # logged by the embedder
                 except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
-                    reason = (
-                        "refused by the database" if isinstance(failure, DATABASE_FAILURES) else "unexpected failure"
-                    )
+                    refused = isinstance(failure, DATABASE_FAILURES)
+                    reason = "refused by the database" if refused else "unexpected failure"
                     say(phrases.EMBEDDINGS_FAILED, reason=reason, failure=failure, also={"tenant_id": tenant.id})
         return more
 
@@ -104,24 +103,17 @@ async def embed_some(
     for collection in COLLECTIONS:
         copies = await embeddings.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
         for some in split(copies, embedder.texts_at_once):
-            texts = await asyncio.to_thread(_all_told, some, languages, mask)
+            texts = await asyncio.to_thread(lambda batch: [_told(copy, languages, mask) for copy in batch], some)
             kept = await embedder.kept(texts)
-            _say_refused(tenant_id, some, kept)
             rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
+            for copy, _, each in rows:
+                if not each:
+                    also = {"tenant_id": tenant_id, "copy": copy.name}
+                    reason = "the model refuses a text, which is found by its words"
+                    say(phrases.EMBEDDINGS_FAILED, reason=reason, also=also)
             await embeddings.save(database, tenant_id, collection, model, rows)
         made += len(copies)
     return made, await embeddings.count_left(database, tenant_id, model)
-
-
-def _say_refused(tenant_id: str, copies: Sequence[ToEmbed], kept: Sequence[bytes]) -> None:
-    for copy, each in zip(copies, kept, strict=True):
-        if not each:
-            also = {"tenant_id": tenant_id, "copy": copy.name}
-            say(phrases.EMBEDDINGS_FAILED, reason="the model refuses a text, which is found by its words", also=also)
-
-
-def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str], mask: Mask) -> list[tuple[str, str]]:
-    return [_told(copy, languages, mask) for copy in copies]
 
 
 def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:

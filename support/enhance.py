@@ -11,7 +11,7 @@ from datetime import timedelta
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_reading import parse_tenants, read_environment
-from dispatch.refresh import ask_for_refresh
+from dispatch.intake import ask_for_refresh
 from storage import by_hand, refreshes
 from storage.by_hand import Listed
 from storage.jobs import ASKED_BY_HAND

@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    copies = resolve_name("housekeeping.sync:Copies")(tenants, database, desks, settings.job_deadline_seconds)
+    copies = resolve_name("housekeeping.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
         reason = await _to_its_end(database, copies, tenant, bar)
@@ -120,7 +120,7 @@ async def _print(database: Database, desks: dict[str, DeskSettings], *, machine:
 
 def _seconds_left(extent: Extent, desk: DeskSettings) -> float:
     """Estimate the seconds to read the known rest, pages of lists included."""
-    return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.pace:call_seconds")(desk))
+    return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.rounds:call_seconds")(desk))
 
 
 def _cells(tenant_id: str, extent: Extent, desk: DeskSettings) -> tuple[str, ...]:

@@ -15,35 +15,31 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.utils.objects import cached_property
 
 from config.settings import WorkerSettings
-from dispatch.message import QUEUE
-from dispatch.queue import TRANSPORT
+from dispatch.queue import QUEUE, TRANSPORT
 from observability import phrases
 from observability.logging import say
 from observability.start import start_process
-from worker import transport
+from worker.consumer import TRANSPORT_NAME, CalmWorker, Pausing
 
 if TYPE_CHECKING:
-    from worker.resources import Resources
+    from worker.runtime import Resources
 
 _SPARE_CONNECTIONS = 20
 
 
 class WorkerProcess(Celery):
-    """The worker's app, configured when Celery first reads its configuration.
-
-    A command has been chosen then. `resources` exist while its worker runs.
-    """
+    """The worker's app, configured when Celery first reads its configuration: a command has been chosen then."""
 
     resources: "Resources"
 
     def __init__(self) -> None:
         super().__init__("ai-agents", include=["worker.tasks"])
         self.on_configure.connect(_or_end(self._configure), weak=False)
-        self.steps["consumer"].add("worker.process:Pausing")
+        self.steps["consumer"].add(Pausing)
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        worker: type = self.subclass_with_self("worker.process:CalmWorker")  # type: ignore[arg-type]  # a name will do
+        worker: type = self.subclass_with_self(CalmWorker)
         return worker
 
     def _configure(self, **_: object) -> None:
@@ -53,11 +49,12 @@ class WorkerProcess(Celery):
         self.config_from_object(_configuration(settings))
 
         def open_resources(**_: object) -> None:
-            from worker.resources import Resources  # noqa: PLC0415 -- loads the workflow: only in a worker
+            from worker.runtime import Resources  # noqa: PLC0415 -- loads the workflow: only in a worker
 
             self.resources = Resources.open(settings, tenants)
 
-        setup_logging.connect(_keep_our_logging, weak=False)
+        # A connected receiver disables Celery's own logging setup.
+        setup_logging.connect(lambda **_: None, weak=False)
         worker_init.connect(_or_end(open_resources), weak=False)
         worker_ready.connect(lambda sender, **_: self.resources.watch(sender), weak=False)
         worker_shutting_down.connect(lambda **_: self.resources.start_draining(), weak=False)
@@ -67,7 +64,7 @@ class WorkerProcess(Celery):
 def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
-        "broker_transport": transport.NAME,
+        "broker_transport": TRANSPORT_NAME,
         "task_default_queue": QUEUE,
         "task_acks_late": True,
         "task_ignore_result": True,
@@ -79,7 +76,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_concurrency,
         # Gossip, mingle, heartbeat and remote control use pub/sub, which can block on a dead socket.
-        "worker_consumer": "worker.process:QuietConsumer",
+        "worker_consumer": "worker.consumer:QuietConsumer",
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
@@ -113,10 +110,6 @@ def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
 
     return receiver
-
-
-def _keep_our_logging(**_: object) -> None:
-    """Do nothing: a connected receiver disables Celery's own logging setup."""
 
 
 app = WorkerProcess()

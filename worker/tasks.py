@@ -1,17 +1,34 @@
-"""The task that Celery calls."""
+"""The task that Celery calls: from a message to a job, claimed by turn, found in the inbox, or given back.
 
+A message is a wake-up, not an order: its id matters only if no job is due.
+"""
+
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from celery.exceptions import Reject
 
-from dispatch.message import TASK
-from observability import phrases
+from dispatch.inbox import Inbox
+from dispatch.outcome import How, Outcome, report_apart
+from dispatch.queue import TASK, QueueUnreachable
+from observability import metrics, phrases, tracing
 from observability.logging import say
+from observability.outage import Outage
+from storage import jobs
+from storage.models import JobState
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from worker.app import app
-from worker.pickup import JobGivenBack
 
 _PAUSE_SECONDS = 5.0
+_KEEP_SECONDS = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_NOWHERE = "its row is nowhere"
+
+
+class JobGivenBack(Exception):
+    """The job was not finished here: its message returns to the list unacknowledged."""
 
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
@@ -26,3 +43,72 @@ def enhance(job_id: str) -> None:
         # Delayed, so that a message that always fails does not spin.
         time.sleep(_PAUSE_SECONDS)
         raise Reject("unexpected failure", requeue=True) from None
+
+
+class Pickup:
+    """Handling of each message that a worker takes.
+
+    `run_next` runs one attempt at the next job and returns its outcome; None if no job is due.
+    """
+
+    def __init__(
+        self,
+        run_next: Callable[[], Awaitable[Outcome | None]],
+        database: Database,
+        inbox: Inbox,
+        job_deadline_seconds: int,
+    ) -> None:
+        self._run_next = run_next
+        self._database = database
+        self._inbox = inbox
+        self._deadline = job_deadline_seconds
+        self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
+
+    async def take(self, job_id: UUID) -> None:
+        """Run the next job. Raises NoneMayStart, and JobGivenBack after half a minute without a database."""
+        give_up_at = time.monotonic() + _KEEP_SECONDS
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._run_or_find(job_id)
+            except DATABASE_FAILURES as failure:
+                self._database_outage.seen(_words(failure), failure)
+            except QueueUnreachable:
+                pass  # an unreadable inbox is as bad as an unavailable database
+            else:
+                self._database_outage.over()
+                return
+            if time.monotonic() + pause > give_up_at:
+                raise JobGivenBack
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _run_or_find(self, job_id: UUID) -> None:
+        if await self._run_next() is not None:
+            return
+        state = await jobs.state_of(self._database, job_id) or await self._find(job_id)
+        if state is JobState.WAITING:
+            # Its row may have been made since the first look. A duplicate or early message finds nothing.
+            await self._run_next()
+
+    async def _find(self, job_id: UUID) -> JobState | None:
+        """Make a row of the job's event in the inbox, and return the job's state."""
+        event = await self._inbox.get(job_id)
+        if event is not None:
+            first = await jobs.accept_late(self._database, event, self._deadline)
+            # The relays move events too: the one that removes an event reports it.
+            if await self._inbox.remove(job_id):
+                metrics.INBOX_MOVED.inc()
+                if not first:
+                    report_apart(tracing.WORKER, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
+        state = await jobs.state_of(self._database, job_id)
+        if state is None:
+            metrics.MESSAGES_WITHOUT_ROW.inc()
+            say(phrases.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
+        return state
+
+
+def _words(failure: Exception) -> str:
+    if is_locked(failure):
+        return "a job's row is locked"
+    return "unreachable" if is_away(failure) else "job can't be claimed"

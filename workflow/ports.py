@@ -1,6 +1,6 @@
 """Protocols for the external services of a step.
 
-Another desk, model or search needs no change here: `worker.resources` selects the implementations. They exchange the
+Another desk, model or search needs no change here: `worker.runtime` selects the implementations. They exchange the
 values of `integrations.values` and raise the errors of `integrations.errors`.
 """
 

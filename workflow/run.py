@@ -35,7 +35,7 @@ from workflow.turns import Turns
 from workflow.wishes import Wishes
 
 # For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
-# closing after it 5 s; a process is killed 20 s after its grace period (`worker.resources`).
+# closing after it 5 s; a process is killed 20 s after its grace period (`worker.runtime`).
 _GIVE_BACK_SECONDS = 10.0
 
 

@@ -4,9 +4,7 @@ import asyncio
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from dispatch.eviction import SAFE_POLICY, eviction_policy
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import Database
 from support.check.findings import Finding, Findings, checks_of

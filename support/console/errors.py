@@ -14,8 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.tenant_names import is_tenant_id
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from observability import phrases
 from observability.logging import say
 from observability.outage import Outage

@@ -5,8 +5,7 @@ import asyncio
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from support.diagnose.facts import REDIS_REFUSES, QueueSigns
 
 # A listening worker polls each second: one that has not for so long is full, stopped or gone.

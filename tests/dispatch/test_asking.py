@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -47,39 +46,6 @@ async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: 
     assert await redis.llen(QUESTIONS) == 0
 
 
-async def test_who_took_long_to_connect_asks_for_no_longer(redis_url: str, redis: Redis) -> None:
-    """The two seconds start when the request is made, by the clock of Redis."""
-    there = urlsplit(redis_url)
-
-    async def forward(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-        try:
-            while some := await source.read(65536):
-                to.write(some)
-        finally:
-            to.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(1)
-        answers, questions = await asyncio.open_connection(there.hostname, there.port)
-        # A caller that gives up while an answer arrives resets its connection.
-        await asyncio.gather(forward(reader, questions), forward(answers, writer), return_exceptions=True)
-        await asyncio.gather(questions.wait_closed(), writer.wait_closed(), return_exceptions=True)
-        ended.set()
-
-    ended = asyncio.Event()
-    slow = await asyncio.start_server(relay, "127.0.0.1")
-    asking = LookAsker(f"redis://127.0.0.1:{slow.sockets[0].getsockname()[1]}/0")
-    seconds, microseconds = await redis.time()
-    asked = asyncio.create_task(asking.ask("desk", "acme"))
-    question = await taken(LookQuestions(redis))
-    assert question.until - seconds - microseconds / 1e6 < 2
-    with pytest.raises(NotAnswered):
-        await asked
-    await asking.close()
-    slow.close()
-    await ended.wait()
-
-
 async def test_an_answer_that_nobody_waits_for_any_more_goes_by_itself(redis: Redis) -> None:
     question = LookQuestion("01936b2e-7c1a-7000-8000-0123456789ab", "model", "acme", "", 0.0)  # type: ignore[arg-type]
     await LookQuestions(redis).answer(question, "late")
@@ -97,16 +63,6 @@ async def test_of_a_flood_the_newest_questions_are_kept(asking: LookAsker, redis
     questions = LookQuestions(redis)
     await questions.answer(await taken(questions), "answered")
     assert await asked == "answered"
-
-
-async def test_who_would_ask_besides_many_others_is_told_so_at_once(asking: LookAsker) -> None:
-    others = [asyncio.create_task(asking.ask("model", "acme")) for _ in range(16)]
-    await asyncio.sleep(0)
-    with pytest.raises(NotAnswered, match="too many ask"):
-        await asking.ask("model", "acme")
-    for other in others:
-        other.cancel()
-    await asyncio.wait(others)
 
 
 GOOD = {"id": "01936b2e-7c1a-7000-8000-0123456789ab", "kind": "desk", "tenant_id": "acme", "about": "", "until": 4e9}

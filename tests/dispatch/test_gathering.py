@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dispatch.gathering import Gathering
+from dispatch.gathering import Gathering, WaitedTooLong
 
 Answer = int | Exception
 
@@ -39,8 +39,12 @@ async def put_all(gathering: Gathering[int, int], *numbers: int) -> list[asyncio
     return tasks
 
 
-async def test_a_lone_item_goes_at_once_and_later_ones_go_together() -> None:
-    work = Doubling()
+@pytest.fixture
+def work() -> Doubling:
+    return Doubling()
+
+
+async def test_a_lone_item_goes_at_once_and_later_ones_go_together(work: Doubling) -> None:
     gathering = Gathering(work, 3)
     tasks = await put_all(gathering, 1)
     assert work.given == [[1]]
@@ -53,54 +57,53 @@ async def test_a_lone_item_goes_at_once_and_later_ones_go_together() -> None:
     assert work.given[-1] == [6]
 
 
-async def test_a_refused_item_costs_no_other_one_its_result() -> None:
-    work = Doubling()
-    gathering = Gathering(work, 9)
-    tasks = await put_all(gathering, 1)
-    tasks += await put_all(gathering, 2, -3, 4)
-    work.free.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [result for result in results if not isinstance(result, RefusedItem)] == [2, 4, 8]
-    assert isinstance(results[2], RefusedItem)
-
-
-async def test_what_fails_as_a_whole_fails_for_all_that_wait_and_not_for_who_comes_later() -> None:
-    work = Doubling()
+@pytest.mark.parametrize(
+    ("first", "later", "results", "given"),
+    [
+        (1, (2, -3, 4), [2, 4, RefusedItem, 8], [[1], [2, -3], [4], [5]]),
+        # A failed batch fails for all that wait, and not for later items.
+        (0, (1, 2, 3), [Gone] * 4, [[0], [5]]),
+    ],
+    ids=["an item", "a batch"],
+)
+async def test_a_refusal_is_for_those_that_it_concerns(
+    first: int, later: tuple[int, ...], results: list[object], given: list[list[int]], work: Doubling
+) -> None:
     gathering = Gathering(work, 2)
-    tasks = await put_all(gathering, 0)
-    tasks += await put_all(gathering, 1, 2, 3)
+    tasks = await put_all(gathering, first)
+    tasks += await put_all(gathering, *later)
     work.free.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results] == [Gone] * 4
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) if isinstance(result, Exception) else result for result in told] == results
     assert await gathering.put(5) == 10
-    assert work.given == [[0], [5]]
+    assert work.given == given
 
 
-async def test_nothing_is_done_for_who_has_left_before_the_turn_of_its_item() -> None:
-    work = Doubling()
+@pytest.mark.parametrize("left", [1, 0], ids=["before its turn", "under way"])
+async def test_who_has_left_is_skipped_and_the_others_are_told(left: int, work: Doubling) -> None:
     gathering = Gathering(work, 2)
     tasks = await put_all(gathering, 1)
     tasks += await put_all(gathering, 2, 3, 4)
-    tasks[1].cancel()
+    tasks.pop(left).cancel()
     await asyncio.sleep(0.01)
     work.free.set()
-    assert [await tasks[0], await tasks[2], await tasks[3]] == [2, 6, 8]
-    assert work.given == [[1], [3, 4]]
+    assert await asyncio.gather(*tasks) == ([2, 6, 8] if left else [4, 6, 8])
+    assert work.given == ([[1], [3, 4]] if left else [[1], [2, 3], [4]])
 
 
-async def test_who_has_left_is_not_told_and_the_others_are() -> None:
-    work = Doubling()
-    gathering = Gathering(work, 9)
-    tasks = await put_all(gathering, 1)
+async def test_each_waits_no_longer_than_its_own_time(work: Doubling) -> None:
+    """Later results change nothing, and the next items have their own time."""
+    gathering, loop = Gathering(work, 2, seconds=0.1), asyncio.get_running_loop()
+
+    async def wait(before: float) -> float:
+        await asyncio.sleep(before)
+        began = loop.time()
+        with pytest.raises(WaitedTooLong):
+            await gathering.put(1)
+        return loop.time() - began
+
+    waits = await asyncio.gather(*(wait(number / 30) for number in range(3)))
+    assert min(waits) >= 0.095
+    assert max(waits) < 0.3
     work.free.set()
-    await tasks[0]
-    work.free.clear()
-    tasks += await put_all(gathering, 2)
-    tasks += await put_all(gathering, 3)
-    tasks[1].cancel()
-    await asyncio.sleep(0.01)
-    work.free.set()
-    assert await tasks[2] == 6
-    with pytest.raises(asyncio.CancelledError):
-        await tasks[1]
-    assert work.given == [[1], [2], [3]]
+    assert await gathering.put(2) == 4

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import socket
 import time
@@ -19,8 +20,7 @@ from redis.exceptions import RedisError
 
 from devstack.free_ports import free_port
 from devstack.valkey import Valkey
-from dispatch.message import QUEUE, TASK
-from dispatch.queue import TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis
+from dispatch.queue import QUEUE, TASK, TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis, warn_of_eviction
 from tests.kit.forgetful import Forgetful
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
@@ -71,12 +71,6 @@ async def test_a_message_is_what_the_installed_celery_sends(queue: JobQueue, red
     assert ours == theirs
 
 
-async def test_a_message_carries_the_trace_of_its_job(queue: JobQueue, redis: Redis) -> None:
-    await queue.publish(JOB, TRACE)
-    (message,) = await messages(redis)
-    assert message["headers"]["traceparent"] == TRACE
-
-
 async def test_messages_that_come_at_once_go_together_and_in_their_order(queue: JobQueue, redis: Redis) -> None:
     jobs = [uuid4() for _ in range(250)]
     before = await redis.info("commandstats")
@@ -86,27 +80,11 @@ async def test_messages_that_come_at_once_go_together_and_in_their_order(queue: 
     assert pushes[1] - pushes[0] == 3
     assert [message["headers"]["id"] for message in reversed(await messages(redis))] == [str(job) for job in jobs]
     assert len({message["properties"]["delivery_tag"] for message in await messages(redis)}) == 250
-
-
-async def test_jobs_wait_in_the_one_list_celery_and_are_taken_in_their_order(queue: JobQueue, redis: Redis) -> None:
-    await queue.publish(JOB, "")
-    await queue.publish(OTHER, "")
-    assert await redis.llen("celery") == 2
     assert [str(key) for key in await redis.keys("celery*")] == ["celery"]
-    newest, oldest = await messages(redis)
-    assert (oldest["headers"]["id"], newest["headers"]["id"]) == (str(JOB), str(OTHER))
-    assert len({message["properties"]["delivery_tag"] for message in (newest, oldest)}) == 2
-
-
-async def test_the_depth_counts_what_waits(queue: JobQueue, redis: Redis) -> None:
-    assert (QUEUE, UNACKED) == ("celery", "unacked")
-    assert await queue.depth() == 0
-    await queue.publish(JOB, "")
-    await redis.hset("unacked", "a delivery tag", "a message")
-    assert await queue.depth() == 1
 
 
 async def test_what_waits_and_what_workers_hold_is_counted_at_once(queue: JobQueue, redis: Redis) -> None:
+    assert (QUEUE, UNACKED) == ("celery", "unacked")
     assert await queue.sizes() == (0, 0)
     await queue.publish(JOB, "")
     await queue.publish(OTHER, "")
@@ -116,7 +94,7 @@ async def test_what_waits_and_what_workers_hold_is_counted_at_once(queue: JobQue
 
 async def test_a_server_that_is_not_there_is_told_at_once() -> None:
     queue = JobQueue(f"redis://127.0.0.1:{free_port()}/0")
-    for call in (queue.publish(JOB, ""), queue.depth(), queue.sizes()):
+    for call in (queue.publish(JOB, ""), queue.sizes()):
         with pytest.raises(QueueUnreachable):
             await call
     await queue.close()
@@ -133,13 +111,11 @@ Call = Callable[[], Awaitable[object]]
 
 
 @pytest.mark.parametrize("what", ["publish", "ask", "client"])
-async def test_connections_that_died_while_they_lay_idle_fail_no_call(
-    what: str, forgetful: Forgetful, redis: Redis
-) -> None:
+async def test_connections_that_died_idle_fail_no_call(what: str, forgetful: Forgetful, redis: Redis) -> None:
     queue, client = JobQueue(forgetful.url), open_redis(forgetful.url)
     calls: dict[str, Call] = {
         "publish": lambda: queue.publish(uuid4(), ""),
-        "ask": queue.depth,
+        "ask": queue.sizes,
         "client": lambda: client.lpush(QUEUE, "x"),
     }
     await asyncio.gather(*(calls[what]() for _ in range(6)))
@@ -159,7 +135,7 @@ async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         queue, client = JobQueue(url), open_redis(url)
-        for call in (lambda: queue.publish(JOB, ""), queue.depth, queue.sizes, lambda: client.get("x")):
+        for call in (lambda: queue.publish(JOB, ""), queue.sizes, lambda: client.get("x")):
             began = time.monotonic()
             with pytest.raises((QueueUnreachable, RedisError)):
                 await call()
@@ -196,7 +172,7 @@ async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: 
             await queue.publish(JOB, "")
         door.lead_to(new.url)
         await queue.publish(JOB, "")
-        assert await queue.depth() == 1
+        assert await queue.sizes() == (1, 0)
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.set("key", "new")
             pipeline.get("key")
@@ -205,3 +181,21 @@ async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: 
         await client.aclose()
         await former.aclose()
         door.close()
+
+
+async def test_a_redis_that_drops_keys_is_told_of_with_the_remedy(redis: Redis, log: io.StringIO) -> None:
+    await warn_of_eviction(redis)
+    assert log.getvalue() == ""
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    await warn_of_eviction(redis)
+    await redis.config_set("maxmemory-policy", "noeviction")
+    (line,) = log.getvalue().splitlines()
+    assert "its maxmemory-policy is allkeys-lru, set it to noeviction" in line
+    assert "warning" in line
+
+
+async def test_a_redis_that_is_away_says_nothing_about_it(log: io.StringIO) -> None:
+    redis = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    await warn_of_eviction(redis)
+    await redis.aclose()
+    assert log.getvalue() == ""

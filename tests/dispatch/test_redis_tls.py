@@ -4,11 +4,9 @@ The embedded server has no TLS, so a tunnel in front of it terminates TLS.
 """
 
 import asyncio
-import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,9 +20,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.urls import RedisUrl
-from dispatch.message import QUEUE
-from dispatch.queue import JobQueue, QueueUnreachable, open_redis
-from worker import transport
+from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+from tests.kit.proxy import with_tls
+from worker.consumer import TRANSPORT_NAME
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 
@@ -41,33 +39,8 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
 def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
-    there = urlsplit(redis_url)
-
-    def serve(plain: socket.socket) -> None:
-        with (
-            plain,
-            suppress(OSError),
-            context.wrap_socket(plain, server_side=True) as outer,
-            socket.create_connection((there.hostname, there.port)) as inner,
-        ):
-            threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
-            _pass_on(outer, inner)
-
-    def listen(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=listen, args=(listener,), daemon=True).start()
-        yield f"rediss://localhost:{listener.getsockname()[1]}/0"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
+    with with_tls(urlsplit(redis_url).port or 0, context) as port:
+        yield f"rediss://localhost:{port}/0"
 
 
 def as_setting(url: str) -> str:
@@ -78,7 +51,7 @@ async def publish(url: str) -> None:
     queue = JobQueue(url)
     try:
         await queue.publish(JOB, "")
-        await queue.depth()
+        await queue.sizes()
     finally:
         await queue.close()
 
@@ -92,14 +65,14 @@ async def ask(url: str) -> None:
 
 
 def consume(url: str) -> None:
-    app = Celery(broker=url, set_as_current=False, broker_transport=transport.NAME)
+    app = Celery(broker=url, set_as_current=False, broker_transport=TRANSPORT_NAME)
     with app.connection_for_read() as connection:
         assert isinstance(connection, Connection)
         connection.ensure_connection(max_retries=0, timeout=2)
         assert connection.default_channel is not None
 
 
-async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
+async def test_a_private_authority_is_trusted_with_its_file(
     redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
     with tunnel(redis_url, authority[0]) as url:
@@ -111,7 +84,7 @@ async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
 
 
 @pytest.mark.parametrize(("name", "options"), [("localhost", ""), ("redis.example", "?ssl_ca_certs={}")])
-async def test_a_certificate_of_nobody_knows_whom_or_for_another_name_is_not_trusted(
+async def test_another_authority_or_name_is_not_trusted(
     name: str, options: str, redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
     with tunnel(redis_url, authority[0], name) as address:

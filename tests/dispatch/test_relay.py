@@ -12,15 +12,16 @@ from redis.asyncio import Redis
 from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
-from dispatch.relay import Relay
+from dispatch.relay import Relay, Shortage
 from storage import by_hand, claims, leases
 from storage.direct import Row
 from storage.limits import MOST_ATTEMPTS
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
@@ -50,10 +51,9 @@ def told(stream: io.StringIO, phrase: str) -> list[str]:
     return [line for line in stream.getvalue().splitlines() if phrase in line]
 
 
-async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay], start_log: StartLog
+async def test_a_job_whose_worker_always_dies_fails(
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay], log: io.StringIO
 ) -> None:
-    stream = start_log()
     for number in range(1, MOST_ATTEMPTS + 1):
         claim = await claimed(database, waiting)
         assert claim.attempt == number
@@ -67,8 +67,8 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
     assert (row["state"], row["attempt"], row["lease_owner"], row["claim_token"]) == ("failed", 8, None, None)
     assert row["reason"] == "worker lost at its last attempt (before: worker lost)"
     assert row["finished_at"] is not None
-    assert len(told(stream, "reason=worker lost |")) == MOST_ATTEMPTS - 1
-    (failed,) = told(stream, f"Task failed: job_id={waiting}, ticket_id=12345, reason=worker lost at its last attempt;")
+    assert len(told(log, "reason=worker lost |")) == MOST_ATTEMPTS - 1
+    (failed,) = told(log, f"Task failed: job_id={waiting}, ticket_id=12345, reason=worker lost at its last attempt;")
     assert "not retried" in failed
     assert "attempt: 8" in failed
     assert "trace_id: 0af7651916cd43dd8448eb211c80319c" in failed
@@ -95,7 +95,7 @@ async def test_a_lost_worker_whose_note_may_be_there_leaves_one_last_look(
     assert table.job(waiting)["state"] == "failed"
 
 
-async def test_restarts_that_hand_a_job_back_use_up_no_attempt(
+async def test_restarts_use_up_no_attempt(
     waiting: UUID, database: Database, table: Table, replicas: list[Relay]
 ) -> None:
     for _ in range(MOST_ATTEMPTS + 2):
@@ -104,7 +104,7 @@ async def test_restarts_that_hand_a_job_back_use_up_no_attempt(
     assert (table.job(waiting)["state"], table.job(waiting)["attempt"]) == ("waiting", 0)
 
 
-async def test_a_job_that_lost_its_worker_often_comes_back_at_an_odd_moment(
+async def test_a_job_that_lost_workers_returns_at_an_odd_moment(
     waiting: UUID, database: Database, table: Table, replicas: list[Relay]
 ) -> None:
     """Otherwise a job that kills its worker would always affect the same jobs."""
@@ -121,9 +121,8 @@ async def test_a_job_that_lost_its_worker_often_comes_back_at_an_odd_moment(
 
 
 async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
 ) -> None:
-    stream = start_log()
     inbox = Inbox(redis)
     first = [new_event(ticket_id=str(number)) for number in range(30)]
     # Redis lost the keys, so only the database knows these duplicates.
@@ -136,20 +135,19 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
         await inbox.put(event)
     await round_of(replicas, 3)
     assert {row["state"] for row in table.run("SELECT state FROM jobs")} == {"waiting", "skipped"}
-    counted = [int(line.split("to the database: ")[1].split()[0]) for line in told(stream, "Events moved")]
+    counted = [int(line.split("to the database: ")[1].split()[0]) for line in told(log, "Events moved")]
     assert sum(counted) == len(first) + len(again)
-    assert len(told(stream, "Task skipped: ")) == len(again)
+    assert len(told(log, "Task skipped: ")) == len(again)
     for event in again:
-        (line,) = told(stream, f"Task skipped: job_id={event.job_id}")
+        (line,) = told(log, f"Task skipped: job_id={event.job_id}")
         assert "reason=duplicate webhook" in line
     # Their messages were pushed and logged when the events were stored.
-    assert told(stream, "Job queued") == []
+    assert told(log, "Job queued") == []
 
 
 async def test_an_event_that_postgres_refuses_is_removed_and_the_others_move(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
 ) -> None:
-    stream = start_log()
     table.run("ALTER TABLE jobs ADD CONSTRAINT none_of_it CHECK (ticket_id <> 'refused')")
     try:
         for ticket_id in ("1", "refused", "2", "refused", "3"):
@@ -159,13 +157,12 @@ async def test_an_event_that_postgres_refuses_is_removed_and_the_others_move(
         table.run("ALTER TABLE jobs DROP CONSTRAINT none_of_it")
     assert {row["ticket_id"] for row in table.run("SELECT ticket_id FROM jobs")} == {"1", "2", "3"}
     assert await redis.hlen("inbox") == 0
-    assert len(told(stream, "Inbox error: entries that are no events, removed: 1")) == 2
+    assert len(told(log, "Inbox error: entries that are no events, removed: 1")) == 2
 
 
 async def test_an_event_whose_message_is_not_there_is_published_once(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
 ) -> None:
-    stream = start_log()
     event = new_event()
     await Inbox(redis).put(event)
     await round_of(replicas)
@@ -173,11 +170,11 @@ async def test_an_event_whose_message_is_not_there_is_published_once(
     for relay in replicas:
         relay._lost_checked_at = 0
     await round_of(replicas, 2)
-    assert len(told(stream, f"Job queued: job_id={event.job_id}")) == 1
+    assert len(told(log, f"Job queued: job_id={event.job_id}")) == 1
     assert await redis.llen("celery") == 1
 
 
-async def test_a_retry_by_hand_is_told_where_it_is_queued(
+async def test_a_retry_by_hand_is_told(
     waiting: UUID, database: Database, replicas: list[Relay], start_log: StartLog
 ) -> None:
     await claims.fail(database, await claimed(database, waiting), "GPT-4 timeout")
@@ -193,9 +190,8 @@ async def test_a_retry_by_hand_is_told_where_it_is_queued(
 
 
 async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
-    waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], start_log: StartLog
+    waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], log: io.StringIO
 ) -> None:
-    stream = start_log()
     table.change(waiting, published_at=None)
     function = "FUNCTION expire_jobs(integer, integer, text, interval)"
     table.run(f"REVOKE EXECUTE ON {function} FROM ai_agents")
@@ -203,8 +199,8 @@ async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
         assert not await replicas[0].once()
     finally:
         table.run(f"GRANT EXECUTE ON {function} TO ai_agents")
-    assert len(told(stream, "Database error: a step of the relay fails")) == 1
-    assert len(told(stream, f"Job queued: job_id={waiting}")) == 1
+    assert len(told(log, "Database error: a step of the relay fails")) == 1
+    assert len(told(log, f"Job queued: job_id={waiting}")) == 1
     assert await redis.llen("celery") == 1
     assert await replicas[0].once()
 
@@ -219,26 +215,24 @@ class _Late(Database):
 
 
 async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
-    server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, start_log: StartLog
+    server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, log: io.StringIO
 ) -> None:
     """The row fails before the confirmation arrives; one line is logged anyway."""
-    stream = start_log()
     database, queue, inbox = _Late(server.url, application_name="late"), JobQueue(redis_url), Inbox(redis)
     relay = Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
     table.change(waiting, deadline_at=RAN_OUT, due_at=RAN_OUT)
     assert not await relay.once()
     for _ in range(4):
         await relay.once()
-    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
+    assert len(told(log, f"Task failed: job_id={waiting}")) == 1
     await queue.close()
     await database.close()
 
 
 async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
-    waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], start_log: StartLog
+    waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], log: io.StringIO
 ) -> None:
     """The stop arrives while the round waits for Postgres, before the row ends."""
-    stream = start_log()
     table.change(waiting, deadline_at=RAN_OUT)
     async with await psycopg.AsyncConnection.connect(server.admin_url) as other:
         await other.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
@@ -250,4 +244,22 @@ async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ende
     await asyncio.wait({running}, timeout=5)
     assert running.cancelled()
     assert table.job(waiting)["state"] == "failed"
-    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
+    assert len(told(log, f"Task failed: job_id={waiting}")) == 1
+
+
+# Seconds of the clock, how much the list is short, messages that workers may hold, and how many are lost.
+@pytest.mark.parametrize(
+    "checks",
+    [
+        [(0, 3, 0, 3), (0, 3, 2, 1), (0, 3, 5, 0), (0, 0, 0, 0), (0, -4, 0, 0)],
+        # The period starts again: a republished message needs time to be claimed.
+        [(0, 9, 20, 0), (5, 4, 20, 0), (30, 6, 20, 0), (41, 5, 20, 4), (46, 1, 20, 0)],
+        [(seconds, 2 if seconds % 30 else 0, 2, 0) for seconds in range(0, 200, 5)],
+    ],
+    ids=["in no worker's hands", "short for long", "come and go"],
+)
+def test_messages_that_no_worker_can_hold_are_lost_at_once(checks: list[tuple[int, int, int, int]]) -> None:
+    clock = Clock()
+    shortage = Shortage(clock)
+    for clock.now, short, unclaimed, lost in checks:
+        assert shortage.lost(short, unclaimed=unclaimed) == lost

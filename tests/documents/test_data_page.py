@@ -4,8 +4,7 @@ import re
 
 from config.settings import HousekeepingSettings
 from dispatch import asking, inbox
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage.models import Base

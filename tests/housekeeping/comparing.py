@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
-from housekeeping.missed import MissedTickets, ReconcileLimits
+from housekeeping.reconcile import MissedTickets
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.jobs import RECOVERED
 from storage.session import Database
@@ -27,6 +27,8 @@ class Comparing:
     redis: Redis
     tenant: Tenant = field(default_factory=lambda: Tenant("acme"))
     window: timedelta = timedelta(days=1)
+    left: bool = False
+    """Whether the tenant has left since the round began."""
     turns: int = 0
 
     async def turn(self) -> None:
@@ -34,9 +36,8 @@ class Comparing:
 
     @property
     def missed(self) -> MissedTickets:
-        limits = ReconcileLimits(INTERVAL, self.window, 1800)
-        about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis))
-        return MissedTickets(*about, lambda: self.tenant, self.turn, limits, self.tenant.id)
+        about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis), self.tenant)
+        return MissedTickets(*about, lambda: None if self.left else self.tenant, self.turn, INTERVAL, self.window, 1800)
 
     async def round(self, until: float = 0, **how: Any) -> str:
         """Run a round; return the reason why not all was compared, if any."""
@@ -49,6 +50,10 @@ class Comparing:
         """Run the round in which tickets seen by the previous one count as missed."""
         self.pass_by(INTERVAL)
         return await self.round()
+
+    async def through_an_interval(self) -> None:
+        await self.round()
+        await self.after_an_interval()
 
     def pass_by(self, time: timedelta) -> None:
         """Move the times of seen, missed and made tickets back by this much."""

@@ -5,18 +5,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import httpx2
 import pytest
 
+from config.tenants import NoteSettings, Tenant
 from config.ticket_rules import TicketRules
-from housekeeping.desk_copy import CopyWishes
-from housekeeping.forbidden import Forbidden
-from housekeeping.pace import CopyPace
-from housekeeping.reopened import Reopened
+from housekeeping.rounds import CopyPace
+from housekeeping.sources import Synced
 from housekeeping.sync import sync_tenant
-from housekeeping.synced import Synced
 from integrations.servicedesk.client import ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage.session import Database
@@ -41,11 +40,15 @@ async def synced(
     **of_desk: Any,
 ) -> Synced:
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
-    forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
-    minds = Reopened(database, tenant_id, lambda: reopened, 1800, recovers=lambda: recovers)
-    wishes = CopyWishes(forbidden, minds)
-    about = (desk, tenant_id, of_tenant, wishes)
-    return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
+    note = NoteSettings(if_reopened=reopened)
+    tenant = Tenant(tenant_id, rules=rules or TicketRules(), note=note, recovers=recovers)
+    limits: dict[str, Any] = {"seconds": seconds, "pace": CopyPace(FAST), "job_deadline_seconds": 1800}
+    return await sync_tenant(database, desk, lambda: tenant, of_tenant, monotonic=monotonic, **limits)
+
+
+def ticking() -> Callable[[], float]:
+    """Return a clock that advances a second each time that it is read."""
+    return map(float, count()).__next__
 
 
 def put_back(table: Table, hours: float) -> None:
@@ -71,8 +74,8 @@ class Site:
         """Copy new and changed tickets, and continue with the history."""
         return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 
-    def new_tickets(self, count: int) -> list[str]:
-        return [self.new_ticket() for _ in range(count)]
+    def new_tickets(self, number: int) -> list[str]:
+        return [self.new_ticket() for _ in range(number)]
 
     def new_ticket(self, **more: Any) -> str:
         return new_ticket(self.desk, **more)
@@ -84,7 +87,7 @@ class Site:
         httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
     def asked_for(self) -> set[str]:
-        return {call["ticket_id"] for call in self.desk.requests(operation="read_ticket")}
+        return set(self.reads())
 
     def copies(self, where: str = "true") -> set[str]:
         found = self.table.run(f"SELECT ticket_id FROM tickets WHERE {where}")  # noqa: S608 -- a test's own

@@ -16,8 +16,7 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
 from dispatch.asking import LookAsker, NotAnswered
-from housekeeping.answering import Answering, pace_of_looks
-from integrations.rate import LocalBucket, Standing
+from housekeeping.answering import Answering
 from support.diagnose.outside import HasHousekeepingLook
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
@@ -84,26 +83,6 @@ async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) ->
     assert (server.asked, bool(server.failure)) == (True, True)
     assert [look.failure for look in unknown] == ["housekeeping does not know the tenant"] * 2
     assert desks.requests(operation="read_ticket") == []
-
-
-async def test_a_flood_of_looks_leaves_most_of_the_desks_calls_to_jobs(console: Console, desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    async with console(**{"acme.servicedesk.rate_per_minute": 60}) as (outside, _):
-        looks = [await outside.desk("acme", ticket_id, None) for _ in range(8)]
-    asked = [look for look in looks if look.asked]
-    # The first four, at this rate.
-    assert 0 < len(asked) < len(looks)
-    assert {look.failure for look in looks if not look.asked} == {"others have looked at this desk often just now"}
-    assert len(desks.requests(operation="read_ticket")) == len(asked)
-
-
-@pytest.mark.parametrize("per_minute", [1, 30, 60, 600])
-def test_looks_without_end_leave_two_thirds_of_the_desks_calls(per_minute: int) -> None:
-    """A look for a note is three calls."""
-    tenths = iter(range(36_001))
-    bucket = LocalBucket(pace_of_looks(per_minute), lambda: next(tenths) / 10)
-    looks = sum(bucket.take(0.0, Standing.COPY)[0] for _ in range(36_000))
-    assert 0 < looks <= 60 * per_minute / 9 + 4
 
 
 async def test_what_is_no_number_is_never_part_of_an_address(console: Console, desks: Simulator) -> None:

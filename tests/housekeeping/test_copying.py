@@ -3,7 +3,8 @@
 import asyncio
 import io
 from collections import Counter
-from typing import cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -12,14 +13,13 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.copying import Copying
-from housekeeping.pace import round_seconds
-from housekeeping.synced import Synced
+from housekeeping.rounds import round_seconds
+from housekeeping.sources import Synced
+from housekeeping.sync import Copying
 from integrations.errors import DeskTimeout
 from observability import metrics
 from storage.passes import HeldByAnother
 from tests.kit.desk import settings
-from tests.kit.logs import StartLog
 
 DESK = settings("http://desk")
 
@@ -27,17 +27,21 @@ DESK = settings("http://desk")
 class Directory:
     """Tenants with a desk, and one without."""
 
-    def __init__(self, *ids: str) -> None:
+    def __init__(self, ids: Iterable[str]) -> None:
         self._ids = ids
 
     def all(self) -> list[Tenant]:
         return [*(Tenant(tenant_id, desk=DESK) for tenant_id in self._ids), Tenant("new")]
 
 
-class OrderedCopies:
+class OrderedCopies(Copying):
     """Copies with a configured duration; `fail` maps a tenant to its exception."""
 
-    def __init__(self, **seconds: float) -> None:
+    def __init__(self, at_once: int = 16, share: float = 60, **seconds: float) -> None:
+        nothing = cast("Any", None)
+        directory = cast("TenantDirectory", Directory(seconds))
+        limits: dict[str, Any] = {"at_once": at_once, "more_seconds": share}
+        super().__init__(directory, nothing, nothing, 0, round_seconds=lambda _desk, _interval: 0.001, **limits)
         self.seconds = seconds
         self.fail: dict[str, Exception] = {}
         self.copied: Counter[str] = Counter()
@@ -56,42 +60,33 @@ class OrderedCopies:
         return Synced(3, 4, 0)
 
 
-def copying_of(desks: OrderedCopies, at_once: int = 16, share: float = 60) -> Copying:
-    directory = cast("TenantDirectory", Directory(*desks.seconds))
-    return Copying(
-        directory, desks.copy, at_once=at_once, round_seconds=lambda _desk, _interval: 0.001, more_seconds=share
-    )
-
-
 def told(stream: io.StringIO) -> set[str]:
     return {line.split("Sync ")[1].split(" |")[0] for line in stream.getvalue().splitlines() if "Sync " in line}
 
 
 async def test_a_slow_desk_goes_on_beside_the_next_copies_of_the_others() -> None:
     desks = OrderedCopies(slow=60, a=0, b=0)
-    copying = copying_of(desks)
     for _ in range(3):
-        await copying.round(0.05)
+        await desks.round(0.05)
         assert desks.under_way["slow"] == 1
     assert desks.copied == {"a": 3, "b": 3}
-    await copying.stop()
+    await desks.stop()
     assert desks.under_way["slow"] == 0
 
 
 async def test_a_round_ends_with_its_last_copy() -> None:
     desks = OrderedCopies(a=0, b=0.05)
     async with asyncio.timeout(5):
-        await copying_of(desks).round(60)
+        await desks.round(60)
     assert desks.copied == {"a": 1, "b": 1}
 
 
-async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(start_log: StartLog) -> None:
-    stream = start_log()
-    desks = OrderedCopies(slow=60, a=0, b=0)
+async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(log: io.StringIO) -> None:
+    desks = OrderedCopies(at_once=1, share=0.05, slow=60, a=0, b=0)
     async with asyncio.timeout(5):
-        await copying_of(desks, at_once=1, share=0.05).round(60)
+        await desks.round(60)
     assert desks.copied == {"a": 1, "b": 1}
-    assert told(stream) == {
+    assert told(log) == {
         "error: tenant_id=slow, reason=took too long",
         "completed: tenant_id=a, tickets=3, passages=4, removed=0, to_read=0",
         "completed: tenant_id=b, tickets=3, passages=4, removed=0, to_read=0",
@@ -106,61 +101,49 @@ def copied_tenants() -> set[str]:
 async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
     """Otherwise its metrics would look like those of a desk that has stalled."""
     desks = OrderedCopies(leaves=0, stays=0)
-    await copying_of(desks).round(60)
+    await desks.round(60)
     assert copied_tenants() >= {"leaves", "stays"}
     del desks.seconds["leaves"]
-    await copying_of(desks).round(60)
+    await desks.round(60)
     assert copied_tenants() == {"stays"}
 
 
 async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
-    desks = OrderedCopies(**{f"t{number}": 60 for number in range(5)})
-    copying = copying_of(desks, at_once=3)
-    await copying.round(0.02)
+    desks = OrderedCopies(at_once=3, **{f"t{number}": 60 for number in range(5)})
+    await desks.round(0.02)
     assert desks.under_way.total() == 3
-    await copying.stop()
-
-
-async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: StartLog) -> None:
-    stream = start_log()
-    desks = OrderedCopies(a=0, b=0)
-    desks.fail["a"] = DeskTimeout()
-    copying = copying_of(desks)
-    await copying.round(60)
-    assert "error: tenant_id=a, reason=ServiceDesk Plus timeout" in told(stream)
-    desks.fail.clear()
-    await copying.round(60)
-    assert desks.copied == {"a": 1, "b": 2}
+    await desks.stop()
 
 
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
+        (DeskTimeout(), "ServiceDesk Plus timeout"),
         (ProgrammingError("?", None, ProgramLimitExceeded()), "refused by the database"),
         (DataError("?", None, psycopg.DataError()), "refused by the database"),
         (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "unexpected failure"),
     ],
 )
-async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
-    failure: Exception, reason: str, start_log: StartLog
+async def test_a_desk_that_fails_stops_no_other_and_is_tried_again(
+    failure: Exception, reason: str, log: io.StringIO
 ) -> None:
-    stream = start_log()
     desks = OrderedCopies(a=0, b=0.02)
     desks.fail["a"] = failure
-    copying = copying_of(desks)
     for _ in range(2):
-        await copying.round(60)
+        await desks.round(60)
     assert desks.copied == {"b": 2}
-    assert f"error: tenant_id=a, reason={reason}" in told(stream)
+    assert f"error: tenant_id=a, reason={reason}" in told(log)
+    desks.fail.clear()
+    await desks.round(60)
+    assert desks.copied == {"a": 1, "b": 3}
 
 
 async def test_a_database_that_is_away_ends_the_round() -> None:
     desks = OrderedCopies(a=0, b=0)
     desks.fail = dict.fromkeys(desks.seconds, OperationalError("?", None, Exception()))
-    copying = copying_of(desks)
     with pytest.raises(OperationalError):
-        await copying.round(60)
-    await copying.stop()
+        await desks.round(60)
+    await desks.stop()
 
 
 def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
@@ -170,10 +153,9 @@ def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
     assert round_seconds(settings("http://desk", rate_per_minute=1), 300) == 30 * 180
 
 
-async def test_a_desk_that_another_process_copies_is_left_out(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_desk_that_another_process_copies_is_left_out(log: io.StringIO) -> None:
     desks = OrderedCopies(a=0, b=0)
     desks.fail["a"] = HeldByAnother()
-    await copying_of(desks).round(60)
-    assert "left out: tenant_id=a, another process copies this desk" in told(stream)
+    await desks.round(60)
+    assert "left out: tenant_id=a, another process copies this desk" in told(log)
     assert desks.copied == {"b": 1}

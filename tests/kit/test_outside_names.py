@@ -25,8 +25,7 @@ from config.loading import LogSettings
 from config.tenant_names import TENANT_SETTINGS
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from observability import metrics, phrases, tracing

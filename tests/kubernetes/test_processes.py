@@ -12,7 +12,7 @@ from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 _UVICORN_SECONDS = 20
 """`timeout_graceful_shutdown` in support/cli.py."""
 _CLOSING_SECONDS = 15
-"""For handing jobs back and closing: worker/resources.py bounds it at twice 5 s."""
+"""For handing jobs back and closing: worker/runtime.py bounds it at twice 5 s."""
 
 
 def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:

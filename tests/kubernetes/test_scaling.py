@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from api.app import _DATABASE_CONNECTIONS
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from tests.kubernetes.rendering import ROOT, Rendered
-from worker.resources import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
+from worker.runtime import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 
 # Fields of https://keda.sh/docs/2.20/reference/scaledobject-spec/ and of the scaler for Redis lists.
 SPEC = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}

@@ -1,6 +1,6 @@
 """Outage lines of a dead dependency: at once and each minute."""
 
-from dispatch.store_breaker import StoreBreaker
+from dispatch.intake import StoreBreaker
 from observability import phrases
 from observability.outage import Outage
 from tests.kit.clock import Clock

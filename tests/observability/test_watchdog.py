@@ -8,7 +8,7 @@ import redis as blocking
 from devstack.free_ports import free_port
 from observability.watchdog import Each, Progress, Rounds, Watchdog
 from tests.kit.clock import Clock
-from worker.jobs_taken import JobsTaken
+from worker.consumer import JobsTaken
 
 STUCK = 60.0
 

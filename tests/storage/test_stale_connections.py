@@ -11,8 +11,8 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import AdaptedConnection
 
 from devstack.postgres import Postgres
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import INBOX, Inbox
+from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
 from storage.leader import lead
 from storage.session import Database

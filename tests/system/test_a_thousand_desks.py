@@ -13,8 +13,8 @@ from config.tenant_directory import TenantDirectory
 from devstack.postgres import Postgres
 from dispatch.inbox import Inbox
 from housekeeping.app import open_database
-from housekeeping.pace import CopyPaces
-from housekeeping.reconciling import Reconciling
+from housekeeping.reconcile import Reconciling
+from housekeeping.rounds import CopyPaces
 from integrations.servicedesk.desks import Desks
 from tests.housekeeping.plain_desk import PlainDesk
 from tests.kit.postgres import Table

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from devstack.system import System
-from dispatch.message import message_of
+from dispatch.queue import message_of
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of
 from tests.system.meter import PostgresMeter

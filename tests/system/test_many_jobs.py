@@ -7,7 +7,7 @@ import pytest
 
 from devstack.system import System
 from tests.kit.world import World, wait_for
-from worker.resources import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
+from worker.runtime import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 
 pytestmark = pytest.mark.slow
 

@@ -68,7 +68,7 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
     program = (
         "import json, os, sys; from worker.app import app; early = 'langsmith' in sys.modules; app.conf.worker_pool;"
         "seen = {name: os.environ[name] for name in " + repr(SWITCHES) + "};"
-        "import worker.resources; from langsmith.utils import tracing_is_enabled;"
+        "import worker.runtime; from langsmith.utils import tracing_is_enabled;"
         "print(json.dumps([early, seen, bool(tracing_is_enabled())]))"
     )
     switched_on = dict.fromkeys(SWITCHES, "true") | {"LANGSMITH_API_KEY": "k"}

@@ -15,7 +15,7 @@ import redis
 
 from devstack.system import System
 from devstack.valkey import Valkey
-from dispatch.message import message_of
+from dispatch.queue import message_of
 from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures

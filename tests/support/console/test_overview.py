@@ -5,8 +5,7 @@ import re
 import pytest
 from redis.asyncio import Redis
 
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, open_redis
 from storage import rejections
 from storage.job_figures import MOST_A_REASON
 from storage.jobs import WORKER_LOST

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from dispatch.message import QUEUE
+from dispatch.queue import QUEUE
 from storage import rejections
 from storage.models import JobState
 from storage.session import Database

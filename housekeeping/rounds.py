@@ -1,30 +1,78 @@
-"""Recurring work for all desks in parallel; a slow desk delays only itself."""
+"""Recurring work for all desks in parallel, at a third of each desk's rate; a slow desk delays only itself."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.pace import round_seconds
-from integrations.errors import HeldBack, OutsideFailure
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure
 from observability import tracing
 from observability.identifiers import bound
+from observability.logging import say
+from observability.phrases import Phrase
 from storage.session import DATABASE_FAILURES, is_away, is_locked
 
 AT_ONCE = 64
 _SHARES = 2
 _MORE_SECONDS = 120.0
+_SHARE_OF_RATE = 3
+# A desk that takes one call in three minutes would otherwise only copy its newest tickets.
+_LEAST_CALLS = 30
+
+
+def is_its_own(failure: OutsideFailure) -> bool:
+    """Return True if the failure most likely concerns the requested item only."""
+    return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)
+
+
+def _pace_of(rate_per_minute: int) -> tuple[int, float]:
+    return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
+
+
+def call_seconds(desk: DeskSettings) -> float:
+    calls, seconds = _pace_of(desk.rate_per_minute)
+    return seconds / calls
+
+
+def round_seconds(desk: DeskSettings, interval: float) -> float:
+    """Return the length of a round: `interval` seconds, and at least thirty calls."""
+    return max(interval, _LEAST_CALLS * call_seconds(desk))
+
+
+class CopyPace:
+    """At most a third of the desk's calls; each yields to jobs, too (`integrations.rate`)."""
+
+    def __init__(self, rate_per_minute: int) -> None:
+        self._most, self._seconds = _pace_of(rate_per_minute)
+        self._calls: deque[float] = deque()
+        self._line = asyncio.Lock()
+
+    async def wait(self) -> None:
+        async with self._line:
+            now = time.monotonic()
+            while self._calls and now - self._calls[0] >= self._seconds:
+                self._calls.popleft()
+            if len(self._calls) >= self._most:
+                await asyncio.sleep(self._seconds - (now - self._calls[0]))
+            self._calls.append(time.monotonic())
+
+
+CopyPaces = dict[tuple[str, int], CopyPace]
+"""The pace of each desk, by tenant and rate: kept between rounds, and shared by all but jobs."""
 
 
 class DeskRounds(ABC):
     """Work of one kind for each desk; `stop()` it.
 
-    `round_seconds`: how long a desk's work may take within an interval. Work that exceeds twice that plus
-    `more_seconds` is stopped, keeps its results, and yields its place to the next; `at_once` of them run.
+    Work that exceeds twice `round_seconds` plus `more_seconds` is stopped, and keeps its results.
     """
 
-    span: str
+    span: ClassVar[str]
+    failure_phrase: ClassVar[Phrase]
 
     def __init__(
         self,
@@ -44,11 +92,10 @@ class DeskRounds(ABC):
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         """Do the work for one desk in about `seconds`, and report the result."""
 
-    @abstractmethod
     def failed(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        """Report that the work failed."""
+        say(self.failure_phrase, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
 
     async def round(self, seconds: float) -> None:
         """Start work for each desk without any, and wait at most `seconds` for all.
@@ -62,6 +109,7 @@ class DeskRounds(ABC):
             return
         done, _ = await asyncio.wait(self._running.values(), timeout=seconds)
         self._running = {tenant_id: task for tenant_id, task in self._running.items() if task not in done}
+        # All are retrieved, so that asyncio does not warn.
         for failure in [task.exception() for task in done]:
             if failure is not None:
                 raise failure
@@ -81,9 +129,10 @@ class DeskRounds(ABC):
                     with tracing.untraced():
                         async with asyncio.timeout(_SHARES * seconds + self._more):
                             await self.work(tenant, desk, seconds)
-                except (OutsideFailure, HeldBack, TimeoutError) as failure:
-                    reason = getattr(failure, "reason", "took too long")
-                    self.failed(tenant.id, reason, also=getattr(failure, "also", None))
+                except (OutsideFailure, HeldBack) as failure:
+                    self.failed(tenant.id, failure.reason, also=getattr(failure, "also", None))
+                except TimeoutError:
+                    self.failed(tenant.id, "took too long")
                 except DATABASE_FAILURES as failure:
                     if is_away(failure) and not is_locked(failure):
                         raise

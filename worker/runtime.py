@@ -22,10 +22,8 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import MODEL_KEYS
 from config.tenants import Tenant
-from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, open_redis, warn_of_eviction
 from feedback.links import FeedbackLinks
 from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
@@ -45,9 +43,8 @@ from storage.signs import LEASES
 from storage.spending import SpendingBook
 from storage.told_secrets import telling
 from storage.turns import NoneMayStart
-from worker.jobs_taken import JobsTaken
-from worker.pickup import JobGivenBack, Pickup
-from worker.process import QuietConsumer, end_after, stop_worker
+from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
+from worker.tasks import JobGivenBack, Pickup
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import no_feedback_link
@@ -177,7 +174,7 @@ class Resources:
     def watch(self, consumer: QuietConsumer) -> None:
         end_loading()
         self._watchdog.start()
-        self._readiness.start(lambda: consumer.takes_jobs)
+        self._readiness.start(lambda: consumer.connection is not None)
 
     def _end_stuck(self, reason: str) -> None:
         # A stuck process may not react, not even its log.

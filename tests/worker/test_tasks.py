@@ -1,11 +1,11 @@
-"""Messages whose job cannot be claimed, and detection of lost jobs."""
+"""Messages that a worker takes: those whose job cannot be claimed, and the transport."""
 
 import io
 from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID, uuid4
 
-import pytest
+from celery import Celery
 from redis.asyncio import Redis
 
 from dispatch.inbox import Inbox
@@ -14,9 +14,9 @@ from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
 from storage.turns import Shares, claim_next
-from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
-from worker.pickup import Pickup
+from worker.consumer import TRANSPORT_NAME, OneClientChannel
+from worker.tasks import Pickup
 
 NOWHERE = "reason=its row is nowhere"
 
@@ -31,11 +31,6 @@ class MovedMeanwhile(Inbox):
     async def get(self, job_id: UUID) -> Event | None:
         await jobs.accept_late(self._database, self._event, DEADLINE)
         return await super().get(job_id)
-
-
-@pytest.fixture
-def stream(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 async def nothing() -> None:
@@ -62,40 +57,53 @@ class Picked(Pickup):
         return Outcome(How.COMPLETED)
 
 
-async def test_one_whose_row_and_event_are_gone_is_told_and_acknowledged(
-    database: Database, redis: Redis, stream: io.StringIO
-) -> None:
+async def test_one_without_row_and_event_is_acknowledged(database: Database, redis: Redis, log: io.StringIO) -> None:
     lost = uuid4()
     await Picked(database, Inbox(redis)).take(lost)
-    (line,) = stream.getvalue().splitlines()
+    (line,) = log.getvalue().splitlines()
     assert f"Message error: job_id={lost}, {NOWHERE}" in line
     assert f"job_id: {lost}" in line
 
 
-async def test_one_that_came_twice_says_nothing(
-    waiting: UUID, database: Database, redis: Redis, stream: io.StringIO
-) -> None:
+async def test_one_that_came_twice_is_silent(waiting: UUID, database: Database, redis: Redis, log: io.StringIO) -> None:
     claim = await claimed(database, waiting)
     await Picked(database, Inbox(redis)).take(waiting)
     await claims.complete(database, claim, "1")
     await Picked(database, Inbox(redis)).take(waiting)
-    assert stream.getvalue() == ""
+    assert log.getvalue() == ""
 
 
-async def test_one_whose_event_the_relay_moves_just_then_is_claimed_with_it(
-    database: Database, redis: Redis, new_event: NewEvent, stream: io.StringIO
+async def test_one_whose_event_moves_just_then_is_claimed(
+    database: Database, redis: Redis, new_event: NewEvent, log: io.StringIO
 ) -> None:
     event = new_event()
     picked = Picked(database, MovedMeanwhile(redis, database, event))
     await picked.take(event.job_id)
     assert picked.claimed == [event.job_id]
-    assert NOWHERE not in stream.getvalue()
+    assert NOWHERE not in log.getvalue()
 
 
-async def test_one_whose_row_is_made_right_after_a_look_is_claimed_with_this_message(
+async def test_one_whose_row_is_made_just_then_is_claimed(
     database: Database, redis: Redis, new_event: NewEvent
 ) -> None:
     event = new_event()
     picked = Picked(database, Inbox(redis), partial(jobs.accept_late, database, event, DEADLINE))
     await picked.take(event.job_id)
     assert picked.claimed == [event.job_id]
+
+
+def celery(redis_url: str) -> Celery:
+    return Celery(broker=redis_url, set_as_current=False, broker_transport=TRANSPORT_NAME)
+
+
+def test_what_is_not_awaited_goes_by_one_client_until_the_channel_is_closed(redis_url: str) -> None:
+    with celery(redis_url).connection_for_read() as connection:
+        channel = connection.channel()
+        assert isinstance(channel, OneClientChannel)
+        first = channel._create_client()
+        assert channel._create_client() is first
+        assert channel._create_client(asynchronous=True) is not first
+        channel._disconnect_pools()  # type: ignore[attr-defined]
+        after = channel._create_client()
+        assert after is not first
+        assert after.ping()

@@ -1,28 +1,31 @@
-"""Acceptance of events: a row in Postgres, then a message in Redis.
+"""Intake of events: a row in Postgres, then a message in Redis.
 
 Without Postgres, Redis stores both. An event is refused only if neither store takes it. Rows and messages are written
 in batches (`dispatch.gathering`), but each event has its own result.
 """
 
 import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
+from uuid_utils.compat import uuid7
 
-from dispatch.budget import Budget
-from dispatch.gathering import Gathering
+from dispatch.gathering import Gathering, WaitedTooLong
 from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, QueueUnreachable
-from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
-from dispatch.store_breaker import StoreBreaker
 from observability import counting, metrics, phrases, tracing
-from observability.identifiers import bind
+from observability.identifiers import bind, bound, other_numbers
 from observability.logging import say
 from observability.outage import Outage
-from storage import jobs, relaying
-from storage.jobs import Event
+from storage import jobs, reconciling, relaying
+from storage.jobs import RECOVERED, Event
+from storage.reconciling import SeenTicket
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _DATABASE_SECONDS = 2.0
@@ -32,6 +35,11 @@ _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
 _MOST_RECORDED = 100
+_REFRESH_SPAN = "Refresh"
+_RECOVER_SPAN = "Recover"
+
+Result = TypeVar("Result")
+WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
 
 
 class NotTaken(Exception):
@@ -46,10 +54,58 @@ class Taken:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    first_id: UUID
-    published: bool
+class Budget:
+    """Limits the time of work, and keeps references to late tasks."""
+
+    def __init__(self) -> None:
+        self._left_behind: set[asyncio.Task[Any]] = set()
+
+    async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return the result of `work`, or raise TimeoutError after `seconds`.
+
+        Late work is not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent server.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if done:
+            return task.result()
+        self._left_behind.add(task)
+        task.add_done_callback(self._forget)
+        task.cancel()
+        raise TimeoutError
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not warn; the caller has gone on without it
+
+
+class StoreBreaker:
+    """Open for `rest_seconds` after a failure; then one call tries first."""
+
+    def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rest = rest_seconds
+        self._monotonic = monotonic
+        self._next_try_at: float | None = None
+
+    def lets_try(self) -> bool:
+        """Return True if closed, and once every `rest_seconds` if open."""
+        if self._next_try_at is None:
+            return True
+        lets = self._monotonic() >= self._next_try_at
+        if lets:
+            self.failed()
+        return lets
+
+    def failed(self) -> None:
+        self._next_try_at = self._monotonic() + self._rest
+
+    def worked(self) -> None:
+        self._next_try_at = None
 
 
 class Acceptance:
@@ -70,8 +126,7 @@ class Acceptance:
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
         self._budget = Budget()
-        timeout = SharedTimeout(database_seconds + _PATIENCE_SECONDS)
-        self._rows = Gathering(self._record_all, _MOST_RECORDED, timeout=timeout)
+        self._rows = Gathering(self._record_all, _MOST_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)
@@ -94,7 +149,7 @@ class Acceptance:
     async def _record(self, event: Event, until: float) -> UUID | None:
         """Write the row and publish; return the (first) job's id, None without Postgres."""
         try:
-            row = await self._rows.put(event)
+            first_id, published = await self._rows.put(event)
         except WaitedTooLong:
             return None  # behind other events: no outage, and a late row does no harm
         except (*DATABASE_FAILURES, TimeoutError) as failure:
@@ -104,30 +159,30 @@ class Acceptance:
             return None
         self.database_breaker.worked()
         self.database_outage.over()
-        if row.first_id == event.job_id:
+        if first_id == event.job_id:
             bind(job_id=str(event.job_id))
-            if row.published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
+            if published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
                 await self._leave_to_relay(event.job_id, until)
-        return row.first_id
+        return first_id
 
-    async def _record_all(self, events: list[Event]) -> list[_Row | Exception]:
+    async def _record_all(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
         """Record events together, or one by one if one is refused.
 
-        Raises TimeoutError, or one of DATABASE_FAILURES if Postgres is away.
+        Return each one's (first) job id, and whether its row is marked as published.
         """
         publishes = self.queue_breaker.lets_try()
 
-        async def record(some: list[Event]) -> list[_Row]:
+        async def record(some: list[Event]) -> list[tuple[UUID, bool]]:
             firsts = await self._accept(some, publishes)
-            return [_Row(firsts[event.job_id], publishes) for event in some]
+            return [(firsts[event.job_id], publishes) for event in some]
 
-        async def alone(event: Event) -> _Row | Exception:
+        async def alone(event: Event) -> tuple[UUID, bool] | Exception:
             try:
                 return (await record([event]))[0]
             except DATABASE_FAILURES as failure:
                 return failure
 
-        async def all_of_them() -> list[_Row | Exception]:
+        async def all_of_them() -> list[tuple[UUID, bool] | Exception]:
             try:
                 return [*await record(events)]
             except DATABASE_FAILURES as failure:
@@ -149,10 +204,7 @@ class Acceptance:
     async def publish(
         self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
     ) -> bool:
-        """Publish and log a job's message; return True if Redis took it.
-
-        `why` labels the count.
-        """
+        """Publish and log a job's message; return True if Redis took it."""
         try:
             await self._queue.publish(job_id, traceparent)
         except QueueUnreachable as failure:
@@ -185,3 +237,40 @@ class Acceptance:
             say(phrases.INBOX_USED)
             await self.publish(event.job_id, event.ticket_id, event.traceparent)
         return first_id
+
+
+async def ask_for_refresh(
+    database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
+) -> UUID:
+    """Make the job of a further enhancement and return its id; the relay publishes it.
+
+    `event`: one of `storage.jobs.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
+    """
+    with _without_webhook(_REFRESH_SPAN, tenant_id, ticket_id, event) as made:
+        await jobs.accept_all(database, [made], job_deadline_seconds, published=False)
+        say(phrases.REFRESH_ASKED, job_id=made.job_id, ticket_id=ticket_id, reason=event)
+    return made.job_id
+
+
+async def recover_job(
+    database: Database, tenant_id: str, ticket: SeenTicket, why: WhyRecovered, job_deadline_seconds: int
+) -> UUID | None:
+    """Make the job of a missed ticket and return its id; None if it has one by now.
+
+    The relay publishes it. Raises one of DATABASE_FAILURES.
+    """
+    others = other_numbers(ticket.ticket_id, None, ticket.display_id)
+    with _without_webhook(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as made:
+        if not await reconciling.recover(database, made, timedelta(seconds=job_deadline_seconds)):
+            return None
+        say(phrases.JOB_RECOVERED, job_id=made.job_id, ticket_id=ticket.ticket_id, reason=why)
+    return made.job_id
+
+
+@contextmanager
+def _without_webhook(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
+    """Yield the event of a new job, whose trace begins in this block."""
+    job_id = uuid7()
+    ids = {"ticket_id": ticket_id, "tenant_id": tenant_id, "job_id": str(job_id)}
+    with bound(**ids, **others), tracing.span(span, parent=tracing.own_trace()):
+        yield Event(job_id, tenant_id, ticket_id, event, (), tracing.traceparent(), datetime.now(UTC))

@@ -15,10 +15,9 @@ from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
 from devstack.valkey import Valkey
-from dispatch.acceptance import Acceptance, NotTaken, Taken
 from dispatch.inbox import INBOX, Inbox
-from dispatch.message import QUEUE
-from dispatch.queue import JobQueue, open_redis
+from dispatch.intake import Acceptance, Budget, NotTaken, Taken
+from dispatch.queue import QUEUE, JobQueue, open_redis
 from dispatch.relay import Relay
 from storage.direct import Row
 from storage.jobs import Event
@@ -95,9 +94,7 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
     assert await place.waiting() == {bad.job_id}
 
 
-async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
-    place: Taking, store: Store, server: Postgres
-) -> None:
+async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: Store, server: Postgres) -> None:
     """The event waits in Redis, and Postgres is not considered unavailable."""
     held = store.new_event(dedupe_keys=("held",))
     events = [store.new_event() for _ in range(COUNT)]
@@ -131,7 +128,7 @@ def rows_of(postgres: Postgres) -> dict[UUID, object]:
         return dict(connection.execute("SELECT id, published_at FROM jobs").fetchall())
 
 
-async def test_a_batch_that_is_cut_by_postgres_waits_in_redis(
+async def test_a_batch_cut_by_postgres_waits_in_redis(
     own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
     postgres, _, place = own
@@ -167,9 +164,7 @@ async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
     assert {event.job_id for event in events} <= set(await place.messages())
 
 
-async def test_with_both_away_nobody_is_told_that_it_was_taken(
-    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
-) -> None:
+async def test_with_both_away_no_event_is_taken(own: tuple[Postgres, Valkey, Taking], new_event: NewEvent) -> None:
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
     postgres.process.kill()
@@ -188,7 +183,7 @@ class SlowThenSilent(Database):
 
 
 @pytest.mark.usefixtures("redis")
-async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
+async def test_an_event_behind_a_slow_batch_has_no_second_budget(
     server: Postgres, store: Store, redis_url: str
 ) -> None:
     """Its own batch hangs too, so it goes to Redis when its time is over."""
@@ -229,3 +224,41 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(
     finally:
         valkey.process.resume()
         postgres.process.resume()
+
+
+async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
+    let_go = asyncio.Event()
+    ended: list[str] = []
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            await let_go.wait()
+            ended.append("at last")
+            raise RuntimeError("nobody hears of this") from None
+
+    with pytest.raises(TimeoutError):
+        await Budget().within(0.01, stubborn())
+    assert ended == []
+    let_go.set()
+    await asyncio.sleep(0.01)
+    assert ended == ["at last"]
+
+
+async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            cancelled.set()
+
+    caller = asyncio.create_task(Budget().within(30, work()))
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    async with asyncio.timeout(5):
+        await cancelled.wait()

@@ -1,4 +1,4 @@
-"""Secret ages, exported by the leader for every configured secret."""
+"""The leader's own work: tenants that left, and the ages of secrets."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,14 +7,60 @@ from typing import Any
 
 import pytest
 
+from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
-from housekeeping.secret_ages import SecretAges
+from housekeeping.app import SecretAges, TenantsLeft
 from observability import metrics
 from storage.known_secrets import know, seen
 from storage.session import DATABASE_FAILURES, Database
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
+from tests.kit.tenants_toml import filed
 from tests.kit.world import wait_for
+
+FILED = {"WEBHOOK_SECRET_ACME": "s" * 32, **filed({}, {"acme.audit_days": 30})}
+
+
+def test_a_tenant_has_left_when_its_settings_are_gone_for_half_an_hour() -> None:
+    clock, given = Clock(), dict(FILED)
+    left = TenantsLeft(TenantDirectory(lambda: dict(given), monotonic=clock).names, monotonic=clock)
+    assert not left.has_left("acme")
+    given.clear()
+    clock.now += 3600
+    assert not left.has_left("acme")
+    clock.now += 1799
+    assert not left.has_left("acme")
+    clock.now += 1
+    assert left.has_left("acme")
+
+
+def test_who_comes_back_in_between_has_not_left() -> None:
+    clock, given = Clock(), dict(FILED)
+    left = TenantsLeft(TenantDirectory(lambda: dict(given), monotonic=clock).names, monotonic=clock)
+    for there in (False, True, False):
+        given.clear()
+        given.update(FILED if there else {})
+        clock.now += 1800
+        assert not left.has_left("acme")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        filed(FILED, {"acme.masking": "bogus"}),
+        FILED | {"tenants.toml": "acme.audit_days ="},
+        filed({}, {"acme.audit_days": 30}),
+        {"AUDIT_DAYS_ACME": "30"},
+        {"SECRETS_DIR": UNREADABLE},
+    ],
+)
+def test_settings_with_a_mistake_or_that_nobody_could_list_are_no_leaving(given: dict[str, str]) -> None:
+    clock = Clock()
+    left = TenantsLeft(TenantDirectory(lambda: given, monotonic=clock).names, monotonic=clock)
+    for _ in range(3):
+        assert not left.has_left("acme")
+        clock.now += 3600
+
 
 GIVEN = {
     "WEBHOOK_SECRET_ACME": "new",

@@ -1,0 +1,196 @@
+"""Celery's worker, consumer and transport: without raw output, chatter and a client for each message."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.apps.worker import Worker
+from celery.platforms import EX_OK
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.tasks import Tasks
+from kombu.transport import redis, virtual
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from dispatch.queue import QUEUE, job_id_of, message_of
+from observability import metrics, phrases
+from observability.logging import say
+from observability.watchdog import STUCK_EXIT
+
+_NO_LIST = "ai-agents:no-list"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+
+
+def stop_worker(exit_status: int, why: str) -> None:
+    if state.should_stop is not None and state.should_stop is not False:
+        return
+    setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
+    signals.worker_shutting_down.send(sender=None, sig=why, how="Warm", exitcode=exit_status)
+
+
+def end_after(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
+    timer.daemon = True
+    timer.start()
+
+
+class CalmWorker(Worker):
+    """Worker without a banner; SIGTERM and SIGINT stop reserving, and give jobs their grace."""
+
+    def start(self) -> None:
+        """Run the worker, and exit with its status, which `worker_main` drops."""
+        super().start()
+        sys.exit(self.exitcode)
+
+    def emit_banner(self) -> None:
+        say(phrases.PROCESS_STARTING, process="Worker")
+
+    def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        stop_worker(EX_OK, signal.Signals(number).name)
+
+    def on_consumer_ready(self, consumer: Any) -> None:
+        signals.worker_ready.send(sender=consumer)
+        say(phrases.PROCESS_READY, process="Worker")
+
+
+class Pausing(bootsteps.StartStopStep):
+    """Stops taking messages while no job may start; set for each connection."""
+
+    requires = (Tasks,)
+
+    def start(self, parent: Any) -> None:
+        may_take = parent.task_consumer.channel.qos
+        has_room = may_take.can_consume
+        may_take.can_consume = lambda: not parent.app.resources.pauses and has_room()
+
+
+class QuietConsumer(Consumer):
+    """A consumer without gossip, mingle and heartbeat, whatever the command line."""
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        quiet = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+        kwargs["worker_options"] = (worker_options or {}) | quiet
+        super().__init__(*args, **kwargs)
+
+        self._pause = _FIRST_PAUSE
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        super().on_connection_error_before_connected(exc)
+        self._rest(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        super().on_connection_error_after_connected(exc)
+        self._rest(exc)
+
+    def _rest(self, exc: Exception) -> None:
+        """Wait before reconnecting to a Redis that refuses commands: Celery waits only for one that is away."""
+        if isinstance(exc, ResponseError):
+            time.sleep(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def on_ready(self) -> None:
+        super().on_ready()
+        self._pause = _FIRST_PAUSE
+
+
+class JobsTaken:
+    """Watchdog of the messages taken within `stuck_seconds`; `is_full`: no free slot."""
+
+    def __init__(self, redis: Redis, *, stuck_seconds: float, is_full: Callable[[], bool]) -> None:
+        self._redis = redis
+        self._stuck_seconds = stuck_seconds
+        self._is_full = is_full
+        self._waiting_since: float | None = None
+
+    def picked_up(self) -> None:
+        self._waiting_since = None
+
+    def look(self, now: float) -> str | None:
+        if self._is_full() or not self._jobs_wait():
+            self._waiting_since = None
+            return None
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return "jobs wait and none is taken" if now - self._waiting_since >= self._stuck_seconds else None
+
+    def start_over(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
+        self._waiting_since = None
+
+    def _jobs_wait(self) -> bool:
+        try:
+            # Changes nothing, and fails if taking a message would: on a replica, or with a full disk or memory.
+            self._redis.lpushx(_NO_LIST, "")
+            return bool(self._redis.llen(QUEUE))
+        except (RedisError, OSError):
+            # The next look uses a fresh connection: the master may have moved.
+            self._redis.close()
+            return False
+
+
+class FreeingQoS(redis.QoS):
+    """Frees a message's slot even if Redis refuses its acknowledgement: it returns, and finds nothing to claim."""
+
+    def ack(self, delivery_tag: str) -> None:
+        try:
+            super().ack(delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+
+class OneClientChannel(redis.Channel):
+    """A channel with one client: one for each message and acknowledgement is 6 % of a job's CPU."""
+
+    QoS = FreeingQoS
+    _one_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            client = super()._create_client(asynchronous=True)  # type: ignore[misc]  # the types know no inner parts
+            client.set_response_callback("BRPOP", _job_taken)
+            return client
+        # A channel that was closed gets another pool when it is used again.
+        if self._one_client is None or self._one_client.connection_pool is not self.pool:
+            self._one_client = super()._create_client()  # type: ignore[misc]
+        return self._one_client
+
+
+def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:
+    """Return list and message of a BRPOP reply, rebuilt from the job's id; None for a message of no job.
+
+    Kombu and Celery end the worker over a malformed one, and quote it in the log.
+    """
+    if not reply:
+        return None
+    name, message = reply
+    job_id = job_id_of(message)
+    if job_id is None:
+        metrics.MESSAGES_UNREADABLE.inc()
+        say(phrases.MESSAGE_UNREADABLE, size=len(message))
+        return None
+    return name, message_of(job_id, "")
+
+
+class OneClientTransport(redis.Transport):
+    """Kombu's transport, for `redis://` and `rediss://`."""
+
+    Channel = OneClientChannel
+
+
+TRANSPORT_NAME = f"{__name__}:{OneClientTransport.__name__}"
