@@ -11,7 +11,7 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.ours import NotMeasurable, Ours
+from benchmarks.ours import NotMeasurable, Ours, ours_running
 from benchmarks.proc import cpu_seconds, memory
 from benchmarks.report import Benchmark, Goal, Report, table
 
@@ -56,7 +56,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
     """Send webhooks at this rate; return p50 and p99 of the added time in milliseconds."""
-    before, first = ours.notes().notes, ours.tickets.peek()
+    before, first = ours.notes().notes, ours.next_ticket
     found = ours.send(max(1, int(rate * seconds)), seconds, rate)
     ours.await_notes(before + found.answers)
     moments = ours.moments()
@@ -68,7 +68,9 @@ def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tupl
 
 
 def _report(folder: Path, given: Namespace) -> Report:
-    with Ours(folder / "ours", seconds=given.seconds, settings={"WORKER_CONCURRENCY": str(given.places)}) as ours:
+    with ours_running(
+        folder / "ours", seconds=given.seconds, settings={"WORKER_CONCURRENCY": str(given.places)}
+    ) as ours:
         ours.send(_WARM_JOBS)
         ours.await_notes(_WARM_JOBS)
         drained = drain(ours, given.jobs)
@@ -101,7 +103,7 @@ def _report(folder: Path, given: Namespace) -> Report:
         *table(("webhooks a second", "ms added to a job, p50", "p99"), [(f"{rate:.1f}", f"{p50:.0f}", f"{p99:.0f}")]),
     ]
     figures = {"drained": asdict(drained), "rate": rate, "p50": p50, "p99": p99, "seconds": given.seconds}
-    return Report(lines, figures, goals=goals)
+    return Report(lines, figures, goals)
 
 
 BENCHMARK = Benchmark(

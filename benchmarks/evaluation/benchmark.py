@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,16 +64,16 @@ def _is_among(planted: str, things: Sequence[Thing]) -> bool:
     return any(wanted in each or (each in wanted and len(each) > 2) for each in found)
 
 
-def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> list[JudgedPlant]:
+def judge_plants(cases: Sequence[EvaluatedTicket]) -> list[JudgedPlant]:
     """Return judgements of planted answers of each kind.
 
     A wrong fix is planted only for a ticket that has a right one.
     """
-    plants, inventions = [], Inventions(tuning=tuning)
+    plants, inventions = [], Inventions()
     more: list[Planted] = ["invention"] * (_ROUNDS - 1)
     for kind in [*KINDS, *more]:
         some = [case for case in cases if case.asked.family or kind != "wrong fix"]
-        model = PlantedModel(kind, some, tuning=tuning, inventions=inventions)
+        model = PlantedModel(kind, some, inventions)
         for asked in asyncio.run(ask_about_all(some, model)):
             plant = model.plants[asked.case.number]
             plants.append(JudgedPlant(kind, plant, judged(asked, plant.made_of)))
@@ -114,11 +114,7 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
         *rows_of(models),
     ]
     figures = found | {"marked in vain": marked, "unmarked": unmarked / len(specific)}
-    return Report(lines, figures, goals=_goals(figures))
-
-
-def _goals(figures: Mapping[str, float]) -> list[Goal]:
-    return [
+    goals = [
         Goal("planted inventions that the judge finds", figures["invention"], least=1.0),
         Goal("planted wrong sources that the judge finds", figures["wrong sources"], least=1.0),
         Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=_LEAST_WRONG_FIXES),
@@ -126,6 +122,7 @@ def _goals(figures: Mapping[str, float]) -> list[Goal]:
         Goal("right answers with something marked", figures["marked in vain"], most=_MOST_MARKED),
         Goal("inventions that a note has unmarked", figures["unmarked"], most=_MOST_UNMARKED),
     ]
+    return Report(lines, figures, goals)
 
 
 def _grouped(plants: Sequence[JudgedPlant], by: Callable[[JudgedPlant], str]) -> dict[str, list[JudgedPlant]]:
@@ -146,7 +143,7 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     report = report_of(judge_plants(cases))
     families = {case.asked.family for case in cases} - {None}
     told = f"{len(cases)} tickets of {len(families)} families that nothing was tuned on; no model was asked."
-    return Report([told, "", *report.lines], report.figures, goals=report.goals)
+    return Report([told, "", *report.lines], report.figures, report.goals)
 
 
 def at_least_one(given: str) -> int:
@@ -163,4 +160,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="which ones (default: 1)")
 
 
-BENCHMARK = Benchmark("evaluation", _report, {"tickets": ALL, "seed": 1}, full={}, tiny={"tickets": 16})
+BENCHMARK = Benchmark("evaluation", _report, {"tickets": ALL, "seed": 1}, {"tickets": 16})

@@ -51,8 +51,8 @@ class Plant:
 class Inventions:
     """Inventions in turn by language and kind, first in claims, then in the summary."""
 
-    def __init__(self, *, tuning: bool = False) -> None:
-        self._values = _texts()["tuning" if tuning else "measuring"]
+    def __init__(self) -> None:
+        self._values = _texts()["measuring"]
         self._told: Counter[str] = Counter()
 
     def next(self, case: EvaluatedTicket, language: str) -> tuple[str, str, bool]:
@@ -73,19 +73,12 @@ class PlantedModel:
     provider = "planted"
     base_url = ""
 
-    def __init__(
-        self,
-        kind: Planted,
-        cases: Sequence[EvaluatedTicket],
-        *,
-        tuning: bool = False,
-        inventions: "Inventions | None" = None,
-    ) -> None:
+    def __init__(self, kind: Planted, cases: Sequence[EvaluatedTicket], inventions: Inventions | None = None) -> None:
         self.name = f"planted: {kind}"
         self.kind = kind
         self.plants: dict[str, Plant] = {}
         self._cases = {case.number: case for case in cases}
-        self._inventions = Inventions(tuning=tuning) if inventions is None else inventions
+        self._inventions = inventions or Inventions()
 
     def check(self) -> None:
         """Accept any question."""

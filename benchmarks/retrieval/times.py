@@ -42,10 +42,6 @@ INSERT INTO passages (tenant_id, source_id, position, title, body, terms, weight
     SELECT tenant_id, ticket_id, 0, subject, description, terms, weights, indexed FROM tickets
     WHERE search_id % 100 = 0;
 """
-_FULL_TEXT = """
-    SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
-    WHERE t.tenant_id = %s AND t.words @@ query ORDER BY ts_rank(t.words, query) DESC LIMIT 3
-"""
 
 
 class Times(NamedTuple):
@@ -77,7 +73,6 @@ class ManyTickets:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop()
         self._server.discard()
 
     def ours(self, at_once: int) -> Times:
@@ -100,24 +95,8 @@ class ManyTickets:
             await asyncio.gather(*(caller() for _ in range(at_once)))
         finally:
             await database.close()
-        return _times(times[len(times) // 2 :])
-
-    def by_full_text(self, most: int = 20) -> Times:
-        """Measure Postgres' full text for any of the words, the former search, on tickets only."""
-        times = []
-        with psycopg.connect(self._server.superuser_url) as connection:
-            for one in queries()[:most]:
-                words = ["".join(filter(str.isalnum, word)) for word in f"{one.subject} {one.description}".split()]
-                query = " | ".join([word for word in words if word][:24])
-                began = time.perf_counter()
-                connection.execute(_FULL_TEXT, (query, _ONE)).fetchall()
-                times.append((time.perf_counter() - began) * 1000)
-        return _times(times)
-
-
-def _times(times: Sequence[float]) -> Times:
-    ranked = sorted(times)
-    return Times(statistics.median(ranked), ranked[int(len(ranked) * 0.95)], ranked[-1])
+        ranked = sorted(times[len(times) // 2 :])
+        return Times(statistics.median(ranked), ranked[int(len(ranked) * 0.95)], ranked[-1])
 
 
 def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
@@ -125,11 +104,8 @@ def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
 
     A few words are each ticket's own: names, numbers, codes.
     """
-    words = [
-        word
-        for one in tickets()
-        for word in f"{one.subject} {unwrapped(lines_of(one.description))} {one.resolution}".split()
-    ]
+    texts = (f"{one.subject} {unwrapped(lines_of(one.description))} {one.resolution}" for one in tickets())
+    words = [word for text in texts for word in text.split()]
     starts = range(0, own + others, _CHUNK)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         chunks = [processes.submit(_chunk, words, start, min(start + _CHUNK, own + others), own) for start in starts]
