@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from simulators.openai.chat_request import check_request, parse_body
+from simulators.openai.providers import OpenAIConfig
 from simulators.openai.reply import chunk, content_chunks, think
-from simulators.openai.settings import OpenAIConfig
+from simulators.openai.requests import check_request, parse_body
 from simulators.servicedesk.envelope import success
 from simulators.servicedesk.records import DeskUser, Note, StoredTicket
 from simulators.servicedesk.shapes import note_in_full, ticket_in_full
@@ -50,12 +50,11 @@ class DeskAndModel:
 
     def __post_init__(self) -> None:
         who, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
-        ticket = StoredTicket(
-            _ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, "Open", "High", "Network", who, now, now
-        )
+        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, who, now, now)
+        ticket.priority, ticket.category = "High", "Network"
         note = note_in_full(Note("7", "", now, who), ticket, older=False, edition="onpremises")
-        self._ticket = success({"request": ticket_in_full(ticket, "onpremises")}).body
-        self._note = success({"note": note}).body
+        self._ticket = bytes(success({"request": ticket_in_full(ticket, "onpremises")}).body)
+        self._note = bytes(success({"note": note}).body)
 
     def ticket(self, ticket_id: bytes) -> bytes:
         return _answer(self._ticket.replace(_ANY_TICKET.encode(), ticket_id))

@@ -4,7 +4,7 @@ import re
 from html import unescape
 from typing import Any
 
-from simulators.openai.context import Context
+from simulators.openai.requests import Context
 
 Json = dict[str, Any]
 _MAX_STEPS = 6

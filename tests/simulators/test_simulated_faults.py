@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from simulators.openai.context import find_context
+from simulators.openai.requests import find_context
 
 TICKET = "/acme/api/v3/requests/103"
 NOTES = f"{TICKET}/notes"
