@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from devstack.descendants import descendants
+from devstack.processes import descendants
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,6 @@
 """Base classes of the embedded servers."""
 
 from abc import ABC, abstractmethod
-from types import TracebackType
 from typing import Self
 
 from devstack.processes import Process
@@ -26,14 +25,12 @@ class Startable(ABC):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.discard()
 
 
 class Server(Startable):
-    """A server process on 127.0.0.1."""
+    """A server process on 127.0.0.1; paused, it accepts connections without answering."""
 
     process: Process
 
@@ -46,7 +43,6 @@ class Server(Startable):
         self.start()
 
     def pause(self) -> None:
-        """Accept connections without answering, until `resume`."""
         self.process.pause()
 
     def resume(self) -> None:

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from devstack import postgres_binaries
-from devstack.descendants import descendants, is_alive
 from devstack.postgres import Postgres
 from devstack.postgres_binaries import (
     UNPRIVILEGED,
@@ -20,6 +19,7 @@ from devstack.postgres_binaries import (
     reachable_folder,
     remove_reachable,
 )
+from devstack.processes import descendants, is_alive
 
 # A client's first message: a length of 8, and the code that requests TLS. The answer is one byte.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.descendants import descendants, is_alive, started_at
-from devstack.processes import Process, ProcessFailed, await_ready, stop_all
+from devstack.processes import Process, ProcessFailed, await_ready, descendants, is_alive, started_at, stop_all
 from tests.devstack.programs import python
 
 SLEEPER = "import time; print('ready'); time.sleep(60)"

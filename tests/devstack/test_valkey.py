@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devstack.descendants import is_alive
+from devstack.processes import is_alive
 from devstack.valkey import Valkey
 
 

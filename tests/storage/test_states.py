@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from devstack.transitions import transitions
+from devstack.document_tables import transitions
 from tests.kit.postgres import Table
 from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 
