@@ -12,13 +12,7 @@ import pytest
 
 from devstack import postgres_binaries
 from devstack.postgres import Postgres
-from devstack.postgres_binaries import (
-    UNPRIVILEGED,
-    PostgresMissing,
-    find_binaries,
-    reachable_folder,
-    remove_reachable,
-)
+from devstack.postgres_binaries import UNPRIVILEGED, PostgresMissing, find_binaries, reachable_folder, remove_reachable
 from devstack.processes import descendants, is_alive
 
 # A client's first message: a length of 8, and the code that requests TLS. The answer is one byte.
@@ -152,6 +146,5 @@ def test_unreachable_programs_are_copied_once(tmp_path: Path, monkeypatch: pytes
 
 def test_without_any_postgres_the_sentence_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_binaries, "_WHEEL", "no_such_package")
-    monkeypatch.setenv("PATH", "")
     with pytest.raises(PostgresMissing, match="make install"):
         find_binaries()
