@@ -9,17 +9,14 @@ import statistics
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import LiteralString, Self
 
 import psycopg
-from sqlalchemy import text
 
-from benchmarks.proc import thread_cpu_seconds
 from benchmarks.report import Benchmark, Goal, Report, table
 from devstack.postgres import Postgres
 from storage import by_hand, ends, job_figures, relaying, tenant_figures
@@ -70,14 +67,13 @@ _EVENTS = (
 
 
 class Filled:
-    """The server and one connection like a worker's. `pid` is its server process."""
+    """The server and one connection like a worker's."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.rows = rows
         self._server = Postgres(folder)
         self._running: list[Claim] = []
         self.database: Database
-        self.pid: int
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -103,7 +99,6 @@ class Filled:
     async def connect(self) -> None:
         """Reconnect, and claim as many jobs as a worker has slots."""
         self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
-        self.pid = await self.database.call_for_one(text("SELECT pg_backend_pid()"))
         await self.claim(PLACES)
 
     async def claim(self, jobs: int = 1) -> None:
@@ -117,6 +112,8 @@ class Filled:
 
 
 Ask = Callable[[Filled], Awaitable[object]]
+Times = list[list[float]]
+"""Milliseconds of each run, by table."""
 
 
 def _day_ago() -> datetime:
@@ -155,61 +152,53 @@ BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console:
 """What counts them until there are many, so that it is dearer with a thousand than with a hundred, and then no more."""
 
 
-@dataclass(slots=True)
-class StatementCost:
-    """One statement on one table: time and server CPU of each run, in milliseconds."""
-
-    times: list[float] = field(default_factory=list)
-    cpu: float = 0.0
-
-    async def add(self, ask: Ask, on: Filled, runs: int) -> None:
-        before = thread_cpu_seconds(on.pid)
-        for _ in range(runs):
-            began = time.perf_counter()
-            await ask(on)
-            self.times.append((time.perf_counter() - began) * 1000)
-        self.cpu += (thread_cpu_seconds(on.pid) - before) * 1000
-
-    def figures(self) -> dict[str, float]:
-        return {"p50": statistics.median(self.times), "cpu": self.cpu / len(self.times)}
+async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
+    """Return the milliseconds of each run."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        await ask(on)
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
-async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[StatementCost]]:
-    claiming, ending = ([StatementCost() for _ in tables] for _ in range(2))
+async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
+    claiming, ending = ([list[float]() for _ in tables] for _ in range(2))
     for _ in range(claims // _BATCH):
         for number, on in enumerate(tables):
-            await claiming[number].add(Filled.claim, on, _BATCH)
-            await ending[number].add(Filled.complete, on, _BATCH)
+            claiming[number] += await _timed(Filled.claim, on, _BATCH)
+            ending[number] += await _timed(Filled.complete, on, _BATCH)
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[StatementCost]]:
-    """Return each statement's cost on each table, over `runs` runs or at most `seconds`."""
-    found = {}
+async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
+    """Return each statement's times on each table, over `runs` runs or at most `seconds`."""
+    found: dict[str, Times] = {}
     for name, ask in ASKED.items():
         for on in tables:
-            await StatementCost().add(ask, on, _WARM_UP)
-        found[name] = [StatementCost() for _ in tables]
+            await _timed(ask, on, _WARM_UP)
+        found[name] = [list[float]() for _ in tables]
         until = time.monotonic() + seconds
-        while len(found[name][0].times) < runs and time.monotonic() < until:
-            for cost, on in zip(found[name], tables, strict=True):
-                await cost.add(ask, on, _BATCH // 4)
+        while len(found[name][0]) < runs and time.monotonic() < until:
+            for times, on in zip(found[name], tables, strict=True):
+                times.extend(await _timed(ask, on, _BATCH // 4))
     return found
 
 
-async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, list[StatementCost]]:
+async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
     for on in tables:
         await on.connect()
     found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
-    for name, costs in (await _claims(tables, given.claims)).items():
-        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = costs
+    for name, times in (await _claims(tables, given.claims)).items():
+        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
     for on in tables:
         await on.database.close()
     return found
 
 
-def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]:
-    found: dict[str, list[StatementCost]] = {}
+def measure(folder: Path, given: Namespace) -> dict[str, list[float]]:
+    """Return the median milliseconds of each statement by number of rows."""
+    found: dict[str, Times] = {}
     with ExitStack() as stack:
         tables = []
         for rows in given.rows:
@@ -221,24 +210,15 @@ def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]
             for on in tables:
                 on.open_for(tenants)
             found |= asyncio.run(_measured(tables, given, tenants))
-    return {name: [cost.figures() for cost in costs] for name, costs in found.items()}
-
-
-def _row(name: str, sizes: Sequence[Mapping[str, float]]) -> list[str]:
-    cells = [name]
-    for of in ("p50", "cpu"):
-        cells += [f"{size[of]:.2f}" for size in sizes]
-        cells.append(f"{sizes[-1][of] / sizes[0][of]:.2f}")
-    return cells
+    return {name: [statistics.median(each) for each in times] for name, times in found.items()}
 
 
 def _report(folder: Path, given: Namespace) -> Report:
     found = measure(folder, given)
-    sizes = [f"{rows:,}" for rows in given.rows]
-    first, *others = sizes
-    head = ["statement", f"p50 ms at {first} rows", *others, "ratio", f"CPU ms at {first} rows", *others, "ratio"]
-    rows = [_row(name, costs) for name, costs in found.items()]
-    ratios = {name: costs[-1]["p50"] / costs[0]["p50"] for name, costs in found.items()}
+    ratios = {name: medians[-1] / medians[0] for name, medians in found.items()}
+    first, *others = sizes = [f"{rows:,}" for rows in given.rows]
+    head = ["statement", f"p50 ms at {first} rows", *others, "ratio"]
+    rows = [[name, *(f"{one:.2f}" for one in medians), f"{ratios[name]:.2f}"] for name, medians in found.items()]
     worst = max(ratio for name, ratio in ratios.items() if name not in LINEAR | BOUNDED)
     counting = max(ratios[name] for name in LINEAR)
     goals = [

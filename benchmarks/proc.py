@@ -13,11 +13,6 @@ def cpu_seconds(pid: int) -> float:
     return sum(_times(pid)[:2])
 
 
-def thread_cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a single-threaded process, to the nanosecond."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
-
-
 def tree_cpu(pid: int) -> float:
     """Return the CPU time of a process and its descendants, ended ones included."""
     return sum(sum(_times(one)) for one in (pid, *descendants(pid)))

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,9 +92,6 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
         for kind, some in by_kind.items()
         if kind != "right"
     ]
-    by_invention = _grouped(by_kind["invention"], lambda one: one.plant.invented.partition(":")[0])
-    by_language = _grouped(by_kind["invention"], lambda one: one.plant.language)
-    inventions = [_of_invention(*each) for each in [*by_invention.items(), *by_language.items()]]
     marked = sum(bool(one.judgement.marked) for one in rights) / len(rights)
     specific = [one for one in by_kind["invention"] if not one.plant.invented.startswith(_OF_ANYWHERE)]
     unmarked = sum(one.is_unmarked for one in specific)
@@ -103,8 +100,6 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
     tells = sum(bool(one.plant.made_of) for one in rights)
     lines = [
         *table(["planted", "answers", "found", "part"], rows),
-        "",
-        *table(["invention, language", "answers", "found", "still in the note", "unmarked there"], inventions),
         "",
         f"Of {len(rights)} right answers, {tells} of which tell the fix, {sum(one.is_found for one in rights)} are "
         f"accused ({found['right']:.3f}): {told}. In {marked:.3f} something is marked as if it stood in no source.",
@@ -123,19 +118,6 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
         Goal("inventions that a note has unmarked", figures["unmarked"], most=_MOST_UNMARKED),
     ]
     return Report(lines, figures, goals)
-
-
-def _grouped(plants: Sequence[JudgedPlant], by: Callable[[JudgedPlant], str]) -> dict[str, list[JudgedPlant]]:
-    groups: dict[str, list[JudgedPlant]] = {}
-    for one in plants:
-        groups.setdefault(by(one), []).append(one)
-    return dict(sorted(groups.items()))
-
-
-def _of_invention(kind: str, plants: Sequence[JudgedPlant]) -> list[str]:
-    in_note = sum(_is_among(one.plant.invented.partition(": ")[2], one.judgement.in_note) for one in plants)
-    unmarked = sum(one.is_unmarked for one in plants)
-    return [kind, str(len(plants)), str(sum(one.is_found for one in plants)), str(in_note), str(unmarked)]
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:

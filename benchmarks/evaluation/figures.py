@@ -1,14 +1,12 @@
-"""Aggregated judgements by model and prompt version, with confidence intervals."""
+"""Aggregated judgements by model and prompt version."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, quantiles
+from statistics import fmean
 
 from benchmarks.evaluation.judge import Judgement
 from benchmarks.report import table
 
-_DRAWS = 1000
 _CONFIDENCES = ("high", "medium", "low")
 HEAD = (
     "model",
@@ -52,17 +50,13 @@ class AskedModel:
             f"{sum(one.repaired for one in self.judgements)} / {len(self.judgements) - len(answered)}",
             f"{_mean([one.input_tokens for one in answered])} / {_mean([one.output_tokens for one in answered])}",
             f"{sum(dollars):.4f}" if dollars else "unknown",
-            f"{_at(seconds, 50):.1f} / {_at(seconds, 95):.1f}",
+            f"{_at(seconds, 0.5):.1f} / {_at(seconds, 0.95):.1f}",
         ]
 
     def _of_confidence(self, confidence: str) -> str:
         values = [fix_named(one) for one in self.judgements if one.confidence == confidence]
         known = [value for value in values if value is not None]
         return f"{fmean(known):.2f} of {len(known)}" if known else "none"
-
-
-def rows_of(models: Sequence[AskedModel]) -> list[str]:
-    return table(HEAD, [one.row() for one in models])
 
 
 def fix_named(one: Judgement) -> float | None:
@@ -79,26 +73,18 @@ def sources_right(one: Judgement) -> float | None:
 
 
 def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
-    """Return the mean over tickets that have a value, and its 90 % interval."""
+    """Return the mean over the tickets that have a value."""
     values = [value for value in map(of, judgements) if value is not None]
-    if not values:
-        return "none"
-    low, high = interval(values)
-    return f"{fmean(values):.2f} ({low:.2f} to {high:.2f})"
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 90 % bootstrap percentile interval of the mean."""
-    chance = random.Random(1)  # noqa: S311 -- the same ones each time
-    means = sorted(fmean(chance.choices(values, k=len(values))) for _ in range(_DRAWS))
-    return means[_DRAWS // 20], means[-_DRAWS // 20 - 1]
+    return f"{fmean(values):.2f}" if values else "none"
 
 
 def _mean(values: Sequence[int]) -> int:
     return round(fmean(values)) if values else 0
 
 
-def _at(values: Sequence[float], percent: int) -> float:
-    if len(values) < 2:
-        return values[0] if values else 0.0
-    return quantiles(values, n=100, method="inclusive")[percent - 1]
+def _at(values: Sequence[float], share_below: float) -> float:
+    return sorted(values)[int(len(values) * share_below)] if values else 0.0
+
+
+def rows_of(models: Sequence[AskedModel]) -> list[str]:
+    return table(HEAD, [one.row() for one in models])

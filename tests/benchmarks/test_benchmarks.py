@@ -29,7 +29,7 @@ TOLD = {
     "webhooks": rows(*webhooks.TITLES.values(), "ours to it", figures=4),
     "jobs": rows(*jobs.TITLES.values(), figures=4),
     "held": [rf"^\| 30 jobs, .* (\| {NUMBER} ){{4}}\|$", rf"^\| [\d.]+ (\| -?{NUMBER} ){{2}}\|$"],
-    "growth": rows("a claim, 16 tenants with waiting jobs", *ASKED, figures=6),
+    "growth": rows("a claim, 16 tenants with waiting jobs", *ASKED, figures=3),
     "starts": rows("API", "worker", "housekeeping", figures=4),
     "retrieval": [
         *rows("ours", "ours with embeddings", "TF-IDF", "BM25, without wrapping", "embeddings", figures=9),
