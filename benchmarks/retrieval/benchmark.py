@@ -1,18 +1,21 @@
 """`make bench-retrieval`: retrieval quality by kind of query and language."""
 
+import math
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
 from benchmarks.report import Benchmark, Goal, Report, table
-from benchmarks.retrieval.measures import Rankings, hit, mean, ndcg, recall
 from benchmarks.retrieval.methods import MOST, CopiesInPostgres, Found, peers
 from benchmarks.retrieval.sets import Article, Incoming, Resolved, articles, queries, tickets
-from benchmarks.retrieval.times import ManyTickets, Times
+from benchmarks.retrieval.times import Times, multiply, timed
 from retrieval.strength import LEAST
+
+Rankings = Mapping[str, Sequence[str]]
+"""Of each query, by its id, the families of the tickets that were found, best first."""
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
 _OURS, _BOTH = "ours", "ours with embeddings"
@@ -23,6 +26,33 @@ _BEHIND = 0.03
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
+def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
+    """Return the family's share of the best `most`; each family has more members than that."""
+    return sum(family == asked.family for family in found[:most]) / most
+
+
+def hit(asked: Incoming, found: Sequence[str], most: int) -> float:
+    """Return 1 if one of the best `most` is of the family, else 0."""
+    return float(asked.family in found[:most])
+
+
+def ndcg(asked: Incoming, found: Sequence[str], most: int) -> float:
+    """Return the discounted gain of the best `most`, relative to all being of the family."""
+    gains = [1 / math.log2(place + 2) for place in range(most)]
+    return sum(gain for gain, family in zip(gains, found, strict=False) if family == asked.family) / sum(gains)
+
+
+def mean(
+    queries: Sequence[Incoming],
+    rankings: Rankings,
+    of: Callable[[Incoming, Sequence[str], int], float],
+    most: int,
+) -> float:
+    """Return the mean over the queries that have a right answer; 0 if none has."""
+    worth = [of(asked, rankings.get(asked.id, ()), most) for asked in queries if asked.family is not None]
+    return fmean(worth) if worth else 0.0
+
+
 def _report(folder: Path, given: Namespace) -> Report:
     earlier, asked, texts = _of_families(given.families)
     families = {one.id: one.family for one in earlier}
@@ -30,6 +60,9 @@ def _report(folder: Path, given: Namespace) -> Report:
         found, naive = ours.found(asked, most=MOST, least=0.0), ours.by_full_text(asked)
         ours.embed()
         near = ours.found(asked, most=MOST, least=0.0)
+        multiply(ours, given.tickets, given.others)
+        size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
+        times = {f"both searches, {size}": timed(ours, 1), "the same, 8 at once": timed(ours, 8)}
     ranked: dict[str, Mapping[str, Sequence[str]]] = {
         _OURS: {name: [find.ticket_id for find in finds.tickets] for name, finds in found.items()},
         _BOTH: {name: [find.ticket_id for find in finds.tickets] for name, finds in near.items()},
@@ -37,9 +70,6 @@ def _report(folder: Path, given: Namespace) -> Report:
     }
     ranked |= peers(earlier, asked, unwrap=False)
     ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, asked, unwrap=True).items()}
-    size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
-    with ManyTickets(folder / "times", given.tickets, given.others) as many:
-        times = {f"both searches, {size}": many.ours(1), "the same, 8 at once": many.ours(8)}
     by_family: dict[str, Rankings] = {
         method: {name: [families[ticket] for ticket in ids] for name, ids in of.items()}
         for method, of in ranked.items()

@@ -62,22 +62,22 @@ class CopiesInPostgres:
     """Tickets and documents in an embedded Postgres, copied and searched as in production."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
-        self._server = Postgres(folder)
+        self.server = Postgres(folder)
         self._tickets, self._articles = tickets, articles
         self._embedding_of: Ask = ask_for_none
 
     def __enter__(self) -> Self:
-        self._server.start()
-        migrate(self._server.admin_url, self._server.url)
+        self.server.start()
+        migrate(self.server.admin_url, self.server.url)
         asyncio.run(self._fill())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.discard()
+        self.server.discard()
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[Database]:
-        database = Database(self._server.url, application_name="benchmark")
+        database = Database(self.server.url, application_name="benchmark")
         try:
             yield database
         finally:
@@ -119,7 +119,7 @@ class CopiesInPostgres:
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return ticket ids found by Postgres' full text for any of the words, best first."""
         found = {}
-        with psycopg.connect(self._server.superuser_url) as connection:
+        with psycopg.connect(self.server.superuser_url) as connection:
             for asked in queries:
                 words = dict.fromkeys(f"{asked.subject} {asked.description}".lower().split())
                 query = " | ".join("".join(filter(str.isalnum, word)) for word in words)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.retrieval.measures import hit, mean, ndcg, recall
+from benchmarks.retrieval.benchmark import hit, mean, ndcg, recall
 from benchmarks.retrieval.sets import Incoming, articles, queries, tickets
 
 KINDS = {"plain", "short", "noisy", "log", "foreign", "none"}
