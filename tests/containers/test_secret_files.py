@@ -41,27 +41,10 @@ def door(stack: Stack, secret: Path) -> Iterator[str]:
     port = free_port()
     settings = {"DATABASE_URL": DATABASE, "REDIS_URL": REDIS, "SECRETS_DIR": "/secrets"}
     given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
-    where = [
-        "--network",
-        stack.network,
-        "--publish",
-        f"127.0.0.1:{port}:8000",
-        "--volume",
-        f"{secret.parent}:/secrets:ro",
-    ]
-    container = stack.engine.output(
-        "run",
-        "--detach",
-        "--read-only",
-        "--label",
-        LABEL,
-        *where,
-        *given,
-        "ai-agents:local",
-        "api",
-        "--host",
-        "0.0.0.0",  # noqa: S104 -- in its container
-    )
+    given += ["--network", stack.network, "--publish", f"127.0.0.1:{port}:8000"]
+    given += ["--volume", f"{secret.parent}:/secrets:ro", "--read-only", "--label", LABEL]
+    command = ("ai-agents:local", "api", "--host", "0.0.0.0")  # noqa: S104 -- in its container
+    container = stack.engine.output("run", "--detach", *given, *command)
     try:
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: answers(url))
