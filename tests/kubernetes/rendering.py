@@ -122,6 +122,12 @@ def local() -> Rendered:
 Change = Callable[..., Rendered]
 
 
+def component(name: str) -> tuple[str, str]:
+    """Return the change that takes the # away before an optional component."""
+    line = f"  # - ../../components/{name}\n"
+    return line, line.replace("# ", "")
+
+
 @pytest.fixture
 def changed(tmp_path: Path) -> Change:
     """Render the production overlay with lines replaced in its files.

@@ -4,7 +4,7 @@ import pytest
 
 from config.own_secrets import not_for_the_api
 from tests.kubernetes.mounts import WHOLE, mounted, sources, variables
-from tests.kubernetes.rendering import Change, Rendered
+from tests.kubernetes.rendering import Change, Rendered, component
 
 _STORES = {"ai-agents-secrets": {"DATABASE_URL", "REDIS_PASSWORD"}}
 MOUNTED: dict[str, dict[str, set[str]]] = {
@@ -26,8 +26,7 @@ MOUNTED: dict[str, dict[str, set[str]]] = {
 @pytest.fixture
 def everything(changed: Change) -> Rendered:
     """Render the production overlay with all optional parts."""
-    lines = [f"  # - ../../components/{name}\n" for name in ("feedback", "console")]
-    return changed(kustomization=[(line, line.replace("# ", "")) for line in lines])
+    return changed(kustomization=[component("feedback"), component("console")])
 
 
 def test_each_pod_mounts_what_its_process_uses(everything: Rendered) -> None:
