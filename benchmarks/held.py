@@ -11,8 +11,8 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.machine import cpu_seconds, memory
 from benchmarks.ours import NotMeasurable, Ours, ours_running
-from benchmarks.proc import cpu_seconds, memory
 from benchmarks.report import Benchmark, Goal, Report, table
 
 _LOOK_SECONDS = 0.2

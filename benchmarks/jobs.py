@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.machine import tree_cpu
 from benchmarks.ours import Ours, ours_running
 from benchmarks.peers import processes as peers
-from benchmarks.proc import tree_cpu
 from benchmarks.report import Benchmark, Goal, Report, median, ratio, table
 from devstack.processes import Process
 

@@ -10,10 +10,9 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.environments import python_of
+from benchmarks.machine import cpu_seconds, memory, python_of
 from benchmarks.ours import ours_running
 from benchmarks.peers import processes as peers
-from benchmarks.proc import cpu_seconds, memory
 from benchmarks.report import Benchmark, Goal, Report, median, table
 from devstack.processes import Process
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.load import LoadResult, Plan
+from benchmarks.machine import cpu_seconds
 from benchmarks.ours import Ours, ours_running, sent
 from benchmarks.peers import processes as peers
-from benchmarks.proc import cpu_seconds
 from benchmarks.report import Benchmark, Goal, Report, median, ratio, table
 from devstack.processes import Process
 

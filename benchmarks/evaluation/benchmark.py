@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.evaluation.asking import ask_about_all
 from benchmarks.evaluation.cases import EvaluatedTicket, chosen, evaluated
-from benchmarks.evaluation.figures import AskedModel, rows_of
 from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.evaluation.models import AskedModel, rows_of
 from benchmarks.evaluation.planted import KINDS, Inventions, Plant, Planted, PlantedModel
 from benchmarks.evaluation.things import Thing, plain
 from benchmarks.report import Benchmark, Goal, Report, table

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.environments import python_of
+from benchmarks.machine import python_of
 from benchmarks.ours import Ours
 from devstack.free_ports import free_port
 from devstack.processes import Process

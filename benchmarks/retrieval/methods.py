@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import psycopg
 
-from benchmarks.environments import python_of
+from benchmarks.machine import python_of
 from benchmarks.retrieval.sets import Article, Incoming, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT

@@ -12,8 +12,7 @@ import pytest
 from benchmarks.evaluation.__main__ import main
 from benchmarks.evaluation.benchmark import judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, earlier_by_number
-from benchmarks.evaluation.figures import HEAD, rows_of
-from benchmarks.evaluation.models import ask_models
+from benchmarks.evaluation.models import HEAD, ask_models, rows_of
 from benchmarks.evaluation.planted import Inventions
 from benchmarks.retrieval.sets import tickets
 from config.settings import WorkerSettings

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.evaluation.asking import AskedTicket, question_about
 from benchmarks.evaluation.cases import EvaluatedTicket
-from benchmarks.evaluation.figures import sources_right
 from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.evaluation.models import sources_right
 from benchmarks.evaluation.planted import PlantedModel
 from benchmarks.evaluation.things import KnownTexts, things_of
 from benchmarks.evaluation.truth import ideas, names_fix, unseen
