@@ -16,8 +16,6 @@ from benchmarks.report import Benchmark, Goal, Report, table
 from workflow.prompts import CURRENT
 
 ALL = 1000
-_MOST_ACCUSED, _LEAST_WRONG_FIXES, _MOST_MARKED = 0.05, 0.95, 0.05
-_MOST_UNMARKED = 0.02
 # A quoted label may be general knowledge, such as "Work Offline": none gets a mark.
 _OF_ANYWHERE = "quoted"
 # Rounds of inventions, so that each kind is planted in each language.
@@ -84,9 +82,7 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
     by_kind = {kind: [one for one in plants if one.kind == kind] for kind in KINDS}
     found: dict[str, float] = {kind: sum(one.is_found for one in some) / len(some) for kind, some in by_kind.items()}
     rights = by_kind["right"]
-    models = [
-        AskedModel(f"planted: {kind}", CURRENT, [one.judgement for one in some]) for kind, some in by_kind.items()
-    ]
+    models = [AskedModel(f"planted: {kind}", CURRENT, [one.judgement for one in of]) for kind, of in by_kind.items()]
     rows = [
         [kind, str(len(some)), str(sum(one.is_found for one in some)), f"{found[kind]:.3f}"]
         for kind, some in by_kind.items()
@@ -112,10 +108,10 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
     goals = [
         Goal("planted inventions that the judge finds", figures["invention"], least=1.0),
         Goal("planted wrong sources that the judge finds", figures["wrong sources"], least=1.0),
-        Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=_LEAST_WRONG_FIXES),
-        Goal("right answers that the judge accuses", figures["right"], most=_MOST_ACCUSED),
-        Goal("right answers with something marked", figures["marked in vain"], most=_MOST_MARKED),
-        Goal("inventions that a note has unmarked", figures["unmarked"], most=_MOST_UNMARKED),
+        Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=0.95),
+        Goal("right answers that the judge accuses", figures["right"], most=0.05),
+        Goal("right answers with something marked", figures["marked in vain"], most=0.05),
+        Goal("inventions that a note has unmarked", figures["unmarked"], most=0.02),
     ]
     return Report(lines, figures, goals)
 

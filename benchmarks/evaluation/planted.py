@@ -39,7 +39,6 @@ class Plant:
     """Ids of the tickets whose resolutions it tells."""
     invented: str = ""
     """Its kind, and what it is."""
-    language: str = ""
 
 
 class Inventions:
@@ -115,26 +114,14 @@ class PlantedModel:
         if self.kind == "wrong sources":
             # If all finds are right, cite one that was never found.
             sources = wrong[:1] or ["ticket-99999"]
-        answer = _as_answer(claims, sources, "high" if right else "low", summary)
-        return answer, Plant(frozenset(one.id for one in made_of), invented, language)
+        cause, *steps = ({"text": claim, "sources": sources} for claim in claims)
+        answer = {"summary": summary, "likely_cause": cause, "next_steps": steps, "sources": [], "questions": []}
+        answer |= {"confidence": "high" if right else "low", "category": _NONE, "priority": _NONE, "group": _NONE}
+        return answer, Plant(frozenset(one.id for one in made_of), invented)
 
 
 def _name(source: Mapping[str, str]) -> str:
     return source.get("ticket_id") or source["title"]
-
-
-def _as_answer(claims: Sequence[str], sources: Sequence[str], confidence: str, summary: str) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "likely_cause": {"text": claims[0], "sources": sources},
-        "next_steps": [{"text": claim, "sources": sources} for claim in claims[1:]],
-        "sources": [],
-        "confidence": confidence,
-        "questions": [],
-        "category": _NONE,
-        "priority": _NONE,
-        "group": _NONE,
-    }
 
 
 def _right_fix(case: EvaluatedTicket) -> list[Resolved]:
