@@ -37,26 +37,28 @@ class Drained:
 
 def drain(ours: Ours, jobs: int) -> Drained:
     """Drain a backlog with a new worker. Raises NotMeasurable."""
-    before = ours.notes().notes
+    before = ours.notes()
     ours.worker.stop()
     ours.send(jobs)
     ours.system.restart(ours.worker)
     pid = ours.worker.pid
     began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid)["Pss"]
     most, held = 0, idle
-    while (notes := ours.notes()).notes < before + jobs:
+    while (notes := ours.notes()) < before + jobs:
         if (waiting := ours.asking()) > most:
             most, held = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
-            raise NotMeasurable(f"{notes.notes - before} of {jobs} jobs have their note")
+            raise NotMeasurable(f"{notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs
-    return Drained(most, (held - idle) / max(1, most), jobs * 60 / (notes.last - began), cost, ours.requeued())
+    return Drained(
+        most, (held - idle) / max(1, most), jobs * 60 / (max(ours.moments().values()) - began), cost, ours.requeued()
+    )
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
     """Send webhooks at this rate; return p50 and p99 of the added time in milliseconds."""
-    before, first = ours.notes().notes, ours.next_ticket
+    before, first = ours.notes(), ours.next_ticket
     found = ours.send(max(1, int(rate * seconds)), seconds, rate)
     ours.await_notes(before + found.answers)
     moments = ours.moments()

@@ -42,7 +42,7 @@ class _Side:
     span: str
 
     def batch(self, ours: Ours, jobs: int) -> Batch:
-        first, notes, spans = ours.next_ticket, ours.notes().notes, ours.spans().get(self.span, 0)
+        first, notes, spans = ours.next_ticket, ours.notes(), ours.spans().get(self.span, 0)
         requeued, cpu = ours.requeued(), tree_cpu(self.worker.pid)
         self.queue(jobs)
         ours.await_notes(notes + jobs)

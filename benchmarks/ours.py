@@ -30,33 +30,6 @@ class NotMeasurable(Exception):
     """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """The desk's count of notes, and the time (`time.monotonic()`) of the last."""
-
-    notes: int
-    last: float
-
-
-@contextmanager
-def _collecting(folder: Path) -> Iterator[str]:
-    port = free_port()
-    collector = Process(
-        "collector",
-        [sys.executable, "-m", "benchmarks.collector", str(port)],
-        log_path=folder / "collector.log",
-        environment=machine_environment(),
-        ready=answers(port, "/count"),
-        folder=PROJECT,
-    )
-    collector.start()
-    try:
-        collector.wait_ready()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        collector.stop(2)
-
-
 @contextmanager
 def ours_running(
     folder: Path,
@@ -72,19 +45,30 @@ def ours_running(
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # the postgres user must reach it
-    with _collecting(folder) as collector:
-        given = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
-        given["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector
-        system = System(
-            folder / "system", settings=given, workers=workers, tenants=("acme",), housekeeping=housekeeping
-        )
-        system.postgres.is_durable = True
-        for process in (system.desk, system.openai):
-            port = process.command[process.command.index("--port") + 1]
-            outside = ["-m", "benchmarks.outside", port, "--seconds", str(seconds), "--pieces", str(PIECES)]
-            process.command = [sys.executable, *outside]
+    port = free_port()
+    collector = Process(
+        "collector",
+        [sys.executable, "-m", "benchmarks.outside", str(port)],
+        log_path=folder / "collector.log",
+        environment=machine_environment(),
+        ready=answers(port, "/_sim/spans"),
+        folder=PROJECT,
+    )
+    given = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
+    given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    system = System(folder / "system", settings=given, workers=workers, tenants=("acme",), housekeeping=housekeeping)
+    system.postgres.is_durable = True
+    for process in (system.desk, system.openai):
+        own = process.command[process.command.index("--port") + 1]
+        outside = ["-m", "benchmarks.outside", own, "--seconds", str(seconds), "--pieces", str(PIECES)]
+        process.command = [sys.executable, *outside]
+    collector.start()
+    try:
+        collector.wait_ready()
         with system:
-            yield Ours(system, collector)
+            yield Ours(system, given["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    finally:
+        collector.stop(2)
 
 
 @dataclass
@@ -116,12 +100,12 @@ class Ours:
         connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
         return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
 
-    def notes(self) -> Notes:
-        count = _get(f"{self.system.state['desk_url']}/_sim/count")
-        return Notes(count["notes"], count["last"])
+    def notes(self) -> int:
+        return int(self._outside("desk", "count")["notes"])
 
     def moments(self) -> dict[str, float]:
-        return _get(f"{self.system.state['desk_url']}/_sim/moments")
+        """Return when each ticket's note came, in `time.monotonic()`."""
+        return self._outside("desk", "moments")
 
     def rate_of(self, first: int, jobs: int) -> float:
         """Return these tickets' jobs a second, from the first note to the last."""
@@ -130,13 +114,15 @@ class Ours:
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
     def asking(self) -> int:
-        waiting: int = _get(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
-        return waiting
+        return int(self._outside("openai", "count")["waiting"])
+
+    def _outside(self, server: str, what: str) -> dict[str, Any]:
+        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises NotMeasurable after some minutes."""
         give_up_at = time.monotonic() + _LONGEST_SECONDS
-        while self.notes().notes < count:
+        while self.notes() < count:
             if time.monotonic() > give_up_at:
                 raise NotMeasurable(f"not within {_LONGEST_SECONDS} s: {count} notes")
             time.sleep(_POLL_SECONDS)
@@ -146,7 +132,7 @@ class Ours:
             urllib.request.urlopen(address, timeout=60).read()
 
     def spans(self) -> dict[str, int]:
-        return _get(f"{self.collector}/count")
+        return _get(f"{self.collector}/_sim/spans")
 
     def await_spans(self, name: str, count: int) -> None:
         """Wait for this total of spans of a name: exporting them is part of the cost."""

@@ -1,20 +1,24 @@
-"""`python -m benchmarks.outside PORT`: a desk and a model that cost little, so that neither is measured.
+"""`python -m benchmarks.outside PORT`: a desk, a model and a collector that cost little, so that none is measured.
 
 Their answers are the simulators', made once; only the ticket's number differs. One server is both: every ticket
 exists, every note is counted, and all questions of a schema get the same answer after `--seconds`, streamed in
-`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the number of notes, the time
-(`time.monotonic()`) of the last and the number of waiting questions; `GET /_sim/moments` when each note came.
+`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the numbers of notes and of
+waiting questions, `/_sim/moments` when each note came (`time.monotonic()`), `/_sim/spans` how many spans of each name
+came over OTLP.
 """
 
 import argparse
 import asyncio
+import gzip
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import uvloop
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from simulators.openai.providers import OpenAIConfig
 from simulators.openai.reply import chunk, content_chunks, think
@@ -46,6 +50,7 @@ class DeskAndModel:
     waiting: int = 0
     written: int = 0
     notes: dict[str, float] = field(default_factory=dict)
+    spans: Counter[str] = field(default_factory=Counter)
     _replies: dict[str, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,9 +69,16 @@ class DeskAndModel:
         self.written += 1
         return _answer(self._note.replace(_ANY_TICKET.encode(), ticket_id))
 
-    def count(self) -> bytes:
-        last = next(reversed(self.notes.values()), 0.0)
-        return _answer(json.dumps({"notes": self.written, "last": last, "waiting": self.waiting}).encode())
+    def take_spans(self, body: bytes, *, is_packed: bool) -> bytes:
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(gzip.decompress(body) if is_packed else body)
+        for scope in (scope for resource in request.resource_spans for scope in resource.scope_spans):
+            self.spans.update(span.name for span in scope.spans)
+        return _answer(b"")
+
+    def told(self, path: bytes) -> bytes:
+        count = {"notes": self.written, "waiting": self.waiting}
+        return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
         """Return a streamed answer, built once a schema: first piece with head, then the rest."""
@@ -97,10 +109,10 @@ class DeskAndModel:
                     await self._stream(self.reply(body), writer)
                 elif path.endswith(b"/notes"):
                     writer.write(self.take_note(path.split(b"/")[-2]))
-                elif path == b"/_sim/moments":
-                    writer.write(_answer(json.dumps(self.notes).encode()))
-                elif path.startswith(b"/_sim"):
-                    writer.write(self.count())
+                elif path.startswith(b"/_sim/"):
+                    writer.write(self.told(path.removeprefix(b"/_sim/")))
+                elif path == b"/v1/traces":
+                    writer.write(self.take_spans(body, is_packed=b"gzip" in head))
                 else:
                     writer.write(self.ticket(path.rpartition(b"/")[2]))
         except (asyncio.IncompleteReadError, ConnectionError):

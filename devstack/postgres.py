@@ -18,8 +18,7 @@ from devstack.postgres_binaries import (
     remove_reachable,
     server_user,
 )
-from devstack.processes import Process
-from devstack.servers import Server
+from devstack.processes import Process, Server
 
 DATABASE = "ai_agents"
 OWNER_ROLE = "ai_agents_owner"

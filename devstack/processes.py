@@ -1,16 +1,17 @@
-"""A supervised process: start, wait, pause and stop, with one log file."""
+"""Supervised processes: start, wait, pause and stop, with one log file; base classes of what runs for a while."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 _POLL_SECONDS = 0.03
 _ORPHANS_SECONDS = 5
@@ -293,3 +294,46 @@ def stop_all(processes: Sequence[Process], grace: float) -> None:
     deadline = time.monotonic() + grace
     for process in processes:
         process.stop(max(0.0, deadline - time.monotonic()))
+
+
+class Startable(ABC):
+    """A resource that runs for the duration of a `with` block."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start and wait until ready. Raises ProcessFailed with its last lines."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop gracefully; harmless if it does not run."""
+
+    def discard(self) -> None:
+        """Stop it and remove its temporary data."""
+        self.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class Server(Startable):
+    """A server process on 127.0.0.1; paused, it accepts connections without answering."""
+
+    process: Process
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop it (if it runs) and start it on the same port with its remaining data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
-from devstack.processes import Launch, Process, await_ready, start_afresh, stop_all
+from devstack.processes import Launch, Process, Startable, await_ready, start_afresh, stop_all
 from devstack.programs import Programs
-from devstack.servers import Startable
 from devstack.state_file import FolderLock, State, write_state
 from devstack.surroundings import (
     ExternalServers,

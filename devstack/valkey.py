@@ -6,8 +6,7 @@ import socket
 from pathlib import Path
 
 from devstack.free_ports import free_port
-from devstack.processes import Process
-from devstack.servers import Server
+from devstack.processes import Process, Server
 
 _PROBE_SECONDS = 1.0
 

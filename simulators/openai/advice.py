@@ -1,6 +1,7 @@
 """The simulated model's advice: a pure function of the context."""
 
 import re
+from collections.abc import Sequence
 from html import unescape
 from typing import Any
 
@@ -33,7 +34,7 @@ def _sentences(text: str) -> list[str]:
     return [sentence.strip() for sentence in _SENTENCE_END.split(plain(text)) if len(sentence.strip()) > 8]
 
 
-def _ranked(context: Context, items: tuple[Json, ...], *fields: str) -> list[tuple[Json, list[str]]]:
+def _ranked(context: Context, items: Sequence[Json], *fields: str) -> list[tuple[Json, list[str]]]:
     wanted = _words(plain(context.words))
     shared = [(item, sorted(wanted & _words(" ".join(plain(item.get(field)) for field in fields)))) for item in items]
     return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
@@ -60,7 +61,7 @@ _STEPS = (
 def advise(context: Context | None) -> Json:
     """Return advice in the product's schema, with ids and titles exactly as given."""
     if context is None:
-        context = Context({"subject": "The message holds no ticket to advise on"}, (), ())
+        context = Context({"subject": "The message holds no ticket to advise on"})
     tickets = _ranked(context, context.similar_tickets, "subject", "resolution")
     documents = _ranked(context, context.documents, "title", "text")
     ticket, document = (found[0][0] if found else {} for found in (tickets, documents))

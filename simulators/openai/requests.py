@@ -7,21 +7,21 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulators.openai.providers import ApiError, OpenAIConfig, check_model, check_names, check_parts
 
 Document = dict[str, Any]
-_MAX_STARTS = 200
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """A ticket with its similar tickets and documents, unmodified."""
+class Context(NamedTuple):
+    """The client's ticket with its similar tickets and documents, unmodified."""
 
     ticket: Document
-    similar_tickets: tuple[Document, ...]
-    documents: tuple[Document, ...]
+    similar_tickets: Sequence[Document] = ()
+    documents: Sequence[Document] = ()
 
     @property
     def ticket_id(self) -> str | None:
@@ -38,51 +38,19 @@ class Context:
 
 
 def message_text(message: Any) -> str:
-    """Return a chat message's text; its content is a string or an array of parts."""
     content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
-
-
-def _objects(value: Any) -> tuple[Document, ...]:
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
-
-
-def _document_in(text: str) -> Document | None:
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return None
-        try:
-            document, _end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            document = None
-        if isinstance(document, dict) and isinstance(document.get("ticket"), dict):
-            return document
-        start = text.find("{", start + 1)
-    return None
+    return content if isinstance(content, str) else ""
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context from the last user message that has one, or None."""
+    """Return the context from the last user message that is a JSON document with a ticket, or None."""
     for message in reversed(messages):
-        if not isinstance(message, dict) or message.get("role") != "user":
-            continue
-        document = _document_in(message_text(message))
-        if document is not None:
-            sources = _objects(document.get("sources"))
-            similar = tuple(source for source in sources if source.get("kind") == "ticket")
-            documents = tuple(source for source in sources if source.get("kind") == "document")
-            return Context(document["ticket"], similar, documents)
+        document = parse_body(message_text(message)) or {}
+        if message.get("role") == "user" and isinstance(document.get("ticket"), dict):
+            sources = [source for source in document.get("sources") or () if isinstance(source, dict)]
+            of_kind = ([one for one in sources if one.get("kind") == kind] for kind in ("ticket", "document"))
+            return Context(document["ticket"], *of_kind)
     return None
-
-
-_FORMATS = frozenset({"text", "json_object", "json_schema"})
-_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +88,7 @@ def _response_format(body: Document) -> tuple[str, Document | None]:
     return "json_schema", inner["schema"]
 
 
-def parse_body(raw: bytes) -> Document | None:
+def parse_body(raw: bytes | str) -> Document | None:
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):

@@ -89,7 +89,7 @@ def test_the_cheap_desk_answers_as_the_simulated_one_does() -> None:
     assert int(head.rpartition(b" ")[2]) == len(body)
     assert ticket_of(decode(200, body, None).body["request"]).ticket_id == "77"
     outside.take_note(b"77")
-    assert json.loads(outside.count().partition(b"\r\n\r\n")[2])["notes"] == 1
+    assert json.loads(outside.told(b"count").partition(b"\r\n\r\n")[2])["notes"] == 1
 
 
 def test_the_cheap_model_streams_a_piece_a_token() -> None:

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.processes import Process
-from devstack.servers import Server
+from devstack.processes import Process, Server
 from devstack.system import System
 from tests.kit.faq_runner import Shell
 from tests.kit.system import other_settings

@@ -58,7 +58,7 @@ def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
         "model": "gpt-6-luna",
         "messages": [
             {"role": "system", "content": 'Advise. Answer in JSON such as {"summary": ""}.'},
-            {"role": "user", "content": "The ticket {with braces}:\n" + json.dumps(CONTEXT)},
+            {"role": "user", "content": json.dumps(CONTEXT)},
         ],
         "response_format": {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": schema}},
         **more,
