@@ -3,8 +3,7 @@
 import pytest
 
 from config.own_secrets import not_for_the_api
-from tests.kubernetes.mounts import WHOLE, mounted, sources, variables
-from tests.kubernetes.rendering import Change, Rendered, component
+from tests.kubernetes.rendering import WHOLE, Change, Rendered, component, mounted, sources, variables
 
 _STORES = {"ai-agents-secrets": {"DATABASE_URL", "REDIS_PASSWORD"}}
 MOUNTED: dict[str, dict[str, set[str]]] = {

@@ -7,8 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from tests.kubernetes.mounts import mounted, variables
-from tests.kubernetes.rendering import K8S, OPERATORS, Object, Rendered, documents
+from tests.kubernetes.rendering import K8S, OPERATORS, Object, Rendered, documents, mounted, variables
 
 OLDEST, NEWEST = "1.32", "1.37"
 # Pods of others that come and go here; cert-manager's labels: pkg/issuer/acme/http/pod.go.

@@ -11,8 +11,7 @@ from config.loading import LogSettings, SettingsRefused, load
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.startup import load_with_tenants
 from config.tenant_reading import TenantProblem
-from tests.kubernetes.mounts import sources, write_mounted
-from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
+from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered, sources, write_mounted
 
 SETTINGS: dict[str, type[LogSettings]] = {
     "api": ApiSettings,
