@@ -1,1 +1,1 @@
-"""Benchmarks: the cost of a job, the overhead of observability, a worker's memory."""
+"""Benchmarks: the cost of a webhook and a job, starts and memory, the quality of what is found and noted."""

@@ -9,16 +9,21 @@ import statistics
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import LiteralString, Self
 
-from benchmarks.filled import TENANT, TICKET, Filled
-from benchmarks.proc import thread_cpu_seconds
+import psycopg
+
 from benchmarks.report import Benchmark, Goal, Report, table
+from devstack.postgres import Postgres
 from storage import by_hand, ends, job_figures, relaying, tenant_figures
+from storage.claims import Claim, complete
+from storage.migrating import migrate
+from storage.session import Database
+from storage.turns import Shares, claim_next
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
@@ -29,7 +34,86 @@ _MOST, _MOST_LATE, _SHOWN = 100, 500, 51
 # Assumed length of the message list, so that both sizes count equally far.
 _LISTED = 200
 
+# A tenant with jobs in every table.
+TENANT, TICKET = "tenant-7", "1007"
+PLACES = 128
+_OPEN_SHARE = 10
+_LEASE_SECONDS = 3600.0
+# Of a hundred tenants, over the last month; one in a hundred has failed.
+_ENDED = (
+    "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, attempt, accepted_at, due_at, deadline_at,"
+    " published_at, started_at, finished_at, enhancement, model, note_attempted_at, note_id)"
+    " SELECT gen_random_uuid(), 'tenant-' || n %% 100, n, CASE WHEN failed THEN 'failed' ELSE 'completed' END,"
+    " CASE WHEN failed THEN 'a reason' END, 1, t, t, t + interval '1 hour', t, t, t + interval '45 s',"
+    " CASE WHEN NOT failed THEN '{\"summary\": \"S\"}'::jsonb END, 'gpt', t, CASE WHEN NOT failed THEN n END"
+    " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 101 = 0 AS failed,"
+    " now() - interval '1 day' - (%(rows)s - n) * (interval '30 days' / %(rows)s) AS t) x"
+)
+# One in ten waits for a later time without a message: half were held back, half failed an attempt.
+_OPEN = (
+    "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
+    " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"
+    " CASE WHEN later THEN now() + interval '6 hours' + n * interval '1 ms' ELSE t END, t + interval '1 day',"
+    " CASE n %% 20 WHEN 0 THEN 'held' WHEN 10 THEN 'timeout' END, CASE WHEN n %% 20 = 10 THEN 1 ELSE 0 END,"
+    " CASE WHEN NOT later THEN t END"
+    " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 10 = 0 AS later,"
+    " now() - interval '1 hour' + n * interval '1 ms' AS t) x"
+)
+_EVENTS = (
+    "INSERT INTO job_events (job_id, tenant_id, attempt, what, reason) SELECT j.id, j.tenant_id, j.attempt,"
+    " CASE j.reason WHEN 'held' THEN 'held back' WHEN 'timeout' THEN 'retried' ELSE 'accepted' END, j.reason"
+    " FROM jobs j WHERE j.state = 'waiting'"
+)
+
+
+class Filled:
+    """The server and one connection like a worker's."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.rows = rows
+        self._server = Postgres(folder)
+        self._running: list[Claim] = []
+        self.database: Database
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        migrate(self._server.admin_url, self._server.url)
+        self._as_owner(_ENDED, rows=self.rows - self.rows // _OPEN_SHARE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.discard()
+
+    def _as_owner(self, *statements: LiteralString, **values: int) -> None:
+        with psycopg.connect(self._server.superuser_url, autocommit=True) as owner:
+            for statement in statements:
+                owner.execute(statement, values or None)
+
+    def open_for(self, tenants: int) -> None:
+        """Refill the waiting tenth with jobs of `tenants` tenants."""
+        self._as_owner("DELETE FROM jobs WHERE state IN ('waiting', 'running')", "TRUNCATE job_events")
+        self._as_owner(_OPEN, rows=self.rows // _OPEN_SHARE, tenants=tenants)
+        self._as_owner(_EVENTS, "VACUUM ANALYZE jobs", "VACUUM ANALYZE job_events", "CHECKPOINT")
+        self._running.clear()
+
+    async def connect(self) -> None:
+        """Reconnect, and claim as many jobs as a worker has slots."""
+        self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
+        await self.claim(PLACES)
+
+    async def claim(self, jobs: int = 1) -> None:
+        for _ in range(jobs):
+            claimed = await claim_next(self.database, "benchmark", _LEASE_SECONDS, Shares())
+            assert claimed is not None  # noqa: S101 -- there are more waiting jobs than claims
+            self._running.append(claimed)
+
+    async def complete(self) -> None:
+        await complete(self.database, self._running.pop(0), "n")
+
+
 Ask = Callable[[Filled], Awaitable[object]]
+Times = list[list[float]]
+"""Milliseconds of each run, by table."""
 
 
 def _day_ago() -> datetime:
@@ -68,61 +152,53 @@ BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console:
 """What counts them until there are many, so that it is dearer with a thousand than with a hundred, and then no more."""
 
 
-@dataclass(slots=True)
-class StatementCost:
-    """One statement on one table: time and server CPU of each run, in milliseconds."""
-
-    times: list[float] = field(default_factory=list)
-    cpu: float = 0.0
-
-    async def add(self, ask: Ask, on: Filled, runs: int) -> None:
-        before = thread_cpu_seconds(on.pid)
-        for _ in range(runs):
-            began = time.perf_counter()
-            await ask(on)
-            self.times.append((time.perf_counter() - began) * 1000)
-        self.cpu += (thread_cpu_seconds(on.pid) - before) * 1000
-
-    def figures(self) -> dict[str, float]:
-        return {"p50": statistics.median(self.times), "cpu": self.cpu / len(self.times)}
+async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
+    """Return the milliseconds of each run."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        await ask(on)
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
-async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[StatementCost]]:
-    claiming, ending = ([StatementCost() for _ in tables] for _ in range(2))
+async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
+    claiming, ending = ([list[float]() for _ in tables] for _ in range(2))
     for _ in range(claims // _BATCH):
         for number, on in enumerate(tables):
-            await claiming[number].add(Filled.claim, on, _BATCH)
-            await ending[number].add(Filled.complete, on, _BATCH)
+            claiming[number] += await _timed(Filled.claim, on, _BATCH)
+            ending[number] += await _timed(Filled.complete, on, _BATCH)
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[StatementCost]]:
-    """Return each statement's cost on each table, over `runs` runs or at most `seconds`."""
-    found = {}
+async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
+    """Return each statement's times on each table, over `runs` runs or at most `seconds`."""
+    found: dict[str, Times] = {}
     for name, ask in ASKED.items():
         for on in tables:
-            await StatementCost().add(ask, on, _WARM_UP)
-        found[name] = [StatementCost() for _ in tables]
+            await _timed(ask, on, _WARM_UP)
+        found[name] = [list[float]() for _ in tables]
         until = time.monotonic() + seconds
-        while len(found[name][0].times) < runs and time.monotonic() < until:
-            for cost, on in zip(found[name], tables, strict=True):
-                await cost.add(ask, on, _BATCH // 4)
+        while len(found[name][0]) < runs and time.monotonic() < until:
+            for times, on in zip(found[name], tables, strict=True):
+                times.extend(await _timed(ask, on, _BATCH // 4))
     return found
 
 
-async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, list[StatementCost]]:
+async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
     for on in tables:
         await on.connect()
     found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
-    for name, costs in (await _claims(tables, given.claims)).items():
-        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = costs
+    for name, times in (await _claims(tables, given.claims)).items():
+        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
     for on in tables:
         await on.database.close()
     return found
 
 
-def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]:
-    found: dict[str, list[StatementCost]] = {}
+def measure(folder: Path, given: Namespace) -> dict[str, list[float]]:
+    """Return the median milliseconds of each statement by number of rows."""
+    found: dict[str, Times] = {}
     with ExitStack() as stack:
         tables = []
         for rows in given.rows:
@@ -134,34 +210,22 @@ def measure(folder: Path, given: Namespace) -> dict[str, list[dict[str, float]]]
             for on in tables:
                 on.open_for(tenants)
             found |= asyncio.run(_measured(tables, given, tenants))
-    return {name: [cost.figures() for cost in costs] for name, costs in found.items()}
-
-
-def _row(name: str, sizes: Sequence[Mapping[str, float]]) -> list[str]:
-    cells = [name]
-    for of in ("p50", "cpu"):
-        cells += [f"{size[of]:.2f}" for size in sizes]
-        cells.append(f"{sizes[-1][of] / sizes[0][of]:.2f}")
-    return cells
+    return {name: [statistics.median(each) for each in times] for name, times in found.items()}
 
 
 def _report(folder: Path, given: Namespace) -> Report:
     found = measure(folder, given)
-    sizes = [f"{rows:,}" for rows in given.rows]
-    first, *others = sizes
-    head = ["statement", f"p50 ms at {first} rows", *others, "ratio", f"CPU ms at {first} rows", *others, "ratio"]
-    rows = [_row(name, costs) for name, costs in found.items()]
-    return Report(table(head, rows), {"rows": given.rows, **found}, goals=_goals(found, sizes))
-
-
-def _goals(found: Mapping[str, Sequence[Mapping[str, float]]], sizes: Sequence[str]) -> list[Goal]:
-    ratios = {name: costs[-1]["p50"] / costs[0]["p50"] for name, costs in found.items()}
+    ratios = {name: medians[-1] / medians[0] for name, medians in found.items()}
+    first, *others = sizes = [f"{rows:,}" for rows in given.rows]
+    head = ["statement", f"p50 ms at {first} rows", *others, "ratio"]
+    rows = [[name, *(f"{one:.2f}" for one in medians), f"{ratios[name]:.2f}"] for name, medians in found.items()]
     worst = max(ratio for name, ratio in ratios.items() if name not in LINEAR | BOUNDED)
     counting = max(ratios[name] for name in LINEAR)
-    return [
+    goals = [
         Goal(f"claims, relay and lists with {sizes[-1]} rows, to {sizes[0]}: the worst", worst, most=1.3),
         Goal(f"what counts waiting jobs for metrics with {sizes[-1]} rows, to {sizes[0]}", counting, most=1.3),
     ]
+    return Report(table(head, rows), {"rows": given.rows, **found}, goals)
 
 
 BENCHMARK = Benchmark(

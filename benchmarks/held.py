@@ -11,8 +11,8 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.ours import NotMeasurable, Ours
-from benchmarks.proc import cpu_seconds, memory
+from benchmarks.machine import cpu_seconds, memory
+from benchmarks.ours import NotMeasurable, Ours, ours_running
 from benchmarks.report import Benchmark, Goal, Report, table
 
 _LOOK_SECONDS = 0.2
@@ -37,26 +37,28 @@ class Drained:
 
 def drain(ours: Ours, jobs: int) -> Drained:
     """Drain a backlog with a new worker. Raises NotMeasurable."""
-    before = ours.notes().notes
+    before = ours.notes()
     ours.worker.stop()
     ours.send(jobs)
     ours.system.restart(ours.worker)
     pid = ours.worker.pid
     began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid)["Pss"]
     most, held = 0, idle
-    while (notes := ours.notes()).notes < before + jobs:
+    while (notes := ours.notes()) < before + jobs:
         if (waiting := ours.asking()) > most:
             most, held = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
-            raise NotMeasurable(f"{notes.notes - before} of {jobs} jobs have their note")
+            raise NotMeasurable(f"{notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs
-    return Drained(most, (held - idle) / max(1, most), jobs * 60 / (notes.last - began), cost, ours.requeued())
+    return Drained(
+        most, (held - idle) / max(1, most), jobs * 60 / (max(ours.moments().values()) - began), cost, ours.requeued()
+    )
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
     """Send webhooks at this rate; return p50 and p99 of the added time in milliseconds."""
-    before, first = ours.notes().notes, ours.tickets.peek()
+    before, first = ours.notes(), ours.next_ticket
     found = ours.send(max(1, int(rate * seconds)), seconds, rate)
     ours.await_notes(before + found.answers)
     moments = ours.moments()
@@ -68,7 +70,9 @@ def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tupl
 
 
 def _report(folder: Path, given: Namespace) -> Report:
-    with Ours(folder / "ours", seconds=given.seconds, settings={"WORKER_CONCURRENCY": str(given.places)}) as ours:
+    with ours_running(
+        folder / "ours", seconds=given.seconds, settings={"WORKER_CONCURRENCY": str(given.places)}
+    ) as ours:
         ours.send(_WARM_JOBS)
         ours.await_notes(_WARM_JOBS)
         drained = drain(ours, given.jobs)
@@ -101,7 +105,7 @@ def _report(folder: Path, given: Namespace) -> Report:
         *table(("webhooks a second", "ms added to a job, p50", "p99"), [(f"{rate:.1f}", f"{p50:.0f}", f"{p99:.0f}")]),
     ]
     figures = {"drained": asdict(drained), "rate": rate, "p50": p50, "p99": p99, "seconds": given.seconds}
-    return Report(lines, figures, goals=goals)
+    return Report(lines, figures, goals)
 
 
 BENCHMARK = Benchmark(

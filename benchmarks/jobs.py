@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.charts import Bar
-from benchmarks.ours import Ours
+from benchmarks.machine import tree_cpu
+from benchmarks.ours import Ours, ours_running
 from benchmarks.peers import processes as peers
-from benchmarks.proc import tree_cpu
-from benchmarks.report import Benchmark, Chart, Goal, Report, median, ratio, table
+from benchmarks.report import Benchmark, Goal, Report, median, ratio, table
 from devstack.processes import Process
 
 PLACES = 32
@@ -43,7 +42,7 @@ class _Side:
     span: str
 
     def batch(self, ours: Ours, jobs: int) -> Batch:
-        first, notes, spans = ours.tickets.peek(), ours.notes().notes, ours.spans().get(self.span, 0)
+        first, notes, spans = ours.next_ticket, ours.notes(), ours.spans().get(self.span, 0)
         requeued, cpu = ours.requeued(), tree_cpu(self.worker.pid)
         self.queue(jobs)
         ours.await_notes(notes + jobs)
@@ -57,7 +56,10 @@ class _Side:
 
 def measure(folder: Path, rounds: int, jobs: int) -> dict[str, list[Batch]]:
     """Return the rounds of each side. Raises NotMeasurable or ProcessFailed."""
-    with Ours(folder / "ours", settings={"WORKER_CONCURRENCY": str(PLACES)}) as ours, contextlib.ExitStack() as stack:
+    with (
+        ours_running(folder / "ours", settings={"WORKER_CONCURRENCY": str(PLACES)}) as ours,
+        contextlib.ExitStack() as stack,
+    ):
         sides = [_Side("ours", ours.worker, ours.send, "Worker")]
         for pool, concurrency in POOLS.items():
             worker = peers.worker(folder, ours, pool, concurrency)
@@ -89,21 +91,13 @@ def _report(folder: Path, given: Namespace) -> Report:
     head = ("what", "CPU ms a job", "jobs a second", "ours to it: CPU", "jobs a second")
     requeued = sum(batch.requeued for batch in ours)
     lines = [*table(head, rows), "", f"{requeued} times a job of ours went back to wait (`Job requeued`)."]
-    charts = [
-        Chart("jobs", "Jobs of one worker, no wait outside", "a second; more is better", _bars(found, "rate")),
-        Chart("jobs-cpu", "CPU of a job in the worker", "milliseconds; less is better", _bars(found, "cpu")),
-    ]
     goals = [
         Goal("CPU of a job, to the peer in threads", ratio(ours, found["threads"], "cpu"), most=0.95),
         Goal("CPU of a job, ms", median(ours, "cpu"), most=15),
         Goal("jobs a second of one worker", median(ours, "rate"), least=50),
     ]
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}
-    return Report(lines, figures, charts, goals)
+    return Report(lines, figures, goals)
 
 
-def _bars(found: dict[str, list[Batch]], field: str) -> list[Bar]:
-    return [Bar(TITLES[name], median(of, field), ours=name == "ours") for name, of in found.items()]
-
-
-BENCHMARK = Benchmark("jobs", _report, {"rounds": 3, "jobs": 200}, full={}, tiny={"rounds": 1, "jobs": 10})
+BENCHMARK = Benchmark("jobs", _report, {"rounds": 3, "jobs": 200}, {"rounds": 1, "jobs": 10})

@@ -1,16 +1,14 @@
 """The production system for benchmarks, with a cheap desk and model."""
 
-import contextlib
 import json
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks import load
 from benchmarks.load import LoadResult, Plan
@@ -26,117 +24,60 @@ _POLL_SECONDS = 0.05
 _LONGEST_SECONDS = 240
 # Spans leave a process at most 5 s after the last one; a busy process takes longer.
 _SPANS_SECONDS = 30.0
-_FIRST_TICKET = 1_000_000
 
 
 class NotMeasurable(Exception):
     """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
 
 
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Poll a condition. Raises NotMeasurable after some minutes."""
-    give_up_at = time.monotonic() + _LONGEST_SECONDS
-    while not is_so():
-        if time.monotonic() > give_up_at:
-            raise NotMeasurable(f"not within {_LONGEST_SECONDS} s: {what}")
-        time.sleep(_POLL_SECONDS)
+@contextmanager
+def ours_running(
+    folder: Path,
+    *,
+    workers: int = 1,
+    housekeeping: bool = False,
+    seconds: float = 0.0,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator["Ours"]:
+    """Run Postgres, Redis, API and workers, with spans and JSON lines as in production.
 
-
-class Tickets:
-    """Unused ticket numbers."""
-
-    def __init__(self) -> None:
-        self._next = _FIRST_TICKET
-
-    def take(self, count: int) -> int:
-        self._next += count
-        return self._next - count
-
-    def peek(self) -> int:
-        """Return the next number without reserving it."""
-        return self._next
-
-
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """The desk's count of notes, and the time (`time.monotonic()`) of the last."""
-
-    notes: int
-    last: float
-
-
-@contextlib.contextmanager
-def collecting(folder: Path) -> Iterator[str]:
+    The model streams an answer for `seconds`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # the postgres user must reach it
     port = free_port()
     collector = Process(
         "collector",
-        [sys.executable, "-m", "benchmarks.collector", str(port)],
+        [sys.executable, "-m", "benchmarks.outside", str(port)],
         log_path=folder / "collector.log",
         environment=machine_environment(),
-        ready=answers(port, "/count"),
+        ready=answers(port, "/_sim/spans"),
         folder=PROJECT,
     )
+    given = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
+    given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    system = System(folder / "system", settings=given, workers=workers, tenants=("acme",), housekeeping=housekeeping)
+    system.postgres.is_durable = True
+    for process in (system.desk, system.openai):
+        own = process.command[process.command.index("--port") + 1]
+        outside = ["-m", "benchmarks.outside", own, "--seconds", str(seconds), "--pieces", str(PIECES)]
+        process.command = [sys.executable, *outside]
     collector.start()
     try:
         collector.wait_ready()
-        yield f"http://127.0.0.1:{port}"
+        with system:
+            yield Ours(system, given["OTEL_EXPORTER_OTLP_ENDPOINT"])
     finally:
         collector.stop(2)
 
 
+@dataclass
 class Ours:
-    """Postgres, Redis, API and workers, with spans and JSON lines; housekeeping on request.
+    """The running system; `next_ticket` is the next unused number."""
 
-    The model streams an answer for `seconds`. With `dark`, API and worker have no observability (`benchmarks.dark`).
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        tenants: tuple[str, ...] = ("acme",),
-        workers: int = 1,
-        housekeeping: bool = False,
-        seconds: float = 0.0,
-        dark: bool = False,
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
-        self._folder = folder
-        self._options: dict[str, Any] = {"workers": workers, "tenants": tenants, "housekeeping": housekeeping}
-        self._seconds, self._dark = seconds, dark
-        self._settings = settings or {}
-        self._stack = ExitStack()
-        self.tickets = Tickets()
-        self.system: System
-        self.collector: str
-
-    def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o755)  # the postgres user must reach it
-        self.collector = self._stack.enter_context(collecting(self._folder))
-        as_in_production = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"}
-        settings = {**as_in_production, "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector, **self._settings}
-        self.system = System(self._folder / "system", settings=settings, **self._options)
-        self.system.postgres.is_durable = True
-        outside = [sys.executable, "-m", "benchmarks.outside"]
-        for process in (self.system.desk, self.system.openai):
-            port = process.command[process.command.index("--port") + 1]
-            process.command = [*outside, port, "--seconds", str(self._seconds), "--pieces", str(PIECES)]
-        if self._dark:
-            for process in (self.system.api, self.worker):
-                process.command = ["benchmarks.dark" if part == "support.cli" else part for part in process.command]
-                process.environment["METRICS_PORT"] = ""
-        try:
-            self._stack.enter_context(self.system)
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    system: System
+    collector: str
+    next_ticket: int = 1_000_000
 
     @property
     def worker(self) -> Process:
@@ -146,20 +87,25 @@ class Ours:
     def port(self) -> int:
         return int(self.system.state["api_url"].rpartition(":")[2])
 
-    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None, tenant: int = 0) -> LoadResult:
-        """Send up to `requests` webhooks of a tenant in `seconds`. Raises NotMeasurable."""
-        of = self.system.tenants[tenant]
-        first = self.tickets.take(requests)
+    def take(self, count: int) -> int:
+        """Reserve ticket numbers; return the first."""
+        self.next_ticket += count
+        return self.next_ticket - count
+
+    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> LoadResult:
+        """Send up to `requests` webhooks in `seconds`. Raises NotMeasurable."""
+        of = self.system.tenants[0]
+        first = self.take(requests)
         # An idle connection is closed after 5 s.
         connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
         return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
 
-    def notes(self) -> Notes:
-        count = _get(f"{self.system.state['desk_url']}/_sim/count")
-        return Notes(count["notes"], count["last"])
+    def notes(self) -> int:
+        return int(self._outside("desk", "count")["notes"])
 
     def moments(self) -> dict[str, float]:
-        return _get(f"{self.system.state['desk_url']}/_sim/moments")
+        """Return when each ticket's note came, in `time.monotonic()`."""
+        return self._outside("desk", "moments")
 
     def rate_of(self, first: int, jobs: int) -> float:
         """Return these tickets' jobs a second, from the first note to the last."""
@@ -168,19 +114,25 @@ class Ours:
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
     def asking(self) -> int:
-        waiting: int = _get(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
-        return waiting
+        return int(self._outside("openai", "count")["waiting"])
+
+    def _outside(self, server: str, what: str) -> dict[str, Any]:
+        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises NotMeasurable after some minutes."""
-        wait_until(lambda: self.notes().notes >= count, f"{count} notes")
+        give_up_at = time.monotonic() + _LONGEST_SECONDS
+        while self.notes() < count:
+            if time.monotonic() > give_up_at:
+                raise NotMeasurable(f"not within {_LONGEST_SECONDS} s: {count} notes")
+            time.sleep(_POLL_SECONDS)
 
     def scrape(self) -> None:
         for address in self.system.state["metrics"].values():
             urllib.request.urlopen(address, timeout=60).read()
 
     def spans(self) -> dict[str, int]:
-        return _get(f"{self.collector}/count")
+        return _get(f"{self.collector}/_sim/spans")
 
     def await_spans(self, name: str, count: int) -> None:
         """Wait for this total of spans of a name: exporting them is part of the cost."""

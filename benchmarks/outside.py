@@ -1,24 +1,28 @@
-"""`python -m benchmarks.outside PORT`: a desk and a model that cost little, so that neither is measured.
+"""`python -m benchmarks.outside PORT`: a desk, a model and a collector that cost little, so that none is measured.
 
 Their answers are the simulators', made once; only the ticket's number differs. One server is both: every ticket
 exists, every note is counted, and all questions of a schema get the same answer after `--seconds`, streamed in
-`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the number of notes, the time
-(`time.monotonic()`) of the last and the number of waiting questions; `GET /_sim/moments` when each note came.
+`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the numbers of notes and of
+waiting questions, `/_sim/moments` when each note came (`time.monotonic()`), `/_sim/spans` how many spans of each name
+came over OTLP.
 """
 
 import argparse
 import asyncio
+import gzip
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import uvloop
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from simulators.openai.chat_request import check_request, parse_body
+from simulators.openai.providers import OpenAIConfig
 from simulators.openai.reply import chunk, content_chunks, think
-from simulators.openai.settings import OpenAIConfig
+from simulators.openai.requests import check_request, parse_body
 from simulators.servicedesk.envelope import success
 from simulators.servicedesk.records import DeskUser, Note, StoredTicket
 from simulators.servicedesk.shapes import note_in_full, ticket_in_full
@@ -26,6 +30,7 @@ from simulators.servicedesk.shapes import note_in_full, ticket_in_full
 _FIRST_SHARE = 0.3
 _ANY_TICKET = "424242424242"
 _TEXT = "<p>Since this morning the VPN client says 809 on the laptop. The office network works.</p>" * 3
+_GZIP = b"\x1f\x8b"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -46,16 +51,16 @@ class DeskAndModel:
     waiting: int = 0
     written: int = 0
     notes: dict[str, float] = field(default_factory=dict)
+    spans: Counter[str] = field(default_factory=Counter)
     _replies: dict[str, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         who, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
-        ticket = StoredTicket(
-            _ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, "Open", "High", "Network", who, now, now
-        )
+        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, who, now, now)
+        ticket.priority, ticket.category = "High", "Network"
         note = note_in_full(Note("7", "", now, who), ticket, older=False, edition="onpremises")
-        self._ticket = success({"request": ticket_in_full(ticket, "onpremises")}).body
-        self._note = success({"note": note}).body
+        self._ticket = bytes(success({"request": ticket_in_full(ticket, "onpremises")}).body)
+        self._note = bytes(success({"note": note}).body)
 
     def ticket(self, ticket_id: bytes) -> bytes:
         return _answer(self._ticket.replace(_ANY_TICKET.encode(), ticket_id))
@@ -65,9 +70,16 @@ class DeskAndModel:
         self.written += 1
         return _answer(self._note.replace(_ANY_TICKET.encode(), ticket_id))
 
-    def count(self) -> bytes:
-        last = next(reversed(self.notes.values()), 0.0)
-        return _answer(json.dumps({"notes": self.written, "last": last, "waiting": self.waiting}).encode())
+    def take_spans(self, body: bytes) -> bytes:
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(gzip.decompress(body) if body.startswith(_GZIP) else body)
+        for scope in (scope for resource in request.resource_spans for scope in resource.scope_spans):
+            self.spans.update(span.name for span in scope.spans)
+        return _answer(b"")
+
+    def told(self, path: bytes) -> bytes:
+        count = {"notes": self.written, "waiting": self.waiting}
+        return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
         """Return a streamed answer, built once a schema: first piece with head, then the rest."""
@@ -98,10 +110,10 @@ class DeskAndModel:
                     await self._stream(self.reply(body), writer)
                 elif path.endswith(b"/notes"):
                     writer.write(self.take_note(path.split(b"/")[-2]))
-                elif path == b"/_sim/moments":
-                    writer.write(_answer(json.dumps(self.notes).encode()))
-                elif path.startswith(b"/_sim"):
-                    writer.write(self.count())
+                elif path.startswith(b"/_sim/"):
+                    writer.write(self.told(path.removeprefix(b"/_sim/")))
+                elif path == b"/v1/traces":
+                    writer.write(self.take_spans(body))
                 else:
                     writer.write(self.ticket(path.rpartition(b"/")[2]))
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -4,21 +4,9 @@ import statistics
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from benchmarks.charts import Bar
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Figures to draw, with file name, title and unit."""
-
-    name: str
-    title: str
-    unit: str
-    bars: Sequence[Bar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +27,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Markdown, figures for JSON, charts and goals; `failed` explains exit status 1."""
+    """Markdown, figures for JSON, and goals."""
 
     lines: Sequence[str]
     figures: Mapping[str, Any]
-    charts: Sequence[Chart] = ()
     goals: Sequence[Goal] = ()
-    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +41,8 @@ class Benchmark:
     name: str
     report: Callable[[Path, Namespace], Report]
     usual: Mapping[str, Any]
-    full: Mapping[str, Any]
     tiny: Mapping[str, Any]
+    full: Mapping[str, Any] = field(default_factory=dict)
 
     def measure(self, numbers: Mapping[str, Any]) -> Report:
         """Measure with these overrides in a temporary folder."""

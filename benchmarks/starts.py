@@ -10,12 +10,10 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.charts import Bar
-from benchmarks.environments import python_of
-from benchmarks.ours import Ours
+from benchmarks.machine import cpu_seconds, memory, python_of
+from benchmarks.ours import ours_running
 from benchmarks.peers import processes as peers
-from benchmarks.proc import cpu_seconds, memory
-from benchmarks.report import Benchmark, Chart, Goal, Report, median, table
+from benchmarks.report import Benchmark, Goal, Report, median, table
 from devstack.processes import Process
 
 PEER = "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry"
@@ -46,7 +44,7 @@ def _start(process: Process) -> Start:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
-    with Ours(folder / "ours", housekeeping=True) as ours:
+    with ours_running(folder / "ours", housekeeping=True) as ours:
         system = ours.system
         processes = {"API": system.api, "worker": system.workers[0], "housekeeping": system.housekeeping}
         for process in processes.values():
@@ -63,25 +61,17 @@ def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
 
 def _report(folder: Path, given: Namespace) -> Report:
     found = measure(folder, given.rounds)
+    digits = {"seconds": 2, "cpu": 2, "rss": 0, "pss": 0}
     rows = [
-        (
-            name,
-            *(
-                f"{median(of, field):.{digits}f}"
-                for field, digits in zip(("seconds", "cpu", "rss", "pss"), "2200", strict=True)
-            ),
-        )
-        for name, of in found.items()
+        (name, *(f"{median(of, field):.{shown}f}" for field, shown in digits.items())) for name, of in found.items()
     ]
     head = ("process", "s to ready", "CPU s to ready", "MiB resident", "MiB shared out (PSS)")
-    memories = [Bar(name, median(of, "pss"), ours=name != PEER) for name, of in found.items()]
-    charts = [Chart("memory", "Memory of a process without work", "MiB (PSS); less is better", memories)]
     goals = []
     for name, (seconds, mib) in _MOST.items():
         goals.append(Goal(f"start of {name}, seconds", median(found[name], "seconds"), most=seconds))
         goals.append(Goal(f"memory of {name}, MiB", median(found[name], "rss"), most=mib))
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}
-    return Report(table(head, rows), figures, charts, goals)
+    return Report(table(head, rows), figures, goals)
 
 
-BENCHMARK = Benchmark("starts", _report, {"rounds": 3}, full={}, tiny={"rounds": 1})
+BENCHMARK = Benchmark("starts", _report, {"rounds": 3}, {"rounds": 1})

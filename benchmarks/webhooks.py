@@ -11,12 +11,11 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.charts import Bar
 from benchmarks.load import LoadResult, Plan
-from benchmarks.ours import Ours, sent
+from benchmarks.machine import cpu_seconds
+from benchmarks.ours import Ours, ours_running, sent
 from benchmarks.peers import processes as peers
-from benchmarks.proc import cpu_seconds
-from benchmarks.report import Benchmark, Chart, Goal, Report, median, ratio, table
+from benchmarks.report import Benchmark, Goal, Report, median, ratio, table
 from devstack.processes import Process
 
 TITLES = {"peer": "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry", "ours": "ours"}
@@ -56,7 +55,7 @@ class _Side:
         """Send webhooks, and wait for the export of their spans, which is part of the cost."""
         requests = int(seconds * (rate or _MOST_PER_SECOND)) + 1
         spans, tenant = ours.spans().get(self.span, 0), ours.system.tenants[0]
-        first = ours.tickets.take(requests)
+        first = ours.take(requests)
         found = sent(
             Plan(self.port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate), _MOST_REFUSED
         )
@@ -67,7 +66,7 @@ class _Side:
 
 def measure(folder: Path, rounds: int, seconds: float) -> dict[str, list[Round]]:
     """Return the rounds of each side. Raises NotMeasurable."""
-    with Ours(folder / "ours", workers=0) as ours, contextlib.ExitStack() as stack:
+    with ours_running(folder / "ours", workers=0) as ours, contextlib.ExitStack() as stack:
         process, port = peers.receiver(folder, ours)
         process.start()
         stack.callback(process.stop, 2)
@@ -95,20 +94,12 @@ def _report(folder: Path, given: Namespace) -> Report:
     rows.append(("ours to it", *(f"{ratio(ours, peer, field):.2f}" for field in fields)))
     refused = ", ".join(f"{sum(one.refused for one in of)} by {TITLES[name]}" for name, of in found.items())
     head = ("what", "accepted a second", "CPU ms a webhook", "p50 ms at half", "p99 ms at half")
-    charts = [
-        Chart("webhooks", "Webhooks accepted by one API process", "a second; more is better", _bars(found, "rate")),
-        Chart("webhooks-cpu", "CPU of a webhook", "milliseconds; less is better", _bars(found, "cpu")),
-    ]
     goals = [
         Goal("webhooks accepted a second, to the peer", ratio(ours, peer, "rate"), least=4),
         Goal("p99 of an answer at half load, ms", median(ours, "p99"), most=50),
     ]
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}
-    return Report([*table(head, rows), "", f"Not taken: {refused}."], figures, charts, goals)
+    return Report([*table(head, rows), "", f"Not taken: {refused}."], figures, goals)
 
 
-def _bars(found: dict[str, list[Round]], field: str) -> list[Bar]:
-    return [Bar(TITLES[name], median(of, field), ours=name == "ours") for name, of in found.items()]
-
-
-BENCHMARK = Benchmark("webhooks", _report, {"rounds": 5, "seconds": 1.5}, full={}, tiny={"rounds": 1, "seconds": 0.3})
+BENCHMARK = Benchmark("webhooks", _report, {"rounds": 5, "seconds": 1.5}, {"rounds": 1, "seconds": 0.3})

@@ -23,13 +23,7 @@ from devstack.valkey import ValkeyMissing
 
 _PORTS = ("api", "console", "desk", "openai", "postgres", "redis")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_REFUSALS = (
-    AlreadyRunning,
-    PostgresMissing,
-    ProcessFailed,
-    SettingsUnusable,
-    ValkeyMissing,
-)
+_REFUSALS = (AlreadyRunning, PostgresMissing, ProcessFailed, SettingsUnusable, ValkeyMissing)
 _POLL_SECONDS = 0.2
 
 
@@ -76,15 +70,8 @@ def _up(options: argparse.Namespace) -> int:
     if taken:
         sys.stderr.write(f"already in use on this machine: port {', '.join(taken)}\n")
         return 1
-    system = System(
-        options.folder,
-        workers=options.workers,
-        openai_seconds=options.openai_seconds,
-        ports=ports,
-        external=True,
-        traces=options.traces,
-        console=True,
-    )
+    chosen = {"workers": options.workers, "openai_seconds": options.openai_seconds, "traces": options.traces}
+    system = System(options.folder, ports=ports, external=True, console=True, **chosen)
     began = time.monotonic()
     print("Starting ...", flush=True)
     try:
@@ -101,18 +88,15 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _demo() -> int:
-    console = Console()
     folder = PROJECT / ".devstack" / "demo"
     system = System(folder, openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True)
     try:
-        complete = demo.play(system, console)
+        complete = demo.play(system, Console())
     except KeyboardInterrupt:
         print("\nEnding ...", flush=True)
         return 130
     finally:
         _end(system)
-    if complete:
-        console.print(demo.closing_words(), markup=False, highlight=False)
     return 0 if complete else 1
 
 

@@ -1,8 +1,10 @@
-"""`python -m devstack demo`: sample tickets processed by the whole system."""
+"""`python -m devstack demo`: sample tickets processed by the whole system, told by the lines that support greps."""
 
 import json
+import re
 import shlex
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -11,7 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from devstack.desk_client import DeskClient, as_text
-from devstack.story import LogTail, TicketStory, follow, grep
+from devstack.processes import Process
 from devstack.summary import command, relative
 from devstack.system import System
 from observability import phrases
@@ -23,11 +25,56 @@ DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_t
 OPENAI_SECONDS = 2.0
 # Text format and INFO, so that the demo reads all lines.
 SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
+STAGES = {
+    "received": phrases.WEBHOOK_RECEIVED,
+    "queued": phrases.JOB_QUEUED,
+    "context": phrases.CONTEXT_GATHERED,
+    "GPT-4": phrases.GPT4_ANSWERED,
+    "note": phrases.TICKET_UPDATED,
+    "completed": phrases.TASK_COMPLETED,
+}
+# A failed attempt may be retried: the line contains which.
+_FAILED = phrases.TASK_FAILED.template.partition(":")[0]
+_IDS = re.compile(r"\| ticket_id: ([^\s,]+), tenant_id: ([^\s,]+)(?:, job_id: ([^\s,]+))?")
 _SYNC_SECONDS = 8
 _JOB_SECONDS = 14
 _SPANS_SECONDS = 4
 _POLL_SECONDS = 0.05
 _BETWEEN_TICKETS_SECONDS = 0.4
+NEXT = """
+Where to look next:
+  make dev         the same system, left running: write tickets in your browser, and see them in the console
+  docs/running.md  how to point it at a real desk and a real key
+  CONTRIBUTING.md  how to change it
+  make test        the tests"""
+
+
+@dataclass
+class TicketStory:
+    """A ticket's logged stages; `came` is the last one, or the phrase of a failure."""
+
+    tenant_id: str
+    ticket_id: str
+    subject: str
+    created_at: float = field(default_factory=time.monotonic)
+    job_id: str | None = None
+    came: str = ""
+
+
+def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
+    """Update the ticket's story from a log line; return it if the line tells a new stage."""
+    ids = _IDS.search(line)
+    story = stories.get((ids[2], ids[1])) if ids else None
+    if ids is None or story is None:
+        return None
+    story.job_id = ids[3] or story.job_id
+    told = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
+    if _FAILED in line:
+        told = line[line.index(_FAILED) :].partition(" | ")[0]
+    if told in ("", story.came):
+        return None
+    story.came = told
+    return story
 
 
 def play(system: System, console: Console) -> bool:
@@ -40,42 +87,42 @@ def play(system: System, console: Console) -> bool:
     system.start()
     _say(console, f"All of it is ready after {time.monotonic() - began:.1f} s.")
     _await_context(system, console)
+    keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     try:
-        complete = _tell(system, console)
+        with DeskClient(system.state["desk_url"], keys) as desk:
+            complete = _tell(system, desk, console)
     except httpx2.HTTPError as failure:
         _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:
         _say(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
+        _say(console, NEXT)
     return complete
 
 
-def _tell(system: System, console: Console) -> bool:
-    keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
-    with DeskClient(system.state["desk_url"], keys) as desk:
-        _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
-        stories = _watch(system, desk, console)
-        missing = [story for story in stories if not _own_notes(desk, story)]
-        shown = next((story for story in stories if story not in missing), None)
-        if shown is not None:
-            _show_note(desk, shown, console)
-            _show_lines(system, shown, console)
-            _show_trace(system, shown, console)
+def _tell(system: System, desk: DeskClient, console: Console) -> bool:
+    _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
+    stories = _watch(system, desk, console)
+    # From the desk, not from the log.
+    notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
+    own = {ticket: note for ticket, found in notes.items() for note in found if "Ref " in note}
+    shown = next((story for story in stories if story.ticket_id in own), None)
+    if shown is not None:
+        title = Text(f"The note in ticket {shown.ticket_id}: {shown.subject}")
+        note = Text(as_text(own[shown.ticket_id]))
+        _say(console, "")
+        console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
+        _show_lines(system, shown, console)
+        _show_trace(system, shown, console)
+    missing = [story for story in stories if story.ticket_id not in own]
     for story in missing:
-        _explain(system, story, console)
+        far = f"It came as far as '{story.came}'." if story.came else "No log has a line of it: no webhook arrived."
+        _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
+        for process in (system.api, *system.workers):
+            _say(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
     if (dead := system.died()) is not None:
         _say(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
     return bool(stories) and not missing
-
-
-def closing_words() -> str:
-    return (
-        "\nWhere to look next:\n"
-        "  make dev         the same system, left running: write tickets in your browser, and see them in the console\n"
-        "  docs/running.md  how to point it at a real desk and a real key\n"
-        "  CONTRIBUTING.md  how to change it\n"
-        "  make test        the tests"
-    )
 
 
 def _say(console: Console, text: str) -> None:
@@ -87,52 +134,44 @@ def _await_context(system: System, console: Console) -> None:
     phrase = phrases.SYNC_COMPLETED.template.partition(",")[0]
     wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
     deadline = time.monotonic() + _SYNC_SECONDS
-    while time.monotonic() < deadline:
-        output = system.housekeeping.output()
-        if all(line in output for line in wanted):
+    while not all(line in system.housekeeping.output() for line in wanted):
+        if time.monotonic() > deadline:
+            _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
             return
         time.sleep(_POLL_SECONDS)
-    _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
 
 
 def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
-    tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
-    stories: list[TicketStory] = []
+    stories: dict[tuple[str, str], TicketStory] = {}
+    read: dict[str, int] = {}
     began = time.monotonic()
     while time.monotonic() < began + _JOB_SECONDS:
         due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
         for ticket in DEMO_TICKETS[len(stories) : due]:
-            created_at = time.monotonic()
-            ticket_id = desk.create_ticket(ticket)
-            stories.append(TicketStory(ticket["tenant"], ticket_id, ticket["subject"], created_at))
-        now = time.monotonic()
-        for event in (event for tail in tails for event in follow(tail.new_lines(), stories, now)):
-            about = f"ticket {event.ticket.ticket_id} ({event.ticket.tenant_id})"
-            _say(console, f"  {event.seconds:5.1f} s  {about:<22} {event.stage}")
-        if len(stories) == len(DEMO_TICKETS) and all(story.ended for story in stories):
+            story = TicketStory(ticket["tenant"], desk.create_ticket(ticket), ticket["subject"])
+            stories[story.tenant_id, story.ticket_id] = story
+        for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
+            if story_told := follow(line, stories):
+                about = f"ticket {story_told.ticket_id} ({story_told.tenant_id})"
+                _say(console, f"  {time.monotonic() - story_told.created_at:5.1f} s  {about:<22} {story_told.came}")
+        if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
             break
         time.sleep(_POLL_SECONDS)
-    return stories
+    return list(stories.values())
 
 
-def _own_notes(desk: DeskClient, story: TicketStory) -> list[str]:
-    """Return the notes of the ticket's job from the desk, not from the log."""
-    return [note for note in desk.notes(story.tenant_id, story.ticket_id) if story.job_id and story.job_id in note]
-
-
-def _show_note(desk: DeskClient, story: TicketStory, console: Console) -> None:
-    note = as_text(_own_notes(desk, story)[0])
-    _say(console, "")
-    title = f"The note in ticket {story.ticket_id}: {story.subject}"
-    console.print(Panel(Text(note), title=Text(title), title_align="left", width=min(console.width, 100)))
+def _new_lines(process: Process, read: dict[str, int]) -> list[str]:
+    lines = process.output().split("\n")[read.get(process.name, 0) : -1]
+    read[process.name] = read.get(process.name, 0) + len(lines)
+    return lines
 
 
 def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     wanted = f"ticket_id: {story.ticket_id}"
-    paths = [system.api.log_path, system.workers[0].log_path]
-    shown = " ".join(shlex.quote(str(relative(path))) for path in paths)
+    processes = (system.api, system.workers[0])
+    shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
     _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
-    for line in grep(wanted, paths):
+    for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
         _say(console, line)
 
 
@@ -149,19 +188,3 @@ def _show_trace(system: System, story: TicketStory, console: Console) -> None:
     lines = lines_of(found[0])
     _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
     console.print(tree(lines, max(line["end"] for line in lines), console.width))
-
-
-def _explain(system: System, story: TicketStory, console: Console) -> None:
-    _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {_reason(story)}")
-    for process in (system.api, *system.workers):
-        lines = grep(f"ticket_id: {story.ticket_id}", [process.log_path])[-5:]
-        _say(console, f"{relative(process.log_path)}:")
-        for line in lines or process.tail(5):
-            _say(console, f"  | {line}")
-
-
-def _reason(story: TicketStory) -> str:
-    if story.failure is not None:
-        return story.failure
-    last = next(reversed(story.reached), None)
-    return f"It came as far as '{last}'." if last else "No log has a line of it: its webhook did not arrive."

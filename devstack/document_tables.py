@@ -7,9 +7,11 @@ metric's help, an alert's summary, a panel's description.
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
@@ -32,7 +34,6 @@ from config.settings import (
 )
 from config.tenant_names import TENANT_SETTINGS
 from config.tenant_settings import FIELDS
-from devstack import transitions
 from observability import exposition, metrics
 from support.check.findings import CHECKS
 from support.diagnose.verdicts import FAQ, MEANINGS
@@ -52,6 +53,8 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
 }
+FUNCTIONS = ROOT / "storage" / "functions.sql"
+_TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
 
 Row = tuple[str, ...]
@@ -92,10 +95,21 @@ def metric_rows() -> list[Row]:
     for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
         (family,) = metric.describe()
         name = family.name + ("_total" if family.type == "counter" else "")
-        labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 -- no public name
+        labels = ", ".join(f"`{label}`" for label in _labels_of(metric))
         givers = ", ".join(process for process, given in exposition.PROCESSES.items() if metric in given)
         rows.append((f"`{name}`", family.type, labels, givers, family.documentation))
     return [("metric", "type", "labels", "given by", "meaning"), *rows]
+
+
+def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
+    """Return the label names: there is no public way to ask, but a child is made of exactly these."""
+    for names in (names for count in range(1, 5) for names in combinations(metrics.LABELS, count)):
+        labels = dict.fromkeys(names, "")
+        with suppress(ValueError):
+            metric.labels(**labels)
+            metric.remove_by_labels(labels)
+            return names
+    return ()
 
 
 def panels(page: str) -> list[Row]:
@@ -159,6 +173,31 @@ def verdict_rows() -> list[Row]:
     return [("verdict", "status", "means", "the FAQ goes on at"), *rows]
 
 
+class Transition(NamedTuple):
+    """A state change by a function; `[*]` is the state before there is a row."""
+
+    before: str
+    after: str
+    what: str
+    function: str
+
+
+def transitions() -> list[Transition]:
+    """Return the transitions in the comments of `storage/functions.sql`."""
+    found: list[Transition] = []
+    told: list[tuple[str, str, str]] = []
+    for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
+        if function:
+            found += [Transition(*one, function) for one in told]
+        told = [] if function else [*told, (before, after, what)]
+    return found
+
+
+def transition_rows() -> list[Row]:
+    rows = [(f"`{one.before}`", f"`{one.after}`", one.what, f"`{one.function}`") for one in transitions()]
+    return [("before", "after", "what happened", "function"), *rows]
+
+
 TABLES: dict[str, Table] = {
     "checks": lambda: words(("row", "in order when"), CHECKS),
     "settings": settings,
@@ -174,7 +213,7 @@ TABLES: dict[str, Table] = {
     "statuses": statuses,
     "exits": exit_rows,
     "verdicts": verdict_rows,
-    "transitions": transitions.rows,
+    "transitions": transition_rows,
     "redaction": lambda: list(resolve_name("tests.privacy.measure:rows")()),
 }
 

@@ -15,8 +15,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = PROJECT / ".venv"
 PINS = PROJECT / "requirements" / "dev.txt"
 PYTHON = ENVIRONMENT / "bin" / "python"
-# Exists during an installation: an interrupted one starts again.
-_UNFINISHED = ENVIRONMENT / ".installing"
 _STAMP = ENVIRONMENT / ".installed"
 
 
@@ -28,11 +26,12 @@ def fingerprint() -> str:
 
 def main() -> int:
     wanted = fingerprint()
-    sound = _is_sound()
-    if sound and _STAMP.exists() and _STAMP.read_text() == wanted:
+    # Without the stamp an installation was interrupted.
+    installed = _STAMP.exists() and PYTHON.exists()
+    if installed and _STAMP.read_text() == wanted:
         return 0
     missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
-    if not sound and missing:
+    if not installed and missing:
         sys.stderr.write(
             f"{sys.executable} lacks its module {missing[0]}. Install it (Debian and Ubuntu: package "
             "python3-venv), or name another Python 3.11 or later: make PYTHON=/path/to/python3\n"
@@ -41,7 +40,7 @@ def main() -> int:
     print("Installing the pinned packages into .venv; this takes about a minute ...", flush=True)
     began = time.monotonic()
     try:
-        _install(anew=not sound)
+        _install(anew=not installed)
     except subprocess.CalledProcessError as failure:
         sys.stderr.write(f"The installation failed (status {failure.returncode}); what pip says is above.\n")
         return 1
@@ -49,22 +48,13 @@ def main() -> int:
         sys.stderr.write("\nThe installation was interrupted; the next one begins anew.\n")
         return 130
     _STAMP.write_text(wanted)
-    _UNFINISHED.unlink()
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
     return 0
-
-
-def _is_sound() -> bool:
-    if _UNFINISHED.exists() or not PYTHON.exists():
-        return False
-    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
-    return subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode == 0
 
 
 def _install(*, anew: bool) -> None:
     if anew:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    _UNFINISHED.touch()
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     # pip compiles with one core; all cores compile below.

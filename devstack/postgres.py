@@ -18,8 +18,7 @@ from devstack.postgres_binaries import (
     remove_reachable,
     server_user,
 )
-from devstack.processes import Process
-from devstack.servers import Server
+from devstack.processes import Process, Server
 
 DATABASE = "ai_agents"
 OWNER_ROLE = "ai_agents_owner"
@@ -114,12 +113,10 @@ class Postgres(Server):
     def _initialise(self, binaries: Path, data: Path) -> None:
         password_file = data.with_name(f"{data.name}.password")
         password_file.unlink(missing_ok=True)
-        descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self._passwords[_SUPERUSER])
-            user = server_user()
-            if user is not None:
-                os.fchown(descriptor, user, user)
+        password_file.touch(0o600)
+        password_file.write_text(self._passwords[_SUPERUSER])
+        if (user := server_user()) is not None:
+            os.chown(password_file, user, user)
         options = [f"--username={_SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256"]
         options += ["--encoding=UTF8", "--no-sync", "--no-instructions", "-D", str(data)]
         if major_version(binaries) >= 16:

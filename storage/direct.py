@@ -1,6 +1,6 @@
 """Statements sent directly to the driver, over SQLAlchemy's pooled connections.
 
-SQLAlchemy takes 0.4 ms more of CPU for a statement, and a job has a dozen (`make bench ARGS=alternatives`).
+SQLAlchemy takes 0.4 ms more of CPU for a statement, and a job has a dozen (docs/benchmarks.md).
 """
 
 import asyncio

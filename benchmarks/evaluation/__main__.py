@@ -17,8 +17,7 @@ from pathlib import Path
 
 from benchmarks.evaluation.benchmark import ALL, JudgedPlant, arguments, at_least_one, judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, evaluated
-from benchmarks.evaluation.figures import rows_of
-from benchmarks.evaluation.models import ask_models, model_settings
+from benchmarks.evaluation.models import ask_models, model_settings, rows_of
 from config.loading import SettingsRefused
 from workflow.prompts import CURRENT, Instructions
 

@@ -2,22 +2,20 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.evaluation.asking import ask_about_all
 from benchmarks.evaluation.cases import EvaluatedTicket, chosen, evaluated
-from benchmarks.evaluation.figures import AskedModel, rows_of
 from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.evaluation.models import AskedModel, rows_of
 from benchmarks.evaluation.planted import KINDS, Inventions, Plant, Planted, PlantedModel
 from benchmarks.evaluation.things import Thing, plain
 from benchmarks.report import Benchmark, Goal, Report, table
 from workflow.prompts import CURRENT
 
 ALL = 1000
-_MOST_ACCUSED, _LEAST_WRONG_FIXES, _MOST_MARKED = 0.05, 0.95, 0.05
-_MOST_UNMARKED = 0.02
 # A quoted label may be general knowledge, such as "Work Offline": none gets a mark.
 _OF_ANYWHERE = "quoted"
 # Rounds of inventions, so that each kind is planted in each language.
@@ -64,16 +62,16 @@ def _is_among(planted: str, things: Sequence[Thing]) -> bool:
     return any(wanted in each or (each in wanted and len(each) > 2) for each in found)
 
 
-def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> list[JudgedPlant]:
+def judge_plants(cases: Sequence[EvaluatedTicket]) -> list[JudgedPlant]:
     """Return judgements of planted answers of each kind.
 
     A wrong fix is planted only for a ticket that has a right one.
     """
-    plants, inventions = [], Inventions(tuning=tuning)
+    plants, inventions = [], Inventions()
     more: list[Planted] = ["invention"] * (_ROUNDS - 1)
     for kind in [*KINDS, *more]:
         some = [case for case in cases if case.asked.family or kind != "wrong fix"]
-        model = PlantedModel(kind, some, tuning=tuning, inventions=inventions)
+        model = PlantedModel(kind, some, inventions)
         for asked in asyncio.run(ask_about_all(some, model)):
             plant = model.plants[asked.case.number]
             plants.append(JudgedPlant(kind, plant, judged(asked, plant.made_of)))
@@ -84,17 +82,12 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
     by_kind = {kind: [one for one in plants if one.kind == kind] for kind in KINDS}
     found: dict[str, float] = {kind: sum(one.is_found for one in some) / len(some) for kind, some in by_kind.items()}
     rights = by_kind["right"]
-    models = [
-        AskedModel(f"planted: {kind}", CURRENT, [one.judgement for one in some]) for kind, some in by_kind.items()
-    ]
+    models = [AskedModel(f"planted: {kind}", CURRENT, [one.judgement for one in of]) for kind, of in by_kind.items()]
     rows = [
         [kind, str(len(some)), str(sum(one.is_found for one in some)), f"{found[kind]:.3f}"]
         for kind, some in by_kind.items()
         if kind != "right"
     ]
-    by_invention = _grouped(by_kind["invention"], lambda one: one.plant.invented.partition(":")[0])
-    by_language = _grouped(by_kind["invention"], lambda one: one.plant.language)
-    inventions = [_of_invention(*each) for each in [*by_invention.items(), *by_language.items()]]
     marked = sum(bool(one.judgement.marked) for one in rights) / len(rights)
     specific = [one for one in by_kind["invention"] if not one.plant.invented.startswith(_OF_ANYWHERE)]
     unmarked = sum(one.is_unmarked for one in specific)
@@ -104,8 +97,6 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
     lines = [
         *table(["planted", "answers", "found", "part"], rows),
         "",
-        *table(["invention, language", "answers", "found", "still in the note", "unmarked there"], inventions),
-        "",
         f"Of {len(rights)} right answers, {tells} of which tell the fix, {sum(one.is_found for one in rights)} are "
         f"accused ({found['right']:.3f}): {told}. In {marked:.3f} something is marked as if it stood in no source.",
         "",
@@ -114,31 +105,15 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
         *rows_of(models),
     ]
     figures = found | {"marked in vain": marked, "unmarked": unmarked / len(specific)}
-    return Report(lines, figures, goals=_goals(figures))
-
-
-def _goals(figures: Mapping[str, float]) -> list[Goal]:
-    return [
+    goals = [
         Goal("planted inventions that the judge finds", figures["invention"], least=1.0),
         Goal("planted wrong sources that the judge finds", figures["wrong sources"], least=1.0),
-        Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=_LEAST_WRONG_FIXES),
-        Goal("right answers that the judge accuses", figures["right"], most=_MOST_ACCUSED),
-        Goal("right answers with something marked", figures["marked in vain"], most=_MOST_MARKED),
-        Goal("inventions that a note has unmarked", figures["unmarked"], most=_MOST_UNMARKED),
+        Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=0.95),
+        Goal("right answers that the judge accuses", figures["right"], most=0.05),
+        Goal("right answers with something marked", figures["marked in vain"], most=0.05),
+        Goal("inventions that a note has unmarked", figures["unmarked"], most=0.02),
     ]
-
-
-def _grouped(plants: Sequence[JudgedPlant], by: Callable[[JudgedPlant], str]) -> dict[str, list[JudgedPlant]]:
-    groups: dict[str, list[JudgedPlant]] = {}
-    for one in plants:
-        groups.setdefault(by(one), []).append(one)
-    return dict(sorted(groups.items()))
-
-
-def _of_invention(kind: str, plants: Sequence[JudgedPlant]) -> list[str]:
-    in_note = sum(_is_among(one.plant.invented.partition(": ")[2], one.judgement.in_note) for one in plants)
-    unmarked = sum(one.is_unmarked for one in plants)
-    return [kind, str(len(plants)), str(sum(one.is_found for one in plants)), str(in_note), str(unmarked)]
+    return Report(lines, figures, goals)
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:
@@ -146,7 +121,7 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     report = report_of(judge_plants(cases))
     families = {case.asked.family for case in cases} - {None}
     told = f"{len(cases)} tickets of {len(families)} families that nothing was tuned on; no model was asked."
-    return Report([told, "", *report.lines], report.figures, goals=report.goals)
+    return Report([told, "", *report.lines], report.figures, report.goals)
 
 
 def at_least_one(given: str) -> int:
@@ -163,4 +138,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="which ones (default: 1)")
 
 
-BENCHMARK = Benchmark("evaluation", _report, {"tickets": ALL, "seed": 1}, full={}, tiny={"tickets": 16})
+BENCHMARK = Benchmark("evaluation", _report, {"tickets": ALL, "seed": 1}, {"tickets": 16})

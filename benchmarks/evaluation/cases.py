@@ -54,13 +54,10 @@ class EvaluatedTicket:
         return self.asked.family is not None and self.asked.family in self.families.get(source, ())
 
 
-def chosen(number: int, seed: int, *, tuning: bool = False) -> list[Incoming]:
-    """Return up to `number` tickets, alternating kinds and languages.
-
-    They are of the tuning half or of the other one.
-    """
+def chosen(number: int, seed: int) -> list[Incoming]:
+    """Return up to `number` tickets that nothing was tuned on, alternating kinds and languages."""
     chance = random.Random(seed)  # noqa: S311 -- the same ones each time
-    some = [one for one in queries() if one.is_for_tuning is tuning]
+    some = [one for one in queries() if not one.is_for_tuning]
     chance.shuffle(some)
     kinds = {kind: [one for one in some if one.kind == kind] for kind in sorted({one.kind for one in some})}
     turns = [_in_turn(of_kind, lambda one: one.language) for of_kind in kinds.values()]
@@ -78,12 +75,9 @@ def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[In
 
 
 def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
-    copies = CopiesInPostgres(folder, tickets(), articles())
-    try:
-        offered = copies.offered(asked)
-    finally:
-        copies.close()
-    return [with_finds(one, *offered[one.id]) for one in asked]
+    with CopiesInPostgres(folder, tickets(), articles()) as copies:
+        found = copies.found(asked)
+    return [with_finds(one, *found[one.id]) for one in asked]
 
 
 def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:

@@ -1,12 +1,14 @@
-"""The evaluated models, each through the product's client."""
+"""The evaluated models, each through the product's client, and their figures by prompt version."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
 from benchmarks.evaluation.asking import ask_about_all, question_about
 from benchmarks.evaluation.cases import EvaluatedTicket
-from benchmarks.evaluation.figures import AskedModel
-from benchmarks.evaluation.judge import judged
+from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.report import table
 from config.loading import SettingsRefused, load
 from config.settings import WorkerSettings
 from integrations.breaker import Breaker
@@ -14,6 +16,89 @@ from integrations.errors import MODEL_UNAVAILABLE
 from integrations.model.client import ModelClient
 from integrations.outward import Outward
 from workflow import tokens
+
+_CONFIDENCES = ("high", "medium", "low")
+HEAD = (
+    "model",
+    "prompt",
+    "tickets",
+    "fix named",
+    "sources right",
+    "answers with an invention",
+    "notes with one",
+    "something left out",
+    *(f"fix named, {each}" for each in _CONFIDENCES),
+    "repaired / no answer",
+    "tokens in / out",
+    "dollars",
+    "s p50 / p95",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """A model with a prompt version and its judgements."""
+
+    model: str
+    prompt: str
+    judgements: Sequence[Judgement]
+
+    def row(self) -> list[str]:
+        answered = [one for one in self.judgements if not one.failed]
+        dollars = [one.dollars for one in self.judgements if one.dollars is not None]
+        seconds = [one.seconds for one in self.judgements]
+        return [
+            self.model,
+            self.prompt,
+            str(len(self.judgements)),
+            share(self.judgements, fix_named),
+            share(answered, sources_right),
+            share(answered, lambda one: float(bool(one.inventions))),
+            share(answered, lambda one: float(bool(one.in_note))),
+            share(answered, lambda one: float(one.left_out > 0)),
+            *(self._of_confidence(each) for each in _CONFIDENCES),
+            f"{sum(one.repaired for one in self.judgements)} / {len(self.judgements) - len(answered)}",
+            f"{_mean([one.input_tokens for one in answered])} / {_mean([one.output_tokens for one in answered])}",
+            f"{sum(dollars):.4f}" if dollars else "unknown",
+            f"{_at(seconds, 0.5):.1f} / {_at(seconds, 0.95):.1f}",
+        ]
+
+    def _of_confidence(self, confidence: str) -> str:
+        values = [fix_named(one) for one in self.judgements if one.confidence == confidence]
+        known = [value for value in values if value is not None]
+        return f"{fmean(known):.2f} of {len(known)}" if known else "none"
+
+
+def fix_named(one: Judgement) -> float | None:
+    """Return 1 if the fix is named, else 0; None for a ticket without a solution."""
+    if one.family is None:
+        return None
+    return float(bool(one.fix_named))
+
+
+def sources_right(one: Judgement) -> float | None:
+    """Return the share of source-citing claims with right sources only; None without any."""
+    named = one.right + one.wrong
+    return one.right / named if named else None
+
+
+def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
+    """Return the mean over the tickets that have a value."""
+    values = [value for value in map(of, judgements) if value is not None]
+    return f"{fmean(values):.2f}" if values else "none"
+
+
+def _mean(values: Sequence[int]) -> int:
+    return round(fmean(values)) if values else 0
+
+
+def _at(values: Sequence[float], share_below: float) -> float:
+    return sorted(values)[int(len(values) * share_below)] if values else 0.0
+
+
+def rows_of(models: Sequence[AskedModel]) -> list[str]:
+    return table(HEAD, [one.row() for one in models])
+
 
 _NO_KEY = ["OPENAI_API_KEY is missing"]
 

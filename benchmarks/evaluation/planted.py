@@ -1,8 +1,8 @@
 """A model with planted answers that validate the judge: right and wrong ones.
 
-A right answer consists of two resolutions that the judge's ideas were not written from, in the ticket's language if
-available, without details absent from ticket and finds. The wrong ones, of three kinds, have one change: an
-invention, sources of another family, or the fix of another family, from the finds if possible.
+A right answer consists of one or two resolutions that were found, in the ticket's language if available. The wrong
+ones, of three kinds, have one change: an invention, sources of another family, or the fix of another family, from the
+finds if possible.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from benchmarks.evaluation.cases import EvaluatedTicket, earlier_by_number
 from benchmarks.evaluation.truth import ideas, unseen
 from benchmarks.retrieval.methods import said
-from benchmarks.retrieval.sets import Resolved, tickets
+from benchmarks.retrieval.sets import Resolved
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 from workflow import tokens
 
@@ -28,12 +28,6 @@ KINDS: Sequence[Planted] = get_args(Planted)
 _MADE_OF = 2
 _MOST_STEPS = 4
 _NONE = {"value": "", "strength": "weak"}
-_SPECIFIC = re.compile(r"\S*[\d\\_@]\S*|\S*\w/\w\S*|(?:^|(?<=\s))[/-]\w+\S*|\w+\.\w+\S*|[\"'«].*[\"'»]")
-_WORD = re.compile(r"[^\W\d_]+")
-_NAME = re.compile(r"(?<=[\w,;(] )[A-Z][^\W\d_]+|[A-Z][A-Za-z]*[A-Z][A-Za-z]*")
-# A name in fewer tickets than this belongs to those tickets; it is not a trade term.
-_OFTEN = 3
-_ENOUGH = 0.85
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_])|\s+->\s+")
 
 
@@ -45,14 +39,13 @@ class Plant:
     """Ids of the tickets whose resolutions it tells."""
     invented: str = ""
     """Its kind, and what it is."""
-    language: str = ""
 
 
 class Inventions:
     """Inventions in turn by language and kind, first in claims, then in the summary."""
 
-    def __init__(self, *, tuning: bool = False) -> None:
-        self._values = _texts()["tuning" if tuning else "measuring"]
+    def __init__(self) -> None:
+        self._values = _texts()["measuring"]
         self._told: Counter[str] = Counter()
 
     def next(self, case: EvaluatedTicket, language: str) -> tuple[str, str, bool]:
@@ -73,19 +66,12 @@ class PlantedModel:
     provider = "planted"
     base_url = ""
 
-    def __init__(
-        self,
-        kind: Planted,
-        cases: Sequence[EvaluatedTicket],
-        *,
-        tuning: bool = False,
-        inventions: "Inventions | None" = None,
-    ) -> None:
+    def __init__(self, kind: Planted, cases: Sequence[EvaluatedTicket], inventions: Inventions | None = None) -> None:
         self.name = f"planted: {kind}"
         self.kind = kind
         self.plants: dict[str, Plant] = {}
         self._cases = {case.number: case for case in cases}
-        self._inventions = Inventions(tuning=tuning) if inventions is None else inventions
+        self._inventions = inventions or Inventions()
 
     def check(self) -> None:
         """Accept any question."""
@@ -113,7 +99,7 @@ class PlantedModel:
         wrong = [source["id"] for source in asked["sources"] if not case.is_right(_name(source))]
         chance = random.Random(case.number)  # noqa: S311 -- the same ones each time
         made_of = _wrong_fix(case) if self.kind == "wrong fix" else _right_fix(case)
-        claims = _reworded(made_of, json.dumps(asked, ensure_ascii=False), chance)
+        claims = _reworded(made_of, chance)
         language = made_of[0].language if made_of else case.asked.language
         general = _texts()["general"][language]
         claims = [*claims, chance.choice(general)] if claims else chance.sample(general, 2)
@@ -128,44 +114,24 @@ class PlantedModel:
         if self.kind == "wrong sources":
             # If all finds are right, cite one that was never found.
             sources = wrong[:1] or ["ticket-99999"]
-        answer = _as_answer(claims, sources, "high" if right else "low", summary)
-        return answer, Plant(frozenset(one.id for one in made_of), invented, language)
+        cause, *steps = ({"text": claim, "sources": sources} for claim in claims)
+        answer = {"summary": summary, "likely_cause": cause, "next_steps": steps, "sources": [], "questions": []}
+        answer |= {"confidence": "high" if right else "low", "category": _NONE, "priority": _NONE, "group": _NONE}
+        return answer, Plant(frozenset(one.id for one in made_of), invented)
 
 
 def _name(source: Mapping[str, str]) -> str:
     return source.get("ticket_id") or source["title"]
 
 
-def _as_answer(claims: Sequence[str], sources: Sequence[str], confidence: str, summary: str) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "likely_cause": {"text": claims[0], "sources": sources},
-        "next_steps": [{"text": claim, "sources": sources} for claim in claims[1:]],
-        "sources": [],
-        "confidence": confidence,
-        "questions": [],
-        "category": _NONE,
-        "priority": _NONE,
-        "group": _NONE,
-    }
-
-
 def _right_fix(case: EvaluatedTicket) -> list[Resolved]:
-    """Return resolutions of one language, the ticket's if possible, preferring finds.
+    """Return finds of the family in one language, the ticket's if possible.
 
-    Others need enough text that a model could know. Empty without a right find: a model cannot know the fix then.
+    Empty without a right find: a model cannot know the fix then.
     """
-    found = [one for one in _found(case) if one.family == case.asked.family]
-    if case.asked.family is None or not found:
-        return []
-    others = [one for one in unseen(case.asked.family) if one not in found and _kept(one, case.known) >= _ENOUGH]
-    best = sorted([*found, *others], key=lambda one: one.language != case.asked.language)
+    found = [one for one in _found(case) if case.asked.family is not None and one.family == case.asked.family]
+    best = sorted(found, key=lambda one: one.language != case.asked.language)
     return [one for one in best if one.language == best[0].language][:_MADE_OF]
-
-
-def _kept(one: Resolved, known: str) -> float:
-    whole = said(one.resolution)
-    return sum(len(each) for each in _sentences(whole) if not _unknown(each, known, one)) / len(whole)
 
 
 def _found(case: EvaluatedTicket) -> list[Resolved]:
@@ -185,42 +151,13 @@ def _wrong_fix(case: EvaluatedTicket) -> list[Resolved]:
     return sorted(unseen(alike), key=lambda one: one.language != case.asked.language)[:_MADE_OF]
 
 
-def _reworded(made_of: Sequence[Resolved], known: str, chance: random.Random) -> list[str]:
-    """Return the resolutions' sentences without unknown details, shuffled."""
-    told: list[str] = []
-    for one in made_of:
-        sentences = _sentences(said(one.resolution))
-        plain = [each for each in sentences if not _unknown(each, known, one)]
-        told += plain or [_without(each, _unknown(each, known, one)) for each in sentences[:2]]
+def _reworded(made_of: Sequence[Resolved], chance: random.Random) -> list[str]:
+    """Return the resolutions' sentences, shuffled."""
+    told = [each.strip() for one in made_of for each in _SENTENCE.split(said(one.resolution)) if each.strip()]
     chance.shuffle(told)
     # A note shows this many claims; the rest is joined into the last.
-    return [*told[: _MOST_STEPS - 1], *([" ".join(told[_MOST_STEPS - 1 :])] if told[_MOST_STEPS - 1 :] else [])]
-
-
-def _sentences(text: str) -> list[str]:
-    return [each.strip() for each in _SENTENCE.split(text) if each.strip()]
-
-
-def _unknown(sentence: str, known: str, of: Resolved) -> list[str]:
-    """Return unknown codes of a sentence, and unknown names that few tickets share.
-
-    German names are excepted.
-    """
-    codes = [each.strip(".,;:!?()\"'") for each in _SPECIFIC.findall(sentence)]
-    names = [] if of.language == "de" else [each for each in _NAME.findall(sentence) if _tickets_with()[each] < _OFTEN]
-    return [each for each in (*codes, *names) if not re.search(rf"(?<!\w){re.escape(each)}(?!\w)", known)]
-
-
-def _without(sentence: str, unknown: Sequence[str]) -> str:
-    for each in unknown:
-        sentence = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", "", sentence)
-    return " ".join(sentence.split()) or "-"
-
-
-@cache
-def _tickets_with() -> Counter[str]:
-    texts = (f"{one.subject} {one.description} {one.resolution}" for one in tickets())
-    return Counter(word for text in texts for word in {*_WORD.findall(text)})
+    rest = told[_MOST_STEPS - 1 :]
+    return [*told[: _MOST_STEPS - 1], *([" ".join(rest)] if rest else [])]
 
 
 @cache

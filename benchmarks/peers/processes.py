@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.environments import python_of
+from benchmarks.machine import python_of
 from benchmarks.ours import Ours
 from devstack.free_ports import free_port
 from devstack.processes import Process
@@ -32,7 +32,7 @@ def worker(folder: Path, ours: Ours, pool: str, concurrency: int) -> Process:
 
 
 def queue(folder: Path, ours: Ours, pool: str, jobs: int) -> None:
-    words = ("-m", "benchmarks.peers.job", str(jobs), str(ours.tickets.take(jobs)))
+    words = ("-m", "benchmarks.peers.job", str(jobs), str(ours.take(jobs)))
     _process(folder, pool, ours, *words, log=f"{pool}-queue").run()
 
 

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psycopg
 
-from benchmarks.environments import python_of
+from benchmarks.machine import python_of
 from benchmarks.retrieval.sets import Article, Incoming, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT
@@ -36,11 +37,11 @@ _WORDS = """
 """
 
 
-class Find(NamedTuple):
-    """A found text: its id and its strength."""
+class Found(NamedTuple):
+    """The finds of one query."""
 
-    id: str
-    strength: float
+    tickets: Sequence[SimilarTicket]
+    documents: Sequence[Document]
 
 
 def said(text: str) -> str:
@@ -61,93 +62,64 @@ class CopiesInPostgres:
     """Tickets and documents in an embedded Postgres, copied and searched as in production."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
-        self._server = Postgres(folder)
-        self._server.start()
-        migrate(self._server.admin_url, self._server.url)
-        asyncio.run(self._fill(tickets, articles))
+        self.server = Postgres(folder)
+        self._tickets, self._articles = tickets, articles
         self._embedding_of: Ask = ask_for_none
 
-    @property
-    def url(self) -> str:
-        return self._server.url
+    def __enter__(self) -> Self:
+        self.server.start()
+        migrate(self.server.admin_url, self.server.url)
+        asyncio.run(self._fill())
+        return self
 
-    def close(self) -> None:
-        self._server.stop()
-        self._server.discard()
+    def __exit__(self, *_: object) -> None:
+        self.server.discard()
 
-    async def _fill(self, tickets: Sequence[Resolved], articles: Sequence[Article]) -> None:
-        database = Database(self._server.url, application_name="benchmark")
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        database = Database(self.server.url, application_name="benchmark")
         try:
-            for one in tickets:
-                copy = {"ticket_id": one.id, "subject": one.subject, "description": said(one.description)}
-                copy |= {"resolution": said(one.resolution), "status": "Closed"}
-                await history.save_ticket(database, TENANT, copy)
-            for article in articles:
-                await history.save_passages(database, TENANT, article.id, article.title, [article.text])
+            yield database
         finally:
             await database.close()
 
+    async def _fill(self) -> None:
+        async with self._database() as database:
+            for one in self._tickets:
+                copy = {"ticket_id": one.id, "subject": one.subject, "description": said(one.description)}
+                copy |= {"resolution": said(one.resolution), "status": "Closed"}
+                await history.save_ticket(database, TENANT, copy)
+            for article in self._articles:
+                await history.save_passages(database, TENANT, article.id, article.title, [article.text])
+
     def embed(self) -> None:
-        """Embed all texts as housekeeping does."""
+        """Embed all texts as housekeeping does, and search by them too."""
         asyncio.run(self._embed())
         self._embedding_of = _ask
 
     async def _embed(self) -> None:
-        database = Database(self._server.url, application_name="benchmark")
-        try:
+        async with self._database() as database:
             while (await embed_some(database, TENANT, embedded()))[1]:
                 pass
-        finally:
-            await database.close()
 
-    def tickets(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
-            found = await search.similar_tickets(TENANT, "", subject, description, {})
-            return [Find(ticket.ticket_id, ticket.strength) for ticket in found]
+    def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
+        """Return the finds of each query, by default those that a worker passes to the model."""
+        return asyncio.run(self._found(queries, limits))
 
-        return asyncio.run(self._found(queries, ask))
-
-    def documents(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        """Return each query's documents with strengths, by title."""
-
-        async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
-            found = await search.documents(TENANT, subject, description)
-            return [Find(document.title, document.strength) for document in found]
-
-        return asyncio.run(self._found(queries, ask))
-
-    async def _found(
-        self,
-        queries: Sequence[Incoming],
-        ask: Callable[[SearchInPostgres, str, str], Awaitable[list[Find]]],
-    ) -> dict[str, list[Find]]:
-        database = Database(self._server.url, application_name="benchmark")
-        search = SearchInPostgres(database, 2, embedding_of=self._embedding_of, most=MOST, least=0.0)
-        try:
-            return {asked.id: await ask(search, asked.subject, said(asked.description)) for asked in queries}
-        finally:
-            await database.close()
-
-    def offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
-        """Return the strong finds that a worker passes to the model, by query."""
-        return asyncio.run(self._offered(queries))
-
-    async def _offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
-        database = Database(self._server.url, application_name="benchmark")
-        search, found = SearchInPostgres(database, 2, embedding_of=self._embedding_of), {}
-        try:
+    async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
+        found = {}
+        async with self._database() as database:
+            search = SearchInPostgres(database, 2, embedding_of=self._embedding_of, **limits)
             for asked in queries:
                 about = (asked.subject, said(asked.description))
                 alike = await search.similar_tickets(TENANT, "", *about, {})
-                found[asked.id] = alike, await search.documents(TENANT, *about)
-        finally:
-            await database.close()
+                found[asked.id] = Found(alike, await search.documents(TENANT, *about))
         return found
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return ticket ids found by Postgres' full text for any of the words, best first."""
         found = {}
-        with psycopg.connect(self._server.superuser_url) as connection:
+        with psycopg.connect(self.server.superuser_url) as connection:
             for asked in queries:
                 words = dict.fromkeys(f"{asked.subject} {asked.description}".lower().split())
                 query = " | ".join("".join(filter(str.isalnum, word)) for word in words)

@@ -1,11 +1,11 @@
 """The retrieval set of tickets and its split; its origin is in `sets/README.md`."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 FOLDER = Path(__file__).parent / "sets"
 _One = TypeVar("_One")
@@ -72,8 +72,4 @@ def articles() -> list[Article]:
 def _read(name: str, make: Callable[..., _One]) -> list[_One]:
     files = sorted((FOLDER / name).glob("*.jsonl"))
     lines = (line for file in files for line in file.read_text("utf-8").splitlines())
-    return [make(**_fields(json.loads(line))) for line in lines]
-
-
-def _fields(line: Any) -> Mapping[str, Any]:
-    return dict(line)
+    return [make(**json.loads(line)) for line in lines]

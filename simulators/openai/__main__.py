@@ -3,8 +3,7 @@
 import argparse
 
 from simulators.openai.app import create_openai
-from simulators.openai.providers import ROOTS
-from simulators.openai.settings import OpenAIConfig
+from simulators.openai.providers import ROOTS, OpenAIConfig
 from simulators.serving import serve_until_signal
 
 

@@ -11,17 +11,15 @@ import zlib
 from collections import Counter
 from typing import Any
 
-from simulators.openai.api_error import ApiError
-from simulators.openai.providers import check_model
-from simulators.openai.settings import OpenAIConfig
+from simulators.openai.providers import ApiError, OpenAIConfig, check_model
 
-Json = dict[str, Any]
+Document = dict[str, Any]
 _DIMENSIONS = 256
 _MOST_TEXTS = 2048
 _KNOWN = frozenset({"input", "model", "encoding_format", "dimensions", "user"})
 
 
-def answer_embeddings(body: Json | None, config: OpenAIConfig) -> Json:
+def answer_embeddings(body: Document | None, config: OpenAIConfig) -> Document:
     """Return the response body. Raises ApiError."""
     if body is None:
         raise ApiError(400, "We could not parse the JSON body of your request.")

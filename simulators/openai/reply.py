@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulators.openai.advice import advise
-from simulators.openai.chat_request import ChatRequest
-from simulators.openai.strict_schemas import fit
+from simulators.openai.requests import ChatRequest
 
-Json = dict[str, Any]
+Document = dict[str, Any]
 _CHARACTERS_PER_TOKEN = 4
+_FILLERS: dict[Any, Any] = {"string": "Not specified.", "integer": 0, "number": 0, "boolean": False}
 _DOLLARS = (0.25e-6, 2e-6)
 """Made-up prices of a token, of the prompt and of the completion."""
 
@@ -35,7 +35,7 @@ class Reply:
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
-    def usage(self) -> Json:
+    def usage(self) -> Document:
         """Return OpenAI's token counts with details; router model names add the router's fields."""
         completion = tokens(self.content or self.refusal or "")
         routed = "/" in self.model
@@ -58,8 +58,8 @@ def think(request: ChatRequest) -> Reply:
     return Reply(request.model, prompt, content)
 
 
-def completion(reply: Reply) -> Json:
-    message: Json = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, "annotations": []}
+def completion(reply: Reply) -> Document:
+    message: Document = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
     return {
         "id": reply.id,
@@ -73,10 +73,10 @@ def completion(reply: Reply) -> Json:
     }
 
 
-def chunk(reply: Reply, delta: Json | None, *, finish: str | None = None, with_usage: bool = False) -> Json:
+def chunk(reply: Reply, delta: Document | None, *, finish: str | None = None, with_usage: bool = False) -> Document:
     """Return one stream chunk; `delta` None gives the final chunk with usage and no choices."""
     choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    document: Json = {
+    document: Document = {
         "id": reply.id,
         "object": "chat.completion.chunk",
         "created": reply.created,
@@ -95,6 +95,29 @@ def pieces(text: str, count: int) -> list[str]:
     return [text[start : start + length] for start in range(0, len(text), length)]
 
 
-def content_chunks(reply: Reply, count: int, *, with_usage: bool) -> list[Json]:
+def content_chunks(reply: Reply, count: int, *, with_usage: bool) -> list[Document]:
     name, text = ("refusal", reply.refusal) if reply.refusal else ("content", reply.content)
     return [chunk(reply, {name: piece}, with_usage=with_usage) for piece in pieces(text or "", count)]
+
+
+def fit(schema: Document, candidate: Any, root: Document) -> Any:
+    """Return the parts of `candidate` that fit the schema, with fillers for missing ones.
+
+    Supports objects, arrays, plain types, and references to the `$defs` of `root`.
+    """
+    reference = schema.get("$ref")
+    if reference is not None:
+        schema = root["$defs"][reference.rpartition("/")[2]]
+    match schema.get("type"):
+        case "object":
+            given = candidate or {}
+            return {name: fit(inner, given.get(name), root) for name, inner in schema["properties"].items()}
+        case "array":
+            return [fit(schema["items"], item, root) for item in candidate or []]
+        case "string" if isinstance(candidate, dict):
+            # A schema with plain texts gets the claim's text.
+            return fit(schema, candidate.get("text"), root)
+        case kind if candidate is None:
+            return schema["enum"][0] if "enum" in schema else _FILLERS.get(kind)
+        case _:
+            return candidate

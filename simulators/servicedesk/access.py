@@ -56,12 +56,7 @@ class Access:
         4007 on premises if the desk is one of several portals and the call does not name it. The call then addresses
         another portal; a real desk's answer is not known.
         """
-        known = (
-            self._has_token(headers.get("authorization", ""))
-            if self._settings.edition == "cloud"
-            else self._has_key(headers.get("authtoken", ""))
-        )
-        if not known:
+        if not self._is_known(headers):
             raise RefusedError(INVALID_KEY, "Invalid API Key")
         limit = self._settings.rate_per_minute
         if limit is not None and not self._called.admits(limit):
@@ -70,34 +65,30 @@ class Access:
         if portal_id and not names_portal and headers.get("portalid") != portal_id:
             raise RefusedError(NOT_FOUND, INVALID_URL)
 
-    def _has_key(self, key: str) -> bool:
-        return _same(key, self._settings.api_key)
-
-    def _has_token(self, header: str) -> bool:
-        scheme, _, token = header.partition(" ")
-        expires = self._tokens.get(token)
-        return scheme == "Zoho-oauthtoken" and expires is not None and expires > time.monotonic()
+    def _is_known(self, headers: Mapping[str, str]) -> bool:
+        if self._settings.edition == "onpremises":
+            return _same(headers.get("authtoken", ""), self._settings.api_key)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme == "Zoho-oauthtoken" and self._tokens.get(token, 0.0) > time.monotonic()
 
     def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Return the body of `POST /oauth/v2/token`: a 200 even if it holds an `error`."""
-        settings = self._settings
         if form.get("grant_type") != "refresh_token":
             return {"error": "unsupported_grant_type"}
-        if not _same(form.get("client_id", ""), settings.client_id):
-            return {"error": "invalid_client"}
-        if not _same(form.get("client_secret", ""), settings.client_secret):
-            return {"error": "invalid_client_secret"}
-        if not _same(form.get("refresh_token", ""), settings.refresh_token):
-            return {"error": "invalid_code"}
+        refusals = {
+            "client_id": "invalid_client",
+            "client_secret": "invalid_client_secret",
+            "refresh_token": "invalid_code",
+        }
+        for name, refusal in refusals.items():
+            if not _same(form.get(name, ""), getattr(self._settings, name)):
+                return {"error": refusal}
         if not self._issued.admits(MAX_TOKENS):
             return {
                 "error": "Access Denied",
                 "error_description": "You have made too many requests continuously. Please try again.",
                 "status": "failure",
             }
-        return self._fresh_token()
-
-    def _fresh_token(self) -> dict[str, Any]:
         now = time.monotonic()
         self._tokens = {token: expires for token, expires in self._tokens.items() if expires > now}
         token = f"1000.{secrets.token_hex(16)}.{secrets.token_hex(16)}"

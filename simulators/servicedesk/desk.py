@@ -5,7 +5,6 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from simulators.servicedesk.history import past_articles, past_tickets
@@ -20,6 +19,9 @@ _DAY_MS = 86_400_000
 _SEED = Path(__file__).with_name("seed.json")
 
 
+Announce = Callable[["SimulatedDesk", StoredTicket, str], None]
+
+
 class TicketExistsError(Exception):
     """A ticket with that id already exists."""
 
@@ -30,12 +32,10 @@ class SimulatedDesk:
     `announce` is called with each ticket due for a webhook and the event: created or updated.
     """
 
-    def __init__(self, tenant: str, settings: DeskOptions) -> None:
-        self.tenant = tenant
-        self.settings = settings
+    def __init__(self, tenant: str, settings: DeskOptions, announce: Announce = lambda *_: None) -> None:
+        self.tenant, self.settings, self.announce = tenant, settings, announce
         self.tickets: dict[str, StoredTicket] = {}
         self.solutions: dict[str, StoredSolution] = {}
-        self.announce: Callable[[SimulatedDesk, StoredTicket, str], None] = lambda _desk, _ticket, _what: None
         self._last_id = _CLOUD_ID_BASE if settings.edition == "cloud" else 100
         self._displayed = 0
         self._requester = DeskUser(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
@@ -94,43 +94,21 @@ class SimulatedDesk:
         if ticket_id in self.tickets:
             raise TicketExistsError(ticket_id)
         self._displayed += 1
-        ticket = StoredTicket(
-            id=ticket_id,
-            display_id=str(self._displayed) if self.settings.edition == "cloud" else ticket_id,
-            subject=subject,
-            description=description,
-            status="Open",
-            priority=None,
-            category=None,
-            requester=self._requester,
-            created_ms=created_ms,
-            updated_ms=created_ms,
-        )
+        display_id = str(self._displayed) if self.settings.edition == "cloud" else ticket_id
+        ticket = StoredTicket(ticket_id, display_id, subject, description, self._requester, created_ms, created_ms)
         self.tickets[ticket_id] = ticket
         return ticket
 
     def create_ticket(
-        self,
-        subject: str,
-        description: str,
-        *,
-        priority: str | None = None,
-        category: str | None = None,
-        ticket_id: str | None = None,
-        requester: str | None = None,
-        announce: bool = True,
+        self, subject: str, description: str, *, ticket_id: str | None = None, requester: str | None = None
     ) -> StoredTicket:
-        """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError.
+        """Create an open ticket, not announced yet. Raises TicketExistsError.
 
         `requester` is a mail address; the default is the desk's usual requester.
         """
-        created = self._now()
-        ticket = self._add(ticket_id or self.new_id(), subject, description, created)
+        ticket = self._add(ticket_id or self.new_id(), subject, description, self._now())
         if requester is not None:
             ticket.requester = DeskUser(self.new_id(), requester.split("@")[0], requester)
-        ticket.priority, ticket.category = priority, category
-        if announce:
-            self.announce(self, ticket, "created")
         return ticket
 
     def find(self, ticket_id: str | None) -> StoredTicket:
@@ -165,8 +143,7 @@ class SimulatedDesk:
         ongoing = in_progress if in_progress is not None else IN_PROGRESS_BY_STATUS.get(status, True)
         ticket.completed_ms = None if ongoing else changed
 
-    def add_note(self, ticket: StoredTicket, description: str, flags: dict[str, Any]) -> Note:
-        """Add the technician's note; `flags` are the note's boolean fields by name."""
+    def add_note(self, ticket: StoredTicket, description: str, **flags: bool) -> Note:
         note = Note(self.new_id(), description, self.touch(ticket), self.technician, **flags)
         ticket.notes[note.id] = note
         return note

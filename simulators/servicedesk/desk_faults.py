@@ -1,13 +1,15 @@
 """A desk's faults and their form on the wire."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 
-from simulators.exchange import PORTAL, Answer, Exchange, maintenance_page
-from simulators.faults import Fault, with_a_body
-from simulators.servicedesk.desk_operations import OPERATIONS
+from simulators.answers import PORTAL, HalfResponse, Json, flood, followed, hang_up, page, pause
+from simulators.control import Entry
+from simulators.faults import Fault, Status
 from simulators.servicedesk.envelope import (
     CODE_OF_HTTP_STATUS,
     INTERNAL,
@@ -16,6 +18,7 @@ from simulators.servicedesk.envelope import (
     failure,
     warning,
 )
+from simulators.servicedesk.operations import OPERATIONS
 
 _PERFORMED = frozenset({"performed"})
 
@@ -51,7 +54,7 @@ class DeskFault(Fault):
     tenant: str | None = None
     ticket_id: str | None = None
     operation: str | None = None
-    code: Annotated[int, AfterValidator(with_a_body)] = Field(default=500, ge=300, le=599)
+    code: Status = 500
     retry_after: str | None = None
     message: str = "Internal error, please try again"
     inner_code: int = Field(default=INTERNAL, ge=4000)
@@ -70,20 +73,11 @@ class DeskFault(Fault):
         return operation
 
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
-        return (
-            self.tenant in {None, tenant}
-            and self.operation in {None, operation}
-            and self.ticket_id in {None, ticket_id}
-        )
+        pairs = ((self.tenant, tenant), (self.operation, operation), (self.ticket_id, ticket_id))
+        return all(wanted in {None, actual} for wanted, actual in pairs)
 
 
-def _html(fault: DeskFault) -> Answer:
-    given = fault.model_fields_set
-    page = maintenance_page(fault.message if "message" in given else PORTAL)
-    return Answer.of_html(fault.code if "code" in given else 200, page)
-
-
-def _throttled(fault: DeskFault) -> Answer:
+def _throttled(fault: DeskFault) -> Response:
     name = "URL_ROLLING_THROTTLES_LIMIT_EXCEEDED"
     status = {"status_code": 4000, "status": "failed", "messages": [{"type": "failed", "message": name}]}
     documents: dict[str, dict[str, Any]] = {
@@ -93,60 +87,57 @@ def _throttled(fault: DeskFault) -> Answer:
         "code": {"response_status": {"status_code": RATE_LIMIT, "status": "failed"}},
     }
     wait = fault.retry_after if fault.wait_in == "Retry-After" else f"retry_after={fault.retry_after}"
-    headers = {} if fault.retry_after is None else {fault.wait_in.lower(): str(wait)}
-    return Answer.of_json(fault.code if "code" in fault.model_fields_set else 400, documents[fault.shape], headers)
+    headers: dict[str, str] = {} if fault.retry_after is None else {fault.wait_in: str(wait)}
+    return Json(documents[fault.shape], fault.code if "code" in fault.model_fields_set else 400, headers)
 
 
-def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:
+def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Response:
+    given = fault.model_fields_set
     match fault.kind:
         case "status":
             code = CODE_OF_HTTP_STATUS.get(fault.code, INTERNAL)
-            answer = failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
+            return failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
         case "throttled":
-            answer = _throttled(fault)
+            return _throttled(fault)
         case "html":
-            answer = _html(fault)
+            return page(fault.message if "message" in given else PORTAL, fault.code if "code" in given else 200)
         case "inner_failure":
-            answer = failure(RefusedError(fault.inner_code, fault.message), http_status=200)
+            return failure(RefusedError(fault.inner_code, fault.message), http_status=200)
         case "warning":
-            answer = warning(fault.message, as_list=operation.startswith("list_"))
+            return warning(fault.message, as_list=operation.startswith("list_"))
         case "redirect":
-            answer = Answer(302, b"", {"location": fault.location})
+            return Response(status_code=302, headers={"location": fault.location})
         case "token_refused":
-            answer = Answer.of_json(200, {"error": fault.message, "status": "failure"})
+            return Json({"error": fault.message, "status": "failure"})
         case _:
-            answer = Answer(200, b'{"request": {"id": "1", ', {"content-type": "application/json;charset=UTF-8"})
-    return answer
+            return Response(b'{"request": {"id": "1", ', media_type=Json.media_type)
 
 
-Outcome = Literal["answered", "silent", "cut", "flooded"]
-
-
-async def misbehave(
-    fault: DeskFault, wire: Exchange, operation: str, perform: Callable[[], Answer]
-) -> tuple[Outcome, int | None]:
-    """Play a fault to its end; return the outcome and the status, if one was sent."""
-    match fault.kind:
-        case "slow":
-            early = perform() if fault.performed is not False else None
-            await wire.pause(fault.seconds)
-            answer = early or perform()
-        case "cut":
-            answer = perform()
-            await wire.answer_half(answer)
-            return "cut", answer.status
-        case "cut_after":
+async def misbehave(fault: DeskFault, request: Request, entry: Entry, perform: Callable[[], Response]) -> Response:
+    """Play a fault and return its answer, if any. Raises ClientDisconnect."""
+    if fault.kind == "huge":
+        entry.status = 200
+        opening = b'{"request": {"id": "1", "description": "'
+        return StreamingResponse(followed(entry, flood(opening, fault.megabytes)), media_type=Json.media_type)
+    if fault.kind == "slow":
+        early = perform() if fault.performed is not False else None
+        await pause(request, fault.seconds)
+        response = early or perform()
+    elif fault.kind == "cut_after":
+        perform()
+        entry.end("cut")
+        hang_up(request)
+        await pause(request)
+        raise ClientDisconnect
+    elif fault.kind == "cut":
+        whole = perform()
+        response = HalfResponse(whole.body, whole.status_code, whole.headers)
+    else:
+        if fault.performed:
             perform()
-            await wire.hang_up()
-            return "cut", None
-        case "huge":
-            await wire.flood(b'{"request": {"id": "1", "description": "', fault.megabytes)
-            return "flooded", 200
-        case _:
-            if fault.performed:
-                perform()
-            if fault.kind == "silence":
-                await wire.pause(None)
-            answer = _in_place_of_an_answer(fault, operation)
-    await wire.answer(answer)
-    return "answered", answer.status
+        if fault.kind == "silence":
+            await pause(request)
+        response = _in_place_of_an_answer(fault, entry.operation)
+    entry.status = response.status_code
+    entry.end("cut" if fault.kind == "cut" else "answered")
+    return response

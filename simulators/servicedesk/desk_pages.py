@@ -13,8 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from simulators.servicedesk.desk import SimulatedDesk
-from simulators.servicedesk.door import Tenancy
-from simulators.servicedesk.records import StoredTicket
+from simulators.servicedesk.desk_control import desk_of, ticket_of
 from simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
 from simulators.servicedesk.webhooks import WebhookSender
 
@@ -64,9 +63,8 @@ def _as_html(typed: str) -> str:
 class DeskPages:
     """The pages of all desks of one server."""
 
-    def __init__(self, tenancies: dict[str, Tenancy], sender: WebhookSender) -> None:
-        self._tenancies = tenancies
-        self._sender = sender
+    def __init__(self, desks: dict[str, SimulatedDesk], sender: WebhookSender) -> None:
+        self._desks, self._sender = desks, sender
 
     def routes(self) -> list[Route]:
         return [
@@ -78,20 +76,10 @@ class DeskPages:
         ]
 
     def _desk(self, request: Request) -> SimulatedDesk:
-        tenancy = self._tenancies.get(request.path_params["tenant"])
-        if tenancy is None:
-            raise HTTPException(404, "no such desk")
-        return tenancy.desk
-
-    def _ticket(self, request: Request) -> tuple[SimulatedDesk, StoredTicket]:
-        desk = self._desk(request)
-        ticket = desk.tickets.get(request.path_params["ticket_id"])
-        if ticket is None:
-            raise HTTPException(404, "no such ticket")
-        return desk, ticket
+        return desk_of(self._desks, request.path_params["tenant"])
 
     async def _front(self, _request: Request) -> Response:
-        desks = [tenancy.desk for tenancy in self._tenancies.values()]
+        desks = list(self._desks.values())
         return _desk_page(desks[0]) if len(desks) == 1 else _page("Desks", desks=desks)
 
     async def _one_desk(self, request: Request) -> Response:
@@ -103,23 +91,22 @@ class DeskPages:
         subject = form.get("subject", "").strip()[:_LONGEST_SUBJECT]
         if not subject:
             raise HTTPException(422, "a ticket needs a subject")
-        ticket = desk.create_ticket(
-            subject,
-            _as_html(form.get("description", "")),
-            priority=form.get("priority") or None,
-            category=form.get("category") or None,
-        )
+        ticket = desk.create_ticket(subject, _as_html(form.get("description", "")))
+        ticket.priority, ticket.category = form.get("priority") or None, form.get("category") or None
+        desk.announce(desk, ticket, "created")
         return RedirectResponse(f"/desks/{desk.tenant}/tickets/{ticket.id}", status_code=303)
 
     async def _ticket_page(self, request: Request) -> Response:
-        desk, ticket = self._ticket(request)
+        desk = self._desk(request)
+        ticket = ticket_of(desk, request.path_params["ticket_id"])
         # The page reloads until a ticket in progress has a note.
         waits = not ticket.notes and is_in_progress(ticket) and not ticket.is_trashed
         about = {"ticket": ticket, "waits": waits, "delivery": self._sender.last(desk.tenant, ticket.id)}
         return _page(f"Ticket {ticket.id}", desk=desk, **about)
 
     async def _act(self, request: Request) -> Response:
-        desk, ticket = self._ticket(request)
+        desk = self._desk(request)
+        ticket = ticket_of(desk, request.path_params["ticket_id"])
         match request.path_params["act"]:
             case "close" | "reopen" as act:
                 desk.set_status(ticket, "Closed" if act == "close" else "Open")

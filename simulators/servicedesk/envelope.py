@@ -8,7 +8,7 @@ rapid7/insightconnect-plugins (`plugins/manage_engine_service_desk`).
 
 from typing import Any
 
-from simulators.exchange import Answer
+from simulators.answers import Json
 
 SUCCESS = 2000
 WARNING = 3000
@@ -49,32 +49,29 @@ class RefusedError(Exception):
         self.field = field
 
 
-def success(document: dict[str, Any]) -> Answer:
+def success(document: dict[str, Any]) -> Json:
     """Return a single reply, whose `response_status` is an object."""
-    return Answer.of_json(200, {**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
+    return Json({**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
 
 
-def success_list(document: dict[str, Any]) -> Answer:
+def success_list(document: dict[str, Any]) -> Json:
     """Return a list reply, whose `response_status` is a list."""
     status = [{"status_code": SUCCESS, "status": "success"}]
-    return Answer.of_json(200, {"response_status": status, **document})
+    return Json({"response_status": status, **document})
 
 
-def failure(error: RefusedError, http_status: int | None = None, retry_after: str | None = None) -> Answer:
+def failure(error: RefusedError, http_status: int | None = None, retry_after: str | None = None) -> Json:
     """Return a failure, by default under the HTTP status of its inner code."""
     message: dict[str, Any] = {"status_code": error.code, "type": "failed", "message": error.message}
     if error.field is not None:
         message["field"] = error.field
     status = {"status_code": FAILED, "messages": [message], "status": "failed"}
     headers = {"retry-after": retry_after} if retry_after is not None else {}
-    return Answer.of_json(http_status or HTTP_STATUS.get(error.code, 400), {"response_status": status}, headers)
+    return Json({"response_status": status}, http_status or HTTP_STATUS.get(error.code, 400), headers)
 
 
-def warning(message: str, *, as_list: bool) -> Answer:
+def warning(message: str, *, as_list: bool) -> Json:
     """Return a 3000 under HTTP 200: it looks like success, but nothing was done."""
-    status = {
-        "status_code": WARNING,
-        "messages": [{"status_code": WARNING, "type": "warning", "message": message}],
-        "status": "warning",
-    }
-    return Answer.of_json(200, {"response_status": [status] if as_list else status})
+    told = {"status_code": WARNING, "type": "warning", "message": message}
+    status = {"status_code": WARNING, "messages": [told], "status": "warning"}
+    return Json({"response_status": [status] if as_list else status})

@@ -68,12 +68,12 @@ class StoredTicket:
     display_id: str
     subject: str
     description: str
-    status: str
-    priority: str | None
-    category: str | None
     requester: DeskUser
     created_ms: int
     updated_ms: int
+    status: str = "Open"
+    priority: str | None = None
+    category: str | None = None
     technician: DeskUser | None = None
     group: str | None = None
     site: str | None = None

@@ -6,20 +6,20 @@ A real desk does not sign; its script or function does: hex over `<timestamp>.<b
 
 import asyncio
 import hmac
-import itertools
 import json
 import re
 import secrets
 import shlex
+import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import httpx2
 from pydantic import BaseModel, ConfigDict
 
-from simulators.servicedesk.custom_trigger import run_command
 from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.records import StoredTicket
 from simulators.servicedesk.settings import WebhookForm
@@ -33,6 +33,11 @@ TIMEOUT_SECONDS = 10.0
 _VARIABLE = re.compile(r"\$(RequestID|WORKORDERID|SUBJECT|PRIORITY|STATUS)\b")
 
 
+_FILE = "$COMPLETE_V3_JSON_FILE"
+# A real desk's time limit is not known; this one keeps a test from hanging.
+_MOST_SECONDS = 120.0
+
+
 @dataclass(slots=True)
 class SentWebhook:
     """One sent webhook. `status` and `answer` are None until it is answered.
@@ -40,7 +45,6 @@ class SentWebhook:
     For a command the answer is its output, with its `exit_status`.
     """
 
-    seq: int
     tenant: str
     ticket_id: str
     delivery_id: str
@@ -84,22 +88,21 @@ class WebhookSender:
 
     def __init__(self) -> None:
         self._deliveries: deque[SentWebhook] = deque(maxlen=MAX_DELIVERIES)
-        self._numbers = itertools.count(1)
         self._running: set[asyncio.Task[None]] = set()
-        self._client: httpx2.AsyncClient | None = None
+        self._client: httpx2.AsyncClient
 
-    async def open(self) -> None:
+    async def __aenter__(self) -> Self:
         # One connection a webhook: the receiver could close a kept one just then, and a webhook is never retried.
         limits = httpx2.Limits(max_connections=100, max_keepalive_connections=0)
         self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
+        return self
 
-    async def close(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Abort pending deliveries and close the HTTP client."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
+        await self._client.aclose()
 
     def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, what: str) -> None:
         """Announce a created or updated ticket in the background, as the desk's settings define."""
@@ -134,16 +137,7 @@ class WebhookSender:
     def _remember(
         self, desk: SimulatedDesk, ticket_id: str, url: str, headers: dict[str, str], body: str, delivery_id: str = ""
     ) -> SentWebhook:
-        delivery = SentWebhook(
-            seq=next(self._numbers),
-            tenant=desk.tenant,
-            ticket_id=ticket_id,
-            delivery_id=delivery_id,
-            time=time.time(),
-            url=url,
-            headers=headers,
-            body=body,
-        )
+        delivery = SentWebhook(desk.tenant, ticket_id, delivery_id, time.time(), url, headers, body)
         self._deliveries.append(delivery)
         return delivery
 
@@ -157,8 +151,6 @@ class WebhookSender:
 
     async def send(self, delivery: SentWebhook, method: str = "POST") -> None:
         """Send a webhook once and record the result; never raises for a receiver's failure."""
-        if self._client is None:
-            raise RuntimeError("the sender is not open")
         started = time.monotonic()
         try:
             response = await self._client.request(
@@ -180,6 +172,31 @@ class WebhookSender:
         return next(reversed(self.deliveries(tenant, ticket_id)), None)
 
 
+async def run_command(command: list[str], ticket: dict[str, Any]) -> tuple[int, str]:
+    """Run a custom trigger's command; return its exit status and output. Raises OSError if it cannot start.
+
+    After https://help.servicedeskplus.com/executing_script_in_business_rule: `$COMPLETE_V3_JSON_FILE` is the path of a
+    temporary file `<requestid_timestamp>.json`, which holds `{"request": {...}}` and is deleted after the run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{ticket['id']}_{time.time_ns() // 1_000_000}.json"
+        file.write_text(json.dumps({"request": ticket}), encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *(str(file) if part == _FILE else part for part in command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                printed, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    return process.returncode or 0, printed.decode(errors="replace")[:4000]
+
+
 def filled(form: WebhookForm, ticket: StoredTicket) -> str:
     """Return the form's text with the ticket's values; quotes break JSON, as on a real desk."""
     values = {
@@ -193,10 +210,5 @@ def filled(form: WebhookForm, ticket: StoredTicket) -> str:
 
 
 def _body(tenant: str, ticket_id: str, subject: str, what: str) -> str:
-    announcement = {
-        "tenant_id": tenant,
-        "ticket_id": ticket_id,
-        "event": f"ticket.{what}",
-        "subject": subject,
-    }
+    announcement = {"tenant_id": tenant, "ticket_id": ticket_id, "event": f"ticket.{what}", "subject": subject}
     return json.dumps(announcement, ensure_ascii=False)

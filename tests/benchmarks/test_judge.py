@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.evaluation.asking import AskedTicket, question_about
 from benchmarks.evaluation.cases import EvaluatedTicket
-from benchmarks.evaluation.figures import interval, share, sources_right
 from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.evaluation.models import sources_right
 from benchmarks.evaluation.planted import PlantedModel
 from benchmarks.evaluation.things import KnownTexts, things_of
 from benchmarks.evaluation.truth import ideas, names_fix, unseen
@@ -130,11 +130,3 @@ def test_without_an_answer_nothing_but_the_failure_and_the_cost_is_told() -> Non
     question = question_about(case, PlantedModel("right", [case]))
     found = judged(AskedTicket(case, question, Usage(10, 5, 0.25), 0.5, repaired=True, failed="invalid answer"))
     assert (found.failed, found.repaired, found.fix_named, found.dollars) == ("invalid answer", True, None, 0.25)
-
-
-def test_the_interval_is_that_of_the_mean() -> None:
-    low, high = interval([0.0] * 50 + [1.0] * 50)
-    assert low == pytest.approx(0.42, abs=0.02)
-    assert high == pytest.approx(0.58, abs=0.02)
-    assert interval([1.0] * 5) == (1.0, 1.0)
-    assert share([], sources_right) == "none"

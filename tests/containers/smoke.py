@@ -26,44 +26,31 @@ class SmokeFailed(Exception):
 
 
 def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
-    """Write a ticket at this desk; return its note and the seconds it took.
+    """Write a ticket at this desk, which may still be starting; return its note and the seconds it took.
 
     Raises SmokeFailed.
     """
+    began, ticket_id = time.monotonic(), ""
     with DeskClient(desk, {TENANT: KEY}) as client:
-        began = time.monotonic()
-        try:
-            ticket_id = _written(client, min(seconds, _START_SECONDS))
-            while time.monotonic() - began < seconds:
-                notes = client.notes(TENANT, ticket_id)
-                if notes:
-                    return notes[0], time.monotonic() - began
-                time.sleep(0.2)
-        except httpx2.TransportError:
-            raise SmokeFailed(
-                f"Nothing answers at {desk}. Start the system with `docker compose up`; where DESK_PORT is another one:"
-                ' make compose-smoke ARGS="--desk http://127.0.0.1:PORT"'
-            ) from None
-        except httpx2.HTTPStatusError as failure:
-            raise SmokeFailed(
-                f"What answers at {desk} is not the simulated desk: status {failure.response.status_code}"
-            ) from None
-        raise SmokeFailed(f"Ticket {ticket_id} has no note after {seconds:.0f} s. {_how_far(desk, ticket_id)}")
-
-
-def _written(client: DeskClient, seconds: float) -> str:
-    """Write the ticket at a desk that may still be starting; return its id.
-
-    Raises httpx2's last error.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return client.create_ticket(TICKET)
-        except httpx2.TransportError:
-            if time.monotonic() > deadline:
-                raise
+        while (passed := time.monotonic() - began) < seconds:
+            try:
+                ticket_id = ticket_id or client.create_ticket(TICKET)
+                if notes := client.notes(TENANT, ticket_id):
+                    return notes[0], passed
+            except httpx2.TransportError:
+                if ticket_id or passed > _START_SECONDS:
+                    break
+            except httpx2.HTTPStatusError as failure:
+                status = failure.response.status_code
+                raise SmokeFailed(f"What answers at {desk} is not the simulated desk: status {status}") from None
             time.sleep(0.2)
+        else:
+            if ticket_id:
+                raise SmokeFailed(f"Ticket {ticket_id} has no note after {seconds:.0f} s. {_how_far(desk, ticket_id)}")
+    raise SmokeFailed(
+        f"Nothing answers at {desk}. Start the system with `docker compose up`; where DESK_PORT is another one:"
+        ' make compose-smoke ARGS="--desk http://127.0.0.1:PORT"'
+    )
 
 
 def _how_far(desk: str, ticket_id: str) -> str:

@@ -110,19 +110,6 @@ def test_a_worker_that_is_stopped_ends_its_jobs_first(stack: Stack) -> None:
     stack.await_health("worker")
 
 
-def test_a_redis_that_may_evict_is_told_of_with_the_remedy(stack: Stack) -> None:
-    assert stack.exec("redis", "redis-cli", "CONFIG", "GET", "maxmemory-policy").split()[-1] == "noeviction"
-    assert "maxmemory-policy" not in stack.logs("api") + stack.logs("worker")
-    stack.exec("redis", "redis-cli", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    try:
-        stack.compose("restart", "api", "worker")
-        for service in ("api", "worker"):
-            eventually(lambda service=service: "allkeys-lru, set it to noeviction" in stack.logs(service))  # type: ignore[misc]
-    finally:
-        stack.exec("redis", "redis-cli", "CONFIG", "SET", "maxmemory-policy", "noeviction")
-    stack.await_health("api", "worker")
-
-
 def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> None:
     if not stack.engine.has(SERVICES["prometheus"]["image"]):
         pytest.skip(f"{SERVICES['prometheus']['image']} can't be pulled")

@@ -16,7 +16,6 @@ from tests.containers.files import (
     COMPOSE,
     COMPOSE_TEXT,
     OURS,
-    PAGE,
     ROOT,
     SERVICES,
     THEIRS,
@@ -27,7 +26,6 @@ from tests.containers.files import (
     settings,
 )
 
-SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 TENANTS = "${TENANTS_DIR:-./compose}:/etc/ai-agents:ro"
 PRODUCT = ["api", "worker", "housekeeping", "console", "migrate"]
 VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
@@ -186,29 +184,6 @@ def test_the_example_names_every_variable_of_the_compose_file_with_its_default()
     active = set(example())
     assert {name: named[name] for name in used if name not in active} == {
         name: default for name, default in used.items() if name not in active
-    }
-
-
-def test_the_page_names_a_file_for_each_setting_that_the_services_which_use_it_read() -> None:
-    """As docs/settings.md lists the users; a secret goes to these only."""
-    rows = re.findall(r"^\| (.+) \| `(\.env(?:\.[a-z]+)?)` \|$", PAGE, re.MULTILINE)
-    filled = dict(re.findall(r"\$\{([A-Z0-9_]+):?-([^}]*)\}", COMPOSE_TEXT))
-    readers = {
-        path: {name for name in PRODUCT if any(file["path"] == path for file in SERVICES[name].get("env_file", []))}
-        for path in example_files()
-    }
-    used_by = dict(re.findall(r"^\| `([A-Z_]+)` \| ([a-z, -]+) \|", SETTINGS_PAGE, re.MULTILINE))
-    assert {path for _, path in rows} == {".env", *readers}
-    moved = [(name, path) for text, path in rows for name in re.findall(r"`([A-Z_]+)`", text)]
-    for name, path in moved:
-        assert (name in filled) == (path == ".env"), name
-        users = {*used_by.get(name, "").split(", ")} & {*PRODUCT}
-        if path == ".env.settings":
-            assert users <= readers[path], name
-        elif path != ".env":
-            assert readers[path] <= users, name
-    assert {"KEEP_TEXT_DAYS", "OPENAI_FALLBACK_MODEL", "HTTPS_PROXY", "NO_PROXY", "FEEDBACK_PREVIOUS_KEY"} <= {
-        name for name, _ in moved
     }
 
 

@@ -11,15 +11,9 @@ import psycopg
 import pytest
 
 from devstack import postgres_binaries
-from devstack.descendants import descendants, is_alive
 from devstack.postgres import Postgres
-from devstack.postgres_binaries import (
-    UNPRIVILEGED,
-    PostgresMissing,
-    find_binaries,
-    reachable_folder,
-    remove_reachable,
-)
+from devstack.postgres_binaries import UNPRIVILEGED, PostgresMissing, find_binaries, reachable_folder, remove_reachable
+from devstack.processes import descendants, is_alive
 
 # A client's first message: a length of 8, and the code that requests TLS. The answer is one byte.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -45,40 +39,37 @@ def run(url: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def test_no_role_bypasses_row_level_security(server: Postgres) -> None:
-    statement = "SELECT current_user, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
-    assert one_row(server.url, statement) == ("ai_agents", False, False)
-    assert one_row(server.admin_url, statement) == ("ai_agents_owner", False, False)
+ROLE = "SELECT current_user, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+OWNERS = (
+    "SELECT pg_get_userbyid(datdba), pg_get_userbyid(nspowner) FROM pg_database, pg_namespace "
+    "WHERE datname = current_database() AND nspname = 'public'"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "statement", "row"),
+    [
+        ("url", ROLE, ("ai_agents", False, False)),
+        ("admin_url", ROLE, ("ai_agents_owner", False, False)),
+        ("admin_url", OWNERS, ("ai_agents_owner", "ai_agents_owner")),
+        ("url", "SELECT lower('ÄÖÜ ÉÑ'), pg_encoding_to_char(6)", ("äöü éñ", "UTF8")),
+        ("superuser_url", "SELECT count(*) > 0 FROM pg_stat_statements", (True,)),
+    ],
+)
+def test_roles_owners_case_and_counted_statements(
+    url: str, statement: str, row: tuple[object, ...], server: Postgres
+) -> None:
+    """No role bypasses row-level security."""
+    assert one_row(getattr(server, url), statement) == row
 
 
 def test_the_application_may_connect_and_nothing_else(server: Postgres) -> None:
+    run(server.admin_url, "CREATE TABLE owned (a int); DROP TABLE owned")
     for statement in ("CREATE TABLE public.mine (a int)", "CREATE TEMP TABLE mine (a int)"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             run(server.url, statement)
-
-
-def test_the_owner_owns_the_database_and_its_schema(server: Postgres) -> None:
-    run(server.admin_url, "CREATE TABLE owned (a int); DROP TABLE owned")
-    statement = (
-        "SELECT pg_get_userbyid(datdba), pg_get_userbyid(nspowner) FROM pg_database, pg_namespace "
-        "WHERE datname = current_database() AND nspname = 'public'"
-    )
-    assert one_row(server.admin_url, statement) == ("ai_agents_owner", "ai_agents_owner")
-
-
-def test_passwords_are_asked_for(server: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         run(re.sub(r":[^:@]+@", ":wrong@", server.url), "SELECT 1")
-
-
-def test_text_is_unicode_in_upper_and_lower_case(server: Postgres) -> None:
-    assert one_row(server.url, "SELECT lower('ÄÖÜ ÉÑ'), pg_encoding_to_char(6)") == ("äöü éñ", "UTF8")
-
-
-def test_statements_are_counted(server: Postgres) -> None:
-    (count,) = one_row(server.superuser_url, "SELECT count(*) FROM pg_stat_statements")
-    assert isinstance(count, int)
-    assert count > 0
 
 
 def test_a_restart_keeps_port_and_data(server: Postgres) -> None:
@@ -152,6 +143,5 @@ def test_unreachable_programs_are_copied_once(tmp_path: Path, monkeypatch: pytes
 
 def test_without_any_postgres_the_sentence_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_binaries, "_WHEEL", "no_such_package")
-    monkeypatch.setenv("PATH", "")
     with pytest.raises(PostgresMissing, match="make install"):
         find_binaries()

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from devstack.descendants import descendants, is_alive, started_at
-from devstack.processes import Process, ProcessFailed, await_ready, stop_all
-from tests.devstack.programs import python
+from devstack.processes import Process, ProcessFailed, await_ready, descendants, is_alive, stop_all
+from devstack.programs import says
+from tests.kit.world import wait_for
 
 SLEEPER = "import time; print('ready'); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready'); time.sleep(60)"
@@ -22,11 +21,15 @@ PARENT = (
 )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
+def python(folder: Path, program: str, name: str = "program") -> Process:
+    """Return a process that runs a piece of Python and is ready once it has printed "ready"."""
+    return Process(
+        name,
+        [sys.executable, "-c", program],
+        log_path=folder / f"{name}.log",
+        environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+        ready=says("ready"),
+    )
 
 
 def running(folder: Path, program: str) -> Process:
@@ -93,7 +96,7 @@ def test_only_an_end_that_nobody_ordered_counts_as_death(tmp_path: Path) -> None
     process.start()
     process.wait_ready(10)
     os.kill(process.pid, signal.SIGKILL)
-    assert wait_until(lambda: process.died)
+    wait_for(lambda: process.died, 5)
     process.start()
     process.stop()
     assert not process.died
@@ -116,7 +119,7 @@ def test_a_paused_process_does_nothing_until_it_is_resumed(tmp_path: Path) -> No
     time.sleep(0.1)
     assert process.output() == before
     process.resume()
-    assert wait_until(lambda: len(process.output()) > len(before))
+    wait_for(lambda: len(process.output()) > len(before), 5)
     process.pause()
     process.stop(5)
     assert process.returncode == -signal.SIGTERM
@@ -125,7 +128,7 @@ def test_a_paused_process_does_nothing_until_it_is_resumed(tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
 def test_a_process_ends_with_its_supervisor(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from tests.devstack.programs import python;"
+        "import sys, time; from pathlib import Path; from tests.devstack.test_processes import python;"
         f"process = python(Path({str(tmp_path)!r}), {SLEEPER!r}); process.start(); process.wait_ready();"
         "print(process.pid, flush=True); time.sleep(60)"
     )
@@ -134,7 +137,7 @@ def test_a_process_ends_with_its_supervisor(tmp_path: Path) -> None:
         pid = int(supervisor.stdout.readline())
         assert is_alive(pid)
         supervisor.kill()
-    assert wait_until(lambda: not is_alive(pid))
+    wait_for(lambda: not is_alive(pid), 5)
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
@@ -147,11 +150,3 @@ def test_a_command_that_cannot_be_run_is_told(tmp_path: Path) -> None:
     process = Process("ghost", ["/nonexistent/ghost"], log_path=tmp_path / "ghost.log", environment={})
     with pytest.raises(ProcessFailed, match="cannot run /nonexistent/ghost"):
         process.run(10)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_the_start_of_a_process_is_known() -> None:
-    began = started_at(os.getpid())
-    assert began is not None
-    assert began <= time.time()
-    assert time.time() - began < 24 * 3600

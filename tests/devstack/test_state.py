@@ -1,34 +1,35 @@
-"""One system in one folder, and its recorded state."""
+"""One system in one folder, its recorded state, and the environment of its processes."""
 
-import json
 import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from devstack.state_file import AlreadyRunning, FolderLock, living_pids, read_state, write_state
+from devstack.state_file import AlreadyRunning, FolderLock, read_state, write_state
+from devstack.surroundings import (
+    ExternalServers,
+    SettingsUnusable,
+    SimulatedTenant,
+    external_servers,
+    machine_environment,
+    product_environment,
+)
 
 
-def test_the_state_is_readable_by_its_user_only(tmp_path: Path) -> None:
-    write_state(tmp_path, {"api_url": "http://127.0.0.1:1"})
-    write_state(tmp_path, {"api_url": "http://127.0.0.1:2"})
-    assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
-    assert read_state(tmp_path) == {"api_url": "http://127.0.0.1:2"}
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
-
-
-def test_a_shell_reads_the_settings_as_they_are_until_the_end(tmp_path: Path) -> None:
+def test_state_and_settings_are_readable_by_their_user_only_until_the_end(tmp_path: Path) -> None:
+    """A shell reads the settings as they are."""
     odd = 'it\'s $HOME; `id`\n"x"'
     lock = FolderLock(tmp_path)
     lock.take()
-    write_state(tmp_path, {}, {"FEEDBACK_KEY": odd, "REDIS_URL": "redis://x"})
-    file = tmp_path / "settings.env"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    read = f"set -a; . {file}; set +a; exec {sys.executable} -c \"import os; print(os.environ['FEEDBACK_KEY'])\""
+    for url in ("http://127.0.0.1:1", "http://127.0.0.1:2"):
+        write_state(tmp_path, {"api_url": url}, {"FEEDBACK_KEY": odd, "REDIS_URL": "redis://x"})
+    assert read_state(tmp_path) == {"api_url": "http://127.0.0.1:2"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("s*")} == {0o600}
+    shown = "import os; print(os.environ['FEEDBACK_KEY'])"
+    read = f'set -a; . {tmp_path}/settings.env; set +a; exec {sys.executable} -c "{shown}"'
     assert subprocess.check_output(["sh", "-c", read], text=True) == f"{odd}\n"
     lock.release()
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
@@ -39,7 +40,7 @@ def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp
     first.take()
     with pytest.raises(AlreadyRunning, match="is starting in"):
         second.take()
-    write_state(tmp_path, {"pids": {"devstack": os.getpid()}})
+    write_state(tmp_path, {"pids": {"devstack": os.getpid()}}, {})
     with pytest.raises(AlreadyRunning, match=f"runs in .* already .devstack {os.getpid()}"):
         second.take()
     first.release()
@@ -48,31 +49,33 @@ def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp
     second.release()
 
 
-def test_processes_that_outlived_a_killed_system_are_not_run_over(tmp_path: Path) -> None:
-    write_state(tmp_path, {"pids": {"worker": os.getpid()}})
-    with pytest.raises(AlreadyRunning, match=f"worker {os.getpid()}"):
-        FolderLock(tmp_path).take()
-
-
 def test_a_state_that_a_killed_system_left_does_not_hinder(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    write_state(tmp_path, {"pids": {"worker": ended.pid}})
-    claim = FolderLock(tmp_path)
-    claim.take()
+    write_state(tmp_path, {"pids": {"devstack": os.getpid()}}, {})
+    lock = FolderLock(tmp_path)
+    lock.take()
     assert read_state(tmp_path) is None
-    claim.release()
+    lock.release()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_an_id_that_was_given_to_another_process_since_does_not_hinder(tmp_path: Path) -> None:
-    write_state(tmp_path, {"pids": {"worker": os.getpid()}})
-    long_ago = time.time() - 30 * 24 * 3600
-    os.utime(tmp_path / "state.json", (long_ago, long_ago))
-    assert living_pids(tmp_path) == {}
+def test_of_the_callers_settings_only_logging_and_tracing_are_passed_on() -> None:
+    kept = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    caller = {"PATH": "/bin", "OPENAI_API_KEY": "real", "HTTP_PROXY": "http://proxy", "WEBHOOK_SECRET_X": "s"}
+    assert machine_environment(caller | kept) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"} | kept
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"pids": 3}', '{"pids": {"api": "x"}}', json.dumps({"pids": {}})])
-def test_a_broken_state_names_nobody(tmp_path: Path, content: str) -> None:
-    (tmp_path / "state.json").write_text(content)
-    assert living_pids(tmp_path) == {}
+def test_external_servers_come_as_a_pair_or_not_at_all() -> None:
+    assert external_servers({"DATABASE_URL": ""}) == ExternalServers()
+    both = {"DATABASE_URL": "postgresql://a", "DATABASE_ADMIN_URL": "postgresql://b", "REDIS_URL": "redis://c"}
+    assert external_servers(both) == ExternalServers("postgresql://a", "postgresql://b", "redis://c")
+    with pytest.raises(SettingsUnusable, match="DATABASE_ADMIN_URL is not"):
+        external_servers({"DATABASE_URL": "postgresql://a"})
+
+
+def test_each_tenant_has_its_own_settings_and_secrets() -> None:
+    tenants = [SimulatedTenant("acme-eu"), SimulatedTenant("globex")]
+    settings = product_environment("http://d", tenants, 1)
+    assert settings["SERVICEDESK_URL_ACME_EU"] == "http://d/acme-eu"
+    assert settings["WEBHOOK_SECRET_ACME_EU"] == tenants[0].webhook_secret
+    assert settings["WEBHOOK_SECRET_GLOBEX"] != tenants[0].webhook_secret
+    assert tenants[0].webhook_secret not in repr(tenants[0])
+    assert settings["FEEDBACK_URL"].endswith(f":{settings['FEEDBACK_PORT']}")

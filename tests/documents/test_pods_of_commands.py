@@ -6,8 +6,7 @@ import pytest
 
 from tests.containers.files import settings
 from tests.documents.documents import documents
-from tests.kubernetes.mounts import WHOLE, mounted, variables
-from tests.kubernetes.rendering import Rendered
+from tests.kubernetes.rendering import WHOLE, Rendered, mounted, variables
 
 # Requirements of each command. A tenant's settings that are not secret are in all pods.
 NEEDS: dict[str, set[str]] = {

@@ -251,7 +251,7 @@ class Shell:
         pod = self._selected(told)[0]
         if not pod.runs:
             raise RefusedError(f'error: unable to upgrade connection: container not found ("{pod.container}")')
-        environment = pod.process.begun.environment
+        environment = pod.process.given
         if command[:3] == ["redis-cli", "-h", "redis"]:
             return _redis_cli(self.system.redis.port, environment.get("REDISCLI_AUTH"), command[3:])
         # As in the image: the command's own Python, and psql.

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from devstack.launching import Start
+from devstack.processes import Start
 from devstack.programs import PROJECT
 from devstack.surroundings import machine_environment
 

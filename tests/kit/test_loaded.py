@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from devstack.descendants import is_alive
-from devstack.launching import Launch, start_afresh
-from devstack.processes import Process
+from devstack.processes import Launch, Process, is_alive, start_afresh
 from devstack.programs import PROJECT, says
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import wait_for

@@ -6,7 +6,7 @@ import pytest
 
 from config.settings import ApiSettings
 from tests.kubernetes.network import End, may_connect
-from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered, documents
+from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered, component, documents
 
 KEDA, MONITORING = "  - ../../components/keda\n", "  - ../../components/monitoring\n"
 _CONSOLE = End("10.244.0.20", "ai-agents-production", {"app": "ai-agents-console"})
@@ -57,8 +57,7 @@ def test_without_the_prometheus_operator_its_line_is_taken_out(changed: Change, 
 
 def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
     """At its own host and port; processes that make or read links get its address."""
-    line = "  # - ../../components/feedback\n"
-    rendered = changed(kustomization=[(line, line.replace("# ", ""))])
+    rendered = changed(kustomization=[component("feedback")])
     assert names(rendered) - names(production) >= {
         ("Ingress", "ai-agents-feedback"),
         ("NetworkPolicy", "from-ingress-to-feedback"),
@@ -79,8 +78,7 @@ def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: R
 
 def test_the_console_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
     """At its own host, its CONSOLE_URL; only the ingress reaches it."""
-    line = "  # - ../../components/console\n"
-    rendered = changed(kustomization=[(line, line.replace("# ", ""))])
+    rendered = changed(kustomization=[component("console")])
     names_of_it = {name for _, name in names(rendered) - names(production)}
     assert names_of_it >= {"ai-agents-console", "from-console-to-redis"}
     container = rendered.container("ai-agents-console")
@@ -120,8 +118,7 @@ def test_the_console_is_a_line_that_is_commented_out(changed: Change, production
 def test_the_console_reaches_the_stores_and_a_provider_where_one_is_named(
     sender: End, receiver: End, port: int, may: bool, changed: Change
 ) -> None:
-    line = "  # - ../../components/console\n"
-    policies = changed(kustomization=[(line, line.replace("# ", ""))]).of("NetworkPolicy")
+    policies = changed(kustomization=[component("console")]).of("NetworkPolicy")
     assert may_connect(policies, sender, receiver, port) is may
     named = [*policies, *documents(K8S / "components" / "console" / "provider.yaml")]
     for policy in named:

@@ -61,8 +61,7 @@ def test_what_it_names_is_there(line: str) -> None:
     given = words(line)
     for option in ("-k", "-f"):
         if option in given:
-            # Made by the command that splits the secret of an earlier release.
-            assert given[given.index(option) + 1] == "split.json" or (ROOT / given[given.index(option) + 1]).exists()
+            assert (ROOT / given[given.index(option) + 1]).exists()
             return
     overlay = Rendered("local" if "ai-agents-local" in given else "production")
     assert overlay.namespace == given[given.index("-n") + 1]
@@ -114,49 +113,9 @@ def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendere
     assert production.one("Job", "ai-agents-migrate") in chosen
 
 
-def test_the_autoscaler_is_paused_before_anybody_scales() -> None:
-    """The page's numbers are the overlay's."""
-    scaling = next(number for number, line in enumerate(KUBECTL) if line.startswith("kubectl scale"))
-    assert "autoscaling.keda.sh/paused=true" in KUBECTL[scaling - 1]
-    assert KUBECTL[scaling + 1].endswith("autoscaling.keda.sh/paused-")
-    spec = Rendered("production").one("ScaledObject", "ai-agents-worker")["spec"]
-    assert f"between {spec['minReplicaCount']} and {spec['maxReplicaCount']} workers" in TEXT
-
-
-def test_each_file_that_is_named_exists() -> None:
-    named = re.findall(r"`((?:k8s|storage)/[^`]*)`", TEXT)
-    assert named
-    assert [path for path in named if not (ROOT / path).exists()] == []
-    in_production = re.findall(r"`([a-z]+\.(?:yaml|pem))`", TEXT)
-    assert [name for name in in_production if not (ROOT / "k8s" / "overlays" / "production" / name).exists()] == []
-
-
-def test_a_restart_has_ended_before_its_log_is_read() -> None:
-    """Otherwise the log may be the previous pod's."""
-    restarts = [number for number, line in enumerate(KUBECTL) if line.startswith("kubectl rollout restart")]
-    assert restarts
-    for number in restarts:
-        assert KUBECTL[number + 1].startswith(KUBECTL[number].replace(" restart ", " status "))
-
-
-def test_a_new_tenant_gets_address_and_key_at_once_and_a_check_in_both_pods() -> None:
-    """Until then its settings are unusable; no command reads log lines of that time."""
-    address, key, webhooks, *checks = KUBECTL[KUBECTL.index(_patch("newco-desk")) - 1 :][:5]
-    assert address == "kubectl apply -k k8s/overlays/production"
-    assert (key, webhooks) == (_patch("newco-desk"), _patch("newco-webhooks"))
-    assert [check.split()[2] for check in checks] == ["deployment/ai-agents-worker", "deployment/ai-agents-api"]
-    assert all(check.endswith("-- ai-agents check --tenant newco --no-model") for check in checks)
-
-
-def _patch(name: str) -> str:
-    (found,) = [line for line in KUBECTL if f"--patch-file={name}.json" in line]
-    return found
-
-
 def test_git_ignores_each_file_that_the_page_writes_into_a_clone() -> None:
     """They contain secrets, or names of tenants."""
-    written = {"owner.env", "split.json", "moved.json"}
-    written |= set(re.findall(r"--(?:from-env|patch)-file=(\S+)", TEXT))
+    written = {"owner.env"} | set(re.findall(r"--(?:from-env|patch)-file=(\S+)", TEXT))
     assert {"desks.env", "models.env", "newco-desk.json"} <= written
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert sorted(name for name in written if f"/{name}" not in ignored) == []

@@ -105,12 +105,6 @@ def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
     assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
 
 
-def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) -> None:
-    """A rollout adds one more."""
-    (room,) = re.findall(r"--max-log-requests=(\d+)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
-    assert int(room) > spec["maxReplicaCount"]
-
-
 def test_postgres_is_asked_for_as_many_connections_as_the_document_says(
     production: Rendered, spec: dict[str, Any]
 ) -> None:

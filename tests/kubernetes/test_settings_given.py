@@ -10,10 +10,8 @@ from config.console_settings import ConsoleSettings
 from config.loading import LogSettings, SettingsRefused, load
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.startup import load_with_tenants
-from config.tenant_names import TENANT_SETTINGS
 from config.tenant_reading import TenantProblem
-from tests.kubernetes.mounts import sources, write_mounted
-from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
+from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered, sources, write_mounted
 
 SETTINGS: dict[str, type[LogSettings]] = {
     "api": ApiSettings,
@@ -113,25 +111,6 @@ def test_each_variable_is_a_setting(rendered: Rendered) -> None:
         names = {variable["name"] for variable in container["env"]}
         names |= set(rendered.settings()) if "envFrom" in container else set()
         assert {name for name in names if name not in KNOWN and not OF_OTHERS.fullmatch(name)} == set()
-
-
-def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
-    """Keys of variables, keys of the laptop's secret, and each setting of a tenant."""
-    table = set(re.findall(r"^\| `([A-Z_]+(?:<TENANT>)?|tenants\.toml)` \|", DOCUMENT, re.MULTILINE))
-    referred = {
-        variable["valueFrom"]["secretKeyRef"]["key"]
-        for _, pod in rendered.pods()
-        for variable in pod["spec"]["containers"][0].get("env", [])
-        if "valueFrom" in variable
-    }
-    assert referred <= table
-    for given in [*rendered.of("Secret"), rendered.one("ConfigMap", "ai-agents-tenants")]:
-        if given["metadata"]["name"].startswith("ai-agents-"):
-            for key in given.get("data", {}):
-                prefix = next((one for one in TENANT_SETTINGS if key.startswith(one)), None)
-                assert (f"{prefix}<TENANT>" if prefix else key) in table
-    others = KNOWN | {"REDIS_PASSWORD", "tenants.toml"}
-    assert all(key in others or key.removesuffix("<TENANT>") in TENANT_SETTINGS for key in table)
 
 
 def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: Rendered) -> None:

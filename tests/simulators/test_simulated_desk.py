@@ -16,20 +16,6 @@ from tests.simulators.doors import API, call, inner_code, new_ticket
 SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
 
 
-def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx2.Client) -> None:
-    read = call(desk, "GET", f"/requests/{new_ticket(desk, description='<b>x</b>', priority='High')}")
-    ticket = read["request"]
-    assert read["response_status"] == {"status_code": 2000, "status": "success"}
-    assert isinstance(ticket["id"], str)
-    assert ticket["description"] == "<b>x</b>"
-    assert ticket["status"]["name"] == "Open"
-    assert ticket["priority"]["name"] == "High"
-    assert ticket["category"] is None
-    assert ticket["created_time"]["value"].isdecimal()
-    assert ticket["requester"]["email_id"].endswith("@acme.example")
-    assert ticket["is_trashed"] is False
-
-
 def test_the_first_desk_is_at_the_root_and_takes_its_key_in_one_header(desk: httpx2.Client) -> None:
     assert desk.get("/api/v3/requests/103").json()["request"]["id"] == "103"
     for headers in ({"authtoken": "wrong"}, {"authtoken": "", "TECHNICIAN_KEY": "acme-key"}):

@@ -10,8 +10,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from simulators.openai.context import find_context
-
 TICKET = "/acme/api/v3/requests/103"
 NOTES = f"{TICKET}/notes"
 CONTEXT = {"ticket": {"id": "77", "subject": 'Say "hi" to Zoë', "description": "The mailbox is full again."}}
@@ -98,11 +96,3 @@ def test_the_memory_has_decoded_input_and_no_key(desk: httpx2.Client) -> None:
     assert "acme-key" not in json.dumps(entry)
     desk.delete("/_sim/requests")
     assert desk.get("/_sim/requests").json()["requests"] == []
-
-
-def test_the_context_is_found_in_parts_and_behind_prose() -> None:
-    parts = [{"type": "text", "text": "Look {here}: ```json\n" + json.dumps(CONTEXT) + "\n```"}]
-    found = find_context([{"role": "user", "content": parts}, {"role": "assistant", "content": "{}"}])
-    assert found is not None
-    assert found.ticket_id == "77"
-    assert find_context([{"role": "user", "content": "{" * 5000}]) is None

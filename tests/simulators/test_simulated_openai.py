@@ -32,35 +32,23 @@ ADVICE = strict(
     priority=SUGGESTION,
     group=SUGGESTION,
 )
+
+
+def source(number: str, kind: str, **texts: str) -> dict[str, str]:
+    return {"id": number, "kind": kind, "ticket_id": number.removeprefix("ticket-"), **texts}
+
+
 CONTEXT = {
     "ticket": {
         "id": "12345",
         "subject": 'Printer "Röntgen" is offline',
         "description": "<p>The printer shows offline since this morning. Jobs stay in the queue.</p>",
-        "priority": "High",
         "category": "Printers",
     },
     "sources": [
-        {
-            "id": "ticket-101",
-            "kind": "ticket",
-            "ticket_id": "101",
-            "subject": "VPN drops",
-            "resolution": "Reinstalled the VPN client.",
-        },
-        {
-            "id": "ticket-102",
-            "kind": "ticket",
-            "ticket_id": "102",
-            "subject": "Printer offline",
-            "resolution": "Restarted the print spooler. Gave the printer a fixed IP address.",
-        },
-        {
-            "id": "doc-000001",
-            "kind": "document",
-            "title": "Printer offline",
-            "text": "Remove the stuck jobs from the queue. Restart the spooler.",
-        },
+        source("ticket-101", "ticket", subject="VPN drops", resolution="Reinstalled the VPN client."),
+        source("ticket-102", "ticket", subject="Printer offline", resolution="Restarted the print spooler. It prints."),
+        source("doc-000001", "document", title="Printer offline", text="Remove the stuck jobs. Restart the spooler."),
     ],
 }
 
@@ -70,7 +58,7 @@ def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
         "model": "gpt-6-luna",
         "messages": [
             {"role": "system", "content": 'Advise. Answer in JSON such as {"summary": ""}.'},
-            {"role": "user", "content": "The ticket {with braces}:\n" + json.dumps(CONTEXT)},
+            {"role": "user", "content": json.dumps(CONTEXT)},
         ],
         "response_format": {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": schema}},
         **more,
@@ -131,23 +119,6 @@ def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared
         assert time.monotonic() - begun < 5
 
 
-def test_other_formats_and_no_context(gpt4: httpx2.Client) -> None:
-    assert "summary" in content(ask(gpt4, response_format={"type": "json_object"}))
-    assert "summary" in content(ask(gpt4, response_format={"type": "text"}))
-    schema = {**strict(more={"$ref": "#/$defs/more"}), "$defs": {"more": strict(number={"type": "integer"}, text=TEXT)}}
-    assert content(ask(gpt4, schema=schema)) == {"more": {"number": 0, "text": "Not specified."}}
-    assert content(ask(gpt4, messages=[{"role": "user", "content": "Hello"}]))["sources"] == []
-
-
-def test_a_schema_of_plain_texts_gets_the_texts_alone(gpt4: httpx2.Client) -> None:
-    mood = {"type": "string", "enum": ["good", "bad"]}
-    schema = strict(likely_cause=TEXT, next_steps={"type": "array", "items": TEXT}, mood=mood)
-    answer = content(ask(gpt4, schema=schema))
-    assert answer["likely_cause"].startswith("Probably the same cause")
-    assert all(isinstance(step, str) for step in answer["next_steps"])
-    assert answer["mood"] == "good"
-
-
 def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4: httpx2.Client) -> None:
     """Cover the official client too, which requests base64."""
     texts = ["VPN drops at home", "Scanner jams", "At home drops VPN"]
@@ -158,21 +129,6 @@ def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4:
     with openai.OpenAI(base_url=f"{openai_url}/v1", api_key="sk-test", max_retries=0) as client:
         answer = client.embeddings.create(model="text-embedding-3-small", input=texts[0])
     assert answer.data[0].embedding == pytest.approx(rows[0]["embedding"], abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("more", "status"),
-    [
-        *(({"input": wrong}, 400) for wrong in ("", [], [""], [7], None, ["x"] * 2049)),
-        *(({"model": "gpt-9"}, 404), ({"model": None}, 400), ({"top": 1}, 400)),
-    ],
-)
-def test_embeddings_of_nothing_or_of_no_model_are_refused(
-    more: dict[str, Any], status: int, gpt4: httpx2.Client
-) -> None:
-    asked = {"model": "text-embedding-3-small", "input": "VPN"} | more
-    response = gpt4.post("/v1/embeddings", json=asked)
-    assert (response.status_code, response.json()["error"]["type"]) == (status, "invalid_request_error")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from benchmarks.filled import Filled
-from benchmarks.growth import ASKED, LINEAR
+from benchmarks.growth import ASKED, LINEAR, Filled
 
 ROWS = 20_000
 # The relay counts this many, and the running ones.

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from devstack.document_tables import transitions
 from devstack.postgres import Postgres
-from devstack.transitions import transitions
 from tests.kit.postgres import Table
 from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 

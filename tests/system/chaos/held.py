@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import redis
 
-from devstack.descendants import descendants
-from devstack.processes import Process
+from devstack.processes import Process, descendants
 from tests.kit.world import World
 
 # Statements that a process sent to Postgres or Redis before its end are executed after it. No lease is that short, so

@@ -1,29 +1,71 @@
-"""The endpoint's faults."""
+"""The endpoint's faults: errors, broken streams, and replies with invalid content under HTTP 200."""
 
-from typing import Annotated, Any, ClassVar
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
+from starlette.responses import Response
 
-from simulators.exchange import PORTAL, Answer, maintenance_page
-from simulators.faults import Fault, with_a_body
-from simulators.openai.api_error import ApiError, Provider
+from simulators.answers import PORTAL, Json, page
+from simulators.faults import Fault, Status
+from simulators.openai.advice import obey
+from simulators.openai.providers import ApiError, Provider
+from simulators.openai.reply import Reply
+from simulators.openai.requests import Context
 
-Json = dict[str, Any]
-
-CONTENT_KINDS = frozenset(
-    {
-        "empty_choices",
-        "refusal",
-        "content_filter",
-        "cut_off",
-        "malformed",
-        "fenced",
-        "wrong_schema",
-        "columns",
-        "hostile",
-        "obedient",
-    }
+Document = dict[str, Any]
+_HOSTILE = (
+    "<script>alert(document.cookie)</script><img src=x onerror=alert(1)>",
+    "\x00\x07\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b31m \u202etxt.exe\u2066 \ufeff \u2028",
+    "\r\n2026-01-01T00:00:00Z INFO Task completed: job_id=forged, duration=1s\n",
+    "</div></iframe><a href='javascript:alert(1)'>click</a> &lt;b&gt; {{7*7}} ${7*7} %s%n ' OR 1=1 --",
+    "very long " * 3_000,
 )
+
+
+def _poisoned(value: Any, poisons: "itertools.cycle[str]") -> Any:
+    if isinstance(value, str):
+        return f"{value} {next(poisons)}"
+    if isinstance(value, list):
+        return [_poisoned(item, poisons) for item in value]
+    if isinstance(value, dict):
+        return {key: _poisoned(item, poisons) for key, item in value.items()}
+    return value
+
+
+def _hostile(content: str) -> str:
+    poisons = itertools.cycle(_HOSTILE)
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return content + "".join(_HOSTILE)
+    return json.dumps(_poisoned(document, poisons), ensure_ascii=False)
+
+
+_WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list", "confidence": 0.9}
+
+_COLUMNS = "Columns: " + ", ".join(f"ID_{number}" for number in range(1, 21))
+
+
+def _with_columns(content: str) -> str:
+    document = json.loads(content)
+    return json.dumps(document | {"summary": f"{_COLUMNS}. {document['summary']}"}, ensure_ascii=False)
+
+
+_CHANGES: Mapping[str, Callable[[str], Document]] = {
+    "empty_choices": lambda _content: {"empty": True},
+    "refusal": lambda _content: {"content": None, "refusal": "I'm sorry, but I can't help with that."},
+    "content_filter": lambda content: {"content": content[: len(content) // 2], "finish_reason": "content_filter"},
+    "cut_off": lambda content: {"content": content[: len(content) // 2], "finish_reason": "length"},
+    "malformed": lambda content: {"content": f"Sure! Here is my advice: {content[1 : len(content) * 2 // 3]}"},
+    "fenced": lambda content: {"content": f"```json\n{content}\n```"},
+    "wrong_schema": lambda _content: {"content": json.dumps(_WRONG)},
+    "columns": lambda content: {"content": _with_columns(content)},
+    "hostile": lambda content: {"content": _hostile(content)},
+}
 
 
 class OpenAIFault(Fault):
@@ -49,12 +91,12 @@ class OpenAIFault(Fault):
         "slow_stream": frozenset({"seconds", "pieces"}),
         "html": frozenset({"code", "message"}),
         "huge": frozenset({"megabytes"}),
-        **dict.fromkeys(("silence", "no_json_schema", "not_streamed", *sorted(CONTENT_KINDS)), frozenset()),
+        **dict.fromkeys(("silence", "no_json_schema", "not_streamed", "obedient", *_CHANGES), frozenset()),
     }
     selectors: ClassVar = frozenset({"match"})
 
     match: str | None = None
-    code: Annotated[int, AfterValidator(with_a_body)] = Field(default=502, ge=300, le=599)
+    code: Status = 502
     word: str | None = None
     retry_after: str | None = None
     retry_after_ms: str | None = None
@@ -79,7 +121,7 @@ def error_of(fault: OpenAIFault, provider: Provider) -> ApiError:
     return ApiError(fault.code, fault.message, param=fault.param or None, code=code)
 
 
-def error_document(fault: OpenAIFault) -> Json:
+def error_document(fault: OpenAIFault) -> Document:
     """Return an error for HTTP 200: OpenAI's with a `word`, else a router's.
 
     A router's error has the upstream's status as its code.
@@ -90,7 +132,7 @@ def error_document(fault: OpenAIFault) -> Json:
     return {"error": {"code": fault.code, "message": fault.message, "metadata": metadata}}
 
 
-def applies(fault: OpenAIFault, body: Json) -> bool:
+def applies(fault: OpenAIFault, body: Document) -> bool:
     if fault.kind == "refuse_parameter":
         return fault.param in body
     if fault.kind == "no_json_schema":
@@ -99,7 +141,7 @@ def applies(fault: OpenAIFault, body: Json) -> bool:
     return True
 
 
-def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Answer | None:
+def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Response | None:
     """Return the response that replaces the completion, or None for faults of the completion."""
     match fault.kind:
         case "status":
@@ -108,10 +150,9 @@ def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[
             return error_of(fault, provider).answer(provider, {**headers, **extra})
         case "html":
             given = fault.model_fields_set
-            page = maintenance_page(fault.message if "message" in given else PORTAL)
-            return Answer.of_html(fault.code if "code" in given else 200, page)
+            return page(fault.message if "message" in given else PORTAL, fault.code if "code" in given else 200)
         case "error_in_200":
-            return Answer.of_json(200, error_document(fault), headers)
+            return Json(error_document(fault), headers=headers)
         case "refuse_parameter":
             message = f"Unsupported parameter: '{fault.param}' is not supported with this model."
             return ApiError(400, message, param=fault.param, code="unsupported_parameter").answer(provider, headers)
@@ -120,3 +161,11 @@ def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[
             return ApiError(400, message, param="response_format").answer(provider, headers)
         case _:
             return None
+
+
+def spoil(reply: Reply, kind: str, context: Context | None) -> Reply:
+    """Return the reply altered by a fault of this kind; other kinds return it unchanged."""
+    if kind == "obedient":
+        return replace(reply, content=json.dumps(obey(context), ensure_ascii=False))
+    change = _CHANGES.get(kind)
+    return reply if change is None else replace(reply, **change(reply.content or ""))
