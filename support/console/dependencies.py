@@ -2,12 +2,10 @@
 
 import argparse
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Depends, Form, Request
@@ -17,17 +15,15 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import is_tenant_id
 from storage.session import Database
 from support import arguments
-from support.console.errors import BadRequest, CsrfFailed, Forbidden, NotFound
+from support.console.errors import JOB_ID, TICKET_ID, BadRequest, CsrfFailed, Forbidden, NotFound
 from support.console.sessions import Sessions, User
 from support.diagnose.outside import Outside
 
 LARGEST_FORM_BYTES = 64 * 1024
-MOST_FIELDS = 500
 _FORM = "application/x-www-form-urlencoded"
-_TICKET = re.compile(r"[0-9]{1,20}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +67,6 @@ def _check_body(request: Request) -> None:
         raise BadRequest(f"A form has {LARGEST_FORM_BYTES // 1024} kB at most.", 413)
 
 
-def check_query(request: Request) -> None:
-    """Refuse malformed queries and repeated names."""
-    if not all(value.isprintable() for value in request.path_params.values()):
-        raise BadRequest("The address has a character that there is not.")
-    try:
-        query = request.scope["query_string"].decode("ascii")
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise BadRequest("It is not written as a browser writes it.") from None
-    _check_fields(pairs)
-
-
-def _check_fields(pairs: Sequence[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) != len(pairs):
-        raise BadRequest("It names something twice.")
-    # Postgres accepts no NUL.
-    if any("\0" in part for pair in pairs for part in pair):
-        raise BadRequest("It has a character that there is not.")
-
-
 def get_services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
@@ -116,33 +92,27 @@ def require_operator(user: CurrentUser) -> None:
         raise Forbidden("This takes the role of an operator.")
 
 
-async def read_form(request: Request, sessions: SessionsDep) -> dict[str, str]:
+def check_origin(request: Request, sessions: SessionsDep) -> None:
+    """Refuse a form of another site."""
     if not sessions.address.is_own(request):
         raise CsrfFailed
-    pairs = (await request.form()).multi_items()
-    _check_fields(pairs)
-    return {name: str(value) for name, value in pairs}
 
 
-async def verify_csrf(
+def verify_csrf(
     request: Request,
     sessions: SessionsDep,
-    form: Annotated[dict[str, str], Depends(read_form)],
+    _: Annotated[None, Depends(check_origin)],
     csrf: Annotated[str, Form()] = "",
 ) -> None:
     """Refuse a form of another session; from here on the request counts as a change."""
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
-    request.state.is_change, request.state.form = True, form
+    request.state.is_change = True
 
 
 def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
     """Return the tenant of the URL. Raises NotFound for hidden and unknown ones alike."""
-    try:
-        arguments.tenant(tenant_id)
-    except argparse.ArgumentTypeError:
-        raise NotFound from None
-    if not user.sees(tenant_id):
+    if not is_tenant_id(tenant_id) or not user.sees(tenant_id):
         raise NotFound
     return tenant_id
 
@@ -154,14 +124,14 @@ def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
 
 def parse_ticket_id(given: str) -> str:
     """Return a ticket's number. Raises NotFound."""
-    if not _TICKET.fullmatch(given):
+    if not TICKET_ID.fullmatch(given):
         raise NotFound
     return given
 
 
 def parse_job_id(given: str) -> UUID:
     """Return a job's id. Raises NotFound."""
-    if not _UUID.fullmatch(given):
+    if not JOB_ID.fullmatch(given):
         raise NotFound
     return UUID(given)
 

@@ -1,10 +1,10 @@
-"""Errors of the console and their pages."""
+"""Errors of the console, their pages, and redirects that stay here."""
 
 import asyncio
+import re
 import secrets
-from collections.abc import Iterator, Mapping
-from urllib.parse import quote
-from uuid import UUID
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from redis.asyncio import Redis
@@ -20,13 +20,15 @@ from observability import phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES, is_away
-from support.console.address import local_path, path_of
-from support.console.figures.asking import is_silent
+from support.console.queries import is_silent
 from support.console.templating import templates
 
+TICKET_ID = re.compile(r"[0-9]{1,20}")
+JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _REDIS_SECONDS = 1.0
 _HALF_DONE = " It is not known whether your change was made: look before you make it again."
-_LONGEST_TICKET_ID = 20
+_UNREADABLE = "It is not written as a browser writes it."
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
 
 
 class ErrorPage(HTTPException):
@@ -47,7 +49,7 @@ class NotFound(ErrorPage):
 class BadRequest(ErrorPage):
     """An invalid request; the sentence has the reason."""
 
-    def __init__(self, sentence: str, status: int = 400) -> None:
+    def __init__(self, sentence: str = _UNREADABLE, status: int = 400) -> None:
         super().__init__(status, "Not understood", sentence)
 
 
@@ -66,15 +68,12 @@ class CsrfFailed(ErrorPage):
         super().__init__(403, "Not from here", told)
 
 
-class LoginRequired(HTTPException):
-    """A request without a session."""
-
-    def __init__(self) -> None:
-        super().__init__(401)
+def unavailable(heading: str, sentence: str, seconds: int = 30) -> ErrorPage:
+    return ErrorPage(503, heading, sentence, {"Retry-After": str(seconds)})
 
 
 class ErrorHandler:
-    """Renders exceptions; logs an unavailable store once a minute."""
+    """Renders exceptions; logs an unavailable store once a minute. A 401 leads to the login."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -82,11 +81,9 @@ class ErrorHandler:
         self._redis_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def __call__(self, request: Request, failure: Exception) -> Response:
-        if isinstance(failure, LoginRequired):
+        if isinstance(failure, HTTPException) and failure.status_code == 401:
             return _to_login(request)
-        if isinstance(failure, RequestValidationError):
-            failure = BadRequest("It is not written as a browser writes it.")
-        error = _of_http(failure) if isinstance(failure, HTTPException) else self._of_failure(request, failure)
+        error = self._page_of(request, failure)
         session = request.state.session
         if error.status_code == 403 and session is not None:
             reason = "not allowed" if isinstance(error, Forbidden) else "not from here"
@@ -94,26 +91,32 @@ class ErrorHandler:
             say(phrases.CONSOLE_REFUSED, fields, also=ids_of(request))
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
-        context = {
-            "status": error.status_code,
-            "heading": error.heading,
-            "sentence": error.detail,
-            "waiting": await self._waiting() if error.status_code == 503 and sees_all else None,
-        }
-        return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
+        waiting = await self._waiting() if error.status_code == 503 and sees_all else None
+        return error_page(request, error, waiting)
 
-    def _of_failure(self, request: Request, failure: Exception) -> ErrorPage:
+    def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
+        match failure:
+            case ErrorPage():
+                return failure
+            case RequestValidationError():
+                return BadRequest()
+            case HTTPException(status_code=404):
+                return NotFound()
+            case HTTPException(status_code=405):
+                return ErrorPage(405, "Not this way", "That can't be done at this address.", failure.headers)
+            case HTTPException():
+                return BadRequest(status=failure.status_code)
         half_done = _HALF_DONE if request.state.is_change else ""
         leaves = list(_leaves(failure))
         if any(isinstance(leaf, DATABASE_FAILURES) and is_away(leaf) for leaf in leaves):
             self._database_outage.seen("a page of the console could not be made", failure)
-            return _unavailable("The database does not answer", f"Try again in a minute.{half_done}")
+            return unavailable("The database does not answer", f"Try again in a minute.{half_done}")
         if any(isinstance(leaf, TimeoutError) or is_silent(leaf) for leaf in leaves):
             self._database_outage.seen("a page of the console took too long", failure)
-            return _unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
+            return unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
         if any(isinstance(leaf, RedisError) for leaf in leaves):
             self._redis_outage.seen("a page of the console could not be made", failure)
-            return _unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
+            return unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
         failure_id = secrets.token_hex(4)
         say(phrases.CONSOLE_FAILED, id=failure_id, failure=failure)
         return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
@@ -127,6 +130,11 @@ class ErrorHandler:
             return None
 
 
+def error_page(request: Request, error: ErrorPage, waiting: tuple[int, int] | None = None) -> Response:
+    context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "waiting": waiting}
+    return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
+
+
 def place_of(request: Request) -> str:
     """Return the route's path, for metrics and log lines."""
     is_static = request.scope["path"].startswith("/static/")
@@ -134,36 +142,29 @@ def place_of(request: Request) -> str:
 
 
 def ids_of(request: Request) -> dict[str, str]:
-    """Return the well-formed ids of URL and form: only these may be logged."""
-    given = request.state.form | request.scope.get("path_params", {})
-    return {name: value for name, value in given.items() if _is_id(name, value)}
-
-
-def _is_id(name: str, value: str) -> bool:
-    if name == "job_id":
-        try:
-            return str(UUID(value)) == value.lower()
-        except ValueError:
-            return False
-    if name == "tenant_id":
-        return is_tenant_id(value)
-    return name == "ticket_id" and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_TICKET_ID
-
-
-def _to_login(request: Request) -> Response:
-    if is_part(request):
-        # A full page load, because the login is not a part.
-        back = path_of(request.headers.get("hx-current-url", ""))
-        return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
-    query = request.scope["query_string"].decode("latin-1")
-    wanted = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
-    goes_back = request.method != "POST" and wanted != "/"
-    return redirect(f"/login?next={quote(wanted, safe='')}" if goes_back else "/login")
+    """Return the well-formed ids of the URL: only these may be logged."""
+    forms: dict[str, Callable[[str], object]] = {
+        "job_id": JOB_ID.fullmatch,
+        "tenant_id": is_tenant_id,
+        "ticket_id": TICKET_ID.fullmatch,
+    }
+    return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
 
 
 def is_part(request: Request) -> bool:
     """Return True for a request from a page that polls one of its parts."""
     return request.headers.get("hx-request") == "true"
+
+
+def _to_login(request: Request) -> Response:
+    if is_part(request):
+        # A full page load, because the login is not a part.
+        back = _path_of(request.headers.get("hx-current-url", ""))
+        return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
+    goes_back = request.method != "POST" and wanted != "/"
+    return redirect(f"/login?next={quote(wanted, safe='')}" if goes_back else "/login")
 
 
 def redirect(path: str) -> Response:
@@ -173,19 +174,17 @@ def redirect(path: str) -> Response:
     return Response(b"", 303, {"Location": path})
 
 
-def _of_http(failure: HTTPException) -> ErrorPage:
-    """Return the page of an HTTP error, Starlette's and FastAPI's included."""
-    if isinstance(failure, ErrorPage):
-        return failure
-    if failure.status_code == 404:
-        return NotFound()
-    if failure.status_code == 405:
-        return ErrorPage(405, "Not this way", "That can't be done at this address.", failure.headers)
-    return BadRequest("It is not written as a browser writes it.", failure.status_code)
+def local_path(text: str) -> str:
+    """Return a safe local path with query; the first page for anything else."""
+    return text if _LOCAL.fullmatch(text) else "/"
 
 
-def _unavailable(heading: str, sentence: str) -> ErrorPage:
-    return ErrorPage(503, heading, sentence, {"Retry-After": "30"})
+def _path_of(url: str) -> str:
+    """Return path and query of one of the console's own URLs, else the first page."""
+    try:
+        return local_path(urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl())
+    except ValueError:
+        return "/"
 
 
 def _leaves(failure: BaseException) -> Iterator[Exception]:

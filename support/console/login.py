@@ -16,10 +16,9 @@ from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES
-from support.console.address import local_path
-from support.console.dependencies import ConsoleRoute, SessionsDep, read_form
-from support.console.errors import CsrfFailed, ErrorPage, redirect
-from support.console.provider import LoginNotBegun, LoginRefused, Person, Provider, ProviderUnavailable
+from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin
+from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
+from support.console.provider import LoginNotBegun, LoginRefused, Provider, ProviderUnavailable
 from support.console.sessions import Account, Sessions
 from support.console.templating import csrf_field, templates
 
@@ -71,7 +70,7 @@ class Login:
         metrics.CONSOLE_LOGINS.labels("provider away").inc()
         self.outage.seen(str(failure))
         sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
-        return ErrorPage(503, "The login server is away", sentence, {"Retry-After": "60"})
+        return unavailable("The login server is away", sentence, 60)
 
 
 def get_login(request: Request) -> Login:
@@ -101,7 +100,7 @@ async def login_page(request: Request, sessions: SessionsDep, next: str = "") ->
     return _login_page(request, sessions, next)
 
 
-@router.post("/login", dependencies=[Depends(read_form)])
+@router.post("/login", dependencies=[Depends(check_origin)])
 async def log_in(
     request: Request,
     sessions: SessionsDep,
@@ -163,35 +162,30 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     # The first value in the settings' order counts.
     value = next((value for value in oidc.roles if value in person.values), None)
     if value is None:
-        raise _without_role(login, person)
+        login.refuse("no role")
+        sentence = (
+            f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
+            "Ask those who run it."
+        )
+        raise ErrorPage(403, "No role here", sentence)
     account = sessions.account_of_person(oidc, person.subject, person.name, value)
     return await _enter(request, sessions, account, oidc.roles[value], to)
 
 
 @router.post("/logout")
-async def log_out(
-    request: Request,
-    sessions: SessionsDep,
-    csrf: Annotated[str, Form()] = "",
-) -> Response:
+async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> Response:
     """End the session."""
     session = sessions.read(request)
     if session is None:
         return redirect("/login")
-    await read_form(request, sessions)
+    check_origin(request, sessions)
     if not sessions.is_csrf(csrf, session.id):
         raise CsrfFailed
     try:
         await sessions.end(session)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         # The browser loses its cookie in any case.
-        context = {
-            "status": 503,
-            "heading": "The logout did not count yet",
-            "sentence": _COPY_IS_VALID,
-            "waiting": None,
-        }
-        response: Response = templates.TemplateResponse(request, "error.html", context, 503)
+        response = error_page(request, ErrorPage(503, "The logout did not count yet", _COPY_IS_VALID))
         metrics.CONSOLE_LOGINS.labels("logout not recorded").inc()
         say(phrases.CONSOLE_LOGOUT_LOST, visitor=session.account.id, failure=failure)
     else:
@@ -243,20 +237,6 @@ async def _enter(request: Request, sessions: Sessions, account: Account, role: C
     # Keeps the id of a login form that is open in another tab.
     sessions.write_login(response, {"id": _login_id(request, sessions)})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
-    of = f"{role.kind}:{role.tenant_id}" if role.tenant_id else role.kind
-    say(
-        phrases.CONSOLE_LOGIN,
-        visitor=account.id,
-        role=of + ("+texts" if role.reads_texts else ""),
-        by=account.kind,
-    )
+    of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
+    say(phrases.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)
     return response
-
-
-def _without_role(login: Login, person: Person) -> ErrorPage:
-    login.refuse("no role")
-    sentence = (
-        f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
-        "Ask those who run it."
-    )
-    return ErrorPage(403, "No role here", sentence)

@@ -14,6 +14,7 @@ from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
 from config.environment import secrets_dir
+from config.loading import SettingsRefused
 from config.own_secrets import own_secrets
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
@@ -28,12 +29,10 @@ from storage.ended_sessions import EndedSessions
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.told_secrets import telling
-from support.console.address import ConsoleAddress
 from support.console.app import create_app
 from support.console.dependencies import Services
 from support.console.provider import Provider
-from support.console.sessions import Sessions
-from support.console.signing import ConsoleKeys
+from support.console.sessions import ConsoleAddress, ConsoleKeys, Sessions
 from support.diagnose.outside import HasHousekeepingLook
 
 _NAME = "Console"
@@ -56,8 +55,12 @@ def run(chosen: argparse.Namespace) -> int:
     access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
     if problems := _problems(chosen.host, settings, access):
         end_refused(problems)
-    for problem in [*access.now().problems, *_unknown(access, tenants)]:
+    for problem in access.now().problems:
         _say(problem)
+    # A tenant's id may be mistyped.
+    for tenant_id in sorted(access.now().tenant_ids):
+        if not tenants.names(tenant_id):
+            _say(f"a role names the tenant {tenant_id}, which has no settings")
     try:
         check_now(settings.database_url)
     except DatabaseUnfit as unfit:
@@ -67,13 +70,9 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         listener = _listen(chosen.host, chosen.port)
         asyncio.run(_main(settings, tenants, access, listener))
-    except (_PortUnusable, exposition.PortUnusable) as unfit:
+    except (SettingsRefused, exposition.PortUnusable) as unfit:
         end_refused([str(unfit)])
     return 0
-
-
-class _PortUnusable(Exception):
-    """The port can't be bound; the text contains the fix."""
 
 
 def _say(problem: str) -> None:
@@ -98,12 +97,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _unknown(access: AccessDirectory, tenants: TenantDirectory) -> list[str]:
-    """Return unknown tenants in roles, which may be mistyped."""
-    named = sorted(access.now().tenant_ids)
-    return [f"a role names the tenant {one}, which has no settings" for one in named if not tenants.names(one)]
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -111,7 +104,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as failure:
         in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
         what = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
-        raise _PortUnusable(what) from None
+        raise SettingsRefused([what]) from None
 
 
 def console_port(seconds: float = 10.0) -> Port:

@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -141,42 +140,24 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         return {"keys": usable}
 
 
-class _IdToken(CodeIDToken):  # type: ignore[misc]
-    """Claims validated with an injected clock."""
-
-    def __init__(self, now: Callable[[], float], *args: Any) -> None:
-        super().__init__(*args)
-        self._now = now
-
-    def validate(self, now: float | None = None, leeway: int = 0) -> None:
-        super().validate(int(now if now is not None else self._now()), leeway)
-
-
 class Provider:
-    """The current provider of the settings. `now` is for its tokens, in Unix seconds."""
+    """The current provider of the settings."""
 
-    def __init__(
-        self,
-        outward: Outward = STRAIGHT,
-        *,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, outward: Outward = STRAIGHT, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._outward = outward
-        self._now = now
         self._monotonic = monotonic
         self._app: _App | None = None
         self._rests_until = float("-inf")
         self._loading = asyncio.Lock()
-        self._waiting = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._exchanging = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
         """Return the redirect to the provider. Raises ProviderUnavailable.
 
         The values to verify later are in `request.session`.
         """
-        app = await self._loaded(oidc)
+        async with self._place():
+            app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
         redirect.status_code = 303
         return redirect
@@ -193,11 +174,8 @@ class Provider:
             raise LoginNotBegun
         if "error" in query or not query.get("code"):
             raise LoginRefused("login not given")
-        app = await self._loaded(oidc)
-        if self._exchanging.locked():
-            raise ProviderUnavailable("too many logins at once")
-        async with self._exchanging:
-            claims = await self._claims(app, query["code"], begun)
+        async with self._place():
+            claims = await self._claims(await self._loaded(oidc), query["code"], begun)
         subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
         if not subject:
             raise LoginRefused("ID token without a subject")
@@ -207,15 +185,23 @@ class Provider:
         named = frozenset(each for each in values if isinstance(each, str))
         return Person(subject, next(filter(None, names), subject), named)
 
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Let few logins wait; raise ProviderUnavailable for others, which frees their connections.
+
+        Anyone may start a login.
+        """
+        if self._places.locked():
+            raise ProviderUnavailable("too many logins at once")
+        async with self._places:
+            yield
+
     async def _loaded(self, oidc: OidcSettings) -> _App:
         """Return the client with its metadata. Raises ProviderUnavailable.
 
         After a failure it raises at once for some seconds.
         """
-        # Anyone may start a login: one request loads, few wait, and all others fail at once, freeing their connections.
-        if self._waiting.locked():
-            raise ProviderUnavailable("too many logins at once")
-        async with self._waiting, self._loading:
+        async with self._loading:
             now = self._monotonic()
             if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:
                 return self._app
@@ -247,9 +233,7 @@ class Provider:
             "nonce": {"essential": True, "value": begun["nonce"]},
         }
         try:
-            claims = await app.parse_id_token(
-                token, begun["nonce"], options, partial(_IdToken, self._now), leeway=_LEEWAY_SECONDS
-            )
+            claims = await app.parse_id_token(token, begun["nonce"], options, CodeIDToken, leeway=_LEEWAY_SECONDS)
         except (JoseError, ValueError, TypeError, KeyError) as failure:
             raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
         if claims is None:

@@ -3,31 +3,137 @@
 Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
 """
 
+import hashlib
+import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
 from config.console_access import AccessDirectory, ConsoleAccess, ConsoleToken, OidcSettings
 from config.console_roles import ConsoleRole
 from storage.ended_sessions import EndedSessions
-from support.console.address import ConsoleAddress
-from support.console.signing import ConsoleKeys, InvalidSignature
 
 LASTS_SECONDS = 8 * 3600
 IDLE_SECONDS = 3600
 LOGIN_SECONDS = 600
+CLOCK_SKEW_SECONDS = 60
+"""The clock of another console may be ahead so far, or ours before it was set."""
 _RENEWED_AFTER_SECONDS = 60
+_LONGEST_COOKIE = 4096
 _SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
 _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
+_HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class ConsoleAddress:
+    """The console's address: `CONSOLE_URL`, or any local name without it.
+
+    The host check prevents DNS rebinding: a foreign page under a name that resolves to this machine has another host.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        parts = urlsplit(url or "")
+        # Some proxies include the default port.
+        default_port = 443 if parts.scheme == "https" else 80
+        self._hosts = {parts.netloc, parts.netloc if parts.port else f"{parts.netloc}:{default_port}"}
+
+    @property
+    def is_secure(self) -> bool:
+        return self._url is not None and self._url.startswith("https:")
+
+    def knows(self, host: str) -> bool:
+        return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
+
+    def origin(self, request: Request) -> str:
+        return self._url or f"http://{request.headers.get('host', '').lower()}"
+
+    def is_own(self, request: Request) -> bool:
+        """Return False if the browser reports another origin.
+
+        Other clients report none, and have no cookie of another person.
+        """
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        return site in (None, "same-origin") and origin in (None, self.origin(request))
+
+
+class InvalidSignature(Exception):
+    """A text that no current key has signed, or that is expired."""
+
+
+class ConsoleKeys:
+    """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
+
+    def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
+        self._keys = [key.encode() for key in keys]
+        self.now = now
+
+    def sign(self, purpose: str, content: object) -> str:
+        """Return the JSON-compatible `content` as a text signed for this purpose."""
+        signed: str = self._serializer(purpose).dumps(content)
+        return signed
+
+    def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int]:
+        """Return a signed text's content and time. Raises InvalidSignature.
+
+        Texts older than `seconds` are invalid.
+        """
+        if len(text) > _LONGEST_COOKIE:
+            raise InvalidSignature
+        try:
+            content, signed_at = self._serializer(purpose).loads(text, return_timestamp=True)
+        except BadData:
+            raise InvalidSignature from None
+        at = int(signed_at.timestamp())
+        # The serializer's own max_age refuses a text dated one second ahead.
+        if not -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds:
+            raise InvalidSignature
+        return content, at
+
+    def mark(self, purpose: str, secret: str) -> str:
+        """Return a keyed hash that identifies the secret without revealing it."""
+        return self._marks(purpose, secret)[0]
+
+    def is_mark(self, given: str, purpose: str, secret: str) -> bool:
+        """Return True for the hash of this secret with any of the keys."""
+        sent = given.encode("utf-8", "replace")
+        return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
+
+    def _marks(self, purpose: str, secret: str) -> list[str]:
+        message = f"ai-agents console {purpose}\0{secret}".encode()
+        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
+
+    def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
+        # itsdangerous signs with the last key.
+        return URLSafeTimedSerializer(
+            self._keys[::-1],
+            salt=f"ai-agents console {purpose}".encode(),
+            signer=_ClockedSigner,
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256, "now": self.now},
+        )
+
+
+class _ClockedSigner(TimestampSigner):
+    """A signer with an injected clock."""
+
+    def __init__(self, *args: Any, now: Callable[[], float], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now = now
+
+    def get_timestamp(self) -> int:
+        return int(self._now())
+
+
+class Account(NamedTuple):
     """The proof of a login.
 
     `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
@@ -60,8 +166,7 @@ class User:
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A session, issued and last renewed at Unix seconds. Its forms contain `csrf`."""
 
     id: str
@@ -156,8 +261,7 @@ class Sessions:
         return oidc.roles.get(account.value)
 
     def _write(self, response: Response, session_id: str, issued_at: int, account: Account) -> None:
-        fields = [account.kind, account.id, account.mark, account.name, account.value]
-        self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, fields]))
+        self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, account]))
 
     def _set(self, response: Response, name: str, value: str) -> None:
         response.set_cookie(name, value, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")

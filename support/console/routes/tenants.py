@@ -1,30 +1,65 @@
-"""Tenants with their health, as a paged list and one by one."""
+"""Overview (search, polled queue, failures, tenants), and tenants as a list and one by one."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from config.tenants import Tenant
-from storage import ends
 from storage.tenant_figures import figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
-from support.console.figures.asking import in_time
-from support.console.figures.failures import by_cause, is_cut
-from support.console.figures.health import LATELY, health_of_all
-from support.console.figures.queue import lacking
-from support.console.figures.tenants import TenantHealth, health
-from support.console.figures.wording import StateWord
-from support.console.templating import templates
+from support.console.queries import (
+    causes_lately,
+    causes_table,
+    health_of_all,
+    in_time,
+    lacking,
+    queue_view,
+    tenant_health,
+)
+from support.console.templating import StateWord, templates
 
+_MOST_TENANTS = 20
+"""Of more tenants, only those that need a look are shown on the overview."""
 _PAGE = 25
 _AT_ONCE = 4
 _ALL_SECONDS = 4.0
 """For all figures of a page; figures that come later are "not known just now"."""
 router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/")
+async def overview(request: Request, user: CurrentUser, services: ServicesDep, still: str = "") -> Response:
+    """Show the overview."""
+    database, sees_all = services.database, user.tenant_id is None
+    queue, causes = await asyncio.gather(
+        queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
+    )
+    known = services.tenants.all() if sees_all else []
+    tenants, is_told = await health_of_all(database, known, datetime.now(UTC), queue["lacks"]) if known else ([], True)
+    unwell = [each for each in tenants if each.health.tone != "ok"]
+    context = {
+        "queue": queue,
+        "still": bool(still),
+        **causes_table(causes),
+        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unwell[:_MOST_TENANTS],
+        "tenant_count": len(tenants),
+        "unwell_count": len(unwell),
+        "tenants_told": is_told,
+        "is_whole": sees_all,
+    }
+    return templates.TemplateResponse(request, "overview.html", context)
+
+
+@router.get("/live/queue")
+async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
+    """Show the queue alone, which replaces that part of the overview."""
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
+    return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/tenants")
@@ -35,7 +70,7 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     known = sorted(services.tenants.all(), key=lambda each: each.id)
     behind = [tenant for tenant in known if tenant.id > after]
     shown = behind[:_PAGE]
-    figures, in_a_word = await asyncio.gather(_healths(services, shown), _in_a_word(services))
+    figures, in_a_word = await asyncio.gather(_healths(services, shown), _in_a_word(services, known))
     context = {
         "tenants": figures,
         "in_a_word": in_a_word,
@@ -52,40 +87,38 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     if found is None:
         raise NotFound
     own = user.tenant_id is not None
-    now = datetime.now(UTC)
     figures, causes, lacks = await asyncio.gather(
         in_time(figures_of(services.database, tenant_id)),
-        in_time(ends.causes(services.database, tenant_id, "failed", now - LATELY)),
+        causes_lately(services.database, tenant_id),
         lacking(services.database, services.redis),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
-        "tenant": health(found, figures, own=own, lacks=lacks),
+        "tenant": tenant_health(found, figures, own=own, lacks=lacks),
         # A problem may name a setting of another tenant.
         "problems": [] if own else problems,
-        "causes": None if causes is None else by_cause(causes),
-        "causes_cut": causes is not None and is_cut(causes),
+        **causes_table(causes),
     }
     return templates.TemplateResponse(request, "tenant.html", context)
 
 
-async def _in_a_word(services: Services) -> dict[str, StateWord]:
+async def _in_a_word(services: Services, known: Sequence[Tenant]) -> dict[str, StateWord]:
     """Return each tenant's health as on the overview; empty if unknown."""
     lacks = await lacking(services.database, services.redis)
-    known = await health_of_all(services, datetime.now(UTC), lacks)
-    return {each.tenant_id: each.health for each in known.tenants} if known.told else {}
+    tenants, is_told = await health_of_all(services.database, known, datetime.now(UTC), lacks)
+    return {each.tenant_id: each.health for each in tenants} if is_told else {}
 
 
-async def _healths(services: Services, shown: Sequence[Tenant]) -> list[TenantHealth]:
+async def _healths(services: Services, shown: Sequence[Tenant]) -> list[dict[str, Any]]:
     """Return the health of a page of tenants, in small groups until a time limit."""
     few = asyncio.Semaphore(_AT_ONCE)
     until = asyncio.get_running_loop().time() + _ALL_SECONDS
 
-    async def told(of: Tenant) -> TenantHealth:
+    async def told(of: Tenant) -> dict[str, Any]:
         async with few:
             left = until - asyncio.get_running_loop().time()
             figures = await in_time(figures_of(services.database, of.id), max(left, 0))
-        return health(of, figures, own=False)
+        return tenant_health(of, figures, own=False)
 
     return list(await asyncio.gather(*(told(each) for each in shown)))

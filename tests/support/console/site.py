@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,14 +21,12 @@ from dispatch.queue import open_redis
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
-from support.console.address import ConsoleAddress
 from support.console.app import create_app
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
 from support.console.errors import BadRequest, Forbidden, NotFound, redirect
 from support.console.process import console_port
 from support.console.provider import Provider
-from support.console.sessions import Sessions
-from support.console.signing import ConsoleKeys
+from support.console.sessions import ConsoleAddress, ConsoleKeys, Sessions
 from support.console.templating import create_templates
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
@@ -66,6 +64,7 @@ async def echo(request: Request, user: CurrentUser, said: str = "said") -> Respo
 
 @small.post("/change", dependencies=[Depends(verify_csrf)])
 @small.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
+@small.post("/tickets/{tenant_id}/{ticket_id}", dependencies=[Depends(verify_csrf)])
 async def change(to: Annotated[str, Form()] = "/") -> Response:
     return redirect(to)
 
@@ -175,7 +174,6 @@ async def console_site(
     values: Mapping[str, str] = LETTING_IN,
     url: str | None = None,
     keys: Sequence[str] = (KEY,),
-    provider: Callable[[Clock, Clock], Provider] | None = None,
     page_seconds: float = 15.0,
     kernel_keeps: int | None = None,
     head_seconds: float = 10.0,
@@ -193,8 +191,8 @@ async def console_site(
     tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
     outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
     services = Services(database, redis, tenants, outside)
-    asking = provider(now, monotonic) if provider else None
-    console = create_app(services, sessions, provider=asking, pages=pages, page_seconds=page_seconds)
+    provider = Provider(monotonic=monotonic)
+    console = create_app(services, sessions, provider=provider, pages=pages, page_seconds=page_seconds)
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_keeps is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)

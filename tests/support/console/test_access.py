@@ -220,6 +220,6 @@ async def test_without_an_address_it_is_reached_by_each_of_this_machines_own() -
 async def test_only_what_may_be_a_tickets_number_is_in_the_line_of_a_change(start_log: StartLog) -> None:
     lines = start_log()
     async with console_site() as site, site.visitor("ANNA") as browser:
-        await browser.send("/change", {"ticket_id": "8" * 20})
-        await browser.send("/change", {"ticket_id": "9" * 60_000})
+        await browser.send("/tickets/acme/" + "8" * 20)
+        await browser.send("/tickets/acme/" + "9" * 6000)
     assert ("8" * 20 in lines.getvalue(), "9" * 21 in lines.getvalue()) == (True, False)

@@ -10,12 +10,9 @@ from redis.asyncio import Redis
 
 import support.console
 from storage import audit, rejections
-from support.console.routes.failures import failures
-from support.console.routes.overview import overview
-from support.console.routes.retries import Tried, preview
-from support.console.routes.tenants import tenant, tenants
-from support.console.routes.texts import texts
-from support.console.routes.tickets import ticket
+from support.console.routes.failures import Tried, failures, preview
+from support.console.routes.tenants import overview, tenant, tenants
+from support.console.routes.tickets import texts, ticket
 from support.console.sessions import User
 from support.console.templating import templates
 from tests.kit.postgres import Store

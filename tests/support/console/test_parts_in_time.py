@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.session import Database
-from support.console.figures.asking import in_time
+from support.console.queries import in_time
 from tests.kit.logs import StartLog
 
 

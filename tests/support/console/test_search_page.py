@@ -10,7 +10,7 @@ from storage import reconciling, rejections
 from storage.reconciling import SeenTicket
 from storage.session import Database
 from support.console.errors import NotFound
-from support.console.routes.search import search
+from support.console.routes.tickets import search
 from support.console.sessions import User
 from tests.kit.postgres import Store
 from tests.support.console.visits import OF_ACME, SUPPORT, GoTo, Visits

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from storage import audit
 from support.console.errors import Forbidden, NotFound
-from support.console.routes.texts import texts
+from support.console.routes.tickets import texts
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.storage.exchanges import exchange

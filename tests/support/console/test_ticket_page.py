@@ -9,11 +9,9 @@ from redis.asyncio import Redis
 
 from dispatch.message import QUEUE
 from storage import rejections
-from storage.models import JobState
 from storage.session import Database
 from support.console.errors import NotFound
-from support.console.figures.story import story
-from support.console.routes.tickets import job, ticket
+from support.console.routes.tickets import job, retry_offer, story, ticket
 from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
@@ -74,22 +72,12 @@ async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, s
 
 
 async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis) -> None:
-    visits = Visits(store.database, redis)
-    services = visits.services
+    services = Visits(store.database, redis).services
     gatherer = Gatherer(store.database, redis, services.tenants, services.outside)
     found = await gatherer.facts(AskedAbout(None, None, failed))
     assert found is not None
     command = for_machines(found, judge(found), services.jaeger_url)
-    told = story(found, own=False, jaeger_url=services.jaeger_url)
-    assert told.code == command["verdict"]
-    assert (told.says, list(told.mends), told.document) == (command["says"], command["do"], command["document"])
-    assert (told.log_line, told.log_command, told.trace_url) == (
-        command["log_line"],
-        command["log_command"],
-        command["trace_url"],
-    )
-    assert list(told.unchecked) == command["not_checked"]
-    assert [line.what for line in told.lines] == [each["what"] for each in command["because"]]
+    assert story(found, own=False, jaeger_url=services.jaeger_url).items() >= command.items()
 
 
 async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, redis: Redis) -> None:
@@ -120,7 +108,7 @@ async def test_another_tenants_ticket_and_job_are_as_unknown_as_none(
     assert "acme" not in html
 
 
-@pytest.mark.parametrize("ticket_id", ["x", "1" * 21, "'><script>", "1 OR 1=1", "", "١"])
+@pytest.mark.parametrize("ticket_id", ["x", "1" * 21, "'><script>", "1 OR 1=1", "", "١", "1\0", "1\n"])
 async def test_what_is_no_ticket_is_not_here(ticket_id: str, database: Database, redis: Redis) -> None:
     visits = Visits(database, redis)
     with pytest.raises(NotFound):
@@ -165,8 +153,7 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Red
                 *(number, reason, now - timedelta(minutes=minutes)),
             )
         told = [await visits.page(ticket, OF_ACME, path=at("acme", number)) for number in ("7", "8")]
-        stories = [page.values["story"] for page in told]
-        pages.append([str((each.says, each.lines)) for each in stories])
+        pages.append([page.html for page in told])
     assert pages[0] == pages[1]
     assert "signature mismatch (2 since a day ago)" in pages[0][1]
 
@@ -206,18 +193,18 @@ def test_own_people_get_the_same_verdict_for_each_reason(reason: str) -> None:
     for state in ("failed", "skipped", "waiting"):
         found = facts(known_job(state, reason), queue=QueueSigns(137, 53, 1), webhooks=refused_webhook(403, "x"))
         own, whole = (story(found, own=own, jaeger_url=None) for own in (True, False))
-        assert (own.code, own.tone) == (whole.code, whole.tone)
-        shown = " ".join([own.says, *own.mends, *(line.what for line in own.lines)])
+        assert (own["verdict"], own["tone"]) == (whole["verdict"], whole["tone"])
+        shown = " ".join([own["says"], *own["do"], *(line["what"] for line in own["because"])])
         assert "137" not in shown
         assert "53" not in shown
 
 
 def test_own_people_are_not_told_how_many_others_wait() -> None:
     found = facts(known_job("waiting"), queue=QueueSigns(64, 4, 2))
-    assert "of which 64 wait" in story(found, own=False, jaeger_url=None).says
+    assert "of which 64 wait" in story(found, own=False, jaeger_url=None)["says"]
     told = story(found, own=True, jaeger_url=None)
-    assert told.code == "waiting_backlog"
-    assert told.says == "Ticket 124 of acme: its job waits behind others, and workers take them."
+    assert told["verdict"] == "waiting_backlog"
+    assert told["says"] == "Ticket 124 of acme: its job waits behind others, and workers take them."
 
 
 @pytest.mark.parametrize(
@@ -237,14 +224,13 @@ def test_own_people_are_not_told_how_many_others_wait() -> None:
 def test_a_job_is_offered_for_retry_where_that_leads_anywhere(
     state: str, reason: str | None, caution: str | None
 ) -> None:
-    offer = story(facts(known_job(state, reason)), own=False, jaeger_url=None).retry
+    offer = retry_offer(known_job(state, reason))
     assert (offer is None) is (caution is None)
-    assert offer is None or (caution or "") in offer.caution
-    assert offer is None or (offer.caution == "") is (caution == "")
+    assert offer is None or (caution or "") in offer["caution"]
+    assert offer is None or (offer["caution"] == "") is (caution == "")
 
 
 def test_a_job_with_its_answer_is_retried_unpaid() -> None:
-    found = facts(known_job(JobState.FAILED, "ServiceDesk Plus timeout", answered=True, finished_at=ago(1)))
-    offer = story(found, own=False, jaeger_url=None).retry
+    offer = retry_offer(known_job("failed", "ServiceDesk Plus timeout", answered=True, finished_at=ago(1)))
     assert offer is not None
-    assert offer.costs == "GPT-4's answer is kept: nothing is paid"
+    assert offer["costs"] == "GPT-4's answer is kept: nothing is paid"

@@ -1,27 +1,24 @@
-"""Requests for console pages as a user, with the template and its values."""
+"""Requests for console pages as a user."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import httpx2
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
-from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import Message, Scope
 
 from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
 from storage.session import Database
 from support.check.settings import Loaded
-from support.console.address import ConsoleAddress
 from support.console.app import PAGES, create_app
 from support.console.dependencies import Services
 from support.console.errors import BadRequest, Forbidden, NotFound
-from support.console.sessions import Account, Session, Sessions, User
-from support.console.signing import ConsoleKeys
+from support.console.sessions import Account, ConsoleAddress, ConsoleKeys, Session, Sessions, User
 from support.diagnose.outside import LooksItself
 from tests.kit.tenants_toml import given
 from tests.support.console.site import KEY, EndedInMemory
@@ -45,12 +42,7 @@ ERRORS: dict[int, Callable[[], Exception]] = {
 }
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page with its template, values and HTML."""
-
-    template: str
-    values: Mapping[str, Any]
+class Page(NamedTuple):
     status: int
     html: str
 
@@ -84,37 +76,22 @@ class Visits:
     async def ask(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page | GoTo:
         """Return the answer of the route's handler; `parts` are path, query and form.
 
-        Raises one of ERRORS.
+        Raises one of ERRORS for an error page.
         """
         (route,) = [route for route in routes() if route.endpoint is handler]
-        method = "POST" if "POST" in (route.methods or ()) else "GET"
         sessions = SessionOf(user)
-        body = b""
-        if method == "POST":
-            body = urlencode({"csrf": sessions.csrf("session"), **parts.get("form", {})}).encode()
-        path = address(route, parts.get("path", {}))
-        messages: list[Message] = []
-        scope: Scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": urlencode(parts.get("query", {})).encode(),
-            "headers": [
-                (b"host", b"localhost"),
-                (b"content-type", b"application/x-www-form-urlencoded"),
-                (b"content-length", str(len(body)).encode()),
-            ],
-            "extensions": {"http.response.debug": {}},
-        }
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Message) -> None:
-            messages.append(message)
-
-        await create_app(self.services, sessions)(scope, receive, send)
-        return _answer({message["type"]: message for message in messages})
+        path = quote(address(route, parts.get("path", {})))
+        form = {"csrf": sessions.csrf("session"), **parts.get("form", {})} if "POST" in (route.methods or ()) else None
+        transport = httpx2.ASGITransport(create_app(self.services, sessions))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            method = "GET" if form is None else "POST"
+            answer = await client.request(method, path, params=parts.get("query", {}), data=form)
+        if answer.status_code == 303:
+            return GoTo(answer.headers["location"])
+        if '<div class="card narrow" role="alert">' in answer.text:
+            assert answer.status_code in ERRORS, answer.text
+            raise ERRORS[answer.status_code]()
+        return Page(answer.status_code, answer.text)
 
     async def page(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page:
         answer = await self.ask(handler, user, **parts)
@@ -130,17 +107,5 @@ def routes() -> list[APIRoute]:
 
 
 def address(route: APIRoute, named: Mapping[str, str]) -> str:
-    """Return the path of a route, unescaped as servers pass it."""
+    """Return the path of a route, unescaped."""
     return re.sub(r"\{(\w+)\}", lambda found: named[found[1]], route.path)
-
-
-def _answer(sent: Mapping[str, Message]) -> Page | GoTo:
-    start = sent["http.response.start"]
-    if start["status"] == 303:
-        return GoTo(Headers(raw=start["headers"])["location"])
-    told = sent["http.response.debug"]["info"]
-    page = Page(told["template"].name, told["context"], start["status"], sent["http.response.body"]["body"].decode())
-    if page.template != "error.html":
-        return page
-    assert page.status in ERRORS, page.html
-    raise ERRORS[page.status]()
