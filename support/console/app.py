@@ -23,7 +23,7 @@ from support.console.sessions import Sessions
 from support.console.templating import STATIC, STATIC_PATH
 
 PAGES = (tenants.router, tickets.router, failures.router)
-_MOST_FIELDS = 500
+MOST_FIELDS, LARGEST_FIELD_BYTES = 32, 8 * 1024
 _PAGE_SECONDS = 15.0
 _METHODS = ("GET", "HEAD", "POST")
 _HEADERS = {
@@ -111,7 +111,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        form_limits={"max_fields": _MOST_FIELDS},
+        form_limits={"max_fields": MOST_FIELDS, "max_part_size": LARGEST_FIELD_BYTES, "max_files": 0},
     )
     app.state.services, app.state.sessions, app.state.page_seconds = services, sessions, page_seconds
     app.state.login = login.Login(provider or Provider())

@@ -22,9 +22,6 @@ from support.console.errors import JOB_ID, TICKET_ID, BadRequest, CsrfFailed, Fo
 from support.console.sessions import Sessions, User
 from support.diagnose.outside import Outside
 
-LARGEST_FORM_BYTES = 64 * 1024
-_FORM = "application/x-www-form-urlencoded"
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -39,7 +36,7 @@ class Services:
 
 
 class ConsoleRoute(APIRoute):
-    """A route with HEAD beside GET, bounded forms and a time limit."""
+    """A route with HEAD beside GET, and a time limit."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
         methods = {*(methods or ["GET"])}
@@ -49,32 +46,19 @@ class ConsoleRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def limited(request: Request) -> Response:
-            if request.method == "POST":
-                _check_body(request)
             async with asyncio.timeout(request.app.state.page_seconds):
                 return await handle(request)
 
         return limited
 
 
-def _check_body(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise BadRequest("A form of this console is sent as a form.", 415)
-    length = request.headers.get("content-length")
-    if length is None:
-        raise BadRequest("A form has a length, as browsers send it.", 411)
-    if int(length) > LARGEST_FORM_BYTES:
-        raise BadRequest(f"A form has {LARGEST_FORM_BYTES // 1024} kB at most.", 413)
+def of_app(name: str) -> Any:
+    """Return a dependency on a part of the application's state."""
 
+    def part(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-def get_services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def get_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
+    return Depends(part)
 
 
 def current_user(request: Request) -> User:
@@ -82,8 +66,8 @@ def current_user(request: Request) -> User:
     return user
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
-SessionsDep = Annotated[Sessions, Depends(get_sessions)]
+ServicesDep = Annotated[Services, of_app("services")]
+SessionsDep = Annotated[Sessions, of_app("sessions")]
 CurrentUser = Annotated[User, Depends(current_user)]
 
 

@@ -1,6 +1,5 @@
 """Errors of the console, their pages, and redirects that stay here."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.tenant_names import is_tenant_id
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
 from observability import phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES, is_away
 from support.console.queries import is_silent
 from support.console.templating import templates
+from support.diagnose.facts import QueueSigns
+from support.diagnose.queue_looks import look_at_queue
 
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -91,8 +90,8 @@ class ErrorHandler:
             say(phrases.CONSOLE_REFUSED, fields, also=ids_of(request))
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
-        waiting = await self._waiting() if error.status_code == 503 and sees_all else None
-        return error_page(request, error, waiting)
+        asks = error.status_code == 503 and sees_all
+        return error_page(request, error, (await look_at_queue(self._redis, _REDIS_SECONDS))[0] if asks else None)
 
     def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
         match failure:
@@ -121,17 +120,9 @@ class ErrorHandler:
         say(phrases.CONSOLE_FAILED, id=failure_id, failure=failure)
         return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
 
-    async def _waiting(self) -> tuple[int, int] | None:
-        """Return the messages in Redis and with workers; None if Redis is unavailable."""
-        try:
-            async with asyncio.timeout(_REDIS_SECONDS):
-                return int(await self._redis.llen(QUEUE)), int(await self._redis.hlen(UNACKED))
-        except (RedisError, OSError, TimeoutError):
-            return None
 
-
-def error_page(request: Request, error: ErrorPage, waiting: tuple[int, int] | None = None) -> Response:
-    context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "waiting": waiting}
+def error_page(request: Request, error: ErrorPage, queue: QueueSigns | None = None) -> Response:
+    context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "queue": queue}
     return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
 
 

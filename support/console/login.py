@@ -16,7 +16,7 @@ from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES
-from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin
+from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
 from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
 from support.console.provider import LoginNotBegun, LoginRefused, Provider, ProviderUnavailable
 from support.console.sessions import Account, Sessions
@@ -73,11 +73,6 @@ class Login:
         return unavailable("The login server is away", sentence, 60)
 
 
-def get_login(request: Request) -> Login:
-    login: Login = request.app.state.login
-    return login
-
-
 def get_oidc(sessions: SessionsDep) -> OidcSettings:
     oidc = sessions.access.now().oidc
     if oidc is None:
@@ -85,7 +80,7 @@ def get_oidc(sessions: SessionsDep) -> OidcSettings:
     return oidc
 
 
-LoginDep = Annotated[Login, Depends(get_login)]
+LoginDep = Annotated[Login, of_app("login")]
 OidcDep = Annotated[OidcSettings, Depends(get_oidc)]
 NextPath = Annotated[str, Form(alias="next")]
 router = APIRouter(route_class=ConsoleRoute)

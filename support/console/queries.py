@@ -245,10 +245,9 @@ class TenantInShort(NamedTuple):
     why: str
 
 
-async def health_of_all(
-    database: Database, known: Sequence[Tenant], now: datetime, lacks: str
-) -> tuple[list[TenantInShort], bool]:
+async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str) -> tuple[list[TenantInShort], bool]:
     """Return all tenants, problems first, and whether the database returned everything."""
+    now = datetime.now(UTC)
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),

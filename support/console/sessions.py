@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +28,6 @@ LOGIN_SECONDS = 600
 CLOCK_SKEW_SECONDS = 60
 """The clock of another console may be ahead so far, or ours before it was set."""
 _RENEWED_AFTER_SECONDS = 60
-_LONGEST_COOKIE = 4096
 _SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
 _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
 _HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
@@ -79,7 +78,7 @@ class ConsoleKeys:
 
     def sign(self, purpose: str, content: object) -> str:
         """Return the JSON-compatible `content` as a text signed for this purpose."""
-        signed: str = self._serializer(purpose).dumps(content)
+        signed: str = self._serializer(purpose).dumps([int(self.now()), content])
         return signed
 
     def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int]:
@@ -87,14 +86,10 @@ class ConsoleKeys:
 
         Texts older than `seconds` are invalid.
         """
-        if len(text) > _LONGEST_COOKIE:
-            raise InvalidSignature
         try:
-            content, signed_at = self._serializer(purpose).loads(text, return_timestamp=True)
+            at, content = self._serializer(purpose).loads(text)
         except BadData:
             raise InvalidSignature from None
-        at = int(signed_at.timestamp())
-        # The serializer's own max_age refuses a text dated one second ahead.
         if not -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds:
             raise InvalidSignature
         return content, at
@@ -112,25 +107,10 @@ class ConsoleKeys:
         message = f"ai-agents console {purpose}\0{secret}".encode()
         return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
 
-    def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
+    def _serializer(self, purpose: str) -> URLSafeSerializer:
         # itsdangerous signs with the last key.
-        return URLSafeTimedSerializer(
-            self._keys[::-1],
-            salt=f"ai-agents console {purpose}".encode(),
-            signer=_ClockedSigner,
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256, "now": self.now},
-        )
-
-
-class _ClockedSigner(TimestampSigner):
-    """A signer with an injected clock."""
-
-    def __init__(self, *args: Any, now: Callable[[], float], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._now = now
-
-    def get_timestamp(self) -> int:
-        return int(self._now())
+        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        return URLSafeSerializer(self._keys[::-1], salt=f"ai-agents console {purpose}".encode(), signer_kwargs=options)
 
 
 class Account(NamedTuple):

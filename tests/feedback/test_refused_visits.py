@@ -1,7 +1,6 @@
 """Refused visits: invalid, old or late links, invalid votes, and no database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+FILES = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 async def test_a_changed_or_guessed_link_is_a_page_that_is_not_there(
@@ -75,35 +75,27 @@ async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Stor
 
 
 @pytest.mark.parametrize(
-    ("content", "headers", "status"),
+    ("content", "headers"),
     [
-        (b"", FORM, 400),
-        (b"vote=perhaps", FORM, 400),
-        (b"vote=useful&vote=useful", FORM, 400),
-        (b"vote=not+useful&reason=because+I+say+so", FORM, 400),
-        (b"reason=other", FORM, 400),
-        (b"a=1&b=2&c=3&d=4&vote=useful", FORM, 400),
-        (b"vote=us\xc3\xa9ful", FORM, 400),
-        (b"vote=useful&" + b"x" * 1024, FORM, 413),
-        (b'{"vote": "useful"}', {"Content-Type": "application/json"}, 415),
-        (b"vote=useful", {}, 415),
+        (b"", FORM),
+        (b"vote=perhaps", FORM),
+        (b"vote=useful&vote=useful", FORM),
+        (b"vote=not+useful&reason=because+I+say+so", FORM),
+        (b"reason=other", FORM),
+        (b"a=1&b=2&c=3&d=4&vote=useful", FORM),
+        (b"vote=us\xc3\xa9ful", FORM),
+        (b"vote=useful&" + b"x" * 1024, FORM),
+        (b'{"vote": "useful"}', {"Content-Type": "application/json"}),
+        (b"vote=useful", {}),
+        (b'--x\r\nContent-Disposition: form-data; name="vote"; filename="f"\r\n\r\nuseful\r\n--x--\r\n', FILES),
     ],
 )
 async def test_a_body_that_is_no_vote_is_refused_and_asked_for_again(
-    content: bytes, headers: dict[str, str], status: int, visit: Visit, store: Store
+    content: bytes, headers: dict[str, str], visit: Visit, store: Store
 ) -> None:
     link = visit.link(await store.accept(**NOTE))
     answer = await visit.client.post(link, content=content, headers=headers)
-    assert (answer.status_code, 'method="post"' in answer.text) == (status, True)
-    assert rows(store) == []
-
-
-async def test_a_body_without_a_length_is_not_read(visit: Visit, store: Store) -> None:
-    async def in_chunks() -> AsyncIterator[bytes]:
-        yield b"vote=useful"
-
-    link = visit.link(await store.accept(**NOTE))
-    assert (await visit.client.post(link, content=in_chunks(), headers=FORM)).status_code == 411
+    assert (answer.status_code, 'method="post"' in answer.text) == (400, True)
     assert rows(store) == []
 
 

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from config.tenants import Tenant
-from storage.tenant_figures import figures_of
+from storage.tenant_figures import TenantFigures, figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
 from support.console.queries import (
@@ -26,7 +25,6 @@ from support.console.templating import StateWord, templates
 _MOST_TENANTS = 20
 """Of more tenants, only those that need a look are shown on the overview."""
 _PAGE = 25
-_AT_ONCE = 4
 _ALL_SECONDS = 4.0
 """For all figures of a page; figures that come later are "not known just now"."""
 router = APIRouter(route_class=ConsoleRoute)
@@ -40,7 +38,7 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
         queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
     )
     known = services.tenants.all() if sees_all else []
-    tenants, is_told = await health_of_all(database, known, datetime.now(UTC), queue["lacks"]) if known else ([], True)
+    tenants, is_told = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
     unwell = [each for each in tenants if each.health.tone != "ok"]
     context = {
         "queue": queue,
@@ -106,19 +104,17 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
 async def _in_a_word(services: Services, known: Sequence[Tenant]) -> dict[str, StateWord]:
     """Return each tenant's health as on the overview; empty if unknown."""
     lacks = await lacking(services.database, services.redis)
-    tenants, is_told = await health_of_all(services.database, known, datetime.now(UTC), lacks)
+    tenants, is_told = await health_of_all(services.database, known, lacks)
     return {each.tenant_id: each.health for each in tenants} if is_told else {}
 
 
 async def _healths(services: Services, shown: Sequence[Tenant]) -> list[dict[str, Any]]:
-    """Return the health of a page of tenants, in small groups until a time limit."""
-    few = asyncio.Semaphore(_AT_ONCE)
-    until = asyncio.get_running_loop().time() + _ALL_SECONDS
+    """Return the health of a page of tenants, read one by one until a time limit."""
+    figures: dict[str, TenantFigures] = {}
 
-    async def told(of: Tenant) -> dict[str, Any]:
-        async with few:
-            left = until - asyncio.get_running_loop().time()
-            figures = await in_time(figures_of(services.database, of.id), max(left, 0))
-        return tenant_health(of, figures, own=False)
+    async def read() -> None:
+        for tenant in shown:
+            figures[tenant.id] = await figures_of(services.database, tenant.id)
 
-    return list(await asyncio.gather(*(told(each) for each in shown)))
+    await in_time(read(), _ALL_SECONDS)
+    return [tenant_health(tenant, figures.get(tenant.id), own=False) for tenant in shown]
