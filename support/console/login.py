@@ -1,16 +1,18 @@
 """Login by token or OpenID provider, and logout."""
 
+import asyncio
+import contextlib
 import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
-from config.console_access import ConsoleToken, OidcSettings
+from config.console_access import OidcSettings
 from config.console_roles import ConsoleRole
 from observability import metrics, phrases
 from observability.logging import say
@@ -23,6 +25,7 @@ from support.console.sessions import Account, Sessions
 from support.console.templating import csrf_field, templates
 
 MOST_FAILURES = 10
+_MOST_AT_ONCE = 8
 WINDOW_SECONDS = 60.0
 PATHS = ("/login", "/logout", "/login/provider", "/login/provider/back")
 """Those that need no session."""
@@ -49,6 +52,7 @@ class Login:
         self._times: deque[float] = deque(maxlen=MOST_FAILURES)
         self._unlogged = 0
         self._logged_at = float("-inf")
+        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     def refuse(self, reason: str, result: str = "") -> bool:
         """Count a failure and log it; return False if there were too many to log each."""
@@ -66,9 +70,23 @@ class Login:
             self._unlogged, self._logged_at = 0, now
         return False
 
-    def unavailable(self, failure: ProviderUnavailable) -> ErrorPage:
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Let few logins wait for the provider; raise an ErrorPage if it is away.
+
+        Anyone may start a login, and each one holds a connection.
+        """
+        if self._places.locked():
+            raise self._away("too many logins at once")
+        try:
+            async with self._places:
+                yield
+        except ProviderUnavailable as failure:
+            raise self._away(str(failure)) from failure
+
+    def _away(self, reason: str) -> ErrorPage:
         metrics.CONSOLE_LOGINS.labels("provider away").inc()
-        self.outage.seen(str(failure))
+        self.outage.seen(reason)
         sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
         return unavailable("The login server is away", sentence, 60)
 
@@ -82,17 +100,17 @@ def get_oidc(sessions: SessionsDep) -> OidcSettings:
 
 LoginDep = Annotated[Login, of_app("login")]
 OidcDep = Annotated[OidcSettings, Depends(get_oidc)]
-NextPath = Annotated[str, Form(alias="next")]
+NextQuery = Annotated[str, Query(alias="next")]
 router = APIRouter(route_class=ConsoleRoute)
 
 
 @router.get("/login")
-async def login_page(request: Request, sessions: SessionsDep, next: str = "") -> Response:  # noqa: A002 -- its name
+async def login_page(request: Request, sessions: SessionsDep, to: NextQuery = "") -> Response:
     """Show the form; lead on who is logged in."""
     session = sessions.read(request)
     if session is not None and not await sessions.is_ended(session):
-        return redirect(local_path(next))
-    return _login_page(request, sessions, next)
+        return redirect(local_path(to))
+    return _login_page(request, sessions, to)
 
 
 @router.post("/login", dependencies=[Depends(check_origin)])
@@ -102,15 +120,17 @@ async def log_in(
     login: LoginDep,
     token: Annotated[str, Form()] = "",
     csrf: Annotated[str, Form()] = "",
-    to: NextPath = "",
+    to: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Log in by a token."""
     login_id = sessions.read_login(request).get("id")
     if not login_id or not sessions.is_csrf(csrf, _csrf_id(login_id)):
         return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
-    holder = _holder(token.strip(), sessions.access.now().tokens)
-    if holder is not None:
-        return await _enter(request, sessions, sessions.account_of_token(holder), holder.role, to)
+    sent = token.strip().encode("utf-8", "replace")
+    # All tokens are compared, so that the time reveals nothing.
+    holders = [one for one in sessions.access.now().tokens if hmac.compare_digest(sent, one.token.encode())]
+    if holders:
+        return await _enter(request, sessions, sessions.account_of_token(holders[0]), holders[0].role, to)
     if login.refuse("wrong token"):
         return _login_page(request, sessions, to, "This is nobody's token, or it was withdrawn.", 403)
     problem = "Nobody's token. There were many of these just now: look at yours, and try again in a minute."
@@ -121,19 +141,13 @@ async def log_in(
 
 @router.get("/login/provider")
 async def to_provider(
-    request: Request,
-    sessions: SessionsDep,
-    login: LoginDep,
-    oidc: OidcDep,
-    next: str = "",  # noqa: A002
+    request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
     """Lead to the provider."""
     # Authlib keeps state, nonce and verifier in the request's session.
-    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(next)}
-    try:
+    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
+    async with login.asking():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
-    except ProviderUnavailable as failure:
-        raise login.unavailable(failure) from failure
     login.outage.over()
     sessions.write_login(response, begun)
     return response
@@ -145,11 +159,10 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     begun = request.scope["session"] = sessions.read_login(request)
     to = begun.get("next", "")
     try:
-        person = await login.provider.person(request, oidc)
+        async with login.asking():
+            person = await login.provider.person(request, oidc)
     except LoginNotBegun:
         raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
-    except ProviderUnavailable as failure:
-        raise login.unavailable(failure) from failure
     except LoginRefused as failure:
         login.refuse(str(failure), "not vouched for")
         sentence = "The login server did not say who you are. Log in once more."
@@ -215,13 +228,6 @@ def _login_id(request: Request, sessions: Sessions) -> str:
 def _csrf_id(login_id: str) -> str:
     """Return the CSRF binding of a login form; no session has such an id."""
     return f"login {login_id}"
-
-
-def _holder(given: str, tokens: Sequence[ConsoleToken]) -> ConsoleToken | None:
-    """Return the matching token, comparing in constant time."""
-    sent = given.encode("utf-8", "replace")
-    found = [token for token in tokens if hmac.compare_digest(sent, token.token.encode())]
-    return found[0] if found else None
 
 
 async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:

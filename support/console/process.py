@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import signal
 import socket
 
@@ -82,19 +81,12 @@ def _say(problem: str) -> None:
 def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
     now = access.now()
     problems = []
-    if settings.console_url is None and not _is_here(host):
+    if settings.console_url is None and not ConsoleAddress(None).knows(f"[{host}]" if ":" in host else host):
         problems.append("CONSOLE_URL is missing: it is needed where the console listens on more than this machine")
     if not now.tokens and now.oidc is None:
         nobody = "CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"
         problems += now.problems or [nobody]
     return problems
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:

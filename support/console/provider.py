@@ -9,8 +9,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -36,7 +35,6 @@ _KEPT_SECONDS = 3600.0
 _KEYS_AGAIN_SECONDS = 60.0
 _REST_SECONDS = 5.0
 _LEEWAY_SECONDS = 60
-_MOST_AT_ONCE = 8
 _LONGEST_SUBJECT = 255
 
 
@@ -52,8 +50,7 @@ class LoginNotBegun(Exception):
     """The answer belongs to no login started by this browser."""
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """A person identified by the provider; `values` are the claim's."""
 
     subject: str
@@ -110,12 +107,10 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         # Some providers require a scope with the claim's name.
         more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
         methods = metadata.get("token_endpoint_auth_methods_supported")
+        is_posted = isinstance(methods, list) and "client_secret_basic" not in methods
+        method = "client_secret_post" if is_posted else "client_secret_basic"
         if not self.oidc.client_secret:
             method = "none"
-        elif isinstance(methods, list) and "client_secret_basic" not in methods:
-            method = "client_secret_post"
-        else:
-            method = "client_secret_basic"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
         # Authlib uses all metadata as options of its client: the provider may set only these.
         kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
@@ -149,15 +144,13 @@ class Provider:
         self._app: _App | None = None
         self._rests_until = float("-inf")
         self._loading = asyncio.Lock()
-        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
         """Return the redirect to the provider. Raises ProviderUnavailable.
 
         The values to verify later are in `request.session`.
         """
-        async with self._place():
-            app = await self._loaded(oidc)
+        app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
         redirect.status_code = 303
         return redirect
@@ -174,8 +167,7 @@ class Provider:
             raise LoginNotBegun
         if "error" in query or not query.get("code"):
             raise LoginRefused("login not given")
-        async with self._place():
-            claims = await self._claims(await self._loaded(oidc), query["code"], begun)
+        claims = await self._claims(await self._loaded(oidc), query["code"], begun)
         subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
         if not subject:
             raise LoginRefused("ID token without a subject")
@@ -184,17 +176,6 @@ class Provider:
         values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         named = frozenset(each for each in values if isinstance(each, str))
         return Person(subject, next(filter(None, names), subject), named)
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Let few logins wait; raise ProviderUnavailable for others, which frees their connections.
-
-        Anyone may start a login.
-        """
-        if self._places.locked():
-            raise ProviderUnavailable("too many logins at once")
-        async with self._places:
-            yield
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
         """Return the client with its metadata. Raises ProviderUnavailable.

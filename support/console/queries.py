@@ -50,7 +50,6 @@ _READINGS: dict[Reading, tuple[Tone, str]] = {
 }
 _STANDS = StateWord("at a standstill", "bad"), "nobody takes what waits: docs/runbooks/worker-failures.md"
 Part = TypeVar("Part")
-Warned = tuple[StateWord, str]
 
 
 async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part | None:
@@ -120,25 +119,19 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
     `reading` is None if Redis did not answer, `reasons` if the database did not. `lacks` as in `lacking`.
     """
-    own = open_jobs = reasons = None
-    if tenant_id is not None:
-        (looked, failure, work), own = await asyncio.gather(
-            _signs(database, redis), in_time(figures_of(database, tenant_id))
-        )
-        lacks = _lacks(looked, work)
-        waits = own is not None and own.waiting > 0
-        warnings = _of_redis(looked, failure)
-        reasons = None if own is None else reasons_of_tenant(own, lacks)
-    else:
-        (looked, failure, work), open_jobs, by_tenant = await asyncio.gather(
-            _signs(database, redis),
-            in_time(job_figures.open_jobs(database)),
-            in_time(job_figures.reasons_of_waiting(database)),
-        )
-        lacks = _lacks(looked, work)
-        waits = open_jobs is not None and open_jobs.waiting + open_jobs.later > 0
-        warnings = [*_of_redis(looked, failure), *_of_workers(work, lacks if looked is not None else "")]
-        reasons = None if by_tenant is None else _reasons_of_all(by_tenant, lacks)
+    sees_all = tenant_id is None
+    (looked, failure, work), open_jobs, by_tenant, own = await asyncio.gather(
+        _signs(database, redis),
+        in_time(job_figures.open_jobs(database) if sees_all else asyncio.sleep(0)),
+        in_time(job_figures.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
+        in_time(asyncio.sleep(0) if tenant_id is None else figures_of(database, tenant_id)),
+    )
+    lacks = _lacks(looked, work)
+    warnings = _warnings(looked, failure, work, lacks) if sees_all else _warnings(looked, failure, None, "")
+    waits = (open_jobs and (open_jobs.waiting or open_jobs.later)) or (own and own.waiting)
+    reasons = None if by_tenant is None else _reasons_of_all(by_tenant, lacks)
+    if own is not None:
+        reasons = reasons_of_tenant(own, lacks)
     word, hint = None, ""
     if looked is not None:
         reading = reading_of(looked.waiting)
@@ -149,7 +142,6 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         elif reading == "normal" and warnings:
             # A short queue may still have problems: nothing is queued, or nothing taken.
             hint = ""
-    sees_all = tenant_id is None
     return {
         "at": datetime.now(UTC),
         "reading": word,
@@ -184,24 +176,19 @@ def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
     return "a worker runs" if work is not None and nobody_works(looked, work) else ""
 
 
-def _of_redis(looked: QueueSigns | None, failure: str) -> list[Warned]:
-    if failure:
-        return [(StateWord("Redis", "bad"), f"Redis was asked, and {failure}")]
-    if looked is not None and looked.takes_nothing:
-        says = "Redis has no room left, can't write to its disk, or is read-only: no job gets into the queue"
-        return [(StateWord("Redis", "bad"), says)]
-    return []
-
-
-def _of_workers(work: WorkSigns | None, lacks: str) -> list[Warned]:
-    warnings = []
-    if lacks:
-        warnings.append((StateWord("no worker", "bad"), "none has a job, and none listens for one"))
-    if work is not None and work.silent:
-        whose = "job's worker has" if work.silent == 1 else "jobs' workers have"
-        says = f"{work.silent:,} {whose} fallen silent: queued again within seconds"
-        warnings.append((StateWord("silent", "warn"), says))
-    return warnings
+def _warnings(
+    looked: QueueSigns | None, failure: str, work: WorkSigns | None, lacks: str
+) -> list[tuple[StateWord, str]]:
+    takes_nothing = "Redis has no room left, can't write to its disk, or is read-only: no job gets into the queue"
+    silent = work.silent if work else 0
+    whose = "job's worker has" if silent == 1 else "jobs' workers have"
+    warnings = (
+        (failure, StateWord("Redis", "bad"), f"Redis was asked, and {failure}"),
+        (looked and looked.takes_nothing, StateWord("Redis", "bad"), takes_nothing),
+        (looked and lacks, StateWord("no worker", "bad"), "none has a job, and none listens for one"),
+        (silent, StateWord("silent", "warn"), f"{silent:,} {whose} fallen silent: queued again within seconds"),
+    )
+    return [(word, says) for holds, word, says in warnings if holds]
 
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[dict[str, str]]:

@@ -232,13 +232,14 @@ class Sessions:
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
 
     def _role(self, account: Account, access: ConsoleAccess) -> ConsoleRole | None:
-        if account.kind == _TOKEN:
-            named = [token for token in access.tokens if token.name == account.id]
-            return next((one.role for one in named if self._keys.is_mark(account.mark, _TOKEN, one.token)), None)
+        """Return the current role of an account whose token or provider is still the same."""
         oidc = access.oidc
-        if oidc is None or not self._keys.is_mark(account.mark, _PROVIDER, _provider(oidc)):
-            return None
-        return oidc.roles.get(account.value)
+        if account.kind == _TOKEN:
+            proofs = [(token.token, token.role) for token in access.tokens if token.name == account.id]
+        else:
+            proofs = [(_provider(oidc), oidc.roles[account.value])] if oidc and account.value in oidc.roles else []
+        is_mark = self._keys.is_mark
+        return next((role for proof, role in proofs if is_mark(account.mark, account.kind, proof)), None)
 
     def _write(self, response: Response, session_id: str, issued_at: int, account: Account) -> None:
         self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, account]))

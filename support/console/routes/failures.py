@@ -86,10 +86,6 @@ FilterDep = Annotated[Filter, Depends(parse_filter)]
 @router.get("/failures")
 async def failures(request: Request, user: CurrentUser, services: ServicesDep, chosen: FilterDep) -> Response:
     """Show the causes, and the jobs of all of them or of one."""
-    return await _failures(request, user, services, chosen)
-
-
-async def _failures(request: Request, user: User, services: Services, chosen: Filter, notice: str = "") -> Response:
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
     causes = await in_time(ends.causes(database, tenant_id, state, since))
@@ -110,7 +106,6 @@ async def _failures(request: Request, user: User, services: Services, chosen: Fi
         "is_first": behind is None,
         "chosen": chosen,
         "cause": next(iter(codes), ""),
-        "notice": notice,
         "tenants": [] if user.tenant_id else [tenant.id for tenant in services.tenants.all()],
         "may_retry": user.role == "operator" and state == "failed",
     }
@@ -147,8 +142,8 @@ async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) ->
 async def preview(request: Request, user: CurrentUser, services: ServicesDep, chosen: FilterDep) -> Response:
     """Show which jobs a retry of the chosen causes would let wait again, and the cost; changes nothing."""
     if not chosen.codes:
-        notice = "Choose a cause: not all that ever failed is meant."
-        return await _failures(request, user, services, chosen, notice)
+        # The page asks for a cause.
+        return await failures(request, user, services, chosen)
     if chosen.state != "failed":
         raise BadRequest("What was skipped is retried one by one.")
     context = {

@@ -31,7 +31,6 @@ from support.console.dependencies import (
 from support.console.drawing import NARROW, WIDE, draw
 from support.console.errors import Forbidden, NotFound, redirect
 from support.console.queries import in_time, own_words
-from support.console.sessions import User
 from support.console.templating import Tone, templates
 from support.diagnose.choosing import AskedAbout, TenantNotKnown
 from support.diagnose.evidence import evidence
@@ -135,7 +134,18 @@ async def ticket(
     job: str = "",
 ) -> Response:
     """Show a ticket, by that job of it if one is chosen."""
-    facts = await _facts(services, user, tenant_id, ticket_id, parse_job_id(job) if job else None)
+    job_id = parse_job_id(job) if job else None
+    if job_id is not None:
+        found = await visible_job(services, user, job_id)
+        if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
+            raise NotFound
+    gatherer = Gatherer(services.database, services.redis, services.tenants, services.outside)
+    try:
+        facts = await gatherer.facts(AskedAbout(None if job_id else ticket_id, tenant_id, job_id))
+    except TenantNotKnown:
+        raise NotFound from None
+    if facts is None:
+        raise NotFound
     pictures = []
     if facts.job is not None and facts.events is not None:
         line = timeline(facts.job, facts.events, facts.asked_at)
@@ -148,21 +158,6 @@ async def ticket(
         "ticket_id": ticket_id,
     }
     return templates.TemplateResponse(request, "ticket.html", context)
-
-
-async def _facts(services: Services, user: User, tenant_id: str, ticket_id: str, job_id: UUID | None) -> Facts:
-    if job_id is not None:
-        found = await visible_job(services, user, job_id)
-        if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
-            raise NotFound
-    gatherer = Gatherer(services.database, services.redis, services.tenants, services.outside)
-    try:
-        facts = await gatherer.facts(AskedAbout(None if job_id else ticket_id, tenant_id, job_id))
-    except TenantNotKnown:
-        raise NotFound from None
-    if facts is None:
-        raise NotFound
-    return facts
 
 
 @router.get("/jobs/{job_id}")
