@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx2
+import pytest
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
@@ -203,3 +204,21 @@ async def console_site(
     finally:
         await redis.aclose()
         await database.close()
+
+
+@pytest.fixture
+async def console() -> AsyncIterator[ConsoleSite]:
+    async with console_site() as site:
+        yield site
+
+
+@pytest.fixture
+async def stranger(console: ConsoleSite) -> AsyncIterator[Browser]:
+    async with console.browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def anna(console: ConsoleSite) -> AsyncIterator[Browser]:
+    async with console.visitor("ANNA") as browser:
+        yield browser

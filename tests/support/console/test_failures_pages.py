@@ -37,11 +37,6 @@ def state(store: Store, job_id: UUID) -> str:
     return str(store.table.job(job_id)["state"])
 
 
-@pytest.fixture
-def visits(store: Store, redis: Redis) -> Visits:
-    return Visits(store.database, redis)
-
-
 def shown(page: Page) -> list[str]:
     return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', page.html)
 

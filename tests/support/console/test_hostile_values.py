@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 
 import support.console
 from storage import audit, rejections
@@ -66,15 +65,15 @@ def assert_harmless(html: str) -> None:
 
 @pytest.mark.parametrize(("handler", "parts"), PAGES)
 async def test_an_attack_in_a_row_stays_text(
-    handler: Handler, parts: dict[str, dict[str, str]], hostile: UUID, store: Store, redis: Redis
+    handler: Handler, parts: dict[str, dict[str, str]], hostile: UUID, visits: Visits
 ) -> None:
-    html = await Visits(store.database, redis).html(handler, OLGA, **parts)
+    html = await visits.html(handler, OLGA, **parts)
     assert str(hostile) in html or "script&gt;" in html
     assert_harmless(html)
 
 
-async def test_an_attack_in_a_text_stays_text(hostile: UUID, store: Store, redis: Redis) -> None:
-    assert_harmless(await Visits(store.database, redis).html(texts, OLGA, path={"job_id": str(hostile)}))
+async def test_an_attack_in_a_text_stays_text(hostile: UUID, visits: Visits) -> None:
+    assert_harmless(await visits.html(texts, OLGA, path={"job_id": str(hostile)}))
 
 
 def test_an_attack_in_a_refusal_stays_text() -> None:

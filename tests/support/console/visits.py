@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx2
+import pytest
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from support.console.dependencies import Services
 from support.console.errors import BadRequest, Forbidden, NotFound
 from support.console.sessions import Account, ConsoleAddress, ConsoleKeys, Session, Sessions, User
 from support.diagnose.outside import LooksItself
+from tests.kit.postgres import Store
 from tests.kit.tenants_toml import given
 from tests.support.console.site import KEY, EndedInMemory
 
@@ -100,6 +102,11 @@ class Visits:
 
     async def html(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> str:
         return (await self.page(handler, user, **parts)).html
+
+
+@pytest.fixture
+def visits(store: Store, redis: Redis) -> Visits:
+    return Visits(store.database, redis)
 
 
 def routes() -> list[APIRoute]:

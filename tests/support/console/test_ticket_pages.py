@@ -1,31 +1,120 @@
-"""A ticket's page: the verdict of `diagnose`; other tenants' tickets are hidden."""
+"""A ticket's pages: search, the verdict of `diagnose`, and texts; other tenants' tickets are hidden."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from markupsafe import escape
 from redis.asyncio import Redis
 
 from dispatch.message import QUEUE
-from storage import rejections
+from storage import audit, reconciling, rejections
+from storage.reconciling import SeenTicket
 from storage.session import Database
-from support.console.errors import NotFound
-from support.console.routes.tickets import job, retry_offer, story, ticket
+from support.console.errors import Forbidden, NotFound
+from support.console.routes.tickets import job, retry_offer, search, story, texts, ticket
 from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
 from support.diagnose.gathering import Gatherer
 from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines
+from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
-from tests.support.console.visits import OF_ACME, OF_GLOBEX, READER, SUPPORT, GoTo, SessionOf, Visits
+from tests.storage.exchanges import exchange
+from tests.support.console.visits import (
+    OF_ACME,
+    OF_GLOBEX,
+    OPERATOR,
+    READER,
+    SETTINGS,
+    SUPPORT,
+    GoTo,
+    SessionOf,
+    Visits,
+)
 from tests.support.known import ago, facts
 from tests.support.known import job as known_job
 from tests.support.known import refused as refused_webhook
 from tests.support.reasons import REASONS
 
+JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 pytestmark = pytest.mark.usefixtures("worker_session")
+
+
+@pytest.fixture
+async def known(store: Store, visits: Visits) -> Visits:
+    await store.accept(ticket_id="1")
+    await store.accept(ticket_id="2")
+    await store.accept(tenant_id="globex", ticket_id="2")
+    await store.accept(tenant_id="globex", ticket_id="3")
+    await rejections.record(store.database, "globex", "4", 403, "signature mismatch", proved=False)
+    return visits
+
+
+@pytest.mark.parametrize(
+    ("said", "visitor", "path"),
+    [
+        ("1", SUPPORT, "/tickets/acme/1"),
+        (" #3 ", SUPPORT, "/tickets/globex/3"),
+        ("4", SUPPORT, "/tickets/globex/4"),
+        ("acme 9", SUPPORT, "/tickets/acme/9"),
+        ("acme/9", SUPPORT, "/tickets/acme/9"),
+        ("ACME 9", SUPPORT, "/tickets/acme/9"),
+        (JOB, SUPPORT, f"/jobs/{JOB}"),
+        (f"Ref {JOB.upper()}", SUPPORT, f"/jobs/{JOB}"),
+        ("", SUPPORT, "/"),
+        ("1", OF_ACME, "/tickets/acme/1"),
+        ("2", OF_ACME, "/tickets/acme/2"),
+        ("3", OF_ACME, "/tickets/acme/3"),
+        ("99", OF_ACME, "/tickets/acme/99"),
+    ],
+)
+async def test_a_search_with_one_answer_leads_there(said: str, visitor: User, path: str, known: Visits) -> None:
+    assert await known.ask(search, visitor, query={"q": said}) == GoTo(path)
+
+
+async def test_a_number_of_several_tenants_is_a_choice(known: Visits) -> None:
+    html = await known.html(search, query={"q": "2"})
+    assert "Several tenants have a ticket of this number" in html
+    assert html.index('href="/tickets/acme/2"') < html.index('href="/tickets/globex/2"')
+    assert await known.ask(search, query={"q": "2", "tenant": "globex"}) == GoTo("/tickets/globex/2")
+
+
+async def test_a_number_that_a_desk_has_listed_leads_to_its_tenant(known: Visits, database: Database) -> None:
+    """A missing webhook is the most frequent reason for a search."""
+    now = datetime.now(UTC)
+    await reconciling.begin(database, "globex", now - timedelta(hours=1))
+    await reconciling.compare(database, "globex", [SeenTicket("5", None, now)], seen_at=now, until=now)
+    assert await known.ask(search, query={"q": "5"}) == GoTo("/tickets/globex/5")
+
+
+async def test_a_number_that_nobody_knows_is_a_choice_too(known: Visits) -> None:
+    html = await known.html(search, query={"q": "99"})
+    assert "No webhook of this number is known" in html
+    assert 'href="/tickets/globex/99"' in html
+
+
+@pytest.mark.parametrize("tenant", ["globex", "nobody", "no tenant's id", "../x"])
+async def test_another_tenant_is_as_unknown_as_none(tenant: str, known: Visits) -> None:
+    with pytest.raises(NotFound):
+        await known.ask(search, OF_ACME, query={"q": "3", "tenant": tenant})
+    if " " not in tenant and "/" not in tenant:
+        with pytest.raises(NotFound):
+            await known.ask(search, OF_ACME, query={"q": f"{tenant} 3"})
+
+
+@pytest.mark.parametrize("said", ["<script>", "1 OR 1=1", "1" * 21, "٣", "acme VPN"])
+async def test_what_is_no_ticket_is_refused_before_anybody_is_asked(
+    said: str, database: Database, redis: Redis
+) -> None:
+    page = await Visits(database, redis).page(search, query={"q": said})
+    assert page.status == 400
+    html = page.html
+    assert "That is no ticket and no job" in html
+    # The typed text stays for correction.
+    assert f'value="{escape(said)}"' in html
 
 
 def at(tenant_id: str, ticket_id: str) -> dict[str, str]:
@@ -48,8 +137,8 @@ async def failed(store: Store) -> UUID:
     return job_id
 
 
-async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, store: Store, redis: Redis) -> None:
-    html = await Visits(store.database, redis).html(ticket, path=at("acme", "12345"))
+async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, visits: Visits) -> None:
+    html = await visits.html(ticket, path=at("acme", "12345"))
     csrf = SessionOf(SUPPORT).csrf("session")
     for told in (
         'data-verdict="model_failing"',
@@ -68,11 +157,11 @@ async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, s
     ):
         assert told in html, told
     assert "/texts" not in html
-    assert f"/jobs/{failed}/texts" in await Visits(store.database, redis).html(ticket, READER, path=at("acme", "12345"))
+    assert f"/jobs/{failed}/texts" in await visits.html(ticket, READER, path=at("acme", "12345"))
 
 
-async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis) -> None:
-    services = Visits(store.database, redis).services
+async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis, visits: Visits) -> None:
+    services = visits.services
     gatherer = Gatherer(store.database, redis, services.tenants, services.outside)
     found = await gatherer.facts(AskedAbout(None, None, failed))
     assert found is not None
@@ -80,9 +169,8 @@ async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, r
     assert story(found, own=False, jaeger_url=services.jaeger_url).items() >= command.items()
 
 
-async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, redis: Redis) -> None:
+async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, visits: Visits) -> None:
     other = await store.accept(ticket_id="12345", state="skipped", reason="dry run", finished_at="now()")
-    visits = Visits(store.database, redis)
     for job_id, verdict in ((failed, "model_failing"), (other, "dry_run")):
         assert await visits.ask(job, path={"job_id": str(job_id)}) == GoTo(f"/tickets/acme/12345?job={job_id}")
         html = await visits.html(ticket, path=at("acme", "12345"), query={"job": str(job_id)})
@@ -91,10 +179,7 @@ async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, 
 
 
 @pytest.mark.parametrize("visitor", [OF_GLOBEX, replace(OF_GLOBEX, role="operator")])
-async def test_another_tenants_ticket_and_job_are_as_unknown_as_none(
-    visitor: User, failed: UUID, store: Store, redis: Redis
-) -> None:
-    visits = Visits(store.database, redis)
+async def test_another_tenants_ticket_and_job_are_unknown(visitor: User, failed: UUID, visits: Visits) -> None:
     for path in (at("acme", "12345"), at("acme", "9"), at("nobody", "12345")):
         with pytest.raises(NotFound):
             await visits.ask(ticket, visitor, path=path)
@@ -124,11 +209,10 @@ async def test_a_tenant_that_nobody_knows_is_not_here(database: Database, redis:
         await Visits(database, redis).ask(ticket, SUPPORT, path=at("nobody", "1"))
 
 
-async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, redis: Redis) -> None:
+async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, visits: Visits) -> None:
     reason = "signature mismatch: signed with another tenant's secret"
     await rejections.record(store.database, "acme", "7", 403, reason, proved=False)
     await rejections.record(store.database, "acme", None, 403, reason, proved=False)
-    visits = Visits(store.database, redis)
     assert "another tenant&#39;s secret" in await visits.html(ticket, path=at("acme", "7"))
     for number in ("7", "8"):
         html = await visits.html(ticket, OF_ACME, path=at("acme", number))
@@ -136,9 +220,9 @@ async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, red
         assert "signature" in html
 
 
-async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Redis) -> None:
+async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Visits) -> None:
     """A wrong signature gets the same answer, whichever tenant's secret made it."""
-    visits, pages, now = Visits(store.database, redis), [], datetime.now(UTC)
+    pages, now = [], datetime.now(UTC)
     for other in ("signature mismatch", "signature mismatch: signed with another tenant's secret"):
         store.table.run("DELETE FROM rejections")
         for number, reason, minutes in (
@@ -158,10 +242,7 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Red
     assert "signature mismatch (2 since a day ago)" in pages[0][1]
 
 
-async def test_its_own_people_are_not_led_to_where_the_traces_of_all_are(
-    failed: UUID, store: Store, redis: Redis
-) -> None:
-    visits = Visits(store.database, redis)
+async def test_its_own_people_are_not_led_to_all_traces(failed: UUID, store: Store, visits: Visits) -> None:
     job = store.table.job(failed)
     there = at(job["tenant_id"], job["ticket_id"])
     for visitor, is_led in ((SUPPORT, True), (OF_ACME, False)):
@@ -170,14 +251,13 @@ async def test_its_own_people_are_not_led_to_where_the_traces_of_all_are(
         assert ("jaeger.example" in html) is is_led
 
 
-async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, redis: Redis) -> None:
+async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, redis: Redis, visits: Visits) -> None:
     await redis.lpush(QUEUE, *["message"] * 137)
     for _ in range(3):
         await store.accept(
             tenant_id="globex", state="running", lease_owner="w", lease_until="now() + interval '1 hour'"
         )
     await store.accept(due_at="now() - interval '90 seconds'")
-    visits = Visits(store.database, redis)
     everybodys = await visits.html(ticket, path=at("acme", "12345"))
     html = await visits.html(ticket, OF_ACME, path=at("acme", "12345"))
     for told, is_own in (("137 jobs wait (critical)", False), ("3 jobs run", False), ("queue: critical", True)):
@@ -234,3 +314,86 @@ def test_a_job_with_its_answer_is_retried_unpaid() -> None:
     offer = retry_offer(known_job("failed", "ServiceDesk Plus timeout", answered=True, finished_at=ago(1)))
     assert offer is not None
     assert offer["costs"] == "GPT-4's answer is kept: nothing is paid"
+
+
+KEPT = '{"summary": "The quota is used up.", "next_steps": [{"text": "Raise it."}]}'
+
+
+@pytest.fixture
+async def answered(store: Store) -> UUID:
+    """Return the id of a job of acme with a kept answer and its record."""
+    job_id = await store.accept(enhancement=KEPT, model="m-2")
+    await audit.keep(store.database, "acme", job_id, exchange("101"))
+    await audit.keep(store.database, "acme", job_id, exchange(answer=None, reason="OpenAI API: content filter"))
+    return job_id
+
+
+async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_log: StartLog, visits: Visits) -> None:
+    log = start_log()
+    html = await visits.html(texts, READER, path={"job_id": str(answered)})
+    for told in (
+        "The quota is used up.",
+        "Raise it.",
+        "By m-2.",
+        "Mailbox of [PERSON_1] is full",
+        "You help.",
+        "Raise the quota of [PERSON_1].",
+        "m-1 at model.example",
+        "900 in, 120 out",
+        "ticket 101: Mailbox full",
+        "Nothing that could be used: OpenAI API: content filter",
+    ):
+        assert told in html, told
+    assert "requester" not in html
+    (line,) = [line for line in log.getvalue().splitlines() if "Texts of a job read" in line]
+    assert f"job_id={answered}, visitor=rita" in line
+    assert "tenant_id: acme" in line
+    assert "quota" not in log.getvalue()
+    assert "Reader" not in log.getvalue()
+
+
+@pytest.mark.parametrize("visitor", [SUPPORT, OPERATOR, OF_ACME])
+async def test_without_the_right_to_texts_none_is_read(
+    visitor: object, answered: UUID, start_log: StartLog, visits: Visits
+) -> None:
+    log = start_log()
+    with pytest.raises(Forbidden):
+        await visits.ask(texts, visitor, path={"job_id": str(answered)})  # type: ignore[arg-type]
+    assert "Texts of a job read" not in log.getvalue()
+
+
+async def test_the_right_ends_at_ones_own_tenant(answered: UUID, visits: Visits) -> None:
+    for job_id in (str(answered), str(uuid4()), "x"):
+        with pytest.raises(NotFound):
+            await visits.ask(texts, OF_GLOBEX, path={"job_id": job_id})
+        with pytest.raises(NotFound):
+            await visits.ask(texts, replace(OF_GLOBEX, reads_texts=False), path={"job_id": job_id})
+    own = replace(OF_ACME, reads_texts=True)
+    assert "The quota is used up." in await visits.html(texts, own, path={"job_id": str(answered)})
+
+
+async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
+    """Records that only wait to be purged are hidden too."""
+    without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
+    html = await Visits(store.database, redis, without).html(texts, READER, path={"job_id": str(answered)})
+    assert "The tenant keeps no records" in html
+    assert "You help." not in html
+
+
+async def test_an_answer_of_a_later_release_is_shown_as_it_is_stored(store: Store, visits: Visits) -> None:
+    job_id = await store.accept(enhancement='{"another": "form"}')
+    html = await visits.html(texts, READER, path={"job_id": str(job_id)})
+    assert "&#34;another&#34;: &#34;form&#34;" in html
+    assert "As a note" not in html
+    nothing = await store.accept()
+    html = await visits.html(texts, READER, path={"job_id": str(nothing)})
+    assert "There is none in the job's row" in html
+
+
+async def test_a_name_from_outside_makes_no_second_line(answered: UUID, start_log: StartLog, visits: Visits) -> None:
+    log = start_log()
+    odd = replace(READER, name="rita\nTask completed: job_id=1\x1b[2J" + "x" * 500)
+    await visits.html(texts, odd, path={"job_id": str(answered)})
+    (line,) = [line for line in log.getvalue().splitlines() if "visitor=rita" in line]
+    assert "\x1b" not in line
+    assert len(line) < 600
