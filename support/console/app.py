@@ -77,10 +77,11 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         path = request.scope["path"]
         if path in login.PATHS or path.startswith("/static/"):
             return
-        session = self._sessions.read(request)
+        # Also without the database the page has the visitor's frame.
+        session = request.state.session = self._sessions.read(request)
         if session is None or await self._sessions.is_ended(session):
+            request.state.session = None
             raise HTTPException(401)
-        request.state.session = session
 
     def _finish(self, request: Request, response: Response) -> None:
         response.headers.update(self._headers)

@@ -124,7 +124,7 @@ async def log_in(
 ) -> Response:
     """Log in by a token."""
     login_id = sessions.read_login(request).get("id")
-    if not login_id or not sessions.is_csrf(csrf, _csrf_id(login_id)):
+    if not login_id or not sessions.is_csrf(csrf, login_id):
         return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
     sent = token.strip().encode("utf-8", "replace")
     # All tokens are compared, so that the time reveals nothing.
@@ -209,7 +209,7 @@ def _login_page(request: Request, sessions: Sessions, to: str, problem: str = ""
     login_id = _login_id(request, sessions)
     access = sessions.access.now()
     context = {
-        "login_field": csrf_field(sessions.csrf(_csrf_id(login_id))),
+        "login_field": csrf_field(sessions.csrf(login_id)),
         "next": local_path(to),
         "problem": problem,
         "by_token": bool(access.tokens),
@@ -222,12 +222,8 @@ def _login_page(request: Request, sessions: Sessions, to: str, problem: str = ""
 
 
 def _login_id(request: Request, sessions: Sessions) -> str:
-    return str(sessions.read_login(request).get("id") or secrets.token_urlsafe(18))
-
-
-def _csrf_id(login_id: str) -> str:
-    """Return the CSRF binding of a login form; no session has such an id."""
-    return f"login {login_id}"
+    # No session has such an id.
+    return str(sessions.read_login(request).get("id") or f"login {secrets.token_urlsafe(18)}")
 
 
 async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:

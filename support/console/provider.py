@@ -8,13 +8,15 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.base_client.errors import MismatchingStateError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from authlib.integrations.starlette_client import OAuthError, StarletteIntegration, StarletteOAuth2App
+from authlib.integrations.starlette_client import StarletteIntegration, StarletteOAuth2App
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -160,14 +162,24 @@ class Provider:
 
         Raises LoginNotBegun, LoginRefused and ProviderUnavailable.
         """
-        query = request.query_params
-        framework = StarletteIntegration("provider")
-        begun = await framework.get_state_data(request.session, query.get("state", ""))
-        if not begun:
-            raise LoginNotBegun
-        if "error" in query or not query.get("code"):
-            raise LoginRefused("login not given")
-        claims = await self._claims(await self._loaded(oidc), query["code"], begun)
+        app = await self._loaded(oidc)
+        options = {
+            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
+            "aud": {"essential": True, "value": app.client_id},
+            "nonce": {"essential": True},
+        }
+        try:
+            async with _calling(2 * _CALL_SECONDS):
+                token = await app.authorize_access_token(
+                    request, claims_options=options, claims_cls=CodeIDToken, leeway=_LEEWAY_SECONDS
+                )
+        except MismatchingStateError as failure:
+            raise LoginNotBegun from failure
+        except AuthlibBaseError as failure:
+            raise LoginRefused("login not given" if "error" in request.query_params else "code refused") from failure
+        except JoseError as failure:
+            raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
+        claims = token.get("userinfo") or {}
         subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
         if not subject:
             raise LoginRefused("ID token without a subject")
@@ -196,30 +208,6 @@ class Provider:
                 raise
             self._app = app
             return app
-
-    async def _claims(self, app: _App, code: str, begun: Mapping[str, Any]) -> Mapping[str, Any]:
-        try:
-            async with _calling(2 * _CALL_SECONDS):
-                token = await app.fetch_access_token(
-                    redirect_uri=begun["redirect_uri"],
-                    code=code,
-                    code_verifier=begun["code_verifier"],
-                    grant_type="authorization_code",
-                )
-        except OAuthError as failure:
-            raise LoginRefused("code refused") from failure
-        options = {
-            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
-            "aud": {"essential": True, "value": app.client_id},
-            "nonce": {"essential": True, "value": begun["nonce"]},
-        }
-        try:
-            claims = await app.parse_id_token(token, begun["nonce"], options, CodeIDToken, leeway=_LEEWAY_SECONDS)
-        except (JoseError, ValueError, TypeError, KeyError) as failure:
-            raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
-        if claims is None:
-            raise LoginRefused("no ID token")
-        return dict(claims)
 
 
 @contextlib.asynccontextmanager

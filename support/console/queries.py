@@ -73,9 +73,6 @@ def is_silent(failure: Exception) -> bool:
     return is_away(failure) or getattr(getattr(failure, "orig", None), "sqlstate", None) == _TOO_SLOW
 
 
-# Causes of failures
-
-
 async def causes_lately(database: Database, tenant_id: str | None) -> list[EndCause] | None:
     return await in_time(ends.causes(database, tenant_id, "failed", datetime.now(UTC) - LATELY))
 
@@ -109,9 +106,6 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
 
 def reasons_of(causes: Sequence[EndCause], codes: Collection[str]) -> list[str]:
     return sorted({cause.reason or "" for cause in causes if cause_of(cause.reason).verdict.value in codes})
-
-
-# Queue and workers
 
 
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> dict[str, Any]:
@@ -219,9 +213,6 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: st
             mends = f"it goes on by itself once {lacks}"
         told.append({"reason": reason, "jobs": f"{count:,}{_OR_MORE if reason in cut else ''}", "mends": mends})
     return told
-
-
-# Health of tenants
 
 
 class TenantInShort(NamedTuple):

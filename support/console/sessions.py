@@ -65,10 +65,6 @@ class ConsoleAddress:
         return site in (None, "same-origin") and origin in (None, self.origin(request))
 
 
-class InvalidSignature(Exception):
-    """A text that no current key has signed, or that is expired."""
-
-
 class ConsoleKeys:
     """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
 
@@ -81,18 +77,13 @@ class ConsoleKeys:
         signed: str = self._serializer(purpose).dumps([int(self.now()), content])
         return signed
 
-    def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int]:
-        """Return a signed text's content and time. Raises InvalidSignature.
-
-        Texts older than `seconds` are invalid.
-        """
+    def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int] | None:
+        """Return a signed text's content and time; None if no key has signed it within `seconds`."""
         try:
             at, content = self._serializer(purpose).loads(text)
         except BadData:
-            raise InvalidSignature from None
-        if not -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds:
-            raise InvalidSignature
-        return content, at
+            return None
+        return (content, at) if -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds else None
 
     def mark(self, purpose: str, secret: str) -> str:
         """Return a keyed hash that identifies the secret without revealing it."""
@@ -173,10 +164,10 @@ class Sessions:
 
     def read(self, request: Request) -> Session | None:
         """Return the request's valid session. Check `is_ended` before granting access."""
-        try:
-            content, signed_at = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
-        except InvalidSignature:
+        found = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
+        if found is None:
             return None
+        content, signed_at = found
         session_id, issued_at, account = content[0], content[1], Account(*content[2])
         role = self._role(account, self.access.now())
         if role is None or self._keys.now() - issued_at >= LASTS_SECONDS:
@@ -206,11 +197,8 @@ class Sessions:
 
     def read_login(self, request: Request) -> dict[str, Any]:
         """Return the browser's pending login; empty if missing or expired."""
-        try:
-            content, _ = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        except InvalidSignature:
-            return {}
-        return dict(content)
+        found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
+        return {} if found is None else dict(found[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         """Store a pending login in the browser for ten minutes."""

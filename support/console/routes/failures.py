@@ -30,7 +30,7 @@ from support.console.dependencies import (
 )
 from support.console.errors import BadRequest, NotFound
 from support.console.queries import causes_table, in_time, is_silent, reasons_of
-from support.console.routes.tickets import VisibleJob, caution, costs, to_ticket, visible_job
+from support.console.routes.tickets import VisibleJob, caution, to_ticket, visible_job
 from support.console.sessions import User
 from support.console.templating import templates
 from support.diagnose.verdicts import VerdictCode
@@ -150,7 +150,6 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
         "preview": await _previewed(services, chosen),
         "chosen": chosen,
         "most": MOST_RETRIED,
-        "costs": costs,
         "is_first": chosen.behind is None,
     }
     return templates.TemplateResponse(request, "preview.html", context)
@@ -211,7 +210,7 @@ async def retry_several(
             raise
         # Earlier results are on the page; whether this one was retried is unknown.
         tried.append(Tried(str(wanted[len(tried)]), refusal=_IN_DOUBT))
-        return _retried(request, tried, 503, rest=wanted[len(tried) :], broke_off=True)
+        return _retried(request, tried, 503, wanted[len(tried) :])
     return _retried(request, tried)
 
 
@@ -235,13 +234,11 @@ async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
     return Tried(str(job.id), job.tenant_id, job.ticket_id, refusal)
 
 
-def _retried(
-    request: Request, tried: list[Tried], status: int = 200, *, rest: Sequence[UUID] = (), broke_off: bool = False
-) -> Response:
+def _retried(request: Request, tried: list[Tried], status: int = 200, rest: Sequence[UUID] = ()) -> Response:
     context = {
         "tried": tried,
         "done": sum(not one.refusal for one in tried),
-        "broke_off": broke_off,
+        "broke_off": status == 503,
         "rest": ",".join(str(each) for each in rest),
     }
     return templates.TemplateResponse(request, "retried.html", context, status)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from config.tenants import Tenant
+from storage.session import Database
 from storage.tenant_figures import TenantFigures, figures_of
-from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, VisibleTenant
+from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
 from support.console.queries import (
     causes_lately,
@@ -20,7 +20,7 @@ from support.console.queries import (
     queue_view,
     tenant_health,
 )
-from support.console.templating import StateWord, templates
+from support.console.templating import templates
 
 _MOST_TENANTS = 20
 """Of more tenants, only those that need a look are shown on the overview."""
@@ -68,10 +68,13 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     known = sorted(services.tenants.all(), key=lambda each: each.id)
     behind = [tenant for tenant in known if tenant.id > after]
     shown = behind[:_PAGE]
-    figures, in_a_word = await asyncio.gather(_healths(services, shown), _in_a_word(services, known))
+    lacks = await lacking(services.database, services.redis)
+    figures, (healths, is_told) = await asyncio.gather(
+        _figures(services.database, shown), health_of_all(services.database, known, lacks)
+    )
     context = {
-        "tenants": figures,
-        "in_a_word": in_a_word,
+        "tenants": [tenant_health(tenant, figures.get(tenant.id), own=False) for tenant in shown],
+        "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
         "next": shown[-1].id if len(behind) > len(shown) else "",
         "is_first": not after,
     }
@@ -101,20 +104,13 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     return templates.TemplateResponse(request, "tenant.html", context)
 
 
-async def _in_a_word(services: Services, known: Sequence[Tenant]) -> dict[str, StateWord]:
-    """Return each tenant's health as on the overview; empty if unknown."""
-    lacks = await lacking(services.database, services.redis)
-    tenants, is_told = await health_of_all(services.database, known, lacks)
-    return {each.tenant_id: each.health for each in tenants} if is_told else {}
-
-
-async def _healths(services: Services, shown: Sequence[Tenant]) -> list[dict[str, Any]]:
-    """Return the health of a page of tenants, read one by one until a time limit."""
+async def _figures(database: Database, shown: Sequence[Tenant]) -> dict[str, TenantFigures]:
+    """Read the figures of a page of tenants one by one until a time limit."""
     figures: dict[str, TenantFigures] = {}
 
     async def read() -> None:
         for tenant in shown:
-            figures[tenant.id] = await figures_of(services.database, tenant.id)
+            figures[tenant.id] = await figures_of(database, tenant.id)
 
     await in_time(read(), _ALL_SECONDS)
-    return [tenant_health(tenant, figures.get(tenant.id), own=False) for tenant in shown]
+    return figures

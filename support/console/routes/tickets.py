@@ -1,5 +1,6 @@
 """A ticket: search, verdict with evidence and jobs, and the texts that a model was told."""
 
+import contextlib
 import re
 from dataclasses import replace
 from typing import Annotated, Any
@@ -179,6 +180,10 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
     say(phrases.TEXTS_READ, ids, visitor=user.account)
     answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    note = ""
+    # A later release may have another format.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        note = note_text(answer, job) if answer else ""
     tenant = services.tenants.get(job.tenant_id)
     days = tenant.audit_days if tenant is not None and tenant.usable else None
     records: list[AuditRecord] = []
@@ -190,18 +195,10 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
         "job": job,
         "records": records,
         "keeps_records": days != 0,
-        "note": None if answer is None else _note(answer, job),
+        "note": note,
         "answer": answer,
     }
     return templates.TemplateResponse(request, "texts.html", context)
-
-
-def _note(answer: dict[str, Any], job: Details) -> str:
-    """Return the note as text; empty for the unknown format of a later release."""
-    try:
-        return note_text(answer, job)
-    except (KeyError, TypeError, ValueError):
-        return ""
 
 
 def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
@@ -230,7 +227,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
         "jobs": sorted(jobs, key=lambda each: (each.accepted_at, each.id), reverse=True),
         "job": job,
-        "retry": None if job is None else retry_offer(job),
+        "caution": None if job is None else retry_caution(job),
     }
 
 
@@ -251,11 +248,10 @@ def _without_causes(facts: Facts) -> Facts:
     return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
 
 
-def retry_offer(job: Details) -> dict[str, str] | None:
-    """Return cost and caution of a job's retry; None if it is impossible or useless."""
-    if job.state not in (JobState.FAILED, JobState.SKIPPED) or job.reason in (DUPLICATE, FORGOTTEN):
-        return None
-    return {"costs": costs(answered=job.answered), "caution": caution(job.reason)}
+def retry_caution(job: Details) -> str | None:
+    """Return the argument against a job's retry; None if that is impossible or useless."""
+    is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
+    return caution(job.reason) if is_useful else None
 
 
 def caution(reason: str | None) -> str:
@@ -268,7 +264,3 @@ def caution(reason: str | None) -> str:
     if cause.retried:
         return ""
     return "It ends like this again, unless the ticket or its tenant's rules have changed since."
-
-
-def costs(*, answered: bool) -> str:
-    return "GPT-4's answer is kept: nothing is paid" if answered else "GPT-4 is asked again, and paid"

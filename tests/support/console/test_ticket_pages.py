@@ -13,7 +13,7 @@ from storage import audit, reconciling, rejections
 from storage.reconciling import SeenTicket
 from storage.session import Database
 from support.console.errors import Forbidden, NotFound
-from support.console.routes.tickets import job, retry_offer, search, story, texts, ticket
+from support.console.routes.tickets import job, retry_caution, search, story, texts, ticket
 from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
@@ -34,7 +34,7 @@ from tests.support.console.visits import (
     SessionOf,
     Visits,
 )
-from tests.support.known import ago, facts
+from tests.support.known import facts
 from tests.support.known import job as known_job
 from tests.support.known import refused as refused_webhook
 from tests.support.reasons import REASONS
@@ -304,16 +304,14 @@ def test_own_people_are_not_told_how_many_others_wait() -> None:
 def test_a_job_is_offered_for_retry_where_that_leads_anywhere(
     state: str, reason: str | None, caution: str | None
 ) -> None:
-    offer = retry_offer(known_job(state, reason))
-    assert (offer is None) is (caution is None)
-    assert offer is None or (caution or "") in offer["caution"]
-    assert offer is None or (offer["caution"] == "") is (caution == "")
+    told = retry_caution(known_job(state, reason))
+    assert (told is None, told == "") == (caution is None, caution == "")
+    assert (caution or "") in (told or "")
 
 
-def test_a_job_with_its_answer_is_retried_unpaid() -> None:
-    offer = retry_offer(known_job("failed", "ServiceDesk Plus timeout", answered=True, finished_at=ago(1)))
-    assert offer is not None
-    assert offer["costs"] == "GPT-4's answer is kept: nothing is paid"
+async def test_a_job_with_its_answer_is_retried_unpaid(failed: UUID, store: Store, visits: Visits) -> None:
+    store.table.run("UPDATE jobs SET enhancement = %s WHERE id = %s", KEPT, failed)
+    assert "GPT-4's answer is kept: nothing is paid" in await visits.html(ticket, path=at("acme", "12345"))
 
 
 KEPT = '{"summary": "The quota is used up.", "next_steps": [{"text": "Raise it."}]}'
