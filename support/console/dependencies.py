@@ -1,10 +1,8 @@
 """Dependencies of routes: user, stores, and validation of queries and forms."""
 
-import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,8 +15,7 @@ from starlette.responses import Response
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import is_tenant_id
 from storage.session import Database
-from support import arguments
-from support.console.errors import JOB_ID, TICKET_ID, BadRequest, CsrfFailed, Forbidden, NotFound
+from support.console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
 from support.console.sessions import Sessions, User
 from support.diagnose.outside import Outside
 
@@ -118,14 +115,6 @@ def parse_job_id(given: str) -> UUID:
     if not JOB_ID.fullmatch(given):
         raise NotFound
     return UUID(given)
-
-
-def parse_since(given: str) -> datetime:
-    """Return a time that a user typed. Raises BadRequest."""
-    try:
-        return arguments.moment(given)
-    except argparse.ArgumentTypeError:
-        raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
 
 
 VisibleTenant = Annotated[str, Depends(visible_tenant)]

@@ -57,11 +57,7 @@ class TimeBar(NamedTuple):
     x: float
     width: float
     lasted: str
-
-    @property
-    def ended(self) -> StateWord:
-        span = self.span
-        return StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
+    ended: StateWord
 
 
 class Picture(NamedTuple):
@@ -114,7 +110,8 @@ def _bar(span: TimelineSpan, line: Timeline, shape: Shape, scale: float) -> Time
     else:
         lasted = _lasted(seconds)
     css = _STATES.get(span.state) or _PARTS.get(span.name, "t-work")
-    return TimeBar(span, name, css, round(x, 1), round(width, 1), lasted)
+    ended = StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
+    return TimeBar(span, name, css, round(x, 1), round(width, 1), lasted, ended)
 
 
 def _lasted(seconds: float) -> str:
@@ -126,7 +123,6 @@ def _lasted(seconds: float) -> str:
 def _ticks(seconds: float, shape: Shape, scale: float) -> list[tuple[float, str]]:
     if seconds < 1:
         return [(shape.left, "0s")]
-    step = next((step for step in _STEPS if seconds / step <= shape.most_ticks), None)
-    if step is None:
-        step = 86_400 * (int(seconds / 86_400 / shape.most_ticks) + 1)
+    days = 86_400 * (int(seconds / 86_400 / shape.most_ticks) + 1)
+    step = next((step for step in _STEPS if seconds / step <= shape.most_ticks), days)
     return [(round(shape.left + at * scale, 1), duration(at)) for at in range(0, int(seconds) + 1, step)]

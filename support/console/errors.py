@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +24,6 @@ from support.diagnose.queue_looks import look_at_queue
 
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_REDIS_SECONDS = 1.0
 _HALF_DONE = " It is not known whether your change was made: look before you make it again."
 _UNREADABLE = "It is not written as a browser writes it."
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
@@ -91,7 +90,7 @@ class ErrorHandler:
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
         asks = error.status_code == 503 and sees_all
-        return error_page(request, error, (await look_at_queue(self._redis, _REDIS_SECONDS))[0] if asks else None)
+        return error_page(request, error, (await look_at_queue(self._redis, seconds=1.0))[0] if asks else None)
 
     def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
         match failure:
@@ -106,14 +105,13 @@ class ErrorHandler:
             case HTTPException():
                 return BadRequest(status=failure.status_code)
         half_done = _HALF_DONE if request.state.is_change else ""
-        leaves = list(_leaves(failure))
-        if any(isinstance(leaf, DATABASE_FAILURES) and is_away(leaf) for leaf in leaves):
+        if isinstance(failure, DATABASE_FAILURES) and is_away(failure):
             self._database_outage.seen("a page of the console could not be made", failure)
             return unavailable("The database does not answer", f"Try again in a minute.{half_done}")
-        if any(isinstance(leaf, TimeoutError) or is_silent(leaf) for leaf in leaves):
+        if isinstance(failure, TimeoutError) or is_silent(failure):
             self._database_outage.seen("a page of the console took too long", failure)
             return unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
-        if any(isinstance(leaf, RedisError) for leaf in leaves):
+        if isinstance(failure, RedisError):
             self._redis_outage.seen("a page of the console could not be made", failure)
             return unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
         failure_id = secrets.token_hex(4)
@@ -176,12 +174,3 @@ def _path_of(url: str) -> str:
         return local_path(urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl())
     except ValueError:
         return "/"
-
-
-def _leaves(failure: BaseException) -> Iterator[Exception]:
-    """Yield the failures of a task group, else the failure itself."""
-    if isinstance(failure, BaseExceptionGroup):
-        for one in failure.exceptions:
-            yield from _leaves(one)
-    elif isinstance(failure, Exception):
-        yield failure

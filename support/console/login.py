@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
+from authlib.integrations.base_client.errors import MismatchingStateError
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
@@ -20,7 +21,7 @@ from observability.outage import Outage
 from storage.session import DATABASE_FAILURES
 from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
 from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
-from support.console.provider import LoginNotBegun, LoginRefused, Provider, ProviderUnavailable
+from support.console.provider import LoginRefused, Provider, ProviderUnavailable
 from support.console.sessions import Account, Sessions
 from support.console.templating import csrf_field, templates
 
@@ -161,7 +162,7 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     try:
         async with login.asking():
             person = await login.provider.person(request, oidc)
-    except LoginNotBegun:
+    except MismatchingStateError:
         raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
     except LoginRefused as failure:
         login.refuse(str(failure), "not vouched for")

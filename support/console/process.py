@@ -7,8 +7,6 @@ import errno
 import signal
 import socket
 
-from fastapi import FastAPI
-
 from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
@@ -35,14 +33,7 @@ from support.console.sessions import ConsoleAddress, ConsoleKeys, Sessions
 from support.diagnose.outside import HasHousekeepingLook
 
 _NAME = "Console"
-_DATABASE_CONNECTIONS = 8
-_STATEMENT_SECONDS = 5.0
-_LOCK_SECONDS = 2.0
-_POOL_SECONDS = 3.0
-_REDIS_SECONDS = 1.0
 MOST_CONNECTIONS = 200
-_MOST_IN_A_RUSH = 300
-_LAST_ANSWER_SECONDS = 5.0
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -100,7 +91,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def console_port(seconds: float = 10.0) -> Port:
-    return Port(seconds, Crowd(MOST_CONNECTIONS, _MOST_IN_A_RUSH))
+    return Port(seconds, Crowd(MOST_CONNECTIONS, 300))
 
 
 async def _main(
@@ -113,8 +104,28 @@ async def _main(
         stack.callback(exposition.serve("console", settings.metrics_port, readiness))
         # No store is checked: pages report an unavailable one, and are needed most then.
         readiness.ask(asyncio.get_running_loop(), {})
-        console = await _open(settings, tenants, access, stack)
-        await stack.enter_async_context(serve(console, listener, console_port(), _LAST_ANSWER_SECONDS))
+        database = Database(
+            settings.database_url,
+            application_name="ai-agents console",
+            pool_size=8,
+            statement_seconds=5.0,
+            lock_seconds=2.0,
+            pool_seconds=3.0,
+        )
+        stack.push_async_callback(database.close)
+        secrets = telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
+        await stack.enter_async_context(secrets)
+        redis = open_redis(settings.redis_url, seconds=1.0)
+        stack.push_async_callback(redis.aclose)
+        asker = LookAsker(settings.redis_url)
+        stack.push_async_callback(asker.close)
+        outside = HasHousekeepingLook(asker)
+        services = Services(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
+        keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
+        address = ConsoleAddress(settings.console_url)
+        sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
+        console = create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))
+        await stack.enter_async_context(serve(console, listener, console_port(), 5.0))
         end_loading()
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,29 +136,3 @@ async def _main(
         readiness.stop()
         say(phrases.PROCESS_STOPPING, process=_NAME)
     say(phrases.PROCESS_STOPPED, process=_NAME)
-
-
-async def _open(
-    settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, stack: contextlib.AsyncExitStack
-) -> FastAPI:
-    database = Database(
-        settings.database_url,
-        application_name="ai-agents console",
-        pool_size=_DATABASE_CONNECTIONS,
-        statement_seconds=_STATEMENT_SECONDS,
-        lock_seconds=_LOCK_SECONDS,
-        pool_seconds=_POOL_SECONDS,
-    )
-    stack.push_async_callback(database.close)
-    secrets = telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
-    await stack.enter_async_context(secrets)
-    redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
-    stack.push_async_callback(redis.aclose)
-    asker = LookAsker(settings.redis_url)
-    stack.push_async_callback(asker.close)
-    outside = HasHousekeepingLook(asker)
-    services = Services(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
-    keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
-    address = ConsoleAddress(settings.console_url)
-    sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
-    return create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))

@@ -48,10 +48,6 @@ class LoginRefused(Exception):
     """The user's identity is missing or not verifiable. The text is our own words."""
 
 
-class LoginNotBegun(Exception):
-    """The answer belongs to no login started by this browser."""
-
-
 class Person(NamedTuple):
     """A person identified by the provider; `values` are the claim's."""
 
@@ -160,7 +156,7 @@ class Provider:
     async def person(self, request: Request, oidc: OidcSettings) -> Person:
         """Return the person after the redirect back.
 
-        Raises LoginNotBegun, LoginRefused and ProviderUnavailable.
+        Raises LoginRefused, ProviderUnavailable, and MismatchingStateError for a login that was not begun here.
         """
         app = await self._loaded(oidc)
         options = {
@@ -173,8 +169,8 @@ class Provider:
                 token = await app.authorize_access_token(
                     request, claims_options=options, claims_cls=CodeIDToken, leeway=_LEEWAY_SECONDS
                 )
-        except MismatchingStateError as failure:
-            raise LoginNotBegun from failure
+        except MismatchingStateError:
+            raise
         except AuthlibBaseError as failure:
             raise LoginRefused("login not given" if "error" in request.query_params else "code refused") from failure
         except JoseError as failure:

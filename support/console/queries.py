@@ -114,13 +114,12 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     `reading` is None if Redis did not answer, `reasons` if the database did not. `lacks` as in `lacking`.
     """
     sees_all = tenant_id is None
-    (looked, failure, work), open_jobs, by_tenant, own = await asyncio.gather(
+    (looked, failure, work, lacks), open_jobs, by_tenant, own = await asyncio.gather(
         _signs(database, redis),
         in_time(job_figures.open_jobs(database) if sees_all else asyncio.sleep(0)),
         in_time(job_figures.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
         in_time(asyncio.sleep(0) if tenant_id is None else figures_of(database, tenant_id)),
     )
-    lacks = _lacks(looked, work)
     warnings = _warnings(looked, failure, work, lacks) if sees_all else _warnings(looked, failure, None, "")
     waits = (open_jobs and (open_jobs.waiting or open_jobs.later)) or (own and own.waiting)
     reasons = None if by_tenant is None else _reasons_of_all(by_tenant, lacks)
@@ -153,21 +152,17 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 async def lacking(database: Database, redis: Redis) -> str:
     """Return what due jobs lack to be taken: `a worker runs`; empty for nothing."""
-    looked, _, work = await _signs(database, redis)
-    return _lacks(looked, work)
+    return (await _signs(database, redis))[3]
 
 
-async def _signs(database: Database, redis: Redis) -> tuple[QueueSigns | None, str, WorkSigns | None]:
+async def _signs(database: Database, redis: Redis) -> tuple[QueueSigns | None, str, WorkSigns | None, str]:
     (looked, failure), work = await asyncio.gather(
         look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
     )
-    return looked, failure, work
-
-
-def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
-    if looked is None:
-        return "Redis answers"
-    return "a worker runs" if work is not None and nobody_works(looked, work) else ""
+    lacks = "Redis answers" if looked is None else ""
+    if work is not None and nobody_works(looked, work):
+        lacks = "a worker runs"
+    return looked, failure, work, lacks
 
 
 def _warnings(
@@ -292,11 +287,11 @@ def in_short(
         )
         return TenantInShort(tenant.id, word, "; ".join(filter(None, why)))
 
-    order = {"bad": 0, "warn": 1, "info": 2, "ok": 3}
-    failed = {tenant_id: failures for tenant_id, (_, failures) in ended.items()}
-    return sorted(
-        map(short, tenants), key=lambda each: (order[each.health.tone], -failed.get(each.tenant_id, 0), each.tenant_id)
-    )
+    def order(each: TenantInShort) -> tuple[int, int, str]:
+        _, failures = ended.get(each.tenant_id, (0, 0))
+        return ["bad", "warn", "info", "ok"].index(each.health.tone), -failures, each.tenant_id
+
+    return sorted(map(short, tenants), key=order)
 
 
 def _since(at: datetime, now: datetime) -> str:

@@ -1,6 +1,7 @@
 """Failed and skipped jobs, by cause and as a paged list, and manual retries."""
 
 import asyncio
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from storage.by_hand import NotRetried, why_not
 from storage.ends import Behind, EndState, JobEnd
 from storage.models import JobState
 from storage.session import DATABASE_FAILURES
-from support.arguments import MOST_RETRIED
+from support.arguments import MOST_RETRIED, moment
 from support.console.dependencies import (
     ConsoleRoute,
     CurrentUser,
@@ -24,7 +25,6 @@ from support.console.dependencies import (
     ServicesDep,
     TenantScope,
     parse_job_id,
-    parse_since,
     require_operator,
     verify_csrf,
 )
@@ -37,12 +37,10 @@ from support.diagnose.verdicts import VerdictCode
 from support.retry_jobs import is_its_tickets_last, retry_and_tell
 
 _PAGE = 50
-_DEFAULT_SINCE = "24h"
 _CAUSE = "cause:"
 _STATES: dict[str, EndState] = {"": "failed", "failed": "failed", "skipped": "skipped"}
 _MOST_LOOKED_AT = 1_000
 _LOOK_SECONDS, _RETRY_SECONDS = 5.0, 10.0
-_IN_DOUBT = "not known: the database did not answer"
 router = APIRouter(route_class=ConsoleRoute)
 
 
@@ -76,8 +74,12 @@ def parse_filter(
     codes |= {cause} if cause else set()
     if not codes <= set(VerdictCode):
         raise BadRequest("There is no such cause.")
-    said = since.strip() or _DEFAULT_SINCE
-    return Filter(scope, _STATES[state], said, parse_since(said), frozenset(codes), _parse_behind(before))
+    said = since.strip() or "24h"
+    try:
+        at = moment(said)
+    except ArgumentTypeError:
+        raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
+    return Filter(scope, _STATES[state], said, at, frozenset(codes), _parse_behind(before))
 
 
 FilterDep = Annotated[Filter, Depends(parse_filter)]
@@ -122,9 +124,8 @@ def _parse_behind(given: str) -> Behind | None:
         return None
     at, _, wanted = given.partition("_")
     try:
-        moment = datetime.fromisoformat(at)
-        return Behind(moment if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(wanted))
-    except ValueError:
+        return Behind(datetime.fromisoformat(at).astimezone(UTC), UUID(wanted))
+    except (ValueError, OverflowError):
         raise BadRequest("There is no such page.") from None
 
 
@@ -209,7 +210,7 @@ async def retry_several(
         if not (is_silent(failure) or isinstance(failure, TimeoutError)):
             raise
         # Earlier results are on the page; whether this one was retried is unknown.
-        tried.append(Tried(str(wanted[len(tried)]), refusal=_IN_DOUBT))
+        tried.append(Tried(str(wanted[len(tried)]), refusal="not known: the database did not answer"))
         return _retried(request, tried, 503, wanted[len(tried) :])
     return _retried(request, tried)
 

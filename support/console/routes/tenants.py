@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from config.tenants import Tenant
-from storage.session import Database
 from storage.tenant_figures import TenantFigures, figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
@@ -26,7 +24,7 @@ _MOST_TENANTS = 20
 """Of more tenants, only those that need a look are shown on the overview."""
 _PAGE = 25
 _ALL_SECONDS = 4.0
-"""For all figures of a page; figures that come later are "not known just now"."""
+"""For the figures of a page's tenants; later ones are "not known just now"."""
 router = APIRouter(route_class=ConsoleRoute)
 
 
@@ -70,10 +68,12 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     shown = behind[:_PAGE]
     lacks = await lacking(services.database, services.redis)
     figures, (healths, is_told) = await asyncio.gather(
-        _figures(services.database, shown), health_of_all(services.database, known, lacks)
+        in_time(asyncio.gather(*(figures_of(services.database, tenant.id) for tenant in shown)), _ALL_SECONDS),
+        health_of_all(services.database, known, lacks),
     )
+    each_figures: Sequence[TenantFigures | None] = figures or [None] * len(shown)
     context = {
-        "tenants": [tenant_health(tenant, figures.get(tenant.id), own=False) for tenant in shown],
+        "tenants": [tenant_health(*one, own=False) for one in zip(shown, each_figures, strict=True)],
         "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
         "next": shown[-1].id if len(behind) > len(shown) else "",
         "is_first": not after,
@@ -102,15 +102,3 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
         **causes_table(causes),
     }
     return templates.TemplateResponse(request, "tenant.html", context)
-
-
-async def _figures(database: Database, shown: Sequence[Tenant]) -> dict[str, TenantFigures]:
-    """Read the figures of a page of tenants one by one until a time limit."""
-    figures: dict[str, TenantFigures] = {}
-
-    async def read() -> None:
-        for tenant in shown:
-            figures[tenant.id] = await figures_of(database, tenant.id)
-
-    await in_time(read(), _ALL_SECONDS)
-    return figures

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,11 +18,11 @@ from storage.dry_runs import answer_in_row
 from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from storage.models import AuditRecord, JobState
 from storage.rejections import RefusedLately
+from storage.session import Database
 from support.console.dependencies import (
     ConsoleRoute,
     CurrentUser,
     JobId,
-    Services,
     ServicesDep,
     TenantScope,
     TicketId,
@@ -50,22 +51,18 @@ _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
 _LONGEST_SEARCH = 100
 _MOST_RECORDS = 20
 _TONES: dict[VerdictCode, Tone] = {
-    **dict.fromkeys((VerdictCode.DELIVERED, VerdictCode.ALREADY_ENHANCED), "ok"),
+    VerdictCode.DELIVERED: "ok",
+    VerdictCode.ALREADY_ENHANCED: "ok",
     VerdictCode.IN_PROGRESS: "info",
-    **dict.fromkeys(
-        (
-            VerdictCode.RATE_HELD,
-            VerdictCode.WAITING_BACKLOG,
-            VerdictCode.ANOTHER_JOB,
-            VerdictCode.TICKET_GONE,
-            VerdictCode.LEFT_OUT,
-            VerdictCode.NOTHING_FOUND,
-            VerdictCode.DRY_RUN,
-            VerdictCode.FORGOTTEN,
-            VerdictCode.NOTE_REMOVED,
-        ),
-        "warn",
-    ),
+    VerdictCode.RATE_HELD: "warn",
+    VerdictCode.WAITING_BACKLOG: "warn",
+    VerdictCode.ANOTHER_JOB: "warn",
+    VerdictCode.TICKET_GONE: "warn",
+    VerdictCode.LEFT_OUT: "warn",
+    VerdictCode.NOTHING_FOUND: "warn",
+    VerdictCode.DRY_RUN: "warn",
+    VerdictCode.FORGOTTEN: "warn",
+    VerdictCode.NOTE_REMOVED: "warn",
 }
 """All other verdicts need a fix."""
 router = APIRouter(route_class=ConsoleRoute)
@@ -90,9 +87,9 @@ async def search(
     if tenant_id is not None:
         return redirect(f"/tickets/{tenant_id}/{ticket_id}")
     known = [tenant.id for tenant in services.tenants.all()]
-    owners = set(await by_hand.owners(services.database, ticket_id))
+    owners = await by_hand.owners(services.database, ticket_id)
     if not owners:
-        await in_time(_add_heard_of(services, owners, known, ticket_id))
+        owners = await in_time(_heard_of(services.database, known, ticket_id)) or []
     found = sorted(owners) or known
     if len(found) == 1:
         return redirect(f"/tickets/{found[0]}/{ticket_id}")
@@ -102,10 +99,8 @@ async def search(
     return templates.TemplateResponse(request, "search.html", context)
 
 
-async def _add_heard_of(services: Services, owners: set[str], known: list[str], ticket_id: str) -> None:
-    for tenant_id in known:
-        if await rejections.is_heard_of(services.database, tenant_id, ticket_id):
-            owners.add(tenant_id)
+async def _heard_of(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
+    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:

@@ -76,7 +76,7 @@ async def test_what_a_page_shows_is_escaped_everywhere(anna: Browser) -> None:
         ("/raising/not-here", 404, "There is no such thing, or it is not yours to see."),
         ("/raising/not-understood", 400, "No ticket has such a number."),
         ("/raising/not-allowed", 403, "This takes an operator."),
-        ("/raising/together", 503, "This took too long"),
+        ("/raising/too-slow", 503, "This took too long"),
         ("/database", 503, "The database does not answer"),
         ("/redis", 503, "Redis does not answer"),
         ("/nothing", 404, "There is no such thing"),
@@ -152,7 +152,7 @@ async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(start
 
 async def test_a_change_that_failed_is_told_of_with_what_is_not_known(start_log: StartLog, anna: Browser) -> None:
     lines = start_log()
-    for what, status, half_done in (("mistake", 500, True), ("together", 503, True), ("not-here", 404, False)):
+    for what, status, half_done in (("mistake", 500, True), ("too-slow", 503, True), ("not-here", 404, False)):
         answer = await anna.send(f"/raising/{what}")
         assert (answer.status_code, "not known whether" in answer.text) == (status, half_done)
         assert f"place=/raising/{{what}}, status={status}" in lines.getvalue()
