@@ -66,10 +66,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         return response
 
     async def _admit(self, request: Request) -> None:
-        """Admit a request with a session.
-
-        Raises HTTPException or a database error.
-        """
+        """Set the request's session. Raises HTTPException or a database error."""
         if not self._sessions.address.knows(request.headers.get("host", "")):
             raise ErrorPage(400, "Another address", "The console is not reached by this name: CONSOLE_URL says which.")
         if request.method not in _METHODS:

@@ -21,7 +21,6 @@ _PARTS = {
     CONTEXT_AND_GPT4: "t-model",
     SERVICEDESK_UPDATE: "t-note",
 }
-_STATES = {"failed": "t-failed", "held": "t-held"}
 _HELD_WORDS = "held back: "
 _HELD_NAMES = {PAUSE: "Held back", PAUSE_AND_QUEUE: "Held back and Queue"}
 """Of a pause that no failure made: it is the longest of a story, and has to say what it is."""
@@ -109,7 +108,7 @@ def _bar(span: TimelineSpan, line: Timeline, shape: Shape, scale: float) -> Time
         lasted = "just begun" if seconds < 1 else f"{_lasted(seconds)} so far"
     else:
         lasted = _lasted(seconds)
-    css = _STATES.get(span.state) or _PARTS.get(span.name, "t-work")
+    css = _PARTS.get(span.name, "t-work") if span.state == "ok" else f"t-{span.state}"
     ended = StateWord(span.state, _TONES[span.state]) if span.end else StateWord("goes on", "info")
     return TimeBar(span, name, css, round(x, 1), round(width, 1), lasted, ended)
 

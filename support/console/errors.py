@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -132,11 +133,7 @@ def place_of(request: Request) -> str:
 
 def ids_of(request: Request) -> dict[str, str]:
     """Return the well-formed ids of the URL: only these may be logged."""
-    forms: dict[str, Callable[[str], object]] = {
-        "job_id": JOB_ID.fullmatch,
-        "tenant_id": is_tenant_id,
-        "ticket_id": TICKET_ID.fullmatch,
-    }
+    forms: Mapping[str, Any] = {"job_id": JOB_ID.fullmatch, "tenant_id": is_tenant_id, "ticket_id": TICKET_ID.fullmatch}
     return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
 
 

@@ -6,7 +6,7 @@ import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from authlib.integrations.base_client.errors import MismatchingStateError
@@ -46,10 +46,9 @@ class Login:
     therefore limit log lines and answers, but never reject a valid token, which others' failures could otherwise block.
     """
 
-    def __init__(self, provider: Provider, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.outage = Outage(phrases.CONSOLE_PROVIDER_FAILED)
-        self._monotonic = monotonic
         self._times: deque[float] = deque(maxlen=MOST_FAILURES)
         self._unlogged = 0
         self._logged_at = float("-inf")
@@ -57,7 +56,7 @@ class Login:
 
     def refuse(self, reason: str, result: str = "") -> bool:
         """Count a failure and log it; return False if there were too many to log each."""
-        now = self._monotonic()
+        now = time.monotonic()
         too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
         self._times.append(now)
         if not too_many:
@@ -93,8 +92,7 @@ class Login:
 
 
 def get_oidc(sessions: SessionsDep) -> OidcSettings:
-    oidc = sessions.access.now().oidc
-    if oidc is None:
+    if (oidc := sessions.access.now().oidc) is None:
         raise ErrorPage(404, "Not here", "Nobody logs in by a provider here.")
     return oidc
 

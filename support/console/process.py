@@ -75,8 +75,7 @@ def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> 
     if settings.console_url is None and not ConsoleAddress(None).knows(f"[{host}]" if ":" in host else host):
         problems.append("CONSOLE_URL is missing: it is needed where the console listens on more than this machine")
     if not now.tokens and now.oidc is None:
-        nobody = "CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"
-        problems += now.problems or [nobody]
+        problems += now.problems or ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]
     return problems
 
 
@@ -91,7 +90,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def console_port(seconds: float = 10.0) -> Port:
-    return Port(seconds, Crowd(MOST_CONNECTIONS, 300))
+    return Port(seconds, Crowd(MOST_CONNECTIONS, in_a_rush=300))
 
 
 async def _main(
@@ -125,7 +124,7 @@ async def _main(
         address = ConsoleAddress(settings.console_url)
         sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
         console = create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))
-        await stack.enter_async_context(serve(console, listener, console_port(), 5.0))
+        await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
         end_loading()
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

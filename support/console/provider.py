@@ -117,10 +117,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         return metadata
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
-        """Return the keys of known kinds (RFC 7517, 5). Raises ProviderUnavailable.
-
-        They are read at most once a minute.
-        """
+        """Return the keys of known kinds (RFC 7517, 5), read at most once a minute."""
         if self._monotonic() - self._keys_at >= _KEYS_AGAIN_SECONDS and (force or "jwks" not in self.server_metadata):
             async with _calling():
                 await super().fetch_jwk_set(force=True)
@@ -144,10 +141,7 @@ class Provider:
         self._loading = asyncio.Lock()
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
-        """Return the redirect to the provider. Raises ProviderUnavailable.
-
-        The values to verify later are in `request.session`.
-        """
+        """Return the redirect to the provider; `request.session` gets the values to verify later."""
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
         redirect.status_code = 303
@@ -186,10 +180,7 @@ class Provider:
         return Person(subject, next(filter(None, names), subject), named)
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
-        """Return the client with its metadata. Raises ProviderUnavailable.
-
-        After a failure it raises at once for some seconds.
-        """
+        """Return the client with its metadata. Raises ProviderUnavailable, at once for some seconds after a failure."""
         async with self._loading:
             now = self._monotonic()
             if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:

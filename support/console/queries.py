@@ -35,12 +35,9 @@ from support.tables import age
 
 PART_SECONDS = 1.5
 LATELY = timedelta(days=1)
-GOOD_RATE = 0.95
-"""Under it a tenant is not well, as the alert on the success rate has it."""
-_MISSED_JUST_NOW = timedelta(hours=1)
-"""As the alert on missed webhooks has it."""
-_TOO_SLOW = "57014"
-"""The SQLSTATE of a statement that took longer than it may."""
+GOOD_RATE = 0.95  # as in the alert on the success rate
+_MISSED_JUST_NOW = timedelta(hours=1)  # as in the alert on missed webhooks
+_TOO_SLOW = "57014"  # SQLSTATE of a statement that took longer than it may
 _OR_MORE = " or more"
 _READINGS: dict[Reading, tuple[Tone, str]] = {
     "normal": ("ok", "the workers keep up"),
@@ -78,10 +75,7 @@ async def causes_lately(database: Database, tenant_id: str | None) -> list[EndCa
 
 
 def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
-    """Group causes by verdict: the number of jobs, the last end, and each reason.
-
-    `causes_cut`: the counting stopped at its limit.
-    """
+    """Group causes by verdict. `causes_cut`: the counting stopped at its limit."""
     groups: defaultdict[VerdictCode, list[EndCause]] = defaultdict(list)
     for cause in causes or ():
         groups[cause_of(cause.reason).verdict].append(cause)
@@ -181,10 +175,7 @@ def _warnings(
 
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[dict[str, str]]:
-    """Return the reasons for the tenant's waiting jobs.
-
-    At the count limit each reason may have more.
-    """
+    """Return the reasons for the tenant's waiting jobs; at the count limit each may have more."""
     cut = sum(figures.reasons.values()) >= MOST_DUE
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 

@@ -28,9 +28,9 @@ from support.console.dependencies import (
     require_operator,
     verify_csrf,
 )
-from support.console.errors import BadRequest, NotFound
+from support.console.errors import BadRequest, NotFound, redirect
 from support.console.queries import causes_table, in_time, is_silent, reasons_of
-from support.console.routes.tickets import VisibleJob, caution, to_ticket, visible_job
+from support.console.routes.tickets import VisibleJob, caution, visible_job
 from support.console.sessions import User
 from support.console.templating import templates
 from support.diagnose.verdicts import VerdictCode
@@ -136,7 +136,7 @@ async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) ->
         await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
     except NotRetried as refused:
         return _retried(request, [Tried(str(job.id), job.tenant_id, job.ticket_id, str(refused))], 409)
-    return to_ticket(job)
+    return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
 
 @router.get("/failures/preview", dependencies=[Depends(require_operator)])

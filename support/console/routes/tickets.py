@@ -159,11 +159,7 @@ async def ticket(
 @router.get("/jobs/{job_id}")
 async def job(found: VisibleJob) -> Response:
     """Lead to the page of a job's ticket."""
-    return to_ticket(found)
-
-
-def to_ticket(job: Details) -> Response:
-    return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
+    return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
 
 
 @router.get("/jobs/{job_id}/texts")
