@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.config.folder",
     "tests.feedback.visiting",
     "tests.support.console.site",
+    "tests.support.console.fake_issuer",
     "tests.support.console.visits",
     "tests.support.shelf",
     "tests.documents.faq_ground",

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import httpx2
+import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from starlette.requests import Request
@@ -168,8 +169,31 @@ async def issuing() -> AsyncIterator[FakeIssuer]:
             connection.shutdown()
 
 
+class Member(Browser):
+    """A browser of a person whom the issuer knows."""
+
+    def __init__(self, client: httpx2.AsyncClient, issuer: FakeIssuer, site: ConsoleSite) -> None:
+        super().__init__(client)
+        self.issuer = issuer
+        self.site = site
+
+    async def begun(self, to: str = "/") -> dict[str, str]:
+        """Follow the login page's link; return the query for the provider."""
+        answer = await self.client.get("/login/provider", params={"next": to})
+        assert answer.status_code == 303, answer.text
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    async def came_back(self, to: str = "/", **changed: str) -> httpx2.Response:
+        query = await self.begun(to)
+        back = {"code": self.issuer.grant(query), "state": query["state"]} | changed
+        return await self.back({name: one for name, one in back.items() if one})
+
+    async def back(self, query: dict[str, str]) -> httpx2.Response:
+        return await self.client.get("/login/provider/back", params=query)
+
+
 @asynccontextmanager
-async def with_provider(**settings: str) -> AsyncIterator[tuple[ConsoleSite, FakeIssuer, Browser]]:
+async def with_provider(**settings: str) -> AsyncIterator[Member]:
     """Serve a console that accepts logins of an issuer."""
     async with issuing() as issuer:
         values = {
@@ -181,17 +205,10 @@ async def with_provider(**settings: str) -> AsyncIterator[tuple[ConsoleSite, Fak
         }
         given = LETTING_IN | {name: value for name, value in values.items() if value}
         async with console_site(values=given) as site, site.browser() as browser:
-            yield site, issuer, browser
+            yield Member(browser.client, issuer, site)
 
 
-async def begun(browser: Browser, to: str = "/") -> dict[str, str]:
-    """Follow the login page's link; return the query for the provider."""
-    answer = await browser.client.get("/login/provider", params={"next": to})
-    assert answer.status_code == 303, answer.text
-    return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
-
-
-async def came_back(issuer: FakeIssuer, browser: Browser, to: str = "/", **changed: str) -> httpx2.Response:
-    query = await begun(browser, to)
-    back = {"code": issuer.grant(query), "state": query["state"]} | changed
-    return await browser.client.get("/login/provider/back", params={name: one for name, one in back.items() if one})
+@pytest.fixture
+async def member() -> AsyncIterator[Member]:
+    async with with_provider() as opened:
+        yield opened

@@ -202,11 +202,6 @@ async def test_a_clock_that_is_set_back_logs_nobody_out(console: ConsoleSite, an
     assert (await anna.get("/")).status_code == 303
 
 
-async def test_without_an_address_it_is_reached_by_each_of_this_machines_own(stranger: Browser) -> None:
-    for host, status in (("127.0.0.5:8010", 200), ("[::1]:8010", 200), ("127.evil.example", 400), ("", 400)):
-        assert (await stranger.client.get("/login", headers={"Host": host})).status_code == status
-
-
 async def test_only_what_may_be_a_tickets_number_is_in_the_line_of_a_change(start_log: StartLog, anna: Browser) -> None:
     lines = start_log()
     await anna.send("/tickets/acme/" + "8" * 20)

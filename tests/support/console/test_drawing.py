@@ -34,6 +34,7 @@ def test_bars_are_to_scale_one_behind_the_other() -> None:
     assert model.width == pytest.approx(note.width, rel=0.01)
     assert worker.x == pytest.approx(queue.x + queue.width, abs=0.2)
     assert [bar.lasted for bar in picture.bars] == ["10.0s", "1m20s", "40.0s", "40.0s"]
+    assert picture.title == "What happened to the job, 1m30s in all"
     assert re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture)) == [
         *(("4", "43"), ("4", "69"), ("18", "95"), ("18", "121"))
     ]
@@ -101,17 +102,3 @@ def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
     picture = pictured(*spans)
     assert (len(picture.bars), picture.left_out) == (40, 20)
     assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
-
-
-def test_a_jobs_own_events_are_drawn() -> None:
-    row = job("completed", accepted_at=ago(60), due_at=ago(60), started_at=ago(50), finished_at=ago(5))
-    times = ((60, "accepted"), (50, "claimed"), (15, "answered"), (5, "completed"))
-    picture = draw(timeline(row, [Happened(ago(at), 1, what, None) for at, what in times], NOW))
-    assert [(bar.name, bar.lasted) for bar in picture.bars] == [
-        ("Webhook", "received"),
-        ("Queue", "10.0s"),
-        ("Worker, attempt 1", "45.0s"),
-        ("Context and GPT-4", "35.0s"),
-        ("ServiceDesk Update", "10.0s"),
-    ]
-    assert picture.title == "What happened to the job, 55.0s in all"

@@ -189,7 +189,9 @@ async def test_a_method_that_no_standard_has_is_no_request(anna: Browser) -> Non
     [
         (None, "localhost:8010", True),
         (None, "127.0.0.1", True),
+        (None, "127.0.0.5:8010", True),
         (None, "[::1]:1", True),
+        (None, "127.evil.example", False),
         (None, "evil.example", False),
         (None, "localhost.evil.example", False),
         (None, "", False),
