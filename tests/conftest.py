@@ -38,7 +38,6 @@ pytest_plugins = [
     "tests.feedback.visiting",
     "tests.support.console.site",
     "tests.support.console.fake_issuer",
-    "tests.support.console.visits",
     "tests.support.shelf",
     "tests.documents.faq_ground",
 ]

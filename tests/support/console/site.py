@@ -1,18 +1,21 @@
-"""A console at a free port with small test pages, and a browser."""
+"""A console at a free port with small test pages, and requests for its pages as a user."""
 
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, Form, Request
+from fastapi.routing import APIRoute
+from redis.asyncio import Redis
 from starlette.responses import Response
 
 from api.server import serve
@@ -22,15 +25,17 @@ from dispatch.queue import open_redis
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
-from support.console.app import create_app
+from support.console.app import PAGES, create_app
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
 from support.console.errors import BadRequest, Forbidden, NotFound, redirect
 from support.console.process import console_port
 from support.console.provider import Provider
-from support.console.sessions import ConsoleAddress, ConsoleKeys, Sessions
+from support.console.sessions import Account, ConsoleAddress, ConsoleKeys, Session, Sessions, User
 from support.console.templating import create_templates
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
+from tests.kit.postgres import Store
+from tests.kit.tenants_toml import given
 
 KEY, OLD_KEY = "k0123456789" * 3, "o0123456789" * 3
 TOKENS = {
@@ -48,6 +53,30 @@ LETTING_IN = {
 NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+SUPPORT = User("ann", "support")
+OPERATOR = User("olga", "operator")
+READER = User("Rita Reader", "support", reads_texts=True, account="rita")
+OF_ACME = User("adam", "support", tenant_id="acme")
+OF_GLOBEX = User("gwen", "support", tenant_id="globex", reads_texts=True)
+SETTINGS = {"WEBHOOK_SECRET_ACME": "a" * 32, "WEBHOOK_SECRET_GLOBEX": "g" * 32, "acme.audit_days": 30}
+MISSED = (
+    "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
+    " SELECT 'acme', %s, m, m - interval '5 minutes', true, m FROM (SELECT now() - CAST(%s AS interval) AS m) t"
+)
+"""A ticket of acme whose webhook was missed so long ago."""
+Handler = Callable[..., Any]
+
+
+class Page(NamedTuple):
+    status: int
+    html: str
+
+
+@dataclass(frozen=True)
+class GoTo:
+    path: str
 
 
 small = APIRouter(route_class=ConsoleRoute)
@@ -166,6 +195,12 @@ def csrf_of(page: httpx2.Response) -> str:
     return found[1]
 
 
+def services_of(database: Database, redis: Redis, values: Mapping[str, str]) -> Services:
+    tenants = TenantDirectory(lambda: values)
+    outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
+    return Services(database, redis, tenants, outside, "http://jaeger.example")
+
+
 @asynccontextmanager
 async def console_site(
     *,
@@ -189,9 +224,7 @@ async def console_site(
     redis = open_redis(redis_url, seconds=1)
     ended = EndedInMemory() if database_url == NOWHERE else EndedSessions(database)
     sessions = Sessions(ConsoleKeys(keys, now=now), access, ended, ConsoleAddress(url))
-    tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
-    outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
-    services = Services(database, redis, tenants, outside)
+    services = services_of(database, redis, given(SETTINGS))
     provider = Provider(monotonic=monotonic)
     console = create_app(services, sessions, provider=provider, pages=pages, page_seconds=page_seconds)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -222,3 +255,63 @@ async def stranger(console: ConsoleSite) -> AsyncIterator[Browser]:
 async def anna(console: ConsoleSite) -> AsyncIterator[Browser]:
     async with console.visitor("ANNA") as browser:
         yield browser
+
+
+class SessionOf(Sessions):
+    def __init__(self, user: User) -> None:
+        access = AccessDirectory(dict)
+        super().__init__(ConsoleKeys([KEY]), access, EndedInMemory(), ConsoleAddress(None))
+        self._user = user
+
+    def read(self, request: Request) -> Session:  # noqa: ARG002 -- always the same user
+        now = int(self._keys.now())
+        account = Account("token", self._user.account, "mark", self._user.name)
+        return Session("session", account, now, now, self._user, self.csrf("session"))
+
+
+class Visits:
+    """Requests pages of the whole console on a test's stores."""
+
+    def __init__(self, database: Database, redis: Redis, settings: Mapping[str, object] = SETTINGS) -> None:
+        self.services = services_of(database, redis, given(settings))
+
+    async def ask(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page | GoTo:
+        """Return the answer of the route's handler; `parts` are path, query and form."""
+        routes = [route for router in PAGES for route in router.routes if isinstance(route, APIRoute)]
+        (route,) = [route for route in routes if route.endpoint is handler]
+        sessions, named = SessionOf(user), parts.get("path", {})
+        path = quote(re.sub(r"\{(\w+)\}", lambda found: named[found[1]], route.path))
+        form = {"csrf": sessions.csrf("session"), **parts.get("form", {})} if "POST" in (route.methods or ()) else None
+        transport = httpx2.ASGITransport(create_app(self.services, sessions))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            method = "GET" if form is None else "POST"
+            answer = await client.request(method, path, params=parts.get("query", {}), data=form)
+        if answer.status_code == 303:
+            return GoTo(answer.headers["location"])
+        return Page(answer.status_code, answer.text)
+
+    async def page(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> Page:
+        answer = await self.ask(handler, user, **parts)
+        assert isinstance(answer, Page)
+        return answer
+
+    async def status(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> int:
+        return (await self.page(handler, user, **parts)).status
+
+    async def html(self, handler: Handler, user: User = SUPPORT, **parts: Mapping[str, str]) -> str:
+        page = await self.page(handler, user, **parts)
+        assert '<div class="card narrow" role="alert">' not in page.html, page.html
+        return page.html
+
+
+@pytest.fixture
+def visits(store: Store, redis: Redis) -> Visits:
+    return Visits(store.database, redis)
+
+
+@pytest.fixture
+async def away(unused_tcp_port: int) -> AsyncIterator[Database]:
+    """Return a database that is away."""
+    database = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
+    yield database
+    await database.close()

@@ -16,7 +16,7 @@ from support.console.sessions import User
 from support.console.templating import templates
 from tests.kit.postgres import Store
 from tests.storage.exchanges import exchange
-from tests.support.console.visits import Handler, Visits
+from tests.support.console.site import Handler, Visits
 
 ATTACK = "'\"><script>alert(1)</script>{{7*7}}<img src=x onerror=alert(2)>"
 OLGA = User("<b>olga</b>", "operator", reads_texts=True)

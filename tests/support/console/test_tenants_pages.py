@@ -20,14 +20,13 @@ from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
 from storage.tenant_figures import MOST_COUNTED
-from support.console.errors import NotFound
 from support.console.queries import in_short, in_time, settings_word
 from support.console.routes.tenants import live_queue, overview, tenant, tenants
 from support.console.templating import StateWord
 from support.diagnose.readings import reading_of
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, GoTo, Visits
+from tests.support.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, GoTo, Visits
 from tests.support.known import NOW, ago
 
 pytestmark = pytest.mark.usefixtures("worker_session")
@@ -173,17 +172,13 @@ async def test_one_tenants_people_see_a_reading_and_their_own_jobs(store: Store,
             assert hidden not in html, hidden
 
 
-async def test_without_the_database_what_redis_tells_is_shown(redis: Redis, unused_tcp_port: int) -> None:
+async def test_without_the_database_what_redis_tells_is_shown(redis: Redis, away: Database) -> None:
     await redis.lpush(QUEUE, "message")
-    away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
-    try:
-        for visitor in (OPERATOR, OF_ACME):
-            html = (await Visits(away, redis).page(overview, visitor)).html
-            assert "normal</span>" in html
-            assert "Not known just now" in html
-            assert "well</span>" not in html
-    finally:
-        await away.close()
+    for visitor in (OPERATOR, OF_ACME):
+        html = (await Visits(away, redis).page(overview, visitor)).html
+        assert "normal</span>" in html
+        assert "Not known just now" in html
+        assert "well</span>" not in html
 
 
 async def test_without_redis_the_database_is_shown(store: Store, unused_tcp_port: int) -> None:
@@ -274,10 +269,8 @@ async def test_webhooks_that_never_came_are_told_on_a_tenants_page(filled: Store
 async def test_of_another_tenant_there_is_no_page(filled: Store, redis: Redis) -> None:
     visits = visits_of(filled, redis)
     for tenant_id in ("acme", "nobody"):
-        with pytest.raises(NotFound):
-            await visits.ask(tenant, OF_GLOBEX, path={"tenant_id": tenant_id})
-    with pytest.raises(NotFound):
-        await visits.ask(tenant, path={"tenant_id": "nobody"})
+        assert await visits.status(tenant, OF_GLOBEX, path={"tenant_id": tenant_id}) == 404
+    assert await visits.status(tenant, path={"tenant_id": "nobody"}) == 404
     assert await visits.ask(tenants, OF_ACME) == GoTo("/tenants/acme")
 
 
@@ -318,14 +311,10 @@ def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     assert settings_word(Tenant("acme", polled=True, usable=False)) == StateWord("closed", "bad")
 
 
-async def test_without_the_database_the_settings_are_told(redis: Redis, unused_tcp_port: int) -> None:
-    away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
-    try:
-        visits = Visits(away, redis)
-        assert "not known just now" in await visits.html(tenants)
-        html = await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
-    finally:
-        await away.close()
+async def test_without_the_database_the_settings_are_told(redis: Redis, away: Database) -> None:
+    visits = Visits(away, redis)
+    assert "not known just now" in await visits.html(tenants)
+    html = await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
     assert "usable</span>" in html
     assert "Not known just now" in html
 

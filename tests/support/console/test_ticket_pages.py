@@ -12,7 +12,6 @@ from dispatch.message import QUEUE
 from storage import audit, reconciling, rejections
 from storage.reconciling import SeenTicket
 from storage.session import Database
-from support.console.errors import Forbidden, NotFound
 from support.console.routes.tickets import job, retry_caution, search, story, texts, ticket
 from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
@@ -23,7 +22,7 @@ from support.diagnose.printing import for_machines
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
 from tests.storage.exchanges import exchange
-from tests.support.console.visits import (
+from tests.support.console.site import (
     OF_ACME,
     OF_GLOBEX,
     OPERATOR,
@@ -98,11 +97,9 @@ async def test_a_number_that_nobody_knows_is_a_choice_too(known: Visits) -> None
 
 @pytest.mark.parametrize("tenant", ["globex", "nobody", "no tenant's id", "../x"])
 async def test_another_tenant_is_as_unknown_as_none(tenant: str, known: Visits) -> None:
-    with pytest.raises(NotFound):
-        await known.ask(search, OF_ACME, query={"q": "3", "tenant": tenant})
+    assert await known.status(search, OF_ACME, query={"q": "3", "tenant": tenant}) == 404
     if " " not in tenant and "/" not in tenant:
-        with pytest.raises(NotFound):
-            await known.ask(search, OF_ACME, query={"q": f"{tenant} 3"})
+        assert await known.status(search, OF_ACME, query={"q": f"{tenant} 3"}) == 404
 
 
 @pytest.mark.parametrize("said", ["<script>", "1 OR 1=1", "1" * 21, "٣", "acme VPN"])
@@ -181,13 +178,10 @@ async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, 
 @pytest.mark.parametrize("visitor", [OF_GLOBEX, replace(OF_GLOBEX, role="operator")])
 async def test_another_tenants_ticket_and_job_are_unknown(visitor: User, failed: UUID, visits: Visits) -> None:
     for path in (at("acme", "12345"), at("acme", "9"), at("nobody", "12345")):
-        with pytest.raises(NotFound):
-            await visits.ask(ticket, visitor, path=path)
+        assert await visits.status(ticket, visitor, path=path) == 404
     for job_id in (failed, uuid4()):
-        with pytest.raises(NotFound):
-            await visits.ask(job, visitor, path={"job_id": str(job_id)})
-        with pytest.raises(NotFound):
-            await visits.ask(ticket, visitor, path=at("globex", "12345"), query={"job": str(job_id)})
+        assert await visits.status(job, visitor, path={"job_id": str(job_id)}) == 404
+        assert await visits.status(ticket, visitor, path=at("globex", "12345"), query={"job": str(job_id)}) == 404
     html = await visits.html(ticket, visitor, path=at("globex", "12345"))
     assert 'data-verdict="webhook_missing"' in html
     assert "acme" not in html
@@ -196,17 +190,13 @@ async def test_another_tenants_ticket_and_job_are_unknown(visitor: User, failed:
 @pytest.mark.parametrize("ticket_id", ["x", "1" * 21, "'><script>", "1 OR 1=1", "", "١", "1\0", "1\n"])
 async def test_what_is_no_ticket_is_not_here(ticket_id: str, database: Database, redis: Redis) -> None:
     visits = Visits(database, redis)
-    with pytest.raises(NotFound):
-        await visits.ask(ticket, path=at("acme", ticket_id))
-    with pytest.raises(NotFound):
-        await visits.ask(ticket, path=at("acme", "1"), query={"job": ticket_id or "no-id"})
-    with pytest.raises(NotFound):
-        await visits.ask(ticket, path=at("no tenant", "1"))
+    assert await visits.status(ticket, path=at("acme", ticket_id)) == 404
+    assert await visits.status(ticket, path=at("acme", "1"), query={"job": ticket_id or "no-id"}) == 404
+    assert await visits.status(ticket, path=at("no tenant", "1")) == 404
 
 
 async def test_a_tenant_that_nobody_knows_is_not_here(database: Database, redis: Redis) -> None:
-    with pytest.raises(NotFound):
-        await Visits(database, redis).ask(ticket, SUPPORT, path=at("nobody", "1"))
+    assert await Visits(database, redis).status(ticket, SUPPORT, path=at("nobody", "1")) == 404
 
 
 async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, visits: Visits) -> None:
@@ -355,17 +345,14 @@ async def test_without_the_right_to_texts_none_is_read(
     visitor: object, answered: UUID, start_log: StartLog, visits: Visits
 ) -> None:
     log = start_log()
-    with pytest.raises(Forbidden):
-        await visits.ask(texts, visitor, path={"job_id": str(answered)})  # type: ignore[arg-type]
+    assert await visits.status(texts, visitor, path={"job_id": str(answered)}) == 403  # type: ignore[arg-type]
     assert "Texts of a job read" not in log.getvalue()
 
 
 async def test_the_right_ends_at_ones_own_tenant(answered: UUID, visits: Visits) -> None:
     for job_id in (str(answered), str(uuid4()), "x"):
-        with pytest.raises(NotFound):
-            await visits.ask(texts, OF_GLOBEX, path={"job_id": job_id})
-        with pytest.raises(NotFound):
-            await visits.ask(texts, replace(OF_GLOBEX, reads_texts=False), path={"job_id": job_id})
+        assert await visits.status(texts, OF_GLOBEX, path={"job_id": job_id}) == 404
+        assert await visits.status(texts, replace(OF_GLOBEX, reads_texts=False), path={"job_id": job_id}) == 404
     own = replace(OF_ACME, reads_texts=True)
     assert "The quota is used up." in await visits.html(texts, own, path={"job_id": str(answered)})
 
