@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 from devstack.postgres import Postgres
 from storage.session import Database
 from support.arguments import MOST_RETRIED
-from support.console.routes.failures import failures, preview, retry_one, retry_several
 from support.console.sessions import User
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.support.console.site import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, GoTo, Handler, Page, Visits
+from tests.support.console.site import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, GoTo, Page, Visits
 
 BY_MODEL = {"cause:model_failing": "on"}
+PREVIEW, RETRY = "/failures/preview", "/failures/retry"
 DESK_TIMEOUT = "ServiceDesk Plus timeout"
 ANSWER = '{"summary": "S"}'
 OPERATOR_OF_ACME = replace(OF_ACME, role="operator")
@@ -46,7 +46,7 @@ async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: St
     late = await failed(store, f"deadline passed (last: {DESK_TIMEOUT})", ticket_id="3", minutes=3)
     theirs = await failed(store, tenant_id="globex", minutes=4)
     await failed(store, minutes=60 * 25)
-    page = await visits.page(failures)
+    page = await visits.page("/failures")
     assert shown(page) == [str(each) for each in (model, desk, late, theirs)]
     causes = re.findall(r"\?cause=(\w+).*?</th>\s*<td>(\d+)</td>", page.html)
     assert causes == [("desk_failing", "2"), ("model_failing", "2")]
@@ -57,18 +57,18 @@ async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: St
         ({"state": "skipped"}, []),
         ({"cause": "dry_run"}, []),
     ):
-        assert shown(await visits.page(failures, query=query)) == [str(each) for each in expected], query
+        assert shown(await visits.page("/failures", query=query)) == [str(each) for each in expected], query
 
 
 async def test_one_tenants_people_see_their_own_failures_alone(store: Store, visits: Visits) -> None:
     own = await failed(store)
     theirs = await failed(store, "GPT-4 timeout", tenant_id="globex")
-    page = await visits.page(failures, OF_ACME)
+    page = await visits.page("/failures", OF_ACME)
     assert shown(page) == [str(own)]
     assert "globex" not in page.html
     assert str(theirs) not in page.html
     for tenant in ("globex", "nobody", "<b>"):
-        assert await visits.status(failures, OF_ACME, query={"tenant": tenant}) == 404
+        assert await visits.status("/failures", OF_ACME, query={"tenant": tenant}) == 404
 
 
 async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visits) -> None:
@@ -76,7 +76,7 @@ async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visit
     seen: list[str] = []
     query = {"since": "24h", "cause": "model_failing"}
     while True:
-        page = await visits.page(failures, query=query)
+        page = await visits.page("/failures", query=query)
         seen += shown(page)
         following = re.findall(r'<a href="([^"]+)" rel="next">', page.html)
         if not following:
@@ -87,23 +87,23 @@ async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visit
 
 
 @pytest.mark.parametrize(
-    ("handler", "query"),
+    ("path", "query"),
     [
-        (failures, {"since": "yesterday"}),
-        (failures, {"since": "<script>"}),
-        (failures, {"since": "9999999d"}),
-        (failures, {"state": "completed"}),
-        (failures, {"cause": "'; DROP TABLE jobs"}),
-        (failures, {"before": "x"}),
-        (failures, {"before": "2026-03-01_x"}),
-        (preview, {"cause:nothing": "on"}),
-        (preview, {**BY_MODEL, "state": "skipped"}),
+        ("/failures", {"since": "yesterday"}),
+        ("/failures", {"since": "<script>"}),
+        ("/failures", {"since": "9999999d"}),
+        ("/failures", {"state": "completed"}),
+        ("/failures", {"cause": "'; DROP TABLE jobs"}),
+        ("/failures", {"before": "x"}),
+        ("/failures", {"before": "2026-03-01_x"}),
+        (PREVIEW, {"cause:nothing": "on"}),
+        (PREVIEW, {**BY_MODEL, "state": "skipped"}),
     ],
 )
 async def test_what_can_not_be_read_is_refused(
-    handler: Handler, query: dict[str, str], database: Database, redis: Redis
+    path: str, query: dict[str, str], database: Database, redis: Redis
 ) -> None:
-    assert await Visits(database, redis).status(handler, OPERATOR, query=query) == 400
+    assert await Visits(database, redis).status(path, OPERATOR, query=query) == 400
 
 
 async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Store, visits: Visits) -> None:
@@ -113,7 +113,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     await failed(store, DESK_TIMEOUT, ticket_id="4")
     done = await failed(store, ticket_id="5")
     await store.accept(ticket_id="5", state="completed", finished_at="now()")
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert shown(page) == [str(each) for each in (paid, kept, theirs)]
     html = page.html
     for told in (
@@ -132,45 +132,47 @@ async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(stor
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
     told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."
-    assert told in await visits.html(preview, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
-    assert '<span class="tag tag-warn">mind</span>' not in await visits.html(preview, OPERATOR, query=BY_MODEL)
+    assert told in await visits.html(PREVIEW, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
+    assert '<span class="tag tag-warn">mind</span>' not in await visits.html(
+        "/failures/preview", OPERATOR, query=BY_MODEL
+    )
 
 
 async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
     store: Store, visits: Visits, start_log: StartLog
 ) -> None:
     first, second = await failed(store, ticket_id="1"), await failed(store, ticket_id="2", minutes=2)
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     ids = re.findall(r'name="jobs" value="([^"]+)"', page.html)[0]
     later = await failed(store, ticket_id="3")
     await store.accept(ticket_id="2")
     log = start_log()
-    html = await visits.html(retry_several, OPERATOR, form={"jobs": ids})
+    html = await visits.html(RETRY, OPERATOR, form={"jobs": ids})
     assert "1 job waits again" in html
     assert "another job of the ticket did it, or may" in html
     assert [state(store, each) for each in (first, second, later)] == ["waiting", "failed", "failed"]
     assert f"Job requeued: job_id={first}, ticket_id=1, reason=retried by hand" in log.getvalue()
-    again = await visits.html(retry_several, OPERATOR, form={"jobs": str(first)})
+    again = await visits.html(RETRY, OPERATOR, form={"jobs": str(first)})
     assert "0 jobs wait again" in again
 
 
-@pytest.mark.parametrize("handler", [preview, retry_several])
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME])
-async def test_several_at_once_are_an_operators(handler: Any, visitor: User, store: Store, visits: Visits) -> None:
+async def test_several_at_once_are_an_operators(visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store)
-    assert await visits.status(handler, visitor, form={"jobs": str(job_id)}, query=BY_MODEL) == 403
+    assert await visits.status(PREVIEW, visitor, query=BY_MODEL) == 403
+    assert await visits.status(RETRY, visitor, form={"jobs": str(job_id)}) == 403
     assert state(store, job_id) == "failed"
-    assert "/failures/preview" not in await visits.html(failures, visitor)
+    assert "/failures/preview" not in await visits.html("/failures", visitor)
 
 
 async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Store, visits: Visits) -> None:
     own, theirs = await failed(store), await failed(store, tenant_id="globex")
-    page = await visits.page(preview, OPERATOR_OF_ACME, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR_OF_ACME, query=BY_MODEL)
     assert shown(page) == [str(own)]
-    assert await visits.status(preview, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"}) == 404
+    assert await visits.status(PREVIEW, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"}) == 404
     unknown = uuid4()
     form = {"jobs": f"{theirs},{unknown},{own}"}
-    html = await visits.html(retry_several, OPERATOR_OF_ACME, form=form)
+    html = await visits.html(RETRY, OPERATOR_OF_ACME, form=form)
     assert "1 job waits again" in html
     assert html.count("no job has this id") == 2
     assert "globex" not in html
@@ -179,12 +181,12 @@ async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Sto
 
 @pytest.mark.parametrize("jobs", ["", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))])
 async def test_a_forged_list_of_jobs_is_refused(jobs: str, database: Database, redis: Redis) -> None:
-    assert await Visits(database, redis).status(retry_several, OPERATOR, form={"jobs": jobs}) in (400, 404)
+    assert await Visits(database, redis).status(RETRY, OPERATOR, form={"jobs": jobs}) in (400, 404)
 
 
 async def test_a_preview_without_a_cause_asks_for_one(store: Store, visits: Visits) -> None:
     await failed(store)
-    html = await visits.html(preview, OPERATOR)
+    html = await visits.html(PREVIEW, OPERATOR)
     assert "Choose a cause" in html
     assert 'name="jobs"' not in html
 
@@ -196,7 +198,7 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
         " FROM generate_series(1, %s) n",
         MOST_RETRIED + 1,
     )
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert len(shown(page)) == MOST_RETRIED
     assert f"at most {MOST_RETRIED} at a time" in page.html
 
@@ -204,10 +206,10 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME, OPERATOR])
 async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store, ticket_id="1")
-    path = {"job_id": str(job_id)}
-    assert await visits.ask(retry_one, visitor, path=path) == GoTo(f"/tickets/acme/1?job={job_id}")
+    path = f"/jobs/{job_id}/retry"
+    assert await visits.ask(path, visitor, form={}) == GoTo(f"/tickets/acme/1?job={job_id}")
     assert state(store, job_id) == "waiting"
-    again = await visits.page(retry_one, visitor, path=path)
+    again = await visits.page(path, visitor, form={})
     assert again.status == 409
     assert "it is waiting already" in again.html
 
@@ -215,12 +217,12 @@ async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store
 async def test_a_strangers_job_is_not_retried(store: Store, visits: Visits) -> None:
     job_id = await failed(store)
     for wanted in (str(job_id), str(uuid4()), "x", "../../"):
-        assert await visits.status(retry_one, OF_GLOBEX, path={"job_id": wanted}) == 404
+        assert await visits.status(f"/jobs/{wanted}/retry", OF_GLOBEX, form={}) == 404
     assert state(store, job_id) == "failed"
 
 
 async def test_a_retry_that_breaks_off_says_what_was_not_tried(redis: Redis, away: Database) -> None:
-    page = await Visits(away, redis).page(retry_several, OPERATOR, form={"jobs": str(uuid4())})
+    page = await Visits(away, redis).page(RETRY, OPERATOR, form={"jobs": str(uuid4())})
     assert page.status == 503
     assert "those that are not in the list were not tried" in page.html
 
@@ -238,7 +240,7 @@ async def test_a_job_that_is_failed_no_more_says_what_it_is(state: str, why: str
     """A form sent twice must not report that another job did it."""
     job_id = await failed(store)
     store.table.change(job_id, state=state)
-    html = await visits.html(retry_several, OPERATOR, form={"jobs": str(job_id)})
+    html = await visits.html(RETRY, OPERATOR, form={"jobs": str(job_id)})
     assert "0 jobs wait again" in html
     assert why in html
     assert "another job" not in html
@@ -253,7 +255,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
         " FROM generate_series(1, 1002) n, unnest(ARRAY['failed', 'completed']) state"
         " WHERE state = 'failed' OR n <= 1001"
     )
-    html = await visits.html(preview, OPERATOR, query=BY_MODEL)
+    html = await visits.html(PREVIEW, OPERATOR, query=BY_MODEL)
     assert "None of those that were looked at can be retried." in html
     assert '<input type="hidden" name="cause:model_failing" value="on">' in html
     seen = 0
@@ -263,7 +265,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
         older = re.findall(r'name="before" value="([^"]+)"', html)
         if not older:
             break
-        html = await visits.html(preview, OPERATOR, query={**BY_MODEL, "before": older[0]})
+        html = await visits.html(PREVIEW, OPERATOR, query={**BY_MODEL, "before": older[0]})
     assert seen == 1001
     assert "Retry 1 job?" in html
     assert "acme/1002?job=" in html
@@ -278,7 +280,9 @@ async def test_of_the_job_at_which_it_breaks_off_nobody_knows(
         somebody.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (second,))
         impatience: dict[str, Any] = {limit: 0.2}
         impatient = Database(server.url, application_name="tests", **impatience)
-        page = await Visits(impatient, redis).page(retry_several, OPERATOR, form={"jobs": f"{first},{second},{third}"})
+        page = await Visits(impatient, redis).page(
+            "/failures/retry", OPERATOR, form={"jobs": f"{first},{second},{third}"}
+        )
         await impatient.close()
     html = page.html
     assert page.status == 503

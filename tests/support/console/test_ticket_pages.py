@@ -12,7 +12,7 @@ from dispatch.message import QUEUE
 from storage import audit, reconciling, rejections
 from storage.reconciling import SeenTicket
 from storage.session import Database
-from support.console.routes.tickets import job, retry_caution, search, story, texts, ticket
+from support.console.routes.tickets import retry_caution, story
 from support.console.sessions import User
 from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
@@ -71,14 +71,14 @@ async def known(store: Store, visits: Visits) -> Visits:
     ],
 )
 async def test_a_search_with_one_answer_leads_there(said: str, visitor: User, path: str, known: Visits) -> None:
-    assert await known.ask(search, visitor, query={"q": said}) == GoTo(path)
+    assert await known.ask("/search", visitor, query={"q": said}) == GoTo(path)
 
 
 async def test_a_number_of_several_tenants_is_a_choice(known: Visits) -> None:
-    html = await known.html(search, query={"q": "2"})
+    html = await known.html("/search", query={"q": "2"})
     assert "Several tenants have a ticket of this number" in html
     assert html.index('href="/tickets/acme/2"') < html.index('href="/tickets/globex/2"')
-    assert await known.ask(search, query={"q": "2", "tenant": "globex"}) == GoTo("/tickets/globex/2")
+    assert await known.ask("/search", query={"q": "2", "tenant": "globex"}) == GoTo("/tickets/globex/2")
 
 
 async def test_a_number_that_a_desk_has_listed_leads_to_its_tenant(known: Visits, database: Database) -> None:
@@ -86,36 +86,32 @@ async def test_a_number_that_a_desk_has_listed_leads_to_its_tenant(known: Visits
     now = datetime.now(UTC)
     await reconciling.begin(database, "globex", now - timedelta(hours=1))
     await reconciling.compare(database, "globex", [SeenTicket("5", None, now)], seen_at=now, until=now)
-    assert await known.ask(search, query={"q": "5"}) == GoTo("/tickets/globex/5")
+    assert await known.ask("/search", query={"q": "5"}) == GoTo("/tickets/globex/5")
 
 
 async def test_a_number_that_nobody_knows_is_a_choice_too(known: Visits) -> None:
-    html = await known.html(search, query={"q": "99"})
+    html = await known.html("/search", query={"q": "99"})
     assert "No webhook of this number is known" in html
     assert 'href="/tickets/globex/99"' in html
 
 
 @pytest.mark.parametrize("tenant", ["globex", "nobody", "no tenant's id", "../x"])
 async def test_another_tenant_is_as_unknown_as_none(tenant: str, known: Visits) -> None:
-    assert await known.status(search, OF_ACME, query={"q": "3", "tenant": tenant}) == 404
+    assert await known.status("/search", OF_ACME, query={"q": "3", "tenant": tenant}) == 404
     if " " not in tenant and "/" not in tenant:
-        assert await known.status(search, OF_ACME, query={"q": f"{tenant} 3"}) == 404
+        assert await known.status("/search", OF_ACME, query={"q": f"{tenant} 3"}) == 404
 
 
 @pytest.mark.parametrize("said", ["<script>", "1 OR 1=1", "1" * 21, "٣", "acme VPN"])
 async def test_what_is_no_ticket_is_refused_before_anybody_is_asked(
     said: str, database: Database, redis: Redis
 ) -> None:
-    page = await Visits(database, redis).page(search, query={"q": said})
+    page = await Visits(database, redis).page("/search", query={"q": said})
     assert page.status == 400
     html = page.html
     assert "That is no ticket and no job" in html
     # The typed text stays for correction.
     assert f'value="{escape(said)}"' in html
-
-
-def at(tenant_id: str, ticket_id: str) -> dict[str, str]:
-    return {"tenant_id": tenant_id, "ticket_id": ticket_id}
 
 
 @pytest.fixture
@@ -135,7 +131,7 @@ async def failed(store: Store) -> UUID:
 
 
 async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, visits: Visits) -> None:
-    html = await visits.html(ticket, path=at("acme", "12345"))
+    html = await visits.html("/tickets/acme/12345")
     csrf = SessionOf(SUPPORT).csrf("session")
     for told in (
         'data-verdict="model_failing"',
@@ -154,7 +150,7 @@ async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, v
     ):
         assert told in html, told
     assert "/texts" not in html
-    assert f"/jobs/{failed}/texts" in await visits.html(ticket, READER, path=at("acme", "12345"))
+    assert f"/jobs/{failed}/texts" in await visits.html("/tickets/acme/12345", READER)
 
 
 async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis, visits: Visits) -> None:
@@ -169,20 +165,20 @@ async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, r
 async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, visits: Visits) -> None:
     other = await store.accept(ticket_id="12345", state="skipped", reason="dry run", finished_at="now()")
     for job_id, verdict in ((failed, "model_failing"), (other, "dry_run")):
-        assert await visits.ask(job, path={"job_id": str(job_id)}) == GoTo(f"/tickets/acme/12345?job={job_id}")
-        html = await visits.html(ticket, path=at("acme", "12345"), query={"job": str(job_id)})
+        assert await visits.ask(f"/jobs/{job_id}") == GoTo(f"/tickets/acme/12345?job={job_id}")
+        html = await visits.html("/tickets/acme/12345", query={"job": str(job_id)})
         assert f'data-verdict="{verdict}"' in html
         assert html.count('<th scope="row"><a href="/tickets/acme/12345?job=') == 2
 
 
 @pytest.mark.parametrize("visitor", [OF_GLOBEX, replace(OF_GLOBEX, role="operator")])
 async def test_another_tenants_ticket_and_job_are_unknown(visitor: User, failed: UUID, visits: Visits) -> None:
-    for path in (at("acme", "12345"), at("acme", "9"), at("nobody", "12345")):
-        assert await visits.status(ticket, visitor, path=path) == 404
+    for path in ("/tickets/acme/12345", "/tickets/acme/9", "/tickets/nobody/12345"):
+        assert await visits.status(path, visitor) == 404
     for job_id in (failed, uuid4()):
-        assert await visits.status(job, visitor, path={"job_id": str(job_id)}) == 404
-        assert await visits.status(ticket, visitor, path=at("globex", "12345"), query={"job": str(job_id)}) == 404
-    html = await visits.html(ticket, visitor, path=at("globex", "12345"))
+        assert await visits.status(f"/jobs/{job_id}", visitor) == 404
+        assert await visits.status("/tickets/globex/12345", visitor, query={"job": str(job_id)}) == 404
+    html = await visits.html("/tickets/globex/12345", visitor)
     assert 'data-verdict="webhook_missing"' in html
     assert "acme" not in html
 
@@ -190,22 +186,22 @@ async def test_another_tenants_ticket_and_job_are_unknown(visitor: User, failed:
 @pytest.mark.parametrize("ticket_id", ["x", "1" * 21, "'><script>", "1 OR 1=1", "", "١", "1\0", "1\n"])
 async def test_what_is_no_ticket_is_not_here(ticket_id: str, database: Database, redis: Redis) -> None:
     visits = Visits(database, redis)
-    assert await visits.status(ticket, path=at("acme", ticket_id)) == 404
-    assert await visits.status(ticket, path=at("acme", "1"), query={"job": ticket_id or "no-id"}) == 404
-    assert await visits.status(ticket, path=at("no tenant", "1")) == 404
+    assert await visits.status(f"/tickets/acme/{ticket_id}") == 404
+    assert await visits.status("/tickets/acme/1", query={"job": ticket_id or "no-id"}) == 404
+    assert await visits.status("/tickets/no tenant/1") == 404
 
 
 async def test_a_tenant_that_nobody_knows_is_not_here(database: Database, redis: Redis) -> None:
-    assert await Visits(database, redis).status(ticket, SUPPORT, path=at("nobody", "1")) == 404
+    assert await Visits(database, redis).status("/tickets/nobody/1", SUPPORT) == 404
 
 
 async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, visits: Visits) -> None:
     reason = "signature mismatch: signed with another tenant's secret"
     await rejections.record(store.database, "acme", "7", 403, reason, proved=False)
     await rejections.record(store.database, "acme", None, 403, reason, proved=False)
-    assert "another tenant&#39;s secret" in await visits.html(ticket, path=at("acme", "7"))
+    assert "another tenant&#39;s secret" in await visits.html("/tickets/acme/7")
     for number in ("7", "8"):
-        html = await visits.html(ticket, OF_ACME, path=at("acme", number))
+        html = await visits.html(f"/tickets/acme/{number}", OF_ACME)
         assert "another tenant" not in html
         assert "signature" in html
 
@@ -226,7 +222,7 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Vi
                 " VALUES ('acme', %s, 403, %s, %s)",
                 *(number, reason, now - timedelta(minutes=minutes)),
             )
-        told = [await visits.page(ticket, OF_ACME, path=at("acme", number)) for number in ("7", "8")]
+        told = [await visits.page(f"/tickets/acme/{number}", OF_ACME) for number in ("7", "8")]
         pages.append([page.html for page in told])
     assert pages[0] == pages[1]
     assert "signature mismatch (2 since a day ago)" in pages[0][1]
@@ -234,9 +230,9 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Vi
 
 async def test_its_own_people_are_not_led_to_all_traces(failed: UUID, store: Store, visits: Visits) -> None:
     job = store.table.job(failed)
-    there = at(job["tenant_id"], job["ticket_id"])
+    there = f"/tickets/{job['tenant_id']}/{job['ticket_id']}"
     for visitor, is_led in ((SUPPORT, True), (OF_ACME, False)):
-        html = await visits.html(ticket, visitor, path=there)
+        html = await visits.html(there, visitor)
         assert "0af7651916cd43dd8448eb211c80319c" in html
         assert ("jaeger.example" in html) is is_led
 
@@ -248,8 +244,8 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
             tenant_id="globex", state="running", lease_owner="w", lease_until="now() + interval '1 hour'"
         )
     await store.accept(due_at="now() - interval '90 seconds'")
-    everybodys = await visits.html(ticket, path=at("acme", "12345"))
-    html = await visits.html(ticket, OF_ACME, path=at("acme", "12345"))
+    everybodys = await visits.html("/tickets/acme/12345")
+    html = await visits.html("/tickets/acme/12345", OF_ACME)
     for told, is_own in (("137 jobs wait (critical)", False), ("3 jobs run", False), ("queue: critical", True)):
         assert (told in everybodys, told in html) == (not is_own, is_own), told
     assert "137" not in html
@@ -301,7 +297,7 @@ def test_a_job_is_offered_for_retry_where_that_leads_anywhere(
 
 async def test_a_job_with_its_answer_is_retried_unpaid(failed: UUID, store: Store, visits: Visits) -> None:
     store.table.run("UPDATE jobs SET enhancement = %s WHERE id = %s", KEPT, failed)
-    assert "GPT-4's answer is kept: nothing is paid" in await visits.html(ticket, path=at("acme", "12345"))
+    assert "GPT-4's answer is kept: nothing is paid" in await visits.html("/tickets/acme/12345")
 
 
 KEPT = '{"summary": "The quota is used up.", "next_steps": [{"text": "Raise it."}]}'
@@ -318,7 +314,7 @@ async def answered(store: Store) -> UUID:
 
 async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_log: StartLog, visits: Visits) -> None:
     log = start_log()
-    html = await visits.html(texts, READER, path={"job_id": str(answered)})
+    html = await visits.html(f"/jobs/{answered}/texts", READER)
     for told in (
         "The quota is used up.",
         "Raise it.",
@@ -345,40 +341,40 @@ async def test_without_the_right_to_texts_none_is_read(
     visitor: object, answered: UUID, start_log: StartLog, visits: Visits
 ) -> None:
     log = start_log()
-    assert await visits.status(texts, visitor, path={"job_id": str(answered)}) == 403  # type: ignore[arg-type]
+    assert await visits.status(f"/jobs/{answered}/texts", visitor) == 403  # type: ignore[arg-type]
     assert "Texts of a job read" not in log.getvalue()
 
 
 async def test_the_right_ends_at_ones_own_tenant(answered: UUID, visits: Visits) -> None:
     for job_id in (str(answered), str(uuid4()), "x"):
-        assert await visits.status(texts, OF_GLOBEX, path={"job_id": job_id}) == 404
-        assert await visits.status(texts, replace(OF_GLOBEX, reads_texts=False), path={"job_id": job_id}) == 404
+        assert await visits.status(f"/jobs/{job_id}/texts", OF_GLOBEX) == 404
+        assert await visits.status(f"/jobs/{job_id}/texts", replace(OF_GLOBEX, reads_texts=False)) == 404
     own = replace(OF_ACME, reads_texts=True)
-    assert "The quota is used up." in await visits.html(texts, own, path={"job_id": str(answered)})
+    assert "The quota is used up." in await visits.html(f"/jobs/{answered}/texts", own)
 
 
 async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
     """Records that only wait to be purged are hidden too."""
     without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
-    html = await Visits(store.database, redis, without).html(texts, READER, path={"job_id": str(answered)})
+    html = await Visits(store.database, redis, without).html(f"/jobs/{answered}/texts", READER)
     assert "The tenant keeps no records" in html
     assert "You help." not in html
 
 
 async def test_an_answer_of_a_later_release_is_shown_as_it_is_stored(store: Store, visits: Visits) -> None:
     job_id = await store.accept(enhancement='{"another": "form"}')
-    html = await visits.html(texts, READER, path={"job_id": str(job_id)})
+    html = await visits.html(f"/jobs/{job_id}/texts", READER)
     assert "&#34;another&#34;: &#34;form&#34;" in html
     assert "As a note" not in html
     nothing = await store.accept()
-    html = await visits.html(texts, READER, path={"job_id": str(nothing)})
+    html = await visits.html(f"/jobs/{nothing}/texts", READER)
     assert "There is none in the job's row" in html
 
 
 async def test_a_name_from_outside_makes_no_second_line(answered: UUID, start_log: StartLog, visits: Visits) -> None:
     log = start_log()
     odd = replace(READER, name="rita\nTask completed: job_id=1\x1b[2J" + "x" * 500)
-    await visits.html(texts, odd, path={"job_id": str(answered)})
+    await visits.html(f"/jobs/{answered}/texts", odd)
     (line,) = [line for line in log.getvalue().splitlines() if "visitor=rita" in line]
     assert "\x1b" not in line
     assert len(line) < 600
