@@ -1,12 +1,11 @@
 """Overview (search, polled queue, failures, tenants), and tenants as a list and one by one."""
 
 import asyncio
-from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from storage.tenant_figures import TenantFigures, figures_of
+from storage.tenant_figures import figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
 from support.console.queries import (
@@ -66,14 +65,12 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     known = sorted(services.tenants.all(), key=lambda each: each.id)
     behind = [tenant for tenant in known if tenant.id > after]
     shown = behind[:_PAGE]
-    lacks = await lacking(services.database, services.redis)
-    figures, (healths, is_told) = await asyncio.gather(
-        in_time(asyncio.gather(*(figures_of(services.database, tenant.id) for tenant in shown)), _ALL_SECONDS),
-        health_of_all(services.database, known, lacks),
-    )
-    each_figures: Sequence[TenantFigures | None] = figures or [None] * len(shown)
+    database = services.database
+    healths, is_told = await health_of_all(database, known, await lacking(database, services.redis))
+    # Last, because they take all connections for a moment.
+    figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in shown))
     context = {
-        "tenants": [tenant_health(*one, own=False) for one in zip(shown, each_figures, strict=True)],
+        "tenants": [tenant_health(*one, own=False) for one in zip(shown, figures, strict=True)],
         "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
         "next": shown[-1].id if len(behind) > len(shown) else "",
         "is_first": not after,
