@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request
@@ -24,19 +24,18 @@ from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from config.tenant_directory import TenantDirectory
-from feedback.links import PATH, FeedbackLinks, JobLink, NotOurLink
+from feedback.links import PATH, FeedbackLinks, JobLink
 from feedback.texts import texts_for
 from observability import note_metrics, phrases
 from observability.logging import say
 from storage.feedback import Vote, VoteReason, record_vote
 from storage.session import DATABASE_FAILURES, Database
 
-LARGEST_BODY_BYTES = 1024
+_MOST_FIELDS, _LARGEST_FIELD_BYTES = 4, 256
 MOST_AT_ONCE = 8
 _REQUEST_SECONDS = 5.0
 _RECORD_SECONDS = 4.0
 _LINE_SECONDS = 10.0
-_FORM = "application/x-www-form-urlencoded"
 _METHODS = "GET, HEAD, POST"
 _FOLDER = Path(__file__).parent
 _STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
@@ -73,64 +72,47 @@ _templates = Jinja2Templates(
 class _UnknownLinks:
     """Counts invalid links, with one log line in ten seconds: anyone can make them up."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
         self._count = 0
         self._logged_at = -_LINE_SECONDS
 
     def add(self) -> None:
         self._count += 1
-        now = self._monotonic()
+        now = time.monotonic()
         if now - self._logged_at >= _LINE_SECONDS:
             say(phrases.FEEDBACK_LINKS_UNKNOWN, count=self._count)
             self._count, self._logged_at = 0, now
 
 
-class _FormRoute(APIRoute):
-    """A route that refuses oversized or slow forms before it reads them."""
+class _TimedRoute(APIRoute):
+    """A route with a time limit."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()
 
-        async def limited(request: Request) -> Response:
-            if request.method == "POST":
-                _check_body(request)
+        async def timed(request: Request) -> Response:
             try:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     return await handle(request)
             except TimeoutError:
                 raise HTTPException(408) from None
 
-        return limited
+        return timed
 
 
-router = APIRouter(route_class=_FormRoute)
-
-
-def _check_body(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise HTTPException(415)
-    length = request.headers.get("content-length")
-    # Browsers send a form's length.
-    if length is None:
-        raise HTTPException(411)
-    if int(length) > LARGEST_BODY_BYTES:
-        raise HTTPException(413)
+router = APIRouter(route_class=_TimedRoute)
 
 
 def read_link(request: Request, token: str) -> JobLink:
     state = request.app.state
-    try:
-        link: JobLink = state.links.read(token)
-    except NotOurLink:
+    link: JobLink | None = state.links.read(token)
+    if link is None:
         state.unknown_links.add()
-        raise HTTPException(404) from None
+        raise HTTPException(404)
     if link.expired:
-        _refuse(link, "link expired")
-        raise HTTPException(410, "expired")
+        raise _gone(link, "link expired", "expired")
     if state.tenants.get(link.tenant_id) is None:
-        _refuse(link, "tenant left")
-        raise HTTPException(410, "gone")
+        raise _gone(link, "tenant left")
     return link
 
 
@@ -153,35 +135,29 @@ async def vote(
     """Record a vote."""
     # Reasons only apply to NOT_USEFUL.
     reason = reason if vote[0] is Vote.NOT_USEFUL else None
-    if not await _record(request.app.state, link, vote[0], reason):
-        _refuse(link, "job gone")
-        raise HTTPException(410, "gone")
-    return _page(request, 200, "thanks", vote=vote[0], reason=reason)
-
-
-async def _record(state: Any, link: JobLink, vote: Vote, reason: VoteReason | None) -> bool:
-    """Store, log and count a vote; return False if its job is gone."""
+    state = request.app.state
     if state.free.locked():
         raise _unavailable(link, "too many at once")
     try:
         async with state.free, asyncio.timeout(_RECORD_SECONDS):
-            recorded = await record_vote(state.database, link.tenant_id, link.job_id, vote, reason)
+            recorded = await record_vote(state.database, link.tenant_id, link.job_id, vote[0], reason)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         raise _unavailable(link, "the database does not answer", failure) from failure
     if recorded is None:
-        return False
-    say(phrases.FEEDBACK_RECORDED, _ids(link), vote=vote.value, reason=reason.value if reason else "none")
+        raise _gone(link, "job gone")
+    say(phrases.FEEDBACK_RECORDED, _ids(link), vote=vote[0].value, reason=reason.value if reason else "none")
     if recorded.changed:
-        note_metrics.voted(link.tenant_id, recorded.version.prompt, recorded.version.model, vote.value)
-    return True
+        note_metrics.voted(link.tenant_id, recorded.version.prompt, recorded.version.model, vote[0].value)
+    return _page(request, 200, "thanks", vote=vote[0], reason=reason)
 
 
 def _ids(link: JobLink) -> dict[str, object]:
     return {"tenant_id": link.tenant_id, "job_id": link.job_id}
 
 
-def _refuse(link: JobLink, reason: str) -> None:
+def _gone(link: JobLink, reason: str, message: str = "gone") -> HTTPException:
     say(phrases.FEEDBACK_REFUSED, _ids(link), reason=reason)
+    return HTTPException(410, message)
 
 
 def _unavailable(link: JobLink, reason: str, failure: BaseException | None = None) -> HTTPException:
@@ -225,24 +201,17 @@ async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Res
     return response
 
 
-def create_app(
-    links: FeedbackLinks,
-    tenants: TenantDirectory,
-    database: Database,
-    *,
-    most_at_once: int = MOST_AT_ONCE,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> FastAPI:
+def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Database) -> FastAPI:
     """Create the application; a few connections of `database` are enough."""
     app = FastAPI(
         openapi_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        form_limits={"max_fields": 4},
+        form_limits={"max_fields": _MOST_FIELDS, "max_part_size": _LARGEST_FIELD_BYTES, "max_files": 0},
     )
     app.state.links, app.state.tenants, app.state.database = links, tenants, database
-    app.state.free = asyncio.Semaphore(most_at_once)
-    app.state.unknown_links = _UnknownLinks(monotonic)
+    app.state.free = asyncio.Semaphore(MOST_AT_ONCE)
+    app.state.unknown_links = _UnknownLinks()
     # A proxy may strip the path of the address or keep it. The path of a request is already unescaped.
     for prefix in {"", unquote(urlsplit(links.url).path)}:
         app.include_router(router, prefix=prefix)

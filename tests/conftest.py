@@ -36,6 +36,8 @@ pytest_plugins = [
     "tests.workflow.place",
     "tests.config.folder",
     "tests.feedback.visiting",
+    "tests.support.console.site",
+    "tests.support.console.fake_issuer",
     "tests.support.shelf",
     "tests.documents.faq_ground",
 ]

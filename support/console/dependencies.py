@@ -1,13 +1,9 @@
 """Dependencies of routes: user, stores, and validation of queries and forms."""
 
-import argparse
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Depends, Form, Request
@@ -17,17 +13,11 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import is_tenant_id
 from storage.session import Database
-from support import arguments
-from support.console.errors import BadRequest, CsrfFailed, Forbidden, NotFound
+from support.console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
 from support.console.sessions import Sessions, User
 from support.diagnose.outside import Outside
-
-LARGEST_FORM_BYTES = 64 * 1024
-MOST_FIELDS = 500
-_FORM = "application/x-www-form-urlencoded"
-_TICKET = re.compile(r"[0-9]{1,20}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +33,7 @@ class Services:
 
 
 class ConsoleRoute(APIRoute):
-    """A route with HEAD beside GET, bounded forms and a time limit."""
+    """A route with HEAD beside GET, and a time limit."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
         methods = {*(methods or ["GET"])}
@@ -53,52 +43,19 @@ class ConsoleRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def limited(request: Request) -> Response:
-            if request.method == "POST":
-                _check_body(request)
             async with asyncio.timeout(request.app.state.page_seconds):
                 return await handle(request)
 
         return limited
 
 
-def _check_body(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise BadRequest("A form of this console is sent as a form.", 415)
-    length = request.headers.get("content-length")
-    if length is None:
-        raise BadRequest("A form has a length, as browsers send it.", 411)
-    if int(length) > LARGEST_FORM_BYTES:
-        raise BadRequest(f"A form has {LARGEST_FORM_BYTES // 1024} kB at most.", 413)
+def of_app(name: str) -> Any:
+    """Return a dependency on a part of the application's state."""
 
+    def part(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-def check_query(request: Request) -> None:
-    """Refuse malformed queries and repeated names."""
-    if not all(value.isprintable() for value in request.path_params.values()):
-        raise BadRequest("The address has a character that there is not.")
-    try:
-        query = request.scope["query_string"].decode("ascii")
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise BadRequest("It is not written as a browser writes it.") from None
-    _check_fields(pairs)
-
-
-def _check_fields(pairs: Sequence[tuple[str, Any]]) -> None:
-    if len(dict(pairs)) != len(pairs):
-        raise BadRequest("It names something twice.")
-    # Postgres accepts no NUL.
-    if any("\0" in part for pair in pairs for part in pair):
-        raise BadRequest("It has a character that there is not.")
-
-
-def get_services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def get_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
+    return Depends(part)
 
 
 def current_user(request: Request) -> User:
@@ -106,8 +63,8 @@ def current_user(request: Request) -> User:
     return user
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
-SessionsDep = Annotated[Sessions, Depends(get_sessions)]
+ServicesDep = Annotated[Services, of_app("services")]
+SessionsDep = Annotated[Sessions, of_app("sessions")]
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
@@ -116,33 +73,27 @@ def require_operator(user: CurrentUser) -> None:
         raise Forbidden("This takes the role of an operator.")
 
 
-async def read_form(request: Request, sessions: SessionsDep) -> dict[str, str]:
+def check_origin(request: Request, sessions: SessionsDep) -> None:
+    """Refuse a form of another site."""
     if not sessions.address.is_own(request):
         raise CsrfFailed
-    pairs = (await request.form()).multi_items()
-    _check_fields(pairs)
-    return {name: str(value) for name, value in pairs}
 
 
-async def verify_csrf(
+def verify_csrf(
     request: Request,
     sessions: SessionsDep,
-    form: Annotated[dict[str, str], Depends(read_form)],
+    _: Annotated[None, Depends(check_origin)],
     csrf: Annotated[str, Form()] = "",
 ) -> None:
     """Refuse a form of another session; from here on the request counts as a change."""
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
-    request.state.is_change, request.state.form = True, form
+    request.state.is_change = True
 
 
 def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
     """Return the tenant of the URL. Raises NotFound for hidden and unknown ones alike."""
-    try:
-        arguments.tenant(tenant_id)
-    except argparse.ArgumentTypeError:
-        raise NotFound from None
-    if not user.sees(tenant_id):
+    if not is_tenant_id(tenant_id) or not user.sees(tenant_id):
         raise NotFound
     return tenant_id
 
@@ -154,24 +105,16 @@ def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
 
 def parse_ticket_id(given: str) -> str:
     """Return a ticket's number. Raises NotFound."""
-    if not _TICKET.fullmatch(given):
+    if not TICKET_ID.fullmatch(given):
         raise NotFound
     return given
 
 
 def parse_job_id(given: str) -> UUID:
     """Return a job's id. Raises NotFound."""
-    if not _UUID.fullmatch(given):
+    if not JOB_ID.fullmatch(given):
         raise NotFound
     return UUID(given)
-
-
-def parse_since(given: str) -> datetime:
-    """Return a time that a user typed. Raises BadRequest."""
-    try:
-        return arguments.moment(given)
-    except argparse.ArgumentTypeError:
-        raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
 
 
 VisibleTenant = Annotated[str, Depends(visible_tenant)]

@@ -1,10 +1,10 @@
-"""Errors of the console and their pages."""
+"""Errors of the console, their pages, and redirects that stay here."""
 
-import asyncio
+import re
 import secrets
-from collections.abc import Iterator, Mapping
-from urllib.parse import quote
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from redis.asyncio import Redis
@@ -14,18 +14,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.tenant_names import is_tenant_id
-from dispatch.queue import QUEUE, UNACKED
 from observability import phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES, is_away
-from support.console.address import local_path, path_of
-from support.console.figures.asking import is_silent
+from support.console.queries import is_silent
 from support.console.templating import templates
+from support.diagnose.facts import QueueSigns
+from support.diagnose.queue_looks import look_at_queue
 
-_REDIS_SECONDS = 1.0
+TICKET_ID = re.compile(r"[0-9]{1,20}")
+JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HALF_DONE = " It is not known whether your change was made: look before you make it again."
-_LONGEST_TICKET_ID = 20
+_UNREADABLE = "It is not written as a browser writes it."
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
 
 
 class ErrorPage(HTTPException):
@@ -46,7 +48,7 @@ class NotFound(ErrorPage):
 class BadRequest(ErrorPage):
     """An invalid request; the sentence has the reason."""
 
-    def __init__(self, sentence: str, status: int = 400) -> None:
+    def __init__(self, sentence: str = _UNREADABLE, status: int = 400) -> None:
         super().__init__(status, "Not understood", sentence)
 
 
@@ -65,15 +67,12 @@ class CsrfFailed(ErrorPage):
         super().__init__(403, "Not from here", told)
 
 
-class LoginRequired(HTTPException):
-    """A request without a session."""
-
-    def __init__(self) -> None:
-        super().__init__(401)
+def unavailable(heading: str, sentence: str, seconds: int = 30) -> ErrorPage:
+    return ErrorPage(503, heading, sentence, {"Retry-After": str(seconds)})
 
 
 class ErrorHandler:
-    """Renders exceptions; logs an unavailable store once a minute."""
+    """Renders exceptions; logs an unavailable store once a minute. A 401 leads to the login."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -81,11 +80,9 @@ class ErrorHandler:
         self._redis_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def __call__(self, request: Request, failure: Exception) -> Response:
-        if isinstance(failure, LoginRequired):
+        if isinstance(failure, HTTPException) and failure.status_code == 401:
             return _to_login(request)
-        if isinstance(failure, RequestValidationError):
-            failure = BadRequest("It is not written as a browser writes it.")
-        error = _of_http(failure) if isinstance(failure, HTTPException) else self._of_failure(request, failure)
+        error = self._page_of(request, failure)
         session = request.state.session
         if error.status_code == 403 and session is not None:
             reason = "not allowed" if isinstance(error, Forbidden) else "not from here"
@@ -93,37 +90,39 @@ class ErrorHandler:
             say(phrases.CONSOLE_REFUSED, fields, also=ids_of(request))
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
-        context = {
-            "status": error.status_code,
-            "heading": error.heading,
-            "sentence": error.detail,
-            "waiting": await self._waiting() if error.status_code == 503 and sees_all else None,
-        }
-        return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
+        asks = error.status_code == 503 and sees_all
+        return error_page(request, error, (await look_at_queue(self._redis, seconds=1.0))[0] if asks else None)
 
-    def _of_failure(self, request: Request, failure: Exception) -> ErrorPage:
+    def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
+        match failure:
+            case ErrorPage():
+                return failure
+            case RequestValidationError():
+                return BadRequest()
+            case HTTPException(status_code=404):
+                return NotFound()
+            case HTTPException(status_code=405):
+                return ErrorPage(405, "Not this way", "That can't be done at this address.", failure.headers)
+            case HTTPException():
+                return BadRequest(status=failure.status_code)
         half_done = _HALF_DONE if request.state.is_change else ""
-        leaves = list(_leaves(failure))
-        if any(isinstance(leaf, DATABASE_FAILURES) and is_away(leaf) for leaf in leaves):
+        if isinstance(failure, DATABASE_FAILURES) and is_away(failure):
             self._database_outage.seen("a page of the console could not be made", failure)
-            return _unavailable("The database does not answer", f"Try again in a minute.{half_done}")
-        if any(isinstance(leaf, TimeoutError) or is_silent(leaf) for leaf in leaves):
+            return unavailable("The database does not answer", f"Try again in a minute.{half_done}")
+        if isinstance(failure, TimeoutError) or is_silent(failure):
             self._database_outage.seen("a page of the console took too long", failure)
-            return _unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
-        if any(isinstance(leaf, RedisError) for leaf in leaves):
+            return unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
+        if isinstance(failure, RedisError):
             self._redis_outage.seen("a page of the console could not be made", failure)
-            return _unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
+            return unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
         failure_id = secrets.token_hex(4)
         say(phrases.CONSOLE_FAILED, id=failure_id, failure=failure)
         return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
 
-    async def _waiting(self) -> tuple[int, int] | None:
-        """Return the messages in Redis and with workers; None if Redis is unavailable."""
-        try:
-            async with asyncio.timeout(_REDIS_SECONDS):
-                return int(await self._redis.llen(QUEUE)), int(await self._redis.hlen(UNACKED))
-        except (RedisError, OSError, TimeoutError):
-            return None
+
+def error_page(request: Request, error: ErrorPage, queue: QueueSigns | None = None) -> Response:
+    context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "queue": queue}
+    return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
 
 
 def place_of(request: Request) -> str:
@@ -133,36 +132,25 @@ def place_of(request: Request) -> str:
 
 
 def ids_of(request: Request) -> dict[str, str]:
-    """Return the well-formed ids of URL and form: only these may be logged."""
-    given = request.state.form | request.scope.get("path_params", {})
-    return {name: value for name, value in given.items() if _is_id(name, value)}
-
-
-def _is_id(name: str, value: str) -> bool:
-    if name == "job_id":
-        try:
-            return str(UUID(value)) == value.lower()
-        except ValueError:
-            return False
-    if name == "tenant_id":
-        return is_tenant_id(value)
-    return name == "ticket_id" and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_TICKET_ID
-
-
-def _to_login(request: Request) -> Response:
-    if is_part(request):
-        # A full page load, because the login is not a part.
-        back = path_of(request.headers.get("hx-current-url", ""))
-        return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
-    query = request.scope["query_string"].decode("latin-1")
-    wanted = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
-    goes_back = request.method != "POST" and wanted != "/"
-    return redirect(f"/login?next={quote(wanted, safe='')}" if goes_back else "/login")
+    """Return the well-formed ids of the URL: only these may be logged."""
+    forms: Mapping[str, Any] = {"job_id": JOB_ID.fullmatch, "tenant_id": is_tenant_id, "ticket_id": TICKET_ID.fullmatch}
+    return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
 
 
 def is_part(request: Request) -> bool:
     """Return True for a request from a page that polls one of its parts."""
     return request.headers.get("hx-request") == "true"
+
+
+def _to_login(request: Request) -> Response:
+    if is_part(request):
+        # A full page load, because the login is not a part.
+        back = _path_of(request.headers.get("hx-current-url", ""))
+        return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
+    goes_back = request.method != "POST" and wanted != "/"
+    return redirect(f"/login?next={quote(wanted, safe='')}" if goes_back else "/login")
 
 
 def redirect(path: str) -> Response:
@@ -172,25 +160,14 @@ def redirect(path: str) -> Response:
     return Response(b"", 303, {"Location": path})
 
 
-def _of_http(failure: HTTPException) -> ErrorPage:
-    """Return the page of an HTTP error, Starlette's and FastAPI's included."""
-    if isinstance(failure, ErrorPage):
-        return failure
-    if failure.status_code == 404:
-        return NotFound()
-    if failure.status_code == 405:
-        return ErrorPage(405, "Not this way", "That can't be done at this address.", failure.headers)
-    return BadRequest("It is not written as a browser writes it.", failure.status_code)
+def local_path(text: str) -> str:
+    """Return a safe local path with query; the first page for anything else."""
+    return text if _LOCAL.fullmatch(text) else "/"
 
 
-def _unavailable(heading: str, sentence: str) -> ErrorPage:
-    return ErrorPage(503, heading, sentence, {"Retry-After": "30"})
-
-
-def _leaves(failure: BaseException) -> Iterator[Exception]:
-    """Yield the failures of a task group, else the failure itself."""
-    if isinstance(failure, BaseExceptionGroup):
-        for one in failure.exceptions:
-            yield from _leaves(one)
-    elif isinstance(failure, Exception):
-        yield failure
+def _path_of(url: str) -> str:
+    """Return path and query of one of the console's own URLs, else the first page."""
+    try:
+        return local_path(urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl())
+    except ValueError:
+        return "/"

@@ -1,29 +1,32 @@
 """Login by token or OpenID provider, and logout."""
 
+import asyncio
+import contextlib
 import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from authlib.integrations.base_client.errors import MismatchingStateError
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
-from config.console_access import ConsoleToken, OidcSettings
+from config.console_access import OidcSettings
 from config.console_roles import ConsoleRole
 from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
 from storage.session import DATABASE_FAILURES
-from support.console.address import local_path
-from support.console.dependencies import ConsoleRoute, SessionsDep, read_form
-from support.console.errors import CsrfFailed, ErrorPage, redirect
-from support.console.provider import LoginNotBegun, LoginRefused, Person, Provider, ProviderUnavailable
+from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
+from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
+from support.console.provider import LoginRefused, Provider, ProviderUnavailable
 from support.console.sessions import Account, Sessions
 from support.console.templating import csrf_field, templates
 
 MOST_FAILURES = 10
+_MOST_AT_ONCE = 8
 WINDOW_SECONDS = 60.0
 PATHS = ("/login", "/logout", "/login/provider", "/login/provider/back")
 """Those that need no session."""
@@ -43,17 +46,17 @@ class Login:
     therefore limit log lines and answers, but never reject a valid token, which others' failures could otherwise block.
     """
 
-    def __init__(self, provider: Provider, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.outage = Outage(phrases.CONSOLE_PROVIDER_FAILED)
-        self._monotonic = monotonic
         self._times: deque[float] = deque(maxlen=MOST_FAILURES)
         self._unlogged = 0
         self._logged_at = float("-inf")
+        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     def refuse(self, reason: str, result: str = "") -> bool:
         """Count a failure and log it; return False if there were too many to log each."""
-        now = self._monotonic()
+        now = time.monotonic()
         too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
         self._times.append(now)
         if not too_many:
@@ -67,56 +70,66 @@ class Login:
             self._unlogged, self._logged_at = 0, now
         return False
 
-    def unavailable(self, failure: ProviderUnavailable) -> ErrorPage:
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Let few logins wait for the provider; raise an ErrorPage if it is away.
+
+        Anyone may start a login, and each one holds a connection.
+        """
+        if self._places.locked():
+            raise self._away("too many logins at once")
+        try:
+            async with self._places:
+                yield
+        except ProviderUnavailable as failure:
+            raise self._away(str(failure)) from failure
+
+    def _away(self, reason: str) -> ErrorPage:
         metrics.CONSOLE_LOGINS.labels("provider away").inc()
-        self.outage.seen(str(failure))
+        self.outage.seen(reason)
         sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
-        return ErrorPage(503, "The login server is away", sentence, {"Retry-After": "60"})
-
-
-def get_login(request: Request) -> Login:
-    login: Login = request.app.state.login
-    return login
+        return unavailable("The login server is away", sentence, 60)
 
 
 def get_oidc(sessions: SessionsDep) -> OidcSettings:
-    oidc = sessions.access.now().oidc
-    if oidc is None:
+    if (oidc := sessions.access.now().oidc) is None:
         raise ErrorPage(404, "Not here", "Nobody logs in by a provider here.")
     return oidc
 
 
-LoginDep = Annotated[Login, Depends(get_login)]
+LoginDep = Annotated[Login, of_app("login")]
 OidcDep = Annotated[OidcSettings, Depends(get_oidc)]
-NextPath = Annotated[str, Form(alias="next")]
+NextQuery = Annotated[str, Query(alias="next")]
 router = APIRouter(route_class=ConsoleRoute)
 
 
 @router.get("/login")
-async def login_page(request: Request, sessions: SessionsDep, next: str = "") -> Response:  # noqa: A002 -- its name
+async def login_page(request: Request, sessions: SessionsDep, to: NextQuery = "") -> Response:
     """Show the form; lead on who is logged in."""
     session = sessions.read(request)
     if session is not None and not await sessions.is_ended(session):
-        return redirect(local_path(next))
-    return _login_page(request, sessions, next)
+        return redirect(local_path(to))
+    return _login_page(request, sessions, to)
 
 
-@router.post("/login", dependencies=[Depends(read_form)])
+@router.post("/login", dependencies=[Depends(check_origin)])
 async def log_in(
     request: Request,
     sessions: SessionsDep,
     login: LoginDep,
     token: Annotated[str, Form()] = "",
     csrf: Annotated[str, Form()] = "",
-    to: NextPath = "",
+    to: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Log in by a token."""
     login_id = sessions.read_login(request).get("id")
-    if not login_id or not sessions.is_csrf(csrf, _csrf_id(login_id)):
+    if not login_id or not sessions.is_csrf(csrf, login_id):
         return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
-    holder = _holder(token.strip(), sessions.access.now().tokens)
-    if holder is not None:
-        return await _enter(request, sessions, sessions.account_of_token(holder), holder.role, to)
+    sent = token.strip().encode("utf-8", "replace")
+    # All tokens are compared, so that the time reveals nothing.
+    holders = [one for one in sessions.access.now().tokens if hmac.compare_digest(sent, one.token.encode())]
+    if holders:
+        return await _enter(request, sessions, sessions.account_of_token(holders[0]), holders[0].role, to)
     if login.refuse("wrong token"):
         return _login_page(request, sessions, to, "This is nobody's token, or it was withdrawn.", 403)
     problem = "Nobody's token. There were many of these just now: look at yours, and try again in a minute."
@@ -127,19 +140,13 @@ async def log_in(
 
 @router.get("/login/provider")
 async def to_provider(
-    request: Request,
-    sessions: SessionsDep,
-    login: LoginDep,
-    oidc: OidcDep,
-    next: str = "",  # noqa: A002
+    request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
     """Lead to the provider."""
     # Authlib keeps state, nonce and verifier in the request's session.
-    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(next)}
-    try:
+    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
+    async with login.asking():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
-    except ProviderUnavailable as failure:
-        raise login.unavailable(failure) from failure
     login.outage.over()
     sessions.write_login(response, begun)
     return response
@@ -151,11 +158,10 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     begun = request.scope["session"] = sessions.read_login(request)
     to = begun.get("next", "")
     try:
-        person = await login.provider.person(request, oidc)
-    except LoginNotBegun:
+        async with login.asking():
+            person = await login.provider.person(request, oidc)
+    except MismatchingStateError:
         raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
-    except ProviderUnavailable as failure:
-        raise login.unavailable(failure) from failure
     except LoginRefused as failure:
         login.refuse(str(failure), "not vouched for")
         sentence = "The login server did not say who you are. Log in once more."
@@ -163,35 +169,30 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     # The first value in the settings' order counts.
     value = next((value for value in oidc.roles if value in person.values), None)
     if value is None:
-        raise _without_role(login, person)
+        login.refuse("no role")
+        sentence = (
+            f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
+            "Ask those who run it."
+        )
+        raise ErrorPage(403, "No role here", sentence)
     account = sessions.account_of_person(oidc, person.subject, person.name, value)
     return await _enter(request, sessions, account, oidc.roles[value], to)
 
 
 @router.post("/logout")
-async def log_out(
-    request: Request,
-    sessions: SessionsDep,
-    csrf: Annotated[str, Form()] = "",
-) -> Response:
+async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> Response:
     """End the session."""
     session = sessions.read(request)
     if session is None:
         return redirect("/login")
-    await read_form(request, sessions)
+    check_origin(request, sessions)
     if not sessions.is_csrf(csrf, session.id):
         raise CsrfFailed
     try:
         await sessions.end(session)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         # The browser loses its cookie in any case.
-        context = {
-            "status": 503,
-            "heading": "The logout did not count yet",
-            "sentence": _COPY_IS_VALID,
-            "waiting": None,
-        }
-        response: Response = templates.TemplateResponse(request, "error.html", context, 503)
+        response = error_page(request, ErrorPage(503, "The logout did not count yet", _COPY_IS_VALID))
         metrics.CONSOLE_LOGINS.labels("logout not recorded").inc()
         say(phrases.CONSOLE_LOGOUT_LOST, visitor=session.account.id, failure=failure)
     else:
@@ -207,7 +208,7 @@ def _login_page(request: Request, sessions: Sessions, to: str, problem: str = ""
     login_id = _login_id(request, sessions)
     access = sessions.access.now()
     context = {
-        "login_field": csrf_field(sessions.csrf(_csrf_id(login_id))),
+        "login_field": csrf_field(sessions.csrf(login_id)),
         "next": local_path(to),
         "problem": problem,
         "by_token": bool(access.tokens),
@@ -220,19 +221,8 @@ def _login_page(request: Request, sessions: Sessions, to: str, problem: str = ""
 
 
 def _login_id(request: Request, sessions: Sessions) -> str:
-    return str(sessions.read_login(request).get("id") or secrets.token_urlsafe(18))
-
-
-def _csrf_id(login_id: str) -> str:
-    """Return the CSRF binding of a login form; no session has such an id."""
-    return f"login {login_id}"
-
-
-def _holder(given: str, tokens: Sequence[ConsoleToken]) -> ConsoleToken | None:
-    """Return the matching token, comparing in constant time."""
-    sent = given.encode("utf-8", "replace")
-    found = [token for token in tokens if hmac.compare_digest(sent, token.token.encode())]
-    return found[0] if found else None
+    # No session has such an id.
+    return str(sessions.read_login(request).get("id") or f"login {secrets.token_urlsafe(18)}")
 
 
 async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:
@@ -243,20 +233,6 @@ async def _enter(request: Request, sessions: Sessions, account: Account, role: C
     # Keeps the id of a login form that is open in another tab.
     sessions.write_login(response, {"id": _login_id(request, sessions)})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
-    of = f"{role.kind}:{role.tenant_id}" if role.tenant_id else role.kind
-    say(
-        phrases.CONSOLE_LOGIN,
-        visitor=account.id,
-        role=of + ("+texts" if role.reads_texts else ""),
-        by=account.kind,
-    )
+    of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
+    say(phrases.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)
     return response
-
-
-def _without_role(login: Login, person: Person) -> ErrorPage:
-    login.refuse("no role")
-    sentence = (
-        f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
-        "Ask those who run it."
-    )
-    return ErrorPage(403, "No role here", sentence)

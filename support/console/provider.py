@@ -8,15 +8,15 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.base_client.errors import MismatchingStateError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from authlib.integrations.starlette_client import OAuthError, StarletteIntegration, StarletteOAuth2App
+from authlib.integrations.starlette_client import StarletteIntegration, StarletteOAuth2App
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -37,7 +37,6 @@ _KEPT_SECONDS = 3600.0
 _KEYS_AGAIN_SECONDS = 60.0
 _REST_SECONDS = 5.0
 _LEEWAY_SECONDS = 60
-_MOST_AT_ONCE = 8
 _LONGEST_SUBJECT = 255
 
 
@@ -49,12 +48,7 @@ class LoginRefused(Exception):
     """The user's identity is missing or not verifiable. The text is our own words."""
 
 
-class LoginNotBegun(Exception):
-    """The answer belongs to no login started by this browser."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """A person identified by the provider; `values` are the claim's."""
 
     subject: str
@@ -111,12 +105,10 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         # Some providers require a scope with the claim's name.
         more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
         methods = metadata.get("token_endpoint_auth_methods_supported")
+        is_posted = isinstance(methods, list) and "client_secret_basic" not in methods
+        method = "client_secret_post" if is_posted else "client_secret_basic"
         if not self.oidc.client_secret:
             method = "none"
-        elif isinstance(methods, list) and "client_secret_basic" not in methods:
-            method = "client_secret_post"
-        else:
-            method = "client_secret_basic"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
         # Authlib uses all metadata as options of its client: the provider may set only these.
         kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
@@ -125,10 +117,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         return metadata
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
-        """Return the keys of known kinds (RFC 7517, 5). Raises ProviderUnavailable.
-
-        They are read at most once a minute.
-        """
+        """Return the keys of known kinds (RFC 7517, 5), read at most once a minute."""
         if self._monotonic() - self._keys_at >= _KEYS_AGAIN_SECONDS and (force or "jwks" not in self.server_metadata):
             async with _calling():
                 await super().fetch_jwk_set(force=True)
@@ -141,41 +130,18 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         return {"keys": usable}
 
 
-class _IdToken(CodeIDToken):  # type: ignore[misc]
-    """Claims validated with an injected clock."""
-
-    def __init__(self, now: Callable[[], float], *args: Any) -> None:
-        super().__init__(*args)
-        self._now = now
-
-    def validate(self, now: float | None = None, leeway: int = 0) -> None:
-        super().validate(int(now if now is not None else self._now()), leeway)
-
-
 class Provider:
-    """The current provider of the settings. `now` is for its tokens, in Unix seconds."""
+    """The current provider of the settings."""
 
-    def __init__(
-        self,
-        outward: Outward = STRAIGHT,
-        *,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, outward: Outward = STRAIGHT, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._outward = outward
-        self._now = now
         self._monotonic = monotonic
         self._app: _App | None = None
         self._rests_until = float("-inf")
         self._loading = asyncio.Lock()
-        self._waiting = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._exchanging = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
-        """Return the redirect to the provider. Raises ProviderUnavailable.
-
-        The values to verify later are in `request.session`.
-        """
+        """Return the redirect to the provider; `request.session` gets the values to verify later."""
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
         redirect.status_code = 303
@@ -184,20 +150,26 @@ class Provider:
     async def person(self, request: Request, oidc: OidcSettings) -> Person:
         """Return the person after the redirect back.
 
-        Raises LoginNotBegun, LoginRefused and ProviderUnavailable.
+        Raises LoginRefused, ProviderUnavailable, and MismatchingStateError for a login that was not begun here.
         """
-        query = request.query_params
-        framework = StarletteIntegration("provider")
-        begun = await framework.get_state_data(request.session, query.get("state", ""))
-        if not begun:
-            raise LoginNotBegun
-        if "error" in query or not query.get("code"):
-            raise LoginRefused("login not given")
         app = await self._loaded(oidc)
-        if self._exchanging.locked():
-            raise ProviderUnavailable("too many logins at once")
-        async with self._exchanging:
-            claims = await self._claims(app, query["code"], begun)
+        options = {
+            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
+            "aud": {"essential": True, "value": app.client_id},
+            "nonce": {"essential": True},
+        }
+        try:
+            async with _calling(2 * _CALL_SECONDS):
+                token = await app.authorize_access_token(
+                    request, claims_options=options, claims_cls=CodeIDToken, leeway=_LEEWAY_SECONDS
+                )
+        except MismatchingStateError:
+            raise
+        except AuthlibBaseError as failure:
+            raise LoginRefused("login not given" if "error" in request.query_params else "code refused") from failure
+        except JoseError as failure:
+            raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
+        claims = token.get("userinfo") or {}
         subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
         if not subject:
             raise LoginRefused("ID token without a subject")
@@ -208,14 +180,8 @@ class Provider:
         return Person(subject, next(filter(None, names), subject), named)
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
-        """Return the client with its metadata. Raises ProviderUnavailable.
-
-        After a failure it raises at once for some seconds.
-        """
-        # Anyone may start a login: one request loads, few wait, and all others fail at once, freeing their connections.
-        if self._waiting.locked():
-            raise ProviderUnavailable("too many logins at once")
-        async with self._waiting, self._loading:
+        """Return the client with its metadata. Raises ProviderUnavailable, at once for some seconds after a failure."""
+        async with self._loading:
             now = self._monotonic()
             if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:
                 return self._app
@@ -229,32 +195,6 @@ class Provider:
                 raise
             self._app = app
             return app
-
-    async def _claims(self, app: _App, code: str, begun: Mapping[str, Any]) -> Mapping[str, Any]:
-        try:
-            async with _calling(2 * _CALL_SECONDS):
-                token = await app.fetch_access_token(
-                    redirect_uri=begun["redirect_uri"],
-                    code=code,
-                    code_verifier=begun["code_verifier"],
-                    grant_type="authorization_code",
-                )
-        except OAuthError as failure:
-            raise LoginRefused("code refused") from failure
-        options = {
-            "iss": {"essential": True, "value": app.server_metadata["issuer"]},
-            "aud": {"essential": True, "value": app.client_id},
-            "nonce": {"essential": True, "value": begun["nonce"]},
-        }
-        try:
-            claims = await app.parse_id_token(
-                token, begun["nonce"], options, partial(_IdToken, self._now), leeway=_LEEWAY_SECONDS
-            )
-        except (JoseError, ValueError, TypeError, KeyError) as failure:
-            raise LoginRefused(f"ID token not valid ({type(failure).__name__})") from failure
-        if claims is None:
-            raise LoginRefused("no ID token")
-        return dict(claims)
 
 
 @contextlib.asynccontextmanager

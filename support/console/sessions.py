@@ -3,31 +3,108 @@
 Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
 """
 
+import hashlib
+import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from itsdangerous import BadData, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
 from config.console_access import AccessDirectory, ConsoleAccess, ConsoleToken, OidcSettings
 from config.console_roles import ConsoleRole
 from storage.ended_sessions import EndedSessions
-from support.console.address import ConsoleAddress
-from support.console.signing import ConsoleKeys, InvalidSignature
 
 LASTS_SECONDS = 8 * 3600
 IDLE_SECONDS = 3600
 LOGIN_SECONDS = 600
+CLOCK_SKEW_SECONDS = 60
+"""The clock of another console may be ahead so far, or ours before it was set."""
 _RENEWED_AFTER_SECONDS = 60
 _SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
 _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
+_HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class ConsoleAddress:
+    """The console's address: `CONSOLE_URL`, or any local name without it.
+
+    The host check prevents DNS rebinding: a foreign page under a name that resolves to this machine has another host.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        parts = urlsplit(url or "")
+        # Some proxies include the default port.
+        default_port = 443 if parts.scheme == "https" else 80
+        self._hosts = {parts.netloc, parts.netloc if parts.port else f"{parts.netloc}:{default_port}"}
+
+    @property
+    def is_secure(self) -> bool:
+        return self._url is not None and self._url.startswith("https:")
+
+    def knows(self, host: str) -> bool:
+        return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
+
+    def origin(self, request: Request) -> str:
+        return self._url or f"http://{request.headers.get('host', '').lower()}"
+
+    def is_own(self, request: Request) -> bool:
+        """Return False if the browser reports another origin.
+
+        Other clients report none, and have no cookie of another person.
+        """
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        return site in (None, "same-origin") and origin in (None, self.origin(request))
+
+
+class ConsoleKeys:
+    """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
+
+    def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
+        self._keys = [key.encode() for key in keys]
+        self.now = now
+
+    def sign(self, purpose: str, content: object) -> str:
+        """Return the JSON-compatible `content` as a text signed for this purpose."""
+        signed: str = self._serializer(purpose).dumps([int(self.now()), content])
+        return signed
+
+    def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int] | None:
+        """Return a signed text's content and time; None if no key has signed it within `seconds`."""
+        try:
+            at, content = self._serializer(purpose).loads(text)
+        except BadData:
+            return None
+        return (content, at) if -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds else None
+
+    def mark(self, purpose: str, secret: str) -> str:
+        """Return a keyed hash that identifies the secret without revealing it."""
+        return self._marks(purpose, secret)[0]
+
+    def is_mark(self, given: str, purpose: str, secret: str) -> bool:
+        """Return True for the hash of this secret with any of the keys."""
+        sent = given.encode("utf-8", "replace")
+        return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
+
+    def _marks(self, purpose: str, secret: str) -> list[str]:
+        message = f"ai-agents console {purpose}\0{secret}".encode()
+        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
+
+    def _serializer(self, purpose: str) -> URLSafeSerializer:
+        # itsdangerous signs with the last key.
+        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        return URLSafeSerializer(self._keys[::-1], salt=f"ai-agents console {purpose}".encode(), signer_kwargs=options)
+
+
+class Account(NamedTuple):
     """The proof of a login.
 
     `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
@@ -60,8 +137,7 @@ class User:
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A session, issued and last renewed at Unix seconds. Its forms contain `csrf`."""
 
     id: str
@@ -88,10 +164,10 @@ class Sessions:
 
     def read(self, request: Request) -> Session | None:
         """Return the request's valid session. Check `is_ended` before granting access."""
-        try:
-            content, signed_at = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
-        except InvalidSignature:
+        found = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
+        if found is None:
             return None
+        content, signed_at = found
         session_id, issued_at, account = content[0], content[1], Account(*content[2])
         role = self._role(account, self.access.now())
         if role is None or self._keys.now() - issued_at >= LASTS_SECONDS:
@@ -121,11 +197,8 @@ class Sessions:
 
     def read_login(self, request: Request) -> dict[str, Any]:
         """Return the browser's pending login; empty if missing or expired."""
-        try:
-            content, _ = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        except InvalidSignature:
-            return {}
-        return dict(content)
+        found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
+        return {} if found is None else dict(found[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         """Store a pending login in the browser for ten minutes."""
@@ -147,17 +220,17 @@ class Sessions:
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
 
     def _role(self, account: Account, access: ConsoleAccess) -> ConsoleRole | None:
-        if account.kind == _TOKEN:
-            named = [token for token in access.tokens if token.name == account.id]
-            return next((one.role for one in named if self._keys.is_mark(account.mark, _TOKEN, one.token)), None)
+        """Return the current role of an account whose token or provider is still the same."""
         oidc = access.oidc
-        if oidc is None or not self._keys.is_mark(account.mark, _PROVIDER, _provider(oidc)):
-            return None
-        return oidc.roles.get(account.value)
+        if account.kind == _TOKEN:
+            proofs = [(token.token, token.role) for token in access.tokens if token.name == account.id]
+        else:
+            proofs = [(_provider(oidc), oidc.roles[account.value])] if oidc and account.value in oidc.roles else []
+        is_mark = self._keys.is_mark
+        return next((role for proof, role in proofs if is_mark(account.mark, account.kind, proof)), None)
 
     def _write(self, response: Response, session_id: str, issued_at: int, account: Account) -> None:
-        fields = [account.kind, account.id, account.mark, account.name, account.value]
-        self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, fields]))
+        self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, account]))
 
     def _set(self, response: Response, name: str, value: str) -> None:
         response.set_cookie(name, value, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")

@@ -1,11 +1,11 @@
-"""Templates with their shared context, and URLs of static files."""
+"""Templates with their shared context and filters, and URLs of static files."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
 from storage.job_figures import MOST_COUNTED
+from storage.models import JobState
 from support.audit_export import dollars
-from support.console.figures.wording import counted, state_word
 from support.tables import age, duration, when
 
 _FOLDER = Path(__file__).parent
@@ -22,6 +22,52 @@ STATIC = _FOLDER / "static"
 _CONTENT = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
 STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
 """Has a hash of all files, so that a browser may keep them for ever."""
+Tone = Literal["ok", "warn", "bad", "info"]
+"""The colour of a word, which says the same without it."""
+_TONES: dict[str, Tone] = {JobState.COMPLETED: "ok", JobState.FAILED: "bad", JobState.WAITING: "warn"}
+
+
+class StateWord(NamedTuple):
+    """A word with its tone."""
+
+    text: str
+    tone: Tone
+
+
+def counted(count: int, most: int | None = None) -> str:
+    """Return a count, limited to `most`."""
+    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
+
+
+def percent(part: float | None) -> str:
+    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
+    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
+
+
+def csrf_field(csrf: str) -> Markup:
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
+
+
+def _ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+_FILTERS = {
+    "ago": _ago,
+    "clock": _clock,
+    "counted": counted,
+    "dollars": dollars,
+    "duration": duration,
+    "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    "state_word": lambda state: StateWord(state, _TONES.get(state, "info")),
+    "when": when,
+}
 
 
 def _around(request: Request) -> dict[str, Any]:
@@ -32,40 +78,6 @@ def _around(request: Request) -> dict[str, Any]:
         "here": request.scope["path"],
         "static": lambda name: f"{STATIC_PATH}/{name}",
     }
-
-
-def csrf_field(csrf: str) -> Markup:
-    return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
-
-
-def ago(at: datetime) -> str:
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-_FILTERS = {
-    "ago": ago,
-    "clock": _clock,
-    "counted": counted,
-    "dollars": dollars,
-    "duration": duration,
-    "iso": _iso,
-    "pretty_json": _json,
-    "state_word": state_word,
-    "when": when,
-}
 
 
 def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:

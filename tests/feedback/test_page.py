@@ -1,15 +1,24 @@
-"""The feedback page over HTTP: content and records, on a real database."""
+"""The feedback page over HTTP, on a real database: content, records and refused visits."""
 
+import asyncio
+from datetime import date
 from html.parser import HTMLParser
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
+from api.feedback_port import MOST_CONNECTIONS
 from devstack.postgres import Postgres
+from feedback.app import MOST_AT_ONCE
 from feedback.links import FeedbackLinks
 from feedback.texts import TEXTS, texts_for
+from observability.metrics import WEBHOOKS
+from storage import erasing
+from storage.erasable import Which
 from storage.feedback import VoteReason
-from tests.feedback.visiting import NOTE, NOWHERE, OLD_KEY, Visit, rows, visiting
+from tests.feedback.visiting import KEY, NOTE, NOWHERE, OLD_KEY, Visit, rows, visiting
+from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 NONE = {"tenant_id": "acme", "prompt": "7", "model": "gpt-6-luna-2026", "reason": None}
@@ -172,3 +181,156 @@ async def test_a_path_in_the_address_may_be_left_or_taken_off_by_a_proxy(
         assert "/notes/f/" in link
         shown = link if stays else link.replace("/notes/", "/")
         assert (await visit.vote(shown)).status_code == 200
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+FILES = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+async def test_a_changed_or_guessed_link_is_a_page_that_is_not_there(
+    visit: Visit, store: Store, start_log: StartLog
+) -> None:
+    """Nothing is recorded; one line has their number, without any link."""
+    stream = start_log()
+    link = visit.link(await store.accept(**NOTE))
+    token = link.rpartition("/")[2]
+    others = [
+        link[:-1] + ("A" if link[-1] != "A" else "B"),
+        link[:-4],
+        visit.url + "/f/" + "A" * 100,
+        link + "x" * 9000,
+    ]
+    others.append(FeedbackLinks(visit.url, (OLD_KEY.encode(),)).link("acme", uuid4()))
+    for other in others:
+        assert (await visit.client.get(other)).status_code == 404
+        refused = await visit.vote(other)
+        assert (refused.status_code, "There is no such page" in refused.text) == (404, True)
+    assert rows(store) == []
+    (line,) = stream.getvalue().splitlines()
+    assert "Feedback links that are not ours: 1" in line
+    assert token[:20] not in stream.getvalue()
+
+
+async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: Store, start_log: StartLog) -> None:
+    stream = start_log()
+    job_id = await store.accept(**NOTE)
+    old = FeedbackLinks(visit.url, (KEY.encode(),), today=lambda: date(2020, 1, 1))
+    link = old.link("acme", job_id)
+    for answer in (await visit.client.get(link), await visit.vote(link)):
+        assert (answer.status_code, "expired" in answer.text) == (410, True)
+    assert rows(store) == []
+    said = stream.getvalue()
+    assert f"Feedback refused: job_id={job_id}, reason=link expired" in said
+    assert f"tenant_id: acme, job_id: {job_id}" in said
+    assert link.rpartition("/")[2] not in said
+
+
+async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Store, start_log: StartLog) -> None:
+    """Tenant left, job purged or another tenant's, or ticket forgotten."""
+    stream = start_log()
+    job_id = await store.accept(ticket_id="7", **NOTE)
+    assert (await visit.vote(visit.link(job_id))).status_code == 200
+    await erasing.erase(store.database, Which("acme", ticket_id="7"))
+    assert rows(store) == []
+    gone = {"left": visit.link(job_id, "initech"), "purged": visit.link(uuid4())}
+    gone |= {"of another": visit.link(job_id, "globex"), "forgotten": visit.link(job_id)}
+    for why, link in gone.items():
+        answer = await visit.vote(link)
+        assert (answer.status_code, "not known any more" in answer.text) == (410, True), why
+    assert rows(store) == []
+    assert stream.getvalue().count("reason=job gone") == 3
+    assert stream.getvalue().count("reason=tenant left") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"", FORM),
+        (b"vote=perhaps", FORM),
+        (b"vote=useful&vote=useful", FORM),
+        (b"vote=not+useful&reason=because+I+say+so", FORM),
+        (b"reason=other", FORM),
+        (b"a=1&b=2&c=3&d=4&vote=useful", FORM),
+        (b"vote=us\xc3\xa9ful", FORM),
+        (b"vote=useful&" + b"x" * 1024, FORM),
+        (b'{"vote": "useful"}', {"Content-Type": "application/json"}),
+        (b"vote=useful", {}),
+        (b'--x\r\nContent-Disposition: form-data; name="vote"; filename="f"\r\n\r\nuseful\r\n--x--\r\n', FILES),
+    ],
+)
+async def test_a_body_that_is_no_vote_is_refused_and_asked_for_again(
+    content: bytes, headers: dict[str, str], visit: Visit, store: Store
+) -> None:
+    link = visit.link(await store.accept(**NOTE))
+    answer = await visit.client.post(link, content=content, headers=headers)
+    assert (answer.status_code, 'method="post"' in answer.text) == (400, True)
+    assert rows(store) == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_other_methods_are_refused(method: str, visit: Visit, store: Store) -> None:
+    answer = await visit.client.request(method, visit.link(await store.accept(**NOTE)))
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+async def test_without_a_database_the_visitor_is_asked_to_come_again(start_log: StartLog) -> None:
+    stream = start_log()
+    job_id = uuid4()
+    async with visiting(NOWHERE) as visit:
+        answer = await visit.vote(visit.link(job_id))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "try again" in answer.text
+    assert 'method="post"' in answer.text
+    assert f"Feedback error: job_id={job_id}, reason=the database does not answer" in stream.getvalue()
+    assert "127.0.0.1:1" not in stream.getvalue()
+
+
+async def test_more_votes_at_once_than_there_is_room_for_are_told_to_come_again(visit: Visit, store: Store) -> None:
+    """A lock on the row makes each wait; votes above the limit are answered at once."""
+    link = visit.link(await store.accept(**NOTE))
+    assert (await visit.vote(link)).status_code == 200
+    async with store.database.tenant("acme") as session:
+        await session.execute(text("SELECT FROM feedback FOR UPDATE"))
+        sent = [asyncio.create_task(visit.vote(link, "not useful")) for _ in range(MOST_AT_ONCE + 12)]
+        first = [await answer for _, answer in zip(range(12), asyncio.as_completed(sent), strict=False)]
+    assert {answer.status_code for answer in first} == {503}
+    assert [(await answer).status_code for answer in sent].count(200) == MOST_AT_ONCE
+
+
+def refused_webhooks() -> float:
+    return sum(sample.value for family in WEBHOOKS.collect() for sample in family.samples)
+
+
+async def said_to(visit: Visit, sent: bytes) -> bytes:
+    """Return the port's answer up to the end of the connection."""
+    host, _, port = visit.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit, start_log: StartLog) -> None:
+    stream, before = start_log(), refused_webhooks()
+    for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n"):
+        assert (await said_to(visit, sent)).startswith(b"HTTP/1.1 4")
+    assert stream.getvalue() == ""
+    assert refused_webhooks() == before
+
+
+async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_log: StartLog) -> None:
+    """The longest silent connections are closed, with one line."""
+    stream, before = start_log(), refused_webhooks()
+    link = visit.link(await store.accept(**NOTE))
+    host, _, port = visit.url.removeprefix("http://").partition(":")
+    crowd = [await asyncio.open_connection(host, int(port)) for _ in range(2 * MOST_CONNECTIONS)]
+    assert (await visit.vote(link)).status_code == 200
+    reader, _ = crowd[0]
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    for _, writer in crowd:
+        writer.close()
+    assert stream.getvalue().count("Feedback page: too many connections") == 1
+    assert refused_webhooks() == before

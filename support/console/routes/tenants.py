@@ -1,30 +1,60 @@
-"""Tenants with their health, as a paged list and one by one."""
+"""Overview (search, polled queue, failures, tenants), and tenants as a list and one by one."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from config.tenants import Tenant
-from storage import ends
 from storage.tenant_figures import figures_of
-from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, VisibleTenant
+from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
-from support.console.figures.asking import in_time
-from support.console.figures.failures import by_cause, is_cut
-from support.console.figures.health import LATELY, health_of_all
-from support.console.figures.queue import lacking
-from support.console.figures.tenants import TenantHealth, health
-from support.console.figures.wording import StateWord
+from support.console.queries import (
+    causes_lately,
+    causes_table,
+    health_of_all,
+    in_time,
+    lacking,
+    queue_view,
+    tenant_health,
+)
 from support.console.templating import templates
 
+_MOST_TENANTS = 20
+"""Of more tenants, only those that need a look are shown on the overview."""
 _PAGE = 25
-_AT_ONCE = 4
 _ALL_SECONDS = 4.0
-"""For all figures of a page; figures that come later are "not known just now"."""
+"""For the figures of a page's tenants; later ones are "not known just now"."""
 router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/")
+async def overview(request: Request, user: CurrentUser, services: ServicesDep, still: str = "") -> Response:
+    """Show the overview."""
+    database, sees_all = services.database, user.tenant_id is None
+    queue, causes = await asyncio.gather(
+        queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
+    )
+    known = services.tenants.all() if sees_all else []
+    tenants, is_told = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
+    unwell = [each for each in tenants if each.health.tone != "ok"]
+    context = {
+        "queue": queue,
+        "still": bool(still),
+        **causes_table(causes),
+        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unwell[:_MOST_TENANTS],
+        "tenant_count": len(tenants),
+        "unwell_count": len(unwell),
+        "tenants_told": is_told,
+        "is_whole": sees_all,
+    }
+    return templates.TemplateResponse(request, "overview.html", context)
+
+
+@router.get("/live/queue")
+async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
+    """Show the queue alone, which replaces that part of the overview."""
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
+    return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/tenants")
@@ -35,10 +65,13 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     known = sorted(services.tenants.all(), key=lambda each: each.id)
     behind = [tenant for tenant in known if tenant.id > after]
     shown = behind[:_PAGE]
-    figures, in_a_word = await asyncio.gather(_healths(services, shown), _in_a_word(services))
+    database = services.database
+    healths, is_told = await health_of_all(database, known, await lacking(database, services.redis))
+    # Last, because they take all connections for a moment.
+    figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in shown))
     context = {
-        "tenants": figures,
-        "in_a_word": in_a_word,
+        "tenants": [tenant_health(*one, own=False) for one in zip(shown, figures, strict=True)],
+        "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
         "next": shown[-1].id if len(behind) > len(shown) else "",
         "is_first": not after,
     }
@@ -52,40 +85,17 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     if found is None:
         raise NotFound
     own = user.tenant_id is not None
-    now = datetime.now(UTC)
     figures, causes, lacks = await asyncio.gather(
         in_time(figures_of(services.database, tenant_id)),
-        in_time(ends.causes(services.database, tenant_id, "failed", now - LATELY)),
+        causes_lately(services.database, tenant_id),
         lacking(services.database, services.redis),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
-        "tenant": health(found, figures, own=own, lacks=lacks),
+        "tenant": tenant_health(found, figures, own=own, lacks=lacks),
         # A problem may name a setting of another tenant.
         "problems": [] if own else problems,
-        "causes": None if causes is None else by_cause(causes),
-        "causes_cut": causes is not None and is_cut(causes),
+        **causes_table(causes),
     }
     return templates.TemplateResponse(request, "tenant.html", context)
-
-
-async def _in_a_word(services: Services) -> dict[str, StateWord]:
-    """Return each tenant's health as on the overview; empty if unknown."""
-    lacks = await lacking(services.database, services.redis)
-    known = await health_of_all(services, datetime.now(UTC), lacks)
-    return {each.tenant_id: each.health for each in known.tenants} if known.told else {}
-
-
-async def _healths(services: Services, shown: Sequence[Tenant]) -> list[TenantHealth]:
-    """Return the health of a page of tenants, in small groups until a time limit."""
-    few = asyncio.Semaphore(_AT_ONCE)
-    until = asyncio.get_running_loop().time() + _ALL_SECONDS
-
-    async def told(of: Tenant) -> TenantHealth:
-        async with few:
-            left = until - asyncio.get_running_loop().time()
-            figures = await in_time(figures_of(services.database, of.id), max(left, 0))
-        return health(of, figures, own=False)
-
-    return list(await asyncio.gather(*(told(each) for each in shown)))

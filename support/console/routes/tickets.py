@@ -1,34 +1,106 @@
-"""A ticket: verdict, evidence, timeline and jobs."""
+"""A ticket: search, verdict with evidence and jobs, and the texts that a model was told."""
 
-from typing import Annotated
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from storage import by_hand
-from storage.by_hand import Details
+from observability import phrases
+from observability.logging import say
+from storage import audit, by_hand, rejections
+from storage.by_hand import Details, Listed
+from storage.dry_runs import answer_in_row
+from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from storage.models import AuditRecord, JobState
+from storage.rejections import RefusedLately
+from storage.session import Database
 from support.console.dependencies import (
     ConsoleRoute,
     CurrentUser,
     JobId,
-    Services,
     ServicesDep,
+    TenantScope,
     TicketId,
     VisibleTenant,
     parse_job_id,
+    visible_tenant,
 )
-from support.console.drawing import NARROW, WIDE, Picture, draw
-from support.console.errors import NotFound, redirect
-from support.console.figures.story import story
-from support.console.sessions import User
-from support.console.templating import templates
+from support.console.drawing import NARROW, WIDE, draw
+from support.console.errors import Forbidden, NotFound, redirect
+from support.console.queries import in_time, own_words
+from support.console.templating import Tone, templates
 from support.diagnose.choosing import AskedAbout, TenantNotKnown
+from support.diagnose.evidence import evidence
 from support.diagnose.facts import Facts
 from support.diagnose.gathering import Gatherer
+from support.diagnose.judging import judge
+from support.diagnose.printing import for_machines
+from support.diagnose.readings import reading_of
+from support.diagnose.reasons import cause_of
+from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.show_job import note_text
 from support.timeline import timeline
 
+_JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
+_TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
+_LONGEST_SEARCH = 100
+_MOST_RECORDS = 20
+_TONES: dict[VerdictCode, Tone] = {
+    VerdictCode.DELIVERED: "ok",
+    VerdictCode.ALREADY_ENHANCED: "ok",
+    VerdictCode.IN_PROGRESS: "info",
+    VerdictCode.RATE_HELD: "warn",
+    VerdictCode.WAITING_BACKLOG: "warn",
+    VerdictCode.ANOTHER_JOB: "warn",
+    VerdictCode.TICKET_GONE: "warn",
+    VerdictCode.LEFT_OUT: "warn",
+    VerdictCode.NOTHING_FOUND: "warn",
+    VerdictCode.DRY_RUN: "warn",
+    VerdictCode.FORGOTTEN: "warn",
+    VerdictCode.NOTE_REMOVED: "warn",
+}
+"""All other verdicts need a fix."""
 router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/search")
+async def search(
+    request: Request, user: CurrentUser, services: ServicesDep, scope: TenantScope, q: str = ""
+) -> Response:
+    """Lead to the ticket or job, or to a choice if several tenants have it."""
+    given = q.strip()
+    if not given:
+        return redirect("/")
+    if job := _JOB.fullmatch(given):
+        return redirect(f"/jobs/{UUID(job[1])}")
+    ticket = _TICKET.fullmatch(given)
+    if ticket is None:
+        context = {"ticket_id": "", "given": given[:_LONGEST_SEARCH], "tenants": [], "is_known": False}
+        return templates.TemplateResponse(request, "search.html", context, 400)
+    ticket_id = ticket[2]
+    tenant_id = visible_tenant(user, ticket[1].lower()) if ticket[1] else scope
+    if tenant_id is not None:
+        return redirect(f"/tickets/{tenant_id}/{ticket_id}")
+    known = [tenant.id for tenant in services.tenants.all()]
+    owners = await by_hand.owners(services.database, ticket_id)
+    if not owners:
+        owners = await in_time(_heard_of(services.database, known, ticket_id)) or []
+    found = sorted(owners) or known
+    if len(found) == 1:
+        return redirect(f"/tickets/{found[0]}/{ticket_id}")
+    if not found:
+        raise NotFound
+    context = {"ticket_id": ticket_id, "given": ticket_id, "tenants": found, "is_known": bool(owners)}
+    return templates.TemplateResponse(request, "search.html", context)
+
+
+async def _heard_of(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
+    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
@@ -58,28 +130,7 @@ async def ticket(
     job: str = "",
 ) -> Response:
     """Show a ticket, by that job of it if one is chosen."""
-    facts = await _facts(services, user, tenant_id, ticket_id, parse_job_id(job) if job else None)
-    context = {
-        "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
-        "pictures": _pictures(facts),
-        "texts": facts.job is not None and user.reads_texts,
-        "tenant_id": tenant_id,
-        "ticket_id": ticket_id,
-    }
-    return templates.TemplateResponse(request, "ticket.html", context)
-
-
-@router.get("/jobs/{job_id}")
-async def job(found: VisibleJob) -> Response:
-    """Lead to the page of a job's ticket."""
-    return to_ticket(found)
-
-
-def to_ticket(job: Details) -> Response:
-    return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
-
-
-async def _facts(services: Services, user: User, tenant_id: str, ticket_id: str, job_id: UUID | None) -> Facts:
+    job_id = parse_job_id(job) if job else None
     if job_id is not None:
         found = await visible_job(services, user, job_id)
         if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
@@ -91,12 +142,116 @@ async def _facts(services: Services, user: User, tenant_id: str, ticket_id: str,
         raise NotFound from None
     if facts is None:
         raise NotFound
-    return facts
+    pictures = []
+    if facts.job is not None and facts.events is not None:
+        line = timeline(facts.job, facts.events, facts.asked_at)
+        pictures = [draw(line, shape) for shape in (WIDE, NARROW)]
+    context = {
+        "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
+        "pictures": pictures,
+        "texts": facts.job is not None and user.reads_texts,
+        "tenant_id": tenant_id,
+        "ticket_id": ticket_id,
+    }
+    return templates.TemplateResponse(request, "ticket.html", context)
 
 
-def _pictures(facts: Facts) -> list[Picture]:
-    """Return the job's picture, wide and narrow; none if its events are unavailable."""
-    if facts.job is None or facts.events is None:
-        return []
-    line = timeline(facts.job, facts.events, facts.asked_at)
-    return [draw(line, shape) for shape in (WIDE, NARROW)]
+@router.get("/jobs/{job_id}")
+async def job(found: VisibleJob) -> Response:
+    """Lead to the page of a job's ticket."""
+    return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
+
+
+@router.get("/jobs/{job_id}/texts")
+async def texts(request: Request, user: CurrentUser, services: ServicesDep, job: VisibleJob) -> Response:
+    """Show prompts and answers of a job. Each view is logged."""
+    if not user.reads_texts:
+        raise Forbidden("Reading what a model was told takes the right to read texts (`+texts`).")
+    # Logged before reading, so that each view has its line.
+    ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
+    say(phrases.TEXTS_READ, ids, visitor=user.account)
+    answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    note = ""
+    # A later release may have another format.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        note = note_text(answer, job) if answer else ""
+    tenant = services.tenants.get(job.tenant_id)
+    days = tenant.audit_days if tenant is not None and tenant.usable else None
+    records: list[AuditRecord] = []
+    async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS):
+        records.append(record)
+        if len(records) == _MOST_RECORDS:
+            break
+    context = {
+        "job": job,
+        "records": records,
+        "keeps_records": days != 0,
+        "note": note,
+        "answer": answer,
+    }
+    return templates.TemplateResponse(request, "texts.html", context)
+
+
+def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
+    """Return the result of `diagnose --json` and more; `own` hides other tenants' data."""
+    if own:
+        facts = _without_causes(facts)
+    diagnosis = judge(facts)
+    # Jaeger shows the traces of all tenants to every visitor.
+    told = for_machines(facts, diagnosis, None if own else jaeger_url)
+    if own:
+        shown = replace(facts, queue=None, work=None)
+        again = judge(shown)
+        is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
+        # Otherwise the viewer may not know the evidence.
+        meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
+        told["says"] = again.says if is_same else meaning
+        told["because"] = [{"at": line.at, "what": line.what} for line in evidence(shown)]
+        if facts.queue is not None:
+            told["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
+    job = facts.job
+    numbers = [*([job.ticket_id, job.desk_id, job.display_id] if job else []), *facts.desk.numbers]
+    jobs: list[Details | Listed] = [*facts.others, *([job] if job else [])]
+    return told | {
+        "tone": _TONES.get(diagnosis.verdict, "bad"),
+        "means": MEANINGS[diagnosis.verdict].means,
+        "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
+        "jobs": sorted(jobs, key=lambda each: (each.accepted_at, each.id), reverse=True),
+        "job": job,
+        "caution": None if job is None else retry_caution(job),
+    }
+
+
+def _without_causes(facts: Facts) -> Facts:
+    """Remove causes of signature mismatches that reveal another tenant."""
+    webhooks = facts.webhooks
+    if webhooks is None:
+        return facts
+    refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
+    # Merged, because two identical lines would reveal that they differ.
+    unread: dict[tuple[int, str], RefusedLately] = {}
+    for each in webhooks.unread:
+        reason = own_words(each.reason)
+        before = unread.get((each.status, reason))
+        count, last = (before.count, before.last_at) if before else (0, each.last_at)
+        told = replace(each, reason=reason, count=count + each.count, last_at=max(last, each.last_at))
+        unread[each.status, reason] = told
+    return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
+
+
+def retry_caution(job: Details) -> str | None:
+    """Return the argument against a job's retry; None if that is impossible or useless."""
+    is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
+    return caution(job.reason) if is_useful else None
+
+
+def caution(reason: str | None) -> str:
+    """Return the argument against retrying a job with this reason; empty for none."""
+    cause = cause_of(reason)
+    if cause.verdict is VerdictCode.WORKER_LOST:
+        return "It ended each worker that took it: do not retry it before Engineering has looked at it."
+    if reason == ALREADY_ENHANCED:
+        return "The ticket has its enhancement, or may have it: this makes a further note."
+    if cause.retried:
+        return ""
+    return "It ends like this again, unless the ticket or its tenant's rules have changed since."

@@ -1,4 +1,4 @@
-"""An OpenID provider as a real HTTP server, with changeable answers."""
+"""An OpenID provider as a real HTTP server with changeable answers, and logins by it."""
 
 import asyncio
 import base64
@@ -6,13 +6,16 @@ import hashlib
 import hmac
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+import httpx2
+import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from starlette.requests import Request
@@ -22,7 +25,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from tests.kit.clock import Clock
+from tests.support.console.site import LETTING_IN, Browser, ConsoleSite, console_site
 
 CLIENT_ID, CLIENT_SECRET = "console", "secret of the client: +/&"
 
@@ -41,7 +44,6 @@ class FakeIssuer:
     """
 
     url: str
-    now: Clock
     key: RSAKey = field(default_factory=lambda: rsa_key("one"))
     shown: list[RSAKey] = field(default_factory=list)
     others: list[Any] = field(default_factory=list)
@@ -124,7 +126,7 @@ class FakeIssuer:
 
     def honest(self, nonce: str) -> dict[str, Any]:
         """Return the claims of a valid ID token."""
-        now = int(self.now())
+        now = int(time.time())
         told = {"iss": self.url, "aud": CLIENT_ID, "sub": "248289761001", "iat": now, "exp": now + 300, "nonce": nonce}
         return told | {"preferred_username": "zoe", "groups": ["staff", "desk-ops"]}
 
@@ -153,9 +155,9 @@ def _encoded(content: bytes) -> str:
 
 
 @asynccontextmanager
-async def issuing(now: Clock) -> AsyncIterator[FakeIssuer]:
+async def issuing() -> AsyncIterator[FakeIssuer]:
     listener = socket.create_server(("127.0.0.1", 0))
-    issuer = FakeIssuer(f"http://127.0.0.1:{listener.getsockname()[1]}", now)
+    issuer = FakeIssuer(f"http://127.0.0.1:{listener.getsockname()[1]}")
     config, state = Config(issuer, log_config=None, access_log=False, ws="none", lifespan="off"), ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: H11Protocol(config, state, {}), sock=listener)
@@ -165,3 +167,48 @@ async def issuing(now: Clock) -> AsyncIterator[FakeIssuer]:
         server.close()
         for connection in list(state.connections):
             connection.shutdown()
+
+
+class Member(Browser):
+    """A browser of a person whom the issuer knows."""
+
+    def __init__(self, client: httpx2.AsyncClient, issuer: FakeIssuer, site: ConsoleSite) -> None:
+        super().__init__(client)
+        self.issuer = issuer
+        self.site = site
+
+    async def begun(self, to: str = "/") -> dict[str, str]:
+        """Follow the login page's link; return the query for the provider."""
+        answer = await self.client.get("/login/provider", params={"next": to})
+        assert answer.status_code == 303, answer.text
+        return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    async def came_back(self, to: str = "/", **changed: str) -> httpx2.Response:
+        query = await self.begun(to)
+        back = {"code": self.issuer.grant(query), "state": query["state"]} | changed
+        return await self.back({name: one for name, one in back.items() if one})
+
+    async def back(self, query: dict[str, str]) -> httpx2.Response:
+        return await self.client.get("/login/provider/back", params=query)
+
+
+@asynccontextmanager
+async def with_provider(**settings: str) -> AsyncIterator[Member]:
+    """Serve a console that accepts logins of an issuer."""
+    async with issuing() as issuer:
+        values = {
+            "CONSOLE_OIDC_ISSUER": issuer.url,
+            "CONSOLE_OIDC_CLIENT_ID": CLIENT_ID,
+            "CONSOLE_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "CONSOLE_OIDC_ROLES": "desk-ops=operator+texts, acme=support:acme, staff=support",
+            **settings,
+        }
+        given = LETTING_IN | {name: value for name, value in values.items() if value}
+        async with console_site(values=given) as site, site.browser() as browser:
+            yield Member(browser.client, issuer, site)
+
+
+@pytest.fixture
+async def member() -> AsyncIterator[Member]:
+    async with with_provider() as opened:
+        yield opened

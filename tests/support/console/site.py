@@ -1,17 +1,20 @@
-"""A console at a free port with small test pages, and a browser."""
+"""A console at a free port with small test pages, and requests for its pages as a user."""
 
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 import httpx2
+import pytest
 from fastapi import APIRouter, Depends, Form, Request
+from redis.asyncio import Redis
 from starlette.responses import Response
 
 from api.server import serve
@@ -21,17 +24,17 @@ from dispatch.queue import open_redis
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
-from support.console.address import ConsoleAddress
 from support.console.app import create_app
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
 from support.console.errors import BadRequest, Forbidden, NotFound, redirect
 from support.console.process import console_port
 from support.console.provider import Provider
-from support.console.sessions import Sessions
-from support.console.signing import ConsoleKeys
+from support.console.sessions import Account, ConsoleAddress, ConsoleKeys, Session, Sessions, User
 from support.console.templating import create_templates
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
+from tests.kit.postgres import Store
+from tests.kit.tenants_toml import given
 
 KEY, OLD_KEY = "k0123456789" * 3, "o0123456789" * 3
 TOKENS = {
@@ -51,6 +54,33 @@ TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
+SUPPORT = User("ann", "support")
+OPERATOR = User("olga", "operator")
+READER = User("Rita Reader", "support", reads_texts=True, account="rita")
+OF_ACME = User("adam", "support", tenant_id="acme")
+OF_GLOBEX = User("gwen", "support", tenant_id="globex", reads_texts=True)
+SETTINGS = {"WEBHOOK_SECRET_ACME": "a" * 32, "WEBHOOK_SECRET_GLOBEX": "g" * 32, "acme.audit_days": 30}
+MISSED = (
+    "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
+    " SELECT 'acme', %s, m, m - interval '5 minutes', true, m FROM (SELECT now() - CAST(%s AS interval) AS m) t"
+)
+"""A ticket of acme whose webhook was missed so long ago."""
+Fields = Mapping[str, str]
+
+
+class Page(NamedTuple):
+    status: int
+    html: str
+
+
+@dataclass(frozen=True)
+class GoTo:
+    path: str
+
+
+Answer = Page | GoTo
+
+
 small = APIRouter(route_class=ConsoleRoute)
 _templates = create_templates([TEMPLATES])
 
@@ -66,6 +96,7 @@ async def echo(request: Request, user: CurrentUser, said: str = "said") -> Respo
 
 @small.post("/change", dependencies=[Depends(verify_csrf)])
 @small.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
+@small.post("/tickets/{tenant_id}/{ticket_id}", dependencies=[Depends(verify_csrf)])
 async def change(to: Annotated[str, Form()] = "/") -> Response:
     return redirect(to)
 
@@ -78,7 +109,7 @@ async def raising(what: str) -> Response:
         "not-understood": BadRequest("No ticket has such a number."),
         "not-allowed": Forbidden("This takes an operator."),
         "mistake": ZeroDivisionError("secret of a ticket"),
-        "together": ExceptionGroup("tasks", [TimeoutError()]),
+        "too-slow": TimeoutError(),
     }
     raise failures[what]
 
@@ -166,6 +197,12 @@ def csrf_of(page: httpx2.Response) -> str:
     return found[1]
 
 
+def services_of(database: Database, redis: Redis, values: Mapping[str, str]) -> Services:
+    tenants = TenantDirectory(lambda: values)
+    outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
+    return Services(database, redis, tenants, outside, "http://jaeger.example")
+
+
 @asynccontextmanager
 async def console_site(
     *,
@@ -175,7 +212,6 @@ async def console_site(
     values: Mapping[str, str] = LETTING_IN,
     url: str | None = None,
     keys: Sequence[str] = (KEY,),
-    provider: Callable[[Clock, Clock], Provider] | None = None,
     page_seconds: float = 15.0,
     kernel_keeps: int | None = None,
     head_seconds: float = 10.0,
@@ -190,11 +226,9 @@ async def console_site(
     redis = open_redis(redis_url, seconds=1)
     ended = EndedInMemory() if database_url == NOWHERE else EndedSessions(database)
     sessions = Sessions(ConsoleKeys(keys, now=now), access, ended, ConsoleAddress(url))
-    tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
-    outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
-    services = Services(database, redis, tenants, outside)
-    asking = provider(now, monotonic) if provider else None
-    console = create_app(services, sessions, provider=asking, pages=pages, page_seconds=page_seconds)
+    services = services_of(database, redis, given(SETTINGS))
+    provider = Provider(monotonic=monotonic)
+    console = create_app(services, sessions, provider=provider, pages=pages, page_seconds=page_seconds)
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_keeps is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
@@ -205,3 +239,77 @@ async def console_site(
     finally:
         await redis.aclose()
         await database.close()
+
+
+@pytest.fixture
+async def console() -> AsyncIterator[ConsoleSite]:
+    async with console_site() as site:
+        yield site
+
+
+@pytest.fixture
+async def stranger(console: ConsoleSite) -> AsyncIterator[Browser]:
+    async with console.browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def anna(console: ConsoleSite) -> AsyncIterator[Browser]:
+    async with console.visitor("ANNA") as browser:
+        yield browser
+
+
+class SessionOf(Sessions):
+    def __init__(self, user: User) -> None:
+        access = AccessDirectory(dict)
+        super().__init__(ConsoleKeys([KEY]), access, EndedInMemory(), ConsoleAddress(None))
+        self._user = user
+
+    def read(self, request: Request) -> Session:  # noqa: ARG002 -- always the same user
+        now = int(self._keys.now())
+        account = Account("token", self._user.account, "mark", self._user.name)
+        return Session("session", account, now, now, self._user, self.csrf("session"))
+
+
+class Visits:
+    """Requests pages of the whole console on a test's stores."""
+
+    def __init__(self, database: Database, redis: Redis, settings: Mapping[str, object] = SETTINGS) -> None:
+        self.services = services_of(database, redis, given(settings))
+
+    async def ask(self, path: str, user: User = SUPPORT, *, query: Fields = {}, form: Fields | None = None) -> Answer:  # noqa: B006 -- never changed
+        """Return the answer to a GET, or with a form to a POST."""
+        sessions = SessionOf(user)
+        data = None if form is None else {"csrf": sessions.csrf("session"), **form}
+        transport = httpx2.ASGITransport(create_app(self.services, sessions))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.request("GET" if data is None else "POST", quote(path), params=query, data=data)
+        if answer.status_code == 303:
+            return GoTo(answer.headers["location"])
+        return Page(answer.status_code, answer.text)
+
+    async def page(self, path: str, user: User = SUPPORT, **sent: Fields) -> Page:
+        answer = await self.ask(path, user, **sent)
+        assert isinstance(answer, Page)
+        return answer
+
+    async def status(self, path: str, user: User = SUPPORT, **sent: Fields) -> int:
+        return (await self.page(path, user, **sent)).status
+
+    async def html(self, path: str, user: User = SUPPORT, **sent: Fields) -> str:
+        page = await self.page(path, user, **sent)
+        assert '<div class="card narrow" role="alert">' not in page.html, page.html
+        return page.html
+
+
+@pytest.fixture
+def visits(store: Store, redis: Redis) -> Visits:
+    return Visits(store.database, redis)
+
+
+@pytest.fixture
+async def away(unused_tcp_port: int) -> AsyncIterator[Database]:
+    """Return a database that is away."""
+    database = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
+    yield database
+    await database.close()

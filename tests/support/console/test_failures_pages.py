@@ -2,23 +2,25 @@
 
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from redis.asyncio import Redis
 
+from devstack.postgres import Postgres
 from storage.session import Database
 from support.arguments import MOST_RETRIED
-from support.console.errors import BadRequest, Forbidden, NotFound
-from support.console.routes.failures import failures
-from support.console.routes.retries import preview, retry_one, retry_several
 from support.console.sessions import User
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.support.console.visits import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, GoTo, Page, Visits
+from tests.support.console.site import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, GoTo, Page, Visits
 
 BY_MODEL = {"cause:model_failing": "on"}
+PREVIEW, RETRY = "/failures/preview", "/failures/retry"
 DESK_TIMEOUT = "ServiceDesk Plus timeout"
 ANSWER = '{"summary": "S"}'
 OPERATOR_OF_ACME = replace(OF_ACME, role="operator")
@@ -34,11 +36,6 @@ def state(store: Store, job_id: UUID) -> str:
     return str(store.table.job(job_id)["state"])
 
 
-@pytest.fixture
-def visits(store: Store, redis: Redis) -> Visits:
-    return Visits(store.database, redis)
-
-
 def shown(page: Page) -> list[str]:
     return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', page.html)
 
@@ -49,10 +46,10 @@ async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: St
     late = await failed(store, f"deadline passed (last: {DESK_TIMEOUT})", ticket_id="3", minutes=3)
     theirs = await failed(store, tenant_id="globex", minutes=4)
     await failed(store, minutes=60 * 25)
-    page = await visits.page(failures)
+    page = await visits.page("/failures")
     assert shown(page) == [str(each) for each in (model, desk, late, theirs)]
-    causes = {cause.code: cause.jobs for cause in page.values["causes"]}
-    assert causes == {"model_failing": 2, "desk_failing": 2}
+    causes = re.findall(r"\?cause=(\w+).*?</th>\s*<td>(\d+)</td>", page.html)
+    assert causes == [("desk_failing", "2"), ("model_failing", "2")]
     for query, expected in (
         ({"cause": "desk_failing"}, [desk, late]),
         ({"tenant": "acme", "cause": "model_failing"}, [model]),
@@ -60,19 +57,18 @@ async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: St
         ({"state": "skipped"}, []),
         ({"cause": "dry_run"}, []),
     ):
-        assert shown(await visits.page(failures, query=query)) == [str(each) for each in expected], query
+        assert shown(await visits.page("/failures", query=query)) == [str(each) for each in expected], query
 
 
 async def test_one_tenants_people_see_their_own_failures_alone(store: Store, visits: Visits) -> None:
     own = await failed(store)
     theirs = await failed(store, "GPT-4 timeout", tenant_id="globex")
-    page = await visits.page(failures, OF_ACME)
+    page = await visits.page("/failures", OF_ACME)
     assert shown(page) == [str(own)]
     assert "globex" not in page.html
     assert str(theirs) not in page.html
     for tenant in ("globex", "nobody", "<b>"):
-        with pytest.raises(NotFound):
-            await visits.ask(failures, OF_ACME, query={"tenant": tenant})
+        assert await visits.status("/failures", OF_ACME, query={"tenant": tenant}) == 404
 
 
 async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visits) -> None:
@@ -80,32 +76,34 @@ async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visit
     seen: list[str] = []
     query = {"since": "24h", "cause": "model_failing"}
     while True:
-        page = await visits.page(failures, query=query)
+        page = await visits.page("/failures", query=query)
         seen += shown(page)
-        following = str(page.values["next"])
+        following = re.findall(r'<a href="([^"]+)" rel="next">', page.html)
         if not following:
             break
-        query = dict(part.split("=", 1) for part in following.partition("?")[2].split("&"))
-        query["before"] = query["before"].replace("%3A", ":").replace("%2B", "+")
+        query = dict(parse_qsl(urlsplit(unescape(following[0])).query))
         assert (query["since"], query["cause"]) == ("24h", "model_failing")
     assert seen == wanted
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("path", "query"),
     [
-        {"since": "yesterday"},
-        {"since": "<script>"},
-        {"since": "9999999d"},
-        {"state": "completed"},
-        {"cause": "'; DROP TABLE jobs"},
-        {"before": "x"},
-        {"before": "2026-03-01_x"},
+        ("/failures", {"since": "yesterday"}),
+        ("/failures", {"since": "<script>"}),
+        ("/failures", {"since": "9999999d"}),
+        ("/failures", {"state": "completed"}),
+        ("/failures", {"cause": "'; DROP TABLE jobs"}),
+        ("/failures", {"before": "x"}),
+        ("/failures", {"before": "2026-03-01_x"}),
+        (PREVIEW, {"cause:nothing": "on"}),
+        (PREVIEW, {**BY_MODEL, "state": "skipped"}),
     ],
 )
-async def test_what_can_not_be_read_is_refused(query: dict[str, str], database: Database, redis: Redis) -> None:
-    with pytest.raises(BadRequest):
-        await Visits(database, redis).ask(failures, query=query)
+async def test_what_can_not_be_read_is_refused(
+    path: str, query: dict[str, str], database: Database, redis: Redis
+) -> None:
+    assert await Visits(database, redis).status(path, OPERATOR, query=query) == 400
 
 
 async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Store, visits: Visits) -> None:
@@ -115,7 +113,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     await failed(store, DESK_TIMEOUT, ticket_id="4")
     done = await failed(store, ticket_id="5")
     await store.accept(ticket_id="5", state="completed", finished_at="now()")
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert shown(page) == [str(each) for each in (paid, kept, theirs)]
     html = page.html
     for told in (
@@ -134,47 +132,47 @@ async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(stor
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
     told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."
-    assert told in await visits.html(preview, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
-    assert '<span class="tag tag-warn">mind</span>' not in await visits.html(preview, OPERATOR, query=BY_MODEL)
+    assert told in await visits.html(PREVIEW, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
+    assert '<span class="tag tag-warn">mind</span>' not in await visits.html(
+        "/failures/preview", OPERATOR, query=BY_MODEL
+    )
 
 
 async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
     store: Store, visits: Visits, start_log: StartLog
 ) -> None:
     first, second = await failed(store, ticket_id="1"), await failed(store, ticket_id="2", minutes=2)
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     ids = re.findall(r'name="jobs" value="([^"]+)"', page.html)[0]
     later = await failed(store, ticket_id="3")
     await store.accept(ticket_id="2")
     log = start_log()
-    html = await visits.html(retry_several, OPERATOR, form={"jobs": ids})
+    html = await visits.html(RETRY, OPERATOR, form={"jobs": ids})
     assert "1 job waits again" in html
     assert "another job of the ticket did it, or may" in html
     assert [state(store, each) for each in (first, second, later)] == ["waiting", "failed", "failed"]
     assert f"Job requeued: job_id={first}, ticket_id=1, reason=retried by hand" in log.getvalue()
-    again = await visits.html(retry_several, OPERATOR, form={"jobs": str(first)})
+    again = await visits.html(RETRY, OPERATOR, form={"jobs": str(first)})
     assert "0 jobs wait again" in again
 
 
-@pytest.mark.parametrize("handler", [preview, retry_several])
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME])
-async def test_several_at_once_are_an_operators(handler: Any, visitor: User, store: Store, visits: Visits) -> None:
+async def test_several_at_once_are_an_operators(visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store)
-    with pytest.raises(Forbidden):
-        await visits.ask(handler, visitor, form={"jobs": str(job_id)}, query=BY_MODEL)
+    assert await visits.status(PREVIEW, visitor, query=BY_MODEL) == 403
+    assert await visits.status(RETRY, visitor, form={"jobs": str(job_id)}) == 403
     assert state(store, job_id) == "failed"
-    assert "/failures/preview" not in await visits.html(failures, visitor)
+    assert "/failures/preview" not in await visits.html("/failures", visitor)
 
 
 async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Store, visits: Visits) -> None:
     own, theirs = await failed(store), await failed(store, tenant_id="globex")
-    page = await visits.page(preview, OPERATOR_OF_ACME, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR_OF_ACME, query=BY_MODEL)
     assert shown(page) == [str(own)]
-    with pytest.raises(NotFound):
-        await visits.ask(preview, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"})
+    assert await visits.status(PREVIEW, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"}) == 404
     unknown = uuid4()
     form = {"jobs": f"{theirs},{unknown},{own}"}
-    html = await visits.html(retry_several, OPERATOR_OF_ACME, form=form)
+    html = await visits.html(RETRY, OPERATOR_OF_ACME, form=form)
     assert "1 job waits again" in html
     assert html.count("no job has this id") == 2
     assert "globex" not in html
@@ -183,21 +181,14 @@ async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Sto
 
 @pytest.mark.parametrize("jobs", ["", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))])
 async def test_a_forged_list_of_jobs_is_refused(jobs: str, database: Database, redis: Redis) -> None:
-    with pytest.raises((BadRequest, NotFound)):
-        await Visits(database, redis).ask(retry_several, OPERATOR, form={"jobs": jobs})
+    assert await Visits(database, redis).status(RETRY, OPERATOR, form={"jobs": jobs}) in (400, 404)
 
 
 async def test_a_preview_without_a_cause_asks_for_one(store: Store, visits: Visits) -> None:
     await failed(store)
-    html = await visits.html(preview, OPERATOR)
+    html = await visits.html(PREVIEW, OPERATOR)
     assert "Choose a cause" in html
     assert 'name="jobs"' not in html
-
-
-@pytest.mark.parametrize("form", [{"cause:nothing": "on"}, {**BY_MODEL, "state": "skipped"}])
-async def test_a_preview_of_nothing_certain_is_refused(form: dict[str, str], database: Database, redis: Redis) -> None:
-    with pytest.raises(BadRequest):
-        await Visits(database, redis).ask(preview, OPERATOR, query=form)
 
 
 async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits) -> None:
@@ -207,7 +198,7 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
         " FROM generate_series(1, %s) n",
         MOST_RETRIED + 1,
     )
-    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert len(shown(page)) == MOST_RETRIED
     assert f"at most {MOST_RETRIED} at a time" in page.html
 
@@ -215,10 +206,10 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME, OPERATOR])
 async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store, visits: Visits) -> None:
     job_id = await failed(store, ticket_id="1")
-    path = {"job_id": str(job_id)}
-    assert await visits.ask(retry_one, visitor, path=path) == GoTo(f"/tickets/acme/1?job={job_id}")
+    path = f"/jobs/{job_id}/retry"
+    assert await visits.ask(path, visitor, form={}) == GoTo(f"/tickets/acme/1?job={job_id}")
     assert state(store, job_id) == "waiting"
-    again = await visits.page(retry_one, visitor, path=path)
+    again = await visits.page(path, visitor, form={})
     assert again.status == 409
     assert "it is waiting already" in again.html
 
@@ -226,16 +217,77 @@ async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store
 async def test_a_strangers_job_is_not_retried(store: Store, visits: Visits) -> None:
     job_id = await failed(store)
     for wanted in (str(job_id), str(uuid4()), "x", "../../"):
-        with pytest.raises(NotFound):
-            await visits.ask(retry_one, OF_GLOBEX, path={"job_id": wanted})
+        assert await visits.status(f"/jobs/{wanted}/retry", OF_GLOBEX, form={}) == 404
     assert state(store, job_id) == "failed"
 
 
-async def test_a_retry_that_breaks_off_says_what_was_not_tried(redis: Redis, unused_tcp_port: int) -> None:
-    away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
-    try:
-        page = await Visits(away, redis).page(retry_several, OPERATOR, form={"jobs": str(uuid4())})
-    finally:
-        await away.close()
+async def test_a_retry_that_breaks_off_says_what_was_not_tried(redis: Redis, away: Database) -> None:
+    page = await Visits(away, redis).page(RETRY, OPERATOR, form={"jobs": str(uuid4())})
     assert page.status == 503
     assert "those that are not in the list were not tried" in page.html
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ("waiting", "it is waiting already"),
+        ("running", "it is running: a worker has it"),
+        ("completed", "it is completed: its note is in the ticket"),
+        ("skipped", "it was skipped: it is retried on its ticket"),
+    ],
+)
+async def test_a_job_that_is_failed_no_more_says_what_it_is(state: str, why: str, store: Store, visits: Visits) -> None:
+    """A form sent twice must not report that another job did it."""
+    job_id = await failed(store)
+    store.table.change(job_id, state=state)
+    html = await visits.html(RETRY, OPERATOR, form={"jobs": str(job_id)})
+    assert "0 jobs wait again" in html
+    assert why in html
+    assert "another job" not in html
+    assert store.table.job(job_id)["state"] == state
+
+
+async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, visits: Visits) -> None:
+    """The newest thousand were done by another job."""
+    store.table.run(
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
+        " SELECT gen_random_uuid(), 'acme', n, state, 'GPT-4 timeout', now(), now() - n * interval '1 second'"
+        " FROM generate_series(1, 1002) n, unnest(ARRAY['failed', 'completed']) state"
+        " WHERE state = 'failed' OR n <= 1001"
+    )
+    html = await visits.html(PREVIEW, OPERATOR, query=BY_MODEL)
+    assert "None of those that were looked at can be retried." in html
+    assert '<input type="hidden" name="cause:model_failing" value="on">' in html
+    seen = 0
+    while True:
+        # A thousand, or as many as fit the time.
+        seen += sum(int(count) for count in re.findall(r"(\d+): another job of the ticket did it, or may", html))
+        older = re.findall(r'name="before" value="([^"]+)"', html)
+        if not older:
+            break
+        html = await visits.html(PREVIEW, OPERATOR, query={**BY_MODEL, "before": older[0]})
+    assert seen == 1001
+    assert "Retry 1 job?" in html
+    assert "acme/1002?job=" in html
+
+
+@pytest.mark.parametrize("limit", ["lock_seconds", "statement_seconds"])
+async def test_of_the_job_at_which_it_breaks_off_nobody_knows(
+    limit: str, store: Store, server: Postgres, redis: Redis
+) -> None:
+    first, second, third = [await failed(store) for _ in range(3)]
+    with psycopg.connect(server.superuser_url) as somebody:
+        somebody.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (second,))
+        impatience: dict[str, Any] = {limit: 0.2}
+        impatient = Database(server.url, application_name="tests", **impatience)
+        page = await Visits(impatient, redis).page(
+            "/failures/retry", OPERATOR, form={"jobs": f"{first},{second},{third}"}
+        )
+        await impatient.close()
+    html = page.html
+    assert page.status == 503
+    assert "1 job waits again" in html
+    assert html.count("not known: the database did not answer") == 1
+    assert html.count(f">{second}<") == 1
+    assert f'<input type="hidden" name="jobs" value="{third}">' in html
+    assert [store.table.job(each)["state"] for each in (first, second, third)] == ["waiting", "failed", "failed"]

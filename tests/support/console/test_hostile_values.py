@@ -6,33 +6,27 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 
 import support.console
 from storage import audit, rejections
-from support.console.routes.failures import failures
-from support.console.routes.overview import overview
-from support.console.routes.retries import Tried, preview
-from support.console.routes.tenants import tenant, tenants
-from support.console.routes.texts import texts
-from support.console.routes.tickets import ticket
+from support.console.routes.failures import Tried
 from support.console.sessions import User
 from support.console.templating import templates
 from tests.kit.postgres import Store
 from tests.storage.exchanges import exchange
-from tests.support.console.visits import Handler, Visits
+from tests.support.console.site import Visits
 
 ATTACK = "'\"><script>alert(1)</script>{{7*7}}<img src=x onerror=alert(2)>"
 OLGA = User("<b>olga</b>", "operator", reads_texts=True)
 TEMPLATES = sorted((Path(support.console.__file__).parent / "templates").glob("*.html"))
-PAGES: list[tuple[Handler, dict[str, dict[str, str]]]] = [
-    (overview, {}),
-    (ticket, {"path": {"tenant_id": "acme", "ticket_id": "1"}}),
-    (tenants, {}),
-    (tenant, {"path": {"tenant_id": "acme"}}),
-    (failures, {}),
-    (failures, {"query": {"cause": "failed"}}),
-    (preview, {"query": {"cause:failed": "on"}}),
+PAGES: list[tuple[str, dict[str, str]]] = [
+    ("/", {}),
+    ("/tickets/acme/1", {}),
+    ("/tenants", {}),
+    ("/tenants/acme", {}),
+    ("/failures", {}),
+    ("/failures", {"cause": "failed"}),
+    ("/failures/preview", {"cause:failed": "on"}),
 ]
 
 
@@ -67,17 +61,15 @@ def assert_harmless(html: str) -> None:
     assert "script&gt;" in html
 
 
-@pytest.mark.parametrize(("handler", "parts"), PAGES)
-async def test_an_attack_in_a_row_stays_text(
-    handler: Handler, parts: dict[str, dict[str, str]], hostile: UUID, store: Store, redis: Redis
-) -> None:
-    html = await Visits(store.database, redis).html(handler, OLGA, **parts)
+@pytest.mark.parametrize(("path", "query"), PAGES)
+async def test_an_attack_in_a_row_stays_text(path: str, query: dict[str, str], hostile: UUID, visits: Visits) -> None:
+    html = await visits.html(path, OLGA, query=query)
     assert str(hostile) in html or "script&gt;" in html
     assert_harmless(html)
 
 
-async def test_an_attack_in_a_text_stays_text(hostile: UUID, store: Store, redis: Redis) -> None:
-    assert_harmless(await Visits(store.database, redis).html(texts, OLGA, path={"job_id": str(hostile)}))
+async def test_an_attack_in_a_text_stays_text(hostile: UUID, visits: Visits) -> None:
+    assert_harmless(await visits.html(f"/jobs/{hostile}/texts", OLGA))
 
 
 def test_an_attack_in_a_refusal_stays_text() -> None:

@@ -1,27 +1,205 @@
-"""Tenant pages with their health, visible to permitted users only."""
+"""Overview and tenants' pages: queue, causes and health, for one tenant, and without a store."""
 
+import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
+from dispatch.message import QUEUE
+from dispatch.queue import open_redis
 from storage import rejections
 from storage.job_figures import MOST_A_REASON
 from storage.job_figures import MOST_COUNTED as MOST_DUE
+from storage.jobs import WORKER_LOST
 from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
 from storage.tenant_figures import MOST_COUNTED
-from support.console.errors import NotFound
-from support.console.figures.health import in_short
-from support.console.figures.tenants import settings_word
-from support.console.figures.wording import StateWord
-from support.console.routes.tenants import tenant, tenants
+from support.console.queries import in_short, in_time, settings_word
+from support.console.templating import StateWord
+from support.diagnose.readings import reading_of
+from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, SETTINGS, SUPPORT, GoTo, Visits
+from tests.support.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, GoTo, Visits
 from tests.support.known import NOW, ago
+
+pytestmark = pytest.mark.usefixtures("worker_session")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "reading"),
+    [(0, "normal"), (19, "normal"), (20, "moderate"), (49, "moderate"), (50, "high"), (100, "high"), (101, "critical")],
+)
+def test_the_queue_is_read_as_the_faq_reads_it(waiting: int, reading: str) -> None:
+    assert reading_of(waiting) == reading
+
+
+async def test_the_first_page_tells_of_queue_causes_and_tenants(store: Store, redis: Redis, visits: Visits) -> None:
+    await redis.lpush(QUEUE, *["message"] * 51)
+    await store.accept()
+    await store.accept(reason="desk unavailable", due_at="now() + interval '1 minute'")
+    await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
+    await store.accept(tenant_id="globex", state="failed", reason="GPT-4 timeout", finished_at="now()")
+    html = await visits.html("/", OPERATOR)
+    for told in (
+        '<span class="tag tag-warn">high</span>',
+        "<b>51</b> messages wait in Redis",
+        "<b>0</b> workers listen for more",
+        "<b>1</b> job runs",
+        "<b>1</b> worker has jobs",
+        "<b>1</b> job is due",
+        "<b>1</b> job waits for a later time",
+        '<a href="/failures?cause=model_failing">model failing</a>',
+        "desk unavailable",
+        '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">failures</span></td>',
+        "<td>1 failed, success rate 0 %</td>",
+        "<td>1 wait: desk unavailable</td>",
+    ):
+        assert told in html, told
+
+
+async def test_more_than_is_counted_is_told_so(store: Store, visits: Visits) -> None:
+    store.table.run(
+        "INSERT INTO jobs (id, tenant_id, ticket_id, reason, due_at, deadline_at)"
+        " SELECT gen_random_uuid(), 'acme', n, 'desk busy', now() + interval '1 hour', now() + interval '1 day'"
+        " FROM generate_series(1, %s) n",
+        MOST_A_REASON + 1,
+    )
+    assert "<td>1,000 or more</td>" in await visits.html("/live/queue")
+    # Counts of a single tenant go higher.
+    assert "<td>1,001</td>" in await visits.html("/live/queue", OF_ACME)
+
+
+async def test_a_tenant_whose_webhooks_are_refused_is_told(store: Store, visits: Visits) -> None:
+    await rejections.record(store.database, "acme", "1", 403, "signature mismatch", proved=False)
+    told = "its last webhook was refused 0s ago: signature mismatch"
+    assert told in await visits.html("/")
+    await store.accept()
+    assert told not in await visits.html("/")
+    assert "well" in await visits.html("/")
+
+
+async def test_of_many_tenants_those_are_shown_that_need_a_look(store: Store, redis: Redis) -> None:
+    settings = {f"WEBHOOK_SECRET_T{number}": "s" * 32 for number in range(30)}
+    visits = Visits(store.database, redis, settings)
+    assert "All of them are well." in await visits.html("/")
+    await store.accept(tenant_id="t29", state="failed", reason="GPT-4 timeout", finished_at="now()")
+    html = await visits.html("/")
+    assert re.findall(r'href="/tenants/(\w+)"', html) == ["t29"]
+    assert "The others are well." in html
+
+
+async def test_workers_that_are_missing_or_silent_are_told(store: Store, visits: Visits) -> None:
+    without = await visits.html("/live/queue")
+    assert "none has a job, and none listens for one" in without
+    assert "the workers keep up" not in without
+    await store.accept(state="running", lease_owner="w", lease_until="now() - interval '1 minute'")
+    assert "1 job&#39;s worker has fallen silent" in await visits.html("/live/queue")
+    await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
+    assert "none listens" not in await visits.html("/live/queue")
+    assert "silent" not in await visits.html("/live/queue", OF_ACME)
+
+
+async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, redis: Redis, visits: Visits) -> None:
+    await redis.lpush(QUEUE, "message")
+    await store.accept(reason=WORKER_LOST)
+    for visitor in (SUPPORT, OF_ACME):
+        html = await visits.html("/", visitor)
+        assert "at a standstill</span>" in html
+        assert "normal</span>" not in html
+        assert "<td>it goes on by itself once a worker runs</td>" in html
+    html = await visits.html("/")
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
+    assert "<td>1 due that nobody takes; 1 wait: worker lost</td>" in html
+    assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">well</span></td>' in html
+    # Another tenant's job waits; this tenant's users see the queue only.
+    assert "at a standstill</span>" in await visits.html("/live/queue", OF_GLOBEX)
+    assert "once a worker runs" in await visits.html("/tenants/acme", OF_ACME)
+    await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
+    html = await visits.html("/")
+    assert "normal</span>" in html
+    assert "<td>nothing: it goes on by itself</td>" in html
+    assert "nobody takes" not in html
+
+
+async def test_webhooks_that_never_came_are_told_and_their_tenant_is_not_well(store: Store, visits: Visits) -> None:
+    store.table.run(MISSED, "200", "10 minutes")
+    store.table.run(MISSED, "201", "3 hours")
+    told = '<span class="tag tag-warn">missed</span></td><td>2 webhooks missed, the last one 10m ago</td>'
+    assert told in await visits.html("/")
+    await store.accept(ticket_id="200", state="completed", finished_at="now()")
+    html = await visits.html("/")
+    assert '<span class="tag tag-ok">well</span></td><td>1 webhook missed, the last one 3h ago</td>' in html
+
+
+async def test_a_redis_that_takes_nothing_is_told(redis: Redis, visits: Visits) -> None:
+    await redis.config_set("maxmemory", "1")
+    try:
+        html = await visits.html("/live/queue", OF_ACME)
+    finally:
+        await redis.config_set("maxmemory", "0")
+    assert "no job gets into the queue" in html
+
+
+async def test_the_queue_alone_renews_itself_and_the_first_page_may_be_still(database: Database, redis: Redis) -> None:
+    visits = Visits(database, redis)
+    part = await visits.html("/live/queue")
+    assert part.lstrip().startswith('<section id="queue"')
+    assert 'hx-get="/live/queue"' in part
+    assert "<html" not in part
+    assert "hx-get" not in await visits.html("/", query={"still": "yes"})
+
+
+async def test_one_tenants_people_see_a_reading_and_their_own_jobs(store: Store, redis: Redis, visits: Visits) -> None:
+    await redis.lpush(QUEUE, *["message"] * 137)
+    for _ in range(83):
+        await store.accept(tenant_id="globex", reason="desk credentials refused")
+    await store.accept(tenant_id="globex", state="failed", reason="GPT-4 timeout", finished_at="now()")
+    await store.accept(tenant_id="globex", state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
+    await store.accept()
+    for path in ("/", "/live/queue"):
+        html = await visits.html(path, OF_ACME)
+        assert "critical</span>" in html
+        assert "<b>1</b> job waits" in html
+        assert "<b>0</b> jobs run" in html
+        for hidden in ("globex", ">137<", ">83<", ">84<", "credentials", "GPT-4", "workers have"):
+            assert hidden not in html, hidden
+
+
+async def test_without_the_database_what_redis_tells_is_shown(redis: Redis, away: Database) -> None:
+    await redis.lpush(QUEUE, "message")
+    for visitor in (OPERATOR, OF_ACME):
+        html = (await Visits(away, redis).page("/", visitor)).html
+        assert "normal</span>" in html
+        assert "Not known just now" in html
+        assert "well</span>" not in html
+
+
+async def test_without_redis_the_database_is_shown(store: Store, unused_tcp_port: int) -> None:
+    await store.accept()
+    redis = open_redis(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    try:
+        html = await Visits(store.database, redis).html("/")
+    finally:
+        await redis.aclose()
+    assert "Redis was asked, and it does not answer" in html
+    assert "<b>1</b> job is due" in html
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
+
+
+async def test_what_can_be_focused_in_the_part_that_is_renewed_has_an_id(store: Store, visits: Visits) -> None:
+    """The focus is restored by id; keyboard users would lose it every five seconds."""
+    await store.accept(reason="desk unavailable", due_at="now() + interval '1 minute'")
+    html = await visits.html("/live/queue")
+    can_be_focused = re.findall(r'<(?:a|button|input|select|summary)\b[^>]*>|<[^>]* tabindex="0"[^>]*>', html)
+    assert len(can_be_focused) == 2
+    assert [tag for tag in can_be_focused if ' id="' not in tag] == []
+
 
 SIGNED_BY_ANOTHER = "signature mismatch: signed with another tenant's secret"
 
@@ -43,7 +221,7 @@ def visits_of(store: Store, redis: Redis, **settings: object) -> Visits:
 
 async def test_a_tenants_page_tells_its_health(filled: Store, redis: Redis) -> None:
     limits = {"acme.openai.daily_tokens": 20_000, "acme.jobs.most_running": 3}
-    html = await visits_of(filled, redis, **limits).html(tenant, path={"tenant_id": "acme"})
+    html = await visits_of(filled, redis, **limits).html("/tenants/acme")
     for told in (
         "<b>75 %</b> success rate",
         "under 95 %",
@@ -66,8 +244,8 @@ async def test_its_own_people_see_it_without_any_other_tenant(filled: Store, red
     same_token = {"WEBHOOK_TOKEN_ACME": "t" * 32, "WEBHOOK_TOKEN_GLOBEX": "t" * 32}
     visits = visits_of(filled, redis, **same_token)
     problem = "WEBHOOK_TOKEN_ACME is off: it is the same as WEBHOOK_TOKEN_GLOBEX"
-    assert problem in await visits.html(tenant, SUPPORT, path={"tenant_id": "acme"})
-    own = await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
+    assert problem in await visits.html("/tenants/acme", SUPPORT)
+    own = await visits.html("/tenants/acme", OF_ACME)
     assert "403 signature mismatch," in own
     for hidden in ("another tenant", "globex", "GLOBEX"):
         assert hidden not in own, hidden
@@ -75,38 +253,34 @@ async def test_its_own_people_see_it_without_any_other_tenant(filled: Store, red
 
 async def test_webhooks_that_never_came_are_told_on_a_tenants_page(filled: Store, redis: Redis) -> None:
     visits = visits_of(filled, redis)
-    assert "Webhooks that never came, in 24 hours</dt><dd>none known" in await visits.html(
-        tenant, OF_ACME, path={"tenant_id": "acme"}
-    )
+    assert "Webhooks that never came, in 24 hours</dt><dd>none known" in await visits.html("/tenants/acme", OF_ACME)
     for ticket, since in (("200", "10 minutes"), ("201", "23 hours"), ("202", "25 hours")):
         filled.table.run(MISSED, ticket, since)
     for visitor in (SUPPORT, OF_ACME):
-        html = await visits.html(tenant, visitor, path={"tenant_id": "acme"})
+        html = await visits.html("/tenants/acme", visitor)
         assert '<span class="tag tag-warn">2 webhooks missed</span> the last one' in html
-    assert '<span class="tag tag-warn">2 webhooks missed</span>' in await visits.html(tenants)
-    assert "missed</span>" not in await visits.html(tenant, OF_GLOBEX, path={"tenant_id": "globex"})
+    assert '<span class="tag tag-warn">2 webhooks missed</span>' in await visits.html("/tenants")
+    assert "missed</span>" not in await visits.html("/tenants/globex", OF_GLOBEX)
 
 
 async def test_of_another_tenant_there_is_no_page(filled: Store, redis: Redis) -> None:
     visits = visits_of(filled, redis)
     for tenant_id in ("acme", "nobody"):
-        with pytest.raises(NotFound):
-            await visits.ask(tenant, OF_GLOBEX, path={"tenant_id": tenant_id})
-    with pytest.raises(NotFound):
-        await visits.ask(tenant, path={"tenant_id": "nobody"})
-    assert await visits.ask(tenants, OF_ACME) == GoTo("/tenants/acme")
+        assert await visits.status(f"/tenants/{tenant_id}", OF_GLOBEX) == 404
+    assert await visits.status("/tenants/nobody") == 404
+    assert await visits.ask("/tenants", OF_ACME) == GoTo("/tenants/acme")
 
 
 async def test_all_tenants_are_listed_a_page_at_a_time(filled: Store, redis: Redis) -> None:
     many = {f"WEBHOOK_SECRET_T{number:02}": "s" * 32 for number in range(40)}
     visits = visits_of(filled, redis, **many)
-    first = await visits.html(tenants)
+    first = await visits.html("/tenants")
     assert '<a href="/tenants/acme">acme</a>' in first
     assert '<span class="tag tag-bad">75 %</span>' in first
     assert 'rel="next"' in first
-    following = await visits.page(tenants, query={"after": "t22"})
-    assert [one.tenant.id for one in following.values["tenants"]] == [f"t{number}" for number in range(23, 40)]
-    assert 'rel="next"' not in following.html
+    following = await visits.html("/tenants", query={"after": "t22"})
+    assert re.findall(r'<a href="/tenants/(\w+)">', following) == [f"t{number}" for number in range(23, 40)]
+    assert 'rel="next"' not in following
 
 
 @pytest.mark.parametrize(
@@ -119,7 +293,7 @@ async def test_all_tenants_are_listed_a_page_at_a_time(filled: Store, redis: Red
 async def test_unusable_settings_are_told(
     settings: Mapping[str, str], word: str, database: Database, redis: Redis
 ) -> None:
-    html = await Visits(database, redis, settings).html(tenant, path={"tenant_id": "acme"})
+    html = await Visits(database, redis, settings).html("/tenants/acme")
     assert f">{word}</span>" in html
 
 
@@ -134,57 +308,79 @@ def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     assert settings_word(Tenant("acme", polled=True, usable=False)) == StateWord("closed", "bad")
 
 
-async def test_without_the_database_the_settings_are_told(redis: Redis, unused_tcp_port: int) -> None:
-    away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
-    try:
-        visits = Visits(away, redis)
-        assert "not known just now" in await visits.html(tenants)
-        html = await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
-    finally:
-        await away.close()
+async def test_without_the_database_the_settings_are_told(redis: Redis, away: Database) -> None:
+    visits = Visits(away, redis)
+    assert "not known just now" in await visits.html("/tenants")
+    html = await visits.html("/tenants/acme", OF_ACME)
     assert "usable</span>" in html
     assert "Not known just now" in html
 
 
-def tenant_named(tenant_id: str, **more: Any) -> Tenant:
-    return Tenant(tenant_id, webhook_secrets=("s" * 32,), usable=True, **more)
+@pytest.mark.parametrize(
+    ("ids", "more", "expected"),
+    [
+        (
+            ("acme", "polled"),
+            {"refused": [RefusedTenant(each, "signature mismatch", ago(180)) for each in ("acme", "polled")]},
+            [("acme", "refused", "its last webhook was refused 3m ago: signature mismatch"), ("polled", "well", "")],
+        ),
+        (
+            ("acme", "polled"),
+            {"missed": {each: MissedLately(2, ago(180)) for each in ("acme", "polled")}},
+            [("acme", "missed", "2 webhooks missed, the last one 3m ago"), ("polled", "well", "")],
+        ),
+        (
+            ("acme",),
+            {"missed": {"acme": MissedLately(70, ago(180), is_cut=True)}},
+            [("acme", "missed", "70 or more webhooks missed, the last one 3m ago")],
+        ),
+        (
+            ("few", "none"),
+            {"due": {"few": MOST_DUE}},
+            [
+                ("few", "stands", "10,000 or more due that nobody takes"),
+                ("none", "not counted", "more jobs are due than are counted"),
+            ],
+        ),
+        (
+            ("few", "many", "none"),
+            {
+                "reasons": {("many", "desk busy"): MOST_A_REASON},
+                "ended": {"few": (1, 19), "many": (1, MOST_COUNTED - 1)},
+            },
+            [
+                ("many", "failures", "9,999 or more failed, success rate 0 %; 1,000 or more wait: desk busy"),
+                ("few", "failures", "19 failed, success rate 5 %"),
+                ("none", "well", ""),
+            ],
+        ),
+    ],
+    ids=["refused", "missed", "many missed", "nobody takes", "failures"],
+)
+def test_a_tenants_health_in_short(ids: tuple[str, ...], more: dict[str, Any], expected: list[tuple[str, ...]]) -> None:
+    """A polled desk needs no webhook; each tenant's failures are counted by themselves."""
+    known = [Tenant(each, webhook_secrets=("s" * 32,), usable=True, polled=each == "polled") for each in ids]
+    facts = {"reasons": {}, "ended": {}, "refused": [], **more}
+    told = in_short(known, now=NOW, **facts)
+    assert [(each.tenant_id, each.health.text, each.why) for each in told] == expected
 
 
-def test_a_tenant_none_of_whose_webhooks_is_taken_is_not_well() -> None:
-    refused = [RefusedTenant(each, "signature mismatch", ago(180)) for each in ("acme", "polled")]
-    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, {}, refused, NOW)
-    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
-        ("acme", "refused", "its last webhook was refused 3m ago: signature mismatch"),
-        ("polled", "well", ""),
-    ]
+async def test_what_comes_in_time_is_told(database: Database, start_log: StartLog) -> None:
+    log = start_log()
+    assert await in_time(database.call_for_one(text("SELECT 7"))) == 7
+    assert await in_time(database.call(text("SELECT pg_sleep(5)")), 0.05) is None
+    assert await in_time(asyncio.Event().wait(), 0.01) is None
+    assert log.getvalue() == ""
 
 
-def test_a_desk_that_is_polled_misses_no_webhook() -> None:
-    missed = {each: MissedLately(2, ago(180)) for each in ("acme", "polled")}
-    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, {}, [], NOW, missed=missed)
-    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
-        ("acme", "missed", "2 webhooks missed, the last one 3m ago"),
-        ("polled", "well", ""),
-    ]
-    (cut,) = in_short([tenant_named("acme")], {}, {}, [], NOW, missed={"acme": MissedLately(70, ago(180), is_cut=True)})
-    assert cut.why == "70 or more webhooks missed, the last one 3m ago"
-
-
-def test_jobs_that_nobody_takes_are_told_as_far_as_they_were_counted() -> None:
-    tenants = [tenant_named("few"), tenant_named("none")]
-    told = in_short(tenants, {}, {}, [], NOW, due={"few": MOST_DUE})
-    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
-        ("few", "stands", "10,000 or more due that nobody takes"),
-        ("none", "not counted", "more jobs are due than are counted"),
-    ]
-
-
-def test_each_tenants_failures_are_counted_by_themselves() -> None:
-    tenants = [tenant_named(each) for each in ("few", "many", "none")]
-    ended = {"few": (1, 19), "many": (1, MOST_COUNTED - 1)}
-    told = in_short(tenants, {("many", "desk busy"): MOST_A_REASON}, ended, [], NOW)
-    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
-        ("many", "failures", "9,999 or more failed, success rate 0 %; 1,000 or more wait: desk busy"),
-        ("few", "failures", "19 failed, success rate 5 %"),
-        ("none", "well", ""),
-    ]
+@pytest.mark.parametrize(
+    ("statement", "is_ours"), [("SELECT nothing_of_that_name()", True), ("SELECT pg_sleep(5)", False)]
+)
+async def test_a_statement_of_ours_that_is_wrong_stands_in_the_log(
+    statement: str, is_ours: bool, database: Database, start_log: StartLog
+) -> None:
+    log = start_log()
+    questions = text("SET statement_timeout = 50"), text(statement)
+    assert await in_time(database.call_as("acme", *questions)) is None
+    assert ("Database error: a part of a page could not be asked for" in log.getvalue()) is is_ours
+    await database.call(text("RESET statement_timeout"))

@@ -1,1 +1,0 @@
-"""Data of the console's pages as plain values for templates."""
