@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import feedback_port, health, webhook
-from api.app_state import ApiState
-from api.secret_uses import SecretUses
+from api import feedback_port, health, webhooks
+from api.proof import SecretUses
+from api.refusals import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
-from api.webhook_refusals import RejectionRecorder, WebhookPort
+from api.webhooks import ApiState
 from config.loading import SettingsRefused
 from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings
@@ -71,8 +71,8 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         telemetry=health.NO_TELEMETRY,
     )
-    webhook.add_routes(app.router)
-    app.add_exception_handler(HTTPException, webhook.refuse_address)
+    webhooks.add_routes(app.router)
+    app.add_exception_handler(HTTPException, webhooks.refuse_address)
     app.include_router(health.router)
     if listener is None:
         app.include_router(health.probes)

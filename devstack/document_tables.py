@@ -15,7 +15,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
-from api.webhook import ANSWERS
+from api.webhooks import ANSWERS
 from config import exits
 from config.console_access import ACCESS_SETTINGS
 from config.console_settings import ConsoleSettings

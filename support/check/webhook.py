@@ -12,7 +12,7 @@ from integrations.http import AnswerTooLarge, connection_words, open_client, rea
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, checks_of, proxy_remedy
-from webhooks.fields import CHECK_EVENT
+from webhooks.bodies import CHECK_EVENT
 from webhooks.signing import TOKEN_HEADER, WINDOW_SECONDS, signed_headers
 
 NAMES = checks_of("webhook")

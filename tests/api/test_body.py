@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.body import read_body
-from api.webhook_refusals import WebhookRefused
+from api.refusals import WebhookRefused, read_body
 
 
 class Client:

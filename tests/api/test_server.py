@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from api.refusals import WebhookPort
 from api.server import PORT, Crowd, LimitedProtocol, Port, serve
-from api.webhook_refusals import WebhookPort
 from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"

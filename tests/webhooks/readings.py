@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from webhooks.bodies import read_signed, read_unsigned
-from webhooks.fields import Unusable, is_check, parse, tenant_of
-from webhooks.json_text import Malformed
+from webhooks.bodies import Malformed, Unusable, is_check, parse, read_signed, read_unsigned, tenant_of
 
 Reading = Callable[[bytes], dict[str, Any]]
 READINGS: dict[str, Reading] = {"signed": read_signed, "unsigned": read_unsigned}
@@ -19,6 +17,8 @@ def told(read: Reading, body: str | bytes) -> str:
         if is_check(payload):
             return f"{tenant_id} check"
         webhook = parse(payload)
-    except (Malformed, Unusable) as failure:
-        return failure.cause
+    except Malformed as malformed:
+        return str(malformed)
+    except Unusable as unusable:
+        return unusable.cause
     return " ".join((tenant_id, webhook.ticket_id, webhook.event or "-"))

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from tests.webhooks.readings import READINGS
-from webhooks.bodies import read_signed
-from webhooks.fields import Unusable, parse, tenant_of, ticket_of
-from webhooks.json_text import Malformed
+from webhooks.bodies import Malformed, Unusable, parse, read_signed, tenant_of, ticket_of
 
 READABLE_IDS = [
     ('"12345"', "12345"),
