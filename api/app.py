@@ -15,9 +15,8 @@ from api.proof import SecretUses
 from api.refusals import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
-from config.loading import SettingsRefused
 from config.own_secrets import names_given, not_for_the_api, own_secrets
-from config.settings import ApiSettings
+from config.settings import ApiSettings, SettingsRefused
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.eviction import warn_of_eviction

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from api import webhooks
 from api.webhooks import ApiState
-from config.loading import SettingsRefused
+from config.settings import SettingsRefused
 from dispatch.queue import QueueUnreachable
 from observability import counting, exposition, metrics, tracing
 from storage.job_figures import job_figures, jobs_held_back

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.causes import Cause, Question
 from api.server import WHOLE_BODY, Port
-from config.tenant_names import is_tenant_id
+from config.tenant_settings import is_tenant_id
 from observability import counting, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say

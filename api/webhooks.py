@@ -32,7 +32,7 @@ from api.proof import Proof, ProvedWebhook, SecretUses, by_token, prove
 from api.refusals import RejectionRecorder, WebhookRefused, tell
 from api.server import LARGEST_HEAD_BYTES
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import is_tenant_id
+from config.tenant_settings import is_tenant_id
 from dispatch.acceptance import Acceptance, NotTaken, Taken
 from dispatch.budget import Budget
 from dispatch.queue import JobQueue

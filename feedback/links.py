@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
-from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
+from config.settings import FeedbackPageSettings, FeedbackSettings
 
 LASTS_DAYS = 90
 PATH = "/f/"

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from config.ticket_rules import Names, TicketRules, fold
+from config.tenant_settings import Names, TicketRules, fold
 from integrations.servicedesk.contents import ListedTicket
 from integrations.values import DeskTicket
 from storage.listings import Collection

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from config.ticket_rules import fold
+from config.tenant_settings import fold
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused

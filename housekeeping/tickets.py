@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from config.ticket_rules import fold_all
+from config.tenant_settings import fold_all
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from housekeeping.taken_up import measure
 from integrations.errors import DeskRefused, TicketGone

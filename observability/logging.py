@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import structlog
 from opentelemetry import trace
 
-from config.loading import LogSettings, SettingsRefused, load
+from config.settings import LogSettings, SettingsRefused, load
 from observability import foreign, identifiers, phrases
 from observability.phrases import Phrase
 from observability.rendering import exception_trail, render_json, render_text

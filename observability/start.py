@@ -6,9 +6,8 @@ from typing import NoReturn
 
 from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.loading import ProcessSettings, SettingsRefused
-from config.startup import Needs, load_with_tenants
-from config.tenant_directory import TenantDirectory
+from config.settings import ProcessSettings, SettingsRefused
+from config.tenant_directory import Needs, TenantDirectory, load_with_tenants
 from observability.logging import refuse_start, start_logging
 from observability.tenant_lines import follow_tenants, say_unusable
 

@@ -1,8 +1,7 @@
 """Log lines and metric of tenants with unusable settings."""
 
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import is_tenant_id
-from config.tenant_reading import TenantProblem
+from config.tenant_directory import TenantDirectory, TenantProblem
+from config.tenant_settings import is_tenant_id
 from observability import counting, metrics, phrases
 from observability.logging import say
 

@@ -20,7 +20,7 @@ from config.environment import messages_go_into_spans
 from config.own_secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import MODEL_KEYS
+from config.tenant_settings import MODEL_KEYS
 from config.tenants import Tenant
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox

@@ -6,7 +6,7 @@ import time
 import httpx2
 
 from config.settings import DeskClientSettings
-from config.tenant_names import setting_suffix
+from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.tenant_names import is_tenant_id
+from config.tenant_settings import is_tenant_id
 from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from observability import phrases

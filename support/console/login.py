@@ -10,8 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
-from config.console_access import ConsoleToken, OidcSettings
-from config.console_roles import ConsoleRole
+from config.console_access import ConsoleRole, ConsoleToken, OidcSettings
 from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
-from config.console_settings import ConsoleSettings
 from config.environment import secrets_dir
 from config.own_secrets import own_secrets
+from config.settings import ConsoleSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis

@@ -12,8 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.console_access import AccessDirectory, ConsoleAccess, ConsoleToken, OidcSettings
-from config.console_roles import ConsoleRole
+from config.console_access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
 from storage.ended_sessions import EndedSessions
 from support.console.address import ConsoleAddress
 from support.console.signing import ConsoleKeys, InvalidSignature

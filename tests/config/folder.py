@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.tenant_reading import read_environment
+from config.tenant_directory import read_environment
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",

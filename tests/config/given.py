@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem, parse_tenants
+from config.tenant_directory import TenantDirectory, TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed

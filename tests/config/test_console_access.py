@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from config.console_access import AccessDirectory, parse_access, read_access
-from config.console_roles import ConsoleRole
-from config.console_settings import ConsoleSettings
+from config.console_access import AccessDirectory, ConsoleRole, parse_access, read_access
 from config.secret_files import UNREADABLE
-from config.tenant_names import TENANT_SETTINGS, owner
+from config.settings import ConsoleSettings
+from config.tenant_settings import TENANT_SETTINGS, owner
 from tests.kit.clock import Clock
 
 TOKEN, OTHER = "anna-0123456789-abcdefghijklmnop", "olga-0123456789-abcdefghijklmnop"

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
-from config.settings import ApiSettings
-from config.startup import load_with_tenants
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import SECRETS
-from config.tenant_reading import TenantProblem
+from config.settings import ApiSettings, SettingsRefused
+from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants
+from config.tenant_settings import SECRETS
 from tests.config.folder import ACME, Folder
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import SecretFiles
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem, read_environment
+from config.tenant_directory import TenantDirectory, TenantProblem, read_environment
 from config.tenants import Tenant
 from tests.config.folder import ACME, Folder
 from tests.config.given import asked

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import LogSettings, SettingsRefused, load
-from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
+from config.settings import (
+    ApiSettings,
+    HousekeepingSettings,
+    LogSettings,
+    MigrateSettings,
+    SettingsRefused,
+    WorkerSettings,
+    load,
+)
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",

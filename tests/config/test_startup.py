@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
-from config.settings import ApiSettings, WorkerSettings
-from config.startup import load_with_tenants
+from config.settings import ApiSettings, SettingsRefused, WorkerSettings
+from config.tenant_directory import load_with_tenants
 from support.check.findings import State
 from support.check.settings import load_parts
 from tests.config.given import ACME

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem
+from config.tenant_directory import TenantDirectory, TenantProblem
 from config.tenants import Tenant
 from tests.config.given import ACME, CLOUD, asked, directory
 from tests.kit.clock import Clock

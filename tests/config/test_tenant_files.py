@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import SecretFiles
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant
 from tests.config.given import ACME
 from tests.kit.clock import Clock

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from config.tenant_reading import TenantProblem, parse_tenants
+from config.tenant_directory import TenantProblem, parse_tenants
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import ModelSettings
-from config.ticket_rules import TicketRules, parse_names
 from tests.config.given import ACME, asked, directory, sentences, tenant
 from tests.kit.tenants_toml import filed
 

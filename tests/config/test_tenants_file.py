@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
 from config.secret_files import UNREADABLE
-from config.settings import ApiSettings
-from config.startup import load_with_tenants
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem, parse_tenants, read_environment
-from config.tenant_settings import FIELDS, REMOVED
+from config.settings import ApiSettings, SettingsRefused
+from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, parse_tenants, read_environment
+from config.tenant_settings import FIELDS, REMOVED, TENANTS_TOML, json_schema
 from config.tenants import Tenant
-from config.tenants_file import TENANTS_TOML, json_schema
 from support.cli import main
 from tests.config.given import ACME, CLOUD, asked, directory, sentences, tenant
 from tests.kit.clock import Clock

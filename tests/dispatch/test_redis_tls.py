@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from config.urls import RedisUrl
+from config.addresses import RedisUrl
 from dispatch.message import QUEUE
 from dispatch.queue import JobQueue, QueueUnreachable, open_redis
 from worker import transport

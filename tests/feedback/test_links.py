@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from config.feedback_settings import FeedbackPageSettings
+from config.settings import FeedbackPageSettings
 from feedback.links import LASTS_DAYS, FeedbackLinks, NotOurLink
 from tests.feedback.visiting import KEY, OLD_KEY, TODAY
 

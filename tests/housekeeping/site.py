@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from config.ticket_rules import TicketRules
+from config.tenant_settings import TicketRules
 from housekeeping.desk_copy import CopyWishes
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import CopyPace

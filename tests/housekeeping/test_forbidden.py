@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from config.ticket_rules import TicketRules, parse_names
+from config.tenant_settings import TicketRules, parse_names
 from housekeeping.synced import Synced
 from integrations.errors import DeskUnavailable
 from storage.search import SearchInPostgres

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from config.ticket_rules import TicketRules
+from config.tenant_settings import TicketRules
 from housekeeping.synced import Synced
 from storage.search import SearchInPostgres
 from storage.session import Database

@@ -13,8 +13,8 @@ from api.proof import Proof
 from api.refusals import WebhookRefused
 from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
+from config.tenant_settings import TENANTS_TOML
 from config.tenants import Tenant
-from config.tenants_file import TENANTS_TOML
 from dispatch.acceptance import Taken
 from storage.jobs import Event
 

@@ -10,8 +10,7 @@ import pytest
 
 from config.console_access import ACCESS_SETTINGS
 from config.own_secrets import not_for_the_api
-from config.tenant_names import DESK_KEYS, SECRETS, TENANT_SETTINGS
-from config.tenant_settings import REMOVED
+from config.tenant_settings import DESK_KEYS, REMOVED, SECRETS, TENANT_SETTINGS
 from tests.kubernetes.mounts import WHOLE, mounted, sources, variables
 from tests.kubernetes.rendering import K8S, Change, Rendered
 

@@ -35,7 +35,7 @@ PROGRAM = """
 from config.environment import settle_environment
 settle_environment()
 import json, time
-from config.loading import LogSettings
+from config.settings import LogSettings
 from observability import tracing
 from observability.logging import start_logging
 start_logging(LogSettings())

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
-from config.tenants_file import TENANTS_TOML
+from config.tenant_settings import TENANTS_TOML
 from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
