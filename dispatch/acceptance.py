@@ -19,8 +19,7 @@ from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
 from dispatch.store_breaker import StoreBreaker
 from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bind
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage import jobs, relaying
 from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from integrations.values import DeskTicket
-from observability import note_metrics
+from observability import counting
 from retrieval.taken_up import taken_up
 from storage import feedback
 from storage.session import Database
@@ -24,4 +24,4 @@ async def measure(database: Database, tenant_id: str, ticket: DeskTicket, langua
         return
     version = await feedback.record_taken_up(database, tenant_id, note.job_id, ratio)
     if version is not None:
-        note_metrics.taken_up(tenant_id, version.prompt, version.model, ratio)
+        counting.taken_up(tenant_id, version.prompt, version.model, ratio)

@@ -17,8 +17,8 @@ from celery.worker.consumer.tasks import Tasks
 from redis.exceptions import ResponseError
 
 from observability import phrases
+from observability.health import STUCK_EXIT
 from observability.logging import say
-from observability.watchdog import STUCK_EXIT
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 

@@ -31,11 +31,10 @@ from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, metrics, phrases
+from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import say
-from observability.readiness import Readiness
 from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
-from observability.watchdog import STUCK_EXIT, Watchdog
 from retrieval.language import LANGUAGES
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit, wait_for_database

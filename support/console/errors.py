@@ -17,8 +17,7 @@ from config.tenant_settings import is_tenant_id
 from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from observability import phrases
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage.session import DATABASE_FAILURES, is_away
 from support.console.address import local_path, path_of
 from support.console.figures.asking import is_silent

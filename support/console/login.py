@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from config.console_access import ConsoleRole, ConsoleToken, OidcSettings
 from observability import metrics, phrases
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage.session import DATABASE_FAILURES
 from support.console.address import local_path
 from support.console.dependencies import ConsoleRoute, SessionsDep, read_form

@@ -20,8 +20,8 @@ from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
 from integrations.outward import Outward
 from observability import exposition, phrases
+from observability.health import Readiness
 from observability.logging import say
-from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.ended_sessions import EndedSessions

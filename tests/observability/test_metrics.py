@@ -24,7 +24,7 @@ from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
 from observability import counting, exposition, metrics, timing
-from observability.tenant_lines import follow_tenants, say_unusable
+from observability.start import follow_tenants, say_unusable
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 

@@ -1,6 +1,6 @@
 """Labels with external values: few and short."""
 
-from observability.note_metrics import FewValues
+from observability.counting import FewValues
 
 
 def test_the_first_values_are_told_and_all_others_are_one() -> None:

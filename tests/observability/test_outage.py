@@ -2,7 +2,7 @@
 
 from dispatch.store_breaker import StoreBreaker
 from observability import phrases
-from observability.outage import Outage
+from observability.logging import Outage
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 

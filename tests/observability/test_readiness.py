@@ -12,7 +12,7 @@ import pytest
 
 from devstack.free_ports import free_port
 from observability import exposition, tracing
-from observability.readiness import Readiness
+from observability.health import Readiness
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from observability.trace_files import FOLDER_BYTES, FileExporter
+from observability.tracing import FOLDER_BYTES, FileExporter
 from tests.kit.logs import lines_of
 
 TEXTS = ("gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages")

@@ -6,7 +6,7 @@ import pytest
 import redis as blocking
 
 from devstack.free_ports import free_port
-from observability.watchdog import Each, Progress, Rounds, Watchdog
+from observability.health import Each, Progress, Rounds, Watchdog
 from tests.kit.clock import Clock
 from worker.jobs_taken import JobsTaken
 
