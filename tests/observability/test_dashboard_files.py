@@ -1,4 +1,4 @@
-"""The dashboards' files: generated, valid for Grafana, complete for support."""
+"""The dashboards' files: valid for Grafana, complete for support."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
 
 from observability import exposition, metrics
-from observability.grafana.pages import files
 from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, PanelQuery, digest, panels, queries
 from tests.observability.promtool import promtool
 
@@ -43,11 +42,6 @@ def limits(page: str, title: str) -> list[float]:
     """Return a panel's thresholds without the first, which has no value."""
     (panel,) = (panel for panel in panels(page) if panel["title"] == title)
     return [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]]
-
-
-def test_the_files_are_what_the_source_makes() -> None:
-    """`python -m observability.grafana` writes them."""
-    assert files() == {name: (FOLDER / "dashboards" / name).read_text(encoding="utf-8") for name in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES)
