@@ -172,10 +172,21 @@ def tenants_after(
         tenants[tenant_id] = tenant
         problems += [TenantProblem(tenant_id, sentence) for sentence in sentences]
     for tenant in list(tenants.values()):
-        if tenant.webhook_token and (sentence := _shared_token(tenant.id, tenant.webhook_token, variables)):
+        if tenant.webhook_token and (holders := _other_holders(tenant, variables)):
+            # Its holder could post as both tenants.
             tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
-            problems.append(TenantProblem(tenant.id, sentence))
+            name = f"WEBHOOK_TOKEN_{setting_suffix(tenant.id)}"
+            problems.append(TenantProblem(tenant.id, f"{name} is off: it is the same as {', '.join(holders)}"))
     return tenants, problems
+
+
+def _other_holders(tenant: Tenant, tenants: Mapping[str, Variables]) -> list[str]:
+    return [
+        f"{name}_{setting_suffix(other)}"
+        for other, variables in sorted(tenants.items())
+        for name in ("WEBHOOK_TOKEN", *_SIGN)
+        if other != tenant.id and variables.get(name) == tenant.webhook_token
+    ]
 
 
 def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple[Tenant, list[str]]:
@@ -286,18 +297,6 @@ def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp
         path = f"{tenant_id}.webhook.require_timestamp in {TENANTS_TOML}"
         wrong.append(f"WEBHOOK_TOKEN_{suffix} and {path} exclude each other: a token is no signature")
     return wrong
-
-
-def _shared_token(tenant_id: str, token: str, tenants: Mapping[str, Variables]) -> str | None:
-    """Return the problem of a shared token: its holder could post as both tenants."""
-    holders = [
-        f"{name}_{setting_suffix(other)}"
-        for other, variables in sorted(tenants.items())
-        for name in ("WEBHOOK_TOKEN", *_SIGN)
-        if other != tenant_id and variables.get(name) == token
-    ]
-    wrong = f"WEBHOOK_TOKEN_{setting_suffix(tenant_id)} is off: it is the same as {', '.join(holders)}"
-    return wrong if holders else None
 
 
 def _has_desk(variables: Variables) -> bool:
