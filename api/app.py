@@ -121,20 +121,15 @@ async def _open(
     redis = open_redis(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     inbox = Inbox(redis)
+
+    def most_running() -> dict[str, int]:
+        return {tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running}
+
     acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
     uses = SecretUses(database)
     stack.push_async_callback(uses.close)
-    relay = Relay(
-        database,
-        queue,
-        inbox,
-        acceptance,
-        settings.job_deadline_seconds,
-        most_running=lambda: {
-            tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running
-        },
-    )
+    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds, most_running=most_running)
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
     await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))

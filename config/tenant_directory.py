@@ -108,11 +108,8 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
         tables = tables_in(values.get(TENANTS_TOML, ""))
     except FileUnusable:
         return True
-    return (
-        values.get(DIRECTORY) == UNREADABLE
-        or tenant_id in tables
-        or any(owner(name)[1] == tenant_id for name in values)
-    )
+    names = {owner(name)[1] for name in values}
+    return values.get(DIRECTORY) == UNREADABLE or tenant_id in tables or tenant_id in names
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
@@ -455,17 +452,15 @@ class TenantDirectory:
         return tenants, keys, told + of_keys + of_file
 
 
-_NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
-    "secret": (
-        # The API also queues the jobs of polled desks.
-        lambda tenant: tenant.opens_webhook or tenant.polled,
-        "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
-    ),
-    "desk": (
-        lambda tenant: tenant.desk is not None,
-        "SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk",
-    ),
-    "nothing": (lambda tenant: tenant.opens_webhook or tenant.desk is not None, ""),
+_NEEDS: dict[str, Callable[[Tenant], bool]] = {
+    # The API also queues the jobs of polled desks.
+    "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
+    "desk": lambda tenant: tenant.desk is not None,
+    "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
+}
+_MISSING = {
+    "secret": "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
+    "desk": "SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk",
 }
 Needs = Literal["secret", "desk", "nothing"]
 """Setting that at least one tenant must have; `nothing` requires no tenant."""
@@ -481,20 +476,19 @@ def load_with_tenants(
     for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
-    there, said = _NEEDS[needs]
+    there = _NEEDS[needs]
     tenants = TenantDirectory(read, needs=there, keys=_keys(kind, needs), on_problem=on_problem)
+    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
     problems: list[str] = []
-    settings: ProcessSettings | None = None
     try:
         settings = load(kind, **not_needed(tenants))
+        if enough and tenants.file_problem is None:
+            return settings, tenants
     except SettingsRefused as refused:
         problems += refused.problems
-    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
-    if settings is not None and tenants.file_problem is None and enough:
-        return settings, tenants
     problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
-    if said and not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
-        problems.append(said)
+    if not enough and not tenants.problems:
+        problems.append(_MISSING[needs])
     raise SettingsRefused(problems)
 
 

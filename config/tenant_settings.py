@@ -301,18 +301,10 @@ TENANT_SETTINGS: dict[str, str] = {
     "SERVICEDESK_REFRESH_TOKEN_": "Cloud: OAuth refresh token.",
     "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",
 }
-SECRETS = (
-    "WEBHOOK_SECRET",
-    "PREVIOUS_WEBHOOK_SECRET",
-    "WEBHOOK_TOKEN",
-    "SERVICEDESK_API_KEY",
-    "SERVICEDESK_CLIENT_SECRET",
-    "SERVICEDESK_REFRESH_TOKEN",
-    "OPENAI_API_KEY",
-)
+DESK_KEYS = ("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_REFRESH_TOKEN")
+MODEL_KEYS = ("OPENAI_API_KEY",)
+SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", *DESK_KEYS, *MODEL_KEYS)
 """Secrets that are revoked only by deleting them. A retired secret grants no access, so it is not listed."""
-DESK_KEYS = tuple(name for name in SECRETS if name.startswith("SERVICEDESK_"))
-MODEL_KEYS = tuple(name for name in SECRETS if name.startswith("OPENAI_"))
 Keys = Collection[Literal["desk", "model"]]
 ALL_KEYS: Keys = ("desk", "model")
 """All kinds of tenants' keys. Kinds that a process does not use may be missing in its environment."""
