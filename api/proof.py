@@ -67,7 +67,7 @@ def by_signature(
             asked = Question(failure.claim, body, tenant_id, secrets, retired, tenants, now)
     if not tenant.webhook_secrets:
         reason, cause = (reason, Cause("no secret is set for the tenant")) if asked else ("token missing", None)
-    raise _refused(reason, tenant, tenant_id, ticket_id, cause, asked)
+    raise _refused(403, reason, tenant, tenant_id, ticket_id, cause, asked)
 
 
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
@@ -77,14 +77,15 @@ def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str
     # Digests, because `compare_digest` reveals unequal lengths.
     same = hmac.compare_digest(_digest(given or ""), _digest(tenant.webhook_token or _NOBODYS_TOKEN))
     if given is None:
-        raise _refused("token missing", tenant, tenant_id, ticket_id)
+        raise _refused(403, "token missing", tenant, tenant_id, ticket_id)
     if not (same and tenant.webhook_token):
         cause = None if tenant.webhook_token else Cause("no token is set for the tenant")
-        raise _refused("token mismatch", tenant, tenant_id, ticket_id, cause)
+        raise _refused(403, "token mismatch", tenant, tenant_id, ticket_id, cause)
     return Proof(TOKEN, given)
 
 
 def _refused(
+    status: int,
     reason: str,
     tenant: Tenant,
     tenant_id: str,
@@ -92,12 +93,15 @@ def _refused(
     cause: Cause | None = None,
     asked: Question | None = None,
 ) -> WebhookRefused:
-    if not tenant.opens_webhook:
-        cause = None
-        reason = "tenant is polled" if tenant.polled else "unknown tenant"
-        reason = reason if tenant.usable else "tenant closed"
-    known = reason != "unknown tenant"
-    return WebhookRefused(403, reason, tenant_id, ticket_id, known_tenant=known, cause=cause, asked=asked)
+    refused = WebhookRefused(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
+    if tenant.opens_webhook:
+        refused = WebhookRefused(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
+    elif not tenant.usable:
+        refused = WebhookRefused(403, "tenant closed", tenant_id, ticket_id, asked=asked)
+    elif tenant.polled:
+        refused = WebhookRefused(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
+    refused.known_tenant = refused.reason != "unknown tenant"
+    return refused
 
 
 def _digest(text: str) -> bytes:
