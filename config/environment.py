@@ -5,8 +5,6 @@ from pathlib import Path
 
 # langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
 _OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
-# Seconds. Limits how long an unresponsive collector delays the end of a process.
-_OTEL_TIMEOUT = "3"
 # Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
 _MOST_SENT = 256
 
@@ -18,7 +16,8 @@ def settle_environment() -> None:
     them.
     """
     os.environ.update(dict.fromkeys(_OFF, "false"))
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", _OTEL_TIMEOUT)
+    # Seconds. Limits how long an unresponsive collector delays the end of a process.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
     queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
     most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT

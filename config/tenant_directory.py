@@ -18,7 +18,7 @@ from typing import Any, Literal
 from config.addresses import ODD_KEY, address_problem, may_be_sent
 from config.environment import secrets_dir, tenants_file
 from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
-from config.settings import LogSettings, ProcessSettings, SettingsRefused, load
+from config.settings import ProcessSettings, SettingsRefused, load
 from config.tenant_settings import (
     ALL_KEYS,
     DESK_KEYS,
@@ -477,7 +477,9 @@ def load_with_tenants(
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
     there = _NEEDS[needs]
-    tenants = TenantDirectory(read, needs=there, keys=_keys(kind, needs), on_problem=on_problem)
+    # Kubernetes mounts no other kinds of keys than those that the process uses.
+    keys: Keys = () if needs != "desk" else ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
+    tenants = TenantDirectory(read, needs=there, keys=keys, on_problem=on_problem)
     enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
     problems: list[str] = []
     try:
@@ -490,13 +492,6 @@ def load_with_tenants(
     if not enough and not tenants.problems:
         problems.append(_MISSING[needs])
     raise SettingsRefused(problems)
-
-
-def _keys(kind: type[LogSettings], needs: Needs) -> Keys:
-    """Return the kinds of keys that the process uses; Kubernetes mounts no others."""
-    if needs != "desk":
-        return ()
-    return ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
 
 
 def not_needed(tenants: TenantDirectory) -> dict[str, str]:
