@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import feedback_port, health, webhook
-from api.app_state import ApiState
-from api.secret_uses import SecretUses
+from api import feedback_port, health, webhooks
+from api.proof import SecretUses
+from api.refusals import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
-from api.webhook_refusals import RejectionRecorder, WebhookPort
-from config.loading import SettingsRefused
+from api.webhooks import ApiState
 from config.own_secrets import names_given, not_for_the_api, own_secrets
-from config.settings import ApiSettings
+from config.settings import ApiSettings, SettingsRefused
 from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
 from dispatch.intake import Acceptance
@@ -70,8 +69,8 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         telemetry=health.NO_TELEMETRY,
     )
-    webhook.add_routes(app.router)
-    app.add_exception_handler(HTTPException, webhook.refuse_address)
+    webhooks.add_routes(app.router)
+    app.add_exception_handler(HTTPException, webhooks.refuse_address)
     app.include_router(health.router)
     if listener is None:
         app.include_router(health.probes)
@@ -121,20 +120,15 @@ async def _open(
     redis = open_redis(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     inbox = Inbox(redis)
+
+    def most_running() -> dict[str, int]:
+        return {tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running}
+
     acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
     uses = SecretUses(database)
     stack.push_async_callback(uses.close)
-    relay = Relay(
-        database,
-        queue,
-        inbox,
-        acceptance,
-        settings.job_deadline_seconds,
-        most_running=lambda: {
-            tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running
-        },
-    )
+    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds, most_running=most_running)
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
     await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))

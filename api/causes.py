@@ -6,14 +6,13 @@ bounded, so that a flood of bad signatures costs little.
 
 import asyncio
 import base64
-import binascii
 import hmac
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from api.signature import SignatureClaim
@@ -28,14 +27,14 @@ _TIMESTAMPS_APART_SECONDS = 5
 _UNSENT_TIMESTAMP_SECONDS = 30
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 _DIGEST_BYTES = 32
-_AROUND = (
-    ("{}\n", "a line break behind"),
-    ("{}\r\n", "a line break behind"),
-    ("{} ", "a blank beside"),
-    (" {}", "a blank beside"),
-    ('"{}"', "quotes around"),
-    ("'{}'", "quotes around"),
-)
+_AROUND = {
+    "{}\n": "a line break behind",
+    "{}\r\n": "a line break behind",
+    "{} ": "a blank beside",
+    " {}": "a blank beside",
+    '"{}"': "quotes around",
+    "'{}'": "quotes around",
+}
 _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"separators": (",", ":")},
     {"separators": (",", ":"), "sort_keys": True},
@@ -45,7 +44,6 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 4},
 )
 _THE_RETIRED = "the retired secret"
-_OF_ANOTHER = "signed with another tenant's secret"
 # Reserializing a large body is slow.
 _LARGEST_WRITTEN_ANEW_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
@@ -68,6 +66,10 @@ class Cause:
         return _THE_RETIRED in self.told
 
 
+Guess = tuple[bytes, bytes, Cause]
+"""A possible key and signed text, with the cause if it matches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A signature that did not match, over a body of readable JSON.
@@ -84,23 +86,8 @@ class Question:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A possible key and signed text, with the cause if it matches."""
-
-    key: bytes
-    signed: bytes
-    told: str = ""
-    kept: str = ""
-    owner: str = ""
-
-
-def cause_of(guess: Guess, reading: str) -> Cause:
-    told, kept = (" and ".join(filter(None, (words, reading))) for words in (guess.told, guess.kept or guess.told))
-    return Cause(told, kept, guess.owner)
-
-
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
+    """Return the digests that the header may contain, each with the mistake in writing it."""
     found = [(given, "") for given in claim.given]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
@@ -116,7 +103,7 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
         wrong = "the signature lacks its v1" if claim.standard else "the signature is written in base64"
         found.append((raw, wrong))
     elif _HEX.fullmatch(raw.decode("latin-1")):
-        found.append((binascii.unhexlify(raw), "the signature is hex that is written in base64"))
+        found.append((bytes.fromhex(raw.decode()), "the signature is hex that is written in base64"))
     return found
 
 
@@ -128,38 +115,27 @@ def guesses(asked: Question) -> Iterator[Guess]:
     claim, body = asked.claim, asked.body
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in asked.secrets]
-    yield from _own_secrets(asked, plain, keys)
-    for signed, words in (*_timestamp_forms(claim, body), *_body_forms(claim.prefix, body)):
-        for key in keys:
-            yield Guess(key, signed, words)
+    yield from ((key, plain, Cause("")) for key in keys)
+    yield claim.key_of(asked.retired), plain, Cause(f"signed with {_THE_RETIRED}")
+    own = (_secret_forms(secret, claim) for secret in asked.secrets)
+    for key, words in chain(*own, _around(asked.retired, _THE_RETIRED)):
+        yield key, plain, Cause(f"signed with {words}")
+    for signed, words in chain(_timestamp_forms(claim, body), _body_forms(claim.prefix, body)):
+        yield from ((key, signed, Cause(words)) for key in keys)
     others = _secrets_of_others(asked)
     for secret, owner in others.items():
-        yield Guess(claim.key_of(secret), plain, f"signed with {_secret_of(owner)}", _OF_ANOTHER, owner)
+        yield claim.key_of(secret), plain, _of_another(_secret_of(owner), owner)
     if claim.timestamp is None:
         for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
             signed = f"{int(asked.now) + seconds}.".encode() + body
-            for key in keys:
-                yield Guess(key, signed, "signed with a timestamp that was not sent")
+            yield from ((key, signed, Cause("signed with a timestamp that was not sent")) for key in keys)
     for secret, owner in others.items():
         for key, words in _around(secret, _secret_of(owner)):
-            yield Guess(key, plain, f"signed with {words}", _OF_ANOTHER, owner)
-
-
-def _own_secrets(asked: Question, plain: bytes, keys: list[bytes]) -> Iterator[Guess]:
-    """Yield guesses with the tenant's secrets, or common mistakes for them."""
-    for key in keys:
-        yield Guess(key, plain)
-    yield Guess(asked.claim.key_of(asked.retired), plain, f"signed with {_THE_RETIRED}")
-    for secret in asked.secrets:
-        for key, words in _secret_forms(secret, asked.claim):
-            yield Guess(key, plain, f"signed with {words}")
-    for key, words in _around(asked.retired, _THE_RETIRED):
-        yield Guess(key, plain, f"signed with {words}")
+            yield key, plain, _of_another(words, owner)
 
 
 def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
-    for form, words in _AROUND:
-        yield form.format(secret).encode(), f"{words} {whose}"
+    return ((form.format(secret).encode(), f"{words} {whose}") for form, words in _AROUND.items())
 
 
 def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
@@ -186,17 +162,21 @@ def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes
     front = claim.prefix.removesuffix(sent.encode() + b".")
     if claim.standard:
         yield sent.encode() + b"." + body, "signed without the id that was sent"
-    for joined in (b"%b%b", b"%b:%b", b"%b\n%b", b"%b,%b"):
-        yield joined % (front + sent.encode(), body), "signed with timestamp and body joined otherwise than by a dot"
+    for joint in (b"", b":", b"\n", b","):
+        signed = front + sent.encode() + joint + body
+        yield signed, "signed with timestamp and body joined otherwise than by a dot"
     yield body + b"." + sent.encode(), "signed with the timestamp behind the body"
     if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
         return
-    for other, words in ((int(sent) // 1000, "in seconds"), (int(sent) * 1000, "in milliseconds")):
-        yield front + f"{other}.".encode() + body, f"signed with the timestamp {words} and not as it was sent"
+    others = {
+        int(sent) // 1000: "the timestamp in seconds and not as it was sent",
+        int(sent) * 1000: "the timestamp in milliseconds and not as it was sent",
+    }
     for apart in range(1, _TIMESTAMPS_APART_SECONDS + 1):
-        for seconds, words in ((-apart, "earlier"), (apart, "later")):
-            signed = front + f"{int(sent) + seconds}.".encode() + body
-            yield signed, f"signed with a timestamp {apart} s {words} than the one sent"
+        others[int(sent) - apart] = f"a timestamp {apart} s earlier than the one sent"
+        others[int(sent) + apart] = f"a timestamp {apart} s later than the one sent"
+    for other, words in others.items():
+        yield front + f"{other}.".encode() + body, f"signed with {words}"
 
 
 def _body_forms(prefix: bytes, body: bytes) -> Iterator[tuple[bytes, str]]:
@@ -243,6 +223,10 @@ def _secret_of(owner: str) -> str:
     return f"the secret of tenant {owner}" if owner else "a secret of several tenants"
 
 
+def _of_another(words: str, owner: str) -> Cause:
+    return Cause(f"signed with {words}", "signed with another tenant's secret", owner)
+
+
 class Explainer:
     """Searches for causes, one at a time.
 
@@ -269,26 +253,26 @@ class Explainer:
         self._searches = True
         self._next_at = self._now() + self._between
         try:
-            return await _search(asked, self._seconds)
+            return await self._search(readings(asked.claim), islice(guesses(asked), MOST_GUESSES))
         finally:
             self._searches = False
 
-
-async def _search(asked: Question, seconds: float) -> Cause | None:
-    digests = readings(asked.claim)
-    to_come = islice(guesses(asked), MOST_GUESSES)
-    spent = 0.0
-    while spent < seconds:
-        began = time.thread_time()
-        tried = 0
-        for guess in islice(to_come, _AT_ONCE):
-            tried += 1
-            digest = hmac.digest(guess.key, guess.signed, "sha256")
-            for given, reading in digests:
-                if (guess.told or reading) and hmac.compare_digest(digest, given):
-                    return cause_of(guess, reading)
-        if tried < _AT_ONCE:
-            return None
-        spent += time.thread_time() - began
-        await asyncio.sleep(0)
-    return None
+    async def _search(self, digests: list[tuple[bytes, str]], to_come: Iterator[Guess]) -> Cause | None:
+        spent = 0.0
+        while spent < self._seconds:
+            began = time.thread_time()
+            batch = list(islice(to_come, _AT_ONCE))
+            for key, signed, cause in batch:
+                digest = hmac.digest(key, signed, "sha256")
+                for given, reading in digests:
+                    if (cause.told or reading) and hmac.compare_digest(digest, given):
+                        told, kept = (
+                            " and ".join(filter(None, (words, reading)))
+                            for words in (cause.told, cause.kept or cause.told)
+                        )
+                        return Cause(told, kept, cause.owner)
+            if len(batch) < _AT_ONCE:
+                return None
+            spent += time.thread_time() - began
+            await asyncio.sleep(0)
+        return None

@@ -17,7 +17,6 @@ from feedback.links import FeedbackLinks
 from observability import phrases
 from storage.session import Database
 
-_SETTING = "FEEDBACK_PORT"
 MOST_CONNECTIONS, _IN_A_RUSH = 64, 96
 _DATABASE_CONNECTIONS = 2
 _SECONDS = 3.0
@@ -25,7 +24,7 @@ _SECONDS = 3.0
 
 def listen(settings: ApiSettings) -> socket.socket | None:
     """Bind the port if feedback is enabled. Raises SettingsRefused."""
-    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, _SETTING)
+    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, "FEEDBACK_PORT")
 
 
 @contextlib.asynccontextmanager

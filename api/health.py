@@ -8,15 +8,16 @@ import asyncio
 import errno
 import math
 import socket
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
-from api import webhook
-from api.app_state import ApiState
-from config.loading import SettingsRefused
+from api import webhooks
+from api.webhooks import ApiState
+from config.settings import SettingsRefused
 from dispatch.queue import QueueUnreachable
 from observability import counting, exposition, metrics, tracing
 from storage.job_figures import job_figures, jobs_held_back
@@ -42,7 +43,10 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     """Ready while an event can be taken into either store: 200, else 503."""
     state: ApiState = request.app.state.api
     with tracing.untraced():
-        database, redis = await asyncio.gather(_database_answers(state), _redis_answers(state))
+        database, redis = await asyncio.gather(
+            _answers(state.budget.within(_CHECK_SECONDS, state.database.ask())),
+            _answers(asyncio.wait_for(state.queue.depth(), _CHECK_SECONDS)),
+        )
     is_ready = database or redis
     response.status_code = 200 if is_ready else 503
     return {
@@ -52,19 +56,10 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     }
 
 
-async def _database_answers(state: ApiState) -> bool:
+async def _answers(asked: Awaitable[object]) -> bool:
     try:
-        await state.budget.within(_CHECK_SECONDS, state.database.ask())
-    except (*DATABASE_FAILURES, TimeoutError):
-        return False
-    return True
-
-
-async def _redis_answers(state: ApiState) -> bool:
-    try:
-        async with asyncio.timeout(_CHECK_SECONDS):
-            await state.queue.sizes()
-    except (QueueUnreachable, TimeoutError):
+        await asked
+    except (*DATABASE_FAILURES, QueueUnreachable, TimeoutError):
         return False
     return True
 
@@ -80,16 +75,13 @@ async def figures(request: Request) -> Response:
 
 async def _ask_database(state: ApiState) -> None:
     held_back: dict[tuple[str, str], int] = {}
-    try:
+    waiting = running = oldest = without = math.nan
+    with suppress(*DATABASE_FAILURES, TimeoutError):
         now = await state.budget.within(_FIGURES_SECONDS, job_figures(state.database))
         waiting, running = float(now.waiting), float(now.running)
         oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
-    except (*DATABASE_FAILURES, TimeoutError):
-        waiting = running = oldest = without = math.nan
-    else:
         # A query of its own: with a million held jobs it times out, and the other metrics are needed most then.
-        with suppress(*DATABASE_FAILURES, TimeoutError):
-            held_back = await state.budget.within(_FIGURES_SECONDS, jobs_held_back(state.database))
+        held_back = await state.budget.within(_FIGURES_SECONDS, jobs_held_back(state.database))
     metrics.JOBS.labels("waiting").set(waiting)
     metrics.JOBS.labels("running").set(running)
     metrics.OLDEST_WAITING.set(oldest)
@@ -98,11 +90,10 @@ async def _ask_database(state: ApiState) -> None:
 
 
 async def _ask_redis(state: ApiState) -> None:
-    try:
+    depth = held = math.nan
+    with suppress(QueueUnreachable, TimeoutError):
         async with asyncio.timeout(_FIGURES_SECONDS):
-            depth, held = map(float, await state.queue.sizes())
-    except (QueueUnreachable, TimeoutError):
-        depth = held = math.nan
+            depth, held = float(await state.queue.depth()), float(await state.queue.held())
     metrics.QUEUE_DEPTH.set(depth)
     metrics.JOBS_HELD.set(held)
 
@@ -123,7 +114,7 @@ def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
 def create_probes(api: FastAPI) -> FastAPI:
     app = FastAPI(title=api.title, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
     app.state = api.state
-    app.add_exception_handler(HTTPException, webhook.refuse_address)
+    app.add_exception_handler(HTTPException, webhooks.refuse_address)
     app.include_router(probes)
     app.openapi = api.openapi  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -3,8 +3,11 @@
 Every check takes the same time for unknown and closed tenants.
 """
 
+import asyncio
+import contextlib
 import hmac
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,15 +17,15 @@ from typing import Any
 from fastapi import Request
 
 from api import signature
-from api.body import read_body
 from api.causes import Cause, Question
-from api.webhook_refusals import WebhookRefused
+from api.refusals import WebhookRefused, read_body
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from storage.known_secrets import CURRENT, PREVIOUS, TOKEN
-from webhooks.bodies import LARGEST_BODY_BYTES, read_signed, read_unsigned
-from webhooks.fields import tenant_of, ticket_of
-from webhooks.json_text import Malformed
+from observability import counting, metrics, tracing
+from storage import known_secrets
+from storage.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
+from storage.session import DATABASE_FAILURES, Database
+from webhooks.bodies import LARGEST_BODY_BYTES, Malformed, read_signed, read_unsigned, tenant_of, ticket_of
 from webhooks.signing import TOKEN_HEADER
 
 # Random secrets for unknown tenants. Each check tries two, so that its time reveals neither whether a tenant exists nor
@@ -46,11 +49,6 @@ class Proof:
     signed: bytes | None = field(default=None, repr=False)
 
 
-def is_signed(headers: Mapping[str, str]) -> bool:
-    """Return True if there is a signature: it overrides a token."""
-    return signature.has_claim(headers)
-
-
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> Proof:
@@ -63,15 +61,12 @@ def by_signature(
         previous = number > 0 or tenant.lacks_current_secret
         return Proof(PREVIOUS if previous else CURRENT, secrets[number], signed)
     except signature.SignatureRefused as failure:
-        reason, claim, cause = str(failure), failure.claim, Cause(failure.cause) if failure.cause else None
-    asked = None
-    if claim is not None:
-        retired = tenant.retired_secret or _NOBODYS_RETIRED
-        asked = Question(claim, body, tenant_id, secrets, retired, tenants, now)
-        if not tenant.webhook_secrets:
-            cause = Cause("no secret is set for the tenant")
-    elif not tenant.webhook_secrets:
-        raise _refused(403, "token missing", tenant, tenant_id, ticket_id)
+        reason, cause, asked = str(failure), Cause(failure.cause) if failure.cause else None, None
+        if failure.claim is not None:
+            retired = tenant.retired_secret or _NOBODYS_RETIRED
+            asked = Question(failure.claim, body, tenant_id, secrets, retired, tenants, now)
+    if not tenant.webhook_secrets:
+        reason, cause = (reason, Cause("no secret is set for the tenant")) if asked else ("token missing", None)
     raise _refused(403, reason, tenant, tenant_id, ticket_id, cause, asked)
 
 
@@ -98,13 +93,15 @@ def _refused(
     cause: Cause | None = None,
     asked: Question | None = None,
 ) -> WebhookRefused:
+    refused = WebhookRefused(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
     if tenant.opens_webhook:
-        return WebhookRefused(status, reason, tenant_id, ticket_id, known_tenant=True, cause=cause, asked=asked)
-    if not tenant.usable:
-        return WebhookRefused(403, "tenant closed", tenant_id, ticket_id, known_tenant=True, asked=asked)
-    if tenant.polled:
-        return WebhookRefused(403, "tenant is polled", tenant_id, ticket_id, known_tenant=True, asked=asked)
-    return WebhookRefused(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
+        refused = WebhookRefused(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
+    elif not tenant.usable:
+        refused = WebhookRefused(403, "tenant closed", tenant_id, ticket_id, asked=asked)
+    elif tenant.polled:
+        refused = WebhookRefused(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
+    refused.known_tenant = refused.reason != "unknown tenant"
+    return refused
 
 
 def _digest(text: str) -> bytes:
@@ -129,7 +126,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
     """
     # The first header of a name counts. A dictionary, because Starlette searches a list for each of a dozen names.
     headers = dict(reversed(request.headers.items()))
-    unsigned = not is_signed(headers) and (addressed is not None or _TOKEN_HEADER in headers)
+    unsigned = not signature.has_claim(headers) and (addressed is not None or _TOKEN_HEADER in headers)
     try:
         body = await read_body(request, LARGEST_BODY_BYTES, seconds, any_type=unsigned)
     except WebhookRefused as refused:
@@ -143,7 +140,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
         payload = read_signed(body)
         tenant_id = tenant_of(payload)
     except Malformed as malformed:
-        raise WebhookRefused(400, "malformed payload", cause=Cause(malformed.cause)) from None
+        raise WebhookRefused(400, "malformed payload", cause=Cause(str(malformed))) from None
     proved = by_signature(tenants, tenant_id, headers, body, ticket_of(payload))
     return ProvedWebhook(tenant_id, payload, body, proved, headers)
 
@@ -151,7 +148,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
 def _proved_by_token(
     tenants: TenantDirectory, headers: Mapping[str, str], body: bytes, addressed: str | None
 ) -> ProvedWebhook:
-    if is_signed(headers):
+    if signature.has_claim(headers):
         # The tenant of a signed webhook is in its body. A tenant in the address would be unsigned.
         raise WebhookRefused(400, "signed webhook at a tenant's address")
     payload: dict[str, Any] = {}
@@ -161,7 +158,7 @@ def _proved_by_token(
         if addressed is None or "tenant_id" in payload:
             tenant_id = tenant_of(payload)
     except Malformed as malformed:
-        cause = malformed.cause
+        cause = str(malformed)
     claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
     if claimed is None:
         raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
@@ -171,3 +168,52 @@ def _proved_by_token(
     if cause:
         raise WebhookRefused(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
     return ProvedWebhook(claimed, payload, body, proved, headers)
+
+
+_TELL_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
+_LAST_SECONDS = 1.0
+_KINDS = {CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", TOKEN: "token"}
+
+
+class SecretUses:
+    """Usage counts of this process that are not in the database yet.
+
+    The size is bounded by the number of tenants, also during an outage. Counts are lost if the process is killed, and
+    counted twice if the answer to a commit is lost.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._untold: Counter[tuple[str, str, str]] = Counter()
+
+    def note(self, tenant_id: str, proof: Proof) -> None:
+        """Count a webhook with this proof, or one signed with the retired secret."""
+        counting.series(metrics.WEBHOOKS_PROVED, tenant_id, _KINDS[proof.setting]).inc()
+        self._untold[tenant_id, proof.setting, proof.secret] += 1
+
+    async def tell(self) -> None:
+        """Write the counts to the database; failed ones are retried at the next call."""
+        to_tell, self._untold = list(self._untold.items()), Counter()
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    while some := to_tell[:AT_ONCE]:
+                        seen = [known_secrets.seen(*whose, uses=uses) for whose, uses in some]
+                        await known_secrets.know(self._database, seen)
+                        # Each committed batch is removed at once, so that a later failure does not repeat it.
+                        del to_tell[:AT_ONCE]
+        except BaseException:
+            self._untold.update(dict(to_tell))
+            raise
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                await self.tell()
+
+    async def close(self) -> None:
+        with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self.tell()

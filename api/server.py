@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import httptools
 from starlette.exceptions import HTTPException
@@ -35,10 +35,8 @@ _UNREAD_SECONDS, _LINE_SECONDS = 2.0, 10.0
 # Longer than the loop takes to read arrived data, which may contain a request.
 _MOMENT_SECONDS = 0.1
 
-Connection = TypeVar("Connection", bound=Hashable)
 
-
-class Crowd(Generic[Connection]):
+class Crowd:
     """Waiting connections, longest first, and connections being served.
 
     A connection waits from its start, and after each answer, until a request is complete. One with pipelined requests
@@ -48,8 +46,8 @@ class Crowd(Generic[Connection]):
     def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
         self._most = most
         self._in_a_rush = in_a_rush
-        self._served: set[Connection] = set()
-        self._waiting: dict[Connection, float] = {}
+        self._served: set[Hashable] = set()
+        self._waiting: dict[Any, float] = {}
 
     def __len__(self) -> int:
         return len(self._served) + len(self._waiting)
@@ -58,19 +56,19 @@ class Crowd(Generic[Connection]):
     def is_busy(self) -> bool:
         return len(self._served) >= self._most
 
-    def wait(self, connection: Connection, now: float) -> None:
+    def wait(self, connection: Hashable, now: float) -> None:
         self._served.discard(connection)
         self._waiting.setdefault(connection, now)
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: Hashable) -> None:
         self._waiting.pop(connection, None)
         self._served.add(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Hashable) -> None:
         self._waiting.pop(connection, None)
         self._served.discard(connection)
 
-    def make_room(self, now: float) -> Iterator[Connection]:
+    def make_room(self, now: float) -> Iterator[Any]:
         """Remove and yield the connections to close.
 
         A connection that has waited for less than 0.1 s is spared, except in a rush.
@@ -91,7 +89,7 @@ class Port:
     """
 
     seconds: float = 10.0
-    crowd: "Crowd[LimitedProtocol]" = field(default_factory=Crowd)
+    crowd: Crowd = field(default_factory=Crowd)
     crowded: phrases.Phrase | None = None
     _next: dict[phrases.Phrase, float] = field(default_factory=dict)
 
@@ -107,17 +105,13 @@ class Port:
 
     def is_due(self, phrase: phrases.Phrase) -> bool:
         """Return True at most every ten seconds for each phrase."""
-        is_due = time.monotonic() >= self._next.get(phrase, 0.0)
-        if is_due:
-            self._next[phrase] = time.monotonic() + _LINE_SECONDS
+        if is_due := (now := time.monotonic()) >= self._next.get(phrase, 0.0):
+            self._next[phrase] = now + _LINE_SECONDS
         return is_due
 
 
 class AnswerWriter:
-    """A transport that sends head and body of an answer in one call.
-
-    uvloop's two calls cost 6 % of the webhooks per second.
-    """
+    """Sends head and body of an answer in one call: two cost 6 % of the webhooks per second."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -164,7 +158,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._answers: Any = AnswerWriter(transport)
         now, crowd = self.loop.time(), self._port.crowd
         if crowd.is_busy:
-            self._over = True
             self._port.log_turned_away()
             self._answer(503, "try again later")
             return
@@ -209,8 +202,9 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            refused = cause if isinstance(cause, HTTPException) else HTTPException(400, "malformed request")
+            refused = error.__context__
+            if not isinstance(refused, HTTPException):
+                refused = HTTPException(400, "malformed request")
             self._refuse(refused.status_code, refused.detail)
         else:
             if self._pending > LARGEST_HEAD_BYTES:
@@ -260,8 +254,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = self._answers
         self.headers = []  # trailers are dropped
-        self._in_body = True
-        self._pending = 0
+        self._in_body, self._pending = True, 0
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -298,8 +291,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         if self._over or self.transport.is_closing():
             return
-        self._over = True
-        answered = self._all_answered()
+        self._over, answered = True, self._all_answered()
         if self._in_body and self.cycle.response_started:
             self.transport.close()
         elif self._in_body and not self.pipeline:
@@ -318,6 +310,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, reason: str) -> None:
         """Send a last answer and close later: a client that still sends would get a reset."""
+        self._over = True
         body = f'{{"detail":"{reason}"}}'
         again = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
         self.transport.write(
@@ -336,16 +329,12 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application beside other work of the process.
-
-    `last_answer_seconds` is the time for requests that run at the end.
-    """
+    """Serve the application; requests that run at the end have `last_answer_seconds` more."""
     config = Config(
         app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )
     state = ServerState()
-    # asyncio sets this only on listeners that name their protocol. Without it a body waits 40 ms for an
-    # acknowledgement.
+    # asyncio sets this only on listeners that name their protocol. Without it a body waits 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: port}), sock=listener)

@@ -46,11 +46,11 @@ class SignatureClaim:
     standard: bool
     """True for Standard Webhooks, whose signatures are in base64 and whose keys may be."""
     written: str
-    """The header as it came."""
+    """The header as received."""
     given: Sequence[bytes]
     timestamp: str | None
     prefix: bytes
-    """What stands before the body in what is signed."""
+    """The signed bytes before the body."""
 
     @property
     def key_of(self) -> Callable[[str], bytes]:
@@ -69,19 +69,13 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
     if (written := headers.get(_STANDARD_HEADER)) is not None:
         timestamp = headers.get("webhook-timestamp", "")
         prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
-        return SignatureClaim(
-            standard=True, written=written, given=_standard_signatures(written), timestamp=timestamp, prefix=prefix
-        )
+        return SignatureClaim(True, written, _standard_signatures(written), timestamp, prefix)
     if (written := headers.get(_SIGNATURE_HEADER)) is not None:
         sent = headers.get(_TIMESTAMP_HEADER)
         prefix = b"" if sent is None else sent.encode() + b"."
-        return SignatureClaim(
-            standard=False, written=written, given=_hex_signatures(written), timestamp=sent, prefix=prefix
-        )
+        return SignatureClaim(False, written, _hex_signature(written), sent, prefix)
     if (written := headers.get(_GITHUBS_HEADER)) is not None:
-        return SignatureClaim(
-            standard=False, written=written, given=_hex_signatures(written), timestamp=None, prefix=b""
-        )
+        return SignatureClaim(False, written, _hex_signature(written), None, b"")
     return None
 
 
@@ -97,7 +91,7 @@ def verify(
     if claim is None:
         raise SignatureRefused("signature missing")
     signed = claim.prefix + body
-    matching = _matching([claim.key_of(secret) for secret in secrets], signed, claim.given)
+    matching = [number for number, secret in enumerate(secrets) if _matches(claim, secret, signed)]
     if not matching:
         raise SignatureRefused("signature mismatch", claim=claim)
     if claim.timestamp is None and require_timestamp:
@@ -107,19 +101,17 @@ def verify(
     return signed, matching[0]
 
 
-def _matching(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> list[int]:
-    matched = [False] * len(keys)
-    for number, key in enumerate(keys):
-        expected = hmac.digest(key, signed, sha256)
-        for signature in given:
-            matched[number] |= hmac.compare_digest(expected, signature)
-    return [number for number, matches in enumerate(matched) if matches]
+def _matches(claim: SignatureClaim, secret: str, signed: bytes) -> bool:
+    """Compare with all given signatures, so that the time reveals nothing."""
+    expected, found = hmac.digest(claim.key_of(secret), signed, sha256), False
+    for given in claim.given:
+        found |= hmac.compare_digest(expected, given)
+    return found
 
 
-def _hex_signatures(header: str) -> list[bytes]:
-    text = header.strip().removeprefix("sha256=")
+def _hex_signature(header: str) -> list[bytes]:
     try:
-        return [bytes.fromhex(text)]
+        return [bytes.fromhex(header.strip().removeprefix("sha256="))]
     except ValueError:
         return [b""]
 
@@ -129,10 +121,8 @@ def _standard_signatures(header: str) -> list[bytes]:
     for part in header.split()[:_MOST_SIGNATURES]:
         version, _, encoded = part.partition(",")
         if version == "v1":
-            try:
+            with contextlib.suppress(ValueError):  # binascii.Error, or a character beyond ASCII
                 found.append(base64.b64decode(encoded, validate=True))
-            except ValueError:  # binascii.Error, or a character beyond ASCII
-                continue
     return found or [b""]
 
 

@@ -1,4 +1,4 @@
-"""Console access: tokens and an OpenID provider.
+"""Console access: tokens, roles (`support`, `support:acme`, `operator+texts`) and an OpenID provider.
 
 The environment and `SECRETS_DIR` are read again every few seconds. A deleted token or a changed role takes effect for
 sessions that are already open. An invalid token disables only itself.
@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from config.addresses import address_problem, may_be_sent
-from config.console_roles import ConsoleRole, RoleUnreadable, parse_role, parse_roles
 from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 
 SHORTEST_TOKEN = 32
@@ -36,7 +36,20 @@ ACCESS_SETTINGS: dict[str, str] = {
 }
 """Login settings, each with its text for the documents."""
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
-_KNOWN_OIDC = {name for name in ACCESS_SETTINGS if name.startswith(_OIDC)}
+_ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P<texts>\+texts)?")
+
+
+_ROLES_FORM = "must be VALUE=ROLE entries separated by commas"
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRole:
+    """`tenant_id`: the only visible tenant, None for all. `reads_texts`: may read texts sent to a model."""
+
+    kind: Literal["support", "operator"]
+    tenant_id: str | None = None
+    reads_texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,11 @@ def read_access(
 
     A token and its role change together, as do all settings of the provider.
     """
-    return SecretFiles(secrets_dir, group=_group, secret=_is_secret, on_problem=on_problem, now=now).over_environment
+
+    def is_secret(name: str) -> bool:
+        return name.startswith(_TOKEN) or name == _CLIENT_SECRET
+
+    return SecretFiles(secrets_dir, group=_group, secret=is_secret, on_problem=on_problem, now=now).over_environment
 
 
 def _group(name: str) -> str:
@@ -100,10 +117,6 @@ def _group(name: str) -> str:
         if name.startswith(prefix) and len(name) > len(prefix):
             return f"token {name.removeprefix(prefix)}"
     return "provider" if name.startswith(_OIDC) else ""
-
-
-def _is_secret(name: str) -> bool:
-    return name.startswith(_TOKEN) or name == _CLIENT_SECRET
 
 
 class AccessDirectory:
@@ -155,64 +168,94 @@ def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToke
     given = {name.removeprefix(_TOKEN): value for name, value in sorted(values.items()) if name.startswith(_TOKEN)}
     found = []
     for suffix, token in given.items():
-        role, wrong = None, _token_problem(suffix, token, list(given.values()))
-        if wrong is None:
-            role, wrong = _role_of(suffix, values)
-        if role is None:
-            problems.append(f"{wrong}: the token lets nobody in")
-        else:
+        try:
+            _check_token(suffix, token, is_shared=list(given.values()).count(token) > 1)
+            role = _read(_parse_role, f"{_ROLE}{suffix}", values)
             found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, role))
+        except ValueError as wrong:
+            problems.append(f"{wrong}: the token lets nobody in")
     alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
     problems += [f"{name} is set, but {_TOKEN}{name.removeprefix(_ROLE)} is not" for name in alone]
     return tuple(found)
 
 
-def _token_problem(suffix: str, token: str, all_of_them: list[str]) -> str | None:
+def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
     name = f"{_TOKEN}{suffix}"
     if token == UNREADABLE:
-        return unreadable(name)
+        raise ValueError(unreadable(name))
     if len(token) < SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        return f"{name} must be {SHORTEST_TOKEN} characters at least, without blanks"
+        raise ValueError(f"{name} must be {SHORTEST_TOKEN} characters at least, without blanks")
     if len(set(token)) < FEWEST_CHARACTERS:
-        return f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters"
-    if all_of_them.count(token) > 1:
-        return f"{name} is another one's token too"
+        raise ValueError(f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
+    if is_shared:
+        raise ValueError(f"{name} is another one's token too")
     if not _NAME.fullmatch(suffix) or "ERROR" in suffix:
-        return f"{name}: a name has A-Z, 0-9 and _ only, 40 at most, and not 'ERROR', which support greps for"
-    return None
+        raise ValueError(
+            f"{name}: a name has A-Z, 0-9 and _ only, 40 at most, and not 'ERROR', which support greps for"
+        )
 
 
-def _role_of(suffix: str, values: Mapping[str, str]) -> tuple[ConsoleRole | None, str]:
-    name = f"{_ROLE}{suffix}"
-    text = values.get(name)
-    if text is None:
-        return None, f"{name} is missing"
-    if text == UNREADABLE:
-        return None, unreadable(name)
+def _read(parse: Callable[[str], Parsed], name: str, values: Mapping[str, str]) -> Parsed:
+    """Parse a setting. Raises ValueError with a sentence that starts with its name."""
+    if name not in values:
+        raise ValueError(f"{name} is missing")
+    if values[name] == UNREADABLE:
+        raise ValueError(unreadable(name))
     try:
-        return parse_role(text), ""
-    except RoleUnreadable as failure:
-        return None, f"{name} {failure}"
+        return parse(values[name])
+    except ValueError as wrong:
+        raise ValueError(f"{name} {wrong}") from None
+
+
+def _parse_role(text: str) -> ConsoleRole:
+    found = _ROLE_TEXT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("must be support, support:TENANT or operator, each with +texts behind it or without")
+    kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
+    return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
+
+
+def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
+    """Parse comma-separated `VALUE=ROLE` entries in order."""
+    roles: dict[str, ConsoleRole] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        value, _, role = entry.rpartition("=")
+        if not value.strip():
+            raise ValueError(_ROLES_FORM)
+        if value.strip() in roles:
+            raise ValueError("must name each value once")
+        roles[value.strip()] = _parse_role(role)
+    if not roles:
+        raise ValueError(_ROLES_FORM)
+    return roles
+
+
+def _issuer(url: str) -> str:
+    if (problem := address_problem(url, secure=True)) is not None:
+        raise ValueError(problem)
+    return url
+
+
+# In the order of the fields of OidcSettings.
+_OIDC_PARSERS: dict[str, Callable[[str], Any]] = {
+    f"{_OIDC}ISSUER": _issuer,
+    f"{_OIDC}CLIENT_ID": str,
+    _CLIENT_SECRET: str,
+    f"{_OIDC}CLAIM": str,
+    f"{_OIDC}ROLES": _parse_roles,
+}
 
 
 def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:
-    given = {name.removeprefix(_OIDC): value for name, value in values.items() if name.startswith(_OIDC)}
-    wrong = [f"{_OIDC}{name} is no setting" for name in sorted(given) if f"{_OIDC}{name}" not in _KNOWN_OIDC]
-    wrong += [unreadable(f"{_OIDC}{name}") for name, value in sorted(given.items()) if value == UNREADABLE]
-    if given:
-        needed = ("ISSUER", "CLIENT_ID", "ROLES")
-        wrong += [f"{_OIDC}{name} is missing" for name in needed if name not in given]
-    roles: Mapping[str, ConsoleRole] = {}
-    if not wrong and given:
-        if (problem := address_problem(given["ISSUER"], secure=True)) is not None:
-            wrong.append(f"{_OIDC}ISSUER {problem}")
-        try:
-            roles = parse_roles(given["ROLES"])
-        except RoleUnreadable as failure:
-            wrong.append(f"{_OIDC}ROLES {failure}")
-    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong]
-    if wrong or not given:
+    given = {name: value for name, value in values.items() if name.startswith(_OIDC)}
+    if not given:
         return None
-    return OidcSettings(
-        given["ISSUER"], given["CLIENT_ID"], given.get("CLIENT_SECRET", ""), given.get("CLAIM", "groups"), roles
-    )
+    wrong = [f"{name} is no setting" for name in sorted(given) if name not in _OIDC_PARSERS]
+    parts: list[Any] = []
+    for name, parse in _OIDC_PARSERS.items():
+        try:
+            parts.append(_read(parse, name, {_CLIENT_SECRET: "", f"{_OIDC}CLAIM": "groups"} | given))
+        except ValueError as failure:
+            wrong.append(str(failure))
+    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong]
+    return None if wrong else OidcSettings(*parts)

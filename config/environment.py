@@ -3,17 +3,8 @@
 import os
 from pathlib import Path
 
-_FORCED = {
-    # langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
-    "LANGSMITH_TRACING": "false",
-    "LANGSMITH_TRACING_V2": "false",
-    "LANGCHAIN_TRACING": "false",
-    "LANGCHAIN_TRACING_V2": "false",
-}
-_DEFAULTS = {
-    # Seconds. Limits how long an unresponsive collector delays the end of a process.
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
-}
+# langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
+_OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 # Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
 _MOST_SENT = 256
 
@@ -24,9 +15,9 @@ def settle_environment() -> None:
     Call this before the first use of LangSmith or OpenTelemetry: both read the variables then, and LangSmith caches
     them.
     """
-    os.environ.update(_FORCED)
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(dict.fromkeys(_OFF, "false"))
+    # Seconds. Limits how long an unresponsive collector delays the end of a process.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
     queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
     most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT

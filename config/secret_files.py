@@ -13,8 +13,8 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SETTLED_SECONDS = 2.0
 LONG_SECONDS = 60.0
@@ -26,24 +26,20 @@ NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 """Problem reported until the directory can be listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as read. `text` is None if it is not readable as text."""
+class _File(NamedTuple):
+    """A file as read: UNREADABLE if it is not text."""
 
-    text: str | None
+    text: str
     changed: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A file that differs from the value in force.
+class _Change(NamedTuple):
+    """A file that differs from the value in force: since when with this `text`, and at all.
 
-    `since`: time of this `text`. `began`: time of the first difference.
-
-    Both times are from this process's clock. The file's time may be ahead, or set repeatedly by a copy program.
+    By this process's clock: the file's time may be ahead, or set repeatedly by a copy program.
     """
 
-    text: str | None
+    text: str
     since: float
     began: float
 
@@ -60,7 +56,7 @@ class SecretFiles:
         self,
         folder: Path | None,
         *,
-        setting: str = "SECRETS_DIR",
+        setting: str = DIRECTORY,
         group: Callable[[str], str] = lambda name: name,
         secret: Callable[[str], bool] = lambda _: True,
         on_problem: Callable[[str], None] = lambda _: None,
@@ -106,16 +102,10 @@ class SecretFiles:
         else:
             self._there = True
             self._told.pop(self._setting, None)
-            if self._started:
-                self._take(found)
-            else:
-                self._start(found)
+            values = self._settled_values(found) if self._started else {name: file.text for name, file in found.items()}
+            self._values = {name: text for name, text in values.items() if text}
         self._started = not self.never_listed
         return dict(self._values)
-
-    def _start(self, found: dict[str, _File]) -> None:
-        texts = {name: UNREADABLE if file.text is None else file.text for name, file in found.items()}
-        self._values = {name: text for name, text in texts.items() if text}
 
     def _found(self) -> dict[str, _File]:
         """Return the files of the folder. Raises OSError if it is missing or unreadable."""
@@ -125,44 +115,37 @@ class SecretFiles:
         files = {name: _file(self._folder / name) for name in names if self._group(name)}
         return {name: file for name, file in files.items() if file is not None}
 
-    def _take(self, found: dict[str, _File]) -> None:
-        """Apply the settled changes and report the files that are not applied."""
+    def _settled_values(self, found: dict[str, _File]) -> dict[str, str]:
+        """Return the values after the settled changes, and report the files that are not applied."""
         # Taken after the texts, so that a write in between is recognised as new.
         now = self._now()
-        self._changes = {
-            name: self._change(name, file.text, now)
-            for name, file in found.items()
-            if (UNREADABLE if file.text is None else file.text) != self._values.get(name, "")
-        }
-        held = {self._group(name) for name in self._changes if self._holds(name, found[name], now)}
         values = {name: self._values.get(name, "") for name in found}
-        waiting = set()
-        for name in self._changes:
-            text = found[name].text
-            problem = self._problem(name, found[name], now)
-            if self._group(name) not in held and text is None and not values[name]:
-                values[name] = UNREADABLE
-            elif self._group(name) not in held and text is not None and problem is None:
-                values[name] = text
-            else:
-                waiting.add(name)
-                if problem:
-                    self._tell(name, problem)
-        self._values = {name: text for name, text in values.items() if text}
-        self._changes = {name: change for name, change in self._changes.items() if name in waiting}
+        changed = {name: file for name, file in found.items() if file.text != values[name]}
+        self._changes = {name: self._change(name, file.text, now) for name, file in changed.items()}
+        held = {self._group(name) for name, file in changed.items() if self._holds(name, file, now)}
+        waiting = set(changed)
+        for name, file in changed.items():
+            # "" during a write, None if it applies.
+            problem = "" if self._holds(name, file, now) else self._problem(name, file, now)
+            new = file.text == UNREADABLE and not values[name]
+            if self._group(name) not in held and (new or problem is None):
+                values[name] = file.text
+                waiting.remove(name)
+                del self._changes[name]
+            elif problem:
+                self._tell(name, problem)
         self._told = {name: sentence for name, sentence in self._told.items() if name in waiting}
+        return values
 
-    def _change(self, name: str, text: str | None, now: float) -> _Change:
-        known = self._changes.get(name)
-        if known is None:
-            return _Change(text, now, now)
+    def _change(self, name: str, text: str, now: float) -> _Change:
+        known = self._changes.get(name, _Change(text, now, now))
         return _Change(text, known.since if known.text == text else now, known.began)
 
     def _holds(self, name: str, file: _File, now: float) -> bool:
         """Return True if a write may be in progress, so that the file's group must wait."""
-        return not self._settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
+        return not self._is_settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
 
-    def _settled(self, name: str, file: _File, now: float) -> bool:
+    def _is_settled(self, name: str, file: _File, now: float) -> bool:
         # If the file's clock is ahead, two reads of the same text are enough.
         again = file.changed > now and self._changes[name].since < now
         return again or now - file.changed >= SETTLED_SECONDS or self._is_old(name, file, now)
@@ -172,22 +155,14 @@ class SecretFiles:
         return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
 
     def _problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return why a change is not applied: "" during a write, None if applied."""
-        if self._holds(name, file, now):
-            return ""
-        if file.text is None:
+        """Return why a change is not applied, though no write delays it; None if it is."""
+        if file.text == UNREADABLE:
             return unreadable(name)
-        if not self._settled(name, file, now):
+        if not self._is_settled(name, file, now):
             return f"{name}: its file does not stop changing"
-        if self._secret(name) and self._values.get(name) != UNREADABLE and self._begins(name, file.text):
-            return self._cut_problem(name, file, now)
-        return None
-
-    def _begins(self, name: str, text: str) -> bool:
-        return self._values.get(name, "").startswith(text)
-
-    def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return the problem of a truncated secret; None after 60 s unless empty."""
+        before = self._values.get(name, "")
+        if not self._secret(name) or before == UNREADABLE or not before.startswith(file.text):
+            return None
         if not file.text:
             return f"{name}: its file is empty; delete it to withdraw the secret"
         if not self._is_old(name, file, now):
@@ -215,8 +190,8 @@ def _file(path: Path) -> _File | None:
     except FileNotFoundError:
         return None
     except OSError:
-        return _File(None, 0.0)
+        return _File(UNREADABLE, 0.0)
     try:
         return _File(content.decode("utf-8").strip(), changed)
     except UnicodeDecodeError:
-        return _File(None, changed)
+        return _File(UNREADABLE, changed)

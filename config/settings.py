@@ -1,38 +1,212 @@
 """Settings of each process, loaded and validated once at its start.
 
 A process loads only the settings it uses (`load(ApiSettings)`). Files in `SECRETS_DIR`, named like the settings,
-override the environment. Tenants' settings are in `config.tenants`. Model keys are read again while a process runs;
-`config.tenant_directory` has the current ones.
+override the environment. Tenants' settings are in `config.tenant_settings`. Model keys are read again while a process
+runs; `config.tenant_directory` has the current ones.
 """
 
-from typing import Annotated, Any
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.addresses import ODD_KEY, may_be_sent
-from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
-from config.loading import LogSettings
-from config.trace_settings import TraceFileSettings
-from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
+from config.addresses import (
+    ODD_KEY,
+    Certificates,
+    HttpUrl,
+    PostgresUrl,
+    ProxyUrl,
+    RedisUrl,
+    address_problem,
+    may_be_sent,
+)
+from config.console_access import FEWEST_CHARACTERS
 
-METRICS_PORT: Any = Field(
-    None,
-    ge=1,
-    le=65535,
-    description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
-)
-HTTPS_PROXY: Any = Field(
-    None,
-    repr=False,
-    description="Proxy for all calls to desks, accounts hosts, models and an OpenID provider at `https://`: "
-    "`http://HOST:PORT`, with `USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` "
-    "addresses go past it.",
-)
-NO_PROXY: Any = Field(
-    None,
-    description="Names that are called past the proxy, with commas between them: a domain with all that is below "
-    "it, an IP address, either with a port, or `*` alone for all. No ranges of addresses. This host always is.",
-)
+
+class SettingsRefused(Exception):
+    """Settings that prevent a start. `problems`: one sentence per setting, without its value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return the text of the setting's file, or None. Raises SettingsRefused."""
+        folder = os.environ.get("SECRETS_DIR")
+        path = Path(folder or "") / field_name.upper()
+        try:
+            if not folder or not path.is_file():
+                return None, field_name, False
+            return path.read_text(encoding="utf-8").strip() or None, field_name, False
+        except (OSError, UnicodeDecodeError):
+            raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class LogSettings(BaseSettings):
+    """Settings that every process needs for its log lines."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    log_format: Literal["text", "json"] = "text"
+    """Format of the log lines."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level of the lines; lines that the FAQ promises are printed at any level."""
+    secrets_dir: Path | None = None
+    """Directory with one file a setting, named like it; wins over the environment."""
+    tenants_file: Path | None = None
+    """`tenants.toml`: what tenants have beside addresses and secrets ([settings of a tenant](#settings-of-a-tenant)).
+    Read again while a process runs."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by _SecretFiles
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources by precedence: files, environment, caller's defaults."""
+        return _SecretFiles(settings_cls), env_settings, init_settings
+
+
+ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
+
+
+def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
+    """Load the settings of one process; `defaults` replace unset ones.
+
+    Raises SettingsRefused with one sentence per missing or wrong setting.
+    """
+    problems: list[str] = []
+    folder = os.environ.get("SECRETS_DIR")
+    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
+        problems.append("SECRETS_DIR is not a directory")
+    try:
+        settings = kind(**defaults)
+    except ValidationError as failure:
+        problems += [_sentence(dict(problem)) for problem in failure.errors()]
+    except SettingsRefused as refused:
+        problems += refused.problems
+    else:
+        if not problems:
+            return settings
+    raise SettingsRefused(problems)
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    """Format a pydantic problem without the value, which may be a secret."""
+    location = problem["loc"]
+    name = str(location[0]).upper() if isinstance(location, tuple) and location else "settings"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    what = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name} is wrong: {what[0].lower()}{what[1:]}"
+
+
+class TraceFileSettings(LogSettings):
+    """Settings of processes that create or display spans, as files on this machine too."""
+
+    traces_dir: Path | None = None
+    """Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, of which
+    the oldest are deleted. `ai-agents trace` draws them."""
+
+
+_SHORTEST_KEY = 32
+# Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
+_AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
+
+
+def _page_url(url: str) -> str:
+    """Check that the address can be the start of a link. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or "@" in parts.netloc or not _AS_IN_A_LINK.fullmatch(url):
+        raise ValueError("must be http(s)://HOST[:PORT][/PATH]")
+    return url
+
+
+def _signing_key(key: str) -> str:
+    """Strip the key and check its length against brute force. Raises ValueError."""
+    if len(key.strip()) < _SHORTEST_KEY:
+        raise ValueError(f"must be {_SHORTEST_KEY} characters at least")
+    return key.strip()
+
+
+PageUrl = Annotated[HttpUrl, AfterValidator(_page_url)]
+SigningKey = Annotated[str, AfterValidator(_signing_key)]
+
+
+class FeedbackSettings(LogSettings):
+    """Settings of processes that create or read feedback links."""
+
+    feedback_url: PageUrl | None = None
+    """Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. With it and
+    `FEEDBACK_KEY` each note has a link to it; without them there is neither."""
+    feedback_key: SigningKey | None = Field(None, repr=False, validate_default=True)
+    """Signs the links, so that none can be made up or changed; the same for API and workers, 32 characters at least."""
+
+    @field_validator("feedback_key")
+    @classmethod
+    def _goes_with_the_address(cls, key: str | None, info: ValidationInfo) -> str | None:
+        # An invalid address is reported by its own field.
+        if "feedback_url" in info.data and (info.data["feedback_url"] is None) != (key is None):
+            raise ValueError("it needs FEEDBACK_URL" if key else "must be set where FEEDBACK_URL is")
+        return key
+
+
+class FeedbackPageSettings(FeedbackSettings):
+    """Settings of the process that serves the feedback page."""
+
+    feedback_previous_key: SigningKey | None = Field(None, repr=False)
+    """The key before the last change: links that were signed with it go on working."""
+    feedback_port: int = Field(8002, ge=1, le=65535)
+    """Port of that page, on all addresses; nothing else is there. Listened on where `FEEDBACK_URL` is set."""
+
+    @field_validator("feedback_previous_key")
+    @classmethod
+    def _goes_with_a_key(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if key is not None and info.data.get("feedback_key", "") is None:
+            raise ValueError("it needs FEEDBACK_KEY")
+        return key
+
+
+class MetricsSettings(LogSettings):
+    """Settings of processes with a port for metrics alone."""
+
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    """Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`."""
+
+
+class ProxySettings(LogSettings):
+    """Settings of processes that call servers on the internet."""
+
+    https_proxy: ProxyUrl | None = Field(None, repr=False)
+    """Proxy for all calls to desks, accounts hosts, models and an OpenID provider at `https://`: `http://HOST:PORT`,
+    with `USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` addresses go past
+    it."""
+    no_proxy: str | None = None
+    """Names that are called past the proxy, with commas between them: a domain with all that is below it, an IP
+    address, either with a port, or `*` alone for all. No ranges of addresses. This host always is."""
 
 
 def _model_key(key: str) -> str:
@@ -81,25 +255,22 @@ class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
     at the webhook's port."""
 
 
-class DeskClientSettings(StoreSettings):
+class DeskClientSettings(ProxySettings, StoreSettings):
     """Settings of processes that call ServiceDesk Plus."""
 
     servicedesk_timeout_seconds: float = Field(10, gt=0)
     """Longest wait for one answer of ServiceDesk Plus."""
     servicedesk_ca_bundle: Certificates | None = None
     """Certificates (PEM) of a private CA that signs the desks' certificates."""
-    https_proxy: ProxyUrl | None = HTTPS_PROXY
-    no_proxy: str | None = NO_PROXY
 
 
 class SyncSettings(DeskClientSettings):
     """Settings of `ai-agents sync`."""
 
 
-class BackgroundSettings(TraceFileSettings, DeskClientSettings):
+class BackgroundSettings(MetricsSettings, TraceFileSettings, DeskClientSettings):
     """Settings of processes without an HTTP interface."""
 
-    metrics_port: int | None = METRICS_PORT
     worker_stuck_seconds: float = Field(60, ge=1)
     """A worker that takes no job for this long, though jobs wait and it has room, ends itself; so does housekeeping
     that stands still for longer than its work may take."""
@@ -202,3 +373,60 @@ class MigrateSettings(LogSettings):
     """Postgres, as the owner of the tables; for migrations only."""
     database_url: PostgresUrl
     """Tells the application's role, which the migration grants to."""
+
+
+def _without_user(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must have no user and no password: links are printed with it")
+    return url
+
+
+class DiagnoseSettings(ByHandSettings):
+    """Settings of `ai-agents diagnose`."""
+
+    jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = None
+    """Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."""
+
+
+class TraceSettings(TraceFileSettings, ByHandSettings):
+    """Settings of `ai-agents trace` when it queries the database."""
+
+
+def _origin(url: str) -> str:
+    """Normalize the address to a browser's origin. Raises ValueError."""
+    if (problem := address_problem(url, secure=True)) is not None:
+        raise ValueError(problem)
+    if not url.isascii():
+        raise ValueError("must have the host as browsers send it: other letters as xn--...")
+    parts = urlsplit(url)
+    if parts.path.strip("/"):
+        raise ValueError("must have no path: the console has a host or a port of its own")
+    host, default = (parts.hostname or "").lower(), 443 if parts.scheme == "https" else 80
+    named = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def _not_guessed(key: str) -> str:
+    """Reject a key that could be guessed to forge cookies. Raises ValueError."""
+    if len(set(key)) < FEWEST_CHARACTERS:
+        raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
+    return key
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+CookieKey = Annotated[SigningKey, AfterValidator(_not_guessed)]
+
+
+class ConsoleSettings(MetricsSettings, ProxySettings, DiagnoseSettings, StoreSettings):
+    """Settings of `ai-agents console`."""
+
+    console_key: CookieKey = Field(repr=False)
+    """Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, ten of them
+    different."""
+    console_previous_key: CookieKey | None = Field(None, repr=False)
+    """The key before the last change: who is logged in with it stays so."""
+    console_url: Origin | None = None
+    """Where people reach the console: `https://console.example.com`, without a path. Another `Host` is refused. Needed
+    unless it listens on this machine alone."""
+    console_ca_bundle: Certificates | None = None
+    """Certificates (PEM) of a private CA that signs the OpenID provider's certificate."""

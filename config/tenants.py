@@ -8,8 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.tenant_settings import JobShare, MaskingKind, NoteSection, OpenAISection, ServiceDeskSection
-from config.ticket_rules import TicketRules
+from config.tenant_settings import JobShare, MaskingKind, NoteSection, OpenAISection, ServiceDeskSection, TicketRules
 
 _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}
 

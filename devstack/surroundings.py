@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from config.tenant_names import setting_suffix
+from config.tenant_settings import setting_suffix
 
 OPENAI_MODEL = "gpt-6-luna"
 _PORTAL = "itdesk"

@@ -10,8 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed does not have it
 
-from config.console_settings import ConsoleSettings
-from config.settings import DeskClientSettings, EmbeddingSettings, ModelAddressSettings
+from config.settings import ConsoleSettings, DeskClientSettings, EmbeddingSettings, ModelAddressSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,78 @@
-"""Logging setup: one stream and one format for our lines and those of libraries.
+"""Logging: one stream and one format for our lines and those of libraries.
 
 structlog writes our own lines directly to the stream; records of standard logging use the same renderer. Logger names
 are never printed (uvicorn's ordinary logger is called `uvicorn.error`).
+
+text: `2026-11-04T09:00:00.000Z info <phrase> | ticket_id: 12345, tenant_id: acme, job_id: ..., trace_id: ...`
+
+json: one object with `timestamp`, `level`, `event` (the phrase), `ids` (the identifiers in the form that the FAQ greps
+for, `ticket_id: 12345, ...`) and each identifier as a field of its own.
+
+Values can't start a new line or a terminal sequence, and their length is limited. Records of libraries lose passwords,
+exception messages and alarming words.
 """
 
 import logging
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring
+from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 
-from config.loading import LogSettings, SettingsRefused, load
-from observability import foreign, identifiers, phrases
+from config.settings import LogSettings, SettingsRefused, load
+from observability import identifiers, phrases
+from observability.identifiers import TAGS
 from observability.phrases import Phrase
-from observability.rendering import exception_trail, render_json, render_text
 
 _LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _Event = MutableMapping[str, Any]
 _Processor = Callable[[Any, str, _Event], Any]
 _log: Any = structlog.get_logger()
+_IDENTIFIER_ORDER = (*TAGS, "trace_id")
+_LONGEST_VALUE = 200
+_LONGEST_EVENT = 1000
+_LONGEST_EXCEPTION = 4000
+# C0 and C1 controls, DEL, line and paragraph separators, and marks that reorder text on a terminal.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_FRAMES_SHOWN = 12
+_PROJECT = Path(__file__).resolve().parent.parent
+# Format of `logging.captureWarnings`: `<file>:<line>: <category>: <text>`.
+_WARNING = re.compile(r"([^\n]*?):(\d+): (\w+): ")
+_QUIET = {
+    # One line per request, with its address: ServiceDesk Plus takes ticket text in the query.
+    **dict.fromkeys(("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3"), logging.WARNING),
+    **dict.fromkeys(("alembic", "asyncio", "kombu", "langchain", "langgraph", "sqlalchemy"), logging.WARNING),
+    **dict.fromkeys(("langsmith", "psycopg", "uvicorn.access"), logging.ERROR),
+    "uvicorn": logging.INFO,
+    # Celery logs each received and finished task; so do our own lines.
+    **dict.fromkeys(("celery", "celery.worker.strategy"), logging.WARNING),
+    # Each Reject (a job returned when a worker stops) would log a traceback.
+    "celery.app.trace": logging.CRITICAL,
+}
+_EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
+_TOLD_AGAIN_SECONDS = 60.0
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/\s]*@")
+_BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
+
+_REFUSALS = {
+    "AuthenticationError": "password refused",
+    "ReadOnlyError": "it is read-only",
+    "BusyLoadingError": "it is loading its data",
+    "ClusterDownError": "its cluster is down",
+    "MasterDownError": "its master is down",
+    "OutOfMemoryError": "its memory is full",
+    "ResponseError": "it refuses commands",
+    "NoPermissionError": "permission refused",
+}
 
 
 def say(
@@ -71,7 +119,6 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     least = _LEVELS[settings.log_level.lower()]
     render: _Processor = render_json if settings.log_format == "json" else render_text
-    shared: list[_Processor] = [_add_identifiers, _add_trace_id, _add_timestamp]
     structlog.configure(
         processors=[_one_line(least, render)],
         wrapper_class=structlog.BoundLogger,
@@ -83,11 +130,11 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_log_level],
+            foreign_pre_chain=[_add_context, structlog.stdlib.add_log_level],
             processors=[_show_exception, structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    foreign.calm(handler)
+    _calm(handler)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     handler.setLevel(least)
@@ -105,28 +152,18 @@ def _one_line(least: int, render: _Processor) -> _Processor:
         if not event.pop("_promised", False) and _LEVELS[method] < least:
             raise structlog.DropEvent
         event["level"] = method
-        for add in (_add_identifiers, _add_trace_id, _add_timestamp):
-            event = add(logger, method, event)
-        return render(logger, method, event)
+        return render(logger, method, _add_context(logger, method, event))
 
     return line
 
 
-def _add_identifiers(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Add the context's identifiers; those of the line itself take precedence."""
+def _add_context(_logger: Any, _method: str, event: _Event) -> _Event:
+    """Add identifiers (those of the line itself take precedence), trace id and time."""
     for name, value in identifiers.current().items():
         event.setdefault(name, value)
-    return event
-
-
-def _add_trace_id(_logger: Any, _method: str, event: _Event) -> _Event:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
-    return event
-
-
-def _add_timestamp(_logger: Any, _method: str, event: _Event) -> _Event:
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
     event["timestamp"] = f"{_to_the_second(seconds)}.{milliseconds:03}Z"
     return event
@@ -152,3 +189,158 @@ def _show_exception(_logger: Any, _method: str, event: _Event) -> _Event:
 
 def _uncaught(kind: type[BaseException], failure: BaseException | None, _traceback: object) -> None:
     say(phrases.PROCESS_FAILED, failure=failure or kind())
+
+
+def plain(value: object, longest: int = _LONGEST_VALUE) -> str:
+    r"""Return `value` on one line: unprintable as `\xNN`, cut at `longest` characters."""
+    text = str(value)
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    if text.isprintable():
+        return text  # the usual case, at a third of the time
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
+    names = [name for name in _IDENTIFIER_ORDER if name in event]
+    if len(names) < len(event):
+        names += [name for name in event if name not in _IDENTIFIER_ORDER]
+    return {name: plain(event[name], _LONGEST_EXCEPTION if name == "exception" else _LONGEST_VALUE) for name in names}
+
+
+def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """Return the line as text (a structlog renderer)."""
+    timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    line = f"{timestamp} {level:<7} {plain(phrase, _LONGEST_EVENT)}"
+    identifiers = ", ".join(f"{name}: {value}" for name, value in _identifiers(event).items())
+    return f"{line} | {identifiers}" if identifiers else line
+
+
+def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """Return the line as one JSON object (a structlog renderer)."""
+    timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    identifiers = _identifiers(event)
+    line = {"timestamp": timestamp, "level": level, "event": plain(phrase, _LONGEST_EVENT)}
+    if identifiers:
+        line["ids"] = ", ".join([f"{name}: {value}" for name, value in identifiers.items()])
+    # All values are strings and names are plain words: the object encoder would take twice the time.
+    return (
+        "{" + ", ".join([f'"{name}": {encode_basestring(text)}' for name, text in (line | identifiers).items()]) + "}"
+    )
+
+
+def exception_trail(failure: BaseException) -> str:
+    """Return the exception, its causes and its frames on one line, innermost first.
+
+    Messages are omitted: they may quote a row, an address with a password or a ticket.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        name = f"{type(link).__module__}.{type(link).__qualname__}".removeprefix("builtins.")
+        frames = " < ".join(reversed(_frames(link.__traceback__)))
+        parts.append(f"{name} at {frames}" if frames else name)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return " caused by ".join(parts)
+
+
+def _frames(traceback: TracebackType | None) -> list[str]:
+    frames: list[str] = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        path = Path(code.co_filename)
+        shown = path.relative_to(_PROJECT) if path.is_relative_to(_PROJECT) else Path(*path.parts[-2:])
+        frames.append(f"{shown.as_posix()}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return frames[-_FRAMES_SHOWN:]
+
+
+def _calm(handler: logging.Handler) -> None:
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    for name in list(logging.root.manager.loggerDict):
+        # Libraries that added a handler or disabled propagation use the root handler too.
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    handler.addFilter(_Fit())
+
+
+class _Fit(logging.Filter):
+    """Drops or shortens records of libraries, and removes passwords from addresses."""
+
+    _collector_told: float | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith(_EXPORTERS):
+            return self._collector_line(record)
+        if record.name == "py.warnings":
+            record.msg, record.args = _warning(record), None
+            return True
+        message = _message(record)
+        if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
+            # By the exception's type name in the text: the record has nothing else of the failure.
+            reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
+            message = phrases.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
+            record.levelno, record.levelname = logging.ERROR, "ERROR"
+            record.exc_info = None
+        record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
+        return True
+
+    def _collector_line(self, record: logging.LogRecord) -> bool:
+        """Rewrite a failed export as our own phrase; return True once a minute."""
+        if record.levelno < logging.WARNING:
+            return False
+        if self._collector_told is not None and record.created - self._collector_told < _TOLD_AGAIN_SECONDS:
+            return False
+        self._collector_told = record.created
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = phrases.EXPORT_FAILING.template, None, None
+        return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    if isinstance(record.args, tuple):
+        # A quoted exception would add its message.
+        record.args = tuple(type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in record.args)
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # a library's formatting mistake
+        message = str(record.msg)
+    # The following lines repeat the exception with its message.
+    return message.splitlines()[0] if record.exc_info and message else message
+
+
+def _warning(record: logging.LogRecord) -> str:
+    """Return a warning's category, and its place in our code.
+
+    The text is omitted: it may quote a server's response.
+    """
+    found = _WARNING.match(_message(record))
+    if found is None:
+        return "Warning of a library"
+    path, line, category = Path(found[1]), found[2], found[3]
+    ours = path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
+    return f"{category} at {path.relative_to(_PROJECT).as_posix()}:{line}" if ours else f"{category} of a library"
+
+
+class Outage:
+    """A dependency's last known state: down from `seen` until `over`."""
+
+    def __init__(self, phrase: Phrase, again_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic):
+        self._phrase = phrase
+        self._again = again_seconds
+        self._monotonic = monotonic
+        self._told_at: float | None = None
+
+    def seen(self, reason: str, failure: BaseException | None = None) -> None:
+        """Record a failed call; log it at once, then at most once a minute."""
+        now = self._monotonic()
+        if self._told_at is None or now - self._told_at >= self._again:
+            self._told_at = now
+            say(self._phrase, reason=reason, failure=failure)
+
+    def over(self) -> None:
+        self._told_at = None

@@ -4,14 +4,29 @@ The API exports them at `/metrics`; worker and housekeeping at `METRICS_PORT`, i
 fixed words, the configured model; never a ticket or a job.
 """
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from collections.abc import Callable, Iterable, Mapping
 
-from observability.asked_gauge import AskedGauge
+from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
 
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
 _STEP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 45, 60, 120)
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
+
+
+class AskedGauge(Gauge):
+    """Computes its series at each scrape, so that unset ones are exported too."""
+
+    ask: Callable[[], Mapping[str, float]] | None = None
+    """What answers: value by value of the one label."""
+
+    def collect(self) -> Iterable[Metric]:
+        (family,) = self.describe()
+        (label,) = self._labelnames
+        for name, value in (self.ask() if self.ask is not None else {}).items():
+            family.add_sample(family.name, {label: name}, float(value))
+        return [family]
+
 
 LABELS = {
     "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them, and for settings "

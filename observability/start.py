@@ -6,11 +6,11 @@ from typing import NoReturn
 
 from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.loading import ProcessSettings, SettingsRefused
-from config.startup import Needs, load_with_tenants
-from config.tenant_directory import TenantDirectory
-from observability.logging import refuse_start, start_logging
-from observability.tenant_lines import follow_tenants, say_unusable
+from config.settings import ProcessSettings, SettingsRefused
+from config.tenant_directory import Needs, TenantDirectory, TenantProblem, load_with_tenants
+from config.tenant_settings import is_tenant_id
+from observability import counting, metrics, phrases
+from observability.logging import refuse_start, say, start_logging
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
@@ -46,3 +46,17 @@ def end_refused(problems: list[str]) -> NoReturn:
     """Log each problem and exit with the status for unusable settings."""
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)
+
+
+def follow_tenants(tenants: TenantDirectory) -> None:
+    for problem in tenants.problems:
+        say_unusable(problem)
+    metrics.TENANT_UNUSABLE.ask = lambda: {
+        tenant_id or counting.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
+    }
+
+
+def say_unusable(problem: TenantProblem) -> None:
+    phrase = phrases.TENANT_CLOSED if problem.closed else phrases.TENANT_UNUSABLE
+    also = {"tenant_id": problem.tenant_id} if is_tenant_id(problem.tenant_id) else None
+    say(phrase, reason=problem.sentence, also=also)

@@ -36,19 +36,16 @@ def external_call(
 
     Only `failures` are the server's: calls that we held back or ended ourselves are not counted.
     """
-    call = Call()
-    began = time.monotonic()
+    call, began, is_counted = Call(), time.monotonic(), False
     try:
         yield call
+        is_counted = True
     except failures:
-        call.failed = True
-        _called(server, tenant_id, model, call, began)
+        call.failed = is_counted = True
         raise
-    _called(server, tenant_id, model, call, began)
-
-
-def _called(server: str, tenant_id: str, model: str | None, call: Call, began: float) -> None:
-    metrics.CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
-    # A model's latency does not depend on the tenant.
-    whose = ("", model) if model else (tenant_id, "")
-    metrics.CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)
+    finally:
+        if is_counted:
+            metrics.CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
+            # A model's latency does not depend on the tenant.
+            whose = ("", model) if model else (tenant_id, "")
+            metrics.CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)

@@ -5,9 +5,13 @@ that each line has a `trace_id`. Spans are exported only if `OTEL_EXPORTER_OTLP_
 a collector (OTLP over HTTP with protobuf), or if `TRACES_DIR` is set for files.
 """
 
+import json
+import math
+import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
@@ -17,16 +21,16 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from config.environment import spans_leave_the_process
-from observability.export import Counted
+from observability import metrics, phrases
 from observability.identifiers import tags
-from observability.rendering import exception_trail
+from observability.logging import Outage, exception_trail
 
 # Names from step 5 of the FAQ, and one for context gathering.
 WEBHOOK = "Webhook"
@@ -39,9 +43,61 @@ SERVICEDESK_UPDATE = "ServiceDesk Update"
 _FLUSH_SECONDS = 5.0
 # Drawing a trace from files waits for them.
 _INTO_FILES_MILLISECONDS = 1000
+FILE_BYTES = 4_000_000
+FOLDER_BYTES = 30_000_000  # excluding the file each process is writing
+# A collector gets these texts if the operator enables it. In files they would be copies that `forget` does not reach.
+_TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
 _untraced: ContextVar[bool] = ContextVar("untraced", default=False)
+
+
+class Counted(OTLPSpanExporter):
+    """Counts the results of exports."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        metrics.SPAN_EXPORTS.labels("ok" if result is SpanExportResult.SUCCESS else "failed").inc()
+        return result
+
+
+class FileExporter(SpanExporter):
+    """Appends spans to this process's file, one JSON object a line; it may be deleted between exports."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        self._stem = folder / f"{process}-{os.getpid()}"
+        self._path: Path | None = None
+        self._outage = Outage(phrases.TRACES_NOT_KEPT, again_seconds=math.inf)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Append the spans. A failed write loses them, with one log line."""
+        try:
+            self._stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path = path = self._path or self._next_file()
+            path.touch(mode=0o600)
+            with path.open("a", encoding="utf-8") as out:
+                ConsoleSpanExporter(out=out, formatter=_line).export(spans)
+            if path.stat().st_size >= FILE_BYTES:
+                self._path = None
+        except OSError as failure:
+            self._outage.seen(failure.strerror or "the file can't be written")
+            return SpanExportResult.FAILURE
+        self._outage.over()
+        return SpanExportResult.SUCCESS
+
+    def _next_file(self) -> Path:
+        """Return a new file name, and delete the folder's oldest files of any process."""
+        with suppress(FileNotFoundError):  # another process deletes them too
+            files = sorted(self._stem.parent.glob("ai-agents-*.traces.jsonl"), key=os.path.getmtime)
+            while sum(path.stat().st_size for path in files) > FOLDER_BYTES:
+                files.pop(0).unlink()
+        return Path(f"{self._stem}-{time.time_ns()}.traces.jsonl")
+
+
+def _line(span: ReadableSpan) -> str:
+    told = json.loads(span.to_json(indent=None))
+    told["attributes"] = {name: value for name, value in told["attributes"].items() if name not in _TEXTS}
+    return f"\n{json.dumps(told)}"  # the line break ends a line cut by a full disk
 
 
 class Tracing:
@@ -52,13 +108,11 @@ class Tracing:
         ours = Resource({SERVICE_NAME: service_name})
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
         if traces_dir is not None:
-            from observability.trace_files import FileExporter  # noqa: PLC0415 -- only where it is asked for
-
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
         # Last, because processors are closed in order, and an unresponsive collector uses all of the time.
         if spans_leave_the_process():
-            self._provider.add_span_processor(BatchSpanProcessor(Counted(OTLPSpanExporter())))
+            self._provider.add_span_processor(BatchSpanProcessor(Counted()))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:

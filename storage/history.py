@@ -60,7 +60,7 @@ async def save_ticket(
     `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
     differs; `conversation` if the tenant wants it. `requester`: an address, of which only a keyed hash is stored; a
     forgotten one prevents the copy. `kinds`: category, group, site and template, normalised as in
-    `config.ticket_rules.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
+    `config.tenant_settings.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
     `languages`: possible languages of the tenant's texts.
     """
     shown = ticket.get("display_id") or None

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
-from config.loading import ProcessSettings, SettingsRefused, load
-from config.settings import ByHandSettings, JobSettings
+from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check

@@ -6,9 +6,8 @@ from typing import Any
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
-from config.tenants_file import key_name
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_settings import key_name
 from storage import audit
 from storage.models import AuditRecord
 from storage.session import Database

@@ -10,8 +10,7 @@ from pkgutil import resolve_name
 from typing import NoReturn
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
-from config.loading import SettingsRefused, load
-from config.settings import MigrateSettings
+from config.settings import MigrateSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading

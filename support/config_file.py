@@ -10,11 +10,21 @@ from typing import Any, Literal, get_args, get_origin
 from config.environment import secrets_dir
 from config.exits import CONFIGURATION_EXIT
 from config.secret_files import UNREADABLE, unreadable
-from config.tenant_names import by_tenant, setting_suffix
-from config.tenant_reading import read_environment
-from config.tenant_settings import FIELDS, REMOVED
-from config.tenants_file import TENANTS_TOML, FileUnusable, has_path, json_schema, settings_of, tables_in
-from config.ticket_rules import RulesUnreadable, parse_names
+from config.tenant_directory import read_environment
+from config.tenant_settings import (
+    FIELDS,
+    REMOVED,
+    TENANTS_TOML,
+    FileUnusable,
+    RulesUnreadable,
+    by_tenant,
+    has_path,
+    json_schema,
+    parse_names,
+    setting_suffix,
+    settings_of,
+    tables_in,
+)
 
 _WORDS = {"true": True, "write": True, "copy": True, "context": True, "false": False, "none": False}
 

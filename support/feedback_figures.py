@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from config.settings import ByHandSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.tenant_directory import TenantDirectory, read_environment
 from storage import feedback
 from storage.feedback import FeedbackFigures
 from storage.session import Database

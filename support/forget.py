@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
-from config.tenant_reading import names_tenant, read_environment
+from config.tenant_directory import names_tenant, read_environment
 from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable, open_redis

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from config.environment import secrets_dir
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import WorkerSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import setting_suffix
-from config.tenant_reading import read_environment
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_settings import key_name, setting_suffix
 from config.tenants import Tenant
-from config.tenants_file import key_name
 from integrations.errors import HeldBack, Temporary
 from integrations.holds import HoldReason
 from storage import audit

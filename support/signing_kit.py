@@ -10,8 +10,8 @@ from importlib import resources
 
 from config.addresses import address_problem
 from config.environment import secrets_dir
-from config.tenant_names import setting_suffix
-from config.tenant_reading import parse_tenants, read_environment
+from config.tenant_directory import parse_tenants, read_environment
+from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 
 ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from config.diagnose_settings import TraceSettings
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
-from config.trace_settings import TraceFileSettings
+from config.settings import TraceFileSettings, TraceSettings
 from observability.tracing import GPT4, WORKER
 from storage import by_hand
 from storage.session import Database

@@ -34,7 +34,6 @@ pytest_plugins = [
     "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",
-    "tests.config.folder",
     "tests.feedback.visiting",
     "tests.support.console.site",
     "tests.support.console.fake_issuer",

@@ -6,31 +6,64 @@ in arrays of one element, `requestId` for the ticket (so `tenantId` counts too),
 from the text, because a desk's form allows any content type with any body.
 """
 
-from collections.abc import AsyncIterable
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-from webhooks.fields import is_event
-from webhooks.json_text import Malformed, decoded, load
-
 LARGEST_BODY_BYTES = 64 * 1024
+CHECK_EVENT = "webhook.check"
+"""The event of a webhook that only asks whether it would be taken."""
+TICKET_ID = re.compile(r"[0-9]{1,20}")
+EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
+_LONGEST_TENANT_ID = 63
+_EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
 _FORM_FIELDS = ("input_data", "payload")
 _MOST_FORM_FIELDS = 50
-_TENANT = "tenant_id"
-_TENANTS = (_TENANT, "tenantId")
+_TENANTS = ("tenant_id", "tenantId")
 _TICKETS = ("ticket_id", "requestId")
 _EMPTY = (None, "")
 _NO_OBJECT = "no JSON object, which begins with { and ends with }"
+_DEEPEST = 100
+# The closing quote is optional: otherwise unclosed quotes would take quadratic time.
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = re.compile(r"[][{}]")
+_OTHER_CHARSET = "another character set than UTF-8"
+# Messages of the json module, and their meaning for the author of the desk's template.
+_MISTAKES = {
+    "Expecting ',' delimiter": "a quote inside a value or a missing comma",
+    "Invalid control character": "a line break or a tab inside a value",
+    "Expecting property name": "a name without double quotes or a comma too many",
+    "Illegal trailing comma": "a comma too many",
+    "Expecting ':' delimiter": "a missing colon",
+    "Unterminated string": "a quote that is never closed",
+    "Invalid \\": "a backslash inside a value",
+    "Expecting value": "no value where one has to stand, or a text without quotes",
+    "Extra data": "something behind the end",
+}
 
 
-async def read_within(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
-    """Return the joined parts, or None as soon as they exceed `limit` bytes."""
-    body = bytearray()
-    async for part in parts:
-        body += part
-        if len(body) > limit:
-            return None
-    return bytes(body)
+class Malformed(Exception):
+    """An unreadable body; the text names the problem without quoting the body."""
+
+
+class Unusable(Exception):
+    """Unusable fields of a body: their names, and a `cause` for a desk's admin. Neither quotes the body."""
+
+    def __init__(self, causes: Mapping[str, str]) -> None:
+        super().__init__(", ".join(causes))
+        self.cause = "; ".join(causes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class DeskWebhook:
+    """The ticket of a webhook, and its event if given."""
+
+    ticket_id: str
+    event: str | None = None
 
 
 def read_signed(body: bytes) -> dict[str, Any]:
@@ -38,7 +71,7 @@ def read_signed(body: bytes) -> dict[str, Any]:
 
     Raises Malformed; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
     """
-    value = load(decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
+    value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
         raise Malformed(_NO_OBJECT)
     return value
@@ -54,18 +87,18 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
     if body.lstrip().startswith(b"--"):
         raise Malformed("it is a multipart form, choose JSON or plain text for it")
     # JSON parsers may ignore the byte order mark (RFC 8259, 8.1).
-    text = decoded(body).removeprefix("\ufeff")
+    text = _decoded(body).removeprefix("\ufeff")
     field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
-        value = _alone(load(text, named_once=(*_TENANTS, *_TICKETS, "event"), strict=False))
+        value = _alone(_load(text, named_once=(*_TENANTS, *_TICKETS, "event"), strict=False))
     except Malformed as malformed:
-        raise Malformed(field + malformed.cause) from None
+        raise Malformed(f"{field}{malformed}") from None
     if not isinstance(value, dict):
         raise Malformed(field + _NO_OBJECT)
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
-    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], f"{_TENANT} is there twice")
+    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id is there twice")
     event = _trimmed(value.get("event"))
-    found = {_TENANT: tenant_id, "ticket_id": ticket_id, "event": event if is_event(event) else None}
+    found = {"tenant_id": tenant_id, "ticket_id": ticket_id, "event": event if is_event(event) else None}
     return {name: each for name, each in found.items() if each not in _EMPTY}
 
 
@@ -95,3 +128,116 @@ def _alone(value: Any) -> Any:
 def _trimmed(value: Any) -> Any:
     value = _alone(value)
     return value.strip() if isinstance(value, str) else value
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise Malformed(f"byte {failure.start + 1}: {_OTHER_CHARSET}") from None
+    if "\0" in text[:2]:
+        # UTF-16 without a byte order mark is valid UTF-8 with NUL as every second character.
+        raise Malformed(f"byte 1: {_OTHER_CHARSET}")
+    if not text.strip():
+        raise Malformed("nothing in it")
+    return text
+
+
+def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
+    """Return the value of a JSON text; unless `strict`, with raw line breaks.
+
+    Raises Malformed; also if an object has one of the names `named_once` twice.
+    """
+    if _too_deep(text):
+        raise Malformed("nested too deep")
+    if text.startswith("\ufeff"):
+        raise Malformed("line 1 column 1: a byte order mark")
+    try:
+        return _decoder(tuple(named_once), strict).decode(text)
+    except json.JSONDecodeError as failure:
+        mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
+        raise Malformed(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
+    except RecursionError:
+        raise Malformed("nested too deep") from None
+    except ValueError:
+        raise Malformed("a number of thousands of digits") from None
+
+
+@cache
+def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
+    """Return a cached decoder: creating it takes a quarter of a parse."""
+
+    def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            for name in named_once:
+                if names.count(name) > 1:
+                    raise Malformed(f"{name} is there twice")
+        return found
+
+    return json.JSONDecoder(object_pairs_hook=no_twins, strict=strict)
+
+
+def _too_deep(text: str) -> bool:
+    """Return True if arrays and objects are nested deeper than in any real body.
+
+    The depth limit of the json module differs between Python versions.
+    """
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False  # the usual case
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
+def parse(payload: Mapping[str, Any]) -> DeskWebhook:
+    """Return the fields of a body. Raises Unusable."""
+    ticket_id, event = ticket_of(payload), payload.get("event")
+    event_is_plain = event is None or is_event(event)
+    if ticket_id is None or not event_is_plain:
+        causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
+        raise Unusable(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
+    return DeskWebhook(ticket_id, event)
+
+
+def _ticket_cause(value: Any) -> str:
+    if value in (None, ""):
+        return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+    if isinstance(value, str) and "$" in value:
+        return "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+    return "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
+
+
+def tenant_of(payload: Mapping[str, Any]) -> str:
+    """Return the tenant id of the body, which selects the secret. Raises Malformed."""
+    if "tenant_id" not in payload:
+        raise Malformed("tenant_id is missing")
+    tenant_id = payload["tenant_id"]
+    if not isinstance(tenant_id, str) or not 1 <= len(tenant_id) <= _LONGEST_TENANT_ID:
+        raise Malformed(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters")
+    return tenant_id
+
+
+def ticket_of(payload: Mapping[str, Any]) -> str | None:
+    """Return the ticket id as text, None unless it is well-formed.
+
+    Desks send ids as numbers or as text, some of them longer than a float holds.
+    """
+    ticket_id = payload.get("ticket_id")
+    if isinstance(ticket_id, bool) or not isinstance(ticket_id, int | str):
+        return None
+    text = str(ticket_id)
+    return text if TICKET_ID.fullmatch(text) else None
+
+
+def is_event(value: Any) -> bool:
+    return isinstance(value, str) and EVENT.fullmatch(value) is not None
+
+
+def is_check(payload: Mapping[str, Any]) -> bool:
+    """Return True if the webhook has no ticket and only requests verification."""
+    return payload.get("event") == CHECK_EVENT and "ticket_id" not in payload

@@ -20,7 +20,7 @@ from config.environment import messages_go_into_spans
 from config.own_secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import MODEL_KEYS
+from config.tenant_settings import MODEL_KEYS
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QUEUE, open_redis, warn_of_eviction
@@ -29,11 +29,10 @@ from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, metrics, phrases
+from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import say
-from observability.readiness import Readiness
 from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
-from observability.watchdog import STUCK_EXIT, Watchdog
 from retrieval.language import LANGUAGES
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit, wait_for_database

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from config.ticket_rules import fold
+from config.tenant_settings import fold
 from integrations.values import Document
 from workflow.backing import Backing
 from workflow.case import FoundSource, TicketCase

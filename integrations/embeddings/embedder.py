@@ -10,7 +10,7 @@ from zlib import crc32
 from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.errors import HeldBack
 from observability import phrases
-from observability.outage import Outage
+from observability.logging import Outage
 
 if TYPE_CHECKING:
     # NumPy is an optional dependency of embeddings.

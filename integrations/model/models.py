@@ -70,7 +70,7 @@ class Models:
 
     def _first(self, tenant: Tenant) -> Endpoint | None:
         own, process = tenant.model, self._settings
-        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_reading`).
+        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_directory`).
         key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
         if own.withdrawn:
             return None

@@ -9,10 +9,8 @@ from typing import Self
 from redis.asyncio import Redis
 
 from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
-from config.loading import LogSettings
-from config.settings import WorkerSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.settings import LogSettings, WorkerSettings
+from config.tenant_directory import TenantDirectory, read_environment
 from dispatch.queue import open_redis
 from observability import phrases
 from observability.logging import say, start_logging

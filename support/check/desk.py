@@ -10,9 +10,8 @@ import httpx2
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
-from config.tenant_names import setting_suffix
+from config.tenant_settings import key_name, setting_suffix
 from config.tenants import DeskSettings, Tenant
-from config.tenants_file import key_name
 from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import open_client

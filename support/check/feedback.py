@@ -4,7 +4,7 @@ from uuid import UUID
 
 import httpx2
 
-from config.feedback_settings import FeedbackSettings
+from config.settings import FeedbackSettings
 from config.tenants import Tenant
 from feedback.links import FeedbackLinks
 from integrations.http import connection_words, open_client

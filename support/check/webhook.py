@@ -6,13 +6,13 @@ import time
 import httpx2
 
 from config.settings import DeskClientSettings
-from config.tenant_names import setting_suffix
+from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, checks_of, proxy_remedy
-from webhooks.fields import CHECK_EVENT
+from webhooks.bodies import CHECK_EVENT
 from webhooks.signing import TOKEN_HEADER, WINDOW_SECONDS, signed_headers
 
 NAMES = checks_of("webhook")

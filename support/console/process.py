@@ -9,17 +9,17 @@ import socket
 
 from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
-from config.console_settings import ConsoleSettings
 from config.environment import secrets_dir
 from config.loading import SettingsRefused
 from config.own_secrets import own_secrets
+from config.settings import ConsoleSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
 from integrations.outward import Outward
 from observability import exposition, phrases
+from observability.health import Readiness
 from observability.logging import say
-from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.ended_sessions import EndedSessions

@@ -18,8 +18,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.console_access import AccessDirectory, ConsoleAccess, ConsoleToken, OidcSettings
-from config.console_roles import ConsoleRole
+from config.console_access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
 from storage.ended_sessions import EndedSessions
 
 LASTS_SECONDS = 8 * 3600

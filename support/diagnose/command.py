@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
-from config.diagnose_settings import DiagnoseSettings
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.settings import DiagnoseSettings
+from config.tenant_directory import TenantDirectory, read_environment
 from dispatch.queue import open_redis
 from observability import tracing
 from storage.session import Database

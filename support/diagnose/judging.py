@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from config.tenants_file import key_name
+from config.tenant_settings import key_name
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState

@@ -1,6 +1,6 @@
 """Diagnosis of a ticket without a known webhook."""
 
-from config.tenants_file import key_name
+from config.tenant_settings import key_name
 from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import Facts
 from support.diagnose.refusals import clock

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from config.tenant_names import setting_suffix
+from config.tenant_settings import setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Happened
 from storage.models import JobState

@@ -3,8 +3,7 @@
 import re
 from datetime import datetime
 
-from config.tenant_names import setting_suffix
-from config.tenants_file import key_name
+from config.tenant_settings import key_name, setting_suffix
 from storage.rejections import Receiving, RefusedLately, RefusedWebhook
 from support.diagnose.diagnosis import Diagnosis, told
 from support.diagnose.facts import Facts

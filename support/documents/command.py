@@ -8,8 +8,8 @@ from pathlib import Path
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from config.tenant_names import by_tenant
-from config.tenant_reading import read_environment
+from config.tenant_directory import read_environment
+from config.tenant_settings import by_tenant
 from storage import documents
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from config.loading import SettingsRefused, load
-from config.settings import ByHandSettings
+from config.settings import ByHandSettings, SettingsRefused, load
 from storage import known_secrets
 from storage.known_secrets import Remembered
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check

@@ -5,7 +5,7 @@ A rotation's commands verify that no other operator took the step meanwhile; all
 
 from enum import StrEnum
 
-from config.tenant_names import setting_suffix
+from config.tenant_settings import setting_suffix
 
 
 class RotationStep(StrEnum):

@@ -17,7 +17,7 @@ from config.exits import (
     NOT_DONE_EXIT,
     UNFORESEEN_EXIT,
 )
-from config.loading import LogSettings, SettingsRefused, load
+from config.settings import LogSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from support.confirming import NotAsked, confirmed

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from config.exits import NOT_UNDERSTOOD_EXIT
 from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
-from config.tenant_reading import read_environment, secrets_in
+from config.tenant_directory import read_environment, secrets_in
 from storage import known_secrets
 from storage.known_secrets import (
     CURRENT,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import httpx2
 
 from api import feedback_port
+from api.refusals import WebhookPort
 from api.server import MOST_CONNECTIONS, serve
-from api.webhook_refusals import WebhookPort
 from support.console import process
 from tests.feedback.visiting import NOWHERE, visiting
 from tests.kit.receiver import Receiver

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from api.causes import SEARCH_SECONDS, Cause, Explainer, Question
+from api.refusals import WRONGLY_NAMED
 from api.signature import claim_of
-from api.webhook_refusals import WRONGLY_NAMED
 from config.tenant_directory import TenantDirectory
 from simulators.serving import serve_in_thread
 from tests.api import signings

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.proof import Proof
-from api.secret_uses import SecretUses
+from api.proof import Proof, SecretUses
 from config.tenant_directory import TenantDirectory
 from storage import known_secrets
 from storage.jobs import SIGNED_BY_PREVIOUS

@@ -1,17 +1,19 @@
 """The HTTP protocol in front of an application that echoes the body."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api.server import PORT, Crowd, LimitedProtocol, Port, serve
-from api.webhook_refusals import WebhookPort
+from api.refusals import WebhookPort
+from api.server import PORT, AnswerWriter, Crowd, LimitedProtocol, Port, serve
 from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
@@ -30,29 +32,34 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
+@contextlib.asynccontextmanager
+async def serving(app: Any, port: Port) -> AsyncIterator[tuple[tuple[str, int], ServerState]]:
+    """Serve an application; return the address, and the state with its connections."""
+    config = Config(app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
+    state, loop = ServerState(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: port}), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname(), state
+    server.close()
+
+
+async def send(address: tuple[str, int], parts: list[bytes]) -> bytes:
+    reader, writer = await asyncio.open_connection(*address)
+    for part in parts:
+        writer.write(part)
+        # In steps, since the server shares this loop: after a pause its answers come first.
+        for _ in range(8):
+            await asyncio.sleep(0.01)
+    writer.write_eof()
+    received = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return received
+
+
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
     """Send parts over one connection; return all answers of the next half second."""
-    loop = asyncio.get_running_loop()
-    config = Config(echo, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
-    state, limits = ServerState(), Port()
-    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: limits}), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-
-    async def send(parts: list[bytes]) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for part in parts:
-            writer.write(part)
-            # In steps, since the server shares this loop: after a pause its answers come first.
-            for _ in range(8):
-                await asyncio.sleep(0.01)
-        writer.write_eof()
-        received = await asyncio.wait_for(reader.read(), 5)
-        writer.close()
-        return received
-
-    yield send
-    server.close()
+    async with serving(echo, Port()) as (address, _):
+        yield partial(send, address)
 
 
 def post(body: bytes, *, offers: bool, chunked: bool) -> bytes:
@@ -103,20 +110,24 @@ async def test_a_head_with_an_offer_cut_anywhere_is_read_all_the_same(exchange: 
         assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, (at, received)
 
 
+@pytest.mark.parametrize("status", [204, 200, 304])
+async def test_an_answer_without_a_body_is_not_awaited(status: int) -> None:
+    """Head and body go in one write, so a head alone must go by itself."""
+    async with serving(Response(status_code=status), Port()) as (address, _):
+        received = await send(address, [GET + b"\r\n", GET + b"Connection: close\r\n\r\n"])
+    assert received.count(b"HTTP/1.1 %d " % status) == 2, received
+
+
 async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
     """Its answers fill the buffers and would occupy the connection."""
-    loop = asyncio.get_running_loop()
-    config = Config(flood, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
-    state = ServerState()
-    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: Port(0.3)}), "127.0.0.1", 0)
-    with socket.create_connection(server.sockets[0].getsockname()[:2]) as silent:
-        silent.sendall(GET + b"\r\n")
-        for _ in range(50):
-            await asyncio.sleep(0.1)
-            if not state.connections:
-                break
-    server.close()
-    assert not state.connections
+    async with serving(flood, Port(0.3)) as (address, state):
+        with socket.create_connection(address) as silent:
+            silent.sendall(GET + b"\r\n")
+            for _ in range(50):
+                await asyncio.sleep(0.1)
+                if not state.connections:
+                    break
+        assert not state.connections
 
 
 async def flood(_scope: Any, _receive: Any, send: Any) -> None:
@@ -171,3 +182,60 @@ async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_
             writer.close()
             await writer.wait_closed()
     assert stream.getvalue().count("status=503, reason=too many connections") == 1
+
+
+class RecordingTransport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
+    wait, head = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
+    wire = RecordingTransport()
+    writer = AnswerWriter(wire)
+    for data in (wait, head, b"{}", b"more"):
+        writer.write(data)
+    writer.end_answer()
+    writer.write(head)
+    writer.close()
+    assert wire.written == [wait, head + b"{}", b"more", head, b"closed"]
+
+
+def test_who_waits_longest_goes_and_who_is_served_never() -> None:
+    """Room for three, five in a rush."""
+    crowd = Crowd(most=3, in_a_rush=5)
+    for at, name in enumerate("abc"):
+        crowd.wait(name, float(at))
+    assert (list(crowd.make_room(100)), len(crowd)) == ([], 3)
+    crowd.wait("a", 99)  # a piece of a request makes nobody younger
+    crowd.wait("d", 100)
+    assert (list(crowd.make_room(100)), len(crowd)) == (["a"], 3)
+    crowd.serve("b")
+    crowd.wait("e", 101)
+    crowd.wait("b", 102)  # answered, it waits behind those that came meanwhile
+    crowd.wait("f", 103)
+    assert list(crowd.make_room(103)) == ["c", "d"]
+    for name in "ebf":
+        crowd.serve(name)
+    assert crowd.is_busy
+    crowd.wait("g", 104)
+    assert list(crowd.make_room(200)) == ["g"]
+    crowd.leave("b")
+    assert not crowd.is_busy
+
+
+def test_who_has_just_come_has_a_moment_for_its_request_unless_it_is_a_rush() -> None:
+    crowd = Crowd(most=3, in_a_rush=5)
+    for name in "vwxyz":
+        crowd.wait(name, 100)
+        assert list(crowd.make_room(100)) == []
+    crowd.wait("!", 100.01)
+    assert list(crowd.make_room(100.01)) == ["v"]
+    assert list(crowd.make_room(100.2)) == ["w", "x"]

@@ -18,30 +18,31 @@ KEY = b"\x00\x01 a key that is no text \xff"
 WHSEC = "whsec_" + base64.b64encode(KEY).decode()
 
 
-def ours(secret: str = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
-    return signing.timed(secret, body, timestamp)
+def ours(secret: str = CURRENT, timestamp: str = str(NOW)) -> dict[str, str]:
+    return signing.timed(secret, BODY, timestamp)
 
 
-def ours_untimed(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
-    return signing.untimed(secret, body)
+def ours_untimed(secret: str = CURRENT) -> dict[str, str]:
+    return signing.untimed(secret, BODY)
 
 
-def github(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
-    return signing.github(secret, body)
+def github(secret: str = CURRENT) -> dict[str, str]:
+    return signing.github(secret, BODY)
 
 
-def standard(secret: str | bytes = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
-    return signing.standard(secret, body, timestamp)
+def standard(secret: str | bytes = CURRENT, timestamp: str = str(NOW)) -> dict[str, str]:
+    return signing.standard(secret, BODY, timestamp)
 
 
 SCHEMES = [ours, ours_untimed, github, standard]
+MISMATCH = "signature mismatch"
 
 
 def refusal(
-    headers: dict[str, str], body: bytes = BODY, secrets: tuple[str, ...] = SECRETS, now: float = float(NOW)
+    headers: dict[str, str], body: bytes = BODY, secrets: tuple[str, ...] = SECRETS, *, require_timestamp: bool = False
 ) -> str:
     with pytest.raises(SignatureRefused) as refused:
-        verify(secrets, headers, body, now)
+        verify(secrets, headers, body, NOW, require_timestamp=require_timestamp)
     return str(refused.value)
 
 
@@ -49,14 +50,14 @@ def refusal(
 @pytest.mark.parametrize("secret", SECRETS)
 def test_each_scheme_verifies_under_the_current_and_the_previous_secret(scheme: Scheme, secret: str) -> None:
     verify(SECRETS, scheme(secret), BODY, NOW)
-    assert refusal(scheme(secret), secrets=tuple(other for other in SECRETS if other != secret)) == "signature mismatch"
+    assert refusal(scheme(secret), secrets=tuple(other for other in SECRETS if other != secret)) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_changed_body_or_a_wrong_secret_does_not_verify(scheme: Scheme) -> None:
-    assert refusal(scheme(), body=BODY + b" ") == "signature mismatch"
-    assert refusal(scheme("somebody else's secret")) == "signature mismatch"
-    assert refusal(scheme(), secrets=()) == "signature mismatch"
+    assert refusal(scheme(), body=BODY + b" ") == MISMATCH
+    assert refusal(scheme("somebody else's secret")) == MISMATCH
+    assert refusal(scheme(), secrets=()) == MISMATCH
 
 
 def test_the_hex_may_stand_alone_in_capitals_and_with_spaces_around_it() -> None:
@@ -70,17 +71,11 @@ def test_the_hex_may_stand_alone_in_capitals_and_with_spaces_around_it() -> None
 
 def test_a_whsec_secret_is_the_key_that_it_encodes() -> None:
     verify((WHSEC,), standard(KEY), BODY, NOW)
-    assert refusal(standard(WHSEC), secrets=(WHSEC,)) == "signature mismatch"
-
-
-def test_a_whsec_secret_that_encodes_nothing_opens_no_door() -> None:
-    for secret in ("whsec_", "whsec_===="):
-        assert refusal(standard(b""), secrets=(secret,)) == "signature mismatch"
-
-
-def test_a_whsec_secret_that_is_no_base64_is_taken_as_it_stands() -> None:
-    for secret in ("whsec_not base64!", "whsec_schlüssel"):
-        verify((secret,), standard(secret), BODY, NOW)
+    assert refusal(standard(WHSEC), secrets=(WHSEC,)) == MISMATCH
+    for encodes_nothing in ("whsec_", "whsec_===="):
+        assert refusal(standard(b""), secrets=(encodes_nothing,)) == MISMATCH
+    for no_base64 in ("whsec_not base64!", "whsec_schlüssel"):
+        verify((no_base64,), standard(no_base64), BODY, NOW)
 
 
 def test_one_good_signature_among_several_is_enough() -> None:
@@ -89,7 +84,7 @@ def test_one_good_signature_among_several_is_enough() -> None:
     stranger = standard("a stranger's")["webhook-signature"]
     for several in (f"{stranger} {good}", f"v1a,{'A' * 88} {good} {stranger}", f"v1,not-base64! v2,x {good}"):
         verify(SECRETS, headers | {"webhook-signature": several}, BODY, NOW)
-    assert refusal(headers | {"webhook-signature": f"{stranger} v1a,{good[3:]}"}) == "signature mismatch"
+    assert refusal(headers | {"webhook-signature": f"{stranger} v1a,{good[3:]}"}) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", [ours, standard])
@@ -119,36 +114,32 @@ def test_the_timestamp_of_a_captured_request_can_be_neither_removed_nor_renewed(
     captured = ours(timestamp=str(NOW - 4000))
     assert refusal(captured) == "stale timestamp"
     without = {"x-servicedesk-signature": captured["x-servicedesk-signature"]}
-    assert refusal(without) == "signature mismatch"
-    assert refusal(without | {"x-servicedesk-timestamp": str(NOW)}) == "signature mismatch"
-    assert refusal({"x-hub-signature-256": captured["x-servicedesk-signature"]}) == "signature mismatch"
+    assert refusal(without) == MISMATCH
+    assert refusal(without | {"x-servicedesk-timestamp": str(NOW)}) == MISMATCH
+    assert refusal({"x-hub-signature-256": captured["x-servicedesk-signature"]}) == MISMATCH
 
 
 def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() -> None:
     captured = standard(timestamp=str(NOW - 4000))
     for name in ("webhook-id", "webhook-timestamp"):
-        assert refusal({key: value for key, value in captured.items() if key != name}) == "signature mismatch"
-    assert refusal(captured | {"webhook-timestamp": str(NOW)}) == "signature mismatch"
-    assert refusal(captured | {"webhook-id": "msg_2"}) == "signature mismatch"
+        assert refusal({key: value for key, value in captured.items() if key != name}) == MISMATCH
+    assert refusal(captured | {"webhook-timestamp": str(NOW)}) == MISMATCH
+    assert refusal(captured | {"webhook-id": "msg_2"}) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", [ours_untimed, github])
 def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme: Scheme) -> None:
     """Only a caller with the secret gets the reason."""
-    with pytest.raises(SignatureRefused, match="timestamp missing"):
-        verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
-    with pytest.raises(SignatureRefused, match="signature mismatch"):
-        verify(SECRETS, scheme("a stranger's"), BODY, NOW, require_timestamp=True)
+    assert refusal(scheme(), require_timestamp=True) == "timestamp missing"
+    assert refusal(scheme("a stranger's"), require_timestamp=True) == MISMATCH
     added = scheme() | {"webhook-timestamp": str(NOW), "x-servicedesk-timestamp": str(NOW)}
-    with pytest.raises(SignatureRefused, match=r"timestamp missing|signature mismatch"):
-        verify(SECRETS, added, BODY, NOW, require_timestamp=True)
+    assert refusal(added, require_timestamp=True) in ("timestamp missing", MISMATCH)
 
 
 @pytest.mark.parametrize("scheme", [ours, standard])
 def test_a_signed_timestamp_is_all_that_is_required(scheme: Scheme) -> None:
     verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
-    with pytest.raises(SignatureRefused, match="stale timestamp"):
-        verify(SECRETS, scheme(timestamp=""), BODY, NOW, require_timestamp=True)
+    assert refusal(scheme(timestamp=""), require_timestamp=True) == "stale timestamp"
 
 
 def test_without_a_signature_header_nothing_is_verified() -> None:
@@ -161,7 +152,7 @@ def test_without_a_signature_header_nothing_is_verified() -> None:
     "value", ["", " ", "sha256=", "v1,", "v1", ",", "sha256=zz", "sha256=abc", "v1,v1,v1", "=" * 64]
 )
 def test_an_empty_or_malformed_signature_is_a_mismatch(name: str, value: str) -> None:
-    assert refusal({name: value, "webhook-id": "msg_1", "webhook-timestamp": str(NOW)}) == "signature mismatch"
+    assert refusal({name: value, "webhook-id": "msg_1", "webhook-timestamp": str(NOW)}) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -171,7 +162,7 @@ def test_an_empty_or_malformed_signature_is_a_mismatch(name: str, value: str) ->
 def test_strange_characters_in_any_header_are_refused_and_break_nothing(scheme: Scheme, strange: str) -> None:
     signed = scheme()
     for name in signed:
-        assert refusal(signed | {name: strange}) in ("signature mismatch", "stale timestamp")
+        assert refusal(signed | {name: strange}) in (MISMATCH, "stale timestamp")
 
 
 def test_an_id_with_strange_characters_can_be_signed() -> None:

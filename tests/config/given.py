@@ -1,9 +1,8 @@
 """Test tenants: a desk on premises, and one in the cloud."""
 
-from collections.abc import Callable
+from typing import Any
 
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem, parse_tenants
+from config.tenant_directory import TenantDirectory, TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed
@@ -37,11 +36,32 @@ def sentences(values: dict[str, str]) -> list[str]:
     return [problem.sentence for problem in problems]
 
 
-def directory(
-    values: Callable[[], dict[str, str]], on_problem: Callable[[TenantProblem], None] = lambda _: None
-) -> tuple[TenantDirectory, Clock]:
-    clock = Clock()
-    return TenantDirectory(values, on_problem=on_problem, monotonic=clock), clock
+class Process:
+    """The tenants of a process whose settings the test changes."""
+
+    def __init__(self, values: dict[str, str], **options: Any) -> None:
+        self.values = dict(values)
+        self.told: list[TenantProblem] = []
+        self.clock = Clock()
+        self.tenants = TenantDirectory(
+            lambda: self.values, on_problem=self.told.append, monotonic=self.clock, **options
+        )
+
+    def tenant(self, tenant_id: str = "acme") -> Tenant:
+        """Return the current tenant."""
+        tenant = self.tenants.get(tenant_id)
+        assert tenant is not None
+        return tenant
+
+    def change(self, *gone: str, **new: str) -> None:
+        """Change settings, and wait until they are read again."""
+        for name in gone:
+            del self.values[name]
+        self.values |= new
+        self.clock.now += 6
+
+    def change_file(self, keys: dict[str, Any]) -> None:
+        self.change(**filed(self.values, keys))
 
 
 def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from config.console_access import AccessDirectory, parse_access, read_access
-from config.console_roles import ConsoleRole
-from config.console_settings import ConsoleSettings
+from config.console_access import AccessDirectory, ConsoleRole, parse_access, read_access
 from config.secret_files import UNREADABLE
-from config.tenant_names import TENANT_SETTINGS, owner
+from config.settings import ConsoleSettings
+from config.tenant_settings import TENANT_SETTINGS, owner
 from tests.kit.clock import Clock
 
 TOKEN, OTHER = "anna-0123456789-abcdefghijklmnop", "olga-0123456789-abcdefghijklmnop"
+SETTINGS = {"database_url": "postgresql://a@b/c", "redis_url": "redis://r", "console_key": TOKEN}
+ANNA = {"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_ROLE_ANNA": "support"}
+OLGA = {"CONSOLE_TOKEN_OLGA": OTHER, "CONSOLE_ROLE_OLGA": "operator"}
 OIDC = {
     "CONSOLE_OIDC_ISSUER": "https://login.example.com/realms/acme",
     "CONSOLE_OIDC_CLIENT_ID": "console",
@@ -52,15 +54,7 @@ def test_a_role_is_read(text: str, role: ConsoleRole) -> None:
     ],
 )
 def test_what_is_wrong_closes_that_token_alone(values: dict[str, str], said: str) -> None:
-    access = parse_access(
-        {
-            "CONSOLE_TOKEN_ANNA": TOKEN,
-            "CONSOLE_ROLE_ANNA": "support",
-            "CONSOLE_TOKEN_OLGA": OTHER,
-            "CONSOLE_ROLE_OLGA": "operator",
-        }
-        | values
-    )
+    access = parse_access(ANNA | OLGA | values)
     assert [token.name for token in access.tokens] == ["olga"]
     (problem,) = access.problems
     assert said in problem
@@ -74,8 +68,7 @@ def test_a_token_without_a_role_two_alike_and_a_role_without_a_token_are_told() 
         "CONSOLE_ROLE_ANNA is missing: the token lets nobody in",
         "CONSOLE_ROLE_OLGA is set, but CONSOLE_TOKEN_OLGA is not",
     )
-    roles = {"CONSOLE_ROLE_ANNA": "support", "CONSOLE_ROLE_OLGA": "operator"}
-    alike = parse_access({"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_TOKEN_OLGA": TOKEN} | roles)
+    alike = parse_access(ANNA | OLGA | {"CONSOLE_TOKEN_OLGA": TOKEN})
     assert alike.tokens == ()
     assert len(alike.problems) == 2
     odd = parse_access({"CONSOLE_TOKEN_MY_ERRORS": TOKEN, "CONSOLE_ROLE_MY_ERRORS": "support"})
@@ -108,7 +101,7 @@ def test_a_provider_is_read_with_its_values_in_their_order() -> None:
 )
 def test_what_is_wrong_with_the_provider_is_told_and_tokens_go_on(changed: dict[str, str], said: str) -> None:
     values = {name: value for name, value in (OIDC | changed).items() if value}
-    access = parse_access(values | {"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_ROLE_ANNA": "support"})
+    access = parse_access(values | ANNA)
     assert access.oidc is None
     assert len(access.tokens) == 1
     assert said in access.problems[0]
@@ -157,18 +150,16 @@ def test_no_setting_of_the_console_is_a_tenants() -> None:
     ],
 )
 def test_the_address_of_the_console_is_an_origin(url: str, origin: str | None) -> None:
-    given = {"database_url": "postgresql://a@b/c", "redis_url": "redis://r", "console_key": TOKEN}
     if origin is None:
         with pytest.raises(ValueError, match="console_url"):
-            ConsoleSettings.model_validate(given | {"console_url": url})
+            ConsoleSettings.model_validate(SETTINGS | {"console_url": url})
     else:
-        settings = ConsoleSettings.model_validate(given | {"console_url": url})
+        settings = ConsoleSettings.model_validate(SETTINGS | {"console_url": url})
         assert settings.console_url == origin
         assert TOKEN not in repr(settings)
 
 
 @pytest.mark.parametrize("name", ["console_key", "console_previous_key"])
 def test_a_key_that_could_be_guessed_signs_nothing(name: str) -> None:
-    given = {"database_url": "postgresql://a@b/c", "redis_url": "redis://r", "console_key": TOKEN}
     with pytest.raises(ValueError, match="could be guessed"):
-        ConsoleSettings.model_validate(given | {name: "abcabcabc" * 4})
+        ConsoleSettings.model_validate(SETTINGS | {name: "abcabcabc" * 4})

@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 import config
-from config.loading import LogSettings
 from config.own_secrets import own_secrets
-from config.settings import WorkerSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import PROCESS_KEYS
+from config.settings import LogSettings, WorkerSettings
+from config.tenant_directory import PROCESS_KEYS, TenantDirectory
 
 # The owner's, for migrations only.
 UNTOLD = {"DATABASE_ADMIN_URL"}

@@ -1,39 +1,74 @@
-"""Files of `SECRETS_DIR` that are cut, emptied, unfinished or unreadable."""
+"""Files of `SECRETS_DIR`: written, cut, emptied, unreadable; and the directory away or not listed."""
 
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
-from config.settings import ApiSettings
-from config.startup import load_with_tenants
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import SECRETS
-from config.tenant_reading import TenantProblem
-from tests.config.folder import ACME, Folder
+from config.secret_files import SecretFiles
+from config.settings import ApiSettings, SettingsRefused
+from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, read_environment
+from config.tenant_settings import SECRETS
+from config.tenants import Tenant
+from tests.config.given import asked
+from tests.kit.clock import Clock
+
+ACME = {
+    "WEBHOOK_SECRET_ACME": "an 0ld secret",
+    "PREVIOUS_WEBHOOK_SECRET_ACME": "an 0lder secret",
+    "SERVICEDESK_URL_ACME": "https://desk.acme.example",
+    "SERVICEDESK_API_KEY_ACME": "a k3y",
+    "RETIRED_WEBHOOK_SECRET_ACME": "300",
+    "SERVICEDESK_EDITION_ACME": "onpremises",
+}
+
+
+class Folder:
+    """A `SECRETS_DIR` with acme's files, read at times that the test sets."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_000_000.0
+        self.told: list[str] = []
+        path.mkdir()
+        for name, text in ACME.items():
+            self.write(name, text)
+        self.read = read_environment(path, on_problem=self.told.append, now=lambda: self.now)
+        self.read()
+
+    def write(self, name: str, text: str, age: float = 0.0) -> None:
+        (self.path / name).write_text(text, encoding="utf-8")
+        os.utime(self.path / name, (self.now - age, self.now - age))
+
+    def after(self, seconds: float) -> dict[str, str]:
+        """Return acme's settings that count this many seconds later."""
+        self.now += seconds
+        return {name: text for name, text in self.read().items() if name in ACME}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Return the directory with all of acme's files, read once."""
+    return Folder(tmp_path / "secrets")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("RETIRED_WEBHOOK_SECRET_ACME", "30"),
+        ("RETIRED_WEBHOOK_SECRET_ACME", ""),
         ("SERVICEDESK_URL_ACME", "https://desk.acme"),
         ("SERVICEDESK_EDITION_ACME", "onprem"),
     ],
 )
-def test_a_setting_that_is_no_secret_may_become_shorter(folder: Folder, name: str, text: str) -> None:
+def test_a_setting_that_is_no_secret_may_become_shorter_or_empty(folder: Folder, name: str, text: str) -> None:
     folder.write(name, text)
     assert folder.after(1) == ACME
-    assert folder.after(5) == ACME | {name: text}
+    assert folder.after(5) == {name: text for name, text in (ACME | {name: text}).items() if text}
     folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
     assert folder.after(6)["WEBHOOK_SECRET_ACME"] == "a n3w one"
-    assert folder.told == []
-
-
-def test_a_setting_that_is_no_secret_may_be_emptied(folder: Folder) -> None:
-    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "")
-    assert "RETIRED_WEBHOOK_SECRET_ACME" not in folder.after(6)
     assert folder.told == []
 
 
@@ -103,11 +138,10 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
 
 def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
     """`DATABASE_URL` is read at the start only."""
-    folder.write("DATABASE_URL", "postgresql://", age=10)
-    folder.after(6)
-    folder.write("DATABASE_URL", "", age=10)
-    assert "DATABASE_URL" not in folder.read()
-    folder.after(6)
+    for text in ("postgresql://", ""):
+        folder.write("DATABASE_URL", text, age=10)
+        folder.after(6)
+        assert "DATABASE_URL" not in folder.read()
     assert folder.told == []
 
 
@@ -130,11 +164,23 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
 
 
-def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Return a function that sets a folder, and stores that are not there."""
+
+    def use(folder: Path) -> None:
+        monkeypatch.setenv("SECRETS_DIR", str(folder))
+        monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+
+    return use
+
+
+def test_a_process_hears_of_files_that_are_not_used(
+    folder: Folder, stores: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through the log callback of unusable settings."""
-    monkeypatch.setenv("SECRETS_DIR", str(folder.path))
-    monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
-    monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
+    stores(folder.path)
     monkeypatch.setattr("config.tenant_directory._REREAD_SECONDS", 0.0)
     told: list[TenantProblem] = []
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
@@ -143,14 +189,183 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
 
 
-def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, stores: Callable[[Path], None]) -> None:
     """As a reason to refuse, not as a missing secret."""
     (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    stores(tmp_path)
     told: list[TenantProblem] = []
     with pytest.raises(SettingsRefused) as refused:
         load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
     assert told == []
+
+
+def test_files_win_over_the_environment_and_empty_ones_count_as_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ACME", "GLOBEX"):
+        monkeypatch.setenv(f"WEBHOOK_SECRET_{name}", "from the environment")
+    monkeypatch.setenv("WEBHOOK_SECRET_EMPTY", " ")
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_text("from a file\n")
+    (tmp_path / "WEBHOOK_SECRET_GLOBEX").write_text("\n")
+    (tmp_path / ".hidden").write_text("no setting")
+    (tmp_path / "..data").mkdir()
+    read = read_environment(tmp_path)()
+    assert read["WEBHOOK_SECRET_ACME"] == "from a file"
+    assert read["WEBHOOK_SECRET_GLOBEX"] == "from the environment"
+    assert not {"WEBHOOK_SECRET_EMPTY", ".hidden", "..data"} & set(read)
+    assert read_environment(None)()["WEBHOOK_SECRET_ACME"] == "from the environment"
+    assert read_environment(tmp_path / "gone")()["WEBHOOK_SECRET_ACME"] == "from the environment"
+
+
+def test_a_file_that_is_being_replaced_closes_no_door(tmp_path: Path) -> None:
+    secret = tmp_path / "WEBHOOK_SECRET_ACME"
+    secret.write_text("s3cret")
+    clock = Clock()
+    tenants = TenantDirectory(read_environment(tmp_path), monotonic=clock)
+    secret.write_bytes(b"half of it: \xc3")
+    clock.now += 6
+    (acme,) = tenants.all()
+    assert acme.webhook_secrets == ("s3cret",)
+
+
+def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minute(tmp_path: Path) -> None:
+    """By the file's own time: one reading is enough for a change of some seconds ago."""
+    secret, clock = tmp_path / "WEBHOOK_SECRET_ACME", Clock()
+    secret.write_text("s3cret, whole")
+    files = SecretFiles(tmp_path, now=clock)
+
+    def read(text: str, age: float) -> str:
+        secret.write_text(text)
+        os.utime(secret, (clock.now - age, clock.now - age))
+        return files.read()["WEBHOOK_SECRET_ACME"]
+
+    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes the present text
+    assert read("an0ther", 1) == "s3cret, whole"
+    assert read("an0ther", 2) == "an0ther"
+    assert read("an0", 59) == "an0ther"
+    assert read("", 3600) == "an0ther"
+    assert read("an0", 60) == "an0"
+    assert read("from a clock ahead", -60) == "an0"
+    clock.now += 5
+    assert read("from a clock ahead", -60) == "from a clock ahead"
+    secret.unlink()
+    assert files.read() == {}
+
+
+def test_a_tenants_files_change_together(tmp_path: Path) -> None:
+    """Half a rotation would refuse the secret that is still in use."""
+    current, previous = tmp_path / "WEBHOOK_SECRET_ACME", tmp_path / "PREVIOUS_WEBHOOK_SECRET_ACME"
+    current.write_text("0ld")
+    read = read_environment(tmp_path)
+    read()
+    for path, text in ((current, "n3w"), (previous, "0ld")):
+        path.write_text(text)
+    settled = time.time() - 10
+    os.utime(current, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], "PREVIOUS_WEBHOOK_SECRET_ACME" in read()) == ("0ld", False)
+    os.utime(previous, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], read()["PREVIOUS_WEBHOOK_SECRET_ACME"]) == ("n3w", "0ld")
+
+
+def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(folder: Folder) -> None:
+    """One file is being written, another is unreadable (a link to itself)."""
+    (folder.path / "SERVICEDESK_API_KEY_ACME").unlink()
+    (folder.path / "SERVICEDESK_API_KEY_ACME").symlink_to("SERVICEDESK_API_KEY_ACME")
+    folder.write("SERVICEDESK_URL_ACME", "https://des")
+    (folder.path / "WEBHOOK_SECRET_ACME").unlink()
+    assert folder.after(0) == {name: text for name, text in ACME.items() if name != "WEBHOOK_SECRET_ACME"}
+
+
+def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: Path) -> None:
+    """At the start and later, until it is readable."""
+    clock = Clock()
+
+    def write(tenant: str) -> Path:
+        strict = tmp_path / f"RETIRED_WEBHOOK_SECRET_{tenant}"
+        (tmp_path / f"WEBHOOK_SECRET_{tenant}").write_text("s3cret")
+        strict.symlink_to(strict.name)
+        return strict
+
+    loops = [write("ACME")]
+    tenants = TenantDirectory(read_environment(tmp_path, now=lambda: time.time() + 10), monotonic=clock)
+    loops.append(write("GLOBEX"))
+    for _ in range(2):
+        clock.now += 6
+        assert tenants.all() == [Tenant("acme", usable=False), Tenant("globex", usable=False)]
+    assert [problem.sentence for problem in tenants.problems] == [
+        f"{path.name}: its file can't be read as text" for path in loops
+    ]
+    for path in loops:
+        path.unlink()
+        path.write_text("older")
+    clock.now += 6
+    assert tenants.all() == [Tenant(one, ("s3cret",), retired_secret="older") for one in ("acme", "globex")]
+
+
+def failing(failure: type[OSError]) -> Callable[[Path], Iterator[Path]]:
+    def fail(path: Path) -> Iterator[Path]:
+        raise failure(str(path))
+
+    return fail
+
+
+@pytest.mark.parametrize("failure", [PermissionError, TimeoutError, OSError])
+def test_a_directory_that_can_not_be_read_leaves_all_as_it_was(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, failure: type[OSError]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", failing(failure))
+        assert [folder.after(6) == ACME for _ in range(2)] == [True, True]
+    assert folder.told == [f"SECRETS_DIR can't be read ({failure.__name__})"]
+    folder.write("RETIRED_WEBHOOK_SECRET_ACME", "30")
+    assert folder.after(6)["RETIRED_WEBHOOK_SECRET_ACME"] == "30"
+
+
+def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> None:
+    away = folder.path.rename(folder.path.with_name("away"))
+    assert folder.after(6) == ACME
+    folder.path.write_text("no directory")
+    assert folder.after(6) == ACME
+    folder.path.unlink()
+    away.rename(folder.path)
+    assert folder.after(6) == ACME
+    reasons = ("FileNotFoundError", "NotADirectoryError")
+    assert folder.told == [f"SECRETS_DIR can't be read ({reason})" for reason in reasons]
+
+
+def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) -> None:
+    """The start refuses it; files that appear later are used after the usual wait."""
+    told: list[str] = []
+    files = SecretFiles(tmp_path / "later", on_problem=told.append)
+    assert files.read() == files.read() == {}
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "WEBHOOK_SECRET_ACME").write_text("half")
+    assert files.read() == {}
+    assert told == []
+
+
+def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may contain rules or a model of a tenant that the environment has."""
+    monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
+    (folder.path / "WEBHOOK_SECRET_ACME").unlink()
+    clock = Clock(0)
+    told: list[TenantProblem] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", failing(PermissionError))
+        read = read_environment(folder.path, now=lambda: folder.now + clock.now)
+        tenants = TenantDirectory(read, on_problem=told.append, monotonic=clock)
+        sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
+        assert tenants.problems == [TenantProblem("", sentence, closed=True)]
+        clock.now += 6
+        assert tenants.unusable() == {"globex": True, "": True}
+        assert asked(tenants, "globex") == Tenant("globex", usable=False)
+    (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
+    clock.now += 6
+    # A new file counts at once: otherwise the tenant's tickets would go to the process's model.
+    folder.write("OPENAI_API_KEY_GLOBEX", "its own", age=-clock.now)
+    assert tenants.unusable() == {"acme": False, "globex": False}
+    assert asked(tenants, "globex").model.api_key == "its own"
+    assert (tenants.problems, told) == ([], [])

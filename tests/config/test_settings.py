@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import LogSettings, SettingsRefused, load
-from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
+from config.settings import (
+    ApiSettings,
+    HousekeepingSettings,
+    LogSettings,
+    MigrateSettings,
+    SettingsRefused,
+    WorkerSettings,
+    load,
+)
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",
@@ -99,78 +106,55 @@ def test_a_wrong_setting_is_named_without_its_value(name: str, value: str, confi
     assert "hunter2" not in sentence
 
 
-def test_a_note_settles_no_sooner_than_its_call_can_end(configure: Configure) -> None:
-    """Whichever of the two was set."""
-    said = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_SECONDS"
-    for settle, timeout in (("4", "5"), ("", "61")):
-        configure(**COMPLETE | {"NOTE_SETTLE_SECONDS": settle, "SERVICEDESK_TIMEOUT_SECONDS": timeout})
-        (sentence,) = problems(WorkerSettings)
-        assert sentence.startswith(said)
-    configure(NOTE_SETTLE_SECONDS="5", SERVICEDESK_TIMEOUT_SECONDS="5")
-    assert load(WorkerSettings).note_settle_seconds == 5
+URL, KEY = "https://feedback.example.com", "k" * 32
+FEEDBACK = {"FEEDBACK_URL": URL, "FEEDBACK_KEY": KEY}
+MODEL = {"OPENAI_FALLBACK_MODEL": "m"}
+SETTLES = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_SECONDS"
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"OPENAI_FALLBACK_MODEL": "m"}, None),
-        ({"OPENAI_FALLBACK_MODEL": "m", "OPENAI_FALLBACK_API_KEY": "k"}, None),
+        # A note settles no sooner than its call can end, whichever of the two was set.
+        ({"NOTE_SETTLE_SECONDS": "4", "SERVICEDESK_TIMEOUT_SECONDS": "5"}, SETTLES),
+        ({"SERVICEDESK_TIMEOUT_SECONDS": "61"}, SETTLES),
+        ({"NOTE_SETTLE_SECONDS": "5", "SERVICEDESK_TIMEOUT_SECONDS": "5"}, None),
+        # A fallback has a model, and for an address of its own a key.
+        (MODEL, None),
+        (MODEL | {"OPENAI_FALLBACK_API_KEY": "k"}, None),
         ({"OPENAI_FALLBACK_API_KEY": "k"}, "OPENAI_FALLBACK_API_KEY is wrong: it needs OPENAI_FALLBACK_MODEL"),
         (
-            {"OPENAI_FALLBACK_MODEL": "m", "OPENAI_FALLBACK_BASE_URL": "https://models.example/v1"},
+            MODEL | {"OPENAI_FALLBACK_BASE_URL": "https://models.example/v1"},
             "OPENAI_FALLBACK_BASE_URL is wrong: it needs OPENAI_FALLBACK_API_KEY",
         ),
+        # Feedback has an address and a key, or neither.
+        ({}, None),
+        (FEEDBACK, None),
+        (FEEDBACK | {"FEEDBACK_URL": URL + "/n%C3%B6tig", "FEEDBACK_KEY": f"{KEY}\n"}, None),
+        ({"FEEDBACK_URL": URL}, "FEEDBACK_KEY is wrong: must be set where FEEDBACK_URL is"),
+        ({"FEEDBACK_KEY": KEY}, "FEEDBACK_KEY is wrong: it needs FEEDBACK_URL"),
+        (FEEDBACK | {"FEEDBACK_KEY": "hunter2"}, "FEEDBACK_KEY is wrong: must be 32 characters at least"),
+        (FEEDBACK | {"FEEDBACK_URL": "ftp://hunter2"}, "FEEDBACK_URL is wrong: must begin with http"),
+        (FEEDBACK | {"FEEDBACK_URL": "hunter2"}, "FEEDBACK_URL is wrong: must begin with http"),
+        (FEEDBACK | {"FEEDBACK_URL": "https://a:hunter2@f"}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
+        *(
+            (FEEDBACK | {"FEEDBACK_URL": f"{URL}/hunter2{odd}x"}, "FEEDBACK_URL is wrong: must be http(s)://HOST")
+            for odd in ("?", " ", '"', "'", "<", ">", "`", "\\", "%", "%zz", "ö")
+        ),
     ],
-    ids=["model", "model and key", "key alone", "address without a key"],
 )
-def test_a_fallback_has_a_model_and_for_an_address_of_its_own_a_key(
+def test_settings_that_need_or_exclude_each_other(
     given: dict[str, str], said: str | None, configure: Configure
 ) -> None:
     configure(**COMPLETE | given)
-    if said is None:
-        assert load(WorkerSettings).openai_fallback_model == "m"
-    else:
-        assert problems(WorkerSettings) == [said]
-
-
-URL, KEY = "https://feedback.example.com", "k" * 32
-FEEDBACK = {"FEEDBACK_URL": URL, "FEEDBACK_KEY": KEY}
-
-
-@pytest.mark.parametrize("kind", [ApiSettings, WorkerSettings])
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({}, None),
-        (FEEDBACK, None),
-        ({"FEEDBACK_URL": URL + "/notes", "FEEDBACK_KEY": f"{KEY}\n"}, None),
-        ({"FEEDBACK_URL": URL}, "FEEDBACK_KEY is wrong: must be set where FEEDBACK_URL is"),
-        ({"FEEDBACK_KEY": KEY}, "FEEDBACK_KEY is wrong: it needs FEEDBACK_URL"),
-        ({"FEEDBACK_URL": URL, "FEEDBACK_KEY": "hunter2"}, "FEEDBACK_KEY is wrong: must be 32 characters at least"),
-        ({"FEEDBACK_URL": "ftp://hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must begin with http"),
-        ({"FEEDBACK_URL": "hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must begin with http"),
-        ({"FEEDBACK_URL": f"{URL}/?hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
-        ({"FEEDBACK_URL": "https://a:hunter2@f", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
-        ({"FEEDBACK_URL": URL + "/n%C3%B6tig", "FEEDBACK_KEY": KEY}, None),
-        *(
-            (
-                {"FEEDBACK_URL": f"{URL}/hunter2{odd}x", "FEEDBACK_KEY": KEY},
-                "FEEDBACK_URL is wrong: must be http(s)://H",
-            )
-            for odd in (" ", '"', "'", "<", ">", "`", "\\", "%", "%zz", "ö")
-        ),
-    ],
-)
-def test_feedback_has_an_address_and_a_key_or_neither(
-    kind: type[LogSettings], given: dict[str, str], said: str | None, configure: Configure
-) -> None:
-    configure(**COMPLETE | given)
-    if said is None:
-        assert load(kind).model_dump()["feedback_key"] == (KEY if given else None)
-    else:
-        (sentence,) = problems(kind)
-        assert sentence.startswith(said)
-        assert "hunter2" not in sentence
+    kinds = (WorkerSettings, ApiSettings) if "FEEDBACK" in str(given) else (WorkerSettings,)
+    for kind in kinds:
+        if said is None:
+            assert (load(kind).model_dump()["feedback_key"] == KEY) == ("FEEDBACK_KEY" in given)
+        else:
+            (sentence,) = problems(kind)
+            assert sentence.startswith(said)
+            assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
-from config.settings import ApiSettings, WorkerSettings
-from config.startup import load_with_tenants
+from config.settings import ApiSettings, ProcessSettings, SettingsRefused, WorkerSettings
+from config.tenant_directory import Needs, TenantDirectory, load_with_tenants
 from support.check.findings import State
 from support.check.settings import load_parts
 from tests.config.given import ACME
@@ -14,6 +13,10 @@ from tests.config.given import ACME
 COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL": "redis://redis:6379/0"}
 
 DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERVICEDESK_API_KEY_GLOBEX": "k"}
+
+
+def started(kind: type[ProcessSettings], needs: Needs = "desk") -> tuple[ProcessSettings, TenantDirectory]:
+    return load_with_tenants(kind, needs=needs, on_problem=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +37,11 @@ def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
     assert (load_parts()[0].worker is None) is needed
     if needed:
         with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
-            load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+            started(WorkerSettings)
     else:
-        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
-        assert settings.openai_api_key == ""
+        assert started(WorkerSettings)[0].openai_api_key == ""
         monkeypatch.setenv("OPENAI_API_KEY", "sk")
-        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
-        assert settings.openai_api_key == "sk"
+        assert started(WorkerSettings)[0].openai_api_key == "sk"
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY"])
@@ -59,7 +60,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
         monkeypatch.setenv(name, key)
     sentence = f"{name} is wrong: has a line break or a character that no key has"
     with pytest.raises(SettingsRefused) as refused:
-        load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+        started(WorkerSettings)
     assert refused.value.problems == [sentence]
     (row,) = load_parts()[1]
     assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
@@ -68,7 +69,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**COMPLETE, **ACME, "OPENAI_API_KEY": "sk\n"}.items():
         monkeypatch.setenv(name, value)
-    settings, tenants = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+    settings, tenants = started(WorkerSettings)
     assert settings.openai_api_key == tenants.process_key("OPENAI_API_KEY") == "sk"
 
 
@@ -80,8 +81,8 @@ def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
     for name, value in {**COMPLETE, **desk}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsRefused, match="no tenant may post"):
-        load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
+        started(ApiSettings, "secret")
     (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")
     monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "file.toml"))
-    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
+    _, tenants = started(ApiSettings, "secret")
     assert [(one.id, one.polled) for one in tenants.all()] == [("acme", True)]

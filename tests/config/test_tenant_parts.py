@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from config.tenant_reading import TenantProblem, parse_tenants
+from config.tenant_directory import TenantProblem, parse_tenants
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import ModelSettings
-from config.ticket_rules import TicketRules, parse_names
-from tests.config.given import ACME, asked, directory, sentences, tenant
+from tests.config.given import ACME, Process, sentences, tenant
 from tests.kit.tenants_toml import filed
 
 TOKEN = "t" * 32
@@ -110,52 +110,45 @@ OWN = filed(
 )
 
 
-def test_the_table_stays_while_it_is_unusable_but_for_secrets_gone() -> None:
-    for wrong in ({"acme.openai.base_url": "nowhere"}, {"acme.tickets.never.group": "HR"}, {"acme.mode": "wet"}):
-        values = dict(OWN)
-        tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
-        before = asked(tenants)
-        values |= filed(values, wrong | {"acme.jobs.weight": 3})
-        clock.now += 6
-        assert asked(tenants) == replace(before, usable=False)
-        del values["WEBHOOK_TOKEN_ACME"], values["OPENAI_API_KEY_ACME"]
-        clock.now += 6
-        left = asked(tenants)
-        assert (left.webhook_token, left.model.api_key, left.model.withdrawn) == ("", "", True)
-        assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
+@pytest.mark.parametrize(
+    "wrong", [{"acme.openai.base_url": "nowhere"}, {"acme.tickets.never.group": "HR"}, {"acme.mode": "wet"}], ids=str
+)
+def test_the_table_stays_while_it_is_unusable_but_for_secrets_gone(wrong: dict[str, str]) -> None:
+    process = Process(OWN)
+    before = process.tenant()
+    process.change_file(wrong | {"acme.jobs.weight": 3})
+    assert process.tenant() == replace(before, usable=False)
+    process.change("WEBHOOK_TOKEN_ACME", "OPENAI_API_KEY_ACME")
+    left = process.tenant()
+    assert (left.webhook_token, left.model.api_key, left.model.withdrawn) == ("", "", True)
+    assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
 
 
 def test_another_key_is_not_sent_to_the_address_before_while_the_table_is_unusable() -> None:
-    values = dict(OWN)
-    tenants, clock = directory(lambda: values)
-    values |= filed(values, {"acme.openai.base_url": "nowhere"}) | {
-        "OPENAI_API_KEY_ACME": "another",
-        "SERVICEDESK_API_KEY_ACME": "another",
-    }
-    clock.now += 6
-    assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).desk) == ("", True, None)
-    values |= filed(values, {"acme.openai.base_url": "https://other"})
-    clock.now += 6
-    assert (asked(tenants).model.api_key, asked(tenants).model.base_url) == ("another", "https://other")
-    assert asked(tenants).usable
+    process = Process(OWN)
+    process.values |= {"OPENAI_API_KEY_ACME": "another", "SERVICEDESK_API_KEY_ACME": "another"}
+    process.change_file({"acme.openai.base_url": "nowhere"})
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.withdrawn, acme.desk) == ("", True, None)
+    process.change_file({"acme.openai.base_url": "https://other"})
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.base_url, acme.usable) == ("another", "https://other", True)
 
 
 def test_a_table_without_a_problem_counts_though_the_desk_is_unusable() -> None:
-    values = dict(OWN)
-    tenants, clock = directory(lambda: values)
-    desk = asked(tenants).desk
-    values |= filed(values, {"acme.mode": "dry-run"}) | {"SERVICEDESK_URL_ACME": "nowhere"}
-    clock.now += 6
-    assert (asked(tenants).dry_run, asked(tenants).desk, asked(tenants).usable) == (True, desk, False)
+    process = Process(OWN)
+    desk = process.tenant().desk
+    process.values["SERVICEDESK_URL_ACME"] = "nowhere"
+    process.change_file({"acme.mode": "dry-run"})
+    acme = process.tenant()
+    assert (acme.dry_run, acme.desk, acme.usable) == (True, desk, False)
 
 
 def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
-    values = dict(OWN)
-    tenants, clock = directory(lambda: values)
-    assert asked(tenants).webhook_token
-    values |= filed(values, {"acme.webhook.require_timestamp": True})
-    clock.now += 6
-    assert (asked(tenants).webhook_token, asked(tenants).require_timestamp) == ("", True)
+    process = Process(OWN)
+    assert process.tenant().webhook_token
+    process.change_file({"acme.webhook.require_timestamp": True})
+    assert (process.tenant().webhook_token, process.tenant().require_timestamp) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -163,39 +156,34 @@ def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
 )
 def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name: str) -> None:
     """At the start, and if it appears at run time."""
-    values, told = dict(OWN), list[TenantProblem]()
-    tenants, clock = directory(lambda: values, told.append)
-    before = asked(tenants)
-    values |= {"WEBHOOK_SECRET_GLOBEX": "other", f"{name}_GLOBEX": TOKEN}
-    clock.now += 6
-    assert asked(tenants) == replace(before, webhook_token="", usable=False)
+    process = Process(OWN)
+    before = process.tenant()
+    process.change(**{"WEBHOOK_SECRET_GLOBEX": "other", f"{name}_GLOBEX": TOKEN})
+    assert process.tenant() == replace(before, webhook_token="", usable=False)
     sentence = f"WEBHOOK_TOKEN_ACME is off: it is the same as {name}_GLOBEX"
-    assert TenantProblem("acme", sentence) in told
-    assert TOKEN not in repr(told)
-    fresh, _ = directory(lambda: values)
-    assert (asked(fresh), asked(fresh, "globex").webhook_token) == (asked(tenants), "")
-    assert not parse_tenants(values)[0]["acme"].webhook_token
-    del values[f"{name}_GLOBEX"]
-    clock.now += 6
-    assert asked(tenants) == before
+    assert TenantProblem("acme", sentence) in process.told
+    assert TOKEN not in repr(process.told)
+    fresh = Process(process.values)
+    assert (fresh.tenant(), fresh.tenant("globex").webhook_token) == (process.tenant(), "")
+    assert not parse_tenants(process.values)[0]["acme"].webhook_token
+    process.change(f"{name}_GLOBEX")
+    assert process.tenant() == before
 
 
 def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
     """Not even at the same address: the texts may be for the tenant's account only."""
-    values, told = ACME | {"OPENAI_API_KEY_ACME": "k"}, list[TenantProblem]()
-    tenants, clock = directory(lambda: values, told.append)
-    assert not asked(tenants).model.withdrawn
-    key = values.pop("OPENAI_API_KEY_ACME")
-    for _ in range(2):
-        clock.now += 6
-        assert (asked(tenants).model.withdrawn, asked(tenants).usable) == (True, False)
-        assert asked(tenants).webhook_secrets
-    assert [(problem.sentence.partition(":")[0], problem.closed) for problem in told] == [
+    process = Process(ACME | {"OPENAI_API_KEY_ACME": "k"})
+    assert not process.tenant().model.withdrawn
+    for gone in (["OPENAI_API_KEY_ACME"], []):
+        process.change(*gone)
+        acme = process.tenant()
+        assert (acme.model.withdrawn, acme.usable, bool(acme.webhook_secrets)) == (True, False, True)
+    assert [(problem.sentence.partition(":")[0], problem.closed) for problem in process.told] == [
         ("OPENAI_API_KEY_ACME is gone", False)
     ]
-    values["OPENAI_API_KEY_ACME"] = key
-    clock.now += 6
-    assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).usable) == ("k", False, True)
+    process.change(OPENAI_API_KEY_ACME="k")
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.withdrawn, acme.usable) == ("k", False, True)
 
 
 POLLED = filed(
@@ -215,13 +203,10 @@ def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
 def test_a_tenant_without_a_desk_can_not_be_polled() -> None:
     values = filed({"WEBHOOK_SECRET_ACME": "s3cret"}, {"acme.webhook.mode": "poll"})
     assert sentences(values) == ["SERVICEDESK_URL_ACME is missing, but acme.webhook.mode in tenants.toml is poll"]
-    now = filed(ACME, {"acme.reconcile": "on"})
-    tenants, clock = directory(lambda: now)
-    before = asked(tenants)
-    now.clear()
-    now |= values
-    clock.now += 6
-    left = asked(tenants)
+    process = Process(filed(ACME, {"acme.reconcile": "on"}))
+    before = process.tenant()
+    process.change(*process.values, **values)
+    left = process.tenant()
     assert (left.polled, left.recovers, left.usable) == (before.polled, before.recovers, False)
 
 

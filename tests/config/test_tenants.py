@@ -3,7 +3,7 @@
 import pytest
 
 from config.secret_files import UNREADABLE
-from config.tenant_reading import names_tenant, parse_tenants
+from config.tenant_directory import names_tenant, parse_tenants
 from config.tenants import DeskSettings
 from tests.config.given import ACME, CLOUD, sentences, tenant
 from tests.kit.tenants_toml import filed

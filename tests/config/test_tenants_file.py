@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import SettingsRefused
 from config.secret_files import UNREADABLE
-from config.settings import ApiSettings
-from config.startup import load_with_tenants
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import TenantProblem, parse_tenants, read_environment
-from config.tenant_settings import FIELDS, REMOVED
+from config.settings import ApiSettings, SettingsRefused
+from config.tenant_directory import TenantDirectory, load_with_tenants, parse_tenants, read_environment
+from config.tenant_settings import FIELDS, REMOVED, TENANTS_TOML, json_schema
 from config.tenants import Tenant
-from config.tenants_file import TENANTS_TOML, json_schema
 from support.cli import main
-from tests.config.given import ACME, CLOUD, asked, directory, sentences, tenant
+from tests.config.given import ACME, CLOUD, Process, asked, sentences, tenant
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed
 
@@ -99,18 +95,16 @@ def test_a_table_of_no_tenant_is_a_problem_of_its_own() -> None:
 
 
 def test_a_bad_table_closes_its_own_tenant_alone() -> None:
-    values = filed(ACME | CLOUD, {"acme.mode": "wet"})
-    tenants, _ = directory(lambda: values)
-    assert asked(tenants) == Tenant("acme", usable=False)
-    assert asked(tenants, "globex").usable
-    assert tenants.unusable() == {"acme": True, "globex": False}
+    process = Process(filed(ACME | CLOUD, {"acme.mode": "wet"}))
+    assert process.tenant() == Tenant("acme", usable=False)
+    assert process.tenants.unusable() == {"acme": True, "globex": False}
 
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_variable_that_is_read_no_more_closes_its_tenant_with_the_remedy(name: str) -> None:
     (sentence,) = sentences(ACME | {f"{name}_ACME": "hunter2"})
     assert sentence == f"{name}_ACME is read no more: `ai-agents config migrate` prints the file that replaces it"
-    assert asked(directory(lambda: ACME | {f"{name}_ACME": "hunter2"})[0]) == Tenant("acme", usable=False)
+    assert Process(ACME | {f"{name}_ACME": "hunter2"}).tenant() == Tenant("acme", usable=False)
 
 
 def test_a_value_in_both_places_is_a_problem() -> None:
@@ -122,20 +116,15 @@ def test_a_value_in_both_places_is_a_problem() -> None:
 
 @pytest.mark.parametrize("text", ["acme.mode =", "[acme]\n[acme]", "\x00", UNREADABLE, "a" * 10])
 def test_an_invalid_file_keeps_its_last_good_version_and_no_withdrawn_secret(text: str) -> None:
-    values = filed(ACME | {"PREVIOUS_WEBHOOK_SECRET_ACME": "older"}, {"acme.masking": "all"})
-    told: list[TenantProblem] = []
-    tenants, clock = directory(lambda: values, told.append)
-    values |= {TENANTS_TOML: text, "WEBHOOK_SECRET_GLOBEX": "new"}
-    del values["PREVIOUS_WEBHOOK_SECRET_ACME"]
-    clock.now += 6
-    assert (asked(tenants).note.masking, asked(tenants).webhook_secrets) == ("all", ("s3cret",))
-    assert asked(tenants, "globex").usable
-    assert [(problem.tenant_id, problem.closed) for problem in told] == [("", False)]
-    assert tenants.unusable()[""]
-    values |= filed({}, {"acme.masking": "none"})
-    clock.now += 6
-    assert asked(tenants).note.masking == "none"
-    assert tenants.problems == []
+    process = Process(filed(ACME | {"PREVIOUS_WEBHOOK_SECRET_ACME": "older"}, {"acme.masking": "all"}))
+    process.change("PREVIOUS_WEBHOOK_SECRET_ACME", **{TENANTS_TOML: text, "WEBHOOK_SECRET_GLOBEX": "new"})
+    assert (process.tenant().note.masking, process.tenant().webhook_secrets) == ("all", ("s3cret",))
+    assert process.tenant("globex").usable
+    assert [(problem.tenant_id, problem.closed) for problem in process.told] == [("", False)]
+    assert process.tenants.unusable()[""]
+    process.change(**filed({}, {"acme.masking": "none"}))
+    assert process.tenant().note.masking == "none"
+    assert process.tenants.problems == []
 
 
 @pytest.mark.parametrize("text", [None, "", "acme.mode =", b"\xc3"])
@@ -157,13 +146,11 @@ def test_a_process_does_not_start_with_an_invalid_file(
 
 def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
     """Commands continue, unlike processes; the table may ask for more redaction."""
-    values = ACME | {TENANTS_TOML: "acme.masking ="}
-    tenants, clock = directory(lambda: values)
-    assert asked(tenants) == Tenant("acme", usable=False)
-    assert parse_tenants(values)[0] == {}
-    values |= filed({}, {"acme.masking": "all"})
-    clock.now += 6
-    assert (asked(tenants).note.masking, asked(tenants).usable) == ("all", True)
+    process = Process(ACME | {TENANTS_TOML: "acme.masking ="})
+    assert process.tenant() == Tenant("acme", usable=False)
+    assert parse_tenants(process.values)[0] == {}
+    process.change(**filed({}, {"acme.masking": "all"}))
+    assert (process.tenant().note.masking, process.tenant().usable) == ("all", True)
 
 
 def test_a_file_counts_when_it_is_written_and_stays_while_it_is_away(

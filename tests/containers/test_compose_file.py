@@ -11,7 +11,7 @@ import pytest
 
 from config.own_secrets import not_for_the_api
 from config.settings import WorkerSettings
-from config.tenant_reading import parse_tenants
+from config.tenant_directory import parse_tenants
 from tests.containers.files import (
     COMPOSE,
     COMPOSE_TEXT,

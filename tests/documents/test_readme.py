@@ -5,8 +5,8 @@ import re
 import psycopg
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
-from config.tenant_reading import parse_tenants
-from config.tenants_file import TENANTS_TOML
+from config.tenant_directory import parse_tenants
+from config.tenant_settings import TENANTS_TOML
 from tests.documents.readme import blocks
 
 SHELL = blocks("sh")

@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from config.tenant_settings import JobShare
+from config.tenant_settings import JobShare, TicketRules, parse_names
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules, parse_names
 from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
 from storage import erasing, rejections

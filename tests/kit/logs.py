@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from config.loading import LogSettings
+from config.settings import LogSettings
 from observability.logging import start_logging
 
 StartLog = Callable[..., io.StringIO]

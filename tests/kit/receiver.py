@@ -6,13 +6,14 @@ from typing import Any, cast
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import webhook
-from api.app_state import ApiState
+from api import webhooks
 from api.causes import Explainer
 from api.health import NO_TELEMETRY
 from api.proof import Proof
-from api.webhook_refusals import WebhookRefused
+from api.refusals import WebhookRefused
+from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
+from config.tenant_settings import TENANTS_TOML
 from config.tenants import Tenant
 from config.tenants_file import TENANTS_TOML
 from dispatch.intake import Taken
@@ -67,10 +68,10 @@ class Receiver:
         self.proofs: list[tuple[str, Proof]] = []
         self.proved = False  # of the last rejection
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
-        webhook.add_routes(self.app.router)
+        webhooks.add_routes(self.app.router)
         fake: Any = self
         nothing: Any = None
-        self.app.add_exception_handler(HTTPException, webhook.refuse_address)
+        self.app.add_exception_handler(HTTPException, webhooks.refuse_address)
         self.app.state.api = ApiState(
             tenants or KnownTenants(),
             nothing,

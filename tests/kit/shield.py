@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, MutableMapping
 
-from config import console_settings, diagnose_settings, settings
 from config.console_access import ACCESS_SETTINGS
-from config.loading import LogSettings
-from config.tenant_names import owner
+from config.settings import LogSettings
+from config.tenant_settings import owner
 
-# All modules with settings of a process, so that their classes are known.
-_MODULES = (console_settings, diagnose_settings, settings)
 # Without them some machines reach neither registry nor desk.
 _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}
 

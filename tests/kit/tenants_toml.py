@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from config.tenants_file import TENANTS_TOML
+from config.tenant_settings import TENANTS_TOML
 from devstack.surroundings import toml_of
 
 

@@ -21,8 +21,8 @@ from prometheus_client.metrics import MetricWrapperBase
 import config
 from config import exits
 from config.console_access import ACCESS_SETTINGS
-from config.loading import LogSettings
-from config.tenant_names import TENANT_SETTINGS
+from config.settings import LogSettings
+from config.tenant_settings import TENANT_SETTINGS
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
 from dispatch.queue import QUEUE, UNACKED

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-import observability.readiness
+import observability.health
 from config.settings import ApiSettings, WorkerSettings
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
@@ -73,7 +73,7 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
     for process in ("worker", "housekeeping"):
         container = rendered.container(f"ai-agents-{process}")
         assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "metrics"}
-        assert container["readinessProbe"]["timeoutSeconds"] > observability.readiness.LOOP_SECONDS
+        assert container["readinessProbe"]["timeoutSeconds"] > observability.health.LOOP_SECONDS
         for alive in ("livenessProbe", "startupProbe"):
             assert container[alive]["httpGet"]["path"] == "/metrics"
     for process in ("api", "worker", "housekeeping"):

@@ -1,11 +1,15 @@
-"""The dashboards as Grafana reads them from their files."""
+"""The dashboards as Grafana reads them from their files, and Prometheus's own checks."""
 
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "observability" / "grafana"
@@ -61,3 +65,12 @@ RUNBOOKS = {
     "enhancement-failures",
     "secret-rotation",
 }
+
+
+def promtool(*arguments: str) -> None:
+    """Run promtool; fail unless it accepts everything."""
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("promtool is not installed")
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_s
 
 from observability import phrases
 from observability.identifiers import bind, bound, current, other_numbers, tags
-from observability.logging import refuse_start, say
+from observability.logging import Outage, refuse_start, say
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
@@ -145,11 +146,9 @@ def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, v
     with bound(ticket_id=value):
         say(phrases.SETTINGS_REFUSED, reason=value, also={"model": value})
     (line,) = lines(stream)
-    assert UNPRINTABLE.search(line) is None
     line.encode()
-    if log_format == "json":
-        fields = json.loads(line)
-        assert not [name for name, shown in fields.items() if UNPRINTABLE.search(shown)]
+    shown = json.loads(line).values() if log_format == "json" else []
+    assert [text for text in (line, *shown) if UNPRINTABLE.search(text)] == []
 
 
 @FORMATS
@@ -196,15 +195,11 @@ def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: 
     assert lines(stream) == []
     say(phrases.TASK_STARTED, job_id=JOB, ticket_id="1")
     say(phrases.CONTEXT_TIMEOUT, seconds=30)
-    assert [line for line in lines(stream) if "_promised" in line] == []
-    assert len(lines(stream)) == 2
-
-
-def test_the_level_is_printed_as_a_word_that_support_can_grep(start_log: StartLog) -> None:
-    stream = start_log("text")
-    say(phrases.TASK_FAILED, job_id=JOB, ticket_id="1", reason="x")
     say(phrases.DESK_TIMEOUT)
-    assert [line for line in lines(stream) if " error   " not in line] == []
+    assert [line for line in lines(stream) if "_promised" in line] == []
+    assert len(lines(stream)) == 3
+    if log_format == "text":
+        assert " error   ServiceDesk Plus API timeout" in lines(stream)[2]
 
 
 @FORMATS
@@ -224,20 +219,31 @@ def test_what_nobody_caught_is_one_line_without_its_message(log_format: str, sta
 
 
 @pytest.mark.usefixtures("untouched_logging")
-def test_a_start_is_refused_in_the_format_of_the_settings(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("log_format", ["json", "xml"])
+def test_a_start_is_refused_in_the_format_of_the_settings_or_in_text(
+    log_format: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("LOG_FORMAT", log_format)
     refuse_start(["DATABASE_URL is missing", "REDIS_URL is missing"])
-    told = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
-    assert told == ["Start refused: DATABASE_URL is missing", "Start refused: REDIS_URL is missing"]
+    told = capsys.readouterr().out.splitlines()
+    if log_format == "json":
+        told = [f"Z error   {json.loads(line)['event']}" for line in told]
+    assert [line.partition("Z ")[2] for line in told] == [
+        "error   Start refused: DATABASE_URL is missing",
+        "error   Start refused: REDIS_URL is missing",
+    ]
 
 
-@pytest.mark.usefixtures("untouched_logging")
-def test_a_start_is_refused_in_text_when_the_settings_name_no_format(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOG_FORMAT", "xml")
-    refuse_start(["LOG_FORMAT is wrong"])
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith("Z error   Start refused: LOG_FORMAT is wrong")
+def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLog) -> None:
+    stream, clock = start_log(), Clock(0)
+    outage = Outage(phrases.REDIS_UNREACHABLE, monotonic=clock)
+    for clock.now in (0.0, 1.0, 59.0):
+        outage.seen("jobs wait in the database", OSError("hunter2"))
+    assert stream.getvalue().count("Redis error: jobs wait in the database") == 1
+    clock.now = 60.0
+    outage.seen("jobs wait in the database")
+    assert stream.getvalue().count("Redis error") == 2
+    outage.over()
+    outage.seen("x")
+    assert stream.getvalue().count("Redis error") == 3
+    assert "hunter2" not in stream.getvalue()

@@ -1,18 +1,15 @@
 """Readiness of workers and housekeeping, with at most one call to a silent store."""
 
 import asyncio
-import http.client
-import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from devstack.free_ports import free_port
-from observability import exposition, tracing
-from observability.readiness import Readiness
+from observability import tracing
+from observability.health import Readiness
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -
 
 
 def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> None:
-    """Ready only while it works; the stores are named as soon as they can be probed."""
+    """Ready only while it works; the stores are named as soon as they can be probed, and probes make no spans."""
     readiness = Readiness()
     assert readiness() == (False, {"status": "not ready", "process": "starting"})
     readiness.ask(loop, {name: store.ask for name, store in stores.items()})
@@ -68,6 +65,7 @@ def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict
     has_connection = True
     readiness.start(lambda: has_connection)
     assert readiness() == (True, {"status": "ready", "process": "working", **both})
+    assert [store.untraced for store in stores.values()] == [{True}, {True}]
     has_connection = False
     assert readiness() == (False, {"status": "not ready", "process": "reconnecting", **both})
     readiness.stop()
@@ -136,26 +134,3 @@ def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -
     with ThreadPoolExecutor() as probes:
         told = asyncio.run(process(probes)).result()
     assert told == (False, {"status": "not ready", "process": "stopping"})
-
-
-def test_a_fault_of_ours_in_the_answer_is_503_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    def broken() -> tuple[bool, Mapping[str, str]]:
-        raise ValueError("a fault of ours")
-
-    port = free_port()
-    end = exposition.serve("worker", port, broken)
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
-        connection.request("GET", "/ready")
-        answer = connection.getresponse()
-        told = json.loads(answer.read())
-        connection.close()
-    finally:
-        end()
-    assert (answer.status, told) == (503, {"status": "not ready", "failure": "ValueError"})
-    assert capfd.readouterr() == ("", "")
-
-
-def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, ProbedStore]) -> None:
-    assert readiness()[0]
-    assert [store.untraced for store in stores.values()] == [{True}, {True}]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.ticket_rules import TicketRules, fold_all, parse_names
+from config.tenant_settings import TicketRules, fold_all, parse_names
 from integrations.values import Document, SimilarTicket
 from storage import history
 from storage.search import SearchInPostgres

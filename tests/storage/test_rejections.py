@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.webhook_refusals import RejectionRecorder
+from api.refusals import RejectionRecorder
 from storage import rejections
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.tenant_reading import parse_tenants, read_environment
+from config.tenant_directory import parse_tenants, read_environment
 from config.tenants import Tenant
 from storage import known_secrets
 from storage.known_secrets import seen

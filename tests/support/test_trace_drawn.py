@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from rich.console import Console
 
-from observability.trace_files import FileExporter
+from observability.tracing import FileExporter
 from support.diagnose.choosing import AskedAbout
 from support.trace import find, lines_of, tree
 from tests.support.known import NOW

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from config.tenants_file import TENANTS_TOML
+from config.tenant_settings import TENANTS_TOML
 from devstack.surroundings import parted
 from devstack.system import System
 from support.cli import main

@@ -19,8 +19,7 @@ ROOMS = (
     *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
     *("observability", "storage", "support", "webhooks", "worker", "workflow"),
 )
-# Programs: Alembic's, and the one that writes the dashboards.
-_PROGRAMS = {"storage.migrations.env", "observability.grafana.__main__"}
+_PROGRAMS = {"storage.migrations.env"}
 _STARTS = {"_thread.start_new_thread": "thread", "socket.__new__": "socket", "subprocess.Popen": "process"}
 # Modules that may lie between the environment and the reader.
 _BETWEEN = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "import_watch.py")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from config.tenant_names import TENANT_SETTINGS
+from config.tenant_settings import TENANT_SETTINGS
 from devstack.system import System
 from storage.jobs import SIGNED_BY_PREVIOUS
 from storage.known_secrets import OF_PROCESS

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules, parse_names
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4
 from tests.kit.by_id import run_job

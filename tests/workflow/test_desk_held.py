@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules, parse_names
 from tests.kit import model as kit
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings

@@ -1,4 +1,4 @@
-"""The dashboards' files: generated, valid for Grafana, complete for support."""
+"""The dashboards and alerts: valid for Grafana and Prometheus, complete for support."""
 
 import json
 import re
@@ -14,9 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
 
 from observability import exposition, metrics
-from observability.grafana.pages import files
-from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, PanelQuery, digest, panels, queries
-from tests.observability.promtool import promtool
+from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, PanelQuery, digest, panels, promtool, queries
 
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
@@ -43,11 +41,6 @@ def limits(page: str, title: str) -> list[float]:
     """Return a panel's thresholds without the first, which has no value."""
     (panel,) = (panel for panel in panels(page) if panel["title"] == title)
     return [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]]
-
-
-def test_the_files_are_what_the_source_makes() -> None:
-    """`python -m observability.grafana` writes them."""
-    assert files() == {name: (FOLDER / "dashboards" / name).read_text(encoding="utf-8") for name in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -163,3 +156,100 @@ def test_grafana_is_given_the_datasource_and_the_folder() -> None:
     assert (source["type"], source["url"], source["isDefault"]) == ("prometheus", "http://prometheus:9090", True)
     (folder,) = yaml.safe_load((provisioned / "dashboards" / "ai-agents.yaml").read_text())["providers"]
     assert folder["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+FILLED = {str(query): query.filled(window="10m") for query in queries()}
+FAILED = 'ai_agents_jobs_ended_total{outcome="failed", reason="x", instance="%s"}'
+CALLS = 'ai_agents_external_calls_total{server="servicedesk", tenant_id="%s", result="%s"}'
+
+
+@pytest.mark.parametrize(
+    ("panel", "series", "minute", "expected"),
+    [
+        # Born with its first event.
+        ("Failures by Reason A", {FAILED % "1": "_x40 1x60"}, 22, {'{reason="x"}': 1}),
+        # It continued.
+        ("Failures by Reason A", {FAILED % "1": "_x40 1x10 3x50"}, 28, {'{reason="x"}': 3}),
+        # Existing for long, without new events.
+        ("Failures by Reason A", {FAILED % "1": "_x40 1x60"}, 40, {'{reason="x"}': 0}),
+        # One each half minute.
+        ("Failures by Reason A", {FAILED % "1": "0+1x80"}, 40, {'{reason="x"}': 20}),
+        # Restarted at 30:30, with none in that half minute.
+        ("Failures by Reason A", {FAILED % "1": "0+1x60 0+1x60"}, 35, {'{reason="x"}': 19}),
+        # Summed over processes, one of which has just begun.
+        ("Failures by Reason A", {FAILED % "1": "0+1x80", FAILED % "2": "_x60 4x20"}, 35, {'{reason="x"}': 24}),
+        # 0 only while a process is there to be asked.
+        ("Failures by Reason A", {"ai_agents_worker_concurrency": "9x80"}, 20, {'{reason="none"}': 0}),
+        ("Failures by Reason A", {"ai_agents_worker_concurrency": "9x10 stale"}, 20, {}),
+        # A share is 0 without a part, and nothing without a whole.
+        (
+            "External API Errors A",
+            {
+                CALLS % ("a", "failed"): "0+1x80",
+                CALLS % ("a", "ok"): "0+3x80",
+                CALLS % ("b", "ok"): "0+1x80",
+                CALLS % ("c", "ok"): "5x80",
+            },
+            20,
+            {'{tenant_id="a"}': 0.25, '{tenant_id="b"}': 0},
+        ),
+    ],
+)
+def test_a_query_counts_whole_events_and_gives_zero_where_it_is_known(
+    tmp_path: Path, panel: str, series: dict[str, str], minute: int, expected: dict[str, float]
+) -> None:
+    asked: dict[str, Any] = {
+        "expr": FILLED[panel],
+        "eval_time": f"{minute}m",
+        "exp_samples": [{"labels": labels, "value": value} for labels, value in expected.items()],
+    }
+    listed = [{"series": name, "values": values} for name, values in series.items()]
+    test = {"interval": "30s", "input_series": listed, "promql_expr_test": [asked]}
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}), encoding="utf-8")
+    promtool("test", "rules", str(path))
+
+
+RULES = ROOT / "observability" / "prometheus" / "alerts.yaml"
+PROOFS = Path(__file__).with_name("alerts.yaml")
+TEXT = RULES.read_text(encoding="utf-8")
+NAMED = re.findall(r"^ +runbook_url: (docs/runbooks/[\w-]+\.md)$", TEXT, re.MULTILINE)
+DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+
+
+def test_each_alert_asks_for_metrics_that_there_are() -> None:
+    """A histogram's series are its buckets, its sum and its count."""
+    asked = set(re.findall(r"\bai_agents_\w+", TEXT))
+    assert asked
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(DOCUMENTED)
+
+
+def test_each_alert_is_proved_to_fire_and_not_to_fire_and_has_a_summary() -> None:
+    alerts = re.findall(r"- alert: (\w+)", TEXT)
+    proofs = PROOFS.read_text(encoding="utf-8")
+    assert TEXT.count("summary: ") == len(alerts)
+    assert set(re.findall(r"alertname: (\w+), exp_alerts", proofs)) == set(alerts)
+    assert set(re.findall(r"alertname: (\w+)}", proofs)) >= set(alerts)
+
+
+def test_each_alert_names_a_runbook() -> None:
+    """As a path in this repository."""
+    assert len(NAMED) == TEXT.count("- alert: ")
+    assert {Path(path).stem for path in NAMED} <= RUNBOOKS
+
+
+def test_each_runbook_that_is_named_exists() -> None:
+    """Those of the panels too."""
+    folder = ROOT / "docs" / "runbooks"
+    assert {path.stem for path in folder.glob("*.md")} >= RUNBOOKS
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["check", "rules", str(RULES)], id="check"),
+        pytest.param(["test", "rules", str(PROOFS)], id="test", marks=pytest.mark.slow),
+    ],
+)
+def test_promtool_accepts_the_rules_and_their_proofs(command: list[str]) -> None:
+    promtool(*command)

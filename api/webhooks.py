@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,19 +21,21 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from opentelemetry.trace import Span, SpanKind
+from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api import schemas
-from api.app_state import ApiState
-from api.causes import Cause
-from api.proof import Proof, ProvedWebhook, by_token, prove
+from api.causes import Cause, Explainer
+from api.proof import Proof, ProvedWebhook, SecretUses, by_token, prove
+from api.refusals import RejectionRecorder, WebhookRefused, tell
 from api.server import LARGEST_HEAD_BYTES
-from api.webhook_refusals import WebhookRefused, tell
-from config.tenant_names import is_tenant_id
-from dispatch.intake import NotTaken, Taken
+from config.tenant_directory import TenantDirectory
+from config.tenant_settings import is_tenant_id
+from dispatch.acceptance import Acceptance, NotTaken, Taken
+from dispatch.budget import Budget
+from dispatch.queue import JobQueue
 from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
@@ -40,41 +43,80 @@ from storage import rejections
 from storage.deliveries import signed_key
 from storage.jobs import SIGNED_BY_PREVIOUS, Event
 from storage.known_secrets import PREVIOUS, RETIRED
-from storage.session import DATABASE_FAILURES
+from storage.session import DATABASE_FAILURES, Database
 from storage.turns import is_queue_full
-from webhooks.bodies import LARGEST_BODY_BYTES
-from webhooks.fields import DeskWebhook, Unusable, is_check, parse, ticket_of
+from webhooks.bodies import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, Unusable, is_check, parse, ticket_of
 from webhooks.signing import DELIVERY_HEADER
 
-PATH = "/webhook"
 RETRY_SECONDS = 60
 _LONGEST_DELIVERY_ID = 200
 _LOOK_SECONDS = 1.0
 
-_BODY_SCHEMA = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": schemas.WebhookPayload.model_json_schema()}},
-    }
-}
-_CHECKED: dict[int | str, dict[str, Any]] = {
-    200: {"model": schemas.Checked, "description": "Verified: it only asked for that, and no job comes of it"}
-}
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
-    403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
-    408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
-    413: {"model": schemas.Refused, "description": f"More than {LARGEST_BODY_BYTES // 1024} KiB"},
-    415: {"model": schemas.Refused, "description": "A compressed body, or another type than JSON without a token"},
-    422: {"model": schemas.Refused, "description": "Proved, but without a usable ticket id"},
-    429: {"model": schemas.Refused, "description": "Too many requests at once over one connection, or too many jobs"},
-    431: {"model": schemas.Refused, "description": f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers"},
-    500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
-    503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
-}
 
-ANSWERS = _CHECKED | _REFUSALS
+class WebhookPayload(BaseModel):
+    """The part of the body that the system reads; whatever else the desk's admin adds is ignored."""
+
+    tenant_id: str = Field(description="The tenant, as in `WEBHOOK_SECRET_<TENANT>`.", examples=["acme"])
+    ticket_id: str = Field(
+        pattern=f"^{TICKET_ID.pattern}$", description="The ticket, as text or number.", examples=["12345"]
+    )
+    event: str | None = Field(
+        None, pattern=f"^{EVENT.pattern}$", description="What happened.", examples=["ticket.created"]
+    )
+
+
+class Accepted(BaseModel):
+    """The answer to a webhook that was taken."""
+
+    job_id: str = Field(description="The job: its Celery task id and what the logs call it.")
+    status: str = Field(description="`accepted`, or `duplicate` with the first job's id.")
+
+
+class Checked(BaseModel):
+    """The answer to a webhook that only asked whether it would be taken."""
+
+    status: str = Field(description="`verified`")
+    tenant_id: str
+
+
+class Refused(BaseModel):
+    """The answer to a webhook that was not taken."""
+
+    detail: str
+
+
+_REFUSALS = {
+    400: "Not one JSON object with one tenant id",
+    403: "Not proved to be the tenant's",
+    408: "The headers or the body came too slowly",
+    413: f"More than {LARGEST_BODY_BYTES // 1024} KiB",
+    415: "A compressed body, or another type than JSON without a token",
+    422: "Proved, but without a usable ticket id",
+    429: "Too many requests at once over one connection, or too many jobs",
+    431: f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers",
+    500: "A mistake of ours; the log has a line of it",
+    503: "Try again later: no store could take it",
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Checked, "description": "Verified: it only asked for that, and no job comes of it"},
+    **{status: {"model": Refused, "description": text} for status, text in _REFUSALS.items()},
+}
 """What a webhook is answered with beside 202: status -> model and description."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """Resources of the API, at `request.app.state.api`."""
+
+    tenants: TenantDirectory
+    database: Database
+    queue: JobQueue
+    acceptance: Acceptance
+    rejections: RejectionRecorder
+    secret_uses: SecretUses
+    sender_seconds: float
+    explainer: Explainer = field(default_factory=Explainer)
+    budget: Budget = field(default_factory=Budget)
 
 
 class RawRoute(APIRoute):
@@ -96,16 +138,17 @@ class RawRoute(APIRoute):
 
 def add_routes(router: APIRouter) -> None:
     """Add the webhook routes directly to the router: a nested one is slower to match."""
+    content = {"application/json": {"schema": WebhookPayload.model_json_schema()}}
     shared: dict[str, Any] = {
         "methods": ["POST"],
         "status_code": 202,
-        "response_model": schemas.Accepted,
-        "openapi_extra": _BODY_SCHEMA,
+        "response_model": Accepted,
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
         "route_class_override": RawRoute,
     }
-    not_found = {"model": schemas.Refused, "description": "Another address"}
-    router.add_api_route(PATH, receive, responses=ANSWERS, **shared)
-    router.add_api_route(PATH + "/{tenant_id}", receive_by_token, responses=ANSWERS | {404: not_found}, **shared)
+    not_found = {"model": Refused, "description": "Another address"}
+    router.add_api_route("/webhook", receive, responses=ANSWERS, **shared)
+    router.add_api_route("/webhook/{tenant_id}", receive_by_token, responses=ANSWERS | {404: not_found}, **shared)
 
 
 async def receive(request: Request) -> JSONResponse:
@@ -265,21 +308,11 @@ def _dedupe_keys(said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
     Most schemes do not sign the delivery id, so a replay under another id is found by the signed bytes. Desks that
     can't sign have fixed headers, without an id per delivery; their key is the content.
     """
-    signed = proved.proof.signed
-    if signed is None:
-        return (_content_key(said, proved),)
-    return _delivery_key(said, proved), signed_key(hashlib.sha256(signed).hexdigest())
-
-
-def _delivery_key(said: DeskWebhook, proved: ProvedWebhook) -> str:
-    delivery = proved.headers.get("webhook-id") or proved.headers.get(DELIVERY_HEADER.lower())
-    if delivery:
+    signed, headers = proved.proof.signed, proved.headers
+    delivery = headers.get("webhook-id") or headers.get(DELIVERY_HEADER.lower())
+    parts = [proved.tenant_id, said.ticket_id, said.event or "", hashlib.sha256(proved.body).hexdigest()]
+    if signed is not None and delivery:
         # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.
-        named = f"delivery\0{said.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
-        return hashlib.sha256(named.encode()).hexdigest()
-    return _content_key(said, proved)
-
-
-def _content_key(said: DeskWebhook, proved: ProvedWebhook) -> str:
-    parts = (proved.tenant_id, said.ticket_id, said.event or "", hashlib.sha256(proved.body).hexdigest())
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        parts = ["delivery", said.ticket_id, delivery[:_LONGEST_DELIVERY_ID]]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return (key,) if signed is None else (key, signed_key(hashlib.sha256(signed).hexdigest()))
