@@ -222,6 +222,7 @@ def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     whats = verbs.add_parser("secrets", help=does, description=does).add_subparsers(dest="what", required=True)
     status = _verb(whats, "status", "tell of each secret how old it is, when it was last used, and what to do")
     status.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
+    status.set_defaults(verb="secrets status")
     rotate = _verb(whats, "rotate", "make a new webhook secret beside the old one, and later end the old one")
     rotate.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     rotate.add_argument(
@@ -234,7 +235,7 @@ def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.add_argument("--out", type=_path, metavar="FILE", help="write the new secret into this new file")
     rotate.add_argument("--dry-run", action="store_true", help="tell what would be done, and change nothing")
     rotate.add_argument("--yes", action="store_true", help="do not ask first")
-    rotate.set_defaults(refuse=rotate.error)
+    rotate.set_defaults(verb="secrets rotate", refuse=rotate.error)
 
 
 def _add_config(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -252,21 +253,3 @@ def _verb(
     )
     parser.add_argument("--json", action="store_true", help="for machines: JSON, with ISO times")
     return parser
-
-
-def check_retry(chosen: argparse.Namespace) -> None:
-    """Exit with status 2 if the arguments conflict or select too much or nothing."""
-    if chosen.failed == bool(chosen.jobs):
-        chosen.refuse("name jobs, or give --failed with --since")
-    if chosen.failed and chosen.since is None:
-        chosen.refuse("--failed needs --since: not all that ever failed is meant")
-    if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
-        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
-    if chosen.failed and chosen.json and not chosen.yes:
-        chosen.refuse("--failed --json needs --yes: a machine is not asked")
-
-
-def check_forget(chosen: argparse.Namespace) -> None:
-    """Exit with status 2 for `--json` without `--yes`: no prompt is possible."""
-    if chosen.json and not chosen.yes:
-        chosen.refuse("--json needs --yes: a machine is not asked")

@@ -16,7 +16,7 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading
 from support.arguments import add_verbs
-from support.leaving import stop_printing
+from support.asking import stop_printing
 
 _BY_HAND = {
     "jobs": "support.list_jobs:run",
@@ -32,7 +32,8 @@ _BY_HAND = {
     "diagnose": "support.diagnose.command:run",
     "trace": "support.trace:run",
     "documents": "support.documents.command:run",
-    "secrets": "support.secrets.command:run",
+    "secrets status": "support.secrets.status:run",
+    "secrets rotate": "support.secrets.rotate:run",
     "sync": "support.sync:run",
     "signing-kit": "support.signing_kit:run",
 }

@@ -19,7 +19,7 @@ from observability.tracing import GPT4, WORKER
 from storage import by_hand
 from storage.session import Database
 from support.asking import ask_with, load_or_exit
-from support.diagnose.choosing import AskedAbout, find_job
+from support.diagnose.gathering import AskedAbout, find_job
 from support.show_job import trace_id
 from support.tables import as_json, clean, when
 from support.timeline import timeline

@@ -14,12 +14,19 @@ from storage.by_hand import Listed
 from storage.erasable import Which
 from storage.models import JobState
 from storage.reconciling import SeenTicket
-from support.check.settings import Loaded
-from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
-from support.diagnose.evidence import evidence, not_checked
-from support.diagnose.gathering import Gatherer
+from support.check.findings import Loaded
+from support.diagnose.gathering import (
+    AskedAbout,
+    Gatherer,
+    SeveralTenants,
+    TenantNotKnown,
+    choose,
+    choose_after_removal,
+    jobs_of,
+)
 from support.diagnose.judging import judge
 from support.diagnose.outside import LooksItself
+from support.diagnose.printing import evidence, not_checked
 from support.diagnose.verdicts import VerdictCode
 from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, claimed

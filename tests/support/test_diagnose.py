@@ -16,11 +16,11 @@ from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
-from support.diagnose.choosing import choose
 from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
+from support.diagnose.gathering import choose
 from support.diagnose.judging import judge
 from support.diagnose.reasons import CAUSES, known_cause
-from support.diagnose.verdicts import FAQ, MEANINGS, VerdictCode
+from support.diagnose.verdicts import FAQ, VerdictCode
 from tests.support.known import (
     AT_WORK,
     EVENT,
@@ -57,14 +57,13 @@ def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
 
 def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None:
     assert {verdict.value for verdict in VerdictCode} == OF_VERDICTS.keys()
-    assert MEANINGS.keys() == set(VerdictCode)
     statuses = sorted(OF_VERDICTS.values())
     assert (statuses[:2], OF_VERDICTS["delivered"]) == ([0, 3], 0)
     assert len({*statuses}) == len(statuses)
     assert not set(statuses) & (OF_COMMANDS.keys() - {0})
     headings = re.findall(r"^#+ (.+)$", (ROOT / FAQ).read_text(encoding="utf-8"), re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert {meaning.anchor for meaning in MEANINGS.values()} <= anchors
+    assert {verdict.anchor for verdict in VerdictCode} <= anchors
     told = [judge(case[0]).anchor for case in CASES]
     assert {anchor for anchor in told if anchor} <= anchors
 

@@ -12,10 +12,9 @@ from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.cli import main
-from support.diagnose.evidence import evidence
 from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
-from support.diagnose.printing import for_machines, for_people
+from support.diagnose.printing import evidence, for_machines, for_people
 from support.diagnose.verdicts import FAQ
 from support.tables import as_json
 from tests.support.known import EVENT, JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed

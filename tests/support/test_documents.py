@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader, PdfWriter
 
-from support.documents.extract import Unreadable, most_memory
-from support.documents.reading import files_at, read
-from support.documents.sections import Part
+from support.documents.command import files_at, read
+from support.documents.extract import Part, Unreadable, most_memory
 from tests.support.files import docx, pdf
 
 MARKDOWN = """Before the first heading.

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support.leaving import run_within
+from support.asking import run_within
 
 
 async def look_up(hangs: threading.Event | None = None) -> str:

@@ -9,9 +9,8 @@ from redis.asyncio import Redis
 from devstack.free_ports import free_port
 from dispatch.asking import LookQuestions
 from dispatch.queue import open_redis
-from support.diagnose import queue_looks
-from support.diagnose.facts import QueueSigns
-from support.diagnose.queue_looks import queue_signs
+from support.diagnose import facts as queue_looks
+from support.diagnose.facts import QueueSigns, queue_signs
 
 
 async def until(redis: Redis, signs: QueueSigns) -> None:

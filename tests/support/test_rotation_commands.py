@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.secrets.cluster import RotationStep, commands
+from support.secrets.files import RotationStep
+from support.secrets.rotate import commands
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbooks/secret-rotation.md"
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

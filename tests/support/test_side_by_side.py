@@ -1,6 +1,6 @@
 """Two answers side by side: wrapped, aligned, and without terminal commands."""
 
-from support.side_by_side import parts_of, side_by_side
+from support.replay import parts_of, side_by_side
 from tests.storage.exchanges import ANSWER
 
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from rich.console import Console
 
 from observability.trace_files import FileExporter
-from support.diagnose.choosing import AskedAbout
+from support.diagnose.gathering import AskedAbout
 from support.trace import find, lines_of, tree
 from tests.support.known import NOW
 from tests.support.spans import JOB, OTHER_JOB, OTHER_TRACE, STORY, TRACE, kept, line, span

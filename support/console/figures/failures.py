@@ -7,7 +7,7 @@ from datetime import datetime
 
 from storage.ends import MOST_COUNTED, EndCause
 from support.diagnose.reasons import cause_of
-from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.diagnose.verdicts import VerdictCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def by_cause(causes: Sequence[EndCause]) -> list[CauseRow]:
             reasons[cause.reason or ""] += cause.jobs
         last = max(cause.finished_at for cause in group)
         by_count = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
-        rows.append(CauseRow(code.value, MEANINGS[code].means, reasons.total(), last, by_count))
+        rows.append(CauseRow(code.value, code.means, reasons.total(), last, by_count))
     return sorted(rows, key=lambda row: (-row.jobs, row.code))
 
 

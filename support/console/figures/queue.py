@@ -16,9 +16,7 @@ from storage.signs import WorkSigns
 from storage.tenant_figures import TenantFigures, figures_of
 from support.console.figures.asking import PART_SECONDS, in_time
 from support.console.figures.wording import StateWord, Tone
-from support.diagnose.facts import QueueSigns, nobody_works
-from support.diagnose.queue_looks import look_at_queue
-from support.diagnose.readings import Reading, reading_of
+from support.diagnose.facts import QueueSigns, Reading, look_at_queue, nobody_works, reading_of
 from support.diagnose.reasons import known_cause
 
 _TONES: dict[Reading, Tone] = {"normal": "ok", "moderate": "info", "high": "warn", "critical": "bad"}
@@ -103,9 +101,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 async def lacking(database: Database, redis: Redis) -> str:
     """Return the condition for taking jobs again; empty if they are taken."""
-    (looked, _), work = await asyncio.gather(
-        look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
-    )
+    (looked, _), work = await asyncio.gather(look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database)))
     return _lacks(looked, work)
 
 

@@ -9,14 +9,11 @@ from storage.models import JobState
 from storage.rejections import RefusedLately
 from support.console.figures.tenants import own_words
 from support.console.figures.wording import Tone
-from support.diagnose.diagnosis import Diagnosis
-from support.diagnose.evidence import Evidence, evidence, not_checked
-from support.diagnose.facts import Facts
+from support.diagnose.facts import Facts, reading_of
 from support.diagnose.judging import judge
-from support.diagnose.printing import document, log_line
-from support.diagnose.readings import reading_of
+from support.diagnose.printing import Evidence, document, evidence, log_line, not_checked
 from support.diagnose.reasons import cause_of
-from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.diagnose.verdicts import Diagnosis, VerdictCode
 from support.show_job import trace_id
 
 _TONES: dict[VerdictCode, Tone] = {
@@ -89,7 +86,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
         code=diagnosis.verdict,
         tone=_TONES.get(diagnosis.verdict, "bad"),
         says=_says(facts, shown, diagnosis),
-        means=MEANINGS[diagnosis.verdict].means,
+        means=diagnosis.verdict.means,
         mends=diagnosis.mends,
         document=document(diagnosis),
         lines=_lines(facts, shown),
@@ -156,7 +153,7 @@ def _says(facts: Facts, shown: Facts, diagnosis: Diagnosis) -> str:
     if told.verdict is diagnosis.verdict and told.anchor == diagnosis.anchor:
         return told.says
     # The viewer may not know the evidence.
-    return f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
+    return f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
 
 
 def _lines(facts: Facts, shown: Facts) -> list[Evidence]:

@@ -23,9 +23,8 @@ from support.console.errors import NotFound, redirect
 from support.console.figures.story import story
 from support.console.sessions import User
 from support.console.templating import templates
-from support.diagnose.choosing import AskedAbout, TenantNotKnown
 from support.diagnose.facts import Facts
-from support.diagnose.gathering import Gatherer
+from support.diagnose.gathering import AskedAbout, Gatherer, TenantNotKnown
 from support.timeline import timeline
 
 router = APIRouter(route_class=ConsoleRoute)

@@ -13,7 +13,7 @@ from storage.jobs import WORKER_LOST
 from storage.session import Database
 from support.console.routes.overview import live_queue, overview
 from support.console.routes.tenants import tenant
-from support.diagnose.readings import reading_of
+from support.diagnose.facts import reading_of
 from tests.kit.postgres import Store
 from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits
 

@@ -15,9 +15,8 @@ from support.console.errors import NotFound
 from support.console.figures.story import story
 from support.console.routes.tickets import job, ticket
 from support.console.sessions import User
-from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
-from support.diagnose.gathering import Gatherer
+from support.diagnose.gathering import AskedAbout, Gatherer
 from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines
 from tests.kit.postgres import Store, claimed

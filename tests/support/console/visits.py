@@ -15,7 +15,7 @@ from starlette.types import Message, Scope
 from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
 from storage.session import Database
-from support.check.settings import Loaded
+from support.check.findings import Loaded
 from support.console.address import ConsoleAddress
 from support.console.app import PAGES, create_app
 from support.console.dependencies import Services
