@@ -1,4 +1,8 @@
-"""Two model answers side by side, wrapped to the terminal's width."""
+"""`ai-agents replay`: audited requests repeated with another model or prompt.
+
+It uses audit records only: no desk is called, no job's row is read or written. Its cost counts against the tenant's
+daily limit, like that of jobs.
+"""
 
 import argparse
 import sys
@@ -6,8 +10,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from config.environment import secrets_dir
@@ -22,9 +25,8 @@ from integrations.errors import HeldBack, Permanent, Temporary
 from integrations.holds import HoldReason
 from integrations.model.endpoints import Endpoint
 from integrations.model.models import Models
-from integrations.values import ModelAnswer, Usage
+from integrations.values import ModelAnswer
 from storage import audit
-from storage.audit import is_kept
 from storage.models import AuditRecord
 from storage.session import Database
 from storage.spending import SpendingBook
@@ -39,55 +41,8 @@ _GAP = "  "
 _NARROWEST = 20
 _WIDTH = 120
 """Where standard output is no terminal."""
-
 SideRow = tuple[str, Sequence[str], Sequence[str]]
 """What it is, and the paragraphs of both sides."""
-
-
-def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
-    """Return a row for each in two columns; an equal right side says `the same`."""
-    size = max(len(name) for name, _, _ in rows)
-    column = max(_NARROWEST, ((width or _WIDTH) - size - 2 * len(_GAP)) // 2)
-    lines = []
-    for name, left, right in rows:
-        shown = ["the same"] if right and right == left else right
-        told = zip_longest(_wrapped(left, column), _wrapped(shown, column), fillvalue="")
-        for number, (one, other) in enumerate(told):
-            begin = name if number == 0 else ""
-            lines.append(f"{begin.ljust(size)}{_GAP}{one.ljust(column)}{_GAP}{other}".rstrip())
-    return "\n".join(lines)
-
-
-def _wrapped(paragraphs: Sequence[str], column: int) -> list[str]:
-    return [line for each in paragraphs for line in textwrap.wrap(clean(each), column)] or [""]
-
-
-def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the comparable parts of an answer; `titles` are its sources' by id.
-
-    An answer of another release may have another form; a part that it lacks is `-`.
-    """
-    parts: dict[str, Callable[[], list[str]]] = {
-        "summary": lambda: [str(answer["summary"])],
-        "cause": lambda: [_claim(answer["likely_cause"])],
-        "steps": lambda: [f"{number}. {_claim(step)}" for number, step in enumerate(answer["next_steps"], 1)],
-        "sources": lambda: [
-            f"{each['id']} {titles.get(each['id'], '(was not found)')}: {each['gives']}" for each in answer["sources"]
-        ],
-        "confidence": lambda: [str(answer["confidence"])],
-        "questions": lambda: [*map(str, answer["questions"])],
-    }
-    told = {}
-    for name, part in parts.items():
-        try:
-            told[name] = part()
-        except (LookupError, TypeError):
-            told[name] = ["-"]
-    return told
-
-
-def _claim(said: Mapping[str, Any]) -> str:
-    return f"{said['text']} [{', '.join(said['sources'])}]" if said["sources"] else str(said["text"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,98 +54,6 @@ class Replayed:
     model: str
     answer: ModelAnswer[Enhancement] | None
     failure: str = ""
-
-
-class Replaying:
-    """Client of one tenant's model; leave its context to store the spending.
-
-    There is no fallback: the question is this model's answer.
-    """
-
-    def __init__(
-        self, database: Database, settings: WorkerSettings, tenants: TenantDirectory, tenant: Tenant, model: str | None
-    ) -> None:
-        self._database = database
-        self._tenant = tenant
-        self._book = SpendingBook(database)
-        self._models = Models(tenants, settings, self._book, connections=1)
-        first = self._models.first(tenant.id)
-        self.endpoint: Endpoint = replace(first, name=model) if model else first
-        self.host = urlsplit(first.base_url).hostname or ""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._models.close()
-        await self._book.close()
-
-    async def ask(self, record: AuditRecord, version: str | None) -> Replayed | None:
-        """Return the new answer; None if the record was deleted since it was read.
-
-        Raises HeldBack or Temporary if the other records would fail as well.
-        """
-        if not await is_kept(self._database, record):
-            return None
-        prompt, told = prompt_again(record, self._tenant.note, version)
-        await self._models.limits.ask(self._tenant.id)
-        try:
-            with self._models.endpoints.call(self.endpoint) as client:
-                answer = await client.ask(prompt, Enhancement, self._paid)
-        except Permanent as refused:
-            return Replayed(record, told, self.endpoint.name, None, refused.reason)
-        return Replayed(record, told, answer.model, answer)
-
-    def _paid(self, usage: Usage) -> None:
-        self._models.limits.paid(self._tenant.id, usage)
-
-
-def story(replayed: Replayed, width: int | None) -> str:
-    record, now = replayed.record, replayed.answer
-    titles = {source["id"]: source["title"] for source in record.sources}
-    before = parts_of(record.answer or {}, titles)
-    after = parts_of(now.content.model_dump(mode="json"), titles) if now else {}
-    rows: list[SideRow] = [
-        ("", ["BEFORE"], ["NOW"]),
-        ("model", [record.model], [replayed.model]),
-        ("prompt", [record.prompt], [replayed.prompt]),
-        *((name, said, after.get(name, [])) for name, said in before.items()),
-        ("tokens", [_tokens(record.input_tokens, record.output_tokens)], [_paid_tokens(now)]),
-        ("dollars", [dollars(record.cost)], [dollars(now.usage.cost if now else None)]),
-        ("seconds", [f"{record.seconds:.1f}"], [f"{now.milliseconds / 1000:.1f}" if now else "-"]),
-    ]
-    if now is None:
-        rows.append(("failure", [], [replayed.failure]))
-    head = f"Job {record.job_id}, ticket {record.ticket_id}, {when(record.at)}"
-    return f"{head}\n\n{side_by_side(rows, width)}"
-
-
-def _tokens(asked: int, answered: int) -> str:
-    return f"{asked} + {answered}"
-
-
-def _paid_tokens(answer: ModelAnswer[Enhancement] | None) -> str:
-    return _tokens(answer.usage.input_tokens, answer.usage.output_tokens) if answer else "-"
-
-
-def for_machines(replayed: Replayed) -> dict[str, Any]:
-    record, answer = replayed.record, replayed.answer
-    now: dict[str, Any] = {"prompt": replayed.prompt, "model": replayed.model, "failure": replayed.failure or None}
-    if answer is not None:
-        usage = answer.usage
-        now |= {"answer": answer.content.model_dump(mode="json"), "seconds": answer.milliseconds / 1000}
-        now |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": usage.cost}
-    told = ("prompt", "model", "answer", "seconds", "input_tokens", "output_tokens", "cost")
-    return {
-        "job_id": record.job_id,
-        "ticket_id": record.ticket_id,
-        "at": record.at,
-        "sources": sources_told(record),
-        "before": {name: getattr(record, name) for name in told},
-        "now": now,
-    }
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -210,16 +73,28 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
             return CONFIGURATION_EXIT
         wanted = await _wanted(database, chosen, tenant.audit_days)
-        records = _allowed(wanted, tenant)
+        records = [record for record in wanted if may_be_sent_again(record, tenant.note)]
+        if len(records) < len(wanted):
+            why = f"less was masked in them than {key_name(tenant.id, 'masking')} says now"
+            print(f"{len(wanted) - len(records)} of {len(wanted)} records are left out: {why}.", file=sys.stderr)
         if not records:
             print("There is nothing to replay.", file=sys.stderr)
             return NOT_DONE_EXIT
-        async with Replaying(database, settings, tenants, tenant, chosen.model) as replaying:
-            if not replaying.endpoint.api_key:
+        book = SpendingBook(database)
+        models = Models(tenants, settings, book, connections=1)
+        try:
+            endpoint = models.first(tenant.id)
+            if not endpoint.api_key:
                 suffix = setting_suffix(tenant.id)
                 print(f"There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_{suffix}.", file=sys.stderr)
                 return CONFIGURATION_EXIT
-            status = await _replay(chosen, replaying, records)
+            if chosen.model:
+                endpoint = replace(endpoint, name=chosen.model)
+            status = await _replay(database, chosen, models, endpoint, tenant, records)
+        finally:
+            # Stores the spending.
+            await models.close()
+            await book.close()
         is_all = len(records) == (len(wanted) if chosen.last else len(set(chosen.job)))
         return status or (0 if is_all else NOT_DONE_EXIT)
 
@@ -237,34 +112,120 @@ async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> 
     return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
 
 
-def _allowed(records: Sequence[AuditRecord], tenant: Tenant) -> list[AuditRecord]:
-    allowed = [record for record in records if may_be_sent_again(record, tenant.note)]
-    if len(allowed) < len(records):
-        left_out = f"{len(records) - len(allowed)} of {len(records)} records are left out"
-        why = f"less was masked in them than {key_name(tenant.id, 'masking')} says now"
-        print(f"{left_out}: {why}.", file=sys.stderr)
-    return allowed
-
-
-async def _replay(chosen: argparse.Namespace, replaying: Replaying, records: Sequence[AuditRecord]) -> int:
+async def _replay(
+    database: Database,
+    chosen: argparse.Namespace,
+    models: Models,
+    endpoint: Endpoint,
+    tenant: Tenant,
+    records: Sequence[AuditRecord],
+) -> int:
+    """Request each record's answer of the endpoint alone, without a fallback, and print it."""
     print(
-        f"Calls of {replaying.endpoint.name} at {replaying.host} that will be paid for: {len(records)}, and a second "
-        "one for each answer that has to be repaired.",
+        f"Calls of {endpoint.name} at {urlsplit(endpoint.base_url).hostname or ''} that will be paid for: "
+        f"{len(records)}, and a second one for each answer that has to be repaired.",
         file=sys.stderr,
         flush=True,
     )
-    done: list[Replayed] = []
+    answers = 0
     for number, record in enumerate(records):
+        if not await audit.is_kept(database, record):
+            print(f"The record of the job {record.job_id} is gone by now.", file=sys.stderr)
+            continue
+        prompt, version = prompt_again(record, tenant.note, chosen.prompt)
         try:
-            replayed = await replaying.ask(record, chosen.prompt)
+            await models.limits.ask(tenant.id)
+            with models.endpoints.call(endpoint) as client:
+                answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
+            replayed = Replayed(record, version, answer.model, answer)
+            answers += 1
+        except Permanent as refused:
+            replayed = Replayed(record, version, endpoint.name, None, refused.reason)
         except (HeldBack, Temporary) as stopped:
             print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
             return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
-        if replayed is None:
-            print(f"The record of the job {record.job_id} is gone by now.", file=sys.stderr)
-            continue
-        done.append(replayed)
         told = as_json_line(for_machines(replayed)) if chosen.json else f"{story(replayed, terminal_width())}\n"
         # A paid answer is shown before a later failure.
         print(told, flush=True)
-    return 0 if len([replayed for replayed in done if replayed.answer]) == len(records) else NOT_DONE_EXIT
+    return 0 if answers == len(records) else NOT_DONE_EXIT
+
+
+def story(replayed: Replayed, width: int | None) -> str:
+    record, now = replayed.record, replayed.answer
+    titles = {source["id"]: source["title"] for source in record.sources}
+    before = parts_of(record.answer or {}, titles)
+    after = parts_of(now.content.model_dump(mode="json"), titles) if now else {}
+    paid = f"{now.usage.input_tokens} + {now.usage.output_tokens}" if now else "-"
+    rows: list[SideRow] = [
+        ("", ["BEFORE"], ["NOW"]),
+        ("model", [record.model], [replayed.model]),
+        ("prompt", [record.prompt], [replayed.prompt]),
+        *((name, said, after.get(name, [])) for name, said in before.items()),
+        ("tokens", [f"{record.input_tokens} + {record.output_tokens}"], [paid]),
+        ("dollars", [dollars(record.cost)], [dollars(now.usage.cost if now else None)]),
+        ("seconds", [f"{record.seconds:.1f}"], [f"{now.milliseconds / 1000:.1f}" if now else "-"]),
+    ]
+    if now is None:
+        rows.append(("failure", [], [replayed.failure]))
+    head = f"Job {record.job_id}, ticket {record.ticket_id}, {when(record.at)}"
+    return f"{head}\n\n{side_by_side(rows, width)}"
+
+
+def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
+    """Return a row for each in two columns; an equal right side says `the same`."""
+    size = max(len(name) for name, _, _ in rows)
+    column = max(_NARROWEST, ((width or _WIDTH) - size - 2 * len(_GAP)) // 2)
+    lines = []
+    for name, left, right in rows:
+        sides = [left, ["the same"] if right and right == left else right]
+        told = [[line for each in side for line in textwrap.wrap(clean(each), column)] or [""] for side in sides]
+        for number, (one, other) in enumerate(zip_longest(*told, fillvalue="")):
+            begin = name if number == 0 else ""
+            lines.append(f"{begin.ljust(size)}{_GAP}{one.ljust(column)}{_GAP}{other}".rstrip())
+    return "\n".join(lines)
+
+
+def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the comparable parts of an answer; `titles` are its sources' by id.
+
+    An answer of another release may have another form; a part that it lacks is `-`.
+    """
+
+    def claim(said: Mapping[str, Any]) -> str:
+        return f"{said['text']} [{', '.join(said['sources'])}]" if said["sources"] else str(said["text"])
+
+    parts: dict[str, Callable[[], list[str]]] = {
+        "summary": lambda: [str(answer["summary"])],
+        "cause": lambda: [claim(answer["likely_cause"])],
+        "steps": lambda: [f"{number}. {claim(step)}" for number, step in enumerate(answer["next_steps"], 1)],
+        "sources": lambda: [
+            f"{each['id']} {titles.get(each['id'], '(was not found)')}: {each['gives']}" for each in answer["sources"]
+        ],
+        "confidence": lambda: [str(answer["confidence"])],
+        "questions": lambda: [*map(str, answer["questions"])],
+    }
+    told = {}
+    for name, part in parts.items():
+        try:
+            told[name] = part()
+        except (LookupError, TypeError):
+            told[name] = ["-"]
+    return told
+
+
+def for_machines(replayed: Replayed) -> dict[str, Any]:
+    record, answer = replayed.record, replayed.answer
+    now: dict[str, Any] = {"prompt": replayed.prompt, "model": replayed.model, "failure": replayed.failure or None}
+    if answer is not None:
+        usage = answer.usage
+        now |= {"answer": answer.content.model_dump(mode="json"), "seconds": answer.milliseconds / 1000}
+        now |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": usage.cost}
+    told = ("prompt", "model", "answer", "seconds", "input_tokens", "output_tokens", "cost")
+    return {
+        "job_id": record.job_id,
+        "ticket_id": record.ticket_id,
+        "at": record.at,
+        "sources": sources_told(record),
+        "before": {name: getattr(record, name) for name in told},
+        "now": now,
+    }

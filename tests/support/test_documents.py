@@ -113,7 +113,7 @@ def test_a_folder_is_looked_through(tmp_path: Path) -> None:
     for name in ("b/c.md", "a.txt", ".hidden/x.md", "picture.png", "b/.secret.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         written(tmp_path / name, "x")
-    assert list(files_at(tmp_path)) == [tmp_path / "a.txt", tmp_path / "b/c.md"]
+    assert list(files_at(tmp_path)) == [(tmp_path / "a.txt", ""), (tmp_path / "b/c.md", "")]
 
 
 def test_a_folder_that_cannot_be_looked_through_is_told(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_looked_through_is_told(tmp_path: Path) -> None:
     written(tmp_path / "a.md", "x")
     (tmp_path / "b").mkdir()
     found = files_at(tmp_path)
-    assert next(found) == tmp_path / "a.md"
+    assert next(found) == (tmp_path / "a.md", "")
     (tmp_path / "b").rmdir()
     assert list(found) == [(tmp_path / "b", "it can't be opened (No such file or directory)")]
 
