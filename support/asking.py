@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import errno
-import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -139,11 +138,6 @@ def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     finally:
         # Time for its connections to close.
         thread.join(_ENDING_SECONDS)
-
-
-def stop_printing() -> None:
-    """Discard further output, after a closed pipe (`| head`) or on a full disk."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:

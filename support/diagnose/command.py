@@ -14,14 +14,14 @@ from config.tenant_reading import read_environment
 from dispatch.queue import open_redis
 from observability import tracing
 from storage.session import Database
-from support.asking import ask_with, stop_printing
+from support.asking import ask_with
 from support.check.findings import load_parts
 from support.diagnose.facts import Facts
 from support.diagnose.gathering import AskedAbout, Gatherer, SeveralTenants, TenantNotKnown, facts_without_database
 from support.diagnose.judging import judge
 from support.diagnose.outside import LooksItself
 from support.diagnose.printing import for_machines, for_people
-from support.tables import as_json
+from support.tables import as_json, stop_printing
 
 _REDIS_SECONDS = 0.5
 _CHECK_SECONDS, _SECONDS = 0.9, 4.0

@@ -31,7 +31,7 @@ from storage import known_secrets
 from storage.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
 from storage.schema import DatabaseUnfit, DatabaseUnreachable
 from storage.session import DATABASE_FAILURES, Database
-from support.asking import confirmed, on_database, run_within, stop_printing
+from support.asking import confirmed, on_database, run_within
 from support.secrets.files import (
     HeldBySomebody,
     NotWritable,
@@ -45,7 +45,7 @@ from support.secrets.files import (
     writes,
 )
 from support.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
-from support.tables import age, as_json
+from support.tables import age, as_json, stop_printing
 
 _SECRET_BYTES = 32
 _DATABASE_SECONDS = 4.0
