@@ -6,7 +6,6 @@ The result goes to standard output, each job's log line `Job requeued` to standa
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Protocol
 from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
@@ -14,24 +13,14 @@ from config.settings import ByHandSettings
 from dispatch.outcome import How, Outcome, report_apart
 from observability.identifiers import other_numbers
 from storage import by_hand
-from storage.by_hand import Listed, NotRetried, Retried
+from storage.by_hand import Details, Listed, NotRetried, Retried
+from storage.ends import JobEnd
 from storage.jobs import RETRIED_BY_HAND
 from storage.models import JobState
 from storage.session import Database
 from support.arguments import MOST_RETRIED
 from support.asking import ask, confirmed
 from support.tables import as_json, table, terminal_width
-
-
-class OneOfATicket(Protocol):
-    """Job with its tenant and ticket."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def tenant_id(self) -> str: ...
-    @property
-    def ticket_id(self) -> str: ...
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -89,7 +78,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     return jobs
 
 
-async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
+async def is_its_tickets_last(database: Database, job: Listed | Details | JobEnd) -> bool:
     """Return True if no other job of the ticket is completed, open or failed later."""
     others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
     states = [other.state for other in others]

@@ -223,27 +223,24 @@ def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
     return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
 
 
-class _Line(NamedTuple):
-    """Component, phrase and values of a log line.
-
-    `by` is the search term; the ticket's number if empty.
-    """
-
-    of: str
-    phrase: Phrase
-    values: Mapping[str, object]
-    by: str = ""
-
-
 def log_line(facts: Facts) -> tuple[str, str]:
     """Return the actual or expected log line, and a command that finds it."""
-    found = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
-    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **found.values}
-    line = found.phrase.template.format(**values)
-    if found.phrase is phrases.TASK_COMPLETED:
+    of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
+    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
+    line = phrase.template.format(**values)
+    if phrase is phrases.TASK_COMPLETED:
         line = line.removesuffix("s")
-    by = found.by or f'"ticket_id: {values["ticket_id"]},"'
-    return line, f"{_LOGS.format(of=found.of)} | grep {by}"
+    by = f'"ticket_id: {values["ticket_id"]},"'
+    if facts.job is not None:
+        by = f'"job_id: {facts.job.id}"'
+    elif phrase is phrases.WEBHOOK_REJECTED and "ticket_id" not in known:
+        # The line names no ticket.
+        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+    return line, f"{_LOGS.format(of=of)} | grep {by}"
+
+
+_Line = tuple[str, Phrase, Mapping[str, object]]
+"""Component, phrase and values of a log line."""
 
 
 def _of_job(facts: Facts, job: Details) -> _Line:
@@ -255,33 +252,29 @@ def _of_job(facts: Facts, job: Details) -> _Line:
         # No worker held it: the relay, in the API, ended it.
         of = "api"
     reason = _KEPT.sub("", job.reason or "...")
-    values = {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
-    return _Line(of, phrase, values, f'"job_id: {job.id}"')
+    return of, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
 
 
 def _of_no_job(facts: Facts) -> _Line:
     """Return the line by the verdict's evidence, in the same order."""
-    if facts.inbox is not None or facts.forgotten or facts.database_failure:
-        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
-        return _Line("api", phrases.WEBHOOK_RECEIVED, {})
-    missing = facts.missing
+    missing, webhooks = facts.missing, facts.webhooks
     # The desk's list has the id, whichever number was given.
     listed = {"ticket_id": missing.ticket_id} if missing is not None else {}
+    if facts.inbox is not None or facts.forgotten or facts.database_failure:
+        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
+        return "api", phrases.WEBHOOK_RECEIVED, {}
     if facts.reconcile == "poll":
-        return _Line("housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"})
-    if facts.webhooks is not None and facts.webhooks.refused:
-        refused = facts.webhooks.refused[0]
+        return "housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"}
+    if webhooks is not None and webhooks.refused:
+        refused = webhooks.refused[0]
         reason = refused.reason.partition(":")[0]
         values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
-        return _Line("api", phrases.WEBHOOK_REJECTED, values)
-    unread = None if facts.webhooks is None or facts.desk.ticket == "gone" else unread_since(facts.webhooks)
-    if unread is not None:
-        # The line names no ticket.
-        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+        return "api", phrases.WEBHOOK_REJECTED, values
+    if webhooks is not None and facts.desk.ticket != "gone" and (unread := unread_since(webhooks)):
         values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
-        return _Line("api", phrases.WEBHOOK_REJECTED, values, by)
+        return "api", phrases.WEBHOOK_REJECTED, values
     if missing is not None and missing.missed_at is not None:
         created = f"{missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
         values = {**listed, "created": created, "reconcile": facts.reconcile or "..."}
-        return _Line("housekeeping", phrases.WEBHOOK_MISSED, values)
-    return _Line("api", phrases.WEBHOOK_RECEIVED, {})
+        return "housekeeping", phrases.WEBHOOK_MISSED, values
+    return "api", phrases.WEBHOOK_RECEIVED, {}

@@ -67,7 +67,7 @@ def run(chosen: argparse.Namespace) -> int:
         for (tenant_id, setting), secret in there.items():
             if chosen.tenant in (None, tenant_id):
                 by_tenant.setdefault(tenant_id, {})[setting] = secret
-        rows = [] if chosen.tenant else await _of_processes(database, by_tenant.pop("", {}))
+        rows = [] if chosen.tenant else await _here(database, OF_PROCESS, by_tenant.pop("", {}))
         rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
         if not rows and chosen.tenant is not None:
             rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
@@ -86,23 +86,17 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    """Return the tenant's secrets in `places`, and reported ones of other kinds."""
+    """Return the secrets in `places`, and reported ones of other kinds, or all of them for a process."""
     known = await known_secrets.remembered(database, tenant_id, places)
-    kinds = {_kind(setting) for setting in places}
     told = await known_secrets.last_seen(database, tenant_id)
-    elsewhere = {setting: one for setting, one in told.items() if _kind(setting) not in kinds}
+    kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
+    elsewhere = {one: told[one] for one in told if one not in places and _kind(one) not in kinds}
     return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)
 
 
 def _kind(setting: str) -> str:
     """Return the kind of a secret: a process has only the kinds that it uses."""
     return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
-
-
-async def _of_processes(database: Database, places: Mapping[str, str]) -> list[SecretRow]:
-    told: Mapping[str, Remembered | None] = await known_secrets.last_seen(database, OF_PROCESS)
-    here = await known_secrets.remembered(database, OF_PROCESS, places)
-    return _rows(OF_PROCESS, {**told, **{setting: here.get(setting) for setting in places}})
 
 
 def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
