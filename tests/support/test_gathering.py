@@ -1,20 +1,29 @@
-"""Selection of the tenant and the job of a diagnosis if there are several."""
+"""Facts of a diagnosis: its tenant and job, the queue, and looks at desks and models."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
+from devstack.free_ports import free_port
 from devstack.postgres import Postgres
+from dispatch.asking import LookAsker, LookQuestions
+from dispatch.queue import open_redis
+from integrations.looks import SOUGHT, DeskLook, ModelLook, Sought
 from storage import erasing, reconciling, rejections
 from storage.by_hand import Listed
 from storage.erasable import Which
 from storage.models import JobState
 from storage.reconciling import SeenTicket
 from support.check.findings import Loaded
+from support.diagnose import facts as queue_looks
+from support.diagnose.facts import QueueSigns, queue_signs
 from support.diagnose.gathering import (
     AskedAbout,
     Gatherer,
@@ -25,14 +34,14 @@ from support.diagnose.gathering import (
     jobs_of,
 )
 from support.diagnose.judging import judge
-from support.diagnose.outside import LooksItself
+from support.diagnose.outside import HasHousekeepingLook, LooksItself, sought_of
 from support.diagnose.printing import evidence, not_checked
 from support.diagnose.verdicts import VerdictCode
 from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, claimed
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
-from tests.support.known import listed
+from tests.support.known import JOB_ID, NOW, job, listed
 
 STORES: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
 LOADED = Loaded(None, None, DeskClientSettings(**STORES), None)
@@ -218,3 +227,141 @@ async def test_the_hold_of_a_shared_key_is_seen_without_the_other_tenant(
     assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
     told = judge(found).says + "".join(fact.what for fact in evidence(found))
     assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)
+
+
+async def until(redis: Redis, signs: QueueSigns) -> None:
+    """Wait for a condition: a client's command or disconnection may be in flight."""
+    for _ in range(500):
+        if await queue_signs(redis) == signs:
+            return
+        await asyncio.sleep(0.01)
+    assert await queue_signs(redis) == signs
+
+
+async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, redis_url: str) -> None:
+    assert await queue_signs(redis) == QueueSigns(0, 0, 0)
+    await redis.hset("unacked", "tag", "message")
+    elsewhere = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
+    worker = open_redis(redis_url, seconds=5)
+    waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
+    await until(redis, QueueSigns(0, 1, 1))
+    # The first consumer takes both, the second one waits.
+    await redis.lpush("celery", "one", "two")
+    assert [*(await waits[1] or ())] == ["celery", "one"]
+    assert (await queue_signs(redis)).waiting == 1
+    await worker.aclose()
+    await waits[0]
+    await elsewhere.aclose()
+    await until(redis, QueueSigns(1, 1, 0))
+
+
+async def test_a_worker_that_is_full_is_quiet_until_it_is_gone(
+    redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = open_redis(redis_url, seconds=5)
+    await redis.lpush("celery", "one")
+    await worker.brpop(["celery"], 2)
+    assert await queue_signs(redis) == QueueSigns(0, 0, 1)
+    monkeypatch.setattr(queue_looks, "_LISTENS_SECONDS", -1)
+    assert await queue_signs(redis) == QueueSigns(0, 0, 0, quiet=1)
+    await worker.aclose()
+    await until(redis, QueueSigns(0, 0, 0))
+
+
+async def test_a_redis_without_room_takes_nothing(redis: Redis) -> None:
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert (await queue_signs(redis)).takes_nothing
+    finally:
+        await redis.config_set("maxmemory", "0")
+    assert not (await queue_signs(redis)).takes_nothing
+
+
+async def test_a_redis_that_follows_another_one_takes_nothing(redis: Redis) -> None:
+    await redis.slaveof("127.0.0.1", free_port())
+    try:
+        assert (await queue_signs(redis)).takes_nothing
+    finally:
+        await redis.slaveof()
+    assert not (await queue_signs(redis)).takes_nothing
+
+
+@pytest.mark.parametrize("rights", [["+llen", "+hlen"], ["+llen", "+hlen", "+info"]])
+async def test_where_not_all_may_be_asked_the_length_is_told_all_the_same(
+    rights: list[str], redis: Redis, redis_url: str
+) -> None:
+    """A managed Redis may forbid commands; that is not an outage."""
+    await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
+    await redis.lpush("celery", "one")
+    url = urlsplit(redis_url)
+    guest = open_redis(url._replace(netloc=f"guest:any@{url.hostname}:{url.port}").geturl(), seconds=5)
+    try:
+        assert await queue_signs(guest) == QueueSigns(1, 0, None)
+    finally:
+        await guest.aclose()
+        await redis.acl_deluser("guest")
+
+
+async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
+    housekeeping = open_redis(redis_url, seconds=5)
+    asked = asyncio.ensure_future(LookQuestions(housekeeping).take())
+    for _ in range(50):
+        if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
+            break
+        await asyncio.sleep(0.01)
+    assert (await queue_signs(redis)).listening == 0
+    assert await asked is None
+    await housekeeping.aclose()
+
+
+POSTED: dict[str, Any] = {"note_attempted_at": NOW}
+
+
+@pytest.mark.parametrize(
+    ("of", "sought"),
+    [
+        (None, Sought("124")),
+        (job("waiting"), Sought("124")),
+        (job("running", desk_id="900", **POSTED), Sought("900", JOB_ID, NOW)),
+        (job("failed", "x", note_id="7", **POSTED), Sought("124", JOB_ID, NOW)),
+        (job("completed", note_id="7", **POSTED), Sought("124", JOB_ID, NOW, "7")),
+        (job("completed", note_id="", note_attempted_at=None), Sought("124", JOB_ID)),
+        (job("skipped", "already enhanced"), Sought("124", any_note=True)),
+        (job("skipped", "ticket not found"), Sought("124")),
+    ],
+)
+def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> None:
+    found = sought_of("124", of)
+    assert found == sought
+    assert SOUGHT.validate_json(SOUGHT.dump_json(found, exclude_defaults=True)) == sought
+
+
+@pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
+async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
+    asking, questions = LookAsker(redis_url), LookQuestions(redis)
+    outside = HasHousekeepingLook(asking)
+    asked = [asyncio.create_task(look) for look in (outside.desk("acme", "124", None), outside.model("acme"))]
+    for _ in asked:
+        while (question := await questions.take()) is None:
+            pass
+        await questions.answer(question, answer)
+    desk, model = await asyncio.gather(*asked)
+    await asking.close()
+    assert isinstance(desk, DeskLook)
+    assert isinstance(model, ModelLook)
+    assert (desk.asked, "can't read" in desk.failure) == (False, True)
+    assert model.asked is False
+
+
+async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis: Redis) -> None:
+    asking = LookAsker(redis_url)
+    outside = HasHousekeepingLook(asking)
+    desk, model = await outside.desk(None, "124", None), await outside.model(None)
+    await asking.close()
+    assert {desk.failure, model.failure} == {"this process does not know the tenant"}
+    assert await redis.keys() == []
+
+
+def test_a_time_survives_the_way_over_redis() -> None:
+    sought = Sought("1", JOB_ID, NOW - timedelta(microseconds=1))
+    assert SOUGHT.validate_json(SOUGHT.dump_json(sought)) == sought
