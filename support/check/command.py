@@ -22,7 +22,6 @@ from support.check.findings import (
     postgres_rows,
     reconcile_rows,
     redis_rows,
-    rows_of_no_tenant,
     secret_rows,
     tenant_rows,
 )
@@ -57,7 +56,7 @@ async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     rows += await redis_rows(stores.redis_url if stores else None)
     tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None), keys=loaded.keys)
     if chosen.tenant is None:
-        rows += rows_of_no_tenant(tenants)
+        rows += tenant_rows(tenants)
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
     paid: list[ModelCheck | EmbeddingsCheck] = []
     if loaded.worker and not chosen.no_model:

@@ -74,8 +74,6 @@ CHECKS: dict[str, str] = {
     "feedback page": "A link for feedback, as this process signs it for notes, leads to its page.",
 }
 """What is looked at, in the order of the rows: the name of each row, and when it is in order."""
-_MEND = "mend what is named; nothing has to be started anew"
-_SET_A_SECRET = "set WEBHOOK_SECRET_<TENANT> and its siblings"  # noqa: S105 -- an action
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,23 +198,23 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     return loaded, rows.all
 
 
-def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
-    rows = Findings("tenant settings", tenant_id)
-    wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id in (tenant_id, "")]
+def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
+    """Return the tenant's row; without an id problems of no tenant's row, or that there is no tenant."""
+    rows, known = Findings("tenant settings", tenant_id), {tenant.id for tenant in tenants.all()}
+    wrong = [
+        problem.sentence
+        for problem in tenants.problems
+        if (problem.tenant_id in (tenant_id, "") if tenant_id else problem.tenant_id not in known)
+    ]
     if wrong:
-        return rows.failed("tenant settings", "; ".join(wrong), _MEND)
-    if tenants.get(tenant_id) is None:
-        return rows.failed("tenant settings", "this process has none of it", _SET_A_SECRET)
-    return rows.ok("usable", "tenant settings")
-
-
-def rows_of_no_tenant(tenants: TenantDirectory) -> list[Finding]:
-    """Return problems of settings without a tenant's row, or that there is no tenant."""
-    known = {tenant.id for tenant in tenants.all()}
-    wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id not in known]
-    if wrong:
-        return Findings("tenant settings").failed("tenant settings", "; ".join(wrong), _MEND)
-    return [] if known else Findings("tenant settings").failed("tenant settings", "there is no tenant", _SET_A_SECRET)
+        remedy = "mend what is named; nothing has to be started anew"
+        return rows.failed("tenant settings", "; ".join(wrong), remedy)
+    if tenant_id and tenants.get(tenant_id) is not None:
+        return rows.ok("usable", "tenant settings")
+    if known and not tenant_id:
+        return []
+    seen = "this process has none of it" if tenant_id else "there is no tenant"
+    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and its siblings")
 
 
 def secret_rows(tenant: Tenant) -> list[Finding]:

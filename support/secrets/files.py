@@ -99,11 +99,11 @@ def read_places(tenant_id: str, folder: Path | None) -> SecretPlaces:
     return SecretPlaces(current, previous, retired, token, names_tenant(values, tenant_id))
 
 
-def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[[Path], None]]:
+def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[[Path], object]]:
     """Return the writes of a step in the directory, in order. Each raises OSError.
 
-    Every intermediate state is valid: a rotation interrupted at its start has the same secret in both places, and no
-    secret is in force and retired at once, which would close the tenant at the next start.
+    Call `settle` after each. Every intermediate state is valid: a rotation interrupted at its start has the same secret
+    in both places, and no secret is in force and retired at once, which would close the tenant at the next start.
     """
     current, previous, retired = places.current, places.previous, places.retired
     new_one = partial(put, name=current.name, secret=new, like=current.name)
@@ -111,13 +111,17 @@ def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[
         case RotationStep.BEGIN:
             return [partial(put, name=previous.name, secret=current.secret, like=current.name), new_one]
         case RotationStep.FINISH:
-            return [partial(_move, name=previous.name, to=retired.name)]
+            return [lambda folder: (folder / previous.name).replace(folder / retired.name)]
         case RotationStep.LEAKED:
             old = current.secret or previous.secret
             keep = partial(put, name=retired.name, secret=old, like=current.name)
             # A value in the environment stays valid: it may not be retired as well.
             goes_on = previous.in_environment and old == previous.secret
-            return [partial(_withdraw, name=previous.name), new_one, *([] if goes_on else [keep])]
+            return [
+                lambda folder: (folder / previous.name).unlink(missing_ok=True),
+                new_one,
+                *([] if goes_on else [keep]),
+            ]
         case RotationStep.TOKEN:
             return [partial(put, name=places.token.name, secret=new, like=places.token.name)]
 
@@ -165,17 +169,6 @@ def put(folder: Path, name: str, secret: str, *, like: str) -> None:
         beside.replace(folder / name)
     finally:
         beside.unlink(missing_ok=True)
-    _settle(folder)
-
-
-def _move(folder: Path, name: str, to: str) -> None:
-    (folder / name).replace(folder / to)
-    _settle(folder)
-
-
-def _withdraw(folder: Path, name: str) -> None:
-    (folder / name).unlink(missing_ok=True)
-    _settle(folder)
 
 
 def write_new(path: Path, text: str, model: os.stat_result | None = None) -> None:
@@ -199,7 +192,7 @@ def _model(folder: Path, name: str) -> os.stat_result:
     return path.stat() if path.exists() else folder.stat()
 
 
-def _settle(folder: Path) -> None:
+def settle(folder: Path) -> None:
     """Sync the directory, so that the names survive a crash."""
     descriptor = os.open(folder, _DIRECTORY)
     try:

@@ -41,6 +41,7 @@ from support.secrets.files import (
     alone,
     insist_on_writable,
     read_places,
+    settle,
     write_new,
     writes,
 )
@@ -342,6 +343,7 @@ class _Rotation:
                 try:
                     for write in writes(self._step, self._places, new):
                         write(folder)
+                        settle(folder)
                 except BaseException:
                     counts = new in read_places(self._tenant, self._folder).secrets.values()
                     if counts:

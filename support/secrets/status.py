@@ -15,16 +15,7 @@ from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
 from config.tenant_reading import read_environment, secrets_in
 from storage import known_secrets
-from storage.known_secrets import (
-    CURRENT,
-    KEPT_KEYS,
-    LATELY_HOURS,
-    OF_PROCESS,
-    PREVIOUS,
-    RETIRED,
-    TOKEN,
-    Remembered,
-)
+from storage.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from storage.session import Database
 from support.asking import ask
 from support.tables import age, as_json, table, terminal_width

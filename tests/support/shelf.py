@@ -51,7 +51,7 @@ class Shelf:
     def new(self) -> str:
         return self.out.read_text(encoding="utf-8").strip()
 
-    def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], None]]:
+    def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], object]]:
         for path in self.path.iterdir():
             path.unlink()
         self.write(WEBHOOK_SECRET_ACME=OLD, **more)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,36 +27,38 @@ async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: obj
     return job_id
 
 
-async def typed(
-    url: str, *words: str, model: Simulator | None = None, more: Mapping[str, object] = MappingProxyType({})
-) -> Answer:
-    """Run a command with acme's settings and kept records; return its output."""
-    settings = ACME | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
-    if model is not None:
-        settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
-    # The command runs its own event loop.
-    return await asyncio.to_thread(here, *words, **given({**settings, "acme.audit_days": 30, **more}))
+Typed = Callable[..., Coroutine[Any, Any, Answer]]
 
 
-pytestmark = pytest.mark.usefixtures("untouched_logging")
+@pytest.fixture
+def typed(server: Postgres, model: Simulator, untouched_logging: None) -> Typed:  # noqa: ARG001 -- puts the log back
+    """Return a function that runs a verb with acme's settings and kept records."""
+    settings: dict[str, object] = {**ACME, "DATABASE_URL": server.url, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    settings |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test", "acme.audit_days": 30}
+
+    async def run(verb: str, *words: str, more: Mapping[str, object] = MappingProxyType({})) -> Answer:
+        # The command runs its own event loop.
+        return await asyncio.to_thread(here, verb, "--tenant", "acme", *words, **given({**settings, **more}))
+
+    return run
 
 
-async def test_records_are_exported_a_line_each_without_the_hash_of_a_person(store: Store, server: Postgres) -> None:
+async def test_records_are_exported_a_line_each_without_the_hash_of_a_person(store: Store, typed: Typed) -> None:
     jobs = [await kept(store, "101"), await kept(store, ticket_id="8")]
-    done = await typed(server.url, "audit", "--tenant", "acme", "--json")
+    done = await typed("audit", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     first, second = map(json.loads, done.stdout.splitlines())
     assert [first["job_id"], second["job_id"]] == [*map(str, jobs)]
     assert (first["sent"], first["answer"], first["cost"]) == (SENT, ANSWER, 0.002)
     assert first["sources"][0] == {"id": "T101", "kind": "ticket", "number": "101", "title": "Mailbox full"}
     assert "requester" not in first
-    of_ticket = await typed(server.url, "audit", "--tenant", "acme", "--ticket", "8", "--since", "1h", "--json")
+    of_ticket = await typed("audit", "--ticket", "8", "--since", "1h", "--json")
     assert [json.loads(line)["ticket_id"] for line in of_ticket.stdout.splitlines()] == ["8"]
 
 
-async def test_people_get_a_table_without_the_texts(store: Store, server: Postgres) -> None:
+async def test_people_get_a_table_without_the_texts(store: Store, typed: Typed) -> None:
     job_id = await kept(store, "101")
-    done = await typed(server.url, "audit", "--tenant", "acme", "--job", str(job_id))
+    done = await typed("audit", "--job", str(job_id))
     head, row = done.stdout.splitlines()
     names = ["AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL"]
     assert head.split() == names
@@ -65,35 +67,35 @@ async def test_people_get_a_table_without_the_texts(store: Store, server: Postgr
     assert "mailbox" not in done.stdout.lower()
 
 
-async def test_what_was_asked_in_vain_says_why_there_is_no_answer(store: Store, server: Postgres) -> None:
+async def test_what_was_asked_in_vain_says_why_there_is_no_answer(store: Store, typed: Typed) -> None:
     await kept(store, answer=None, reason="OpenAI API: content filter")
-    done = await typed(server.url, "audit", "--tenant", "acme")
+    done = await typed("audit")
     assert "  OpenAI API: content filter  " in done.stdout
-    done = await typed(server.url, "audit", "--tenant", "acme", "--json")
+    done = await typed("audit", "--json")
     told = json.loads(done.stdout)
     assert (told["answer"], told["reason"]) == (None, "OpenAI API: content filter")
 
 
-async def test_no_hash_of_whoever_wrote_a_source_is_exported(store: Store, server: Postgres) -> None:
+async def test_no_hash_of_whoever_wrote_a_source_is_exported(store: Store, typed: Typed) -> None:
     text = {"ticket_id": "101", "subject": "s", "description": "", "resolution": "r", "status": "Closed"}
     await history.save_ticket(store.database, "acme", text, "jordan.reyes@acme.example")
     await kept(store, "101")
     assert "requester" in store.table.run("SELECT sources FROM audit_records")[0]["sources"][0]
-    done = await typed(server.url, "audit", "--tenant", "acme", "--json")
+    done = await typed("audit", "--json")
     assert "requester" not in done.stdout
 
 
-async def test_a_job_without_a_record_has_a_status_of_its_own(store: Store, server: Postgres) -> None:
+async def test_a_job_without_a_record_has_a_status_of_its_own(store: Store, typed: Typed) -> None:
     job_id = await kept(store)
     for words, status in ((("--job", str(uuid4())), 1), (("--job", str(job_id)), 0), (("--ticket", "99"), 0)):
-        assert (await typed(server.url, "audit", "--tenant", "acme", *words)).returncode == status
+        assert (await typed("audit", *words)).returncode == status
 
 
-async def test_records_past_their_days_are_not_exported_where_those_are_known(store: Store, server: Postgres) -> None:
+async def test_records_past_their_days_are_not_exported_where_those_are_known(store: Store, typed: Typed) -> None:
     await kept(store)
     store.table.run("UPDATE audit_records SET at = now() - interval '31 days'")
     for days, lines in ((30, 0), (32, 1), ("many", 1)):
-        done = await typed(server.url, "audit", "--tenant", "acme", "--json", more={"acme.audit_days": days})
+        done = await typed("audit", "--json", more={"acme.audit_days": days})
         assert len(done.stdout.splitlines()) == lines
 
 
@@ -105,16 +107,13 @@ async def test_records_past_their_days_are_not_exported_where_those_are_known(st
         ({"acme.audit_days": "many"}, "No audit record matches."),
     ],
 )
-async def test_without_a_record_it_says_so(
-    settings: dict[str, object], told: str, store: Store, server: Postgres
-) -> None:
+async def test_without_a_record_it_says_so(settings: dict[str, object], told: str, store: Store, typed: Typed) -> None:
     other = await kept(store)
     store.table.run("UPDATE audit_records SET tenant_id = 'globex' WHERE job_id = %s", other)
-    done = await typed(server.url, "audit", "--tenant", "acme", more=settings)
+    done = await typed("audit", more=settings)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (0, "", told)
 
 
-pytestmark = pytest.mark.usefixtures("untouched_logging")
 NOWHERE = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
 
 
@@ -127,11 +126,11 @@ def spent(store: Store) -> int:
 
 
 async def test_another_model_is_asked_the_same_and_both_answers_are_shown(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     job_id = await kept(store, "101")
     before = store.table.run("SELECT * FROM jobs")
-    done = await typed(server.url, "replay", "--tenant", "acme", "--job", str(job_id), "--model", "gpt-4o", model=model)
+    done = await typed("replay", "--job", str(job_id), "--model", "gpt-4o")
     assert done.returncode == 0, done.stderr
     # The first was refused, unpaid, for an argument that this model does not support.
     _, request = asked(model)
@@ -154,11 +153,11 @@ async def test_another_model_is_asked_the_same_and_both_answers_are_shown(
 
 
 async def test_the_newest_are_asked_with_a_version_of_the_prompt_and_told_to_machines(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     jobs = [await kept(store, prompt="1"), await kept(store, prompt="1"), await kept(store, prompt="1")]
-    words = ("replay", "--tenant", "acme", "--last", "2", "--prompt", "2", "--json")
-    done = await typed(server.url, *words, model=model, more={"acme.note.rules": "Say du."})
+    words = ("replay", "--last", "2", "--prompt", "2", "--json")
+    done = await typed(*words, more={"acme.note.rules": "Say du."})
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["job_id"] for each in told] == [str(jobs[2]), str(jobs[1])]
@@ -170,23 +169,23 @@ async def test_the_newest_are_asked_with_a_version_of_the_prompt_and_told_to_mac
 
 
 async def test_an_answer_that_is_of_no_use_is_told_and_the_others_are_asked(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     await kept(store)
     await kept(store)
     model.order(kind="refusal", times=1)
-    done = await typed(server.url, "replay", "--tenant", "acme", "--last", "2", model=model)
+    done = await typed("replay", "--last", "2")
     assert done.returncode == 1, done.stderr
     assert "OpenAI API: invalid answer" in done.stdout
     assert len(asked(model)) == 2
 
 
 async def test_a_tenants_text_goes_to_its_own_address_with_its_own_key(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     await kept(store)
     own = {"acme.openai.base_url": f"{model.url}/v1", "OPENAI_API_KEY_ACME": "sk-test", "acme.openai.model": "gpt-4o"}
-    done = await typed(server.url, "replay", "--tenant", "acme", "--last", "1", more=NOWHERE | own)
+    done = await typed("replay", "--last", "1", more=NOWHERE | own)
     assert done.returncode == 0, done.stderr
     assert {request["model"] for request in asked(model)} == {"gpt-4o"}
 
@@ -196,78 +195,70 @@ REFUSED = [
     ({"acme.openai.base_url": "http://127.0.0.1:1/v1"}, 78, "acme has no usable settings here"),
     ({"OPENAI_API_KEY": "sk-wrong"}, 78, "Stopped after 0 of 1: model key refused."),
     (NOWHERE, 75, "Stopped after 0 of 1: OpenAI API: connection"),
-    (
-        {"acme.masking": "all"},
-        1,
-        "1 of 1 records are left out: less was masked in them than acme.masking in ",
-    ),
+    ({"acme.masking": "all"}, 1, "1 of 1 records are left out: less was masked in them than acme.masking in "),
 ]
 
 
 @pytest.mark.parametrize(("settings", "status", "told"), REFUSED, ids=[told[:24] for _, _, told in REFUSED])
 async def test_what_is_in_the_way_is_told(
-    settings: dict[str, str], status: int, told: str, store: Store, server: Postgres, model: Simulator
+    settings: dict[str, str], status: int, told: str, store: Store, typed: Typed
 ) -> None:
     await kept(store)
-    done = await typed(server.url, "replay", "--tenant", "acme", "--last", "1", model=model, more=settings)
+    done = await typed("replay", "--last", "1", more=settings)
     assert (done.returncode, done.stdout) == (status, "")
     assert told in done.stderr
     assert spent(store) == 0
 
 
-async def test_past_the_limit_of_the_day_nothing_more_is_asked(
-    store: Store, server: Postgres, model: Simulator
-) -> None:
+async def test_past_the_limit_of_the_day_nothing_more_is_asked(store: Store, model: Simulator, typed: Typed) -> None:
     await kept(store)
     await kept(store)
-    words = ("replay", "--tenant", "acme", "--last", "2")
-    done = await typed(server.url, *words, model=model, more={"acme.openai.daily_tokens": 10})
+    words = ("replay", "--last", "2")
+    done = await typed(*words, more={"acme.openai.daily_tokens": 10})
     assert (done.returncode, len(asked(model))) == (75, 1)
     assert "Stopped after 1 of 2: spending limit of today reached." in done.stderr
     assert done.stdout.startswith("Job ")
 
 
 async def test_jobs_without_a_record_and_prompts_that_there_are_not(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     job_id, there = uuid4(), await kept(store)
-    missing = await typed(server.url, "replay", "--tenant", "acme", "--job", str(job_id), model=model)
+    missing = await typed("replay", "--job", str(job_id))
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.splitlines() == [
         f"No audit record of acme with an answer has the job {job_id}.",
         "There is nothing to replay.",
     ]
-    both = ("replay", "--tenant", "acme", "--job", str(job_id), str(there))
-    one = await typed(server.url, *both, model=model)
+    both = ("replay", "--job", str(job_id), str(there))
+    one = await typed(*both)
     assert (one.returncode, one.stdout.startswith(f"Job {there}")) == (1, True)
     model.forget()
     for version in ("9", "../note"):
-        words = ("replay", "--tenant", "acme", "--job", str(there), "--prompt", version)
-        unknown = await typed(server.url, *words, model=model)
+        words = ("replay", "--job", str(there), "--prompt", version)
+        unknown = await typed(*words)
         assert unknown.returncode == 2
         assert f"no prompt has the version '{version}': there are 2" in unknown.stderr
-    assert (await typed(server.url, "replay", "--tenant", "acme", "--last", "101", model=model)).returncode == 2
+    assert (await typed("replay", "--last", "101")).returncode == 2
     assert asked(model) == []
 
 
 async def test_what_is_past_its_days_or_had_no_answer_is_not_asked_again(
-    store: Store, server: Postgres, model: Simulator
+    store: Store, model: Simulator, typed: Typed
 ) -> None:
     old, in_vain = await kept(store), await kept(store, answer=None, reason="content filter")
     store.table.run("UPDATE audit_records SET at = now() - interval '31 days' WHERE job_id = %s", old)
     for words in (("--last", "9"), ("--job", str(old), str(in_vain))):
-        done = await typed(server.url, "replay", "--tenant", "acme", *words, model=model)
+        done = await typed("replay", *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.endswith("There is nothing to replay.\n")
     assert asked(model) == []
 
 
-async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(
-    store: Store, server: Postgres, model: Simulator
-) -> None:
+async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(store: Store, model: Simulator, typed: Typed) -> None:
     gone, there = await kept(store, ticket_id="8"), await kept(store)
     model.order(kind="slow_stream", seconds=0.2, pieces=8, times=1)
-    under_way = asyncio.create_task(typed(server.url, "replay", "--tenant", "acme", "--last", "2", model=model))
+    under_way = asyncio.create_task(typed("replay", "--last", "2"))
     while not (asked(model) or under_way.done()):  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0.01)
     await erasing.erase(store.database, Which("acme", ticket_id="8"))

@@ -86,6 +86,8 @@ SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_i
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
 RATE = "OpenAI API: 429 Rate Limit"
+NAMED_FOR_NONE = "unknown tenant: signed with this tenant's secret, and named for none there is"
+OTHER_BREAKS = "signature mismatch: the body that was signed had other line breaks"
 FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
@@ -98,11 +100,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
     (facts(job("failed", RATE)), "model_failing", "rate of questions, or for credit"),
     (facts(job("failed", f"{RATE} (code rate_limit_exceeded)")), "model_failing", "for the rate of questions"),
-    (
-        facts(job("failed", FILTERED)),
-        "model_failing",
-        "content filter of the model's service refuses the question: 400 (code",
-    ),
+    (facts(job("failed", FILTERED)), "model_failing", "refuses the question: 400 (code"),
     (facts(job("failed", "OpenAI API: content filter")), "model_failing", "service refuses the answer"),
     (facts(job("failed", "OpenAI API: 400 Bad Request")), "model_failing", "refuses this question"),
     (facts(job("failed", "OpenAI API: 500 Internal Server Error")), "model_failing", "service fails"),
@@ -151,11 +149,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(database_failure="x", queue_failure="x"), "database_failing", "neither our database nor Redis answers"),
     (facts(database_failure="x", desk=THERE), "delivered", "the note is in the ticket"),
     (facts(ticket_id="", database_failure="x"), "database_failing", "The job's ticket of acme can't be looked up"),
-    (
-        facts(job("waiting"), queue=AWAY),
-        "in_progress",
-        "for 3s, and no worker is heard of there: all are full, or gone",
-    ),
+    (facts(job("waiting"), queue=AWAY), "in_progress", "no worker is heard of there: all are full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "not heard of at the queue, attempt 1: it is full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "which is certain in 40s."),
     (facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
@@ -179,20 +173,12 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", deadline_at=NOW)), "deadline_passed", "run out of time"),
     (facts(), "webhook_missing", "never came to us"),
     (
-        facts(
-            webhooks=refused_webhook(
-                403, "unknown tenant: signed with this tenant's secret, and named for none there is"
-            )
-        ),
+        facts(webhooks=refused_webhook(403, NAMED_FOR_NONE)),
         "webhook_rejected",
-        "It came, and was refused since 09:14 UTC: unknown tenant: signed with",
+        "was refused since 09:14 UTC: unknown tenant: signed with",
     ),
     (facts(webhooks=None), "webhook_missing", "could not be seen"),
-    (
-        facts(missing=MISSED, reconcile="report"),
-        "webhook_missing",
-        "desk at 09:20 UTC, and no webhook of it came by 09:25",
-    ),
+    (facts(missing=MISSED, reconcile="report"), "webhook_missing", "09:20 UTC, and no webhook of it came by 09:25"),
     (facts(missing=SEEN, reconcile="report"), "webhook_missing", "seen in the desk at 09:20 UTC, without one"),
     (facts(missing=SEEN, reconcile="poll"), "webhook_missing", "looked for; this one was seen at 09:20 UTC."),
     (facts(missing=LEFT, reconcile="poll"), "left_out", "and the client's rules leave it out, or"),
@@ -219,9 +205,9 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
     (facts(webhooks=refused_webhook(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),
     (
-        facts(webhooks=refused_webhook(403, "signature mismatch: the body that was signed had other line breaks")),
+        facts(webhooks=refused_webhook(403, OTHER_BREAKS)),
         "webhook_rejected",
-        "since 09:14 UTC: the body that was signed had other line breaks.",
+        "09:14 UTC: the body that was signed had other line breaks.",
     ),
     (facts(webhooks=refused_webhook(403, "stale timestamp")), "webhook_rejected", "09:14 UTC: stale timestamp."),
     (facts(webhooks=refused_webhook(403, "token mismatch")), "webhook_rejected", "token mismatch"),
@@ -316,7 +302,6 @@ def test_a_password_for_traces_is_refused_since_links_are_printed() -> None:
     assert settings.jaeger_url == "http://traces:16686"
 
 
-SOON: dict[str, Any] = {"due_at": ago(-40)}
 NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0)}
 KEY, DESK_KEY = "model key refused", "desk credentials refused"
 REFUSES = DeskLook(asked=True, failure="ServiceDesk Plus API: 401 Unauthorized")

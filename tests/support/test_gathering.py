@@ -23,7 +23,7 @@ from storage.models import JobState
 from storage.reconciling import SeenTicket
 from support.check.findings import Loaded
 from support.diagnose import facts as queue_looks
-from support.diagnose.facts import QueueSigns, queue_signs
+from support.diagnose.facts import Facts, QueueSigns, queue_signs
 from support.diagnose.gathering import (
     AskedAbout,
     Gatherer,
@@ -56,6 +56,12 @@ def gatherer(store: Store, *tenants: str, **settings: object) -> Gatherer:
     return Gatherer(store.database, None, known, LooksItself(known, LOADED, None))
 
 
+async def facts_of(of: Gatherer, asked: AskedAbout) -> Facts:
+    facts = await of.facts(asked)
+    assert facts is not None
+    return facts
+
+
 async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> None:
     done = await store.accept(**OLD, state="completed", finished_at="now()")
     open_one = await store.accept(**OLD, state="waiting")
@@ -66,19 +72,16 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
     assert chosen is not None
     assert (chosen.id, chosen.state) == (done, JobState.COMPLETED)
     assert (len(jobs), {job.id for job in jobs[-2:]}) == (52, {done, open_one})
-    facts = await gatherer(store).facts(OF_124)
-    assert facts is not None
+    facts = await facts_of(gatherer(store), OF_124)
     assert (facts.job and facts.job.id, facts.tenant_id) == (done, "acme")
 
 
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
     """A hint to look for the webhook would mislead."""
     await erasing.erase(store.database, Which("acme", ticket_id="124"))
-    facts = await gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}).facts(OF_124)
-    assert facts is not None
+    facts = await facts_of(gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}), OF_124)
     assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)
-    other = await gatherer(store, "acme").facts(AskedAbout("125", None, None))
-    assert other is not None
+    other = await facts_of(gatherer(store, "acme"), AskedAbout("125", None, None))
     assert (other.forgotten, other.has_rules, judge(other).verdict) == (False, False, VerdictCode.WEBHOOK_MISSING)
 
 
@@ -88,10 +91,8 @@ async def test_a_tenant_whose_job_is_behind_fifty_of_another_is_seen(store: Stor
         await store.accept(ticket_id="124", state="skipped", finished_at="now()")
     with pytest.raises(SeveralTenants, match="acme, globex"):
         await gatherer(store).facts(OF_124)
-    facts = await gatherer(store).facts(AskedAbout("124", "globex", None))
-    assert facts is not None
-    assert facts.job is not None
-    assert facts.job.tenant_id == "globex"
+    facts = await facts_of(gatherer(store), AskedAbout("124", "globex", None))
+    assert getattr(facts.job, "tenant_id", "") == "globex"
 
 
 async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: Store) -> None:
@@ -99,8 +100,7 @@ async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: St
     await rejections.record(store.database, "globex", "124", 403, "signature mismatch", proved=False)
     with pytest.raises(SeveralTenants, match="acme, globex"):
         await gatherer(store, "acme", "globex").facts(OF_124)
-    facts = await gatherer(store, "acme").facts(OF_124)
-    assert facts is not None
+    facts = await facts_of(gatherer(store, "acme"), OF_124)
     assert facts.tenant_id == "acme"
 
 
@@ -111,8 +111,7 @@ async def test_whose_ticket_it_is_that_no_webhook_came_of_is_known_by_its_desks_
     seen = [SeenTicket("9000124", "124", now)]
     await reconciling.compare(store.database, "globex", seen, seen_at=now, until=now)
     for number in ("124", "9000124"):
-        facts = await gatherer(store, "acme", "globex").facts(AskedAbout(number, None, None))
-        assert facts is not None
+        facts = await facts_of(gatherer(store, "acme", "globex"), AskedAbout(number, None, None))
         assert (facts.tenant_id, facts.missing is not None) == ("globex", True)
 
 
@@ -141,8 +140,7 @@ async def test_a_tenant_that_has_all_the_jobs_that_it_may_is_seen(store: Store) 
     for number, most in ((1, None), (2, 2)):
         job_id = await store.accept(ticket_id=f"other {number}")
         await claimed(store.database, job_id)
-        facts = await of_limit.facts(OF_124)
-        assert facts is not None
+        facts = await facts_of(of_limit, OF_124)
         assert facts.most_running == most
 
 
@@ -150,8 +148,7 @@ async def test_a_locked_table_of_events_does_not_cost_the_verdict(store: Store, 
     await store.accept(ticket_id="124")
     with psycopg.connect(server.superuser_url) as locking:
         locking.execute("LOCK TABLE job_events IN ACCESS EXCLUSIVE MODE")
-        facts = await gatherer(store).facts(OF_124)
-    assert facts is not None
+        facts = await facts_of(gatherer(store), OF_124)
     assert (facts.events, judge(facts).verdict) == (None, VerdictCode.IN_PROGRESS)
     assert "events of the job: the database did not tell in time" in not_checked(facts)
 
@@ -185,21 +182,18 @@ async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, 
     of_desk |= {"SERVICEDESK_EDITION_ACME": "onpremises", "acme.servicedesk.rate_per_minute": 6000}
     of_acme = gatherer(store, "acme", **of_desk)
     about = AskedAbout(ticket_id, "acme", None)
-    facts = await of_acme.facts(about)
-    assert facts is not None
+    facts = await facts_of(of_acme, about)
     assert facts.desk.failure == ""
     assert (judge(facts).verdict, facts.desk.note) == (VerdictCode.NOTE_REMOVED, False)
     later = await store.accept(
         ticket_id=ticket_id, state="failed", finished_at="now()", reason="ServiceDesk Plus API: 403"
     )
-    facts = await of_acme.facts(about)
-    assert facts is not None
+    facts = await facts_of(of_acme, about)
     assert facts.job is not None
     assert (facts.job.id, facts.desk.ticket, facts.desk.note) == (later, "open", None)
     assert judge(facts).verdict is VerdictCode.DESK_FAILING
     assert [other.id for other in facts.others] == [done]
-    by_job = await of_acme.facts(AskedAbout(None, None, done))
-    assert by_job is not None
+    by_job = await facts_of(of_acme, AskedAbout(None, None, done))
     assert judge(by_job).verdict is VerdictCode.NOTE_REMOVED
 
 
@@ -222,8 +216,7 @@ async def test_the_hold_of_a_shared_key_is_seen_without_the_other_tenant(
             "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES ('acme', %s, 1, 'held back')", job_id
         )
     await store.accept(tenant_id="globex", ticket_id="124")
-    found = await gatherer(store, "acme", "globex", **settings).facts(AskedAbout("124", "globex", None))
-    assert found is not None
+    found = await facts_of(gatherer(store, "acme", "globex", **settings), AskedAbout("124", "globex", None))
     assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
     told = judge(found).says + "".join(fact.what for fact in evidence(found))
     assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)
@@ -268,16 +261,13 @@ async def test_a_worker_that_is_full_is_quiet_until_it_is_gone(
     await until(redis, QueueSigns(0, 0, 0))
 
 
-async def test_a_redis_without_room_takes_nothing(redis: Redis) -> None:
+async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(redis: Redis) -> None:
     await redis.config_set("maxmemory", "1")
     try:
         assert (await queue_signs(redis)).takes_nothing
     finally:
         await redis.config_set("maxmemory", "0")
     assert not (await queue_signs(redis)).takes_nothing
-
-
-async def test_a_redis_that_follows_another_one_takes_nothing(redis: Redis) -> None:
     await redis.slaveof("127.0.0.1", free_port())
     try:
         assert (await queue_signs(redis)).takes_nothing
@@ -315,6 +305,7 @@ async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis,
 
 
 POSTED: dict[str, Any] = {"note_attempted_at": NOW}
+MICRO = NOW - timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +313,7 @@ POSTED: dict[str, Any] = {"note_attempted_at": NOW}
     [
         (None, Sought("124")),
         (job("waiting"), Sought("124")),
-        (job("running", desk_id="900", **POSTED), Sought("900", JOB_ID, NOW)),
+        (job("running", desk_id="900", note_attempted_at=MICRO), Sought("900", JOB_ID, MICRO)),
         (job("failed", "x", note_id="7", **POSTED), Sought("124", JOB_ID, NOW)),
         (job("completed", note_id="7", **POSTED), Sought("124", JOB_ID, NOW, "7")),
         (job("completed", note_id="", note_attempted_at=None), Sought("124", JOB_ID)),
@@ -360,8 +351,3 @@ async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis
     await asking.close()
     assert {desk.failure, model.failure} == {"this process does not know the tenant"}
     assert await redis.keys() == []
-
-
-def test_a_time_survives_the_way_over_redis() -> None:
-    sought = Sought("1", JOB_ID, NOW - timedelta(microseconds=1))
-    assert SOUGHT.validate_json(SOUGHT.dump_json(sought)) == sought

@@ -83,24 +83,17 @@ def found(place: Path, asked: AskedAbout = OF_124) -> list[tuple[str, list[str]]
     return [(trace[0]["context"]["trace_id"].removeprefix("0x"), [one["name"] for one in trace]) for trace in traces]
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [OF_124, AskedAbout("124", "acme", None), AskedAbout(None, None, UUID(JOB)), AskedAbout(None, "acme", UUID(JOB))],
-)
-def test_a_trace_is_found_over_the_files_of_all_processes(asked: AskedAbout, tmp_path: Path) -> None:
-    ((trace_id, names),) = found(kept(tmp_path, **STORY), asked)
-    assert (trace_id, sorted(names)) == (TRACE, sorted(WHOLE[1]))
+def about(ticket_id: str | None, tenant_id: str | None = None, job_id: str = "") -> AskedAbout:
+    return AskedAbout(ticket_id, tenant_id, UUID(job_id) if job_id else None)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        *(AskedAbout("12", None, None), AskedAbout("124", "globex", None)),
-        *(AskedAbout(None, None, UUID(OTHER_JOB)), AskedAbout(None, "globex", UUID(JOB))),
-    ],
-)
-def test_what_is_not_asked_about_is_not_found(asked: AskedAbout, tmp_path: Path) -> None:
-    assert found(kept(tmp_path, **STORY), asked) == []
+def test_a_trace_is_found_over_the_files_of_all_processes_and_no_other(tmp_path: Path) -> None:
+    place = kept(tmp_path, **STORY)
+    for asked in (OF_124, about("124", "acme"), about(None, None, JOB), about(None, "acme", JOB)):
+        ((trace_id, names),) = found(place, asked)
+        assert (trace_id, sorted(names)) == (TRACE, sorted(WHOLE[1]))
+    for asked in (about("12"), about("124", "globex"), about(None, None, OTHER_JOB), about(None, "globex", JOB)):
+        assert found(place, asked) == []
 
 
 def test_what_a_process_keeps_is_found(tmp_path: Path) -> None:
@@ -291,29 +284,22 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
     assert (told.returncode, "of tenant globex" in told.stdout) == (0, True)
 
 
-def test_a_usual_place_that_cant_be_read_is_said(tmp_path: Path) -> None:
-    told = here("trace", "--ticket", "124", TRACES_DIR=str(tmp_path / ("far" * 90)))
-    assert (told.returncode, told.stdout) == (78, "")
-    assert "can't be read (File name too long): the database is asked.\n" in told.stderr
-
-
-def test_a_place_that_cant_be_read_is_said(tmp_path: Path) -> None:
-    told = here("trace", "--ticket", "124", "--traces", str(tmp_path / "nowhere"))
-    assert (told.returncode, told.stdout) == (78, "")
-    assert f"{tmp_path}/nowhere can't be read (No such file or directory): the database is asked.\n" in told.stderr
-
-
-@pytest.mark.parametrize("settings", [{}, {"TRACES_DIR": "/nobody/has/made/it/yet"}])
-def test_without_spans_and_without_a_database_it_is_said_what_is_missing(settings: dict[str, str]) -> None:
-    told = here("trace", "--ticket", "124", **settings)
-    assert (told.returncode, told.stdout, "DATABASE_URL is missing" in told.stderr) == (78, "", True)
-
-
-def test_that_a_place_has_no_span_of_it_is_said_before_the_database_is_asked(tmp_path: Path) -> None:
-    told = here("trace", "--ticket", "124", "--traces", str(tmp_path))
-    assert (told.returncode, told.stdout) == (78, "")
-    assert told.stderr.startswith(f"{tmp_path} has no span of it: the database is asked.\n")
-    assert "DATABASE_URL is missing" in told.stderr
+@pytest.mark.parametrize(
+    ("words", "settings", "told"),
+    [
+        ([], {}, ""),
+        ([], {"TRACES_DIR": "/nobody/has/made/it/yet"}, "can't be read (No such file or directory): the database is"),
+        ([], {"TRACES_DIR": "/" + "far" * 90}, "can't be read (File name too long): the database is asked.\n"),
+        (["--traces", "/nowhere"], {}, "/nowhere can't be read (No such file or directory): the database is asked.\n"),
+        (["--traces", "/dev/null"], {}, "/dev/null has no span of it: the database is asked.\n"),
+    ],
+)
+def test_without_spans_and_without_a_database_it_is_said_what_is_missing(
+    words: list[str], settings: dict[str, str], told: str
+) -> None:
+    done = here("trace", "--ticket", "124", *words, **settings)
+    assert (done.returncode, done.stdout, "DATABASE_URL is missing" in done.stderr) == (78, "", True)
+    assert told in done.stderr
 
 
 async def test_without_spans_a_jobs_events_are_drawn(store: Store, server: Postgres) -> None:
@@ -326,12 +312,7 @@ async def test_without_spans_a_jobs_events_are_drawn(store: Store, server: Postg
         assert (told.returncode, told.stderr) == (0, "")
         assert lines[0].startswith("Trace 0af7651916cd43dd8448eb211c80319c: job ")
         assert lines[1].startswith(f"{FROM_EVENTS}; from ")
-        assert [one.lstrip("│├└─ ").split()[0] for one in lines[3:]] == [
-            "Webhook",
-            "Queue",
-            "Worker",
-            "Context",
-        ]
+        assert [one.lstrip("│├└─ ").split()[0] for one in lines[3:]] == ["Webhook", "Queue", "Worker", "Context"]
         assert "goes on" in lines[-1]
     said = json.loads((await typed("--job", str(job_id), "--json", **settings)).stdout)
     assert (said["source"], said["spans"][2]["end"]) == (FROM_EVENTS, None)
