@@ -1,6 +1,7 @@
 """Facts of a diagnosis: its tenant and job, the queue, and looks at desks and models."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,11 +12,16 @@ from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from dispatch.asking import LookAsker, LookQuestions
 from dispatch.queue import open_redis
+from integrations.errors import HeldBack
 from integrations.looks import SOUGHT, DeskLook, ModelLook, Sought
+from integrations.rate import DeskRate
+from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from simulators.servicedesk import create_desk
 from storage import erasing, reconciling, rejections
 from storage.by_hand import Listed
 from storage.erasable import Which
@@ -37,11 +43,12 @@ from support.diagnose.judging import judge
 from support.diagnose.outside import HasHousekeepingLook, LooksItself, sought_of
 from support.diagnose.printing import evidence, not_checked
 from support.diagnose.verdicts import VerdictCode
-from tests.kit.desk import new_ticket
+from tests.kit.desk import TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.postgres import Store, claimed
-from tests.kit.simulators import Simulator
+from tests.kit.simulators import DESKS, Simulator, simulator_of
 from tests.kit.tenants_toml import given
 from tests.support.known import JOB_ID, NOW, job, listed
+from workflow.note import is_note, is_note_of
 
 STORES: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
 LOADED = Loaded(None, None, DeskClientSettings(**STORES), None)
@@ -351,3 +358,57 @@ async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis
     await asking.close()
     assert {desk.failure, model.failure} == {"this process does not know the tenant"}
     assert await redis.keys() == []
+
+
+@pytest.fixture(scope="module")
+def desk_simulator() -> Iterator[Simulator]:
+    """Start desks for this module only, since its tests revoke tokens."""
+    yield from simulator_of(create_desk(DESKS))
+
+
+async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str, **changed: Any) -> DeskLook:
+    tenant = Tenant(TENANT_OF[edition], desk=settings(desks.url, edition, **changed))
+    stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
+    marks = NoteMarks(is_note_of, is_note)
+    return await look_at_desk(tenant, DeskClientSettings(**stores), redis, Sought(ticket_id), marks)
+
+
+async def everything(redis: Redis) -> dict[str, Any]:
+    """Return all of Redis except the time of the next call, which each call moves."""
+    keys = [str(key) for key in await redis.keys()]
+    return {key: await redis.dump(key) for key in keys if await redis.type(key) != "hash"}
+
+
+async def test_a_cloud_desk_is_asked_with_the_shared_token_or_not_at_all(desks: Simulator, redis: Redis) -> None:
+    ticket_id = new_ticket(desks, "cloud")
+    seen = await look(desks, redis, "cloud", ticket_id)
+    assert (seen.asked, "share no token" in seen.failure) == (False, True)
+    assert (await redis.keys(), desks.requests(operation="token", tenant="globex")) == ([], [])
+    async with opened(settings(desks.url, "cloud"), redis=redis) as worker:
+        await worker.read_ticket(ticket_id)
+    before = await everything(redis)
+    assert len(before) == 1
+    seen = await look(desks, redis, "cloud", ticket_id)
+    assert (seen.asked, seen.ticket, seen.failure) == (True, "open", "")
+    desks.change("DELETE", "/desks/globex/tokens")
+    seen = await look(desks, redis, "cloud", ticket_id)
+    assert (seen.asked, "refuses the token" in seen.failure) == (False, True)
+    assert await everything(redis) == before
+    assert len(desks.requests(operation="token", tenant="globex")) == 1
+
+
+async def test_a_desk_that_has_had_its_calls_is_not_asked_and_no_place_is_kept(desks: Simulator, redis: Redis) -> None:
+    ticket_id = new_ticket(desks)
+    rate = DeskRate("acme", 6, redis, patience_seconds=0)
+    await rate.take("of a job")
+    with pytest.raises(HeldBack):
+        await rate.take("of another job")
+    before = await everything(redis)
+    assert len(before) == 2
+    seen = await look(desks, redis, "onpremises", ticket_id, rate_per_minute=6)
+    assert (seen.asked, "desk rate limit" in seen.failure) == (False, True)
+    assert await everything(redis) == before
+    await redis.flushdb()
+    seen = await look(desks, redis, "onpremises", ticket_id, rate_per_minute=6)
+    assert seen.ticket == "open"
+    assert await everything(redis) == {}
