@@ -23,10 +23,7 @@ Verbs = Any
 
 
 def moment(given: str) -> datetime:
-    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone).
-
-    Raises ArgumentTypeError.
-    """
+    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone)."""
     ago = _AGO.fullmatch(given)
     try:
         if ago:

@@ -118,10 +118,7 @@ class LeavingExecutor(ThreadPoolExecutor):
 
 
 def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` in a daemon thread, which delays no exit, and return its result.
-
-    Raises TimeoutError, and the work's own exceptions.
-    """
+    """Run `work` in a daemon thread, which delays no exit. Raises TimeoutError."""
     told: Future[Result] = Future()
 
     async def tell() -> None:

@@ -13,7 +13,7 @@ from storage import audit
 from storage.models import AuditRecord
 from storage.session import Database
 from support.asking import ask
-from support.tables import as_json_line, table, terminal_width, when
+from support.tables import as_json, table, terminal_width, when
 
 _HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL")
 
@@ -33,7 +33,7 @@ def run(chosen: argparse.Namespace) -> int:
             found = True
             if chosen.json:
                 # One at a time: all of them may exceed the memory.
-                print(as_json_line(for_machines(record)))
+                print(as_json(for_machines(record), indent=None))
             else:
                 rows.append(_cells(record))
         if rows:

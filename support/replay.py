@@ -32,7 +32,7 @@ from storage.session import Database
 from storage.spending import SpendingBook
 from support.asking import ask_with
 from support.audit_export import dollars, sources_told
-from support.tables import as_json_line, clean, terminal_width, when
+from support.tables import as_json, clean, terminal_width, when
 from workflow.enhancement import Enhancement
 from workflow.prompts import versions
 from workflow.replay import may_be_sent_again, prompt_again
@@ -144,7 +144,7 @@ async def _replay(
         except (HeldBack, Temporary) as stopped:
             print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
             return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
-        told = as_json_line(for_machines(replayed)) if chosen.json else f"{story(replayed, terminal_width())}\n"
+        told = as_json(for_machines(replayed), indent=None) if chosen.json else f"{story(replayed, terminal_width())}\n"
         # A paid answer is shown before a later failure.
         print(told, flush=True)
     return 0 if answers == len(records) else NOT_DONE_EXIT

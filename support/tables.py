@@ -78,10 +78,6 @@ def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any], indent: int 
     )
 
 
-def as_json_line(value: Mapping[str, Any]) -> str:
-    return as_json(value, indent=None)
-
-
 def _text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")

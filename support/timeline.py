@@ -59,10 +59,7 @@ class Timeline:
 
 
 def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
-    """Build the spans of a job's row and its events, given oldest first.
-
-    `now` is by the database's clock.
-    """
+    """Build the spans of a job's row and its events, oldest first, until the database's now."""
     story = _Spans(job)
     for event in events:
         story.take(event)

@@ -44,10 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
-    """Return the traces of a ticket or job, newest first. Raises OSError.
-
-    `place` is a file, or a folder of files.
-    """
+    """Return the traces in a file or folder, newest first. Raises OSError."""
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -179,10 +179,7 @@ class Gatherer:
         return None if chosen is None else await by_hand.details(self._database, chosen.id)
 
     async def _tenant(self, ticket_id: str) -> str | None:
-        """Return the ticket's tenant by jobs, refused webhooks and desk lists, or None.
-
-        Raises SeveralTenants.
-        """
+        """Return the ticket's tenant by jobs, refused webhooks and desk lists, or None."""
         known = [tenant.id for tenant in self._tenants.all()]
         owners = set(await by_hand.owners(self._database, ticket_id))
 

@@ -22,16 +22,11 @@ from workflow.note import is_note, is_note_of
 _NO_TENANT = "this process does not know the tenant"
 _NO_SETTINGS = "a worker's settings are not here"
 _MARKS = NoteMarks(is_note_of, is_note)
-
-
 Seen = TypeVar("Seen", DeskLook, ModelLook)
 
 
 class Outside(Protocol):
-    """Lookups within seconds that change nothing and never raise.
-
-    A failed lookup carries its reason.
-    """
+    """Lookups within seconds that change nothing; a failed one carries its reason."""
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
         """Look for the job's note, or for the ticket."""

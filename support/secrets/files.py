@@ -39,10 +39,6 @@ class NotWritable(Exception):
     """The files may not be written; the text has the reason. Nothing was written."""
 
 
-class HeldBySomebody(Exception):
-    """Another process rotates a secret in this directory."""
-
-
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
     """One setting by its full name; `secret` is empty if there is none.
@@ -145,22 +141,17 @@ def insist_on_writable(folder: Path | None, names: list[str]) -> Path:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Lock the directory against other rotations. Raises HeldBySomebody."""
+    """Lock the directory against other rotations. Raises BlockingIOError."""
     descriptor = os.open(folder, _DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    except BlockingIOError:
-        raise HeldBySomebody from None
     finally:
         os.close(descriptor)
 
 
 def put(folder: Path, name: str, secret: str, *, like: str) -> None:
-    """Write a file atomically, with the owner and at most the rights of `like`.
-
-    Raises OSError.
-    """
+    """Write a file atomically, with the owner and at most the rights of `like`."""
     beside = folder / f".{name}.new"
     # Left by a killed process: its owner and rights may differ.
     beside.unlink(missing_ok=True)

@@ -33,7 +33,6 @@ from storage.schema import DatabaseUnfit, DatabaseUnreachable
 from storage.session import DATABASE_FAILURES, Database
 from support.asking import confirmed, on_database, run_within
 from support.secrets.files import (
-    HeldBySomebody,
     NotWritable,
     PlacesUnusable,
     RotationStep,
@@ -351,7 +350,7 @@ class _Rotation:
                     elif out is not None:
                         out.unlink(missing_ok=True)
                     raise
-        except HeldBySomebody:
+        except BlockingIOError:
             raise NotRotated(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
         except (OSError, UnicodeEncodeError) as failure:
             why = getattr(failure, "strerror", None) or "the secret before is no UTF-8"
