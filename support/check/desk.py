@@ -29,32 +29,6 @@ _ONE = {"list_info": {"row_count": 1}}
 _NEWEST = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
 
 
-class _Call:
-    """Desk calls of this check; counts them and reads the desk's clock."""
-
-    def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
-        self.clock_ahead: float | None = None
-        self.made = 0
-        self.http = open_client(connections=2, outward=Outward.to_desks(settings))
-        self.http.event_hooks = {"response": [self._heard]}
-        self.tokens = DeskTokens(self.http, redis, settings.servicedesk_timeout_seconds)
-        limits = Limits(
-            Breaker(f"desk of {tenant_id}", "desk unavailable"), DeskRate(tenant_id, desk.rate_per_minute, redis), 1
-        )
-        self._calls = DeskCalls(tenant_id, desk, self.http, self.tokens, settings.servicedesk_timeout_seconds, limits)
-
-    async def _heard(self, response: httpx2.Response) -> None:
-        self.made += 1
-        self.clock_ahead = clock_ahead(response.headers.get("date"))
-
-    async def get(self, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
-        """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
-        answer = await self._calls.make("GET", path, data, who="check")
-        if not answer.succeeded:
-            raise answer.failure()
-        return answer
-
-
 def clock_ahead(date: str | None) -> float | None:
     """Return the seconds a server's clock is ahead; None without a `Date` header."""
     try:
@@ -70,43 +44,55 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     if not desk.has_keys:
         return rows.not_checked("no key of it is here: look where a worker runs")
     rows.not_checked("only a note would show it: the first job does", "desk note writing")
-    call = _Call(tenant.id, desk, settings, redis)
-    try:
+    answers: list[httpx2.Response] = []
+
+    async def heard(response: httpx2.Response) -> None:
+        answers.append(response)
+
+    async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
+        http.event_hooks = {"response": [heard]}
+        tokens = DeskTokens(http, redis, settings.servicedesk_timeout_seconds)
+        rate = DeskRate(tenant.id, desk.rate_per_minute, redis)
+        limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
+        calls = DeskCalls(tenant.id, desk, http, tokens, settings.servicedesk_timeout_seconds, limits)
         try:
             if desk.edition == "cloud":
-                await call.tokens.get(tenant.id, desk)
+                await tokens.get(tenant.id, desk)
         except (OutsideFailure, HeldBack) as failure:
             return _accounts_failed(rows, failure, desk, tenant.id)
         try:
-            listed = (await call.get("/requests", _NEWEST)).body.get("requests")
+            listed = (await _get(calls, "/requests", _NEWEST)).body.get("requests")
         except (OutsideFailure, HeldBack) as failure:
             _first_call_failed(rows, failure, desk, tenant.id)
         else:
             rows.answers(desk.url)
             rows.ok("taken", "desk credentials", "desk portal")
-            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
-            await _rights(rows, call, listed, desk, tenant.id)
-        rows.clock(call.clock_ahead)
-    finally:
-        await call.http.aclose()
+            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
+            await _rights(rows, calls, listed, desk, tenant.id)
+    rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
     return rows.all
 
 
-async def _rights(rows: Findings, call: _Call, listed: Any, desk: DeskSettings, tenant_id: str) -> None:
+async def _get(calls: DeskCalls, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
+    """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
+    answer = await calls.make("GET", path, data, who="check")
+    if not answer.succeeded:
+        raise answer.failure()
+    return answer
+
+
+async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSettings, tenant_id: str) -> None:
     """Check read access to a ticket, its notes and solutions."""
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
-    if not ticket_id:
+    paths = [("desk solutions", _SOLUTIONS, "/solutions", _ONE)]
+    if ticket_id:
+        paths.insert(0, ("desk notes", _REQUESTS, f"/requests/{ticket_id}/notes", _ONE))
+        paths.insert(0, ("desk ticket", _REQUESTS, f"/requests/{ticket_id}", {}))
+    else:
         rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
-    of_ticket = [
-        ("desk ticket", _REQUESTS, f"/requests/{ticket_id}", None),
-        ("desk notes", _REQUESTS, f"/requests/{ticket_id}/notes", _ONE),
-    ]
-    for name, scope, path, data in [
-        *(of_ticket if ticket_id else []),
-        ("desk solutions", _SOLUTIONS, "/solutions", _ONE),
-    ]:
+    for name, scope, path, data in paths:
         try:
-            await call.get(path, data)
+            await _get(calls, path, data or None)
         except HeldBack as held:
             if held.reason == THROTTLED:
                 _rate_failed(rows, held.reason, desk, tenant_id)

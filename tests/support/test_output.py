@@ -266,7 +266,7 @@ def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("words", "more"),
     [
-        *((words, {}) for words in ("jobs --json", "check", f"{KIT} token", "migrate")),
+        *((words, {}) for words in (f"{KIT} token", "migrate")),
         *((words, {"PYTHONUNBUFFERED": "1"}) for words in ("jobs --json", f"{KIT} script")),
     ],
 )

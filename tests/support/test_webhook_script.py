@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import trustme
 
+from devstack.free_ports import free_port
 from support.kit import ai_agents_webhook
 from tests.kit.receiver import SECRET
 from tests.kit.world import wait_for
-from tests.support.troubled_door import TroubledDoor, closed_port, opened_door, printed
+from tests.support.troubled_door import TroubledDoor, opened_door, printed
 
 NAME = "ai_agents_webhook.py"
 TICKET = '{"request": {"id": "77", "subject": "A \\"quote\\", and Grüße"}}'
@@ -91,7 +92,7 @@ def test_it_tries_again_with_growing_pauses_as_the_same_delivery(door: TroubledD
 
 
 def test_it_waits_for_an_api_that_is_not_there_yet(tmp_path: Path) -> None:
-    port = closed_port()
+    port = free_port()
     process = Script(tmp_path, f"http://127.0.0.1:{port}/webhook", pauses="(0.5, 1.5)").start()
     assert process.stdout is not None
     assert "no answer ([Errno 111] Connection refused); again" in process.stdout.readline().replace("61", "111")
