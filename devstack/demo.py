@@ -18,7 +18,7 @@ from devstack.summary import command, relative
 from devstack.system import System
 from observability import phrases
 from observability.tracing import WEBHOOK, WORKER
-from support.diagnose.choosing import AskedAbout
+from support.diagnose.gathering import AskedAbout
 from support.trace import find, lines_of, tree
 
 DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))

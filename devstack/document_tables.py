@@ -36,7 +36,7 @@ from config.tenant_names import TENANT_SETTINGS
 from config.tenant_settings import FIELDS
 from observability import exposition, metrics
 from support.check.findings import CHECKS
-from support.diagnose.verdicts import FAQ, MEANINGS
+from support.diagnose.verdicts import FAQ, VerdictCode
 
 ROOT = Path(__file__).resolve().parents[1]
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
@@ -167,8 +167,7 @@ def verdict_rows() -> list[Row]:
     """Return one row per verdict of `ai-agents diagnose`: exit status and FAQ heading."""
     faq = FAQ.removeprefix("docs/")
     rows = [
-        (f"`{code}`", str(code.status), meaning.means, f"[{meaning.anchor}]({faq}#{meaning.anchor})")
-        for code, meaning in MEANINGS.items()
+        (f"`{code}`", str(code.status), code.means, f"[{code.anchor}]({faq}#{code.anchor})") for code in VerdictCode
     ]
     return [("verdict", "status", "means", "the FAQ goes on at"), *rows]
 

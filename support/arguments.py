@@ -2,8 +2,10 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from config.exits import OF_COMMANDS, OF_VERDICTS
@@ -14,18 +16,14 @@ MOST_RETRIED = 100
 MOST_REPLAYED = 100
 _MOST_DAYS = 3650
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
-_TICKET_ID = re.compile(r"[0-9]{1,20}")
-_WEBHOOK_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
+Verbs = Any
+"""The subparsers of argparse, whose class has no public name."""
 
 
 def moment(given: str) -> datetime:
-    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone).
-
-    Raises ArgumentTypeError.
-    """
+    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone)."""
     ago = _AGO.fullmatch(given)
     try:
         if ago:
@@ -36,36 +34,41 @@ def moment(given: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
 
 
-def job_id(given: str) -> UUID:
+def _job_id(given: str) -> UUID:
     try:
         return UUID(given)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{given!r} is no job id (a UUID, as the log lines have it)") from None
 
 
-def tenant(given: str) -> str:
-    if not _TENANT_ID.fullmatch(given):
-        raise argparse.ArgumentTypeError("a tenant's id has a-z, 0-9 and - only, at most 63 of them")
-    return given
+def _text(pattern: str, problem: str) -> Callable[[str], str]:
+    """Return a type of text; its message does not quote the value, which may be personal data."""
+
+    def parse(given: str) -> str:
+        if not re.fullmatch(pattern, given) or not (given.isprintable() and given.strip()):
+            raise argparse.ArgumentTypeError(problem)
+        return given.strip()
+
+    return parse
 
 
-def webhook_url(given: str) -> str:
-    """Validate the public address of `POST /webhook`. Raises ArgumentTypeError."""
-    if not _WEBHOOK_URL.fullmatch(given):
-        raise argparse.ArgumentTypeError("is no address like https://api.example.com/webhook, ending in /webhook")
-    return given
+def _number(most: int) -> Callable[[str], int]:
+    def parse(given: str) -> int:
+        if not (given.isascii() and given.isdecimal() and 0 < int(given) <= most):
+            raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 to {most}")
+        return int(given)
+
+    return parse
 
 
-def _ticket(given: str) -> str:
-    if not _TICKET_ID.fullmatch(given):
-        raise argparse.ArgumentTypeError("is no ticket's number of 1 to 20 digits")
-    return given
-
-
-def _word(given: str) -> str:
-    if not (given.isprintable() and given.strip()):
-        raise argparse.ArgumentTypeError("must be one line, and not empty")
-    return given.strip()
+tenant = _text(r"[a-z0-9-]{1,63}", "a tenant's id has a-z, 0-9 and - only, at most 63 of them")
+_ticket = _text(r"[0-9]{1,20}", "is no ticket's number of 1 to 20 digits")
+_word = _text(r".*", "must be one line, and not empty")
+_address = _text(r".*@.*", "is no mail address")
+_webhook_url = _text(
+    r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook",
+    "is no address like https://api.example.com/webhook, ending in /webhook",
+)
 
 
 def _path(given: str) -> str:
@@ -75,155 +78,103 @@ def _path(given: str) -> str:
     return given
 
 
-def _place(given: str) -> Path:
-    return Path(_path(given))
-
-
-def _address(given: str) -> str:
-    if "@" not in _word(given):
-        # Not quoted: it may be personal data.
-        raise argparse.ArgumentTypeError("is no mail address")
-    return given.strip()
-
-
-def _at_least_one(given: str) -> int:
-    if not (given.isascii() and given.isdecimal() and 0 < int(given) <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 to 1000000")
-    return int(given)
-
-
-def _days(given: str) -> int:
-    number = _at_least_one(given)
-    if number > _MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{given!r} is more than {_MOST_DAYS} days")
-    return number
-
-
-def _few(given: str) -> int:
-    number = _at_least_one(given)
-    if number > MOST_REPLAYED:
-        raise argparse.ArgumentTypeError(f"{given!r} is more than {MOST_REPLAYED}")
-    return number
-
-
-def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_verbs(verbs: Verbs) -> None:
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
-    check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
+    _add_tenant(check, "this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")
-    _add_diagnose(verbs)
-    _add_trace(verbs)
+    diagnose = _verb(verbs, "diagnose", "tell why a ticket has no enhancement, and what to do; changes nothing")
+    _add_ticket_or_job(diagnose)
+    by_verdict = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda one: one[1]))
+    diagnose.epilog = f"{_EXIT_CODES}\n  by its verdict: {by_verdict}"
+    trace = _verb(verbs, "trace", "draw a job's trace as a tree with times, or without one what its events tell")
+    _add_ticket_or_job(trace)
+    place = "a file of spans, or a folder of them (default: TRACES_DIR)"
+    trace.add_argument("--traces", type=lambda given: Path(_path(given)), metavar="PATH", help=place)
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
     jobs.add_argument("--ticket", metavar="ID", help="of this ticket only; either of a cloud desk's numbers")
     jobs.add_argument("--state", nargs="+", choices=STATES, action="extend", help="in one of these states only")
     jobs.add_argument("--since", type=moment, metavar="TIME", help="accepted, due, started or ended since: 2h, 3d, ISO")
-    jobs.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="at most so many (default: 50)")
+    jobs.add_argument("--limit", type=_number(1_000_000), default=50, metavar="N", help="at most so many (default: 50)")
     show = _verb(verbs, "show", "tell one job's story, and what to do next")
-    show.add_argument("job", type=job_id, metavar="JOB", help="the job's id")
+    show.add_argument("job", type=_job_id, metavar="JOB", help="the job's id")
     show.add_argument("--events", action="store_true", help="tell each change of the job behind it, oldest first")
     retry = _verb(verbs, "retry", "let failed or skipped jobs wait again, with a deadline and attempts of their own")
-    retry.add_argument("jobs", type=job_id, nargs="*", metavar="JOB", help="ids of jobs")
+    retry.add_argument("jobs", type=_job_id, nargs="*", metavar="JOB", help="ids of jobs")
     retry.add_argument("--failed", action="store_true", help="all that failed since --since")
     retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
     retry.add_argument("--tenant", metavar="ID", help="with --failed: of this tenant only")
-    retry.add_argument(
-        "--limit", type=_at_least_one, metavar="N", help=f"with --failed: the oldest N (default: {MOST_RETRIED})"
-    )
+    oldest = f"with --failed: the oldest N (default: {MOST_RETRIED})"
+    retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=oldest)
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask first")
-    retry.set_defaults(refuse=retry.error)
     enhance = _verb(verbs, "enhance", "have a ticket enhanced, also one that has its note: at most once an hour")
     enhance.add_argument("--ticket", type=_ticket, metavar="ID", required=True, help="either number of the ticket")
-    enhance.add_argument("--tenant", type=tenant, metavar="ID", help="its tenant, where there are several")
+    _add_tenant(enhance, "its tenant, where there are several")
     votes = _verb(verbs, "feedback", "tell how useful notes were, by tenant, prompt and model")
-    votes.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
-    votes.add_argument("--days", type=_days, default=30, metavar="N", help="notes of the last N days (default: 30)")
+    _add_tenant(votes, "of this tenant only")
+    days = "notes of the last N days (default: 30)"
+    votes.add_argument("--days", type=_number(_MOST_DAYS), default=30, metavar="N", help=days)
     _add_audit(verbs)
     forget = _verb(verbs, "forget", "erase what is stored of a ticket, of a requester, or of a tenant that leaves")
-    forget.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    _add_tenant(forget, "the tenant", required=True)
     which = forget.add_mutually_exclusive_group(required=True)
     which.add_argument("--ticket", type=_word, metavar="ID", help="this ticket, by either number, now and for good")
-    which.add_argument(
-        "--requester", type=_address, metavar="ADDRESS", help="all tickets of this mail address, for good"
-    )
+    of_requester = "all tickets of this mail address, for good"
+    which.add_argument("--requester", type=_address, metavar="ADDRESS", help=of_requester)
     which.add_argument("--all", action="store_true", help="all of the tenant, once its settings are gone")
     forget.add_argument("--yes", action="store_true", help="do not ask first")
-    forget.set_defaults(refuse=forget.error)
-    _add_documents(verbs)
+    whats = _group(verbs, "documents", "add files to what context is found in, list them, and remove them")
+    for what, told in {
+        "add": "add files, or update them",
+        "list": "list what was added",
+        "remove": "remove what was added",
+    }.items():
+        verb = _verb(whats, what, told)
+        if what != "list":
+            verb.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files, or folders of them")
+        _add_tenant(verb, "the tenant", required=True)
     _add_secrets(verbs)
     sync = _verb(verbs, "sync", "tell how much of each desk is copied; with --tenant, copy that one to its end first")
-    sync.add_argument("--tenant", type=tenant, metavar="ID", help="copy this tenant's desk, and tell of it alone")
-    _add_config(verbs)
+    _add_tenant(sync, "copy this tenant's desk, and tell of it alone")
+    whats = _group(
+        verbs, "config", "print what `tenants.toml` may have, or the file for variables of releases before it"
+    )
+    whats.add_parser("schema", help="print the JSON schema of the file")
+    whats.add_parser("migrate", help="print the file that replaces the variables which are set here")
     kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
-    kit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    _add_tenant(kit, "the tenant", required=True)
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
-    kit.add_argument("--url", type=webhook_url, metavar="URL", help="the API's address; without it a place to fill")
+    kit.add_argument("--url", type=_webhook_url, metavar="URL", help="the API's address; without it a place to fill")
     kit.add_argument("--show-secret", action="store_true", help="with the secret, from the settings here")
 
 
-def _add_diagnose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    diagnose = _verb(verbs, "diagnose", "tell why a ticket has no enhancement, and what to do; changes nothing")
-    which = diagnose.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_ticket, metavar="ID", help="either number of the ticket")
-    which.add_argument("--job", type=job_id, metavar="JOB", help="this job, whichever others its ticket has")
-    diagnose.add_argument("--tenant", type=tenant, metavar="ID", help="whose ticket, where several have that number")
-    by_verdict = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda one: one[1]))
-    diagnose.epilog = f"{_EXIT_CODES}\n  by its verdict: {by_verdict}"
-
-
-def _add_trace(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    trace = _verb(verbs, "trace", "draw a job's trace as a tree with times, or without one what its events tell")
-    which = trace.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_ticket, metavar="ID", help="either number of the ticket")
-    which.add_argument("--job", type=job_id, metavar="JOB", help="this job, whichever others its ticket has")
-    trace.add_argument("--tenant", type=tenant, metavar="ID", help="whose ticket, where several have that number")
-    trace.add_argument(
-        "--traces", type=_place, metavar="PATH", help="a file of spans, or a folder of them (default: TRACES_DIR)"
-    )
-
-
-def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_audit(verbs: Verbs) -> None:
     audit = _verb(verbs, "audit", "export the records of what a model was sent and what it answered, oldest first")
-    audit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    _add_tenant(audit, "the tenant", required=True)
     audit.add_argument("--ticket", type=_word, metavar="ID", help="of this ticket only; either of its numbers")
-    audit.add_argument("--job", type=job_id, metavar="JOB", help="of this job only")
+    audit.add_argument("--job", type=_job_id, metavar="JOB", help="of this job only")
     audit.add_argument("--since", type=moment, metavar="TIME", help="answered since: 2h, 3d, or an ISO time")
     replay = _verb(
         verbs, "replay", "ask another prompt or model what jobs have asked, for pay, and compare the answers"
     )
-    replay.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant, whose model it is")
+    _add_tenant(replay, "the tenant, whose model it is", required=True)
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--job", type=job_id, nargs="+", action="extend", metavar="JOB", help="what these jobs asked")
-    which.add_argument(
-        "--last", type=_few, metavar="N", help=f"what was asked the last N times, {MOST_REPLAYED} at most"
-    )
+    which.add_argument("--job", type=_job_id, nargs="+", action="extend", metavar="JOB", help="what these jobs asked")
+    last = f"what was asked the last N times, {MOST_REPLAYED} at most"
+    which.add_argument("--last", type=_number(MOST_REPLAYED), metavar="N", help=last)
     replay.add_argument("--model", type=_word, metavar="NAME", help="this model, where the tenant's own is")
     replay.add_argument("--prompt", type=_word, metavar="VERSION", help="this version; else what was told then")
-    replay.set_defaults(refuse=replay.error)
 
 
-def _add_documents(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    does = "add files to what context is found in, list them, and remove them"
-    documents = verbs.add_parser("documents", help=does, description=does)
-    whats = documents.add_subparsers(dest="what", required=True)
-    for what, told in (
-        ("add", "add files, or update them"),
-        ("list", "list what was added"),
-        ("remove", "remove what was added"),
-    ):
-        verb = _verb(whats, what, told)
-        if what != "list":
-            verb.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files, or folders of them")
-        verb.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
-
-
-def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    does = "tell how old secrets are and who uses them, and rotate those of webhooks"
-    whats = verbs.add_parser("secrets", help=does, description=does).add_subparsers(dest="what", required=True)
+def _add_secrets(verbs: Verbs) -> None:
+    whats = _group(verbs, "secrets", "tell how old secrets are and who uses them, and rotate those of webhooks")
     status = _verb(whats, "status", "tell of each secret how old it is, when it was last used, and what to do")
-    status.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
+    _add_tenant(status, "of this tenant only")
+    status.set_defaults(verb="secrets status")
     rotate = _verb(whats, "rotate", "make a new webhook secret beside the old one, and later end the old one")
-    rotate.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    rotate.set_defaults(verb="secrets rotate")
+    _add_tenant(rotate, "the tenant", required=True)
     rotate.add_argument(
         "--secret", dest="kind", choices=("webhook", "token"), default="webhook", help="which one (default: webhook)"
     )
@@ -234,39 +185,27 @@ def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rotate.add_argument("--out", type=_path, metavar="FILE", help="write the new secret into this new file")
     rotate.add_argument("--dry-run", action="store_true", help="tell what would be done, and change nothing")
     rotate.add_argument("--yes", action="store_true", help="do not ask first")
-    rotate.set_defaults(refuse=rotate.error)
 
 
-def _add_config(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    does = "print what `tenants.toml` may have, or the file for variables of releases before it"
-    whats = verbs.add_parser("config", help=does, description=does).add_subparsers(dest="what", required=True)
-    whats.add_parser("schema", help="print the JSON schema of the file")
-    whats.add_parser("migrate", help="print the file that replaces the variables which are set here")
+def _add_tenant(parser: argparse.ArgumentParser, means: str, *, required: bool = False) -> None:
+    parser.add_argument("--tenant", type=tenant, metavar="ID", required=required, help=means)
 
 
-def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, does: str
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
+def _add_ticket_or_job(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ticket", type=_ticket, metavar="ID", help="either number of the ticket")
+    which.add_argument("--job", type=_job_id, metavar="JOB", help="this job, whichever others its ticket has")
+    _add_tenant(parser, "whose ticket, where several have that number")
+
+
+def _group(verbs: Verbs, name: str, does: str) -> Verbs:
+    return verbs.add_parser(name, help=does, description=does).add_subparsers(dest="what", required=True)
+
+
+def _verb(verbs: Verbs, name: str, does: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=does, description=does, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="for machines: JSON, with ISO times")
+    parser.set_defaults(refuse=parser.error)
     return parser
-
-
-def check_retry(chosen: argparse.Namespace) -> None:
-    """Exit with status 2 if the arguments conflict or select too much or nothing."""
-    if chosen.failed == bool(chosen.jobs):
-        chosen.refuse("name jobs, or give --failed with --since")
-    if chosen.failed and chosen.since is None:
-        chosen.refuse("--failed needs --since: not all that ever failed is meant")
-    if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
-        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
-    if chosen.failed and chosen.json and not chosen.yes:
-        chosen.refuse("--failed --json needs --yes: a machine is not asked")
-
-
-def check_forget(chosen: argparse.Namespace) -> None:
-    """Exit with status 2 for `--json` without `--yes`: no prompt is possible."""
-    if chosen.json and not chosen.yes:
-        chosen.refuse("--json needs --yes: a machine is not asked")

@@ -12,7 +12,7 @@ from storage import audit
 from storage.models import AuditRecord
 from storage.session import Database
 from support.asking import ask
-from support.tables import as_json_line, table, terminal_width, when
+from support.tables import as_json, table, terminal_width, when
 
 _HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL")
 
@@ -23,14 +23,16 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ByHandSettings) -> int:
         rows: list[tuple[str, ...]] = []
         found = False
-        days = _days(chosen.tenant, settings)
+        tenant = TenantDirectory(read_environment(settings.secrets_dir), keys=()).get(chosen.tenant)
+        # The retention is unknown without the tenant's settings.
+        days = tenant.audit_days if tenant is not None and tenant.usable else None
         async for record in audit.records(
             database, chosen.tenant, ticket_id=chosen.ticket, job_id=chosen.job, since=chosen.since, days=days
         ):
             found = True
             if chosen.json:
                 # One at a time: all of them may exceed the memory.
-                print(as_json_line(for_machines(record)))
+                print(as_json(for_machines(record), indent=None))
             else:
                 rows.append(_cells(record))
         if rows:
@@ -41,12 +43,6 @@ def run(chosen: argparse.Namespace) -> int:
         return 0 if found or chosen.job is None else NOT_DONE_EXIT
 
     return ask(work)
-
-
-def _days(tenant_id: str, settings: ByHandSettings) -> int | None:
-    """Return the retention in days; None if the tenant's settings are unknown here."""
-    tenant = TenantDirectory(read_environment(settings.secrets_dir), keys=()).get(tenant_id)
-    return tenant.audit_days if tenant is not None and tenant.usable else None
 
 
 def _cells(record: AuditRecord) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
-from typing import NoReturn
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import MigrateSettings, SettingsRefused, load
@@ -15,7 +14,7 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading
 from support.arguments import add_verbs
-from support.leaving import stop_printing
+from support.tables import stop_printing
 
 _BY_HAND = {
     "jobs": "support.list_jobs:run",
@@ -31,7 +30,8 @@ _BY_HAND = {
     "diagnose": "support.diagnose.command:run",
     "trace": "support.trace:run",
     "documents": "support.documents.command:run",
-    "secrets": "support.secrets.command:run",
+    "secrets status": "support.secrets.status:run",
+    "secrets rotate": "support.secrets.rotate:run",
     "sync": "support.sync:run",
     "signing-kit": "support.signing_kit:run",
 }
@@ -68,28 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser whose help reports unwritable output, which argparse ignores."""
-
-    def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's signature
-        def show() -> int:
-            print(self.format_help(), end="")
-            return 0
-
-        raise SystemExit(_written(show))
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
+    parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    api = verbs.add_parser("api", help="receive webhooks and relay jobs")
-    api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     verbs.add_parser("worker", help="run jobs")
     verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
-    console = verbs.add_parser("console", help="web pages for support and operators, behind a login")
-    console.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
+    for name, port, does in (
+        ("api", 8000, "receive webhooks and relay jobs"),
+        ("console", 8010, "web pages for support and operators, behind a login"),
+    ):
+        process = verbs.add_parser(name, help=does)
+        process.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+        process.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
     add_verbs(verbs)
     # All that follows is psql's, options included.
@@ -151,12 +141,9 @@ def _migrate() -> int:
     except SettingsRefused as refused:
         refuse_start(refused.problems)
         return CONFIGURATION_EXIT
-    except DatabaseUnfit as unfit:
-        refuse_start([str(unfit)])
-        return CONFIGURATION_EXIT
-    except DatabaseUnreachable as away:
-        refuse_start([str(away)])
-        return AWAY_EXIT
+    except (DatabaseUnfit, DatabaseUnreachable) as refused:
+        refuse_start([str(refused)])
+        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
     return 0
 
 

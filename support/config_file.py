@@ -64,21 +64,19 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
                 *section, key = path.split(".")
                 inner = table.setdefault(section[0], {}) if section else table
                 try:
-                    inner[key] = _value(path, variables[name])
+                    inner[key] = _value(FIELDS[path].annotation, variables[name])
                 except ValueError as failure:
                     problems.append(f"{setting} {failure}")
         problems += settings_of(tenant_id, table)[1]
-    return "\n".join(
-        line for tenant_id, table in tables.items() if table for line in _lines(tenant_id, table)
-    ), problems
+    lines = [line for tenant_id, table in tables.items() if table for line in _lines(tenant_id, table)]
+    return "\n".join(lines), problems
 
 
-def _value(path: str, text: str) -> object:
+def _value(kind: object, text: str) -> object:
     """Return a variable's text as the file's value.
 
     Raises ValueError with a text that follows the variable's name.
     """
-    kind = FIELDS[path].annotation
     origin, kinds = get_origin(kind), set(_types(kind))
     if origin is dict:
         try:

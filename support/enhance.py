@@ -22,22 +22,25 @@ from support.asking import ask
 from support.tables import as_json, when
 
 
-class _NotAsked(Exception):
-    """No job is created; the text has the reason."""
-
-
 def run(chosen: argparse.Namespace) -> int:
     """Create a job for the named ticket; return 1 if it is refused."""
 
     async def work(database: Database, settings: ByHandSettings) -> int:
-        try:
-            jobs = await by_hand.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
-            tenant_id = _tenant(settings, chosen, jobs)
-            await _insist_on_turn(database, tenant_id, jobs)
-        except _NotAsked as refusal:
+        jobs = await by_hand.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
+        known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
+        possible = {*known, *(job.tenant_id for job in jobs)}
+        tenant_id, refusal = chosen.tenant or "", ""
+        if chosen.tenant is None:
+            tenant_id = next(iter(possible), "")
+            among = f": {', '.join(sorted(possible))}" if possible else ""
+            refusal = "" if len(possible) == 1 else f"whose ticket is it? Say --tenant{among}"
+        elif chosen.tenant not in possible:
+            refusal = f"no tenant {chosen.tenant} is set up here"
+        refusal = refusal or await _turn_refused(database, tenant_id, jobs)
+        if refusal:
             print(f"Not asked for: {refusal}.", file=sys.stderr)
             if chosen.json:
-                print(as_json({"asked": False, "why": str(refusal)}))
+                print(as_json({"asked": False, "why": refusal}))
             return NOT_DONE_EXIT
         deadline = settings.job_deadline_seconds
         job_id = await ask_for_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
@@ -51,26 +54,14 @@ def run(chosen: argparse.Namespace) -> int:
     return ask(work)
 
 
-def _tenant(settings: ByHandSettings, chosen: argparse.Namespace, jobs: Sequence[Listed]) -> str:
-    """Return the ticket's tenant. Raises _NotAsked if it is ambiguous or unknown."""
-    known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
-    possible = {*known, *(job.tenant_id for job in jobs)}
-    if chosen.tenant is not None:
-        if chosen.tenant not in possible:
-            raise _NotAsked(f"no tenant {chosen.tenant} is set up here")
-        return str(chosen.tenant)
-    if len(possible) != 1:
-        raise _NotAsked("whose ticket is it? Say --tenant" + (f": {', '.join(sorted(possible))}" if possible else ""))
-    return possible.pop()
-
-
-async def _insist_on_turn(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> None:
-    """Raise _NotAsked if the job would wait behind another one or be skipped at once."""
+async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:
+    """Return why the job would wait behind another one or be skipped at once, or empty."""
     of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
     for job in of_ticket:
         if job.state in (JobState.WAITING, JobState.RUNNING):
-            raise _NotAsked(f"job {job.id} is at this ticket; see `ai-agents show {job.id}`")
+            return f"job {job.id} is at this ticket; see `ai-agents show {job.id}`"
     last = await refreshes.refreshed_lately(database, tenant_id, [job.id for job in of_ticket])
-    if last is not None:
-        again = last + REFRESH_APART + timedelta(seconds=1)
-        raise _NotAsked(f"the ticket was refreshed at {when(last)}, and may be again from {when(again)} on")
+    if last is None:
+        return ""
+    again = last + REFRESH_APART + timedelta(seconds=1)
+    return f"the ticket was refreshed at {when(last)}, and may be again from {when(again)} on"

@@ -8,25 +8,36 @@ from typing import Any
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from storage import feedback
-from storage.feedback import FeedbackFigures
 from storage.session import Database
 from support.asking import ask
 from support.tables import as_json, table, terminal_width
-
-_HEAD = ("TENANT", "PROMPT", "MODEL", "NOTES", "VOTES", "USEFUL", "TAKEN UP", "OF", "REASONS")
 
 
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ByHandSettings) -> int:
         since = datetime.now(UTC) - timedelta(days=chosen.days)
-        tenant_ids = [chosen.tenant] if chosen.tenant else _tenant_ids(settings)
+        known = TenantDirectory(read_environment(settings.secrets_dir), keys=()).all()
+        tenant_ids = [chosen.tenant] if chosen.tenant else sorted(tenant.id for tenant in known)
         found = [
-            (tenant_id, row) for tenant_id in tenant_ids for row in await feedback.figures(database, tenant_id, since)
+            {
+                "tenant_id": tenant_id,
+                "prompt": row.version.prompt,
+                "model": row.version.model,
+                "notes": row.notes,
+                "votes": row.votes,
+                "useful": row.useful,
+                "useful_share": None if row.useful_share is None else round(row.useful_share, 3),
+                "reasons": row.reasons,
+                "taken_up": None if row.taken_up is None else round(row.taken_up, 3),
+                "taken_up_of": row.measured,
+            }
+            for tenant_id in tenant_ids
+            for row in await feedback.figures(database, tenant_id, since)
         ]
         if chosen.json:
-            print(as_json([_for_machines(tenant_id, row) for tenant_id, row in found]))
+            print(as_json(found))
         elif found:
-            print(table(_HEAD, [_cells(tenant_id, row) for tenant_id, row in found], terminal_width()))
+            print(_for_people(found))
         elif tenant_ids:
             print(f"No note was written in {chosen.days} days.", file=sys.stderr)
         else:
@@ -36,42 +47,19 @@ def run(chosen: argparse.Namespace) -> int:
     return ask(work)
 
 
-def _tenant_ids(settings: ByHandSettings) -> list[str]:
-    return sorted(tenant.id for tenant in TenantDirectory(read_environment(settings.secrets_dir), keys=()).all())
-
-
-def _cells(tenant_id: str, row: FeedbackFigures) -> tuple[str, ...]:
-    return (
-        tenant_id,
-        row.version.prompt or "-",
-        row.version.model or "-",
-        str(row.notes),
-        str(row.votes),
-        _percent(row.useful_share),
-        _percent(row.taken_up),
-        str(row.measured),
-        ", ".join(f"{reason} {count}" for reason, count in row.reasons.items()),
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
-
-
-def _for_machines(tenant_id: str, row: FeedbackFigures) -> dict[str, Any]:
-    return {
-        "tenant_id": tenant_id,
-        "prompt": row.version.prompt,
-        "model": row.version.model,
-        "notes": row.notes,
-        "votes": row.votes,
-        "useful": row.useful,
-        "useful_share": _rounded(row.useful_share),
-        "reasons": row.reasons,
-        "taken_up": _rounded(row.taken_up),
-        "taken_up_of": row.measured,
-    }
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 3)
+def _for_people(found: list[dict[str, Any]]) -> str:
+    head = ("TENANT", "PROMPT", "MODEL", "NOTES", "VOTES", "USEFUL", "TAKEN UP", "OF", "REASONS")
+    rows = [
+        (
+            row["tenant_id"],
+            row["prompt"] or "-",
+            row["model"] or "-",
+            str(row["notes"]),
+            str(row["votes"]),
+            *("-" if share is None else f"{share:.0%}" for share in (row["useful_share"], row["taken_up"])),
+            str(row["taken_up_of"]),
+            ", ".join(f"{reason} {count}" for reason, count in row["reasons"].items()),
+        )
+        for row in found
+    ]
+    return table(head, rows, terminal_width())

@@ -13,8 +13,6 @@ from storage.session import Database
 from support.asking import ask
 from support.tables import age, as_json, duration, table, terminal_width
 
-_HEAD = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
-
 
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, _settings: ByHandSettings) -> int:
@@ -30,7 +28,8 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.json:
             print(as_json([_for_machines(job) for job in shown]))
         elif shown:
-            print(table(_HEAD, [_cells(job) for job in shown], terminal_width()))
+            head = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
+            print(table(head, [_cells(job) for job in shown], terminal_width()))
         else:
             print("No job matches.", file=sys.stderr)
         if len(found) > len(shown):
@@ -41,7 +40,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _cells(job: Listed) -> tuple[str, ...]:
-    seconds = seconds_in_state(job)
     until_due = (job.due_at - job.asked_at).total_seconds()
     delayed = job.state == JobState.WAITING and until_due > 0
     return (
@@ -51,7 +49,7 @@ def _cells(job: Listed) -> tuple[str, ...]:
         job.state,
         str(job.attempt),
         age((job.asked_at - job.accepted_at).total_seconds()),
-        f"in {duration(until_due)}" if delayed else duration(seconds),
+        f"in {duration(until_due)}" if delayed else duration(_seconds(job)),
         job.reason or "",
     )
 
@@ -59,10 +57,10 @@ def _cells(job: Listed) -> tuple[str, ...]:
 def _for_machines(job: Listed) -> dict[str, Any]:
     fields = asdict(job)
     del fields["asked_at"]
-    return {"job_id": fields.pop("id"), **fields, "seconds": round(seconds_in_state(job), 1)}
+    return {"job_id": fields.pop("id"), **fields, "seconds": round(_seconds(job), 1)}
 
 
-def seconds_in_state(job: Listed) -> float:
+def _seconds(job: Listed) -> float:
     """Return the seconds since it was due, since its attempt began, or until its end.
 
     An ended job counts from its webhook.

@@ -6,7 +6,6 @@ The result goes to standard output, each job's log line `Job requeued` to standa
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
 from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
@@ -14,46 +13,14 @@ from config.settings import ByHandSettings
 from dispatch.outcome import How, Outcome, report_apart
 from observability.identifiers import other_numbers
 from storage import by_hand
-from storage.by_hand import Listed, NotRetried, Retried
+from storage.by_hand import Details, Listed, NotRetried, Retried
+from storage.ends import JobEnd
 from storage.jobs import RETRIED_BY_HAND
 from storage.models import JobState
 from storage.session import Database
-from support.arguments import MOST_RETRIED, check_retry
-from support.asking import ask
-from support.confirming import NotAsked, confirmed
+from support.arguments import MOST_RETRIED
+from support.asking import ask, confirmed
 from support.tables import as_json, table, terminal_width
-
-_HEAD = ("JOB", "TENANT", "TICKET", "WAS")
-
-
-class OneOfATicket(Protocol):
-    """Job with its tenant and ticket."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def tenant_id(self) -> str: ...
-    @property
-    def ticket_id(self) -> str: ...
-
-
-class _Retries:
-    """Results of the jobs so far."""
-
-    def __init__(self) -> None:
-        self.retried: list[Retried] = []
-        self.refused: list[tuple[UUID, str]] = []
-
-    def show(self, *, for_machines: bool) -> None:
-        if for_machines:
-            print(as_json([*map(_retried, self.retried), *(_refused(*refusal) for refusal in self.refused)]))
-            return
-        for job_id, why in self.refused:
-            print(f"Not retried: {job_id}: {why}.", file=sys.stderr)
-        if self.retried:
-            rows = [(str(job.job_id), job.tenant_id, job.ticket_id, job.was) for job in self.retried]
-            print(table(_HEAD, rows, terminal_width()))
-        print(f"{len(self.retried)} {'job waits' if len(self.retried) == 1 else 'jobs wait'} again.")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -61,14 +28,25 @@ def run(chosen: argparse.Namespace) -> int:
 
     All failed jobs are shown and confirmed first: 1 if declined, 2 if no prompt is possible.
     """
-    check_retry(chosen)
+    if chosen.failed == bool(chosen.jobs):
+        chosen.refuse("name jobs, or give --failed with --since")
+    if chosen.failed and chosen.since is None:
+        chosen.refuse("--failed needs --since: not all that ever failed is meant")
+    if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
+        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
+    if chosen.failed and chosen.json and not chosen.yes:
+        chosen.refuse("--failed --json needs --yes: a machine is not asked")
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         if not chosen.failed:
             return await _retry_each(database, chosen.jobs, settings.job_deadline_seconds, chosen)
         jobs = await _failed(database, chosen)
-        if jobs and not _wanted(jobs, chosen):
-            return NOT_DONE_EXIT
+        if jobs and not chosen.yes:
+            rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
+            print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
+            count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
+            if not confirmed(f"Retry {count}?", chosen, "retry these"):
+                return NOT_DONE_EXIT
         await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
         return 0
 
@@ -100,7 +78,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     return jobs
 
 
-async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
+async def is_its_tickets_last(database: Database, job: Listed | Details | JobEnd) -> bool:
     """Return True if no other job of the ticket is completed, open or failed later."""
     others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
     states = [other.state for other in others]
@@ -108,38 +86,21 @@ async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
     return newest_failed == job.id and not {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING} & set(states)
 
 
-def _wanted(jobs: Sequence[Listed], chosen: argparse.Namespace) -> bool:
-    """Show the jobs and confirm; exit with status 2 if no prompt is possible."""
-    if not chosen.yes:
-        rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
-        print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
-        sys.stdout.flush()
-    count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
-    try:
-        return confirmed(f"Retry {count}?", yes=chosen.yes)
-    except NotAsked:
-        chosen.refuse("standard input is no terminal: give --yes to retry these without being asked")
-        raise
-
-
 async def _retry_each(
     database: Database, job_ids: Sequence[UUID], deadline_seconds: int, chosen: argparse.Namespace
 ) -> int:
-    done = _Retries()
+    done: list[Retried] = []
+    refused: list[tuple[UUID, str]] = []
     try:
         for job_id in job_ids:
-            await _retry(database, job_id, deadline_seconds, done)
+            try:
+                done.append(await retry_and_tell(database, job_id, deadline_seconds))
+            except NotRetried as refusal:
+                refused.append((job_id, str(refusal)))
     finally:
         # Also the jobs done before the database was lost.
-        done.show(for_machines=chosen.json)
-    return NOT_DONE_EXIT if done.refused else 0
-
-
-async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: _Retries) -> None:
-    try:
-        done.retried.append(await retry_and_tell(database, job_id, deadline_seconds))
-    except NotRetried as refusal:
-        done.refused.append((job_id, str(refusal)))
+        _show(done, refused, is_json=chosen.json)
+    return NOT_DONE_EXIT if refused else 0
 
 
 async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
@@ -150,10 +111,15 @@ async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int
     return job
 
 
-def _retried(job: Retried) -> dict[str, Any]:
-    ids = {"job_id": job.job_id, "tenant_id": job.tenant_id, "ticket_id": job.ticket_id}
-    return {**ids, "retried": True, "was": job.was}
-
-
-def _refused(job_id: UUID, why: str) -> dict[str, Any]:
-    return {"job_id": job_id, "retried": False, "why": why}
+def _show(done: Sequence[Retried], refused: Sequence[tuple[UUID, str]], *, is_json: bool) -> None:
+    if is_json:
+        names = ("job_id", "tenant_id", "ticket_id")
+        told = [{name: getattr(job, name) for name in names} | {"retried": True, "was": job.was} for job in done]
+        print(as_json([*told, *({"job_id": job_id, "retried": False, "why": why} for job_id, why in refused)]))
+        return
+    for job_id, why in refused:
+        print(f"Not retried: {job_id}: {why}.", file=sys.stderr)
+    if done:
+        rows = [(str(job.job_id), job.tenant_id, job.ticket_id, job.was) for job in done]
+        print(table(("JOB", "TENANT", "TICKET", "WAS"), rows, terminal_width()))
+    print(f"{len(done)} {'job waits' if len(done) == 1 else 'jobs wait'} again.")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
@@ -50,18 +49,28 @@ _MENDS: dict[str, str] = {
     DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key ({_KEY})",
     DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk ({_KEY}) the right to add notes",
 }
+# Next steps of skipped jobs.
+_SKIPPED = {
+    DUPLICATE: "nothing: another job does the work of its webhook",
+    ALREADY_ENHANCED: "nothing: another job did this ticket, or its note may be there though it failed; if a second "
+    "note is wanted, {retry}{tried}",
+    DRY_RUN: "look at the note; once the tenant is live, {retry} {paid}",
+    REFRESHED_LATELY: "nothing: a ticket is refreshed once an hour; later, {retry}",
+    FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
+    LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since: {retry}",
+    NOTHING_FOUND: "nothing, unless more is copied of its desk since: {retry}",
+}
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
 _TAGS = re.compile("<[^>]*>")
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the job; return 1 if there is none."""
-    job_id: UUID = chosen.job
 
     async def work(database: Database, _settings: ByHandSettings) -> int:
-        job = await by_hand.details(database, job_id)
+        job = await by_hand.details(database, chosen.job)
         if job is None:
-            print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
+            print(f"No job has the id {chosen.job}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
         happened = await by_hand.events(database, job)
         events, remark = happened if chosen.events else None, by_hand.remark_of(happened)
@@ -81,16 +90,33 @@ def story(
 
     `remark` is the remark on its webhook.
     """
+
+    def past(moment: datetime) -> str:
+        return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
+
+    known_as = {"desk_id": "in the desk {}", "display_id": "shown to people as {}"}
+    others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    ticket = [f"{job.ticket_id} of tenant {job.tenant_id}"]
+    ticket += [known_as[name].format(number) for name, number in others.items()]
+    ticket += [f"event {job.event}"] if job.event else []
+    by_old = f", {remark}: the desk still had the old one" if remark == SIGNED_BY_PREVIOUS else ""
+    note_is = f"not confirmed: posting began {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
+    note_is = f"in the ticket, as {job.note_id}" if job.note_id else note_is
+    ended = "no"
+    if job.finished_at is not None:
+        took = duration((job.finished_at - job.accepted_at).total_seconds())
+        ended = f"{past(job.finished_at)}, {took} after it was accepted"
+    left = (job.deadline_at - job.asked_at).total_seconds()
     lines = [
-        ("ticket", _ticket(job)),
-        ("accepted", _accepted(job, remark)),
-        ("queued", _past(job, job.published_at) if job.published_at else "no"),
-        ("started", f"{_past(job, job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
+        ("ticket", ", ".join(ticket)),
+        ("accepted", f"{past(job.accepted_at)}{by_old}"),
+        ("queued", past(job.published_at) if job.published_at else "no"),
+        ("started", f"{past(job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
         ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
-        ("note", _note(job)),
-        ("ended", _ended(job)),
+        ("note", f"{note_is}, a further one: {job.refresh}" if job.refresh else note_is),
+        ("ended", ended),
         ("reason", job.reason or "none"),
-        ("deadline", _past(job, job.deadline_at) if job.deadline_at <= job.asked_at else _ahead(job, job.deadline_at)),
+        ("deadline", past(job.deadline_at) if left <= 0 else f"{when(job.deadline_at)}, in {duration(left)}"),
         ("trace", trace_id(job) or "none"),
         ("lease", f"{job.lease_owner}, until {when(job.lease_until)}" if job.lease_until else "none"),
         ("next", next_step(job)),
@@ -109,43 +135,6 @@ def note_text(answer: dict[str, Any], job: Details) -> str:
     return "\n".join(html.unescape(line) for line in lines if line.strip())
 
 
-def _ticket(job: Details) -> str:
-    known_as = {"desk_id": "in the desk {}", "display_id": "shown to people as {}"}
-    others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-    parts = [f"{job.ticket_id} of tenant {job.tenant_id}"]
-    parts += [known_as[name].format(number) for name, number in others.items()]
-    return ", ".join([*parts, f"event {job.event}"] if job.event else parts)
-
-
-def _accepted(job: Details, remark: str | None) -> str:
-    told = _past(job, job.accepted_at)
-    return f"{told}, {remark}: the desk still had the old one" if remark == SIGNED_BY_PREVIOUS else told
-
-
-def _past(job: Details, moment: datetime) -> str:
-    return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
-
-
-def _ahead(job: Details, moment: datetime) -> str:
-    return f"{when(moment)}, in {duration((moment - job.asked_at).total_seconds())}"
-
-
-def _note(job: Details) -> str:
-    further = f", a further one: {job.refresh}" if job.refresh else ""
-    if job.note_id:
-        return f"in the ticket, as {job.note_id}{further}"
-    if job.note_attempted_at:
-        return f"not confirmed: posting began {_past(job, job.note_attempted_at)}{further}"
-    return f"no{further}"
-
-
-def _ended(job: Details) -> str:
-    if job.finished_at is None:
-        return "no"
-    took = duration((job.finished_at - job.accepted_at).total_seconds())
-    return f"{_past(job, job.finished_at)}, {took} after it was accepted"
-
-
 def trace_id(job: Details | Event) -> str | None:
     """Return the 32 digits of the trace in `version-trace-span-flags`."""
     parts = (job.traceparent or "").split("-")
@@ -153,38 +142,23 @@ def trace_id(job: Details | Event) -> str | None:
 
 
 def next_step(job: Details) -> str:
+    retry = f"`ai-agents retry {job.id}`"
     match job.state:
         case JobState.WAITING:
             return _next_of_waiting(job)
+        case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.asked_at:
+            return f"a worker is at attempt {job.attempt}: wait"
         case JobState.RUNNING:
-            return _next_of_running(job)
+            return "its worker fell silent: the relay, in the API, queues it again within seconds"
         case JobState.COMPLETED:
             return "nothing: the note is in the ticket"
         case JobState.SKIPPED:
-            return _next_of_skipped(job)
+            told = _SKIPPED.get(job.reason or "", "nothing, unless the ticket is open again: {retry}")
+            tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
+            paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
+            return told.format(retry=retry, tried=tried, paid=paid)
     kept = " (the answer of GPT-4 is kept)" if job.answered else ""
-    return f"mend what the reason names, then `ai-agents retry {job.id}`{kept}"
-
-
-def _next_of_skipped(job: Details) -> str:
-    if job.reason == DUPLICATE:
-        return "nothing: another job does the work of its webhook"
-    if job.reason == ALREADY_ENHANCED:
-        wanted = f"if a second note is wanted, `ai-agents retry {job.id}`"
-        tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
-        return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}{tried}"
-    if job.reason == DRY_RUN:
-        paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
-        return f"look at the note; once the tenant is live, `ai-agents retry {job.id}` {paid}"
-    if job.reason == REFRESHED_LATELY:
-        return f"nothing: a ticket is refreshed once an hour; later, `ai-agents retry {job.id}`"
-    unless = {
-        FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
-        LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since",
-        NOTHING_FOUND: "nothing, unless more is copied of its desk since",
-    }
-    told = unless.get(job.reason or "", "nothing, unless the ticket is open again")
-    return told if job.reason == FORGOTTEN else f"{told}: `ai-agents retry {job.id}`"
+    return f"mend what the reason names, then {retry}{kept}"
 
 
 def _next_of_waiting(job: Details) -> str:
@@ -204,12 +178,6 @@ def _next_of_waiting(job: Details) -> str:
     if seconds < _RELAY_SECONDS:
         return f"due for {attempt}: the relay, in the API, queues it within seconds"
     return f"due for {duration(seconds)} and not queued: see whether the API runs and Redis answers"
-
-
-def _next_of_running(job: Details) -> str:
-    if job.lease_until is not None and job.lease_until > job.asked_at:
-        return f"a worker is at attempt {job.attempt}: wait"
-    return "its worker fell silent: the relay, in the API, queues it again within seconds"
 
 
 def for_machines(

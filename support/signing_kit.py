@@ -17,15 +17,6 @@ from config.tenants import Tenant
 ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"
 SECRET_PLACE = "PASTE-THE-SECRET"  # noqa: S105 -- the opposite of one
 TOKEN_PLACE = "PASTE-THE-TOKEN"  # noqa: S105
-_SIGNED_IN_CLEAR = (
-    "whoever is on the way reads which tickets there are and may keep them; which secret signs is not sent"
-)
-_IN_CLEAR = {
-    "script": _SIGNED_IN_CLEAR,
-    "deluge": _SIGNED_IN_CLEAR,
-    "token": "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant",
-}
-"""What an address without TLS means, by the form."""
 _FILE = re.compile(r"@FILE (\S+)@\n")
 # Characters that are literal between the quotes of Python, PowerShell, Deluge and a shell.
 _PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
@@ -40,16 +31,16 @@ def run(chosen: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
     url = chosen.url or ADDRESS_PLACE
     if url.startswith("http:") and address_problem(url, secure=True):
-        print(f"--url must begin with https://: {_IN_CLEAR[chosen.form]}.", file=sys.stderr)
+        why = "whoever is on the way reads which tickets there are and may keep them; which secret signs is not sent"
+        if chosen.form == "token":
+            why = "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant"
+        print(f"--url must begin with https://: {why}.", file=sys.stderr)
     print(kit(chosen.form, chosen.tenant, url, secret), end="")
     return 0
 
 
 def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
-    """Return the text of one of `support.arguments.FORMS`.
-
-    A secret of None leaves a placeholder.
-    """
+    """Return the text of a form; a secret of None leaves a placeholder."""
     word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
     probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
     if secret is not None:

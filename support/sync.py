@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import SyncSettings
-from config.tenant_directory import TenantDirectory, read_environment
-from config.tenants import DeskSettings, Tenant
+from config.tenant_directory import TenantDirectory
+from config.tenant_reading import read_environment
+from config.tenants import Tenant
 from dispatch.queue import open_redis
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.servicedesk.desks import Desks
@@ -26,9 +27,9 @@ from storage.session import Database
 from support.asking import ask_with
 from support.tables import age, as_json, duration, table, terminal_width
 
-_HEAD = ("TENANT", "TICKETS", "SOLUTIONS", "TO READ", "TAKES", "BACK TO", "LAST READ", "UNSEEN FOR")
 _ROUND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
+# Pages of lists included.
 _CALLS_A_READING = 1.25
 
 
@@ -45,7 +46,20 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.tenant is not None:
             known = {chosen.tenant: known[chosen.tenant]}
             status = await _copy(database, settings, tenants, Tenant(chosen.tenant, desk=known[chosen.tenant]))
-        await _print(database, known, machine=chosen.json)
+        seconds = resolve_name("housekeeping.pace:call_seconds")
+        found = []
+        for tenant_id, desk in sorted(known.items()):
+            extent = await listings.extent(database, tenant_id)
+            found.append((tenant_id, extent, float(_CALLS_A_READING * extent.to_read * seconds(desk))))
+        if chosen.json:
+            print(
+                as_json([{"tenant_id": one, **extent._asdict(), "seconds_left": left} for one, extent, left in found])
+            )
+        elif found:
+            head = ("TENANT", "TICKETS", "SOLUTIONS", "TO READ", "TAKES", "BACK TO", "LAST READ", "UNSEEN FOR")
+            print(table(head, [_cells(*row) for row in found], terminal_width()))
+        else:
+            print("No tenant has a desk.", file=sys.stderr)
         return status
 
     return ask_with(SyncSettings, work)
@@ -54,7 +68,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    copies = resolve_name("housekeeping.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
+    copies = resolve_name("housekeeping.sync:Copies")(tenants, database, desks, settings.job_deadline_seconds)
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
         reason = await _to_its_end(database, copies, tenant, bar)
@@ -73,7 +87,14 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
     while True:
         copying = asyncio.create_task(copies.copy(tenant.id, tenant.desk, _ROUND_SECONDS))
         try:
-            extent = await _shown(database, tenant.id, bar, copying)
+            while True:
+                ended, _ = await asyncio.wait([copying], timeout=_LOOK_SECONDS)
+                extent = await listings.extent(database, tenant.id)
+                read = extent.tickets + extent.solutions
+                bar.total, bar.n = read + extent.to_read, read
+                bar.refresh()
+                if ended:
+                    break
             synced = await copying
         except HeldByAnother:
             # The other process does the same work.
@@ -91,51 +112,16 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
             return reason or (f"the desk refused {refused} of them" if refused else "")
 
 
-async def _shown(database: Database, tenant_id: str, bar: Any, copying: asyncio.Task[Any]) -> Extent:
-    while True:
-        ended = bool((await asyncio.wait([copying], timeout=_LOOK_SECONDS))[0])
-        extent = await listings.extent(database, tenant_id)
-        read = extent.tickets + extent.solutions
-        bar.total, bar.n = read + extent.to_read, read
-        bar.refresh()
-        if ended:
-            return extent
-
-
-async def _print(database: Database, desks: dict[str, DeskSettings], *, machine: bool) -> None:
-    found = {tenant_id: await listings.extent(database, tenant_id) for tenant_id in sorted(desks)}
-    if machine:
-        rows = [
-            {"tenant_id": tenant_id, **extent._asdict(), "seconds_left": _seconds_left(extent, desks[tenant_id])}
-            for tenant_id, extent in found.items()
-        ]
-        print(as_json(rows))
-    elif found:
-        rows_of_text = [_cells(tenant_id, extent, desks[tenant_id]) for tenant_id, extent in found.items()]
-        print(table(_HEAD, rows_of_text, terminal_width()))
-    else:
-        print("No tenant has a desk.", file=sys.stderr)
-
-
-def _seconds_left(extent: Extent, desk: DeskSettings) -> float:
-    """Estimate the seconds to read the known rest, pages of lists included."""
-    return float(_CALLS_A_READING * extent.to_read * resolve_name("housekeeping.rounds:call_seconds")(desk))
-
-
-def _cells(tenant_id: str, extent: Extent, desk: DeskSettings) -> tuple[str, ...]:
+def _cells(tenant_id: str, extent: Extent, seconds_left: float) -> tuple[str, ...]:
     # There may be more until the desk's list was read to its end.
     more = "" if extent.listed else "+"
+    now = datetime.now(UTC)
     return (
         tenant_id,
         str(extent.tickets),
         str(extent.solutions),
         f"{extent.to_read}{more}",
-        f"{duration(_seconds_left(extent, desk))}{more}",
+        f"{duration(seconds_left)}{more}",
         "-" if extent.reaches_back_to is None else f"{extent.reaches_back_to:%Y-%m-%d}",
-        _ago(extent.read_at),
-        _ago(extent.oldest_seen),
+        *("-" if at is None else age((now - at).total_seconds()) for at in (extent.read_at, extent.oldest_seen)),
     )
-
-
-def _ago(moment: datetime | None) -> str:
-    return "-" if moment is None else age((datetime.now(UTC) - moment).total_seconds())

@@ -5,11 +5,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 _GAP = "  "
 _INDENT = "    "
+_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
@@ -36,6 +38,11 @@ def terminal_width() -> int | None:
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 
+def stop_printing() -> None:
+    """Discard further output, after a closed pipe (`| head`) or on a full disk."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def clean(cell: str) -> str:
     """Replace line breaks and characters that a terminal would interpret."""
     # Not printable: control characters, direction marks and lone surrogates.
@@ -45,38 +52,25 @@ def clean(cell: str) -> str:
 def duration(seconds: float) -> str:
     """Format seconds as `9s`, `3m05s`, `2h10m` or `4d03h`; never negative."""
     whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86_400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+    for (unit, size), (next_unit, next_size) in pairwise(_UNITS):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // next_size:02}{next_unit}"
+    return f"{whole}s"
 
 
 def age(seconds: float) -> str:
     """Format seconds in the greatest unit only: `9s`, `3m`, `2h`, `4d`."""
     whole = max(0, int(seconds))
-    return next(
-        (f"{whole // size}{unit}" for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)) if whole >= size),
-        f"{whole}s",
-    )
+    return next((f"{whole // size}{unit}" for unit, size in _UNITS if whole >= size), "0s")
 
 
 def when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any], indent: int | None = 2) -> str:
     """Return JSON with ids as text and ISO times, escaped for terminals."""
-    return _harmless(json.dumps(value, default=_text, indent=2, ensure_ascii=False))
-
-
-def as_json_line(value: Mapping[str, Any]) -> str:
-    return _harmless(json.dumps(value, default=_text, ensure_ascii=False))
-
-
-def _harmless(written: str) -> str:
+    written = json.dumps(value, default=_text, indent=indent, ensure_ascii=False)
     # Line breaks are ours: json escapes those of values, like all characters below a space.
     return "".join(
         character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]

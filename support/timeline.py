@@ -7,7 +7,7 @@ known only if it was incomplete or GPT-4 answered, and the due time only of the 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 from storage import jobs
@@ -24,11 +24,8 @@ CONTEXT_AND_GPT4 = "Context and GPT-4"
 
 Ending = Literal["ok", "failed", "held"]
 
-_FELL_SILENT = "its worker fell silent"
-_PUBLISHED_AGAIN = "its message was lost, and published again"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TimelineSpan:
     """Span of a job.
 
@@ -62,10 +59,7 @@ class Timeline:
 
 
 def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
-    """Build the spans of a job's row and its events, given oldest first.
-
-    `now` is by the database's clock.
-    """
+    """Build the spans of a job's row and its events, oldest first, until the database's now."""
     story = _Spans(job)
     for event in events:
         story.take(event)
@@ -75,8 +69,7 @@ def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timelin
     return Timeline(spans, min(times), max([*times, now] if goes_on else times), goes_on)
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """Effect of an event on an attempt or a wait; `waits`: another attempt follows."""
 
     state: Ending
@@ -104,9 +97,9 @@ class _Spans:
         self._job = job
         asked_by = RECOVER if job.event == jobs.RECOVERED else REFRESH if job.event in jobs.OWN_EVENTS else WEBHOOK
         self._spans = [TimelineSpan(asked_by, 0, job.accepted_at, job.accepted_at)]
-        self._worker: int | None = None
-        self._step: int | None = None
-        self._wait: int | None = self._add(QUEUE, 1, job.accepted_at)
+        self._worker: TimelineSpan | None = None
+        self._step: TimelineSpan | None = None
+        self._wait: TimelineSpan | None = self._add(QUEUE, 1, job.accepted_at)
         self._answered = False
         self._posted = False
 
@@ -117,56 +110,34 @@ class _Spans:
             return
         match event.what:
             case "claimed":
-                self._claim(event)
+                self._end_worker(event.at, "failed", "its worker fell silent")
+                if self._wait is not None:
+                    self._wait.attempt = event.attempt
+                self._end_wait(event.at)
+                self._worker = self._add(WORKER, event.attempt, event.at)
+                self._begin_step(event)
             case "retried by hand":
                 self._wait = self._add(QUEUE, 1, event.at, words=event.what)
             case "published again":
-                self._change(self._wait, words=_PUBLISHED_AGAIN)
+                if self._wait is not None:
+                    self._wait.words = "its message was lost, and published again"
             case "leaving a failure note":
                 words = "a note with context only"
                 self._add(SERVICEDESK_UPDATE, event.attempt, event.at, end=event.at, words=words, level=1)
             case "failure note not left":
-                self._change(len(self._spans) - 1, end=event.at, state="failed", words=event.what)
+                _end(self._spans[-1], event.at, "failed", event.what)
             case _:
                 self._take_of_attempt(event)
-
-    def told(self) -> list[TimelineSpan]:
-        """Return the spans, the last wait split at the due time of the row."""
-        waits = [place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE)]
-        last = waits[-1]
-        wait, due_at = self._spans[last], self._job.due_at
-        if wait.name == QUEUE:
-            parts = [wait]
-        elif due_at <= wait.start:
-            parts = [replace(wait, name=QUEUE)]
-        elif due_at <= (wait.end or self._job.asked_at):
-            parts = [TimelineSpan(PAUSE, wait.attempt, wait.start, due_at), replace(wait, name=QUEUE, start=due_at)]
-        elif last == len(self._spans) - 1:
-            parts = [replace(wait, name=PAUSE)]
-        else:
-            # The row has the time of a later claim, from a worker that fell silent.
-            parts = [wait]
-        return [*self._spans[:last], *parts, *self._spans[last + 1 :]]
-
-    def _claim(self, event: Happened) -> None:
-        self._end_worker(event.at, "failed", _FELL_SILENT)
-        self._change(self._wait, attempt=event.attempt)
-        self._end_wait(event.at)
-        self._worker = self._add(WORKER, event.attempt, event.at)
-        self._begin_step(event)
 
     def _take_of_attempt(self, event: Happened) -> None:
         match event.what:
             case "refreshes":
-                self._change(self._worker, words=f"a further note: {event.reason}")
+                if self._worker is not None:
+                    self._worker.words = f"a further note: {event.reason}"
             case jobs.CONTEXT_INCOMPLETE:
-                self._change(self._step, name=CONTEXT)
-                self._end_step(event.at, "failed", event.reason or "")
-                self._begin_step(event, GPT4)
-            case "asked" if self._step is not None and self._spans[self._step].name == CONTEXT_AND_GPT4:
-                self._change(self._step, name=CONTEXT)
-                self._end_step(event.at)
-                self._begin_step(event, GPT4)
+                self._end_context(event, "failed", event.reason or "")
+            case "asked" if self._step is not None and self._step.name == CONTEXT_AND_GPT4:
+                self._end_context(event)
             case "answered":
                 self._answered = True
                 self._end_step(event.at)
@@ -192,40 +163,58 @@ class _Spans:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE
             self._wait = self._add(name, event.attempt + counts, event.at)
 
+    def told(self) -> list[TimelineSpan]:
+        """Return the spans, the last wait split at the due time of the row."""
+        last = max(place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE))
+        wait, due_at = self._spans[last], self._job.due_at
+        # Else the row has the time of a later claim, from a worker that fell silent.
+        parts = [wait]
+        if wait.name == PAUSE_AND_QUEUE:
+            if due_at <= wait.start:
+                parts = [replace(wait, name=QUEUE)]
+            elif due_at <= (wait.end or self._job.asked_at):
+                parts = [TimelineSpan(PAUSE, wait.attempt, wait.start, due_at), replace(wait, name=QUEUE, start=due_at)]
+            elif last == len(self._spans) - 1:
+                parts = [replace(wait, name=PAUSE)]
+        return [*self._spans[:last], *parts, *self._spans[last + 1 :]]
+
     def _begin_step(self, event: Happened, name: str = "") -> None:
         """Begin the next step: the update if GPT-4 answered or the note may exist."""
         name = name or (SERVICEDESK_UPDATE if self._posted or self._answered else CONTEXT_AND_GPT4)
         self._step = self._add(name, event.attempt, event.at, level=1)
 
+    def _end_context(self, event: Happened, state: Ending = "ok", words: str = "") -> None:
+        if self._step is not None:
+            self._step.name = CONTEXT
+        self._end_step(event.at, state, words)
+        self._begin_step(event, GPT4)
+
     def _end_step(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
-        self._change(self._step, end=at, state=state, words=words)
+        _end(self._step, at, state, words)
         self._step = None
 
     def _end_worker(self, at: datetime, state: Ending, words: str) -> None:
         if self._worker is None:
             return
-        if state == "ok" and self._step is not None and self._spans[self._step].name == CONTEXT_AND_GPT4:
+        if state == "ok" and self._step is not None and self._step.name == CONTEXT_AND_GPT4:
             # Skipped before GPT-4 was called: no event shows whether context was read.
-            del self._spans[self._step]
+            self._spans.remove(self._step)
             self._step = None
         self._end_step(at, state, "" if state == "ok" else words)
-        told = "; ".join(filter(None, (words, self._spans[self._worker].words)))
-        self._change(self._worker, end=at, state=state, words=told)
+        _end(self._worker, at, state, "; ".join(filter(None, (words, self._worker.words))))
         self._worker = None
 
     def _end_wait(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
         if self._wait is not None:
-            told = words or self._spans[self._wait].words
-            self._change(self._wait, end=at, state=state, words=told)
+            _end(self._wait, at, state, words or self._wait.words)
         self._wait = None
 
-    def _add(self, name: str, attempt: int, start: datetime, **more: Any) -> int:
+    def _add(self, name: str, attempt: int, start: datetime, **more: Any) -> TimelineSpan:
         self._spans.append(TimelineSpan(name, attempt, start, **more))
-        return len(self._spans) - 1
+        return self._spans[-1]
 
-    def _change(self, place: int | None, **changes: Any) -> None:
-        if place is not None:
-            changed = replace(self._spans[place], **changes)
-            # The database's clock may be set back, or a row lock waited for: no span ends before it begins.
-            ends_early = changed.end is not None and changed.end < changed.start
-            self._spans[place] = replace(changed, end=changed.start) if ends_early else changed
+
+def _end(span: TimelineSpan | None, at: datetime, state: Ending, words: str) -> None:
+    if span is not None:
+        # The database's clock may be set back, or a row lock waited for: no span ends before it begins.
+        span.end, span.state, span.words = max(at, span.start), state, words

@@ -18,7 +18,7 @@ from observability.tracing import GPT4, WORKER
 from storage import by_hand
 from storage.session import Database
 from support.asking import ask_with, load_or_exit
-from support.diagnose.choosing import AskedAbout, find_job
+from support.diagnose.gathering import AskedAbout, find_job
 from support.show_job import trace_id
 from support.tables import as_json, clean, when
 from support.timeline import timeline
@@ -43,10 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
-    """Return the traces of a ticket or job, newest first. Raises OSError.
-
-    `place` is a file, or a folder of files.
-    """
+    """Return the traces in a file or folder, newest first. Raises OSError."""
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -56,26 +53,22 @@ def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
     traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
     names = ["job_id"] if asked.job_id else ["ticket_id", "desk_id", "display_id"]
     for wanted, among in (str(asked.job_id or asked.ticket_id), names), (asked.tenant_id, ["tenant_id"]):
-        traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, among)]
+        traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, *among)]
     return sorted(traces, key=lambda trace: str(trace[0]["start_time"]), reverse=True)
 
 
-def _tags(trace: list[Span], names: list[str]) -> set[str]:
-    return {str(span["attributes"][name]) for span in trace for name in names if name in span["attributes"]}
-
-
-def _tag(trace: list[Span], name: str) -> str | None:
-    return next((str(span["attributes"][name]) for span in trace if name in span["attributes"]), None)
+def _tags(trace: list[Span], *names: str) -> list[str]:
+    return [str(span["attributes"][name]) for span in trace for name in names if name in span["attributes"]]
 
 
 def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
     # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
     best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
-    about: dict[str, Any] = {name: _tag(best, name) for name in ("job_id", "tenant_id", "ticket_id")}
+    about: dict[str, Any] = {name: next(iter(_tags(best, name)), None) for name in ("job_id", "tenant_id", "ticket_id")}
     about |= {"trace_id": best[0]["context"]["trace_id"].removeprefix("0x"), "source": source}
-    about["others"] = sorted({job for trace in traces if (job := _tag(trace, "job_id"))} - {about["job_id"]})
+    about["others"] = sorted({job for trace in traces for job in _tags(trace, "job_id")[:1]} - {about["job_id"]})
     lines = lines_of(best)
-    owners = {owner for trace in traces if (owner := _tag(trace, "tenant_id"))}
+    owners = {owner for trace in traces for owner in _tags(trace, "tenant_id")[:1]}
     return _tell(owners, about, lines, max(line["end"] for line in lines), is_json=is_json)
 
 

@@ -1,7 +1,6 @@
 """Check of a tenant's desk: at most five calls, read only."""
 
 import time
-from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,50 +19,13 @@ from integrations.rate import THROTTLED, DeskRate
 from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.tokens import DeskTokens
-from support.check.findings import Finding, Findings, checks_of, proxy_remedy
-from webhooks.signing import WINDOW_SECONDS
+from support.check.findings import Finding, Findings, proxy_remedy
 
-NAMES = checks_of("desk")
-_WHO = "check"
 _REQUESTS = "SDPOnDemand.requests.ALL"
 _SOLUTIONS = "SDPOnDemand.solutions.READ"
 _BUNDLE = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
-
-
-class _Call:
-    """Desk calls of this check; counts them and reads the desk's clock."""
-
-    def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
-        self.clock_ahead: float | None = None
-        self.made = 0
-        self._http = open_client(connections=2, outward=Outward.to_desks(settings))
-        self._http.event_hooks = {"response": [self._heard]}
-        self._desk = desk
-        self._tenant_id = tenant_id
-        self._tokens = DeskTokens(self._http, redis, settings.servicedesk_timeout_seconds)
-        limits = Limits(
-            Breaker(f"desk of {tenant_id}", "desk unavailable"), DeskRate(tenant_id, desk.rate_per_minute, redis), 1
-        )
-        self._calls = DeskCalls(tenant_id, desk, self._http, self._tokens, settings.servicedesk_timeout_seconds, limits)
-
-    async def _heard(self, response: httpx2.Response) -> None:
-        self.made += 1
-        self.clock_ahead = clock_ahead(response.headers.get("date"))
-
-    async def token(self) -> None:
-        """Request a token (cloud only). Raises the errors of `DeskTokens.get`."""
-        if self._desk.edition == "cloud":
-            await self._tokens.get(self._tenant_id, self._desk)
-
-    async def get(self, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
-        """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
-        answer = await self._calls.make("GET", path, data, who=_WHO)
-        if not answer.succeeded:
-            raise answer.failure()
-        return answer
-
-    async def close(self) -> None:
-        await self._http.aclose()
+_ONE = {"list_info": {"row_count": 1}}
+_NEWEST = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
 
 
 def clock_ahead(date: str | None) -> float | None:
@@ -75,74 +37,81 @@ def clock_ahead(date: str | None) -> float | None:
 
 
 async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
-    rows = Findings(NAMES, tenant.id)
-    if tenant.desk is None:
-        rows.not_checked("the tenant has no desk", *NAMES)
-        return rows.all
-    if not tenant.desk.has_keys:
-        rows.not_checked("no key of it is here: look where a worker runs", *NAMES)
-        return rows.all
+    rows, desk = Findings("desk", tenant.id), tenant.desk
+    if desk is None:
+        return rows.not_checked("the tenant has no desk")
+    if not desk.has_keys:
+        return rows.not_checked("no key of it is here: look where a worker runs")
     rows.not_checked("only a note would show it: the first job does", "desk note writing")
-    call = _Call(tenant.id, tenant.desk, settings, redis)
-    try:
-        await _look(rows, call, tenant.desk, tenant.id)
-    finally:
-        await call.close()
+    answers: list[httpx2.Response] = []
+
+    async def heard(response: httpx2.Response) -> None:
+        answers.append(response)
+
+    async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
+        http.event_hooks = {"response": [heard]}
+        tokens = DeskTokens(http, redis, settings.servicedesk_timeout_seconds)
+        rate = DeskRate(tenant.id, desk.rate_per_minute, redis)
+        limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
+        calls = DeskCalls(tenant.id, desk, http, tokens, settings.servicedesk_timeout_seconds, limits)
+        try:
+            if desk.edition == "cloud":
+                await tokens.get(tenant.id, desk)
+        except (OutsideFailure, HeldBack) as failure:
+            return _accounts_failed(rows, failure, desk, tenant.id)
+        try:
+            listed = (await _get(calls, "/requests", _NEWEST)).body.get("requests")
+        except (OutsideFailure, HeldBack) as failure:
+            _first_call_failed(rows, failure, desk, tenant.id)
+        else:
+            rows.answers(desk.url)
+            rows.ok("taken", "desk credentials", "desk portal")
+            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
+            await _rights(rows, calls, listed, desk, tenant.id)
+    rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
     return rows.all
 
 
-async def _look(rows: Findings, call: _Call, desk: DeskSettings, tenant_id: str) -> None:
-    try:
-        await call.token()
-    except (OutsideFailure, HeldBack) as failure:
-        _accounts_failed(rows, failure, desk, tenant_id)
-        return
-    wanted = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
-    try:
-        listed = (await call.get("/requests", wanted)).body.get("requests")
-    except (OutsideFailure, HeldBack) as failure:
-        _first_call_failed(rows, failure, desk, tenant_id)
-    else:
-        rows.answers("desk", desk.url)
-        rows.ok("taken", "desk credentials", "desk portal")
-        rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
-        try:
-            await _rights(rows, call, listed)
-        except HeldBack as throttled:
-            _rate_failed(rows, throttled.reason, desk, tenant_id)
-    _clock(rows, call)
+async def _get(calls: DeskCalls, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
+    """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
+    answer = await calls.make("GET", path, data, who="check")
+    if not answer.succeeded:
+        raise answer.failure()
+    return answer
 
 
-async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
-    """Check read access to a ticket, its notes and solutions.
-
-    Raises HeldBack if the desk throttles a call.
-    """
+async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSettings, tenant_id: str) -> None:
+    """Check read access to a ticket, its notes and solutions."""
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
-    one = {"list_info": {"row_count": 1}}
+    paths = [("desk solutions", _SOLUTIONS, "/solutions", _ONE)]
     if ticket_id:
-        await _right(rows, "desk ticket", _REQUESTS, lambda: call.get(f"/requests/{ticket_id}"))
-        await _right(rows, "desk notes", _REQUESTS, lambda: call.get(f"/requests/{ticket_id}/notes", one))
+        paths.insert(0, ("desk notes", _REQUESTS, f"/requests/{ticket_id}/notes", _ONE))
+        paths.insert(0, ("desk ticket", _REQUESTS, f"/requests/{ticket_id}", {}))
     else:
         rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
-    await _right(rows, "desk solutions", _SOLUTIONS, lambda: call.get("/solutions", one))
+    for name, scope, path, data in paths:
+        try:
+            await _get(calls, path, data or None)
+        except HeldBack as held:
+            if held.reason == THROTTLED:
+                _rate_failed(rows, held.reason, desk, tenant_id)
+                return
+            rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
+        except OutsideFailure as failure:
+            remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
+            rows.failed(name, failure.reason, remedy)
+        else:
+            rows.ok("readable", name)
 
 
-async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Awaitable[DeskAnswer]]) -> None:
-    try:
-        await read()
-    except HeldBack as held:
-        if held.reason == THROTTLED:
-            raise
-        rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
-    except OutsideFailure as failure:
-        remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
-        rows.failed(name, failure.reason, remedy)
-    else:
-        rows.ok("readable", name)
+def _what(failure: OutsideFailure | HeldBack) -> str:
+    """Return the status, or the connection's failure; empty for a silent server."""
+    return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
 
 
-def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
+def _accounts_failed(
+    rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str
+) -> list[Finding]:
     """Add the row for a missing token.
 
     Only an answer of the accounts host itself is evidence about the secrets.
@@ -159,64 +128,43 @@ def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: D
         remedy = "wait ten minutes: the accounts host gives a refresh token ten tokens in that time"
     else:
         remedy = f"make {tenant_id}.servicedesk.client_id, its secret and refresh token anew, for {address}"
-    rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
-
-
-def _what(failure: OutsideFailure | HeldBack) -> str:
-    """Return the status, or the connection's failure; empty for a silent server."""
-    return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
+    return rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
 
 
 def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
-    what = _what(failure)
-    suffix = setting_suffix(tenant_id)
+    what, suffix = _what(failure), setting_suffix(tenant_id)
     address = f"SERVICEDESK_URL_{suffix}"
     if "certificate" in what:
         rows.ok("it answers", "desk address")
         rows.failed("desk certificate", "it is not trusted", _BUNDLE)
-        return
-    if "proxy" in what:
+    elif "proxy" in what:
         rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
-        return
-    if isinstance(failure, HeldBack) and what != THROTTLED:
-        rows.not_checked(f"jobs have the desk's calls of this minute ({what})", *NAMES)
-        return
-    if not what or what.startswith(("connection", "5")):
+    elif isinstance(failure, HeldBack) and what != THROTTLED:
+        rows.not_checked(f"jobs have the desk's calls of this minute ({what})")
+    elif not what or what.startswith(("connection", "5")):
         remedy = (
             f"see that {address} is right and the desk runs, and that this machine may reach it, by the proxy of "
             "HTTPS_PROXY where there is one"
         )
         rows.failed("desk address", failure.reason, remedy)
-        return
-    rows.answers("desk", desk.url)
-    if what == "401":
-        credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
-        or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""
-        remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired{or_scope}"
-        rows.failed("desk credentials", failure.reason, remedy)
-    elif what == "403":
-        rows.ok("taken", "desk credentials", "desk portal")
-        remedy = f"give the technician of the key the right to see requests, or the cloud's token the scope {_REQUESTS}"
-        rows.failed("desk ticket", failure.reason, remedy)
-    elif what == THROTTLED:
-        _rate_failed(rows, failure.reason, desk, tenant_id)
     else:
-        remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
-        rows.failed("desk portal", failure.reason, remedy)
+        rows.answers(desk.url)
+        if what == "401":
+            credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
+            or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""
+            remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired{or_scope}"
+            rows.failed("desk credentials", failure.reason, remedy)
+        elif what == "403":
+            rows.ok("taken", "desk credentials", "desk portal")
+            may = "the right to see requests, or the cloud's token the scope"
+            rows.failed("desk ticket", failure.reason, f"give the technician of the key {may} {_REQUESTS}")
+        elif what == THROTTLED:
+            _rate_failed(rows, failure.reason, desk, tenant_id)
+        else:
+            remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
+            rows.failed("desk portal", failure.reason, remedy)
 
 
 def _rate_failed(rows: Findings, reason: str, desk: DeskSettings, tenant_id: str) -> None:
     name = key_name(tenant_id, "servicedesk.rate_per_minute")
     rows.failed("desk rate", reason, f"lower {name} (now {desk.rate_per_minute})")
-
-
-def _clock(rows: Findings, call: _Call) -> None:
-    ahead = call.clock_ahead
-    if ahead is None:
-        rows.not_checked("its answers tell no time", "desk clock")
-    elif abs(ahead) > WINDOW_SECONDS:
-        way = "ahead of" if ahead > 0 else "behind"
-        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
-        rows.failed("desk clock", f"{abs(ahead):.0f} s {way} this machine's", remedy)
-    else:
-        rows.ok(f"{abs(ahead):.0f} s from this machine's", "desk clock")

@@ -1,84 +1,61 @@
-"""Check of the webhook's public address, by a signed probe that creates no job."""
+"""Checks of our own public addresses: the webhook by a signed probe, the feedback page by a signed link.
+
+Neither creates or records anything.
+"""
 
 import json
 import time
+from uuid import UUID
 
 import httpx2
 
+from config.feedback_settings import FeedbackSettings
 from config.settings import DeskClientSettings
-from config.tenant_settings import setting_suffix
+from config.tenant_names import setting_suffix
 from config.tenants import Tenant
+from feedback.links import FeedbackLinks
 from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
-from support.check.findings import Finding, Findings, checks_of, proxy_remedy
-from webhooks.bodies import CHECK_EVENT
-from webhooks.signing import TOKEN_HEADER, WINDOW_SECONDS, signed_headers
+from support.check.findings import Finding, Findings, proxy_remedy
+from webhooks.fields import CHECK_EVENT
+from webhooks.signing import TOKEN_HEADER, signed_headers
 
-NAMES = checks_of("webhook")
 _SECONDS = 10.0
+_NO_JOB = UUID(int=0)
 
 
 async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
     """Check that `url` accepts the tenant's secret or token of this process."""
-    rows = Findings(NAMES, tenant.id)
+    rows = Findings("webhook", tenant.id)
     if url is None:
-        rows.not_checked("no --url was given", *NAMES)
-    elif tenant.polled and not tenant.opens_webhook:
-        rows.not_checked("its desk is polled, and sends none", *NAMES)
-    elif not tenant.opens_webhook:
-        rows.not_checked("this process has neither a webhook secret nor a token of it", *NAMES)
-    else:
-        await _probe(rows, tenant, url, settings)
-    return rows.all
-
-
-async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientSettings | None) -> None:
+        return rows.not_checked("no --url was given")
+    if not tenant.opens_webhook:
+        none = "this process has neither a webhook secret nor a token of it"
+        return rows.not_checked("its desk is polled, and sends none" if tenant.polled else none)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
     http = open_client(connections=1, outward=Outward.to_desks(settings) if settings else STRAIGHT)
-    headers = _proving_headers(tenant, body)
+    if tenant.webhook_secrets:
+        headers = signed_headers(tenant.webhook_secrets[0], body, time.time())
+    else:
+        headers = {"Content-Type": "application/json", TOKEN_HEADER: tenant.webhook_token}
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
-            said = await _body(response)
+            try:
+                said: object = json.loads(await read_bounded(response))
+            except (AnswerTooLarge, ValueError, RecursionError):
+                said = None
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         if "certificate" in words:
             rows.ok("it answers", "webhook address")
-            rows.failed("webhook certificate", "it is not trusted", "install the chain of its authority at the ingress")
-        elif "proxy" in words:
-            rows.failed("webhook address", words, proxy_remedy(httpx2.URL(url).host))
-        else:
-            rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
-        return
-    rows.answers("webhook", url)
-    _answered(rows, tenant, response, verified=said == {"status": "verified", "tenant_id": tenant.id})
-
-
-async def _body(response: httpx2.Response) -> object:
-    """Return the JSON of an answer; None if it is invalid or too large."""
-    try:
-        said: object = json.loads(await read_bounded(response))
-    except (AnswerTooLarge, ValueError, RecursionError):
-        return None
-    return said
-
-
-def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
-    if not tenant.webhook_secrets:
-        return {"Content-Type": "application/json", TOKEN_HEADER: tenant.webhook_token}
-    return signed_headers(tenant.webhook_secrets[0], body, time.time())
-
-
-def _answered(rows: Findings, tenant: Tenant, response: httpx2.Response, *, verified: bool) -> None:
-    ahead = clock_ahead(response.headers.get("date"))
-    clock_is_off = ahead is not None and abs(ahead) > WINDOW_SECONDS
-    if ahead is None:
-        rows.not_checked("its answer tells no time", "webhook clock")
-    elif clock_is_off:
-        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
-        rows.failed("webhook clock", f"{abs(ahead):.0f} s from this machine's", remedy)
-    else:
-        rows.ok(f"{abs(ahead):.0f} s from this machine's", "webhook clock")
+            remedy = "install the chain of its authority at the ingress"
+            return rows.failed("webhook certificate", "it is not trusted", remedy)
+        remedy = "see that --url is right, and that ingress and API run"
+        return rows.failed("webhook address", words, proxy_remedy(httpx2.URL(url).host) if "proxy" in words else remedy)
+    rows.answers(url)
+    clock_is_off = rows.clock(clock_ahead(response.headers.get("date")))
+    verified = said == {"status": "verified", "tenant_id": tenant.id}
     if response.status_code == 200 and verified:
         rows.ok("the probe is taken", "webhook secret")
     elif response.status_code != 403:
@@ -90,3 +67,23 @@ def _answered(rows: Findings, tenant: Tenant, response: httpx2.Response, *, veri
         setting = f"{name}_{setting_suffix(tenant.id)}"
         remedy = f"give the API the same {setting} as this process has; its log says what was wrong"
         rows.failed("webhook secret", "the API refuses the probe (403)", remedy)
+    return rows.all
+
+
+async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> list[Finding]:
+    """Check that a signed link leads to the feedback page."""
+    rows = Findings("feedback", tenant.id)
+    links = FeedbackLinks.of(settings) if settings is not None else None
+    if links is None:
+        return rows.not_checked("feedback is off: FEEDBACK_URL is not set")
+    try:
+        async with open_client(connections=1, outward=STRAIGHT) as http:
+            status = (await http.get(links.link(tenant.id, _NO_JOB), timeout=_SECONDS)).status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
+        words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
+        remedy = "see that FEEDBACK_URL is right, and that its way leads to FEEDBACK_PORT of the API"
+        return rows.failed("feedback page", words, remedy)
+    if status == 200:
+        return rows.ok("a link leads to it", "feedback page")
+    remedy = "give the API the same FEEDBACK_KEY as this process has, and let FEEDBACK_URL lead to FEEDBACK_PORT"
+    return rows.failed("feedback page", f"a link is answered {status}", remedy)

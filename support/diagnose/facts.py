@@ -1,10 +1,17 @@
 """Facts of a diagnosis from stores, desk and model. None: not checked."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from dispatch.message import QUEUE
+from dispatch.queue import UNACKED
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
 from storage.job_figures import HeldJobs
@@ -91,3 +98,53 @@ class Facts:
         if self.work is not None and self.work.last_started_at is not None:
             started.append(self.work.last_started_at)
         return max(started, default=None)
+
+
+Reading = Literal["normal", "moderate", "high", "critical"]
+MODERATE, HIGH, CRITICAL = 20, 50, 100
+
+
+def reading_of(waiting: int) -> Reading:
+    """Return the FAQ's name for a queue length."""
+    if waiting > CRITICAL:
+        return "critical"
+    return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
+
+
+# A listening worker polls each second: one that has not for so long is full, stopped or gone.
+_LISTENS_SECONDS = 10
+
+
+async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
+    """Return the queue's state, or None with the failure."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await queue_signs(redis), ""
+    except AuthenticationError:
+        return None, REDIS_REFUSES
+    except (RedisError, OSError, TimeoutError):
+        return None, "it does not answer"
+
+
+async def queue_signs(redis: Redis) -> QueueSigns:
+    """Return the queue's length, its listeners and whether Redis accepts writes.
+
+    An external Redis may permit the length only: the rest is unknown then. Raises RedisError, OSError or TimeoutError.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.llen(QUEUE)
+        pipeline.hlen(UNACKED)
+        waiting, held = await pipeline.execute()
+    listening, quiet, takes_nothing = None, 0, False
+    with contextlib.suppress(ResponseError):
+        clients = await redis.client_list()
+        database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
+        idle = [int(client["idle"]) for client in clients if client["cmd"] == "brpop" and client["db"] == database]
+        listening = sum(seconds <= _LISTENS_SECONDS for seconds in idle)
+        quiet = len(idle) - listening
+    with contextlib.suppress(ResponseError):
+        memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]
+        is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
+        follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
+        takes_nothing = is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"
+    return QueueSigns(int(waiting), int(held), listening, takes_nothing, quiet)

@@ -3,33 +3,30 @@
 Housekeeping serves a process without credentials or network access.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
 from config.tenant_directory import TenantDirectory
-from dispatch.asking import LookAsker, NotAnswered
+from dispatch.asking import Kind, LookAsker, NotAnswered
 from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook, Sought
 from integrations.model.looking import look_at_model
 from integrations.servicedesk.looking import NoteMarks, look_at_desk
 from storage.by_hand import Details
 from storage.jobs import ALREADY_ENHANCED
 from storage.models import JobState
-from support.check.settings import Loaded
+from support.check.findings import Loaded
 from workflow.note import is_note, is_note_of
 
 _NO_TENANT = "this process does not know the tenant"
 _NO_SETTINGS = "a worker's settings are not here"
-_UNREADABLE = "housekeeping answered what this release can't read"
 _MARKS = NoteMarks(is_note_of, is_note)
+Seen = TypeVar("Seen", DeskLook, ModelLook)
 
 
 class Outside(Protocol):
-    """Lookups within seconds that change nothing and never raise.
-
-    A failed lookup carries its reason.
-    """
+    """Lookups within seconds that change nothing; a failed one carries its reason."""
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
         """Look for the job's note, or for the ticket."""
@@ -81,22 +78,20 @@ class HasHousekeepingLook:
         self._asking = asking
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
-        if tenant_id is None:
-            return DeskLook(failure=_NO_TENANT)
         about = SOUGHT.dump_json(sought_of(ticket_id, job), exclude_defaults=True).decode()
-        try:
-            return DESK_LOOK.validate_json(await self._asking.ask("desk", tenant_id, about))
-        except NotAnswered as why:
-            return DeskLook(failure=str(why))
-        except ValidationError:
-            return DeskLook(failure=_UNREADABLE)
+        return await self._look("desk", tenant_id, about, DESK_LOOK, DeskLook)
 
     async def model(self, tenant_id: str | None) -> ModelLook:
+        return await self._look("model", tenant_id, "", MODEL_LOOK, ModelLook)
+
+    async def _look(
+        self, what: Kind, tenant_id: str | None, about: str, form: TypeAdapter[Seen], kind: type[Seen]
+    ) -> Seen:
         if tenant_id is None:
-            return ModelLook(failure=_NO_TENANT)
+            return kind(failure=_NO_TENANT)
         try:
-            return MODEL_LOOK.validate_json(await self._asking.ask("model", tenant_id))
+            return form.validate_json(await self._asking.ask(what, tenant_id, about))
         except NotAnswered as why:
-            return ModelLook(failure=str(why))
+            return kind(failure=str(why))
         except ValidationError:
-            return ModelLook(failure=_UNREADABLE)
+            return kind(failure="housekeeping answered what this release can't read")

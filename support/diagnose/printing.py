@@ -1,24 +1,38 @@
-"""Output of a diagnosis: text with a first line for the client, or JSON."""
+"""Output of a diagnosis: evidence, and text with a first line for the client, or JSON."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from observability import phrases
 from observability.phrases import Phrase
-from storage.by_hand import Details
+from storage.by_hand import Details, remark_of
+from storage.job_figures import MOST_COUNTED
+from storage.jobs import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from storage.models import JobState
-from support.diagnose.diagnosis import Diagnosis
-from support.diagnose.evidence import evidence, not_checked
-from support.diagnose.facts import Facts
+from support.diagnose.facts import Facts, nobody_works, reading_of
+from support.diagnose.judging import unread_since
 from support.diagnose.reasons import ENDED_UNHELD
-from support.diagnose.refusals import unread_since
-from support.diagnose.verdicts import FAQ, MEANINGS
+from support.diagnose.verdicts import FAQ, Diagnosis
 from support.show_job import trace_id
-from support.tables import clean, when
+from support.tables import clean, duration, when
 
-_INDENT = " " * 10
+_FIRST, _LAST = 4, 10
+_PRECISE_SECONDS = 60
+_STEPS = {
+    "claimed": "begun by a worker",
+    "asked": "GPT-4 was asked",
+    "answered": "GPT-4 has answered",
+    "posting": "the note is being posted",
+    "completed": "the note is in the ticket",
+    "retried": "failed, and is tried again",
+}
+"""How an event is said, where its own word is short."""
+_TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "it has no such ticket"}
+_NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
+_INDENT = 10
 _LOGS = (
     "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
 )
@@ -29,14 +43,134 @@ _OF_STATES: dict[str, tuple[str, Phrase]] = {
     JobState.RUNNING: ("worker", phrases.TASK_STARTED),
     JobState.WAITING: ("api", phrases.JOB_QUEUED),
 }
-
 _OF_EVENTS = {"held back": phrases.JOB_REQUEUED, "retried": phrases.TASK_FAILED}
 # The database appends the reason before, which no log line has.
 _KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
 
+class Evidence(NamedTuple):
+    """One fact; `at` is None for the present state."""
+
+    at: datetime | None
+    what: str
+
+
+def evidence(facts: Facts) -> list[Evidence]:
+    """Return past events in order, then the present state."""
+    past = [*_of_webhooks(facts), *_of_attempts(facts)]
+    return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *(Evidence(None, what) for what in _now(facts))]
+
+
+def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
+    webhooks, job, missing = facts.webhooks, facts.job, facts.missing
+    if facts.inbox is not None:
+        yield Evidence(facts.inbox.accepted_at, f"its webhook was accepted, as job {facts.inbox.job_id}")
+    for refused in webhooks.refused[:3] if webhooks is not None else ():
+        yield Evidence(refused.at, f"its webhook was refused: {refused.status} {refused.reason}")
+    if missing is not None:
+        yield Evidence(missing.created_at, "it was created, by the desk's clock")
+        yield Evidence(missing.seen_at, "the desk listed it, and no webhook of it had come")
+        if missing.missed_at is not None:
+            yield Evidence(missing.missed_at, "its webhook counts as missed")
+    if job is not None:
+        own = "no webhook came, and it was found in the desk" if job.event == RECOVERED else job.event
+        how = own if job.event in OWN_EVENTS else "its webhook was accepted"
+        yield Evidence(job.accepted_at, f"{how}, as job {job.id}")
+        if remark_of(facts.events or ()) == SIGNED_BY_PREVIOUS:
+            old = "the desk still had the old one"
+            yield Evidence(job.accepted_at, f"its webhook was {SIGNED_BY_PREVIOUS}: {old}")
+    elif webhooks is not None:
+        for unread in webhooks.unread:
+            what = f"a webhook whose ticket can't be read was refused: {unread.reason} ({unread.count} since a day ago)"
+            yield Evidence(unread.last_at, what)
+        if webhooks.last_accepted_at is not None:
+            yield Evidence(webhooks.last_accepted_at, "the last webhook of the client was accepted")
+
+
+def _of_attempts(facts: Facts) -> Iterator[Evidence]:
+    # The first is the webhook's, which has its own line.
+    events = [event for event in facts.events or () if event.what not in ("accepted", "accepted late")]
+    before = facts.job.accepted_at if facts.job else facts.asked_at
+    for number, event in enumerate(events):
+        if number < _FIRST or number >= len(events) - _LAST:
+            why = f": {event.reason}" if event.reason else ""
+            seconds = (event.at - before).total_seconds()
+            took = f"{seconds:.1f}s" if seconds < _PRECISE_SECONDS else duration(seconds)
+            what = f"attempt {event.attempt}: {_STEPS.get(event.what, event.what)}{why} (after {took})"
+            yield Evidence(event.at, what)
+        elif number == _FIRST:
+            yield Evidence(event.at, f"and {len(events) - _FIRST - _LAST} events more: `ai-agents show --events`")
+        before = event.at
+
+
+def _now(facts: Facts) -> Iterator[str]:
+    webhooks = facts.webhooks
+    if facts.database_failure:
+        yield f"Postgres was asked, and {facts.database_failure}"
+    if facts.inbox is not None:
+        yield "Redis keeps its webhook until Postgres has it"
+    if facts.job is None and webhooks is not None:
+        if facts.inbox is None and not webhooks.refused:
+            yield "no webhook of it is known, neither accepted nor refused"
+        if webhooks.shares_used_up:
+            yield "more webhooks were refused in the last hour than are kept: the API's log has all of them"
+    yield from _queue_and_workers(facts)
+    if facts.most_running is not None:
+        yield f"{facts.most_running} of the client's jobs run, and no more may at a time"
+    for reason, held in facts.held.items():
+        many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
+        yield f"{many} of the client's jobs wait: {reason}"
+    for reason in facts.held_elsewhere:
+        yield f"jobs with the same model key wait: {reason}"
+    if facts.desk.asked:
+        said = [facts.desk.failure or "it answers", _TICKETS[facts.desk.ticket], _NOTES[facts.desk.note]]
+        yield f"desk: {', '.join(filter(None, said))}"
+    if facts.model.asked:
+        yield f"model: {facts.model.failure or 'its server answers (no question was asked)'}"
+
+
+def _queue_and_workers(facts: Facts) -> Iterator[str]:
+    work, queue, started = facts.work, facts.queue, facts.last_started_at
+    if queue is not None:
+        yield f"queue: {queue.waiting} jobs wait ({reading_of(queue.waiting)}), {queue.held} are with workers"
+    if facts.queue_failure:
+        yield f"queue: Redis was asked, and {facts.queue_failure}"
+    if work is None:
+        return
+    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
+    silent = f", {work.silent} of which have fallen silent" if work.silent else ""
+    gone = ", but no worker is connected to Postgres any more" if work.workers and nobody_works(queue, work) else ""
+    last = "none was begun in the last ten minutes"
+    if started:
+        last = f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"
+    yield f"workers: {listen}{work.workers} have jobs, {work.running} jobs run{silent}{gone}; {last}"
+
+
+def not_checked(facts: Facts) -> list[str]:
+    away, late = facts.database_failure, "the database did not tell in time"
+    no_webhooks = ""
+    if facts.webhooks is None and not away:
+        no_webhooks = late if facts.tenant_id else "of tenants that this process does not know"
+    parts = {
+        "jobs, refused webhooks and workers": f"Postgres: {away}" if away else "",
+        "desk": "" if facts.desk.asked else facts.desk.failure,
+        "model": "" if facts.model.asked else facts.model.failure,
+        "queue": "the address of Redis is not here" if facts.queue is None and not facts.queue_failure else "",
+        "workers that listen": "Redis does not tell" if facts.queue and facts.queue.listening is None else "",
+        "jobs at work": "" if facts.work is not None or away else late,
+        "events of the job": late if facts.events is None else "",
+        "refused webhooks": no_webhooks,
+    }
+    return [f"{part}: {why}" for part, why in parts.items() if why]
+
+
 def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    line, command = log_line(facts)
+    others = []
+    if facts.others:
+        told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
+        more = len(facts.others) - len(told)
+        rest = f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else ""
+        others = [", ".join(told) + rest]
     parts = [
         ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
         ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
@@ -44,13 +178,13 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
         ("do", diagnosis.mends or ["nothing"]),
         ("document", [document(diagnosis)]),
         ("trace", [part for part in _trace(facts, jaeger_url) if part]),
-        ("log", [line, command]),
-        ("others", _others(facts)),
+        ("log", log_line(facts)),
+        ("others", others),
     ]
-    lines = [diagnosis.says, ""]
-    for name, told in parts:
-        lines += [f"{name if not number else '':<{len(_INDENT)}}{clean(each)}" for number, each in enumerate(told)]
-    return "\n".join([clean(lines[0]), *lines[1:]])
+    lines = [clean(diagnosis.says), ""]
+    for name, texts in parts:
+        lines += [f"{name if not number else '':<{_INDENT}}{clean(each)}" for number, each in enumerate(texts)]
+    return "\n".join(lines)
 
 
 def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
@@ -80,7 +214,7 @@ def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> 
 
 
 def document(diagnosis: Diagnosis) -> str:
-    return f"{FAQ}#{diagnosis.anchor or MEANINGS[diagnosis.verdict].anchor}"
+    return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
 
 
 def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
@@ -91,25 +225,22 @@ def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
 
 def log_line(facts: Facts) -> tuple[str, str]:
     """Return the actual or expected log line, and a command that finds it."""
-    found = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
-    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **found.values}
-    line = found.phrase.template.format(**values)
-    if found.phrase is phrases.TASK_COMPLETED:
+    of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
+    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
+    line = phrase.template.format(**values)
+    if phrase is phrases.TASK_COMPLETED:
         line = line.removesuffix("s")
-    by = found.by or f'"ticket_id: {values["ticket_id"]},"'
-    return line, f"{_LOGS.format(of=found.of)} | grep {by}"
+    by = f'"ticket_id: {values["ticket_id"]},"'
+    if facts.job is not None:
+        by = f'"job_id: {facts.job.id}"'
+    elif phrase is phrases.WEBHOOK_REJECTED and "ticket_id" not in known:
+        # The line names no ticket.
+        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+    return line, f"{_LOGS.format(of=of)} | grep {by}"
 
 
-class _Line(NamedTuple):
-    """Component, phrase and values of a log line.
-
-    `by` is the search term; the ticket's number if empty.
-    """
-
-    of: str
-    phrase: Phrase
-    values: Mapping[str, object]
-    by: str = ""
+_Line = tuple[str, Phrase, Mapping[str, object]]
+"""Component, phrase and values of a log line."""
 
 
 def _of_job(facts: Facts, job: Details) -> _Line:
@@ -121,41 +252,29 @@ def _of_job(facts: Facts, job: Details) -> _Line:
         # No worker held it: the relay, in the API, ended it.
         of = "api"
     reason = _KEPT.sub("", job.reason or "...")
-    values = {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
-    return _Line(of, phrase, values, f'"job_id: {job.id}"')
+    return of, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
 
 
 def _of_no_job(facts: Facts) -> _Line:
     """Return the line by the verdict's evidence, in the same order."""
-    if facts.inbox is not None or facts.forgotten or facts.database_failure:
-        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
-        return _Line("api", phrases.WEBHOOK_RECEIVED, {})
-    missing = facts.missing
+    missing, webhooks = facts.missing, facts.webhooks
     # The desk's list has the id, whichever number was given.
     listed = {"ticket_id": missing.ticket_id} if missing is not None else {}
+    if facts.inbox is not None or facts.forgotten or facts.database_failure:
+        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
+        return "api", phrases.WEBHOOK_RECEIVED, {}
     if facts.reconcile == "poll":
-        return _Line("housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"})
-    if facts.webhooks is not None and facts.webhooks.refused:
-        refused = facts.webhooks.refused[0]
+        return "housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"}
+    if webhooks is not None and webhooks.refused:
+        refused = webhooks.refused[0]
         reason = refused.reason.partition(":")[0]
         values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
-        return _Line("api", phrases.WEBHOOK_REJECTED, values)
-    unread = None if facts.webhooks is None or facts.desk.ticket == "gone" else unread_since(facts.webhooks)
-    if unread is not None:
-        # The line names no ticket.
-        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+        return "api", phrases.WEBHOOK_REJECTED, values
+    if webhooks is not None and facts.desk.ticket != "gone" and (unread := unread_since(webhooks)):
         values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
-        return _Line("api", phrases.WEBHOOK_REJECTED, values, by)
+        return "api", phrases.WEBHOOK_REJECTED, values
     if missing is not None and missing.missed_at is not None:
         created = f"{missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
         values = {**listed, "created": created, "reconcile": facts.reconcile or "..."}
-        return _Line("housekeeping", phrases.WEBHOOK_MISSED, values)
-    return _Line("api", phrases.WEBHOOK_RECEIVED, {})
-
-
-def _others(facts: Facts) -> Sequence[str]:
-    if not facts.others:
-        return []
-    told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
-    more = len(facts.others) - len(told)
-    return [", ".join(told) + (f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else "")]
+        return "housekeeping", phrases.WEBHOOK_MISSED, values
+    return "api", phrases.WEBHOOK_RECEIVED, {}

@@ -27,7 +27,6 @@ from storage.jobs import (
     RETRIED_BY_HAND,
     WORKER_LOST,
 )
-from support.diagnose.model_refusals import FILTERED, OF_ADDRESS, OF_ANY, filtered_question, named_refusal
 from support.diagnose.verdicts import VerdictCode
 
 DEADLINE_PASSED = "deadline passed"
@@ -49,20 +48,45 @@ OF_SETTING = (
     "`ai-agents check --tenant {tenant} --no-model` names the setting: run it in the pod of a worker, and in the API's "
     "as well, which alone has the settings of webhooks; mend it"
 )
+_ADDRESS = "set OPENAI_BASE_URL to what stands before /chat/completions"
+_ANY = (
+    "`ai-agents check --tenant {tenant}` asks a small question: if that is refused as well, change OPENAI_MODEL, "
+    "OPENAI_BASE_URL or OPENAI_API_KEY; else it is this ticket's text"
+)
+_FILTER = (
+    "look at the content filter of the deployment, at the model's service, and at this ticket's text; a retry helps "
+    "only once one of the two has changed"
+)
+_OTHER_CHAT = "set OPENAI_MODEL to a model that does chat completions at OPENAI_BASE_URL"
+_LONGER = "set OPENAI_MODEL to a model that takes longer questions"
+_OTHER_TEXT = "set OPENAI_MODEL to a model that takes such text; no other setting helps this ticket"
+# Setting to change for a refused model request, by its code or parameter. The first match counts.
+_SETTINGS = {
+    "param model": _OTHER_CHAT,
+    "unsupported_model": _OTHER_CHAT,
+    "OperationNotSupported": _OTHER_CHAT,
+    "context_length_exceeded": _LONGER,
+    "string_above_max_length": _LONGER,
+    "invalid_prompt": _OTHER_TEXT,
+    "content_policy_violation": _OTHER_TEXT,
+    "param reasoning": "set OPENAI_MODEL to a model that takes the effort `none`",
+    "param ": "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that takes this part of the question",
+}
+_FILTERED = re.compile(r"OpenAI API: (\d+) .*\((code content_filter.*)\)")
+_BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class JobCause:
     """Verdict of a reason with its texts.
 
-    `says` follows `ticket 124 of acme`; `mends` is the operator's action, empty for none. `anchor` is a more specific
-    heading of the FAQ. `retried`: retry by hand after the fix.
+    `says` follows `ticket 124 of acme`; `mends` is the operator's action, empty for none. `retried`: retry by hand
+    after the fix.
     """
 
     verdict: VerdictCode
     says: str
     mends: str = ""
-    anchor: str = ""
     retried: bool = True
 
 
@@ -78,11 +102,14 @@ def _held(says: str, mends: str) -> JobCause:
     return JobCause(VerdictCode.MODEL_HELD, f"waits for the model: {says}", mends)
 
 
-def _nobodys(verdict: VerdictCode, says: str, mends: str = "", anchor: str = "", *, retried: bool = False) -> JobCause:
-    return JobCause(verdict, says, mends, anchor, retried)
+def _nobodys(verdict: VerdictCode, says: str, mends: str = "") -> JobCause:
+    return JobCause(verdict, says, mends, retried=False)
 
 
-_GOES_ON = "goes on by itself"
+def _goes_on(why: str) -> JobCause:
+    return _nobodys(VerdictCode.IN_PROGRESS, f"goes on by itself: {why}")
+
+
 CAUSES: dict[str, JobCause] = {
     HoldReason.KEY_REFUSED: _held("its key is refused", "give the model's service a valid key (OPENAI_API_KEY)"),
     HoldReason.OUT_OF_CREDIT: _held(
@@ -102,10 +129,8 @@ CAUSES: dict[str, JobCause] = {
     ),
     "desk unavailable": _desk("the desk is down, as far as we see"),
     "desk busy": _desk("the desk answers too slowly"),
-    "desk key changed": _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: the desk's key was just changed", retried=True),
-    "note may still arrive": _nobodys(
-        VerdictCode.IN_PROGRESS, f"{_GOES_ON}: the desk did not say whether it has the note, which is looked for"
-    ),
+    "desk key changed": JobCause(VerdictCode.IN_PROGRESS, "goes on by itself: the desk's key was just changed"),
+    "note may still arrive": _goes_on("the desk did not say whether it has the note, which is looked for"),
     "ServiceDesk Plus timeout": _desk("the desk did not answer in time"),
     "ServiceDesk Plus API: no desk configured": _desk(
         "the workers know no desk of this tenant", "set SERVICEDESK_URL_<TENANT> and its key, where the workers run"
@@ -160,12 +185,10 @@ CAUSES: dict[str, JobCause] = {
     OWN_FAILURE_NOTE: _nobodys(
         VerdictCode.ANOTHER_JOB, "has our note that the model failed, and this webhook came of that note"
     ),
-    ANOTHER_FIRST: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: another job of it is at work first"),
-    RETRIED_BY_HAND: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: it was retried by hand"),
-    NAMED_FORGOTTEN: _nobodys(
-        VerdictCode.IN_PROGRESS, f"{_GOES_ON}: GPT-4 is asked again, since its answer named what was erased"
-    ),
-    WORKER_LOST: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: its worker ended in the middle of it"),
+    ANOTHER_FIRST: _goes_on("another job of it is at work first"),
+    RETRIED_BY_HAND: _goes_on("it was retried by hand"),
+    NAMED_FORGOTTEN: _goes_on("GPT-4 is asked again, since its answer named what was erased"),
+    WORKER_LOST: _goes_on("its worker ended in the middle of it"),
     ENDED_UNHELD: _nobodys(
         VerdictCode.WORKER_LOST,
         "has no enhancement: its job ended each worker that took it",
@@ -197,10 +220,10 @@ _FAMILIES: tuple[tuple[str, JobCause], ...] = (
             f"look at both at the model's service: at the account's credit and limits of spending; and {_FASTER}",
         ),
     ),
-    ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", FILTERED)),
-    ("OpenAI API: 405", _model("what answers is no model's service", OF_ADDRESS)),
-    ("OpenAI API: 3", _model("what answers is no model's service", OF_ADDRESS)),
-    ("OpenAI API: 4", _model("the model's service refuses this question", OF_ANY)),
+    ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", _FILTER)),
+    ("OpenAI API: 405", _model("what answers is no model's service", _ADDRESS)),
+    ("OpenAI API: 3", _model("what answers is no model's service", _ADDRESS)),
+    ("OpenAI API: 4", _model("the model's service refuses this question", _ANY)),
     ("OpenAI API: ", _model("the model's service fails")),
     ("ServiceDesk Plus API: 401", _desk("the desk refuses our key", _NEW_KEY)),
     (
@@ -214,14 +237,13 @@ _FAMILIES: tuple[tuple[str, JobCause], ...] = (
 _ELSE = JobCause(VerdictCode.FAILED, "has no enhancement: its job failed", "look at the trace; escalate to Engineering")
 FAILING = frozenset(
     {
-        *(
-            VerdictCode.MODEL_FAILING,
-            VerdictCode.MODEL_HELD,
-            VerdictCode.DESK_FAILING,
-            VerdictCode.RATE_HELD,
-            VerdictCode.TENANT_CLOSED,
-        ),
-        *(VerdictCode.DATABASE_FAILING, VerdictCode.CONTEXT_FAILING),
+        VerdictCode.MODEL_FAILING,
+        VerdictCode.MODEL_HELD,
+        VerdictCode.DESK_FAILING,
+        VerdictCode.RATE_HELD,
+        VerdictCode.TENANT_CLOSED,
+        VerdictCode.DATABASE_FAILING,
+        VerdictCode.CONTEXT_FAILING,
     }
 )
 """What an earlier attempt may have met, so that it explains why a job waits or has run out of time."""
@@ -234,10 +256,12 @@ def known_cause(reason: str) -> JobCause | None:
 
     For a job that ran out of time, the failure that it met last explains more.
     """
-    if filtered := filtered_question(reason):
-        return _model(f"the content filter of the model's service refuses the question: {filtered}", FILTERED)
-    if named := named_refusal(reason):
-        return _model(f"the model's service refuses the question: 400 ({named[0]})", named[1])
+    if refused := _FILTERED.fullmatch(reason):
+        what = f"{refused[1]} ({refused[2]})"
+        return _model(f"the content filter of the model's service refuses the question: {what}", _FILTER)
+    if refused := _BAD_REQUEST.fullmatch(reason):
+        mends = next((setting for named, setting in _SETTINGS.items() if named in refused[1]), _ANY)
+        return _model(f"the model's service refuses the question: 400 ({refused[1]})", mends)
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
     ended = _ENDED.fullmatch(reason) if found is None else None
     if ended is None:

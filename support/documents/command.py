@@ -1,7 +1,9 @@
 """`ai-agents documents`: add, list and remove files, keyed by the given path."""
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,11 @@ from config.tenant_settings import by_tenant
 from storage import documents
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask
-from support.documents.extract import Unreadable
-from support.documents.reading import files_at, is_folder, read
+from support.documents.extract import MOST_SECONDS, READERS, Part, Unreadable
 from support.tables import as_json, clean, table, terminal_width
 
+_ROOT = Path(__file__).resolve().parents[2]
+_LARGEST = 100 * 1024 * 1024
 Done = dict[str, object]
 
 
@@ -36,61 +39,49 @@ def run(chosen: argparse.Namespace) -> int:
 async def _add(database: Database, chosen: argparse.Namespace) -> int:
     done: list[Done] = []
     try:
-        for found in _met(chosen.paths):
-            path, reason = found if isinstance(found, tuple) else (found, "")
-            done.append({"path": str(path)} | (_not_read(reason) if reason else await _added(database, chosen, path)))
+        for path, reason in [found for each in chosen.paths for found in files_at(Path(each))]:
+            added = _not_read(reason) if reason else await _added(database, chosen.tenant, path)
+            done.append({"path": str(path), **added})
     finally:
         # Also after an interruption: earlier files are stored.
-        _print(done, machine=chosen.json)
-    await _tell_left(database, chosen, done)
+        if chosen.json:
+            print(as_json(done))
+        elif rows := [(str(each["what"]), str(each["parts"]), str(each["path"])) for each in done if "parts" in each]:
+            print(table(("WHAT", "PARTS", "DOCUMENT"), rows, terminal_width()))
+        for each in () if chosen.json else done:
+            if "reason" in each:
+                print(f"Not read: {clean(str(each['path']))}: {each['reason']}", file=sys.stderr)
+    met = {each["path"] for each in done}
+    folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if _is_folder(Path(each)))
+    for document in await documents.added(database, chosen.tenant) if folders else ():
+        if document.path.startswith(folders) and document.path not in met:
+            print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
     if not done:
         print("No file there is of a kind that can be read.", file=sys.stderr)
     return 0 if done and all("reason" not in each for each in done) else NOT_DONE_EXIT
 
 
-def _met(paths: list[str]) -> Iterator[Path | tuple[Path, str]]:
-    for each in paths:
-        yield from files_at(Path(each))
-
-
-async def _added(database: Database, chosen: argparse.Namespace, path: Path) -> Done:
+async def _added(database: Database, tenant_id: str, path: Path) -> Done:
     try:
         str(path).encode()
         parts = read(path)
-        before = await documents.save(database, chosen.tenant, str(path), parts)
+        before = await documents.save(database, tenant_id, str(path), parts)
     except UnicodeEncodeError:
-        return _not_read("its name is not UTF-8")
+        reason = "its name is not UTF-8"
     except Unreadable as unreadable:
-        return _not_read(str(unreadable))
+        reason = str(unreadable)
     except DATABASE_FAILURES as failure:
         if is_away(failure) and not is_locked(failure):
             raise
-        reason = "somebody else writes into the tenant's copies" if is_locked(failure) else "the database refuses it"
-        return _not_read(f"not stored: {reason}")
-    return {"parts": len(parts), "what": "updated" if before else "added"}
+        why = "somebody else writes into the tenant's copies" if is_locked(failure) else "the database refuses it"
+        reason = f"not stored: {why}"
+    else:
+        return {"parts": len(parts), "what": "updated" if before else "added"}
+    return _not_read(reason)
 
 
 def _not_read(reason: str) -> Done:
     return {"what": "not read", "reason": reason}
-
-
-def _print(done: list[Done], *, machine: bool) -> None:
-    if machine:
-        print(as_json(done))
-        return
-    if rows := [(str(each["what"]), str(each["parts"]), str(each["path"])) for each in done if "parts" in each]:
-        print(table(("WHAT", "PARTS", "DOCUMENT"), rows, terminal_width()))
-    for each in done:
-        if "reason" in each:
-            print(f"Not read: {clean(str(each['path']))}: {each['reason']}", file=sys.stderr)
-
-
-async def _tell_left(database: Database, chosen: argparse.Namespace, done: list[Done]) -> None:
-    met = {each["path"] for each in done}
-    folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if is_folder(Path(each)))
-    for document in await documents.added(database, chosen.tenant) if folders else ():
-        if document.path.startswith(folders) and document.path not in met:
-            print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
 
 
 async def _list(database: Database, chosen: argparse.Namespace) -> int:
@@ -115,9 +106,60 @@ async def _remove(database: Database, chosen: argparse.Namespace) -> int:
         for each in meant or [path]:
             parts = await documents.remove(database, chosen.tenant, each)
             told.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
+    if chosen.json:
+        print(as_json(told))
     for one in () if chosen.json else told:
         line = f"{'Removed' if one['parts'] else 'Not there'}: {clean(str(one['path']))}"
         print(line, file=sys.stdout if one["parts"] else sys.stderr)
-    if chosen.json:
-        print(as_json(told))
     return 0 if all(each["parts"] for each in told) else NOT_DONE_EXIT
+
+
+def files_at(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the file, or the supported files below a folder, except hidden ones.
+
+    An unreadable folder has a reason. Links to folders are not followed.
+    """
+    if not _is_folder(path):
+        yield path, ""
+        return
+    refused: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=refused.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            found = Path(folder, name)
+            if not name.startswith(".") and found.suffix.lower() in READERS:
+                yield found, ""
+    yield from ((Path(failure.filename), f"it can't be opened ({failure.strerror})") for failure in refused)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def read(path: Path) -> list[Part]:
+    """Return the parts of a file, read in another process. Raises Unreadable."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise Unreadable(f"it is larger than {_LARGEST >> 20} MiB")
+        done = subprocess.run(
+            # Without modules of the current folder, and without our settings.
+            [sys.executable, "-P", "-m", "support.documents.extract", str(path.absolute())],
+            env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT)},
+            capture_output=True,
+            timeout=2 * MOST_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as failure:
+        raise Unreadable(f"it can't be opened ({failure.strerror})") from failure
+    except subprocess.TimeoutExpired:
+        raise Unreadable(f"it takes more than {2 * MOST_SECONDS} s") from None
+    if done.returncode == 1 and done.stderr:
+        raise Unreadable(done.stderr.decode(errors="replace").splitlines()[-1])
+    if done.returncode != 0:
+        # Killed by one of its limits or by the kernel.
+        raise Unreadable("it takes too much time or memory")
+    return [Part(**part) for part in json.loads(done.stdout)]

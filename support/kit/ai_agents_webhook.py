@@ -61,8 +61,17 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def secret() -> bytes:
-    """Return the secret. Raises NotSent without one."""
+def settings() -> bytes:
+    """Check the settings at the top, and return the secret. Raises NotSent."""
+    if "PASTE-" in URL:
+        raise NotSent("URL is not filled in, at the top of this script")
+    try:
+        parts = urllib.parse.urlsplit(URL)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not (usable and re.match(r"[!-~]+\Z", URL)):
+        raise NotSent("URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII")
     found = SECRET
     if not found:
         beside = os.path.splitext(os.path.abspath(__file__))[0] + ".secret"
@@ -74,19 +83,6 @@ def secret() -> bytes:
     if not found or found.startswith("PASTE-"):
         raise NotSent("SECRET is not filled in, at the top of this script")
     return found.encode("utf-8")
-
-
-def _check_url() -> None:
-    """Raise NotSent for an invalid URL."""
-    if "PASTE-" in URL:
-        raise NotSent("URL is not filled in, at the top of this script")
-    try:
-        parts = urllib.parse.urlsplit(URL)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not (usable and re.match(r"[!-~]+\Z", URL)):
-        raise NotSent("URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII")
 
 
 def ticket_of(path: str) -> str:
@@ -138,31 +134,26 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
     opener = urllib.request.build_opener(_NoRedirects)
     try:
         with opener.open(urllib.request.Request(URL, body, headers), timeout=ANSWER_SECONDS) as answer:
-            taken = _is_ours(answer.status, _told(answer.read(4000).decode("utf-8", "replace")))
+            told = _told(answer.read(4000).decode("utf-8", "replace"))
+            # A status alone proves nothing: a proxy's page is a success as well.
+            taken = answer.status == 202 and "job_id" in told
+            taken = taken or (answer.status == 200 and told.get("status") == "verified")
             return taken, ("taken (%d)" if taken else _NOT_OURS) % answer.status, 0.0
     except urllib.error.HTTPError as refused:
         asked = refused.headers.get("Retry-After", "")
-        told = _refusal(refused)
+        said = ": ".join(filter(None, [str(refused.code), REMEDIES.get(refused.code)]))
+        try:
+            text = refused.read1(4000).decode("utf-8", "replace")
+            # Not an answer of ai-agents: words are shown, a page is not.
+            text = str(_told(text).get("detail", "" if text.lstrip().startswith("<") else text))
+            words = " ".join(text.split())[:200]
+        except _BROKEN:
+            words = ""
         refused.close()
-        return False, told, float(asked) if asked.isdecimal() else 0.0
+        return False, said + (", cause: " + words if words else ""), float(asked) if asked.isdecimal() else 0.0
     except _BROKEN as failure:
         why = getattr(failure, "reason", None) or str(failure) or type(failure).__name__
         return False, "no answer (%s)" % why, 0.0
-
-
-def _refusal(refused: urllib.error.HTTPError) -> str:
-    """Return the status, the remedy and the answer's own cause."""
-    told = "%d" % refused.code
-    if refused.code in REMEDIES:
-        told += ": " + REMEDIES[refused.code]
-    try:
-        text = refused.read1(4000).decode("utf-8", "replace")
-    except _BROKEN:
-        return told
-    # Not an answer of ai-agents: words are shown, a page is not.
-    text = str(_told(text).get("detail", "" if text.lstrip().startswith("<") else text))
-    words = " ".join(text.split())[:200]
-    return told + ", cause: " + words if words else told
 
 
 def _told(text: str) -> Dict[str, object]:
@@ -174,14 +165,6 @@ def _told(text: str) -> Dict[str, object]:
     return told if isinstance(told, dict) else {}
 
 
-def _is_ours(status: int, told: Dict[str, object]) -> bool:
-    """Return True if ai-agents has the ticket, or has verified a check.
-
-    A status alone proves nothing: a proxy's page is a success as well.
-    """
-    return (status == 202 and "job_id" in told) or (status == 200 and told.get("status") == "verified")
-
-
 def _say(text: str) -> None:
     # The reader may have any encoding, and the answer any characters.
     print("ai-agents: " + "".join(letter if " " <= letter <= "~" else "?" for letter in text))
@@ -190,8 +173,7 @@ def _say(text: str) -> None:
 
 def announce(what: str, message: Dict[str, str]) -> bool:
     """Send until accepted or out of time; return True if accepted. Raises NotSent."""
-    _check_url()
-    key = secret()
+    key = settings()
     body = json.dumps(message).encode("utf-8")
     # The same for each attempt: the receiver recognises it if an earlier one arrived.
     delivery = str(uuid.uuid4())

@@ -1,44 +1,140 @@
 """`ai-agents secrets rotate`: one repeatable step of a rotation.
 
 The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one or
-the other. The new secret is shown once or written to a file, and goes nowhere else.
+the other. The new secret is shown once or written to a file, and goes nowhere else. Where no file can be written, the
+step is printed as kubectl commands, which contain no secret.
 """
 
 import argparse
 import base64
 import secrets
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from config.environment import secrets_dir
 from config.exits import (
+    AWAY_EXIT,
     CONFIGURATION_EXIT,
     INTERRUPTED_EXIT,
     NOT_DONE_EXIT,
+    NOT_UNDERSTOOD_EXIT,
     UNFORESEEN_EXIT,
 )
-from config.settings import LogSettings, SettingsRefused, load
+from config.loading import LogSettings, SettingsRefused, load
+from config.settings import ByHandSettings
+from config.tenant_names import setting_suffix
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
-from support.confirming import NotAsked, confirmed
-from support.leaving import stop_printing
-from support.secrets import asking, telling
-from support.secrets.cluster import RotationStep, commands
-from support.secrets.guards import NotRotated, insist_on_end, insist_on_no_variable, insist_on_step
-from support.secrets.places import PlacesUnusable, SecretPlaces, read_places
-from support.secrets.steps import touched, writes
-from support.secrets.writing import (
-    HeldBySomebody,
+from storage import known_secrets
+from storage.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
+from storage.schema import DatabaseUnfit, DatabaseUnreachable
+from storage.session import DATABASE_FAILURES, Database
+from support.asking import confirmed, on_database, run_within
+from support.secrets.files import (
     NotWritable,
+    PlacesUnusable,
+    RotationStep,
+    SecretPlaces,
     alone,
     insist_on_writable,
-    is_open_to_all,
-    write_out,
+    read_places,
+    settle,
+    write_new,
+    writes,
 )
-from support.tables import as_json
+from support.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
+from support.tables import age, as_json, stop_printing
 
 _SECRET_BYTES = 32
+_DATABASE_SECONDS = 4.0
 _MEANWHILE = "Somebody else has changed the secrets of {tenant} meanwhile: run this again, and see how it stands."
+_IN = "ai-agents-secrets -n ai-agents-production"
+_GET = f"kubectl get secret {_IN} -o jsonpath='{{.data.@SETTING@}}'"
+_PATCH = f"kubectl patch secret {_IN} --type merge --patch-file=/dev/stdin"
+_NEW = "NEW=$(openssl rand -base64 32 | tr -d '\\n' | base64 -w 0)"
+_SHOW = 'printf %s "$NEW" | base64 -d && echo'
+_OLD = f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})"
+_PREVIOUS = _GET.replace("@SETTING@", "PREVIOUS_WEBHOOK_SECRET_@NAME@")
+# They verify that no other operator took the step meanwhile, and that there is a new secret.
+_COMMANDS: dict[RotationStep, tuple[str, ...]] = {
+    RotationStep.BEGIN: (
+        _OLD,
+        # An unknown state does not permit a rotation.
+        f"OPEN=$({_PREVIOUS}) || OLD=",
+        _NEW,
+        '[ -n "$OLD" ] && [ -n "$NEW" ] && { [ -z "$OPEN" ] || [ "$OPEN" = "$OLD" ]; } && '
+        'printf \'{"data":{"PREVIOUS_WEBHOOK_SECRET_@NAME@":"%s",'
+        f'"WEBHOOK_SECRET_@NAME@":"%s"}}}}\' "$OLD" "$NEW" | {_PATCH} && {_SHOW}',
+    ),
+    RotationStep.FINISH: (
+        f"OLD=$({_PREVIOUS})",
+        '[ -n "$OLD" ] && printf \'{"data":{"RETIRED_WEBHOOK_SECRET_@NAME@":"%s",'
+        f'"PREVIOUS_WEBHOOK_SECRET_@NAME@":null}}}}\' "$OLD" | {_PATCH}',
+    ),
+    RotationStep.LEAKED: (
+        _OLD,
+        _NEW,
+        '[ -n "$NEW" ] && printf \'{"data":{"WEBHOOK_SECRET_@NAME@":"%s","PREVIOUS_WEBHOOK_SECRET_@NAME@":null,'
+        f'"RETIRED_WEBHOOK_SECRET_@NAME@":"%s"}}}}\' "$NEW" "$OLD" | {_PATCH} && {_SHOW}',
+    ),
+    RotationStep.TOKEN: (
+        _NEW,
+        f'[ -n "$NEW" ] && printf \'{{"data":{{"WEBHOOK_TOKEN_@NAME@":"%s"}}}}\' "$NEW" | {_PATCH} && {_SHOW}',
+    ),
+}
+
+
+class _Texts(NamedTuple):
+    """Texts of a step: before it, after it, and with variables alone."""
+
+    would: str
+    done: str
+    by_hand: str
+
+
+_A_NEW_ONE = "a new one (`openssl rand -base64 32`)"
+_HAND_OVER = "Give the new one to the desk's admin over a safe channel"
+_REFUSED_UNTIL = f"{_HAND_OVER}: until it is set there, their webhooks are refused."
+_TEXTS = {
+    RotationStep.BEGIN: _Texts(
+        "make a new webhook secret of {tenant}, and keep the one before as {previous}",
+        "Begun: {current} is new, the secret before is in {previous}. Both count within seconds.\n"
+        f"{_HAND_OVER}. {STATUS} tells who signs with which; then {FINISH} ends the old one.",
+        f"set {{previous}} to what {{current}} is, and {{current}} to {_A_NEW_ONE}",
+    ),
+    RotationStep.FINISH: _Texts(
+        "end the old webhook secret of {tenant}, and keep it as {retired}, never accepted",
+        "Ended: what was in {previous} is in {retired} now, and refused within seconds.\n"
+        f"A webhook that it signs is told of as `signed with the retired secret`, also by {STATUS}.",
+        "set {retired} to what {previous} is, and take {previous} out",
+    ),
+    RotationStep.LEAKED: _Texts(
+        "end {all} of {tenant} at once, and make a new one",
+        f"Ended at once: {{current}} is new{{rest}}, within seconds.\n{_REFUSED_UNTIL}",
+        f"set {{retired}} to what {{current}} is and {{current}} to {_A_NEW_ONE}, and take {{previous}} out",
+    ),
+    RotationStep.TOKEN: _Texts(
+        "end the token of {tenant} at once, and make a new one",
+        f"{{token}} is new; the token before is refused within seconds.\n{_REFUSED_UNTIL}",
+        f"set {{token}} to {_A_NEW_ONE}",
+    ),
+}
+Told = TypeVar("Told")
+
+
+class NotRotated(Exception):
+    """Nothing was changed; `says` has reason and action, `status` the exit status."""
+
+    def __init__(self, status: int, *says: str) -> None:
+        super().__init__(says[0])
+        self.status = status
+        self.says = says
+
+
+class Untold(Exception):
+    """The database gives no answer; the text has the reason."""
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -47,6 +143,14 @@ def run(chosen: argparse.Namespace) -> int:
     1 if it is not taken (also if declined, or for `--yes` where only commands can be printed), 2 if the tenant has no
     such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
     """
+    if chosen.kind == "token" and (chosen.finish or chosen.leaked):
+        chosen.refuse("a token has one place: the one before ends at once, without --finish or --leaked")
+    if chosen.force and not chosen.finish:
+        chosen.refuse("--force goes with --finish")
+    if chosen.out and chosen.finish:
+        chosen.refuse("--finish makes no new secret: --out goes without it")
+    if chosen.json and not (chosen.yes or chosen.dry_run):
+        chosen.refuse("--json needs --yes: a machine is not asked")
     try:
         start_logging(load(LogSettings), sys.stderr)
         return _Rotation(chosen).run()
@@ -75,36 +179,53 @@ class _Rotation:
         self._chosen = chosen
         self._tenant: str = chosen.tenant
         self._folder = secrets_dir()
-        self._places = self._read()
-        self._step = _step(chosen)
+        self._places = read_places(self._tenant, self._folder)
         self._told: list[str] = []
-        self._counts = False
+        if chosen.kind == "token":
+            self._step = RotationStep.TOKEN
+            self._touched = [self._places.token]
+        else:
+            leaked = RotationStep.LEAKED if chosen.leaked else RotationStep.BEGIN
+            self._step = RotationStep.FINISH if chosen.finish else leaked
+            self._touched = [self._places.current, self._places.previous, self._places.retired]
 
     def run(self) -> int:
-        insist_on_step(self._step, self._tenant, self._places)
-        if self._step is RotationStep.FINISH:
-            self._told += insist_on_end(self._tenant, self._places, force=self._chosen.force)
-            if self._folder is not None:
-                insist_on_no_variable(self._places)
+        chosen, places, step = self._chosen, self._places, self._step
+        self._insist_on_step()
+        if step is RotationStep.FINISH:
+            self._insist_on_end()
         try:
-            places = touched(self._step, self._places)
-            folder = insist_on_writable(self._folder, *(place.name for place in places))
+            folder = insist_on_writable(self._folder, [place.name for place in self._touched])
         except NotWritable as why:
             return self._by_hand(str(why))
-        if self._chosen.dry_run:
-            self._told.append(f"Would {telling.would(self._step, self._tenant, self._places)}. Nothing was changed.")
+        would = self._text(_TEXTS[step].would)
+        if chosen.dry_run:
+            self._told.append(f"Would {would}. Nothing was changed.")
             return self._end(0, written=False)
-        new = _new_secret() if self._step is not RotationStep.FINISH else ""
-        self._insist_on_receiver(new)
-        if not self._wanted():
+        new = "" if step is RotationStep.FINISH else base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        # A new secret would be lost, or logged.
+        if new and not chosen.out and (chosen.json or not sys.stdout.isatty()):
+            chosen.refuse("the new secret is shown at a terminal only: give --out FILE, which must not be there")
+        if new and chosen.out and Path(chosen.out).exists():
+            chosen.refuse(f"{chosen.out} is there already: the new secret goes into a new file")
+        if self._told and not chosen.yes:
+            print("\n".join(self._told), file=sys.stderr)
+        if not confirmed(f"{would[0].upper()}{would[1:]}?", chosen, "do this"):
             return NOT_DONE_EXIT
         self._write(folder, new)
-        self._told += telling.done(self._step, self._tenant, self._places)
-        self._told += telling.left_in_environment(self._step, self._places)
-        if new and any(is_open_to_all(folder, place.name) for place in places):
-            self._told.append("As before, every user of this machine may read the file of it.")
-        status = self._still_open()
-        if self._chosen.json:
+        self._told += self._text(_TEXTS[step].done).split("\n")
+        self._told += [
+            f"{place.name} stands in the environment here, too: its file goes before it. Take it out there, else what "
+            "it says counts again when the file goes."
+            for place in self._touched
+            if place.in_environment and place is not places.retired and step is not RotationStep.FINISH
+        ]
+        status = 0
+        if step is RotationStep.LEAKED and places.previous.in_environment:
+            status = CONFIGURATION_EXIT
+            name = places.previous.name
+            self._told.append(f"STILL VALID: {name} of the environment. Take it out there, and restart the API.")
+        if chosen.json:
             self._told += self._record()
             return self._end(status, written=True, new=new)
         # The new secret is shown before the database is awaited.
@@ -113,62 +234,129 @@ class _Rotation:
             print(line)
         return status
 
-    def _read(self) -> SecretPlaces:
-        return read_places(self._tenant, self._folder)
+    def _text(self, template: str) -> str:
+        places = self._places
+        rest = "" if places.previous.in_environment else f", and no other secret signs for {self._tenant} any more"
+        return template.format(
+            tenant=self._tenant,
+            current=places.current.name,
+            previous=places.previous.name,
+            retired=places.retired.name,
+            token=places.token.name,
+            all="both webhook secrets" if places.is_open else "the webhook secret",
+            rest=rest,
+        )
 
-    def _insist_on_receiver(self, new: str) -> None:
-        """Exit with status 2 if the new secret would be lost or logged."""
-        if new and not self._chosen.out and (self._chosen.json or not sys.stdout.isatty()):
-            self._chosen.refuse("the new secret is shown at a terminal only: give --out FILE, which must not be there")
-        if new and self._chosen.out and Path(self._chosen.out).exists():
-            self._chosen.refuse(f"{self._chosen.out} is there already: the new secret goes into a new file")
+    def _insist_on_step(self) -> None:
+        """Raise NotRotated if the state of the tenant's secrets does not permit the step."""
+        places, step, tenant = self._places, self._step, self._tenant
+        if step is RotationStep.TOKEN:
+            if not places.token.secret:
+                raise NotRotated(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
+            return
+        if not (places.current.secret or places.previous.secret):
+            other = f": its webhooks bring a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
+            none = f": there is no setting of a tenant {tenant}" if not places.tenant_known else ""
+            why = other if places.token.secret else none
+            raise NotRotated(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
+        if step is RotationStep.BEGIN and not places.current.secret:
+            says = f"{places.current.name} is missing, but {places.previous.name} is set: put one there, or `--leaked`."
+            raise NotRotated(CONFIGURATION_EXIT, says)
+        if step is RotationStep.BEGIN and places.is_open:
+            again = "It is not begun again: the old secret would end unannounced."
+            end = f"Then {FINISH.format(tenant=tenant)} ends the old one."
+            lost = f"If the new one got lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
+            raise NotRotated(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
+        if step is RotationStep.FINISH and not places.is_open:
+            raise NotRotated(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
 
-    def _wanted(self) -> bool:
-        question = telling.would(self._step, self._tenant, self._places)
-        if self._told and not self._chosen.yes:
-            # Forced points are shown before the prompt.
-            print("\n".join(self._told), file=sys.stderr)
+    def _how_it_stands(self) -> list[str]:
+        both = f"{self._places.current.name} and {self._places.previous.name} are both valid."
         try:
-            return confirmed(f"{question[0].upper()}{question[1:]}?", yes=self._chosen.yes)
-        except NotAsked:
-            self._chosen.refuse("standard input is no terminal: give --yes to do this without being asked")
-            raise
+            uses = _uses_of(self._tenant, self._places)
+        except Untold as untold:
+            return [f"A rotation is open: {both}", f"Who signs with which is not known: {untold}."]
+        new = uses.get(CURRENT)
+        since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
+        return [f"A rotation is open{since}: {both}", *self._who_signs(uses)]
+
+    def _who_signs(self, uses: dict[str, Remembered]) -> list[str]:
+        lines = []
+        for what, place, known in (
+            ("the new one", self._places.current, uses.get(CURRENT)),
+            ("the old one", self._places.previous, uses.get(PREVIOUS)),
+        ):
+            signed = "no webhook that we know of."
+            if known is not None and known.last_used_at is not None:
+                many = f"{known.uses} webhooks of the last {LATELY_HOURS} hours"
+                signed = f"{many}, the last one {last_used(known)}."
+            lines.append(f"{place.name} ({what}) has signed {signed}")
+        return lines
+
+    def _insist_on_end(self) -> None:
+        """Raise NotRotated if the old secret may not be ended.
+
+        Without `--force`: it is used, the new one is unused, or the use is unknown. With SECRETS_DIR also an old secret
+        in the environment, which would be valid again once its file is gone.
+        """
+        force, previous = self._chosen.force, self._places.previous
+        why = ""
+        try:
+            uses = _uses_of(self._tenant, self._places)
+        except Untold as untold:
+            if not force:
+                says = f"Not ended: who signs with which is not known: {untold}. To end the old one all the same: "
+                raise NotRotated(AWAY_EXIT, f"{says}--force.") from None
+            why = f"who signs with which is not known: {untold}"
+        else:
+            new, old = uses.get(CURRENT), uses.get(PREVIOUS)
+            if still_signs(old, new):
+                why = "the old secret still signs webhooks"
+            elif new is None or new.last_used_at is None:
+                why = "nobody has signed with the new secret yet"
+            elif used_lately(old):
+                why = "the old secret has signed webhooks within a day"
+            if why and not force:
+                retry = "Have the desk's admin set the new one, and try it; to end the old one all the same: --force."
+                raise NotRotated(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
+        self._told += [f"Forced: {why}."] if why else []
+        if self._folder is not None and previous.in_environment:
+            kept = f"keep it as {self._places.retired.name}"
+            says = f"{previous.name} stands in the environment: take it out there, {kept}, and restart the API, which"
+            raise NotRotated(CONFIGURATION_EXIT, f"{says} ends it.")
 
     def _write(self, folder: Path, new: str) -> None:
         """Take the step. Raises NotRotated, after showing a new secret that is valid."""
+        out = Path(self._chosen.out) if new and self._chosen.out else None
+        counts = False
         try:
             with alone(folder):
-                if self._read().secrets != self._places.secrets:
+                if read_places(self._tenant, self._folder).secrets != self._places.secrets:
                     raise NotRotated(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant))
-                self._write_out(new)
-                self._take(folder, new)
-        except HeldBySomebody:
+                try:
+                    if out is not None:
+                        write_new(out, f"{new}\n")
+                except OSError as failure:
+                    says = f"Nothing was changed: {out} can't be made: {failure.strerror}."
+                    raise NotRotated(NOT_DONE_EXIT, says) from None
+                try:
+                    for write in writes(self._step, self._places, new):
+                        write(folder)
+                        settle(folder)
+                except BaseException:
+                    counts = new in read_places(self._tenant, self._folder).secrets.values()
+                    if counts:
+                        self._show(new)
+                    elif out is not None:
+                        out.unlink(missing_ok=True)
+                    raise
+        except BlockingIOError:
             raise NotRotated(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
         except (OSError, UnicodeEncodeError) as failure:
             why = getattr(failure, "strerror", None) or "the secret before is no UTF-8"
             again = "The new one counts by now: run this again only to end that one, too."
-            then = again if self._counts else "Run this again: it goes on from where it stands."
+            then = again if counts else "Run this again: it goes on from where it stands."
             raise NotRotated(NOT_DONE_EXIT, f"Not done to its end: {why}. {then}") from None
-
-    def _write_out(self, new: str) -> None:
-        try:
-            if new and self._chosen.out:
-                write_out(Path(self._chosen.out), new)
-        except OSError as failure:
-            says = f"Nothing was changed: {self._chosen.out} can't be made: {failure.strerror}."
-            raise NotRotated(NOT_DONE_EXIT, says) from None
-
-    def _take(self, folder: Path, new: str) -> None:
-        try:
-            for write in writes(self._step, self._places, new):
-                write(folder)
-        except BaseException:
-            self._counts = new in self._read().secrets.values()
-            if self._counts:
-                self._show(new)
-            elif new and self._chosen.out:
-                Path(self._chosen.out).unlink(missing_ok=True)
-            raise
 
     def _show(self, new: str) -> None:
         if self._chosen.out:
@@ -177,10 +365,12 @@ class _Rotation:
             print(f"The new secret, which is not shown again:\n\n{new}\n")
 
     def _record(self) -> list[str]:
-        """Record the secrets; return a line to print if that fails."""
+        """Record the secrets in the database; return a line to print if that fails."""
         try:
-            asking.record(self._tenant, self._read())
-        except (asking.Untold, PlacesUnusable) as untold:
+            present = read_places(self._tenant, self._folder).secrets
+            seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
+            _ask(lambda database: known_secrets.know(database, seen))
+        except (Untold, PlacesUnusable) as untold:
             why = str(untold)
         except KeyboardInterrupt:
             why = "it was interrupted"
@@ -188,30 +378,25 @@ class _Rotation:
             return []
         return [f"Not recorded: {why}. Since when the new one is there is known from when a process tells of it."]
 
-    def _still_open(self) -> int:
-        """Return the exit status: 78 if a leaked secret is still valid."""
-        if self._step is not RotationStep.LEAKED or not self._places.previous.in_environment:
-            return 0
-        name = self._places.previous.name
-        self._told.append(f"STILL VALID: {name} of the environment. Take it out there, and restart the API.")
-        return CONFIGURATION_EXIT
-
     def _by_hand(self, why: str) -> int:
         lines = commands(self._step, self._tenant)
         # `--yes` expects the step to be done, and it was not.
         status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0
         if self._chosen.json:
             return self._end(status, written=False, why=why, lines=lines)
-        would = telling.would(self._step, self._tenant, self._places)
-        here = [] if self._folder is not None else [telling.without_a_cluster(self._step, self._places)]
-        print("\n".join([*self._told, f"Not written: {why}. This would {would}:", *here]), file=sys.stderr)
+        texts = _TEXTS[self._step]
+        told = [*self._told, f"Not written: {why}. This would {self._text(texts.would)}:"]
+        if self._folder is None:
+            by_hand = self._text(texts.by_hand)
+            told.append(f"Where variables are all there is: {by_hand}; then start the processes anew. In a cluster:")
+        print("\n".join(told), file=sys.stderr)
         print("\n".join(lines))
         return status
 
     def _end(self, status: int, *, written: bool, new: str = "", why: str = "", lines: list[str] | None = None) -> int:
-        out = self._chosen.out if new else None
         if self._chosen.json:
             told = {"tenant_id": self._tenant, "step": self._step.value, "written": written, "says": self._told}
+            out = self._chosen.out if new else None
             print(as_json({**told, "not_written": why or None, "commands": lines or [], "out": out}))
             return status
         print("\n".join(self._told))
@@ -220,11 +405,23 @@ class _Rotation:
         return status
 
 
-def _step(chosen: argparse.Namespace) -> RotationStep:
-    if chosen.kind == "token":
-        return RotationStep.TOKEN
-    return RotationStep.FINISH if chosen.finish else RotationStep.LEAKED if chosen.leaked else RotationStep.BEGIN
+def commands(step: RotationStep, tenant_id: str) -> list[str]:
+    """Return the step as shell commands for a cluster's secret."""
+    return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]
 
 
-def _new_secret() -> str:
-    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
+    return _ask(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
+
+
+def _ask(question: Callable[[Database], Awaitable[Told]]) -> Told:
+    """Return the database's answer. Raises Untold: a rotation also works without it."""
+    try:
+        asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
+        return run_within(_DATABASE_SECONDS, asked)
+    except SettingsRefused as refused:
+        raise Untold("; ".join(refused.problems)) from None
+    except (DatabaseUnfit, DatabaseUnreachable) as refused:
+        raise Untold(str(refused)) from None
+    except (*DATABASE_FAILURES, TimeoutError):
+        raise Untold("the database does not answer") from None

@@ -7,7 +7,7 @@ reports.
 import argparse
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from config.exits import NOT_UNDERSTOOD_EXIT
@@ -15,21 +15,15 @@ from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment, secrets_in
 from storage import known_secrets
-from storage.known_secrets import (
-    CURRENT,
-    KEPT_KEYS,
-    LATELY_HOURS,
-    OF_PROCESS,
-    PREVIOUS,
-    RETIRED,
-    TOKEN,
-    Remembered,
-)
+from storage.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from storage.session import Database
 from support.asking import ask
-from support.secrets.telling import FINISH, last_used, still_signs, used_lately
 from support.tables import age, as_json, table, terminal_width
 
+QUIET = timedelta(hours=LATELY_HOURS)
+"""How long nobody may have signed with the old secret before it is ended without a word."""
+STATUS = "`ai-agents secrets status --tenant {tenant}`"
+FINISH = "`ai-agents secrets rotate --tenant {tenant} --finish`"
 OLD = timedelta(days=90)
 """From this age on a secret is to be changed."""
 KEPT_FOR = {"FEEDBACK_PREVIOUS_KEY": OLD, "CONSOLE_PREVIOUS_KEY": timedelta(days=1)}
@@ -57,13 +51,14 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         values = read_environment(settings.secrets_dir)()
-        _tell_unreadable(values)
+        for name in (name for name, value in values.items() if value == UNREADABLE):
+            print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
         there = secrets_in(values)
         by_tenant: dict[str, dict[str, str]] = {}
         for (tenant_id, setting), secret in there.items():
             if chosen.tenant in (None, tenant_id):
                 by_tenant.setdefault(tenant_id, {})[setting] = secret
-        rows = [] if chosen.tenant else await _of_processes(database, by_tenant.pop("", {}))
+        rows = [] if chosen.tenant else await _here(database, OF_PROCESS, by_tenant.pop("", {}))
         rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
         if not rows and chosen.tenant is not None:
             rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
@@ -81,29 +76,18 @@ def run(chosen: argparse.Namespace) -> int:
     return ask(work)
 
 
-def _tell_unreadable(values: Mapping[str, str]) -> None:
-    for name in (name for name, value in values.items() if value == UNREADABLE):
-        print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
-
-
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    """Return the tenant's secrets in `places`, and reported ones of other kinds."""
+    """Return the secrets in `places`, and reported ones of other kinds, or all of them for a process."""
     known = await known_secrets.remembered(database, tenant_id, places)
-    kinds = {_kind(setting) for setting in places}
     told = await known_secrets.last_seen(database, tenant_id)
-    elsewhere = {setting: one for setting, one in told.items() if _kind(setting) not in kinds}
+    kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
+    elsewhere = {one: told[one] for one in told if one not in places and _kind(one) not in kinds}
     return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)
 
 
 def _kind(setting: str) -> str:
     """Return the kind of a secret: a process has only the kinds that it uses."""
     return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
-
-
-async def _of_processes(database: Database, places: Mapping[str, str]) -> list[SecretRow]:
-    told: Mapping[str, Remembered | None] = await known_secrets.last_seen(database, OF_PROCESS)
-    here = await known_secrets.remembered(database, OF_PROCESS, places)
-    return _rows(OF_PROCESS, {**told, **{setting: here.get(setting) for setting in places}})
 
 
 def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
@@ -124,17 +108,14 @@ def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | Non
     if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
         return "nobody signs with it yet: have the desk's admin set it"
     if setting in KEPT_KEYS:
-        return _about_kept(setting, all_known.get(KEPT_KEYS[setting]))
+        new = all_known.get(KEPT_KEYS[setting])
+        needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
+        return "" if needed else f"take it out: {_RUNBOOK}"
     if known is None or known.asked_at - known.first_seen_at < OLD:
         return ""
     token = " --secret token" if setting == TOKEN else ""
     ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
     return ours if setting in (CURRENT, TOKEN) else f"change it: {_RUNBOOK}"
-
-
-def _about_kept(setting: str, new: Remembered | None) -> str:
-    needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
-    return "" if needed else f"take it out: {_RUNBOOK}"
 
 
 def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:
@@ -149,6 +130,25 @@ def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | 
     return f"nobody signs with it: {FINISH.format(tenant=tenant_id)} ends it"
 
 
+def used_lately(secret: Remembered | None) -> bool:
+    if secret is None or secret.last_used_at is None:
+        return False
+    return secret.asked_at - secret.last_used_at < QUIET
+
+
+def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
+    """Return True if the old secret signed within QUIET and since the new one exists."""
+    if old is None or old.last_used_at is None or not used_lately(old):
+        return False
+    return new is None or old.last_used_at > new.first_seen_at
+
+
+def last_used(secret: Remembered | None) -> str:
+    if secret is None or secret.last_used_at is None:
+        return "-"
+    return f"{age((secret.asked_at - secret.last_used_at).total_seconds())} ago"
+
+
 def _for_people(rows: list[SecretRow]) -> str:
     told = []
     for row in rows:
@@ -161,10 +161,6 @@ def _for_people(rows: list[SecretRow]) -> str:
 
 def _for_machines(row: SecretRow) -> dict[str, object]:
     known = row.known
-    moments: dict[str, datetime | None] = {
-        "first_seen_at": known.first_seen_at if known else None,
-        "last_seen_at": known.last_seen_at if known else None,
-        "last_used_at": known.last_used_at if known else None,
-    }
+    moments = {name: getattr(known, name, None) for name in ("first_seen_at", "last_seen_at", "last_used_at")}
     uses = known.uses if known else 0
     return {"tenant_id": row.tenant_id, "setting": row.setting, **moments, "uses": uses, "to_do": row.to_do}

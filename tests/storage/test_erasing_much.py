@@ -11,7 +11,7 @@ from devstack.postgres import Postgres
 from storage import erasing, forgotten, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
-from support.erasing_keys import erase_keys
+from support.forget import erase_keys
 from tests.kit.postgres import NewEvent, Store, Table, accept, claimed
 from tests.storage.copies import WHO, answered, copies, copy
 

@@ -12,9 +12,7 @@ from config.tenants import Tenant
 from storage import known_secrets
 from storage.known_secrets import seen
 from storage.session import Database
-from support.secrets.cluster import RotationStep
-from support.secrets.places import read_places
-from support.secrets.steps import writes
+from support.secrets.files import RotationStep, read_places, writes
 from tests.kit.postgres import Table
 from tests.system.by_hand import Answer, here
 
@@ -53,7 +51,7 @@ class Shelf:
     def new(self) -> str:
         return self.out.read_text(encoding="utf-8").strip()
 
-    def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], None]]:
+    def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], object]]:
         for path in self.path.iterdir():
             path.unlink()
         self.write(WEBHOOK_SECRET_ACME=OLD, **more)

@@ -1,4 +1,4 @@
-"""Verdicts for every state and every reason of a row, and their output."""
+"""Verdicts for every state and every reason of a row, and second faults beside them."""
 
 import re
 from dataclasses import replace
@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
+from config.diagnose_settings import DiagnoseSettings
 from config.exits import OF_COMMANDS, OF_VERDICTS
-from config.settings import DiagnoseSettings, SettingsRefused, load
-from integrations.looks import DeskLook
-from storage.by_hand import Details
+from config.loading import SettingsRefused, load
+from integrations.looks import DeskLook, ModelLook
+from storage.by_hand import Details, Happened
+from storage.job_figures import HeldJobs
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
-from support.diagnose.choosing import choose
 from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
+from support.diagnose.gathering import choose
 from support.diagnose.judging import judge
 from support.diagnose.reasons import CAUSES, known_cause
-from support.diagnose.verdicts import FAQ, MEANINGS, VerdictCode
+from support.diagnose.verdicts import FAQ, VerdictCode
 from tests.support.known import (
     AT_WORK,
     EVENT,
@@ -56,14 +58,13 @@ def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
 
 def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None:
     assert {verdict.value for verdict in VerdictCode} == OF_VERDICTS.keys()
-    assert MEANINGS.keys() == set(VerdictCode)
     statuses = sorted(OF_VERDICTS.values())
     assert (statuses[:2], OF_VERDICTS["delivered"]) == ([0, 3], 0)
     assert len({*statuses}) == len(statuses)
     assert not set(statuses) & (OF_COMMANDS.keys() - {0})
     headings = re.findall(r"^#+ (.+)$", (ROOT / FAQ).read_text(encoding="utf-8"), re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert {meaning.anchor for meaning in MEANINGS.values()} <= anchors
+    assert {verdict.anchor for verdict in VerdictCode} <= anchors
     told = [judge(case[0]).anchor for case in CASES]
     assert {anchor for anchor in told if anchor} <= anchors
 
@@ -85,6 +86,8 @@ SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_i
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
 RATE = "OpenAI API: 429 Rate Limit"
+NAMED_FOR_NONE = "unknown tenant: signed with this tenant's secret, and named for none there is"
+OTHER_BREAKS = "signature mismatch: the body that was signed had other line breaks"
 FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
@@ -97,11 +100,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
     (facts(job("failed", RATE)), "model_failing", "rate of questions, or for credit"),
     (facts(job("failed", f"{RATE} (code rate_limit_exceeded)")), "model_failing", "for the rate of questions"),
-    (
-        facts(job("failed", FILTERED)),
-        "model_failing",
-        "content filter of the model's service refuses the question: 400 (code",
-    ),
+    (facts(job("failed", FILTERED)), "model_failing", "refuses the question: 400 (code"),
     (facts(job("failed", "OpenAI API: content filter")), "model_failing", "service refuses the answer"),
     (facts(job("failed", "OpenAI API: 400 Bad Request")), "model_failing", "refuses this question"),
     (facts(job("failed", "OpenAI API: 500 Internal Server Error")), "model_failing", "service fails"),
@@ -150,11 +149,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(database_failure="x", queue_failure="x"), "database_failing", "neither our database nor Redis answers"),
     (facts(database_failure="x", desk=THERE), "delivered", "the note is in the ticket"),
     (facts(ticket_id="", database_failure="x"), "database_failing", "The job's ticket of acme can't be looked up"),
-    (
-        facts(job("waiting"), queue=AWAY),
-        "in_progress",
-        "for 3s, and no worker is heard of there: all are full, or gone",
-    ),
+    (facts(job("waiting"), queue=AWAY), "in_progress", "no worker is heard of there: all are full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "not heard of at the queue, attempt 1: it is full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "which is certain in 40s."),
     (facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
@@ -178,20 +173,12 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", deadline_at=NOW)), "deadline_passed", "run out of time"),
     (facts(), "webhook_missing", "never came to us"),
     (
-        facts(
-            webhooks=refused_webhook(
-                403, "unknown tenant: signed with this tenant's secret, and named for none there is"
-            )
-        ),
+        facts(webhooks=refused_webhook(403, NAMED_FOR_NONE)),
         "webhook_rejected",
-        "It came, and was refused since 09:14 UTC: unknown tenant: signed with",
+        "was refused since 09:14 UTC: unknown tenant: signed with",
     ),
     (facts(webhooks=None), "webhook_missing", "could not be seen"),
-    (
-        facts(missing=MISSED, reconcile="report"),
-        "webhook_missing",
-        "desk at 09:20 UTC, and no webhook of it came by 09:25",
-    ),
+    (facts(missing=MISSED, reconcile="report"), "webhook_missing", "09:20 UTC, and no webhook of it came by 09:25"),
     (facts(missing=SEEN, reconcile="report"), "webhook_missing", "seen in the desk at 09:20 UTC, without one"),
     (facts(missing=SEEN, reconcile="poll"), "webhook_missing", "looked for; this one was seen at 09:20 UTC."),
     (facts(missing=LEFT, reconcile="poll"), "left_out", "and the client's rules leave it out, or"),
@@ -218,9 +205,9 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
     (facts(webhooks=refused_webhook(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),
     (
-        facts(webhooks=refused_webhook(403, "signature mismatch: the body that was signed had other line breaks")),
+        facts(webhooks=refused_webhook(403, OTHER_BREAKS)),
         "webhook_rejected",
-        "since 09:14 UTC: the body that was signed had other line breaks.",
+        "09:14 UTC: the body that was signed had other line breaks.",
     ),
     (facts(webhooks=refused_webhook(403, "stale timestamp")), "webhook_rejected", "09:14 UTC: stale timestamp."),
     (facts(webhooks=refused_webhook(403, "token mismatch")), "webhook_rejected", "token mismatch"),
@@ -313,3 +300,105 @@ def test_a_password_for_traces_is_refused_since_links_are_printed() -> None:
         load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://me:secret@traces:16686")
     settings = load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://traces:16686/")
     assert settings.jaeger_url == "http://traces:16686"
+
+
+NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0)}
+KEY, DESK_KEY = "model key refused", "desk credentials refused"
+REFUSES = DeskLook(asked=True, failure="ServiceDesk Plus API: 401 Unauthorized")
+NOT_ASKED = DeskLook(failure="unknown")
+MODEL_DOWN = ModelLook(asked=True, failure="connection refused")
+HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), ("held back", DESK_KEY))
+
+
+@pytest.mark.parametrize(
+    ("known", "verdict", "besides"),
+    [
+        (facts(job("waiting", KEY, **SOON), desk=REFUSES), "model_held", "the desk fails just now: ServiceDesk Plus"),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, NOW)}),
+            "desk_failing",
+            f"jobs of the client wait: {KEY}",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, ago(10_800))}),
+            "desk_failing",
+            f"jobs of the client wait: last refused at 06:30 UTC ({KEY}).",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(10)}),
+            "desk_failing",
+            f"jobs with the same model key wait: {KEY}.",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(300)}),
+            "desk_failing",
+            f"jobs with the same model key wait: last refused at 09:25 UTC ({KEY}).",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), model=MODEL_DOWN),
+            "desk_failing",
+            "server fails just now: connection",
+        ),
+        (facts(job("waiting", DESK_KEY, **SOON), events=HELD_BOTH), "desk_failing", f"refused at 09:29 UTC: {KEY}"),
+        (
+            facts(job("waiting", KEY, **SOON), desk=NOT_ASKED, held={DESK_KEY: HeldJobs(1, NOW)}),
+            "model_held",
+            f"wait: {DESK_KEY}",
+        ),
+        (facts(job("running"), desk=REFUSES), "in_progress", "the desk fails just now"),
+        (facts(job("failed", "OpenAI API: 400 Bad Request"), desk=REFUSES), "model_failing", "the desk fails just now"),
+        (
+            facts(job("waiting", KEY), desk=REFUSES, work=NOBODY_AT_WORK, queue=QueueSigns(3, 3, 0)),
+            "no_worker",
+            "the desk fails just now",
+        ),
+        (facts(job("waiting", KEY, **SOON), **NO_WORKER), "model_held", "no worker is there to take its job"),
+        (facts(job("waiting", **SOON), **NO_WORKER), "in_progress", "no worker is there to take its job"),
+    ],
+)
+def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, besides: str) -> None:
+    told = judge(known)
+    first, _, second = told.says.partition(" Besides, ")
+    assert (told.verdict.value, besides in second) == (verdict, True), told
+    assert first.startswith("Ticket 124 of acme ")
+    assert "{" not in "".join(told.mends)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(job("waiting", KEY, **SOON)),
+        # The desk answers now, in spite of earlier refusals.
+        facts(job("waiting", KEY, **SOON), held={DESK_KEY: HeldJobs(1, NOW)}),
+        facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
+        facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),
+        facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(90)}, events=happened(("answered", None))),
+        facts(job("waiting"), **NO_WORKER),
+        facts(job("waiting", KEY, **SOON), work=NOBODY_AT_WORK, queue=replace(NO_WORKER["queue"], takes_nothing=True)),
+        facts(job("completed"), desk=REFUSES),
+        facts(job("skipped", "dry run"), desk=REFUSES),
+    ],
+)
+def test_where_there_is_one_fault_none_is_named_besides(known: Facts) -> None:
+    assert "Besides" not in judge(known).says
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "seconds", "says"),
+    [
+        ("waiting", KEY, 30, "waits for the model: its key is refused"),
+        ("waiting", KEY, 300, f"waits: last refused at 09:25 UTC ({KEY}); the next try is at"),
+        ("waiting", DESK_KEY, 300, f"waits: last refused at 09:25 UTC ({DESK_KEY})"),
+        ("failed", "deadline passed", 86_400, f"has no enhancement: last refused at 2026-02-28 09:30 UTC ({KEY})"),
+    ],
+)
+def test_a_hold_that_was_not_seen_lately_is_not_said_to_hold(state: str, reason: str, seconds: int, says: str) -> None:
+    seen = Happened(ago(seconds), 1, "held back", reason if state == "waiting" else KEY)
+    due = {"due_at": NOW + (NOW - ago(40))}
+    assert says in judge(facts(job(state, reason, **due), events=[seen])).says
+
+
+@pytest.mark.parametrize("reason", [KEY, None])
+def test_without_a_worker_no_try_comes_by_itself(reason: str | None) -> None:
+    says = judge(facts(job("waiting", reason, **SOON), **NO_WORKER)).says
+    assert "at 09:30:40 UTC, in 40s. Besides, no worker" in says

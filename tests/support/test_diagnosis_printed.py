@@ -1,25 +1,28 @@
 """Printed diagnoses: client's sentence, cause, action, next document; and JSON."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from devstack.postgres import Postgres
 from integrations.looks import ModelLook
 from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
-from support.cli import main
-from support.diagnose.evidence import evidence
 from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
-from support.diagnose.printing import for_machines, for_people
+from support.diagnose.printing import evidence, for_machines, for_people
 from support.diagnose.verdicts import FAQ
 from support.tables import as_json
+from tests.kit.postgres import Store
 from tests.support.known import EVENT, JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
 from tests.support.known import refused as refused_webhook
+from tests.system.by_hand import here
 
 MISSED = SeenWithoutWebhook("124", ago(700), ago(600), ago(300), left_out=False, job_id=None)
 RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
@@ -173,23 +176,34 @@ def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: 
     assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["--tenant", "acme"],
-        ["--ticket", "12a"],
-        ["--job", "7"],
-        ["--ticket", "7", "--job", str(JOB_ID)],
-        ["--ticket", "7", "--tenant", "A!"],
-    ],
-)
-def test_what_can_not_be_diagnosed_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["diagnose", *words])
-    assert (ended.value.code, capsys.readouterr().out) == (2, "")
-
-
 def test_a_sentence_that_asks_has_no_second_stop() -> None:
     asks = refused_webhook(422, "ticket_id is missing: is its name spelled right?")
     assert judge(facts(webhooks=asks)).says.endswith("spelled right?")
+
+
+pytestmark = pytest.mark.usefixtures("untouched_logging")
+SECRETS = {f"WEBHOOK_SECRET_{tenant}": f"secret of {tenant}, which is long" for tenant in ("ACME", "GLOBEX")}
+BOTH = ["acme", "globex"]
+NOBODYS = "01936b2e-7c1a-7000-8000-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says", "tenants"),
+    [
+        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Whose ticket is it? Say --tenant: acme, globex", BOTH),
+        (["--ticket", "124", "--tenant", "nobody"], NOT_UNDERSTOOD_EXIT, "No tenant nobody is known here", BOTH),
+        (["--job", NOBODYS], NOT_DONE_EXIT, "No job has the id", []),
+    ],
+)
+async def test_without_a_verdict_there_is_json_all_the_same(
+    words: list[str], status: int, says: str, tenants: list[str], store: Store, server: Postgres
+) -> None:
+    for tenant_id in BOTH:
+        await store.accept(ticket_id="124", tenant_id=tenant_id)
+    settings = {"DATABASE_URL": server.url, **SECRETS}
+    answer = await asyncio.to_thread(here, "diagnose", *words, "--json", **settings)
+    said: dict[str, Any] = json.loads(answer.stdout)
+    assert (answer.returncode, said["exit_status"], said["verdict"]) == (status, status, None)
+    assert said["tenants"] == tenants
+    assert says in said["says"]
+    assert said["says"] in answer.stderr

@@ -1,9 +1,10 @@
 """The script for desks on premises, run as a process against the API over HTTP."""
 
+import os
 import re
-import shutil
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,38 @@ from typing import Any
 import pytest
 import trustme
 
+from devstack.free_ports import free_port
+from support.kit import ai_agents_webhook
 from tests.kit.receiver import SECRET
 from tests.kit.world import wait_for
-from tests.support.saved_script import Script
-from tests.support.troubled_door import TroubledDoor, closed_port, opened_door
+from tests.support.troubled_door import TroubledDoor, opened_door, printed
+
+NAME = "ai_agents_webhook.py"
+TICKET = '{"request": {"id": "77", "subject": "A \\"quote\\", and Grüße"}}'
+
+
+class Script:
+    """The saved script, with pauses short enough for a test."""
+
+    def __init__(self, folder: Path, url: str, secret: str = SECRET, pauses: str = "(0.1, 0.2)") -> None:
+        text = printed("script", NAME, url, secret or None)
+        self.path = folder / NAME
+        self.path.write_text(text.replace("PAUSES = (1, 2, 4, 8, 16)", f"PAUSES = {pauses}"), encoding="utf-8")
+        self._ticket = folder / "77_1.json"
+        self._ticket.write_text(TICKET, encoding="utf-8")
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        # -S: a desk does not have this interpreter's packages.
+        command = [sys.executable, "-S", str(self.path), *(arguments or [str(self._ticket)])]
+        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        return subprocess.Popen(command, env=kept | environment, stdout=subprocess.PIPE, text=True)
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Return its exit status and its output."""
+        process = self.start(*arguments, **environment)
+        told, _ = process.communicate(timeout=30)
+        assert SECRET not in told
+        return process.returncode, told
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +92,7 @@ def test_it_tries_again_with_growing_pauses_as_the_same_delivery(door: TroubledD
 
 
 def test_it_waits_for_an_api_that_is_not_there_yet(tmp_path: Path) -> None:
-    port = closed_port()
+    port = free_port()
     process = Script(tmp_path, f"http://127.0.0.1:{port}/webhook", pauses="(0.5, 1.5)").start()
     assert process.stdout is not None
     assert "no answer ([Errno 111] Connection refused); again" in process.stdout.readline().replace("61", "111")
@@ -156,36 +185,20 @@ def served(context: ssl.SSLContext | None = None) -> Iterator[HTTPServer]:
         server.server_close()
 
 
-def certified(folder: Path, host: str) -> ssl.SSLContext:
-    """Write a server certificate for a host; its authority is `authority.pem`."""
+def certified(folder: Path) -> ssl.SSLContext:
+    """Write a server certificate for localhost; its authority is `authority.pem`."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
+    authority.issue_cert("localhost").configure_cert(context)
     return context
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> None:
-    with served(certified(tmp_path, "localhost")) as server:
+    with served(certified(tmp_path)) as server:
         script = Script(tmp_path, f"https://localhost:{server.server_port}/webhook", pauses="()")
         assert "CERTIFICATE_VERIFY_FAILED" in script.run()[1]
         assert script.run(SSL_CERT_FILE=str(tmp_path / "authority.pem"))[0] == 0
-
-
-def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: Path) -> None:
-    """ValueError in 3.6, OSError later.
-
-    Source: https://docs.python.org/3/library/ssl.html#ssl.CertificateError.
-    """
-    python = shutil.which("python3.6") or "python3.6"
-    if shutil.which(python) is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
-        pytest.skip("needs Python 3.6")
-    with served(certified(tmp_path, "other.example.com")) as server:
-        script = Script(tmp_path, f"https://localhost:{server.server_port}/webhook", pauses="()")
-        script.python = python
-        ended, said = script.run(SSL_CERT_FILE=str(tmp_path / "authority.pem"))
-    assert (ended, said.count("\n")) == (1, 1)
-    assert re.fullmatch(r"ai-agents: ticket 77: no answer \(.*other\.example\.com.*\); given up\n", said)
 
 
 def test_a_failure_that_is_no_failure_of_the_network_is_told_as_well(tmp_path: Path) -> None:
@@ -202,3 +215,87 @@ def test_it_goes_through_the_proxy_of_the_machine(tmp_path: Path) -> None:
         told = script.run(HTTPS_PROXY=f"http://127.0.0.1:{proxy.server_port}")
         assert told[0] == 1
         assert wait_for(lambda: getattr(proxy, "asked", "")) == "api.example.com:443"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        TICKET.encode(),
+        b'{"request": {"id": 77}}',
+        b"\xef\xbb\xbf" + TICKET.encode(),
+        TICKET.encode("utf-16"),
+        b"\xfe\xff" + TICKET.encode("utf-16-be"),
+        TICKET.encode("cp1252"),
+        b'{"request": {"WORKORDERID": "77", "SUBJECT": "of version 1: github.com/liverm/pd-sdp-v2"}}',
+        b'{"request": {"id": null, "WORKORDERID": "77"}}',
+        b'{"id": "77", "subject": "a raw\nline break"}',
+    ],
+)
+def test_the_desks_file_may_be_written_so(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "77_1.json").write_bytes(raw)
+    assert ai_agents_webhook.ticket_of(str(tmp_path / "77_1.json")) == "77"
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (None, "can't be read: No such file"),
+        (b"", "not JSON"),
+        (b'{"request": {"id": "7', "not JSON"),
+        (b"[77]", "no request with an id"),
+        (b'{"request": {"id": true}}', "no request with an id"),
+        (b'{"request": {"id": "seven"}}', "no request with an id"),
+        ('{"request": {"id": "7\u00b2"}}'.encode(), "no request with an id"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"request": {"subject": "x"}}', "no request with an id"),
+    ],
+)
+def test_a_file_without_a_ticket_is_told_to_the_desks_admin(
+    raw: bytes | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if raw is not None:
+        (tmp_path / "77_1.json").write_bytes(raw)
+    assert ai_agents_webhook.main([str(tmp_path / "77_1.json")]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("ai-agents: not sent: the desk's file")
+    assert told in said
+
+
+def test_without_a_file_it_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ai_agents_webhook.main([]) == 1
+    assert "$COMPLETE_V3_JSON_FILE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "told"),
+    [
+        ("https://api.example.com/webhook", "", "SECRET is not filled in, at the top"),
+        ("https://PASTE-THE-ADDRESS/webhook", SECRET, "URL is not filled in, at the top"),
+        ("api.example.com/webhook", SECRET, "no address like https://"),
+        ("https:///webhook", SECRET, "no address like https://"),
+        ("https://[::1/webhook", SECRET, "no address like https://"),
+        ("https://api.example.com:x/webhook", SECRET, "no address like https://"),
+        ("https://api.example.com/web hook", SECRET, "no address like https://"),
+        ("https://b\u00fccher.example.com/webhook", SECRET, "no address like https://"),
+        ("https://api.example.com/w\u00e9bhook", SECRET, "no address like https://"),
+    ],
+)
+def test_what_is_not_filled_in_or_badly_is_named(url: str, secret: str, told: str, tmp_path: Path) -> None:
+    ended, said = Script(tmp_path, url, secret).run()
+    assert (ended, said.count("\n")) == (1, 1)
+    assert said.startswith("ai-agents: not sent: ")
+    assert told in said
+
+
+def test_it_runs_where_python_is_3_6(tmp_path: Path) -> None:
+    def checked(text: str) -> tuple[int, str]:
+        (tmp_path / NAME).write_text(text, encoding="utf-8")
+        vermin = Path(sys.executable).with_name("vermin")
+        command = [str(vermin), "-t=3.6-", "--violations", "--no-tips", "--processes=1", str(tmp_path / NAME)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        return ran.returncode, ran.stdout
+
+    text = printed("script", NAME, "https://api.example.com/webhook")
+    assert checked(text)[0] == 0
+    status, told = checked(text + "if (newer := 1):\n    pass\n")
+    assert (status, "3.8" in told) == (1, True)

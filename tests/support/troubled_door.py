@@ -1,6 +1,5 @@
 """The API's port as a desk reaches it, which can answer with errors first."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,12 +61,6 @@ def opened_door(port: int = 0) -> Iterator[TroubledDoor]:
     with serve_in_thread(app, port=port) as url:
         door.url = f"{url}/webhook"
         yield door
-
-
-def closed_port() -> int:
-    """Return a port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def printed(form: str, name: str, url: str, secret: str | None = SECRET) -> str:
