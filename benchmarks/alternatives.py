@@ -33,7 +33,7 @@ from storage.migrating import migrate
 from storage.models import Job, JobState
 from storage.session import Database
 from storage.turns import Shares, claim_next
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 _KEY = "sk-benchmark"
 _MODEL = "gpt-6-luna"

@@ -15,7 +15,7 @@ from storage import tombstones
 from storage.erasable import Which, jobs_among
 from storage.paging import split
 from storage.session import Database
-from workflow.ports import Kept
+from workflow.kept_answers import Kept
 
 _NUMBER = re.compile(r"\d+")
 

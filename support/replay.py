@@ -24,8 +24,8 @@ from storage.session import Database
 from support.asking import ask_with
 from support.replaying import Replayed, Replaying, for_machines, story
 from support.tables import as_json_line, terminal_width
-from workflow.prompts import versions
-from workflow.replay import may_be_sent_again
+from workflow.prompt import versions
+from workflow.question import may_be_sent_again
 
 
 def run(chosen: argparse.Namespace) -> int:

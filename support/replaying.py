@@ -19,8 +19,8 @@ from storage.spending import SpendingBook
 from support.audit_export import dollars, sources_told
 from support.side_by_side import SideRow, parts_of, side_by_side
 from support.tables import when
-from workflow.enhancement import Enhancement
-from workflow.replay import prompt_again
+from workflow.answer import Enhancement
+from workflow.question import prompt_again
 
 
 @dataclass(frozen=True, slots=True)

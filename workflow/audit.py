@@ -8,14 +8,14 @@ from observability import phrases
 from observability.logging import say
 from storage import audit
 from storage.audit import ModelExchange
-from workflow.attempt import Attempt
-from workflow.case import FoundSource
-from workflow.enhancement import Enhancement
-from workflow.ports import Kept, UnusableAnswer
+from workflow.answer import Enhancement
+from workflow.kept_answers import Kept, UnusableAnswer
+from workflow.prompt import FoundSource
 from workflow.question import ModelQuestion
+from workflow.state import Attempt
 
 _SECONDS = 5.0
-# All work before a claim is returned has 3 s together (`workflow.run`).
+# All work before a claim is returned has 3 s together (`workflow.runner`).
 _STOPPING_SECONDS = 1.0
 
 

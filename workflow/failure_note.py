@@ -18,11 +18,12 @@ from observability import phrases, tracing
 from observability.logging import say
 from storage import claims, tombstones
 from storage.claims import Claim
-from storage.forgotten import is_forgotten
+from storage.jobs import FORGOTTEN
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt, Forgotten, NoNoteWanted
 from workflow.defanging import without_links
-from workflow.left_out import refuse_ticket
+from workflow.nodes.gather_context import find_documents, find_tickets
+from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_ticket
+from workflow.state import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
 """The failures after which the note is left; not those of a desk, which would take no note either."""
@@ -55,8 +56,7 @@ async def _leave(attempt: Attempt) -> None:
                 ticket = await _read(attempt)
                 claim = attempt.claim
                 await refuse_ticket(attempt, ticket)
-                if await is_forgotten(attempt.database, claim, ticket.ticket_id, ticket.requester):
-                    raise Forgotten
+                await refuse_forgotten(attempt, ticket)
                 tickets, documents = await _found(attempt, ticket)
                 if not await claims.may_leave_failure_note(attempt.database, claim):
                     reason = "job was retried, or the ticket has one, or an enhancement"
@@ -86,29 +86,23 @@ async def _read(attempt: Attempt) -> DeskTicket:
 
 
 async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
-    """Add the note. Raises Forgotten if its ticket, or one that it names, was erased."""
+    """Add the note. Raises NoNoteWanted if its ticket, or one that it names, was erased."""
 
     async def about_to_post() -> None:
         if await tombstones.forgotten_among(attempt.database, attempt.claim.tenant_id, numbers):
-            raise Forgotten
+            raise NoNoteWanted(FORGOTTEN)
 
     try:
         await attempt.desk.add_note(attempt.claim.id_in_desk, note, about_to_post)
-    except (HeldBack, Forgotten):
+    except (HeldBack, NoNoteWanted):
         # The note was not sent, so no webhook can be its echo.
         await claims.failure_note_not_left(attempt.database, attempt.claim)
         raise
 
 
 async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
-    tenant_id, search, words = attempt.claim.tenant_id, attempt.search, (ticket.subject, ticket.description)
-    rules = attempt.wishes().rules
     try:
-        hidden, named = rules.hidden_from(ticket.kinds), ticket.people
-        return (
-            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, *words, hidden, named),
-            await search.documents(tenant_id, *words, rules.never_topics, named),
-        )
+        return await find_tickets(attempt, ticket), await find_documents(attempt, ticket)
     except (OutsideFailure, *DATABASE_FAILURES):
         return [], []
 

@@ -4,11 +4,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from workflow.attempt import Attempt, GraphState
 from workflow.nodes.call_gpt4 import call_gpt4
 from workflow.nodes.gather_context import gather_context
 from workflow.nodes.resume import resume
 from workflow.nodes.update_ticket import update_ticket
+from workflow.state import Attempt, GraphState
 
 JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 

@@ -8,10 +8,9 @@ import html
 import re
 from collections.abc import Iterable
 
-from workflow.content import Content, NotedSource, NotedText
+from workflow.answer import Content, NotedSource, NotedText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS, NoteWords
-from workflow.texts import cut, printable
 
 _LONGEST_MODEL = 80
 # Starts of notes in all languages; older releases had one in English only.

@@ -20,7 +20,7 @@ from benchmarks.evaluation.cases import chosen, evaluated
 from benchmarks.evaluation.figures import rows_of
 from benchmarks.evaluation.models import ask_models, model_settings
 from config.loading import SettingsRefused
-from workflow.prompts import CURRENT, Instructions
+from workflow.prompt import CURRENT, Instructions
 
 _TICKETS = 40
 

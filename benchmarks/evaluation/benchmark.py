@@ -13,7 +13,7 @@ from benchmarks.evaluation.judge import Judgement, judged
 from benchmarks.evaluation.planted import KINDS, Inventions, Plant, Planted, PlantedModel
 from benchmarks.evaluation.things import Thing, plain
 from benchmarks.report import Benchmark, Goal, Report, table
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 
 ALL = 1000
 _MOST_ACCUSED, _LEAST_WRONG_FIXES, _MOST_MARKED = 0.05, 0.95, 0.05

@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from workflow.content import Content, NotedSource, NotedText, Suggested  # noqa: E402 -- behind the path
+from workflow.answer import Content, NotedSource, NotedText, Suggested  # noqa: E402 -- behind the path
 from workflow.note import to_html  # noqa: E402
 
 TICKET = NotedSource(

@@ -15,7 +15,7 @@ from benchmarks.growth import ASKED
 from benchmarks.observability import STEPS
 from benchmarks.ours import Ours, wait_until
 from tests.documents.readme import ROOT
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 
 NUMBER = r"[\d.]+"
 SPREAD = rf"{NUMBER} \({NUMBER} to {NUMBER}\)"

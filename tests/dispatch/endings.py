@@ -28,7 +28,7 @@ from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.pickup import Pickup
-from workflow.run import run_next
+from workflow.runner import run_next
 
 RAN_OUT = "now() - interval '1 second'"
 SHORTLY = "now() + interval '8 seconds'"

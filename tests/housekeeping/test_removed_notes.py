@@ -13,7 +13,7 @@ from tests.housekeeping.comparing import told
 from tests.housekeeping.site import Site
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from workflow.content import Content
+from workflow.answer import Content
 from workflow.note import to_html
 
 DONE: dict[str, Any] = {

@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 from tests.kit.model import STATE, case_in
-from workflow.attempt import GraphState
-from workflow.content import Content
-from workflow.enhancement import Enhancement
+from workflow.answer import Content, Enhancement
 from workflow.grounding import Grounding
+from workflow.state import GraphState
 
 NONE = {"value": "", "strength": "weak"}
 ANSWERED: dict[str, Any] = {

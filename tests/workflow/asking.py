@@ -3,8 +3,8 @@
 from typing import Any
 
 from config.tenants import NoteSettings, Tenant
-from workflow.attempt import GraphState
 from workflow.question import ModelQuestion, question_of
+from workflow.state import GraphState
 
 
 class _AttemptOf:

@@ -19,7 +19,7 @@ from tests.kit.postgres import Store
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner
+from workflow.runner import Runner
 
 
 def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:

@@ -13,9 +13,9 @@ from privacy.redaction.people import Person
 from tests.kit.model import opened
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
-from workflow.attempt import Attempt, GraphState
 from workflow.kept_answers import AnswersInRedis
 from workflow.nodes.call_gpt4 import call_gpt4
+from workflow.state import Attempt, GraphState
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",))
 TICKET = DeskTicket("12345", "Mailbox of Zoë Adeyemi is full", "Zoe can't write.", "", "", "", "", people=(ZOE,))

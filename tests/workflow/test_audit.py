@@ -12,7 +12,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
 from tests.workflow.recording import called, records, wait_again
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 
 
 async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(

@@ -13,7 +13,7 @@ from storage.erasable import Which
 from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
 from tests.workflow.recording import STATE, called, records, wait_again
-from workflow.attempt import GraphState
+from workflow.state import GraphState
 
 KEEPING: dict[str, Any] = {"audit_days": 30}
 

@@ -7,8 +7,8 @@ import pytest
 
 from integrations.values import Document, SimilarTicket
 from tests.kit.model import BARE, STATE, TICKET, case_in
-from workflow import tokens
-from workflow.attempt import GraphState
+from workflow.prompt import budget_for, count_tokens
+from workflow.state import GraphState
 
 LONG = "The printer on the second floor prints nothing since this morning, and its lamp is red. " * 60
 FULL: GraphState = {
@@ -45,8 +45,8 @@ def test_ids_of_sources_are_by_what_they_are_of() -> None:
 @pytest.mark.parametrize("budget", [1000, 1500, 2500, 4000])
 def test_a_case_keeps_within_its_budget(budget: int) -> None:
     case = case_in(FULL, budget)
-    assert tokens.count(case.as_json()) <= budget
-    assert tokens.count(case.as_json()) > budget * 0.7
+    assert count_tokens(case.as_json()) <= budget
+    assert count_tokens(case.as_json()) > budget * 0.7
 
 
 def test_the_least_useful_is_cut_first() -> None:
@@ -76,5 +76,5 @@ def test_a_description_of_any_length_leaves_room_for_the_rest() -> None:
 
 
 def test_the_budget_has_a_margin_for_a_model_with_another_vocabulary() -> None:
-    assert tokens.budget_for("gpt-4", 1000) == tokens.budget_for("openai/gpt-4-turbo", 1000) == 1000
-    assert tokens.budget_for("gpt-4o", 1000) == tokens.budget_for("mistral-large", 1000) == 800
+    assert budget_for("gpt-4", 1000) == budget_for("openai/gpt-4-turbo", 1000) == 1000
+    assert budget_for("gpt-4o", 1000) == budget_for("mistral-large", 1000) == 800

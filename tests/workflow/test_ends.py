@@ -28,10 +28,9 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Table, accept
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
-from workflow.kept_answers import AnswersInRedis
+from workflow.kept_answers import AnswersInRedis, Kept, UnfinishedLook
 from workflow.note import to_html
-from workflow.ports import Kept, UnfinishedLook
-from workflow.run import Runner
+from workflow.runner import Runner
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.workflow.answers import ANSWERED, answer, claims
-from workflow.content import Content, content_of
-from workflow.enhancement import Enhancement
+from workflow.answer import Content, Enhancement
 
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
@@ -72,22 +71,6 @@ def test_a_word_of_a_list_is_taken_however_it_is_written(said: str) -> None:
     assert answer(group={"value": "Mail", "strength": f" Strong, {said}"}).group.strength == "strong"
 
 
-def test_what_the_release_before_has_kept_is_read() -> None:
-    kept = {
-        "summary": "The mailbox is full.",
-        "likely_cause": "Large attachments.",
-        "next_steps": ["Archive old mail."],
-        "similar_tickets": [{"ticket_id": "101", "relevance": "Also a full mailbox."}],
-        "documents": [{"title": "Mail quotas", "relevance": "Says how to raise one."}],
-    }
-    content = content_of(kept)
-    assert [step.text for step in content.next_steps] == ["Archive old mail."]
-    assert [(each.kind, each.number, each.title, each.gives) for each in content.sources] == [
-        ("ticket", "101", "", "Also a full mailbox."),
-        ("document", "", "Mail quotas", "Says how to raise one."),
-    ]
-
-
 def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> None:
     kept = Content(summary="s").model_dump(mode="json") | {"mood": "good"}
-    assert content_of(kept) == Content(summary="s")
+    assert Content.model_validate(kept) == Content(summary="s")

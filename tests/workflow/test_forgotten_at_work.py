@@ -20,8 +20,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, Table
 from tests.kit.runner import TICKET, runner_on
 from tests.kit.simulators import Simulator
-from workflow.kept_answers import AnswersInRedis
-from workflow.ports import Kept
+from workflow.kept_answers import AnswersInRedis, Kept
 
 
 class MeanwhileForgotten:

@@ -19,7 +19,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
 from tests.kit.runner import runner_on
 from workflow.graph import JobGraph
-from workflow.run import run_attempt
+from workflow.runner import run_attempt
 
 _TENANTS = ("acme", "globex", "initech")
 _JOBS = 300

@@ -10,11 +10,11 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from tests.kit.model import BARE, STATE, case_in
 from tests.workflow.answers import answer, claims, grounded
 from tests.workflow.shown import read
-from workflow.attempt import GraphState
-from workflow.content import content_of
+from workflow.answer import Content
 from workflow.grounding import without_expired
 from workflow.note import to_html
 from workflow.note_words import WORDS
+from workflow.state import GraphState
 
 EN = WORDS["en"]
 NOW = datetime(2026, 11, 4, 9, tzinfo=UTC)
@@ -203,7 +203,7 @@ def test_a_document_that_has_expired_since_is_cited_no_more() -> None:
         {"text": f"See ({DOCUMENT}).", "sources": ["ticket-101"]},
     ]
     kept = grounded(answer(likely_cause=cause, next_steps=steps), state)
-    content = content_of(kept.model_dump(mode="json"))
+    content = Content.model_validate(kept.model_dump(mode="json"))
     assert without_expired(content, NOW - timedelta(seconds=1)) == content
     shown = without_expired(content, NOW)
     assert (shown.likely_cause.text, shown.confidence, shown.left_out) == (EN.claim_left_out, None, 1)

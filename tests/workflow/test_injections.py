@@ -13,10 +13,10 @@ from tests.kit.model import case_in, opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import grounded
 from tests.workflow.shown import read
-from workflow.attempt import GraphState
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 from workflow.note import to_html
-from workflow.prompts import Instructions
+from workflow.prompt import Instructions
+from workflow.state import GraphState
 
 SET = [
     json.loads(line) for line in Path(__file__).with_name("injections.jsonl").read_text(encoding="utf-8").splitlines()

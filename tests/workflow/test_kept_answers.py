@@ -7,8 +7,7 @@ from redis.asyncio import Redis
 
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
-from workflow.kept_answers import AnswersInRedis
-from workflow.ports import Kept, UnusableAnswer
+from workflow.kept_answers import AnswersInRedis, Kept, UnusableAnswer
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}

@@ -12,9 +12,9 @@ from tests.kit.model import opened
 from tests.kit.simulators import Simulator
 from tests.workflow.asking import asked
 from tests.workflow.personal import PersonalTicket, case_by
-from workflow.attempt import GraphState
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 from workflow.question import ModelQuestion
+from workflow.state import GraphState
 
 _ROUNDS = 20
 _A_ROUND = 100

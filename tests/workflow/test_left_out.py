@@ -11,8 +11,8 @@ from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.runner import ANSWER
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
+from workflow.kept_answers import Kept, UnusableAnswer
 from workflow.note import to_html
-from workflow.ports import Kept, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Open"}

@@ -8,7 +8,7 @@ import pytest
 from integrations.servicedesk.contents import plain_text
 from tests.workflow.answers import answer, claims, grounded
 from tests.workflow.shown import read
-from workflow.content import Content, NotedSource, NotedText, Suggested
+from workflow.answer import Content, NotedSource, NotedText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html
 from workflow.note_words import WORDS
 

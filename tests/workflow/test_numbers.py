@@ -26,7 +26,7 @@ from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner
+from workflow.runner import Runner
 
 SUBJECT = "VPN drops at home"
 

@@ -9,7 +9,8 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
-from config.tenants import NoteSettings
+from config.tenants import Tenant
+from config.ticket_rules import TicketRules
 from integrations.errors import DeskTimeout, OutsideFailure
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
 from observability import phrases
@@ -20,11 +21,9 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import LEASE, Table
 from tests.kit.runner import ANSWER, run_when_due
 from workflow.graph import build_graph
-from workflow.kept_answers import AnswersInRedis
-from workflow.ports import Kept
-from workflow.renewals import Renewals
-from workflow.run import Runner
-from workflow.turns import Turns
+from workflow.kept_answers import AnswersInRedis, Kept
+from workflow.lease import Renewals
+from workflow.runner import Runner, Turns
 
 FOUND = SimilarTicket("4711000000000077", "Badge reader is dark", "Replaced the fuse.", "77")
 PASSAGE = Document("Doors", "The fuse is behind the panel.")
@@ -80,31 +79,7 @@ class BoxOfCards:
         return f"{ticket_id}/{numbers[-1]}" if numbers else None
 
 
-class Everything:
-    never_topics = frozenset({"gossip"})
-
-    def hidden_from(self, known: Mapping[str, str]) -> dict[str, frozenset[str]]:
-        assert known.keys() == {"category", "group", "site", "template"}
-        return {"drawer": frozenset({"private"})}
-
-    def leave_out(self, known: Mapping[str, str]) -> bool:
-        assert not {"12345", "My badge does nothing."} & set(known.values())
-        return False
-
-    def forbid(self, known: Mapping[str, str]) -> bool:  # noqa: ARG002 -- the port's
-        return False
-
-    def ask_for(self, kind: str) -> bool:
-        return kind == "event"
-
-
-class Wanted:
-    """A tenant's settings: a note in each ticket."""
-
-    rules = Everything()
-    dry_run = False
-    note = NoteSettings()
-    audit_days = 0
+TENANT = Tenant("acme", rules=TicketRules({}, {"group": frozenset({"private"})}, never_topics=frozenset({"gossip"})))
 
 
 @dataclass
@@ -165,7 +140,7 @@ class Drawer:
         people: Sequence[Person] = (),  # noqa: ARG002 -- the port's
     ) -> Sequence[SimilarTicket]:
         asked = (tenant_id, ticket_id, subject, description, forbidden)
-        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"drawer": {"private"}})
+        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"group": {"private"}})
         return (FOUND,)
 
     async def documents(
@@ -206,7 +181,7 @@ def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database,
         lease_database=database,
         renewals=Renewals(database, LEASE),
         desk_of=lambda _: desk,
-        wishes_of=lambda _: Wanted(),
+        wishes_of=lambda _: TENANT,
         model_of=lambda _: parrot,
         search=drawer,
         answers=AnswersInRedis(redis, 60),

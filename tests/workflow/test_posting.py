@@ -20,8 +20,8 @@ from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
-from workflow.attempt import GraphState
 from workflow.nodes.update_ticket import update_ticket
+from workflow.state import GraphState
 
 
 class OtherKey:

@@ -11,10 +11,10 @@ from tests.kit.model import STATE
 from tests.workflow.answers import answer, claims
 from tests.workflow.asking import asked
 from tests.workflow.shown import read
-from workflow.attempt import GraphState
 from workflow.note import to_html
 from workflow.note_words import WORDS
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
+from workflow.state import GraphState
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",), ("+49 171 2345678",))
 SAM = Person("Sam Okafor", ("sam@acme.example",))

@@ -13,7 +13,7 @@ from storage.claims import Claim, LeaseLost
 from storage.direct import Row
 from storage.session import Database
 from tests.kit.postgres import LEASE, Store, claimed
-from workflow.renewals import Renewals
+from workflow.lease import Renewals
 
 _JOBS = 30
 

@@ -17,10 +17,9 @@ from tests.kit.clock import Clock
 from tests.kit.model import DOCUMENTS, SIMILAR, TICKET, opened
 from tests.kit.postgres import DEADLINE, Table, attempt_at, claimed
 from tests.kit.simulators import Simulator
-from workflow.attempt import GraphState
-from workflow.kept_answers import AnswersInRedis
+from workflow.kept_answers import AnswersInRedis, Kept
 from workflow.nodes.call_gpt4 import call_gpt4
-from workflow.ports import Kept
+from workflow.state import GraphState
 
 STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 

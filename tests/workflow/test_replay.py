@@ -7,8 +7,8 @@ import pytest
 from config.tenants import NoteSettings
 from storage.models import AuditRecord
 from tests.storage.exchanges import ANSWER, SENT
-from workflow.prompts import CURRENT, Instructions, versions
-from workflow.replay import may_be_sent_again, prompt_again
+from workflow.prompt import CURRENT, Instructions, versions
+from workflow.question import may_be_sent_again, prompt_again
 
 
 def record(**changed: Any) -> AuditRecord:

@@ -20,7 +20,7 @@ from tests.kit.postgres import NewEvent, Table, accept
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner
+from workflow.runner import Runner
 
 ENDED = ("completed", "skipped", "failed")
 

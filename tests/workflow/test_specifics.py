@@ -12,10 +12,10 @@ from tests.kit.model import case_in
 from tests.workflow.answers import answer, claims, grounded
 from tests.workflow.asking import asked
 from tests.workflow.shown import read
-from workflow.attempt import GraphState
-from workflow.content import Content
+from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_words import WORDS
+from workflow.state import GraphState
 
 TICKET = DeskTicket(
     "12345",

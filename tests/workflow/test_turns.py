@@ -4,7 +4,7 @@ from config.tenant_settings import JobShare
 from config.tenants import Tenant
 from storage.turns import Shares
 from tests.kit.clock import Clock
-from workflow.turns import Turns
+from workflow.runner import Turns
 
 
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:

@@ -1,15 +1,19 @@
-"""One attempt at a job: claim it, run the graph, and report its outcome."""
+"""One attempt at a job: claim it in its tenant's turn, run the graph, and report its outcome."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from config.tenants import Tenant
 from dispatch.outcome import How, Outcome, record, report
 from integrations.errors import MODEL_UNAVAILABLE, TicketGone
 from observability import counting, metrics, phrases, tracing
@@ -19,24 +23,62 @@ from storage import history
 from storage.claims import Claim, LeaseLost
 from storage.forgotten import was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
-from storage.limits import ANOTHER_FIRST_WAIT
+from storage.limits import ANOTHER_FIRST_WAIT, SHORTEST_TURN
 from storage.session import DATABASE_FAILURES, Database
-from storage.turns import claim_next
-from workflow.attempt import Attempt
+from storage.turns import Shares, claim_next
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.lease import hold_lease, insist, settle
-from workflow.limit import AttemptLimit
-from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, no_feedback_link
-from workflow.refreshing import why_refresh
-from workflow.renewals import Renewals
-from workflow.stopping import outcome_of
-from workflow.turns import Turns
-from workflow.wishes import Wishes
+from workflow.kept_answers import AnswersInRedis
+from workflow.lease import Renewals, hold_lease, insist, settle
+from workflow.ports import Desk, Model, Search
+from workflow.refusals import why_refresh
+from workflow.retry import outcome_of
+from workflow.state import Attempt, AttemptLimit
 
 # For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
 # closing after it 5 s; a process is killed 20 s after its grace period (`worker.resources`).
 _GIVE_BACK_SECONDS = 10.0
+
+
+class Turns:
+    """Tenant shares for each claim, so that each tenant gets its part of the worker.
+
+    A start occupies a slot for at least a second: jobs that are deferred or held back at once (a desk that is down, an
+    unknown tenant) leave no job in flight, and would get every turn.
+    """
+
+    def __init__(
+        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tenants = tenants
+        self._monotonic = monotonic
+        self._charged: deque[tuple[float, str]] = deque()
+        self._seen: Sequence[Tenant] | None = None
+        self._shares = Shares()
+
+    def shares(self) -> Shares:
+        now = self._monotonic()
+        while self._charged and self._charged[0][0] <= now:
+            self._charged.popleft()
+        tenants = self._tenants()
+        if tenants is not self._seen:
+            self._seen = tenants
+            self._shares = Shares(
+                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
+                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
+            )
+        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
+
+    @contextmanager
+    def place(self, tenant_id: str) -> Iterator[None]:
+        """Hold a slot for one job of the tenant, for the shortest turn at least."""
+        until = self._monotonic() + SHORTEST_TURN.total_seconds()
+        try:
+            yield
+        finally:
+            if self._monotonic() < until:
+                # Ordered by their ends: none is charged for more than twice that time.
+                self._charged.append((until, tenant_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +88,20 @@ class Runner:
     owner: str
     database: Database
     lease_database: Database
-    """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
+    """A separate pool for claims: no renewal may wait behind searches."""
     renewals: Renewals
     desk_of: Callable[[str], Desk]
-    wishes_of: Callable[[str], Wishes]
+    wishes_of: Callable[[str], Tenant]
     model_of: Callable[[str], Model]
     search: Search
-    answers: KeptAnswers
+    answers: AnswersInRedis
     graph: JobGraph
     context_seconds: float
     attempt_seconds: float
     note_settle_seconds: float
     capture_messages: bool
     turns: Turns
-    feedback_link_of: FeedbackLinkOf = no_feedback_link
+    feedback_link_of: Callable[[str, UUID], str] | None = None
 
 
 async def run_next(runner: Runner) -> Outcome | None:
@@ -140,9 +182,8 @@ async def _run_and_record(
         await settle(partial(record, runner.database, claim, outcome))
 
     try:
-        outcome = Outcome(
-            How.COMPLETED, note_id=await _run_graph(runner, claim, prepare), seconds=time.monotonic() - started
-        )
+        note_id = await _run_graph(runner, claim, prepare)
+        outcome = Outcome(How.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
         await write(outcome)
         # Includes the write, which a database outage delays.
         outcome = replace(outcome, seconds=time.monotonic() - started)
@@ -182,11 +223,10 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
     that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
     requeues the job.
     """
-    given_back = Outcome(How.GIVEN_BACK, "worker stopping")
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
-                await insist(partial(runner.renewals.give_back, claim))
+                await insist(runner.renewals.give_back, claim)
             except LeaseLost:
                 if not begun:
                     raise
@@ -196,7 +236,7 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
         return await _without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         return _claim_lost(failure)
-    return given_back
+    return Outcome(How.GIVEN_BACK, "worker stopping")
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
@@ -233,7 +273,6 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
             state = await runner.graph.ainvoke({}, context=attempt)
         except TicketGone as gone:
             if gone.deleted:
-                number = attempt.claim.id_in_desk
-                await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, number))
+                await insist(history.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk)
             raise
     return str(state["note_id"])
