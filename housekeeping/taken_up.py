@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from integrations.values import DeskTicket
 from observability import note_metrics
-from retrieval.taken_up import taken_up
+from retrieval.terms import taken_up
 from storage import feedback
 from storage.session import Database
 

@@ -13,7 +13,7 @@ from benchmarks.retrieval.measures import Rankings, hit, mean, ndcg, recall
 from benchmarks.retrieval.methods import CopiesInPostgres, Find, peers
 from benchmarks.retrieval.sets import Article, Incoming, Resolved, articles, queries, tickets
 from benchmarks.retrieval.times import ManyTickets, Times
-from retrieval.strength import LEAST
+from retrieval.terms import LEAST
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
 _OURS, _BOTH = "ours", "ours with embeddings"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.retrieval.fit`: the constants of `retrieval/strength.py`.
+"""`python -m benchmarks.retrieval.fit`: the constants of `retrieval/terms.py`.
 
 Fitted on the tuning half. Each find of a query is a point: its scores, and whether it is of the family; among all
 earlier tickets, and among samples as on a new desk. First by words alone, then with those constants by both methods.
@@ -19,8 +19,7 @@ from sqlalchemy import text
 from benchmarks.retrieval.methods import TENANT, CopiesInPostgres, embedded, said
 from benchmarks.retrieval.sets import Incoming, Resolved, queries, tickets
 from retrieval.language import languages_of
-from retrieval.strength import logit_of_words, strength
-from retrieval.terms import asked_terms
+from retrieval.terms import asked_terms, logit_of_words, strength
 from storage.meaning import FOUND, NEWEST
 from storage.session import Database
 

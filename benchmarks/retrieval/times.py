@@ -15,10 +15,9 @@ import psycopg
 
 from benchmarks.retrieval.sets import queries, tickets
 from devstack.postgres import Postgres
+from retrieval.cleaning import lines_of, unwrapped
 from retrieval.language import LANGUAGES
-from retrieval.markup import lines_of
 from retrieval.terms import weighed_terms
-from retrieval.wrapping import unwrapped
 from storage.indexing import way_of
 from storage.migrating import migrate
 from storage.search import SearchInPostgres

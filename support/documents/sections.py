@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from retrieval.markup import INVISIBLE, lines_of
+from retrieval.cleaning import INVISIBLE, lines_of
 
 # Marks a heading found in markup: a private use character of Unicode, removed from texts.
 _MARK = "\ue000"

@@ -1,37 +1,39 @@
-"""Removal of mail headers, forms and politeness around a ticket's message.
+"""The own text of a ticket: HTML as plain lines, without mail headers, forms and politeness.
 
 Removed lines are lost, so a line goes only if it can hardly be anything else, and one that names a code or a fault
 stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it
 (mail-parser-reply) has expressions that can match anywhere (docs/adr/0026).
 """
 
+import html
 import re
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from retrieval.phrases import (
-    BANNERS,
-    CLOSINGS,
-    FORWARD_MARKS,
-    GREETED,
-    GREETINGS,
-    HEADS,
-    LEGAL,
-    NOTICES,
-    OF_SENDER,
-    OF_SUBJECT,
-    POINTING,
-    REPLY_MARKS,
-    SECRET,
-    SENT_FROM,
-    WROTE,
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>|<[/!?][^<>]*>")
+_BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
+_BREAKS = frozenset(_BLOCKS.split())
+# Mail programs mark quotes by these: other blockquotes are only indented.
+_QUOTES = ("cite", "gmail_quote")
+# Soft hyphens, marks of direction, characters of no width.
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (("<!--", "-->"), (r"<script\b", r"</script\s*>"), (r"<style\b", r"</style\s*>"))
 )
-
+_PHRASES: dict[str, tuple[Any, ...]] = {
+    name: tuple(each)
+    for name, each in tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8")).items()
+}
+_HEADS = frozenset(_PHRASES["heads"])
 # Markers of pictures and links, and encoded data.
 _MARKS = re.compile(
     r"\[?cid:[^\s\]]{1,200}\]?|\[image:? ?[^\]\n]{0,100}\]|<image\d+\.\w+>|<mailto:[^>\s]{1,200}>"
     r"|\bdata:\w{1,20}/[\w.+-]{1,40};base64,[A-Za-z0-9+/=]*|(?<![\w/+])[A-Za-z0-9+/]{120,}={0,2}"
 )
-_HEAD = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
+_NAMED = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
 _EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
 # A contact label of signatures and forms, followed by a number or an address.
@@ -54,6 +56,47 @@ _MOST_OF_NOTICE = 8
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3
+
+
+def lines_of(markup: str) -> str:
+    """Return HTML as lines: entities resolved, white space folded, none empty.
+
+    A line that a mail program marked as quoted begins with `>`, as in a mail of plain text.
+    """
+    for begin, end in _UNSEEN:
+        markup = _without(markup, begin, end)
+    has_breaks = any((tag.group(2) or "").lower() in _BREAKS for tag in _TAG.finditer(markup))
+    text = INVISIBLE.sub("", html.unescape("".join(_pieces(markup, has_breaks=has_breaks))))
+    return "\n".join(line for line in (" ".join(each.split()) for each in text.splitlines()) if line not in {"", ">"})
+
+
+def _without(markup: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
+    kept, last = [], 0
+    while (start := begin.search(markup, last)) and (stop := end.search(markup, start.end())):
+        kept += [markup[last : start.start()], " "]
+        last = stop.end()
+    return "".join([*kept, markup[last:]])
+
+
+def _pieces(markup: str, *, has_breaks: bool) -> Iterator[str]:
+    last = preformatted = quoted = 0
+    quotes: list[bool] = []
+    for tag in _TAG.finditer(markup):
+        yield _own_lines(markup[last : tag.start()], kept=not has_breaks or preformatted > 0)
+        last, name = tag.end(), (tag.group(2) or "").lower()
+        if name == "blockquote" and not tag.group(1):
+            quotes.append(any(mark in tag.group(3).lower() for mark in _QUOTES))
+            quoted += quotes[-1]
+        elif name == "blockquote" and quotes:
+            quoted -= quotes.pop()
+        elif name == "pre":
+            preformatted = max(0, preformatted + (-1 if tag.group(1) else 1))
+        yield f"\n{'&gt; ' if quoted else ''}" if name in _BREAKS else " "
+    yield _own_lines(markup[last:], kept=not has_breaks or preformatted > 0)
+
+
+def _own_lines(text: str, *, kept: bool) -> str:
+    return text if kept else " ".join(text.splitlines())
 
 
 def unwrapped(text: str) -> str:
@@ -102,7 +145,9 @@ def _quoted(lines: Sequence[str], position: int) -> int:
 def _says_enough(said: Sequence[str]) -> bool:
     words = sum(len(line.split()) for line in said)
     text = " ".join(said[:_SOME_WORDS]).lower()
-    return words >= _MANY_WORDS or (words >= _SOME_WORDS and not any(pointing in text for pointing in POINTING))
+    return words >= _MANY_WORDS or (
+        words >= _SOME_WORDS and not any(pointing in text for pointing in _PHRASES["pointing"])
+    )
 
 
 def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
@@ -111,11 +156,13 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
     A reply mark counts too. The same position if none begins here.
     """
     low = _low(lines[position])
-    is_forward = low.startswith(FORWARD_MARKS)
-    if is_forward or low.startswith(REPLY_MARKS) or _is_wrote(low):
+    is_forward = low.startswith(_PHRASES["forward_marks"])
+    if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):
         return _past_names(lines, position + 1)[0], is_forward
     after, names = _past_names(lines, position)
-    is_head = len(names) >= 3 and bool(names & OF_SENDER) and bool(names & OF_SUBJECT)
+    is_head = len(names) >= 3 and not (
+        names.isdisjoint(_PHRASES["of_sender"]) or names.isdisjoint(_PHRASES["of_subject"])
+    )
     return (after if is_head else position), False
 
 
@@ -123,8 +170,8 @@ def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
     names: set[str] = set()
     last = min(len(lines), position + _MOST_OF_HEAD)
     while position < last:
-        named = _HEAD.match(lines[position])
-        if named and named.group(1).lower() in HEADS:
+        named = _NAMED.match(lines[position])
+        if named and named.group(1).lower() in _HEADS:
             names.add(named.group(1).lower())
         elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
             break  # neither a header nor a continued address line
@@ -135,14 +182,14 @@ def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
 def _is_wrote(low: str) -> bool:
     if not low.endswith(":") or not any(character.isdigit() or character == "@" for character in low):
         return False
-    return any(low.startswith(begin) and inside in low for begin, inside in WROTE)
+    return any(low.startswith(begin) and inside in low for begin, inside in _PHRASES["wrote"])
 
 
 def _is_closing(line: str) -> bool:
     if line in {"--", "—"}:
         return True
     low = _low(line)
-    for closing in CLOSINGS:
+    for closing in _PHRASES["closings"]:
         if low.startswith(closing):
             rest = line[len(closing) :]
             names = rest.strip(" ,.!;-").split()
@@ -176,8 +223,8 @@ def _is_sentence(line: str) -> bool:
 
 def _past_notice(lines: Sequence[str], position: int) -> int:
     low = _low(lines[position])
-    is_legal = _has(low, SECRET) and _has(low, LEGAL) and len(low.split()) >= _WORDS_OF_A_NOTICE
-    if not is_legal and not low.startswith(NOTICES):
+    is_legal = _has(low, _PHRASES["secret"]) and _has(low, _PHRASES["legal"]) and len(low.split()) >= _WORDS_OF_A_NOTICE
+    if not is_legal and not low.startswith(_PHRASES["notices"]):
         return position
     last = min(len(lines), position + _MOST_OF_NOTICE) - 1
     while position < last and not lines[position].endswith((".", "!", "?")):
@@ -192,16 +239,16 @@ def _is_wrapping(line: str) -> bool:
         return False
     low = _low(line)
     bare = low.strip(" .,!;:-*_")
-    if not bare or any(bare.startswith(begin) and bare.endswith(end) for begin, end in SENT_FROM):
+    if not bare or any(bare.startswith(begin) and bare.endswith(end) for begin, end in _PHRASES["sent_from"]):
         return len(bare.split()) <= _SOME_WORDS
     return bool(_EMPTY_FIELD.fullmatch(line) or _CONTACT.fullmatch(line)) or _is_greeting(line, bare)
 
 
 def _is_greeting(line: str, bare: str) -> bool:
-    for greeting in GREETINGS:
+    for greeting in _PHRASES["greetings"]:
         if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
             greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()
-            named = [word for word in greeted if word.lower() not in GREETED]
+            named = [word for word in greeted if word.lower() not in _PHRASES["greeted"]]
             return len(named) <= 2 and (not named or line.endswith((",", "!", ":"))) and all(map(_may_be_name, named))
     return False
 
@@ -211,7 +258,7 @@ def _may_be_name(word: str) -> bool:
 
 
 def _without_banner(line: str) -> str:
-    banner = next((one for one in BANNERS if _low(line).startswith(one)), "")
+    banner = next((one for one in _PHRASES["banners"] if _low(line).startswith(one)), "")
     return line[len(banner) :].strip()
 
 
