@@ -40,23 +40,7 @@ _BY_LENGTH = 0.75
 _USUAL_LENGTH = 60.0
 # A pasted log must not hide the rest of the ticket.
 _LONGEST_LENGTH = 240.0
-_ALGORITHMS = {
-    "da": "danish",
-    "de": "german",
-    "en": "english",
-    "es": "spanish",
-    "fi": "finnish",
-    "fr": "french",
-    "hu": "hungarian",
-    "it": "italian",
-    "nl": "dutch",
-    "no": "norwegian",
-    "pt": "portuguese",
-    "ro": "romanian",
-    "ru": "russian",
-    "sv": "swedish",
-    "tr": "turkish",
-}
+_STEMMED = frozenset(["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ro", "ru", "sv", "tr"])
 _STOP_WORDS = {
     language: frozenset(words.split())
     for language, words in tomllib.loads(Path(__file__).with_name("stop_words.toml").read_text("utf-8")).items()
@@ -149,13 +133,12 @@ def _stems(word: str, languages: Sequence[str]) -> set[str]:
 
 
 def _stem(word: str, language: str) -> str:
-    algorithm = _ALGORITHMS.get(language)
-    return word if algorithm is None else str(_stemmer(algorithm).stemWord(word))
+    return str(_stemmer(language).stemWord(word)) if language in _STEMMED else word
 
 
 @cache
-def _stemmer(algorithm: str) -> Stemmer.Stemmer:
-    return Stemmer.Stemmer(algorithm)
+def _stemmer(language: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(language)
 
 
 def _number(stem: str) -> int:

@@ -2,16 +2,14 @@
 
 import re
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 _LONGEST_TEXT = 1500
 _MOST_ITEMS = 8
+_WORD = re.compile("high|medium|low|strong|weak")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-Confidence = Literal["high", "medium", "low"]
-Strength = Literal["strong", "weak"]
 
 
 def printable(text: str) -> str:
@@ -42,10 +40,14 @@ def _bounded(text: str) -> str:
     return cut(printable(text).strip(), _LONGEST_TEXT)
 
 
-def _one_of(words: tuple[str, ...], said: object) -> object:
+def _first_word(said: object) -> object:
     """Return the initial word of a text: without a schema, a model writes `High.`."""
-    begin = said.strip().casefold() if isinstance(said, str) else ""
-    return next((word for word in words if begin.startswith(word)), said)
+    found = _WORD.match(said.strip().casefold()) if isinstance(said, str) else None
+    return found[0] if found else said
+
+
+Confidence = Annotated[Literal["high", "medium", "low"], BeforeValidator(_first_word)]
+Strength = Annotated[Literal["strong", "weak"], BeforeValidator(_first_word)]
 
 
 # The docstrings and the order of the fields are part of the schema that the model gets.
@@ -69,11 +71,6 @@ class Suggestion(_StrictTexts):
     value: str
     strength: Strength
 
-    @field_validator("strength", mode="before")
-    @classmethod
-    def _a_strength(cls, said: object) -> object:
-        return _one_of(("strong", "weak"), said)
-
 
 class Enhancement(_StrictTexts):
     """GPT-4's answer: plain texts, no markup."""
@@ -87,11 +84,6 @@ class Enhancement(_StrictTexts):
     category: Suggestion
     priority: Suggestion
     group: Suggestion
-
-    @field_validator("confidence", mode="before")
-    @classmethod
-    def _a_confidence(cls, said: object) -> object:
-        return _one_of(("high", "medium", "low"), said)
 
     @field_validator("summary")
     @classmethod

@@ -8,10 +8,11 @@ a name alone (ipconfig, PowerShell) is no command.
 
 import re
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 from privacy.redaction.text import Folded, folded
 from workflow.answer import cut
-from workflow.note_words import WORDS, NoteWords
+from workflow.note_words import WORDS
 
 _END = r"[^\s<>\"'`\u3000-\u3020]"
 _HOST = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
@@ -132,7 +133,7 @@ def shown_of(text: str, *, is_whole: bool) -> str:
 class Defanging:
     """Defangs the texts of one answer; `sources` are the finds for its ticket."""
 
-    def __init__(self, sources: Sources, words: NoteWords = WORDS["en"]) -> None:
+    def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
         self._words = words
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
         self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}

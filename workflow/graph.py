@@ -16,14 +16,10 @@ JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
     """Compile the graph. Durable state is the job's row; a checkpointer is optional."""
     graph = StateGraph(GraphState, context_schema=Attempt)
-    graph.add_node("resume", resume)
-    graph.add_node("gather_context", gather_context)
-    graph.add_node("call_gpt4", call_gpt4)
-    graph.add_node("update_ticket", update_ticket)
+    graph.add_node(resume)
+    graph.add_sequence([gather_context, call_gpt4, update_ticket])
     graph.add_edge(START, "resume")
     graph.add_conditional_edges("resume", _what_is_left, ["gather_context", "update_ticket", END])
-    graph.add_edge("gather_context", "call_gpt4")
-    graph.add_edge("call_gpt4", "update_ticket")
     graph.add_edge("update_ticket", END)
     return graph.compile(checkpointer=checkpointer)
 

@@ -12,11 +12,11 @@ from storage import claims
 from storage.claims import Claim
 from storage.jobs import FORGOTTEN, LEFT_OUT
 from storage.limits import MOST_ATTEMPTS
-from storage.session import DATABASE_FAILURES, Database
-from workflow.kept_answers import AnswersInRedis, Kept
+from storage.session import DATABASE_FAILURES
+from workflow.kept_answers import Kept
 from workflow.lease import insist
 from workflow.refusals import NoNoteWanted
-from workflow.state import AttemptTimeout
+from workflow.state import AttemptTimeout, Services
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
@@ -76,10 +76,9 @@ def decide(
     return Decision(seconds, f"will be retried in {seconds:.0f}s")
 
 
-async def outcome_of(
-    claim: Claim, stopped: Exception, *, database: Database, answers: AnswersInRedis, settle_seconds: float
-) -> Outcome:
+async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Outcome:
     """Map an exception to the job's outcome, and log its own line."""
+    answers, settle_seconds = services.answers, services.note_settle_seconds
     match stopped:
         case TicketGone() | NoNoteWanted():
             if isinstance(stopped, TicketGone):
@@ -102,7 +101,7 @@ async def outcome_of(
             failed = replace(_failed(stopped), words=decision.words)
             if decision.seconds is not None:
                 return replace(failed, how=How.RETRIED, seconds=decision.seconds)
-    if claim.attempt <= MOST_ATTEMPTS and await insist(claims.may_have_posted, database, claim):
+    if claim.attempt <= MOST_ATTEMPTS and await insist(claims.may_have_posted, services.database, claim):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
         return replace(failed, how=How.LOOKED_FOR, words=words, seconds=settle_seconds)
     await answers.drop(claim.job_id, Kept.LOOK, Kept.UNUSABLE)

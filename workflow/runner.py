@@ -5,9 +5,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
-from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
@@ -28,12 +27,11 @@ from storage.session import DATABASE_FAILURES, Database
 from storage.turns import Shares, claim_next
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.kept_answers import AnswersInRedis
 from workflow.lease import Renewals, hold_lease, insist, settle
-from workflow.ports import Desk, Model, Search
+from workflow.ports import Desk, Model
 from workflow.refusals import why_refresh
 from workflow.retry import outcome_of
-from workflow.state import Attempt, AttemptLimit
+from workflow.state import Attempt, AttemptLimit, Services
 
 # For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
 # closing after it 5 s; a process is killed 20 s after its grace period (`worker.resources`).
@@ -81,27 +79,20 @@ class Turns:
                 self._charged.append((until, tenant_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+@dataclass(slots=True, kw_only=True)
+class Runner(Services):
     """The dependencies of attempts; made once for each process."""
 
     owner: str
-    database: Database
     lease_database: Database
     """A separate pool for claims: no renewal may wait behind searches."""
     renewals: Renewals
     desk_of: Callable[[str], Desk]
     wishes_of: Callable[[str], Tenant]
     model_of: Callable[[str], Model]
-    search: Search
-    answers: AnswersInRedis
     graph: JobGraph
-    context_seconds: float
     attempt_seconds: float
-    note_settle_seconds: float
-    capture_messages: bool
     turns: Turns
-    feedback_link_of: Callable[[str, UUID], str] | None = None
 
 
 async def run_next(runner: Runner) -> Outcome | None:
@@ -190,13 +181,7 @@ async def _run_and_record(
     except LeaseLost:
         raise
     except Exception as stopped:  # noqa: BLE001 -- every job ends: unexpected errors fail this attempt too
-        outcome = await outcome_of(
-            claim,
-            stopped,
-            database=runner.database,
-            answers=runner.answers,
-            settle_seconds=runner.note_settle_seconds,
-        )
+        outcome = await outcome_of(runner, claim, stopped)
         await write(outcome)
     return outcome
 
@@ -241,19 +226,13 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
+        **{shared.name: getattr(runner, shared.name) for shared in fields(Services)},
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
         wishes=partial(runner.wishes_of, claim.tenant_id),
         model=runner.model_of(claim.tenant_id),
-        search=runner.search,
-        answers=runner.answers,
-        database=runner.database,
         limit=AttemptLimit(runner.attempt_seconds, claim.seconds_left()),
-        context_seconds=runner.context_seconds,
-        note_settle_seconds=runner.note_settle_seconds,
         lease_seconds=runner.renewals.lease_seconds,
-        capture_messages=runner.capture_messages,
-        feedback_link_of=runner.feedback_link_of,
     )
 
 

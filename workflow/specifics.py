@@ -22,23 +22,19 @@ _WORDS = {
 }
 _PRODUCTS = _WORDS["products"]
 _FIRST_WORDS = _WORDS["first words"]
-_PLACES = _WORDS["places"]
 _FILES = _WORDS["files"]
 _KNOWN_PORTS = _WORDS["ports"]
 _KNOWN_NUMBERS = _WORDS["numbers"]
-_NO_MACHINES = _WORDS["no machines"]
 _KNOWN_HOSTS = re.compile(
     r"(?:[\w-]+\.)*(?:microsoft|office|office365|outlook|microsoftonline|live|azure|google|apple|adobe|windows)\.com"
 )
 KNOWN_LINKS = re.compile(
     rf"(?:https?://)?(?:{_KNOWN_HOSTS.pattern}|aka\.ms|(?:www\.)?(?:example|domain)\.com)(?:[/?].*)?"
 )
-_STANDARDS = _WORDS["standards"]
 _KNOWN_ADDRESSES = re.compile(
     r"(?:127|0|255\.(?:0|255)|169\.254|224|239)\.[\d.:/]*|(?:8\.8\.8\.8|8\.8\.4\.4|1\.1\.1\.1|1\.0\.0\.1)(?::53)?"
     r"|10\.0\.0\.0(?:/8)?|172\.16\.0\.0(?:/12)?|192\.168\.(?:0\.0(?:/16)?|[01]\.(?:0(?:/24)?|1))"
 )
-_KNOWN_ERRORS = _WORDS["codes"]
 _EXAMPLES = re.compile(
     r"(?:[\w.+-]+@)?(?:example|domain|company|firma|contoso|beispiel|exemple|ejemplo|your-?domain|yourcompany)"
     r"\.(?:com|org|net|de|fr|es|local)|[\w.+-]+@[\w-]+\.\.\."
@@ -63,7 +59,7 @@ _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Our own markers of left-out parts, and placeholders.
-_SAID = {said for words in WORDS.values() for said in words if said.startswith("[")}
+_SAID = {said for words in WORDS.values() for said in vars(words).values() if said.startswith("[")}
 _OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _SAID)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
 # Defanged links, and the place of a cut.
@@ -159,7 +155,7 @@ _NAMES = re.compile(rf"(?<=[^\W_,:;] )(?<![.!?:]\s)({_WORD}(?: {_WORD}){{0,3}})(
 _INNER = re.compile(r"(?<![\w./\\@-])[^\W\d_]*[a-zß-öø-ÿ][A-Z][^\W\d_]+(?![\w.\\/@]*\w)")
 _WHOLE = frozenset({"100"})
 _USUAL_MTU = _WHOLE | {"1500", "1492"}
-_EVERYWHERE = _PLACES | _FILES | _PRODUCTS
+_EVERYWHERE = _WORDS["places"] | _FILES | _PRODUCTS
 
 
 class Specific(NamedTuple):
@@ -270,7 +266,7 @@ def _tokens(text: str) -> Iterator[Specific]:
         if "@" in token and (mail := _MAIL.fullmatch(token)):
             if not _EXAMPLES.fullmatch(token):
                 yield Specific(found.start(), found.end(), mail[0])
-        elif token in _KNOWN_ERRORS or _EXAMPLES.fullmatch(token):
+        elif token in _WORDS["codes"] or _EXAMPLES.fullmatch(token):
             continue
         elif (code := _CODE.fullmatch(token)) and not _is_common(code, text, found):
             wanted = token.removeprefix("v") if code["version"] else token
@@ -283,7 +279,7 @@ def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
         return _KNOWN_ADDRESSES.fullmatch(token) is not None
     if kind == "version":
         before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
-        return _BEHIND_TIME.match(text, found.end()) is not None or not _STANDARDS.isdisjoint(before)
+        return _BEHIND_TIME.match(text, found.end()) is not None or not _WORDS["standards"].isdisjoint(before)
     if kind == "name":
         # Without a blank between two sentences, the second begins with a capital.
         is_known = token in _FILES or _KNOWN_HOSTS.fullmatch(token)
@@ -292,7 +288,7 @@ def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
         if _KNOWN_CODES.fullmatch(token) or _ONE_DIGIT.fullmatch(token):
             return True
         return all(_KNOWN_CODES.fullmatch(part) for part in token.split("/") if _DIGIT.search(part))
-    return kind == "day" or (kind == "machine" and token in _NO_MACHINES)
+    return kind == "day" or (kind == "machine" and token in _WORDS["no machines"])
 
 
 def _numbers(text: str) -> Iterator[Specific]:

@@ -76,8 +76,23 @@ class AttemptLimit:
             self._timeout.reschedule(when)
 
 
-@dataclass(slots=True)
-class Attempt:
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The dependencies that all attempts of a process share."""
+
+    database: Database
+    search: Search
+    answers: AnswersInRedis
+    context_seconds: float
+    note_settle_seconds: float
+    capture_messages: bool
+    """True if prompt and answer go onto the GPT-4 span."""
+    feedback_link_of: Callable[[str, UUID], str] | None = None
+    """Returns a note's link by tenant and job; None if feedback is off."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt(Services):
     """The dependencies of the steps. None of it is stored."""
 
     claim: Claim
@@ -86,24 +101,12 @@ class Attempt:
     wishes: Callable[[], Tenant]
     """Returns the tenant's current settings, which may change during the attempt."""
     model: Model
-    search: Search
-    answers: AnswersInRedis
-    database: Database
     limit: AttemptLimit
-    context_seconds: float
-    note_settle_seconds: float
     lease_seconds: float
-    capture_messages: bool
-    """True if prompt and answer go onto the GPT-4 span."""
-    feedback_link_of: Callable[[str, UUID], str] | None = None
-    """Returns a note's link by tenant and job; None if feedback is off."""
     refresh: str = ""
     """The reason of a further note, `asked` or `reopened`; empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while notes are refused, except in a dry run.
-
-        `answered` as in `Desk.check_notes`.
-        """
+        """Raise HeldBack as `Desk.check_notes` does, except in a dry run."""
         if not self.wishes().dry_run:
             self.desk.check_notes(answered=answered)

@@ -28,10 +28,14 @@ from workflow.state import Attempt, GraphState
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
-    attempt = runtime.context
-    if (kept := await _kept_answer(attempt)) is not None:
+    attempt, claim = runtime.context, runtime.context.claim
+    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
+    if kept is not None:
+        content, model = Content.model_validate(kept[0]), kept[1]
+        await _commit(attempt, content, model, [], None)
+        await keep_left_records(attempt)
         say(phrases.GPT4_ANSWER_KEPT)
-        return kept
+        return {"content": content, "model": model}
     # A paid call is not cut off before its answer is stored: each call has a limit of its own, and the fallback's is
     # added.
     with attempt.limit.paused():
@@ -127,18 +131,6 @@ def _count(attempt: Attempt, usage: Usage) -> None:
     # The requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
     counting.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
-
-
-async def _kept_answer(attempt: Attempt) -> GraphState | None:
-    claim = attempt.claim
-    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
-    if kept is None:
-        return None
-    answer, model = kept
-    content = Content.model_validate(answer)
-    await _commit(attempt, content, model, [], None)
-    await keep_left_records(attempt)
-    return {"content": content, "model": model}
 
 
 async def _commit(
