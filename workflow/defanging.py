@@ -109,8 +109,8 @@ _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
-# The place of a cut in a source: the text may go on.
-_MORE = "\0"
+# The place of a cut in a source: the text may go on, as may a command that ends there.
+CUT = "\0"
 
 Sources = Sequence[tuple[str, str]]
 """Name and text of each find."""
@@ -124,10 +124,6 @@ def label(title: str) -> str:
 
 def without_links(text: str) -> str:
     return _NO_SOURCES.links(" ".join(text[:_LONGEST].split()))
-
-
-def shown_of(text: str, *, is_whole: bool) -> str:
-    return text if is_whole else f"{text} {_MORE}"
 
 
 class Defanging:

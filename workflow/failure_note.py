@@ -29,7 +29,6 @@ FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
 """The failures after which the note is left; after those of a desk, the desk would refuse the note too."""
 
 _SECONDS = 20.0
-_TITLE = "No enhancement"
 
 
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
@@ -101,8 +100,7 @@ async def _read(attempt: Attempt) -> DeskTicket:
 
 
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
-    """Return the note as HTML, with each text escaped."""
-    parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
+    parts = ["<b>No enhancement</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
     items = [f"#{ticket.shown}: {without_links(ticket.subject)}" for ticket in tickets]
     items += list(dict.fromkeys(without_links(document.title) for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)

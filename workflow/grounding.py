@@ -17,7 +17,7 @@ from typing import Any
 from config.ticket_rules import fold
 from integrations.values import Document
 from workflow.answer import Content, Enhancement, NotedSource, NotedText, Statement, Suggested, cut
-from workflow.defanging import Defanging, label, shown_of, without_links
+from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS
 from workflow.prompt import FoundSource, TicketCase
 from workflow.specifics import KNOWN_LINKS, Specific, Stated, folded_key, specifics_of
@@ -187,8 +187,8 @@ class _Texts:
         self._words = backing.words
         self._restore = restore
         self._names = {source.id: _name(source) for source in case.sources}
-        shown = [(self._names[each.id], restore(shown_of(each.text, is_whole=each.is_whole))) for each in case.sources]
-        self._defang = Defanging(shown, self._words)
+        shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
+        self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
         tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
         self._numbers = {case.ticket["id"], *tickets}
         told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in case.sources)]

@@ -1,7 +1,4 @@
-"""Results that an attempt stores in Redis for the next one, without Postgres.
-
-Postgres was down for longer than a lease, or the worker had to stop: an answer is paid for by then.
-"""
+"""Results that an attempt stores in Redis for the next one: Postgres was down, or the worker had to stop."""
 
 import json
 from collections.abc import Callable

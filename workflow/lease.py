@@ -121,11 +121,9 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
     A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
     second note is posted. Raises LeaseLost.
     """
-    loop = asyncio.get_running_loop()
-    asked = loop.time()
-    await insist(write)
-    while loop.time() - asked > seconds:
-        asked = loop.time()
+    asked = -float("inf")
+    while time.monotonic() - asked > seconds:
+        asked = time.monotonic()
         await insist(write)
 
 

@@ -5,7 +5,6 @@ Each text is escaped: nothing from the model or a desk becomes markup.
 
 import re
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -19,21 +18,14 @@ _LONGEST_MODEL = 80
 _BEGINS = tuple(
     begin
     for words in WORDS.values()
-    for begin in (
-        f"{words.title} ({words.author.partition('{}')[0]}",
-        words.updated_asked,
-        words.updated_reopened,
-    )
+    for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
 )
 _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-
-
-def _printable(value: Any) -> Any:
-    return value if isinstance(value, Markup) else printable(str(value))
-
-
-_LINES = Path(__file__).with_name("note.html").read_text(encoding="utf-8").splitlines()
-_NOTE = Environment(autoescape=True, undefined=StrictUndefined, finalize=_printable).from_string("".join(_LINES))
+_NOTE = Environment(
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=lambda value: value if isinstance(value, Markup) else printable(str(value)),
+).from_string("".join(Path(__file__).with_name("note.html").read_text("utf-8").splitlines()))
 
 
 def marker(job_id: object) -> str:

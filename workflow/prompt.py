@@ -17,8 +17,7 @@ import tiktoken
 
 from integrations.values import DeskTicket, Document, Prompt, SimilarTicket
 
-CURRENT = "2"
-"""The version of the instructions: a file in `prompts/`."""
+CURRENT = "2"  # a file in `prompts/`
 _VERSIONS = Path(__file__).with_name("prompts")
 # Language names by code, as in `servicedesk.languages`. Other languages appear as their code.
 _LANGUAGES = {
@@ -214,11 +213,9 @@ class Instructions:
         self.version = f"{version}+{added}" if self._house_rules else version
         """The version for spans, feedback and records: other rules make another version."""
 
-    def prompt(self, case: TicketCase, language: str = "") -> Prompt:
-        """Return the prompt for a case; an empty language means the ticket's."""
-        return self.prompt_of(case.as_json(), language)
-
-    def prompt_of(self, sent: str, language: str = "") -> Prompt:
+    def prompt(self, case: TicketCase | str, language: str = "") -> Prompt:
+        """Return the prompt for a case, or for its JSON; an empty language means the ticket's."""
+        sent = case if isinstance(case, str) else case.as_json()
         asked = (
             f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."
         )

@@ -100,7 +100,7 @@ def prompt_again(record: AuditRecord, note: NoteSettings, version: str | None) -
     ticket = json.loads(record.sent)["ticket"]
     language = _wanted_language(note.language, ticket["subject"], ticket["description"])
     instructions = Instructions(note.rules, version)
-    return instructions.prompt_of(record.sent, language), instructions.version
+    return instructions.prompt(record.sent, language), instructions.version
 
 
 def may_be_sent_again(record: AuditRecord, note: NoteSettings) -> bool:

@@ -1,29 +1,32 @@
 """The whole graph with another desk, model and search behind its ports."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from datetime import datetime
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.tenants import Tenant
 from config.ticket_rules import TicketRules
 from integrations.errors import DeskTimeout, OutsideFailure
-from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
 from observability import phrases
-from privacy.redaction.people import Person
+from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.by_id import run_job
+from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
-from tests.kit.postgres import LEASE, Table
-from tests.kit.runner import ANSWER, run_when_due
-from workflow.graph import build_graph
+from tests.kit.postgres import Table
+from tests.kit.runner import ANSWER, run_when_due, runner_on
+from tests.workflow.answers import ANSWERED
+from tests.workflow.place import WorkSite
 from workflow.kept_answers import AnswersInRedis, Kept
-from workflow.lease import Renewals
-from workflow.runner import Runner, Turns
+from workflow.runner import Runner
 
 FOUND = SimilarTicket("4711000000000077", "Badge reader is dark", "Replaced the fuse.", "77")
 PASSAGE = Document("Doors", "The fuse is behind the panel.")
@@ -31,25 +34,22 @@ PASSAGE = Document("Doors", "The fuse is behind the panel.")
 
 @dataclass
 class BoxOfCards:
-    """A desk with notes on cards.
-
-    It may lose the answer for a note that it has stored.
-    """
+    """A desk with notes on cards. It may lose the answer for a note that it has stored."""
 
     falls_silent: bool = False
     cards: list[str] = field(default_factory=list)
     wants_failure_note = False
 
-    def link_to(self, ticket_id: str) -> str:  # noqa: ARG002 -- the port's
+    def link_to(self, *_: Any) -> str:
         return ""
 
     async def id_of(self, number: str) -> str:
         return number
 
-    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:  # noqa: ARG002 -- the port's
+    async def read_open_ticket(self, ticket_id: str, **_: Any) -> DeskTicket:
         return DeskTicket(f"card {ticket_id}", "The door stays shut", "My badge does nothing.", "", "", "new", "")
 
-    def check_notes(self, *, answered: bool) -> None:
+    def check_notes(self, **_: Any) -> None:
         pass
 
     async def add_note(
@@ -66,15 +66,7 @@ class BoxOfCards:
         assert not is_ours(ticket.description)
         return ["Have you tried the other door?"]
 
-    async def find_note(
-        self,
-        ticket_id: str,
-        is_ours: Callable[[str], bool],
-        since: datetime | None = None,  # noqa: ARG002 -- the port's
-        *,
-        unread: Sequence[str] | None = None,  # noqa: ARG002 -- the port's
-        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,  # noqa: ARG002 -- the port's
-    ) -> str | None:
+    async def find_note(self, ticket_id: str, is_ours: Callable[[str], bool], *_: Any, **__: Any) -> str | None:
         numbers = [number for number, card in enumerate(self.cards, 1) if is_ours(card)]
         return f"{ticket_id}/{numbers[-1]}" if numbers else None
 
@@ -95,27 +87,17 @@ class Parrot:
         pass
 
     async def ask(
-        self,
-        prompt: Prompt,
-        answer_type: type[Structured],
-        on_paid: Callable[[Usage], None],
-        *,
-        unusable: str | None,  # noqa: ARG002 -- the port's
-        on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002 -- the port's
-        on_unanswered: Callable[[Unanswered], None],  # noqa: ARG002 -- the port's
+        self, prompt: Prompt, answer_type: type[Structured], on_paid: Callable[[Usage], None], **_: Any
     ) -> ModelAnswer[Structured]:
         self.asked.append(prompt)
         on_paid(Usage(3, 2))
-        answer = {
+        said = ANSWERED | {
             "summary": "A door.",
             "likely_cause": {"text": "", "sources": []},
             "next_steps": [],
             "sources": [{"id": "ticket-77", "gives": "A fuse."}, {"id": "ticket-78", "gives": "?"}],
-            "confidence": "low",
-            "questions": [],
-            **{name: {"value": "", "strength": "weak"} for name in ("category", "priority", "group")},
         }
-        return ModelAnswer(answer_type.model_validate(answer), 200, "parrot-1b", "r", "stop", Usage(3, 2), 1)
+        return ModelAnswer(answer_type.model_validate(said), 200, "parrot-1b", "r", "stop", Usage(3, 2), 1)
 
 
 class DrawerStuck(OutsideFailure):
@@ -130,29 +112,14 @@ class Drawer:
 
     stuck: bool = False
 
-    async def similar_tickets(
-        self,
-        tenant_id: str,
-        ticket_id: str,
-        subject: str,
-        description: str,
-        forbidden: Mapping[str, Set[str]],
-        people: Sequence[Person] = (),  # noqa: ARG002 -- the port's
-    ) -> Sequence[SimilarTicket]:
-        asked = (tenant_id, ticket_id, subject, description, forbidden)
-        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"group": {"private"}})
+    async def similar_tickets(self, *asked: Any) -> Sequence[SimilarTicket]:
+        *about, people = asked
+        assert about == ["acme", "12345", "The door stays shut", "My badge does nothing.", {"group": {"private"}}]
+        assert people == ()
         return (FOUND,)
 
-    async def documents(
-        self,
-        tenant_id: str,
-        subject: str,
-        description: str,
-        never_topics: Set[str] = frozenset(),
-        people: Sequence[Person] = (),  # noqa: ARG002 -- the port's
-    ) -> Sequence[Document]:
-        assert (tenant_id, subject, description) == ("acme", "The door stays shut", "My badge does nothing.")
-        assert never_topics == {"gossip"}
+    async def documents(self, tenant_id: str, *asked: Any) -> Sequence[Document]:
+        assert (tenant_id, *asked) == ("acme", "The door stays shut", "My badge does nothing.", {"gossip"}, ())
         if self.stuck:
             raise DrawerStuck(tenant_id)
         return (PASSAGE,)
@@ -175,22 +142,15 @@ def drawer() -> Drawer:
 
 @pytest.fixture
 def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database, redis: Redis) -> Runner:
-    return Runner(
-        owner="one",
-        database=database,
-        lease_database=database,
-        renewals=Renewals(database, LEASE),
+    nothing: Any = None
+    return replace(
+        runner_on(nothing, database, database),
         desk_of=lambda _: desk,
-        wishes_of=lambda _: TENANT,
         model_of=lambda _: parrot,
+        wishes_of=lambda _: TENANT,
         search=drawer,
         answers=AnswersInRedis(redis, 60),
-        graph=build_graph(),
         context_seconds=5,
-        attempt_seconds=60,
-        note_settle_seconds=60,
-        capture_messages=False,
-        turns=Turns(list),
     )
 
 
@@ -199,14 +159,8 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
 ) -> None:
     assert await run_job(runner, waiting)
     (prompt,) = parrot.asked
-    for text in (
-        FOUND.subject,
-        FOUND.resolution,
-        PASSAGE.title,
-        PASSAGE.text,
-        "My badge does nothing.",
-        "the other door?",
-    ):
+    texts = (FOUND.subject, FOUND.resolution, PASSAGE.title, PASSAGE.text)
+    for text in (*texts, "My badge does nothing.", "the other door?"):
         assert text in prompt.user
     (card,) = desk.cards
     assert card.startswith("Enhancement (written by parrot-1b; ")
@@ -258,3 +212,41 @@ async def test_what_that_search_can_not_find_is_a_line_and_the_job_does_without(
     assert table.job(waiting)["state"] == "completed"
     assert "Context gathered: ticket_history=Yes, docs=No" in stream.getvalue()
     assert "Sync error: tenant_id=acme, reason=drawer is stuck" in stream.getvalue()
+
+
+class NeverFinding(SearchInPostgres):
+    """Fails, or takes longer than the limit."""
+
+    def __init__(self, place: WorkSite, failure: Exception | None) -> None:
+        super().__init__(place.store.database, 2)
+        self._failure = failure
+
+    async def documents(self, *_: Any, **__: Any) -> Any:
+        if self._failure is not None:
+            raise self._failure
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(None, "context gathering timeout"), (PoolTimeout(), "context not searched")],
+)
+async def test_a_search_that_does_not_end_is_an_event_and_the_job_goes_on(
+    failure: Exception | None, told: str, place: WorkSite
+) -> None:
+    job_id = await place.job(new_ticket(place.desks))
+    async with place.runner() as runner:
+        search = NeverFinding(place, failure)
+        assert await run_job(replace(runner, search=search, context_seconds=0.2), job_id)
+    events = place.store.table.run("SELECT what, reason FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+    assert [(event["what"], event["reason"]) for event in events] == [
+        *(("accepted", None), ("claimed", None), ("context incomplete", told)),
+        *(("asked", None), ("answered", None), ("posting", None), ("completed", None)),
+    ]
+
+
+async def test_a_search_that_ends_leaves_no_event(place: WorkSite) -> None:
+    job_id = await place.job(new_ticket(place.desks))
+    assert (await place.run(job_id))[0] == "completed"
+    events = place.store.table.run("SELECT what FROM job_events WHERE job_id = %s", job_id)
+    assert "context incomplete" not in {event["what"] for event in events}

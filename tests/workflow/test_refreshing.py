@@ -11,7 +11,7 @@ from integrations.errors import DeskUnavailable
 from storage import by_hand
 from storage.jobs import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
 from tests.kit.by_id import run_job
-from tests.kit.desk import new_ticket, notes_of
+from tests.kit.desk import new_ticket
 from tests.workflow.place import WorkSite, place, tenant
 
 __all__ = ["place"]
@@ -24,7 +24,7 @@ DONE = ("completed", None)
 
 
 def begins(place: WorkSite, ticket_id: str) -> list[str]:
-    texts = [re.sub("<[^>]+>", "", note["description"]) for note in notes_of(place.desks, ticket_id)]
+    texts = [re.sub("<[^>]+>", "", note) for note in place.notes(ticket_id)]
     return [re.match(r".*?(?:\.|(?= \())", text)[0] for text in texts]  # type: ignore[index]
 
 
@@ -150,7 +150,7 @@ async def test_a_tenant_that_is_closed_by_now_has_its_webhooks_skipped(place: Wo
             raise DeskUnavailable(tenant_id)
 
         assert await run_job(replace(runner, desk_of=closed), job_id)
-    assert place.store.table.job(job_id)["reason"] == "already enhanced"
+    assert place.row(job_id)["reason"] == "already enhanced"
 
 
 async def test_any_webhook_after_the_ticket_was_closed_makes_one_once(place: WorkSite) -> None:
@@ -191,8 +191,8 @@ async def test_why_it_is_made_outlives_an_attempt(place: WorkSite) -> None:
     place.desks.order(ticket_id=ticket_id, operation="add_note", kind="status", code=429, times=1)
     job_id = await place.job(ticket_id, event="refresh")
     state, _ = await place.run(job_id)
-    assert (state, place.store.table.job(job_id)["refresh"]) == ("waiting", "asked")
-    place.store.table.change(job_id, due_at="now()", event=None)
+    assert (state, place.row(job_id)["refresh"]) == ("waiting", "asked")
+    place.change(job_id, due_at="now()", event=None)
     assert await place.run(job_id) == DONE
     assert begins(place, ticket_id) == ["Enhancement", ASKED]
     assert place.paid() == 2
@@ -202,7 +202,7 @@ async def test_one_that_is_retried_by_hand_still_says_so(place: WorkSite) -> Non
     ticket_id = new_ticket(place.desks)
     assert await webhook(place, ticket_id, None) == DONE
     job_id = await place.job(ticket_id, event="refresh")
-    place.store.table.change(job_id, state="failed", reason="x", finished_at="now()", refresh="asked")
+    place.change(job_id, state="failed", reason="x", finished_at="now()", refresh="asked")
     await by_hand.retry(place.store.database, job_id, 1800)
     assert await place.run(job_id) == DONE
     assert begins(place, ticket_id) == ["Enhancement", ASKED]
@@ -213,7 +213,7 @@ async def test_a_person_gets_a_note_right_after_a_failure_note(place: WorkSite) 
     ticket_id = new_ticket(place.desks)
     failed = await place.job(ticket_id)
     ended: dict[str, Any] = {"state": "failed", "reason": "x", "finished_at": "now()"}
-    place.store.table.change(failed, failure_noted_at="now()", **ended)
+    place.change(failed, failure_noted_at="now()", **ended)
     assert await webhook(place, ticket_id, None) == ("skipped", "own failure note")
     assert await webhook(place, ticket_id, ASKED_BY_HAND) == DONE
     assert begins(place, ticket_id) == [ASKED]

@@ -21,13 +21,7 @@ from storage.session import DATABASE_FAILURES
 from workflow.kept_answers import Kept
 from workflow.lease import insist
 from workflow.note import is_note
-from workflow.refusals import (
-    NoNoteWanted,
-    refuse_forgotten,
-    refuse_second_dry_run,
-    refuse_second_note,
-    refuse_ticket,
-)
+from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_second_dry_run, refuse_second_note, refuse_ticket
 from workflow.state import Attempt, GraphState
 
 _Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
