@@ -1,5 +1,8 @@
 """A ticket's own text: HTML of any quality as lines, without quotes, forms and courtesies."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from retrieval.cleaning import lines_of, unwrapped
@@ -37,103 +40,20 @@ def test_markup_becomes_lines(markup: str, text: str) -> None:
 
 
 SAYS = "The scanner on the second floor sends empty files since Monday."
-OUTLOOK = f"""From: Robin Example <robin@acme.example>
-Sent: Monday, 4 May 2026 09:12
-To: Service Desk; IT;
- Facilities
-Subject: FW: scanner
-
-Hello team,
-
-{SAYS}
-
-Kind regards,
-Robin Example
-Head of Ordering | Acme Ltd
-Tel: +49 30 000000
-www.acme.example
-
-This e-mail and its attachments are confidential and intended for the named recipient only. If you are not the intended
-recipient, delete this message.
-"""
-GERMAN = f"""Sehr geehrte Damen und Herren,
-{SAYS}
-Mit freundlichen Grüßen
-Alex Muster
-Einkauf
-Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat sind, löschen Sie diese Nachricht.
-
-Von: Service Desk
-Gesendet: Montag, 4. Mai 2026 08:00
-An: Alex Muster
-Betreff: Ihre Anfrage
-Bitte starten Sie den Rechner neu.
-"""
-FRENCH = f"""Bonjour,
-{SAYS}
-Cordialement,
-Camille
-Envoyé de mon iPhone
-Le 4 mai 2026 à 08:00, IT a écrit :
-> Merci de patienter.
-"""
-SPANISH = f"""Buenos días:
-{SAYS}
-Un saludo,
-Paula
-Compras
------Mensaje original-----
-De: IT
-Asunto: hola
-Espere, por favor.
-"""
+TEXTS = tomllib.loads(Path(__file__).with_name("mails.toml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("text", [OUTLOOK, GERMAN, FRENCH, SPANISH, SAYS, f"Hi,\n{SAYS}\nThanks!\nSent from my phone"])
+@pytest.mark.parametrize("text", TEXTS["mails"])
 def test_what_is_said_is_left_alone(text: str) -> None:
     assert unwrapped(lines_of(text)) == SAYS
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "ORA-12541: TNS:no listener",
-        "SID_37",
-        "U: drive",
-        "Fehler 0x80070005 auf srv-fs02.acme.example",
-        "2026-05-04 09:12:33 WARN at com.acme.Pool.take",
-        "IE 11",
-        "Thanks to the update nothing prints any more",
-        "Error: access denied",
-        "Hi-Fi amplifier in room 4 hums",
-        "dear customer page shows 404",
-    ],
-)
+@pytest.mark.parametrize("line", TEXTS["codes"])
 def test_codes_names_and_short_lines_survive(line: str) -> None:
     assert line in unwrapped(f"Hello,\nIt fails like this:\n{line}\nRegards,\nRobin").split("\n")
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "> access denied 5",
-        "T: drive is missing since this morning.",
-        "Email: Outlook asks for the password again and again",
-        "Phone: no dial tone in room 214",
-        "Mails to external email addresses bounce with 550 5.7.1.",
-        "I sent a confidential email to the wrong recipient",
-        "It is a message that I need privileged rights",
-        "From: Building A, second floor",
-        "LG 27UL500",
-        "Hi, VPN is down!",
-        "Hello laptop stolen",
-        "Von meinem Laptop aus erreiche ich das VPN nicht.",
-        "Outlook shows error 0x800CCC0E to me:",
-        "Network: none",
-        "On exit it wrote this to the log:",
-        "Thanks to you it works, but slowly",
-    ],
-)
+@pytest.mark.parametrize("line", TEXTS["looks_like_wrapping"])
 def test_what_only_looks_like_wrapping_stays(line: str) -> None:
     text = f"It began on Monday.\n{line}\nMy computer is LAP-204, and all of us wait for it."
     assert unwrapped(text) == text

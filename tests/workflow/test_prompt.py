@@ -14,10 +14,11 @@ from tests.storage.exchanges import ANSWER, SENT
 from tests.workflow.answers import answer, claims
 from tests.workflow.asking import asked
 from tests.workflow.shown import read
+from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_words import WORDS
 from workflow.prompt import CURRENT, Instructions, budget_for, count_tokens, versions
-from workflow.question import may_be_sent_again, prompt_again
+from workflow.question import ModelQuestion, may_be_sent_again, prompt_again
 from workflow.state import GraphState
 
 LONG = "The printer on the second floor prints nothing since this morning, and its lamp is red. " * 60
@@ -79,8 +80,7 @@ def test_what_is_cut_is_known_to_go_on() -> None:
 
 
 def test_a_description_of_any_length_leaves_room_for_the_rest() -> None:
-    ticket = TICKET.__class__("1", "S" * 9000, "\u6f22" * 50_000, "", "", "", "")
-    document = told({"ticket": ticket, "similar_tickets": STATE["similar_tickets"], "documents": []}, 1000)
+    document = told(alone("S" * 9000, "\u6f22" * 50_000) | {"similar_tickets": STATE["similar_tickets"]}, 1000)
     assert document["ticket"]["description"].endswith("…")
     assert len(document["ticket"]["subject"]) <= 302
 
@@ -116,6 +116,15 @@ def case(state: GraphState, **note: Any) -> dict[str, Any]:
     return told
 
 
+def alone(subject: str, description: str, *people: Person) -> GraphState:
+    ticket = DeskTicket("1", subject, description, "", "", "", "", people=people)
+    return {"ticket": ticket, "similar_tickets": [], "documents": []}
+
+
+def restored(question: ModelQuestion, said: str) -> Content:
+    return question.content(answer(summary=said, sources=[], next_steps=[]), nothing_found=False)
+
+
 def test_what_is_personal_is_a_placeholder_and_the_same_one_everywhere() -> None:
     told = case(PERSONAL)
     sent = json.dumps(told, ensure_ascii=False)
@@ -145,10 +154,8 @@ def test_what_the_answer_says_of_them_is_restored_in_the_note() -> None:
 
 def test_a_name_that_is_a_link_is_restored_without_working() -> None:
     evil = Person("https://evil.example/login", ("a@b.example",))
-    ticket = DeskTicket("1", "Of https://evil.example/login", "x", "", "", "", "", people=(evil,))
-    question = asked({"ticket": ticket, "similar_tickets": [], "documents": []})
-    said = answer(summary="Of [PERSON_1], [TEXT_1], [HOST_1] and [EMAIL_1].", sources=[], next_steps=[])
-    assert "https://" not in question.content(said, nothing_found=False).summary
+    question = asked(alone("Of https://evil.example/login", "x", evil))
+    assert "https://" not in restored(question, "Of [PERSON_1], [TEXT_1], [HOST_1] and [EMAIL_1].").summary
 
 
 @pytest.mark.parametrize(
@@ -160,45 +167,35 @@ def test_a_name_that_is_a_link_is_restored_without_working() -> None:
     ],
 )
 def test_a_value_and_the_models_words_make_no_command_and_no_link(secret: str, said: str, shown: str) -> None:
-    ticket = DeskTicket("1", "Login", f"my password: {secret}", "", "", "", "")
-    question = asked({"ticket": ticket, "similar_tickets": [], "documents": []})
+    question = asked(alone("Login", f"my password: {secret}"))
     assert question.placeholders == {"[SECRET_1]": secret}
-    summary = question.content(answer(summary=said, sources=[], next_steps=[]), nothing_found=False).summary
+    summary = restored(question, said).summary
     assert shown in summary
     assert secret not in summary
 
 
 def test_a_name_of_another_ticket_is_not_put_into_this_one() -> None:
-    tom = Person("Tom Baker")
-    state: GraphState = {
-        "ticket": DeskTicket("1", "Reboot", "Hello, Tom rebooted it.", "", "", "", "", people=(ZOE,)),
-        "similar_tickets": [SimilarTicket("2", "Reboot", "Tom did it. Regards, Tom Baker", people=(tom,))],
-        "documents": [],
-    }
-    question = asked(state)
-    told = json.loads(question.prompt.user)
+    other = SimilarTicket("2", "Reboot", "Tom did it. Regards, Tom Baker", people=(Person("Tom Baker"),))
+    question = asked(alone("Reboot", "Hello, Tom rebooted it.", ZOE) | {"similar_tickets": [other]})
     assert "Tom" not in question.prompt.user
-    said = answer(summary=told["ticket"]["description"], sources=[], next_steps=[])
-    assert question.content(said, nothing_found=False).summary == "Hello, Tom rebooted it."
+    said = json.loads(question.prompt.user)["ticket"]["description"]
+    assert restored(question, said).summary == "Hello, Tom rebooted it."
 
 
 @pytest.mark.parametrize("at", [5985, 5995, 6005])
 def test_no_half_of_a_value_is_left_where_a_text_is_cut(at: int) -> None:
     text = ("word " * 1300)[:at] + " IBAN DE89 3704 0044 0532 0130 00 and so on. " + "word " * 200
-    ticket = DeskTicket("1", "Bank", text, "", "", "", "")
-    told = case({"ticket": ticket, "similar_tickets": [], "documents": []})
-    assert "DE89" not in told["ticket"]["description"]
-    assert "3704" not in told["ticket"]["description"]
-    assert told["ticket"]["description"].endswith("…")
+    told = case(alone("Bank", text))["ticket"]["description"]
+    assert "DE89" not in told
+    assert "3704" not in told
+    assert told.endswith("…")
 
 
 def test_a_ticket_that_writes_a_placeholder_gets_nobody_put_in() -> None:
-    ticket = DeskTicket("1", "[PERSON_2] wants in", "See [PERSON_1].", "", "", "", "", people=(ZOE,))
-    state: GraphState = {"ticket": ticket, "similar_tickets": [], "documents": []}
-    question = asked(state)
+    question = asked(alone("[PERSON_2] wants in", "See [PERSON_1].", ZOE))
     told = json.loads(question.prompt.user)["ticket"]
-    said = answer(summary=told["subject"] + " " + told["description"], sources=[], next_steps=[])
-    assert question.content(said, nothing_found=False).summary == "[PERSON_2] wants in See [PERSON_1]."
+    said = told["subject"] + " " + told["description"]
+    assert restored(question, said).summary == "[PERSON_2] wants in See [PERSON_1]."
 
 
 def test_a_repair_meets_the_same_placeholders() -> None:
@@ -207,22 +204,19 @@ def test_a_repair_meets_the_same_placeholders() -> None:
     later: GraphState = PERSONAL | {"conversation": ["Sam Okafor asked.", "Zoe says that archiving did not help."]}
     again = asked(later, first.placeholders)
     assert first.placeholders.items() <= again.placeholders.items()
-    said = answer(summary="[PERSON_1] wrote.", sources=[], next_steps=[])
-    assert again.content(said, nothing_found=False).summary == "Zoë Adeyemi wrote."
+    assert restored(again, "[PERSON_1] wrote.").summary == "Zoë Adeyemi wrote."
 
 
 def test_a_tenant_that_wants_no_masking_sends_what_is_there() -> None:
     told = case(PERSONAL, masking="none")
     assert told["ticket"]["subject"] == "Mailbox of Zoë Adeyemi is full"
     assert "Winter-0815" in told["sources"][0]["resolution"]
-    said = answer(summary="[PERSON_1] of Zoë.", sources=[], next_steps=[])
-    assert asked(PERSONAL, masking="none").content(said, nothing_found=False).summary == "[PERSON_1] of Zoë."
+    assert restored(asked(PERSONAL, masking="none"), "[PERSON_1] of Zoë.").summary == "[PERSON_1] of Zoë."
 
 
 @pytest.mark.parametrize(("masking", "is_there"), [("personal", True), ("all", False)])
 def test_hosts_and_addresses_are_masked_where_the_tenant_says_so(masking: str, is_there: bool) -> None:
-    ticket = DeskTicket("1", "Disk full", "Server 10.20.30.40 is full.", "", "", "", "")
-    told = case({"ticket": ticket, "similar_tickets": [], "documents": []}, masking=masking)
+    told = case(alone("Disk full", "Server 10.20.30.40 is full."), masking=masking)
     assert ("10.20.30.40" in told["ticket"]["description"]) is is_there
 
 
@@ -235,34 +229,29 @@ def test_rules_of_the_house_are_told_and_make_another_version() -> None:
     assert housed.prompt.system.startswith(plain.prompt.system.strip())
 
 
-GERMAN = DeskTicket(
-    "1", "Drucker druckt nicht", "Der Drucker im zweiten Stock druckt seit heute Morgen nicht mehr.", "", "", "", ""
-)
+GERMAN = alone("Drucker druckt nicht", "Der Drucker im zweiten Stock druckt seit heute Morgen nicht mehr.")
 
 
 @pytest.mark.parametrize(
-    ("ticket", "language", "is_told"),
+    ("state", "language", "is_told"),
     [
         (GERMAN, "ticket", "Write in German."),
         (GERMAN, "fr", "Write in French."),
-        (DeskTicket("1", "VPN", "", "", "", "", ""), "ticket", "Write in the language of the ticket."),
-        (STATE["ticket"], "ticket", "Write in English."),
+        (alone("VPN", ""), "ticket", "Write in the language of the ticket."),
+        (STATE, "ticket", "Write in English."),
     ],
 )
 def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(
-    ticket: DeskTicket, language: str, is_told: str
+    state: GraphState, language: str, is_told: str
 ) -> None:
-    state: GraphState = {"ticket": ticket, "similar_tickets": [], "documents": []}
     assert is_told in asked(state, language=language).prompt.system
 
 
 def test_the_notes_own_words_are_in_the_language_that_the_answer_is_in() -> None:
     """Even if the model used the wrong language, the note has one language."""
-    question = asked({"ticket": GERMAN, "similar_tickets": [], "documents": []})
-    german = answer(summary="Der Drucker druckt nicht, weil die Warteschlange voll ist.", next_steps=[], sources=[])
-    assert question.content(german, nothing_found=False).language == "de"
-    english = answer(summary="The printer does not print since its queue is full.", next_steps=[], sources=[])
-    assert question.content(english, nothing_found=False).language == "en"
+    question = asked(GERMAN)
+    assert restored(question, "Der Drucker druckt nicht, weil die Warteschlange voll ist.").language == "de"
+    assert restored(question, "The printer does not print since its queue is full.").language == "en"
     assert question.language == "de"
 
 
