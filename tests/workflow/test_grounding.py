@@ -14,9 +14,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from tests.documents.readme import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator
-from tests.workflow.answers import answer, claims, grounded
-from tests.workflow.asking import asked
-from tests.workflow.shown import read
+from tests.workflow.answers import answer, asked, claims, grounded, read
 from workflow.answer import Content, Enhancement
 from workflow.grounding import without_expired
 from workflow.note import to_html

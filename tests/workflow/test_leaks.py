@@ -13,7 +13,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket, Usage
 from privacy.redaction.people import Person
 from tests.kit.model import opened
 from tests.kit.simulators import Simulator
-from tests.workflow.asking import asked
+from tests.workflow.answers import asked
 from workflow.answer import Enhancement
 from workflow.question import ModelQuestion
 from workflow.state import GraphState

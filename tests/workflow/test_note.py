@@ -6,8 +6,7 @@ from datetime import date
 import pytest
 
 from integrations.servicedesk.contents import plain_text
-from tests.workflow.answers import answer, claims, grounded
-from tests.workflow.shown import read
+from tests.workflow.answers import answer, claims, grounded, read
 from workflow.answer import Content, NotedSource, NotedText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html
 from workflow.note_words import WORDS
@@ -161,11 +160,6 @@ def test_a_note_is_ours_in_each_language(language: str) -> None:
     words = WORDS[language]
     for each in (words.cause, words.steps, words.guessed_steps, words.questions, words.sources, words.in_short):
         assert each in text
-
-
-@pytest.mark.parametrize("author", ["GPT-4", MODEL, "a language model"])
-def test_a_note_of_the_release_before_is_ours(author: str) -> None:
-    assert is_note_of(JOB, f"Enhancement (written by {author}; please check before acting on it)S{marker(JOB)}")
 
 
 def test_a_note_in_a_language_without_words_of_ours_has_the_english_ones() -> None:

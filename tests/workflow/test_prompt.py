@@ -11,9 +11,7 @@ from privacy.redaction.people import Person
 from storage.models import AuditRecord
 from tests.kit.model import BARE, STATE, TICKET, case_in
 from tests.storage.exchanges import ANSWER, SENT
-from tests.workflow.answers import answer, claims
-from tests.workflow.asking import asked
-from tests.workflow.shown import read
+from tests.workflow.answers import answer, asked, claims, read
 from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_words import WORDS

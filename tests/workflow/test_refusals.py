@@ -12,22 +12,17 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
 from integrations.model.client import ModelClient
-from integrations.servicedesk.contents import plain_text
 from storage import by_hand, erasing, history
 from storage.erasable import Which
-from storage.session import Database
-from tests.kit import desk
 from tests.kit import desk as desk_kit
-from tests.kit import model as gpt4
 from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, Store, Table
-from tests.kit.runner import ANSWER, TICKET, runner_on
-from tests.kit.simulators import Simulator
+from tests.kit.postgres import DEADLINE
+from tests.kit.runner import ANSWER, TICKET
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
-from workflow.kept_answers import AnswersInRedis, Kept, UnusableAnswer
-from workflow.note import is_note_of, to_html
+from workflow.kept_answers import Kept, UnusableAnswer
+from workflow.note import to_html
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Open"}
@@ -237,34 +232,22 @@ SCANNER = {
 OTHER = SCANNER | {"subject": "Payslip is wrong", "description": "The sum of March.", "resolution": "Corrected."}
 
 
-@pytest.mark.parametrize(("copy", "is_said"), [(SCANNER, False), (OTHER, True), (None, True)])
-async def test_where_nothing_is_like_it_the_note_says_so(
-    copy: dict[str, str] | None, is_said: bool, place: WorkSite
+@pytest.mark.parametrize("if_nothing_found", [True, False])
+@pytest.mark.parametrize(("copy", "is_found"), [(SCANNER, True), (OTHER, False), (None, False)])
+async def test_where_nothing_is_like_it_the_note_says_so_or_is_not_paid_for(
+    copy: dict[str, str] | None, is_found: bool, if_nothing_found: bool, place: WorkSite
 ) -> None:
+    place.tenant = Tenant("acme", note=NoteSettings(if_nothing_found=if_nothing_found))
     if copy is not None:
         await history.save_ticket(place.store.database, "acme", copy)
     ticket_id = new_ticket(place.desks, subject=SCANNER["subject"], description=SCANNER["description"])
-    assert await place.run(await place.job(ticket_id)) == ("completed", None)
-    (note,) = place.notes(ticket_id)
-    assert (NOTHING in note) is is_said
-
-
-def test_such_a_note_is_known_as_ours_and_one_that_does_not_know_says_nothing() -> None:
-    assert is_note_of(7, plain_text(to_html(ANSWER.model_copy(update={"nothing_found": True}), 7, "m")))
-    assert NOTHING not in to_html(ANSWER, 7, "m")
-
-
-@pytest.mark.parametrize(("copy", "state"), [(SCANNER, "completed"), (OTHER, "skipped"), (None, "skipped")])
-async def test_a_tenant_that_wants_no_note_then_gets_none_and_pays_nothing(
-    copy: dict[str, str] | None, state: str, place: WorkSite
-) -> None:
-    place.tenant = Tenant("acme", note=NoteSettings(if_nothing_found=False))
-    if copy is not None:
-        await history.save_ticket(place.store.database, "acme", copy)
-    ticket_id = new_ticket(place.desks, subject=SCANNER["subject"], description=SCANNER["description"])
-    ended, reason = await place.run(await place.job(ticket_id))
-    assert (ended, reason) == (state, None if state == "completed" else "nothing found")
-    assert (len(place.notes(ticket_id)), place.paid()) == ((1, 1) if state == "completed" else (0, 0))
+    ended = await place.run(await place.job(ticket_id))
+    if is_found or if_nothing_found:
+        assert (ended, place.paid()) == (("completed", None), 1)
+        (note,) = place.notes(ticket_id)
+        assert (NOTHING in note) is not is_found
+    else:
+        assert (ended, place.paid(), place.notes(ticket_id)) == (("skipped", "nothing found"), 0, [])
 
 
 class MeanwhileForgotten:
@@ -290,47 +273,36 @@ class MeanwhileForgotten:
     ids=["ticket", "requester"],
 )
 async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
-    which: Which, waiting: UUID, redis: Redis, model: Simulator, start_log: StartLog, store: Store
+    which: Which, waiting: UUID, redis: Redis, place: WorkSite, start_log: StartLog
 ) -> None:
-    stream = start_log()
-
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.method == "GET"
         request_with = {"id": "12345", "subject": "S", "requester": {"email_id": "Zoe@acme.example"}}
         return httpx2.Response(200, json=TICKET | {"request": request_with})
 
-    async with (
-        desk.opened(desk.settings("http://desk"), transport=httpx2.MockTransport(answer)) as its_desk,
-        gpt4.opened(model.url) as real,
-    ):
-        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(store.database, which))
-        runner = replace(
-            runner_on(its_desk, store.database, store.database),
-            model_of=lambda _: asked,
-            answers=AnswersInRedis(redis, 60),
-        )
-        assert await run_job(runner, waiting)
-    row = store.table.job(waiting)
+    with nothing_said_of_an_error(start_log) as lines:
+        async with place.runner(opening={"transport": httpx2.MockTransport(answer)}) as runner:
+            real: Any = runner.model_of("acme")
+            asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(place.store.database, which))
+            assert await run_job(replace(runner, model_of=lambda _: asked), waiting)
+    row = place.row(waiting)
     assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
     assert await redis.keys("*:*") == []
-    told = stream.getvalue()
-    assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in told
-    assert "error" not in told.lower()
+    assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in "".join(lines)
 
 
 async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgotten(
-    waiting: UUID, database: Database, table: Table, redis: Redis
+    waiting: UUID, place: WorkSite, redis: Redis
 ) -> None:
     """Redis was unavailable at the erasure, and an operator retries the job."""
-    table.change(waiting, started_at="now()", attempt=1)
-    await erasing.erase(database, Which("acme", ticket_id="12345"))
-    await by_hand.retry(database, waiting, DEADLINE)
-    answers = AnswersInRedis(redis, 60)
-    await answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
-    await answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")
+    place.change(waiting, started_at="now()", attempt=1)
+    await erasing.erase(place.store.database, Which("acme", ticket_id="12345"))
+    await by_hand.retry(place.store.database, waiting, DEADLINE)
+    await place.answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
+    await place.answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=TICKET))
-    async with desk.opened(desk.settings("http://desk"), transport=transport) as its_desk:
-        assert await run_job(replace(runner_on(its_desk, database, database), answers=answers), waiting)
-    row = table.job(waiting)
+    async with place.runner(opening={"transport": transport}) as runner:
+        assert await run_job(runner, waiting)
+    row = place.row(waiting)
     assert (row["state"], row["reason"]) == ("skipped", "forgotten")
     assert await redis.keys("*:*") == []
