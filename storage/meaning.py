@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import TextClause, text
 
 from privacy.redaction.people import Person
-from retrieval.strength import strength, strength_by_both
+from retrieval.terms import strength, strength_by_both
 from storage.session import Database
 from storage.vector_index import BY_INDEX, SCAN_WELL, distance, name_of
 

@@ -15,8 +15,7 @@ from sqlalchemy import text
 from integrations.values import Document, SimilarTicket
 from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
-from retrieval.strength import LEAST, strength
-from retrieval.terms import asked_terms
+from retrieval.terms import LEAST, asked_terms, strength
 from storage.direct import Row
 from storage.meaning import FIND_TEXTS, Ask, Meaning, ask_for_none
 from storage.people import people_kept

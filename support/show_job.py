@@ -34,7 +34,7 @@ from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
 from support.tables import as_json, duration, table, when
-from workflow.content import content_of
+from workflow.answer import Content
 from workflow.note import to_html
 
 # The relay publishes within a second or two; past this it does not.
@@ -130,7 +130,7 @@ def story(
 
 def note_text(answer: dict[str, Any], job: Details) -> str:
     """Return the note of an answer as lines of text, safe for a terminal."""
-    note = to_html(content_of(answer), job.id, job.model or "", updated_because=job.refresh or "")
+    note = to_html(Content.model_validate(answer), job.id, job.model or "", updated_because=job.refresh or "")
     lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
     return "\n".join(html.unescape(line) for line in lines if line.strip())
 

@@ -46,10 +46,8 @@ from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobGivenBack, Pickup
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
-from workflow.ports import no_feedback_link
-from workflow.renewals import Renewals
-from workflow.run import Runner, run_next
-from workflow.turns import Turns
+from workflow.lease import Renewals
+from workflow.runner import Runner, Turns, run_next
 
 DATABASE_CONNECTIONS = 3
 """For what jobs ask and write: each takes one for some milliseconds at a time, a search perhaps for seconds."""
@@ -166,7 +164,7 @@ class Resources:
             note_settle_seconds=settings.note_settle_seconds,
             capture_messages=messages_go_into_spans(),
             turns=Turns(tenants.all),
-            feedback_link_of=links.link if links else no_feedback_link,
+            feedback_link_of=links.link if links else None,
         )
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 

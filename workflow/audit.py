@@ -8,14 +8,13 @@ from observability import phrases
 from observability.logging import say
 from storage import audit
 from storage.audit import ModelExchange
-from workflow.attempt import Attempt
-from workflow.case import FoundSource
-from workflow.enhancement import Enhancement
-from workflow.ports import Kept, UnusableAnswer
+from workflow.answer import Enhancement
+from workflow.kept_answers import Kept, UnusableAnswer
 from workflow.question import ModelQuestion
+from workflow.state import Attempt
 
 _SECONDS = 5.0
-# All work before a claim is returned has 3 s together (`workflow.run`).
+# All work before a claim is returned has 3 s together (`workflow.runner`).
 _STOPPING_SECONDS = 1.0
 
 
@@ -75,39 +74,37 @@ def exchanges_of(
     `unusable`: the earlier answer that this one repairs. Its sources are this one's too, because an answer is made from
     them; the earlier request has a record of its own.
     """
+    if not attempt.wishes().audit_days:
+        return []
     sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
     found = list({source["id"]: source for source in sources}.values())
-    return [_exchange(question, each, found) for each in came] if attempt.wishes().audit_days else []
-
-
-def _exchange(
-    question: ModelQuestion, came: ModelAnswer[Enhancement] | Unanswered, sources: Sequence[dict[str, str]]
-) -> ModelExchange:
-    return ModelExchange(
-        prompt=question.version,
-        model=came.model,
-        host=came.host,
-        masking=question.masking,
-        system=question.prompt.system,
-        sent=question.prompt.user,
-        answer=came.content.model_dump(mode="json") if isinstance(came, ModelAnswer) else None,
-        reason=came.reason if isinstance(came, Unanswered) else None,
-        sources=sources,
-        input_tokens=came.usage.input_tokens,
-        output_tokens=came.usage.output_tokens,
-        cost=came.usage.cost,
-        seconds=came.milliseconds / 1000,
-    )
+    return [
+        ModelExchange(
+            prompt=question.version,
+            model=each.model,
+            host=each.host,
+            masking=question.masking,
+            system=question.prompt.system,
+            sent=question.prompt.user,
+            answer=each.content.model_dump(mode="json") if isinstance(each, ModelAnswer) else None,
+            reason=each.reason if isinstance(each, Unanswered) else None,
+            sources=found,
+            input_tokens=each.usage.input_tokens,
+            output_tokens=each.usage.output_tokens,
+            cost=each.usage.cost,
+            seconds=each.milliseconds / 1000,
+        )
+        for each in came
+    ]
 
 
 def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
-    return [_told(source) for source in question.grounding.case.sources]
-
-
-def _told(source: FoundSource) -> dict[str, str]:
-    found = source.found
-    if isinstance(found, Document):
-        return {"id": source.id, "kind": "document", "title": source.title}
-    told = {"id": source.id, "kind": "ticket", "number": found.shown, "title": source.title}
-    # Allows erasure by the desk's id too.
-    return told if found.shown == found.ticket_id else told | {"desk_id": found.ticket_id}
+    sources = []
+    for source in question.grounding.case.sources:
+        told = {"id": source.id, "kind": "document", "title": source.title}
+        if not isinstance(source.found, Document):
+            told |= {"kind": "ticket", "number": source.found.shown}
+            if source.found.shown != source.found.ticket_id:
+                told["desk_id"] = source.found.ticket_id  # allows erasure by the desk's id too
+        sources.append(told)
+    return sources

@@ -8,10 +8,97 @@ a name alone (ipconfig, PowerShell) is no command.
 
 import re
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 from privacy.redaction.text import Folded, folded
-from workflow.note_words import WORDS, NoteWords
-from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, MAY_HAVE_LINK, PRODUCT
+from workflow.answer import cut
+from workflow.note_words import WORDS
+
+_END = r"[^\s<>\"'`\u3000-\u3020]"
+_HOST = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
+# Domains that mail programs and desks turn into links automatically. Internal hosts have others.
+_TOP = (
+    "com|net|org|info|biz|xyz|top|icu|club|site|online|shop|click|ru|su|cn|tk|ml|ga|cf|cc|pw|zip|mov|tv|ws"
+    r"|co\.uk|org\.uk|com\.au|com\.br|co\.jp"
+)
+_LINK = re.compile(
+    rf"""(?ix)
+    (?:https?|ftps?|sftp|file|smb|cifs|ssh|rdp|ldaps?|telnet|vnc|git|svn|irc|magnet|webcal|feed|intent|market|steam|tg
+        |whatsapp|msteams|zoommtg|skype|sip|xmpp|bitcoin|geo|ms-[a-z-]{{2,20}}|search-ms|view-source|jar)
+        :\s?[\\/]{{1,4}}{_END}+
+    | https?:[^\s\\/]{_END}*
+    | (?<![a-z])(?:javascript|vbscript):\s*{_END}+
+    | (?<![a-z])data:[a-z]+/[a-z0-9.+-]+[;,]{_END}*
+    | (?<![a-z])(?:mailto|tel|sms|callto|facetime|skype|sip|whatsapp|magnet|webcal|xmpp|search-ms|ms-[a-z-]{{2,20}})
+        :[^\s\\/]{_END}*
+    | (?<![\\\w:])\\\\[^\s\\/<>"'`]+{_END}*                        # \\host\share
+    | (?<![:\w/])//(?=[^\s/]{{0,200}}\.[a-z]){_END}+               # //host.example/x
+    | (?<![\w.-])(?:www\d?|ftp)\.{_END}+
+    | (?<![\w.-]){_HOST}[^\W\d_]{{2,24}}(?::\d{{1,5}})?[/?\#]{_END}*
+    | (?<![\w.-])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?::\d{{1,5}})?/{_END}+
+    | (?<![\w.@-]){_HOST}(?:{_TOP})(?![\w@-]|\.\w|[\w.+-]*@)
+    """
+)
+# In each link: searched first, for a fiftieth of the cost.
+_MAY_HAVE_LINK = re.compile(r"[:\\/]|\.\S")
+_PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|office|outlook|booking|salesforce)\.com")
+
+_OPTION = r"(?:--?[a-z?][\w-]*|/[a-z?]{1,12}\b)"
+_PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|vbs|js|sh|py|pl|php|rb|jar|dll|sct|hta))"
+_FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
+_NEXT = r"(?:\s+\S+){0,2}?\s+"
+_COMMAND = re.compile(
+    rf"""(?ix)
+    (?<![a-z0-9.-])(?:
+        (?:curl|wget|iwr|irm|iex|certutil|bitsadmin|schtasks|vssadmin|bcdedit|wevtutil|icacls|takeown|fsutil|gpupdate
+          |ipconfig|nslookup|tracert|sfc|dism|chkdsk|robocopy|xcopy|psexec|ncat|socat|systemctl|chmod|chown|msiexec
+          |regsvr32|rundll32|mshta|cscript|wscript|taskkill|manage-bde|wbadmin|cmdkey|mstsc|pkill|iptables|useradd
+          |usermod|crontab|scp|sftp|rsync|openssl|xargs|rmdir
+          |forfiles|wusa|pnputil|w32tm|wsl|sed|base64|cacls|procdump|regedit|winget|wbadmin)(?:\.exe|\.com)?{_NEXT}{_OPTION}
+      | (?:nc|ssh|shutdown|cipher|kill|ping|reg|sc|java|tar|dd|find|rm|del|erase|rd|ri|format|move|copy|mv|cp|start)
+          (?:\.exe|\.com)?\s+(?:{_OPTION}|[a-z]:\\\S*\s+{_OPTION})
+      | (?:rm|del|erase|rd)\s+\S+\s+{_OPTION}
+      | (?:curl|wget|iwr|irm)\s+[^\s|]{{0,200}}[./][^\s|]
+      | (?:curl|wget|iwr|irm|certutil|mshta|rundll32|regsvr32|msiexec|cscript|wscript|rm|del|erase|rd|rmdir)
+          (?:\.exe)?\s+{_PLACE}
+      | (?:powershell|pwsh|cmd|bash|zsh|sh|python[0-9.]*|perl|ruby|node|php|osascript)(?:\.exe)?\s+
+          (?:{_OPTION}|{_PLACE}|["'&])
+      | (?:sudo|doas|runas)\s+(?:{_OPTION}|{_PLACE}|(?:rm|chmod|chown|apt(?:-get)?|dnf|yum|bash|sh|su|cat|mv|cp|curl
+          |wget|systemctl|service|python3?|pip3?|npm|docker|kill|pkill|useradd|usermod|passwd|mount|dd|mkfs\S*|tee|nano
+          |vi|vim|reboot)\b)
+      | net1?(?:\.exe)?\s+(?:user|localgroup|group|accounts|share|use|stop|start)\s+
+          (?:\S+\s+){{0,3}}?(?:/\w+|\S*[\d!]\S*)
+      | sc(?:\.exe)?\s+(?:delete|config|create|stop)\s+\w
+      | net\s+(?:stop|start)\s+[\w.-]+(?=\s*(?:$|[`.,;:!?\n]))
+      | netsh\s+(?:int|interface|winsock|wlan|http|advfirewall|firewall|trace\s+start)\s+\w+
+      | wmic\s+(?:process|os|product|service|shadowcopy|useraccount|computersystem)\s+\w+
+      | vssadmin\s+delete | diskpart\s+/\w | manage-bde\s+-
+      | reg\s+(?:add|delete|import|load)\s+\S*\\
+      | (?:pip3?|npm|npx|gem|choco|winget|apt(?:-get)?|dnf|yum|brew|snap)\s+(?:i|install|exec|remove|upgrade)\s+\S
+      | (?:docker\s+(?:run|exec)|kubectl\s+(?:delete|apply|exec|run)|git\s+clone|npx)\s+\S
+      | scp\s+\S+\s+\S+@\S+ | ssh\s+\S+@\S
+      | format(?:\.com)?\s+(?:/\w+\s+)?[a-z]:(?!\w)
+      | [a-z0-9_./'"-]{{1,60}}\s{{0,3}}\|\s{{0,3}}(?:sudo\s+)?(?:(?:ba|z|k|da)?sh|iex|python3?|perl|cmd|powershell)\b
+      | (?:echo|cat|tee)\s[^\n]{{0,80}}>>?\s*[/~]
+      | %comspec% | :\(\)\s*\{{ | <script\b | \$\((?=[a-z])[^)\n]{{1,80}}\) | (?:eval|exec|system)\((?=["'\w])
+      | (?<![a-z])(?-i:(?:Set|Remove|Clear|Disable|Enable|Add|New|Stop|Start|Restart|Invoke|Unlock|Rename|Install
+          |Uninstall|Format|Get|Reset|Grant)-(?:ExecutionPolicy|MpPreference|AD[A-Z]\w+|Service|Process|Item\w*|Content|Volume|Disk
+          |Computer|Net[A-Z]\w+|WebRequest|RestMethod|Expression|Command|ScheduledTask|Local[A-Z]\w+|Mailbox\w*|Msol\w+
+          |AppxPackage|WindowsOptionalFeature|VM|Type|Acl|BitsTransfer|Printer\w*|Variable|Module|Mg[A-Z]\w+))
+          (?=\s+["'$\w-]|\s*[`|(]|\s*$)
+      | (?:set|remove|clear|disable|add|stop|invoke|unlock)-(?:executionpolicy|mppreference|webrequest|restmethod
+          |expression|aduser|adaccount|item|process)\s+\S
+      | \w[\w.-]*\.(?:exe|ps1|bat|vbs|msi)\s+{_OPTION}
+      # A program that is not known, by options that no sentence has.
+      | [a-z][\w.-]{{2,30}}\s+(?:--[a-z][a-z-]{{2,}}|/(?!(?:{_FOLDERS})\b)[a-z_]{{3,}}(?=:|[.,;`)]*(?:\n|$)))(?!/)
+      | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)
+    )"""
+)
+# Allowed continuations of a whole command: the end, or a word that begins another clause.
+_AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|puis|ou|y|luego|e|poi|en|aus"
+_END_OF_COMMAND = re.compile(
+    rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
+)
 
 _LONGEST = 1500
 _LONGEST_LABEL = 60
@@ -22,102 +109,91 @@ _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
-_MORE = "\0"
-"""Where a source was cut: what ends there may go on."""
+# The place of a cut in a source: the text may go on, as may a command that ends there.
+CUT = "\0"
 
 Sources = Sequence[tuple[str, str]]
-"""What was found for a ticket: its name for people, and its text."""
+"""Name and text of each find."""
 
 
 def label(title: str) -> str:
     """Return a document's name as a short origin that can't imitate another."""
     plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
-    return f'document "{plain if len(plain) <= _LONGEST_LABEL else plain[: _LONGEST_LABEL - 1] + "…"}"'
+    return f'document "{cut(plain, _LONGEST_LABEL)}"'
 
 
-def shown_of(text: str, *, is_whole: bool) -> str:
-    return text if is_whole else f"{text} {_MORE}"
+def without_links(text: str) -> str:
+    return _NO_SOURCES.links(" ".join(text[:_LONGEST].split()))
 
 
 class Defanging:
     """Defangs the texts of one answer; `sources` are the finds for its ticket."""
 
-    def __init__(self, sources: Sources, words: NoteWords = WORDS["en"]) -> None:
-        self._kept = _Kept(sources, words.origin)
-        self._left_out = words.command_left_out
-        self._repeated = re.compile(rf"(?:{re.escape(self._left_out)}\s*)+{re.escape(self._left_out)}")
-
-    def __call__(self, text: str) -> str:
-        """Return the text with only the sources' links and commands, with origins."""
-        kept = self._kept.anew()
-        safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept, self._left_out), kept)
-        safe = self._repeated.sub(self._left_out, safe)
-        return safe if len(safe) <= _LONGEST else safe[: _LONGEST - 1] + "…"
-
-
-def without_links(text: str) -> str:
-    return _links(" ".join(text[:_LONGEST].split()), _Kept(()))
-
-
-class _Kept:
-    """The links and commands of the sources, and the sources named so far."""
-
-    def __init__(self, sources: Sources, origin: str = "") -> None:
-        self._origin = origin
+    def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
+        self._words = words
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
         self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}
         self._named: set[str] = set()
+        left_out = re.escape(words.command_left_out)
+        self._repeated = re.compile(rf"(?:{left_out}\s*)+{left_out}")
 
-    def anew(self) -> "_Kept":
+    def __call__(self, text: str) -> str:
+        """Return the text with only the sources' links and commands, with origins."""
         self._named.clear()
-        return self
+        safe = self.links(self._commands(_CLAIMED.sub("", text[:_LONGEST])))
+        return cut(self._repeated.sub(self._words.command_left_out, safe), _LONGEST)
 
-    def link(self, link: str) -> str | None:
-        return self._links.get(_known_as(link))
+    def links(self, text: str) -> str:
+        told, out, at = folded(text), "", 0
+        for begin, end, link in _found(told.text):
+            source = self._links.get(_known_as(link))
+            out += told.original(at, begin)
+            out += _harmless(link) if source is None else told.original(begin, end) + self._origin(source)
+            at = end
+        return out + told.original(at, len(told.text))
 
-    def command(self, command: str, behind: str) -> tuple[str, str | None]:
+    def _commands(self, text: str) -> str:
+        told, out, at = folded(text), "", 0
+        for begin, end in _spans(told):
+            if begin < at:
+                continue
+            stands, source = self._known_part(told.text[begin:end], told.text[end:])
+            out += told.original(at, begin)
+            if source is None:
+                out, at = out + self._words.command_left_out, end
+            else:
+                at = begin + len(stands)
+                at += told.text.startswith("`", at)
+                out += told.original(begin, at) + self._origin(source)
+        return out + told.original(at, len(told.text))
+
+    def _known_part(self, command: str, behind: str) -> tuple[str, str | None]:
         """Return the part of a command that a source has, and the source, or None."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
             stands = command[:end].rstrip(_TRAILING + "`")
-            if not END_OF_COMMAND.match(command[len(stands) :] + behind):
+            if not _END_OF_COMMAND.match(command[len(stands) :] + behind):
                 continue
             wanted = _BLANKS.sub(" ", stands).strip("` ")
             for name, text in self._texts:
                 at = text.find(wanted)
                 while at >= 0:
                     rest = text[at + len(wanted) :]
-                    if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and END_OF_COMMAND.match(rest):
+                    if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and _END_OF_COMMAND.match(rest):
                         return stands, name
                     at = text.find(wanted, at + 1)
         return command, None
 
-    def told(self, name: str) -> str:
-        if name in self._named:
+    def _origin(self, source: str) -> str:
+        if source in self._named:
             return ""
-        self._named.add(name)
-        return f" ({self._origin.format(name)})"
-
-
-def _commands(text: str, kept: _Kept, left_out: str) -> str:
-    told, out, at = folded(text), "", 0
-    for begin, end in _spans(told):
-        if begin < at:
-            continue
-        stands, origin = kept.command(told.text[begin:end], told.text[end:])
-        out += told.original(at, begin)
-        if origin is None:
-            out, at = out + left_out, end
-        else:
-            at = begin + len(stands)
-            at += told.text.startswith("`", at)
-            out += told.original(begin, at) + kept.told(origin)
-    return out + told.original(at, len(told.text))
+        self._named.add(source)
+        return f" ({self._words.origin.format(source)})"
 
 
 def _spans(told: Folded) -> Iterator[tuple[int, int]]:
     text, at = told.text, 0
-    while found := COMMAND.search(text, at):
+    while found := _COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())
         line_end = len(text) if line_end < 0 else line_end
         open_at = text.rfind("`", text.rfind("\n", 0, begin) + 1, begin + 1)
@@ -132,20 +208,10 @@ def _spans(told: Folded) -> Iterator[tuple[int, int]]:
         at = max(end, found.end())
 
 
-def _links(text: str, kept: _Kept) -> str:
-    told, out, at = folded(text), "", 0
-    for begin, end, link in _found(told.text):
-        origin = kept.link(link)
-        out += told.original(at, begin)
-        out += _harmless(link) if origin is None else told.original(begin, end) + kept.told(origin)
-        at = end
-    return out + told.original(at, len(told.text))
-
-
 def _found(text: str) -> Iterator[tuple[int, int, str]]:
-    for found in LINK.finditer(text) if MAY_HAVE_LINK.search(text) else ():
+    for found in _LINK.finditer(text) if _MAY_HAVE_LINK.search(text) else ():
         link = found.group().rstrip(_TRAILING)
-        if link and not PRODUCT.fullmatch(link):
+        if link and not _PRODUCT.fullmatch(link):
             yield found.start(), found.start() + len(link), link
 
 
@@ -160,3 +226,6 @@ def _harmless(link: str) -> str:
     link = re.sub(r"(?i)(h)tt(ps?\s*:)", r"\1xx\2", link)
     link = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)\s*:(?!\d)", r"\1[:]", link)
     return link.replace("\\\\", "\\[\\]").replace("//", "/[/]" if link.startswith("//") else "//").replace(".", "[.]")
+
+
+_NO_SOURCES = Defanging(())

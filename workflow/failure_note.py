@@ -18,17 +18,17 @@ from observability import phrases, tracing
 from observability.logging import say
 from storage import claims, tombstones
 from storage.claims import Claim
-from storage.forgotten import is_forgotten
+from storage.jobs import FORGOTTEN
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt, Forgotten, NoNoteWanted
 from workflow.defanging import without_links
-from workflow.left_out import refuse_ticket
+from workflow.nodes.gather_context import find_documents, find_tickets
+from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_ticket
+from workflow.state import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
-"""The failures after which the note is left; not those of a desk, which would take no note either."""
+"""The failures after which the note is left; after those of a desk, the desk would refuse the note too."""
 
 _SECONDS = 20.0
-_TITLE = "No enhancement"
 
 
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
@@ -37,42 +37,56 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
     The job has failed already, so only a manual retry could lead to a second note. A ticket that may have its
     enhancement gets none, nor does one of a tenant in a dry run.
     """
+    started = time.monotonic()
+    reason = ""
+    failure: Exception | None = None
     try:
         attempt = prepare()
         wanted = attempt.desk.wants_failure_note and not attempt.wishes().dry_run
-        if wanted and claim.note_attempted_at is None:
-            await _leave(attempt)
-    except Exception as failure:  # noqa: BLE001 -- the job has its outcome, which this must not change
-        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="unexpected failure", failure=failure)
-
-
-async def _leave(attempt: Attempt) -> None:
-    claim = attempt.claim
-    started = time.monotonic()
-    try:
+        if not wanted or claim.note_attempted_at is not None:
+            return
         async with asyncio.timeout(_SECONDS):
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
-                ticket = await _read(attempt)
-                claim = attempt.claim
-                await refuse_ticket(attempt, ticket)
-                if await is_forgotten(attempt.database, claim, ticket.ticket_id, ticket.requester):
-                    raise Forgotten
-                tickets, documents = await _found(attempt, ticket)
-                if not await claims.may_leave_failure_note(attempt.database, claim):
-                    reason = "job was retried, or the ticket has one, or an enhancement"
-                    say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
-                    return
-                numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
-                numbers.update(number for each in tickets for number in (each.ticket_id, each.shown))
-                await _post(attempt, failure_note(tickets, documents, claim.job_id), numbers)
-    except DATABASE_FAILURES as failure:
-        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
+                await _leave(attempt)
+    except DATABASE_FAILURES as away:
+        reason, failure = "database unreachable", away
     except (OutsideFailure, HeldBack, TicketGone, NoNoteWanted, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
-        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
+    except Exception as unforeseen:  # noqa: BLE001 -- the job has its outcome, which this must not change
+        reason, failure = "unexpected failure", unforeseen
+    if reason:
+        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason, failure=failure)
     else:
         took = round((time.monotonic() - started) * 1000)
         say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
+
+
+async def _leave(attempt: Attempt) -> None:
+    """Add the note. Raises NoNoteWanted if its ticket, or one that it names, was erased."""
+    ticket = await _read(attempt)
+    claim = attempt.claim
+    await refuse_ticket(attempt, ticket)
+    await refuse_forgotten(attempt, ticket)
+    try:
+        tickets, documents = await find_tickets(attempt, ticket), await find_documents(attempt, ticket)
+    except (OutsideFailure, *DATABASE_FAILURES):
+        tickets, documents = (), ()
+    if not await claims.may_leave_failure_note(attempt.database, claim):
+        raise NoNoteWanted("job was retried, or the ticket has one, or an enhancement")
+    numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
+    numbers.update(number for each in tickets for number in (each.ticket_id, each.shown))
+
+    async def about_to_post() -> None:
+        if await tombstones.forgotten_among(attempt.database, claim.tenant_id, numbers):
+            raise NoNoteWanted(FORGOTTEN)
+
+    try:
+        note = failure_note(tickets, documents, claim.job_id)
+        await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
+    except (HeldBack, NoNoteWanted):
+        # The note was not sent, so no webhook can be its echo.
+        await claims.failure_note_not_left(attempt.database, claim)
+        raise
 
 
 async def _read(attempt: Attempt) -> DeskTicket:
@@ -85,37 +99,8 @@ async def _read(attempt: Attempt) -> DeskTicket:
     return ticket
 
 
-async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
-    """Add the note. Raises Forgotten if its ticket, or one that it names, was erased."""
-
-    async def about_to_post() -> None:
-        if await tombstones.forgotten_among(attempt.database, attempt.claim.tenant_id, numbers):
-            raise Forgotten
-
-    try:
-        await attempt.desk.add_note(attempt.claim.id_in_desk, note, about_to_post)
-    except (HeldBack, Forgotten):
-        # The note was not sent, so no webhook can be its echo.
-        await claims.failure_note_not_left(attempt.database, attempt.claim)
-        raise
-
-
-async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
-    tenant_id, search, words = attempt.claim.tenant_id, attempt.search, (ticket.subject, ticket.description)
-    rules = attempt.wishes().rules
-    try:
-        hidden, named = rules.hidden_from(ticket.kinds), ticket.people
-        return (
-            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, *words, hidden, named),
-            await search.documents(tenant_id, *words, rules.never_topics, named),
-        )
-    except (OutsideFailure, *DATABASE_FAILURES):
-        return [], []
-
-
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
-    """Return the note as HTML, with each text escaped."""
-    parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
+    parts = ["<b>No enhancement</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
     items = [f"#{ticket.shown}: {without_links(ticket.subject)}" for ticket in tickets]
     items += list(dict.fromkeys(without_links(document.title) for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)

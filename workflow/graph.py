@@ -4,11 +4,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from workflow.attempt import Attempt, GraphState
 from workflow.nodes.call_gpt4 import call_gpt4
 from workflow.nodes.gather_context import gather_context
 from workflow.nodes.resume import resume
 from workflow.nodes.update_ticket import update_ticket
+from workflow.state import Attempt, GraphState
 
 JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 
@@ -16,14 +16,10 @@ JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
     """Compile the graph. Durable state is the job's row; a checkpointer is optional."""
     graph = StateGraph(GraphState, context_schema=Attempt)
-    graph.add_node("resume", resume)
-    graph.add_node("gather_context", gather_context)
-    graph.add_node("call_gpt4", call_gpt4)
-    graph.add_node("update_ticket", update_ticket)
+    graph.add_node(resume)
+    graph.add_sequence([gather_context, call_gpt4, update_ticket])
     graph.add_edge(START, "resume")
     graph.add_conditional_edges("resume", _what_is_left, ["gather_context", "update_ticket", END])
-    graph.add_edge("gather_context", "call_gpt4")
-    graph.add_edge("call_gpt4", "update_ticket")
     graph.add_edge("update_ticket", END)
     return graph.compile(checkpointer=checkpointer)
 

@@ -2,26 +2,25 @@
 
 A claim may name sources by their ids. Unknown ids are removed; a claim without any other is visibly left out. Ticket
 numbers in a text must be in the case. Placeholders are restored first, then links and commands are checked
-(`workflow.defanging`): a value and the words around it may form one. Other specifics need a source
-(`workflow.backing`).
+(`workflow.defanging`): a value and the words around it may form one. Other specifics (`workflow.specifics`) must be in
+the ticket or in a source: a claim gets the sources that contain its specifics; one with an unsupported specific is a
+guess, even with citations, and the specific is marked for the technician.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from config.tenant_settings import fold
 from integrations.values import Document
-from workflow.backing import Backing
-from workflow.case import FoundSource, TicketCase
-from workflow.content import Content, NotedSource, NotedText, Suggested
-from workflow.defanging import Defanging, label, shown_of, without_links
-from workflow.enhancement import Enhancement, Statement, Suggestion
+from workflow.answer import Content, Enhancement, NotedSource, NotedText, Statement, Suggested, cut
+from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS
-from workflow.patterns import TICKETS
-from workflow.texts import cut
+from workflow.prompt import FoundSource, TicketCase
+from workflow.specifics import KNOWN_LINKS, Specific, Stated, folded_key, specifics_of
 
 _LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
 _MOST_STEPS = 5
@@ -33,6 +32,25 @@ _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 _INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
+# Numbers that a text calls those of tickets.
+_TICKETS = re.compile(
+    r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
+    r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
+    r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
+)
+# The rest of a quoted or bracketed value: the mark follows it.
+_CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
+_MOST_NAMED = 5
+# Numbers, also such as 4.2: any text may have them by chance.
+_PLAIN = re.compile(r"\d*(?:\.\d+)?")
+# German and Dutch join a name and a noun into one word.
+_JOINING = frozenset({"de", "nl"})
+_JOINED = re.compile(r"-[A-ZÄÖÜ][a-zäöüß]{3,30}$")
+_INFLECTED = re.compile(r"(?<=\w)['’]?s$")
+# Defanged links and paths.
+_BROKEN = re.compile(r"\[([.:\\])\]")
+_DEFANGED = re.compile(r"\S*\[[.:\\]\]\S*")
+_TRAILING = ".,;:!?)]}»”’'\""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +59,32 @@ class Grounding:
 
     case: TicketCase
     restore: Callable[[str], str]
-    """Puts what placeholders stand for in their places."""
+    """Replaces placeholders by their values."""
     link_to: Callable[[str], str]
-    """The address at which people open the ticket of an id; empty where that is not known."""
+    """Returns the browser URL of a ticket id; empty if unknown."""
     rules: str = ""
-    """Of the house, which the model was told as well."""
+    """The tenant's rules, which the model got as well."""
 
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
         found = {source.id: source for source in self.case.sources}
         answer = _with_ids(answer, found)
-        backing = Backing(self.case, self.restore, self.rules, language)
-        texts = _Texts(self.case, found, self.restore, backing)
-        cause = self._told(answer.likely_cause, "cause", found, texts)
-        told_steps = [self._told(step, "step", found, texts) for step in answer.next_steps if step.text]
+        backing = _Backing(self.case, self.restore, self.rules, language)
+        texts = _Texts(self.case, self.restore, backing)
+        cause = texts.claim(answer.likely_cause, "cause")
+        told_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
         # A left-out claim is reported once.
         steps = list({(step.text, *step.sources): step for step in told_steps}.values())[:_MOST_STEPS]
         gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
         # Includes sources that do not support their claim: they were found, and may be useful.
-        cited = [each.sources for each in _claims(answer)[: _MOST_STEPS + 1]] + [
-            each.sources for each in (cause, *steps)
-        ]
+        claims = [answer.likely_cause, *answer.next_steps]
+        cited = [each.sources for each in claims[: _MOST_STEPS + 1]] + [each.sources for each in (cause, *steps)]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
-        kept = [told for told in (cause, *steps) if texts.says_something(told)]
-        if not kept:
+        if not any(texts.says_something(told) for told in (cause, *steps)):
             # Nothing is left of the answer: the technician gets the finds.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
         is_sure = texts.says_something(cause) and not is_demoted and backing.stands(cause.text)
-        named = {each.id for each in answer.sources}.union(*(each.sources for each in _claims(answer)))
+        named = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [texts(question, "question") for question in answer.questions if question]
         return Content(
             prompt=prompt,
@@ -79,22 +95,14 @@ class Grounding:
             sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
             confidence=answer.confidence if is_sure else None,
             questions=questions[:_MOST_QUESTIONS],
-            suggestions=[*self._suggestions(answer)],
+            suggestions=self._suggestions(answer),
             nothing_found=nothing_found,
             left_out=len(named - found.keys()),
         )
 
-    def _told(self, claim: Statement, kind: str, found: Mapping[str, FoundSource], texts: "_Texts") -> NotedText:
-        sources = [source for source in dict.fromkeys(claim.sources) if source in found]
-        if claim.text and claim.sources and not sources:
-            return NotedText(text=texts.words.claim_left_out)
-        text = texts(claim.text, kind)
-        return NotedText(text=text, sources=texts.backing.sources_of(text, sources))
-
     def _noted(self, source: FoundSource, gives: str) -> NotedSource:
         # The original, not the redacted text of the model.
-        found = source.found
-        title = cut(without_links(found.title if isinstance(found, Document) else found.subject), _LONGEST["title"])
+        found, title = source.found, cut(without_links(source.as_found[0]), _LONGEST["title"])
         if isinstance(found, Document):
             shown = title or source.id
             return NotedSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
@@ -108,22 +116,18 @@ class Grounding:
             gives=gives,
         )
 
-    def _suggestions(self, answer: Enhancement) -> "list[Suggested]":
-        ticket = {name: fold(self.case.ticket[name]) for name in ("category", "priority", "group")}
+    def _suggestions(self, answer: Enhancement) -> list[Suggested]:
         known = {
             "category": {fold(source.category) for source in self.case.sources},
-            "group": {fold(source.group) for source in self.case.sources},
             "priority": _PRIORITIES,
+            "group": {fold(source.group) for source in self.case.sources},
         }
         kept = []
         for name, said in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
-            if said.value and fold(said.value) in known[name] - {ticket[name]}:
-                kept.append(self._suggested(name, said))
+            if said.value and fold(said.value) in known[name] - {fold(self.case.ticket[name])}:
+                value = without_links(self.restore(cut(said.value, _LONGEST["value"])))
+                kept.append(Suggested.model_validate({"field": name, "value": value, "strength": said.strength}))
         return kept
-
-    def _suggested(self, name: str, said: Suggestion) -> Suggested:
-        value = without_links(self.restore(cut(said.value, _LONGEST["value"])))
-        return Suggested.model_validate({"field": name, "value": value, "strength": said.strength})
 
 
 def without_expired(content: Content, now: datetime) -> Content:
@@ -151,61 +155,6 @@ def without_expired(content: Content, now: datetime) -> Content:
     return content.model_copy(update=changed)
 
 
-class _Texts:
-    """Restores, limits and marks texts of the answer."""
-
-    def __init__(
-        self, case: TicketCase, found: Mapping[str, FoundSource], restore: Callable[[str], str], backing: Backing
-    ) -> None:
-        self.backing = backing
-        self.words = backing.words
-        self._names = {source.id: _name(source) for source in found.values()}
-        shown = [
-            (self._names[each.id], restore(shown_of(each.text, is_whole=each.is_whole))) for each in found.values()
-        ]
-        self._defang = Defanging(shown, self.words)
-        self._restore = restore
-        told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in found.values())]
-        self._numbers = {case.ticket["id"]} | {
-            each.found.shown for each in found.values() if not isinstance(each.found, Document)
-        }
-        self._numbers |= {
-            number for text in told for found in TICKETS.findall(text) for number in _NUMBER.findall(found)
-        }
-
-    def __call__(self, text: str, kind: str, source: str = "") -> str:
-        """Return the text restored, cut, and with unsupported specifics marked.
-
-        `source` is the source that the text describes. Commands and links are checked after the cut: a cut command is
-        another one.
-        """
-        text = " ".join(text.split())
-        text = _INLINE_IDS.sub(self._names_inline, text)
-        text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self.words.no_ticket), text)
-        text = TICKETS.sub(self._tickets, text)
-        text = self._defang(cut(self._restore(text), _LONGEST[kind]))
-        if kind == "question":
-            # A question states no facts: it names missing information.
-            return text
-        if source:
-            return self.backing.marked_of(source, text)
-        return self.backing.marked_summary(text) if kind == "summary" else self.backing.marked(text)
-
-    def says_something(self, told: NotedText) -> bool:
-        left_out = (self.words.claim_left_out, self.words.command_left_out)
-        return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
-
-    def _tickets(self, found: re.Match[str]) -> str:
-        if all(number in self._numbers for number in _NUMBER.findall(found[0])):
-            return found[0]
-        return self.words.no_ticket
-
-    def _names_inline(self, found: re.Match[str]) -> str:
-        known = [self._names[each] for each in re.findall(_ID, found[1].lower()) if each in self._names]
-        unknown = [] if len(known) == len(re.findall(_ID, found[1])) else [self.words.no_ticket]
-        return f" ({', '.join([*known, *unknown])})"
-
-
 def _name(source: FoundSource) -> str:
     return label(source.title) if isinstance(source.found, Document) else f"#{source.found.shown}"
 
@@ -216,17 +165,179 @@ def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancem
     known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
     known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
 
-    def ids(named: list[str]) -> list[str]:
-        return [known.get(each.strip(" []()").casefold(), each) for each in named]
+    def id_of(named: str) -> str:
+        return known.get(named.strip(" []()").casefold(), named)
 
     def with_ids(claim: Statement) -> Statement:
-        return claim.model_copy(update={"sources": ids(claim.sources)})
+        return claim.model_copy(update={"sources": [id_of(each) for each in claim.sources]})
 
-    cited = [each.model_copy(update={"id": ids([each.id])[0]}) for each in answer.sources]
-    steps = [with_ids(step) for step in answer.next_steps]
-    changed = {"likely_cause": with_ids(answer.likely_cause), "next_steps": steps, "sources": cited}
+    changed = {
+        "likely_cause": with_ids(answer.likely_cause),
+        "next_steps": [with_ids(step) for step in answer.next_steps],
+        "sources": [each.model_copy(update={"id": id_of(each.id)}) for each in answer.sources],
+    }
     return answer.model_copy(update=changed)
 
 
-def _claims(answer: Enhancement) -> list[Statement]:
-    return [answer.likely_cause, *answer.next_steps]
+class _Texts:
+    """Restores, limits and marks texts of the answer."""
+
+    def __init__(self, case: TicketCase, restore: Callable[[str], str], backing: "_Backing") -> None:
+        self._backing = backing
+        self._words = backing.words
+        self._restore = restore
+        self._names = {source.id: _name(source) for source in case.sources}
+        shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
+        self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
+        tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
+        self._numbers = {case.ticket["id"], *tickets}
+        told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in case.sources)]
+        for text in told:
+            self._numbers.update(*(_NUMBER.findall(found) for found in _TICKETS.findall(text)))
+
+    def __call__(self, text: str, kind: str, source: str = "") -> str:
+        """Return the text restored, cut, and with unsupported specifics marked.
+
+        `source` is the source that the text describes. Commands and links are checked after the cut: a cut command is
+        another one.
+        """
+        text = " ".join(text.split())
+        text = _INLINE_IDS.sub(self._names_inline, text)
+        text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self._words.no_ticket), text)
+        text = _TICKETS.sub(self._tickets, text)
+        text = self._defang(cut(self._restore(text), _LONGEST[kind]))
+        # A question states no facts: it names missing information.
+        return text if kind == "question" else self._backing.marked(text, kind, source)
+
+    def claim(self, claim: Statement, kind: str) -> NotedText:
+        sources = [source for source in dict.fromkeys(claim.sources) if source in self._names]
+        if claim.text and claim.sources and not sources:
+            return NotedText(text=self._words.claim_left_out)
+        text = self(claim.text, kind)
+        return NotedText(text=text, sources=self._backing.sources_of(text, sources))
+
+    def says_something(self, told: NotedText) -> bool:
+        left_out = (self._words.claim_left_out, self._words.command_left_out)
+        return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
+
+    def _tickets(self, found: re.Match[str]) -> str:
+        is_known = self._numbers.issuperset(_NUMBER.findall(found[0]))
+        return found[0] if is_known else self._words.no_ticket
+
+    def _names_inline(self, found: re.Match[str]) -> str:
+        ids = re.findall(_ID, found[1].lower())
+        known = [self._names[each] for each in ids if each in self._names]
+        unknown = [] if len(known) == len(ids) else [self._words.no_ticket]
+        return f" ({', '.join([*known, *unknown])})"
+
+
+class _Backing:
+    """The backing of an answer's texts, in its language; `rules` are the house's."""
+
+    def __init__(self, case: TicketCase, restore: Callable[[str], str], rules: str, language: str) -> None:
+        self._case = case
+        self._sources = {each.id: each for each in case.sources}
+        self._read: dict[str, Stated] = {}
+        self._found: dict[str, list[Specific]] = {}
+        self._restore = restore
+        self._rules = rules
+        self._language = language
+        self.words = WORDS.get(language, WORDS["en"])
+
+    def sources_of(self, text: str, cited: Sequence[str]) -> list[str]:
+        """Return a claim's sources: the cited ones, and others for missing specifics.
+
+        Empty for a guess: a specific is unsupported, or a link is defanged.
+        """
+        if not cited or not self._links_stand(text):
+            return []
+        known = [*cited]
+        for one in self._specifics(text):
+            if self._is_backed(one, known):
+                continue
+            # Another source may have the same number by chance, in another matter.
+            others = [] if _PLAIN.fullmatch(one.wanted) else [each for each in self._sources if self._has([each], one)]
+            if not others:
+                return []
+            known.append(others[0])
+        return known
+
+    def stands(self, text: str) -> bool:
+        """Return True if all specifics of a text are in the ticket or in a source."""
+        return self._links_stand(text) and all(self._is_backed(one, self._sources) for one in self._specifics(text))
+
+    def marked(self, text: str, kind: str, source: str = "") -> str:
+        """Return a text with a mark behind its unsupported specifics.
+
+        A summary needs the ticket, a text about a `source` this one or the ticket, others any source.
+        """
+        specifics = self._specifics(text)
+        if source:
+            unknown, words = [one for one in specifics if not self._is_backed(one, [source])], self.words.not_in_it
+        elif kind == "summary":
+            unknown, words = [one for one in specifics if not self._ticket.has(one)], self.words.not_in_ticket
+        else:
+            unknown = [one for one in specifics if not self._is_backed(one, self._sources)]
+            words = self.words.no_source
+        if not unknown:
+            return text
+        names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))
+        told = ", ".join([*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])])
+        closing = _CLOSING.match(text, unknown[-1].end)
+        end = closing.end() if closing else unknown[-1].end
+        return f"{text[:end]} ({f'{words}: {told}' if len(names) > 1 else words}){text[end:]}"
+
+    def _links_stand(self, text: str) -> bool:
+        for found in _DEFANGED.findall(text):
+            link = _BROKEN.sub(r"\1", found).replace("hxxp", "http").rstrip(_TRAILING)
+            one = Specific(0, len(link), folded_key(link).strip("/"))
+            if not KNOWN_LINKS.fullmatch(link.casefold()) and not self._is_backed(one, self._sources):
+                return False
+        return True
+
+    def _specifics(self, text: str) -> list[Specific]:
+        if text not in self._found:
+            # A ticket number identifies the ticket, and is not a specific.
+            tickets = [found.span() for found in _TICKETS.finditer(text)]
+            self._found[text] = [
+                self._base(one, text)
+                for one in specifics_of(text, self._language)
+                if not any(begin <= one.begin < end for begin, end in tickets)
+            ]
+        return self._found[text]
+
+    def _base(self, one: Specific, text: str) -> Specific:
+        """Return a known name without suffixes: srv-mail02-Dienst, CorpLinks."""
+        if one.is_number:
+            return one
+        for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
+            shorter = pattern.sub("", text[one.begin : one.end])
+            base = one._replace(wanted=one.wanted[: len(shorter)])
+            if shorter and base != one and self._is_backed(base, self._sources):
+                return base
+        return one
+
+    def _is_backed(self, one: Specific, sources: Iterable[str]) -> bool:
+        return self._told.has(one) or self._has(sources, one)
+
+    def _has(self, sources: Iterable[str], one: Specific) -> bool:
+        return any(self._stated(each).has(one) for each in sources)
+
+    # Most answers have no specifics, so texts are parsed on demand.
+    @cached_property
+    def _ticket(self) -> Stated:
+        values = [value for name, value in self._case.ticket.items() if name != "id"]
+        return Stated([self._restore("\n".join([*values, *self._case.conversation]))])
+
+    @cached_property
+    def _told(self) -> Stated:
+        return Stated([self._rules], and_of=self._ticket)
+
+    def _stated(self, source: str) -> Stated:
+        if source not in self._read:
+            # As found and as sent: redaction may change a value's spelling.
+            found = self._sources[source]
+            as_found, as_told = "\n".join(found.as_found), f"{found.title}\n{found.text}"
+            texts = [as_found, f"{found.category} {found.group}"]
+            self._read[source] = Stated(texts if as_told == as_found else [*texts, self._restore(as_told)])
+        return self._read[source]

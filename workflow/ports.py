@@ -5,22 +5,11 @@ values of `integrations.values` and raise the errors of `integrations.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Protocol
 
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
 from privacy.redaction.people import Person
-
-FeedbackLinkOf = Callable[[str, UUID], str]
-"""It returns the link of a note by tenant and job; empty where feedback is off."""
-
-
-def no_feedback_link(_tenant_id: str, _job_id: UUID) -> str:
-    """Return no link: feedback is off."""
-    return ""
 
 
 class Desk(Protocol):
@@ -81,10 +70,10 @@ class Desk(Protocol):
 
 
 class Model(Protocol):
-    """The model for the questions."""
+    """The model of one tenant."""
 
     provider: str
-    """Whose API is spoken, in OpenTelemetry's words."""
+    """The API's provider, as OpenTelemetry names it."""
 
     @property
     def name(self) -> str:
@@ -133,8 +122,8 @@ class Search(Protocol):
     ) -> Sequence[SimilarTicket]:
         """Return the tenant's few similar, resolved tickets except this one, best first.
 
-        `ticket_id` is the desk's id. Excludes tickets with a name in `forbidden` (`Rules`), or with an unknown name of
-        a kind in it. `people` are those of the ticket, whose names are hidden from other services.
+        `ticket_id` is the desk's id. Excludes tickets with a name in `forbidden` (the tenant's rules), or with an
+        unknown name of a kind in it. `people` are those of the ticket, whose names are hidden from other services.
         """
 
     async def documents(
@@ -149,51 +138,3 @@ class Search(Protocol):
 
         Excludes `never_topics`. `people` as for tickets.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedLook:
-    """A search for an earlier attempt's note, held back between two desk calls."""
-
-    posted_at: str
-    """When that note was posted, or about to be: another posting is another look."""
-    listed_at: str
-    """When the desk listed the ticket's notes; both in ISO 8601, by the database's clock."""
-    unread: list[str]
-    """Ids of those that are still to be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnusableAnswer:
-    """An answer to repair: its text, and its placeholders (`privacy.redaction`)."""
-
-    text: str
-    placeholders: dict[str, str]
-    sources: list[dict[str, str]] = field(default_factory=list)
-    """What was found for its question, as an audit record tells it; none where no record is kept."""
-
-
-class Kept(StrEnum):
-    """The kinds of values stored for a job's next attempt."""
-
-    ANSWER = "answer"
-    """An answer of GPT-4 that could not be committed, and its model's name: paid for, so not to be asked for again."""
-    UNUSABLE = "masked-unusable"
-    """An UnusableAnswer, while its repair can't be had."""
-    RECORD = "record"
-    """A list of ModelExchange whose audit records could not be written, since the worker had to stop."""
-    LOOK = "look"
-    """An UnfinishedLook."""
-
-
-class KeptAnswers(Protocol):
-    """Storage for these values. No method raises."""
-
-    async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
-        """Store a value, if possible."""
-
-    async def get(self, what: Kept, job_id: UUID) -> Any:
-        """Return a value, or None if there is none."""
-
-    async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Delete values; all of the job's if none is named."""

@@ -1,21 +1,22 @@
-"""The question to GPT-4 about a ticket, redacted, and its restored answer."""
+"""The question to GPT-4 about a ticket, redacted, and its restored answer; and the replay of a recorded one."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from config.tenant_settings import MASKINGS
+from config.tenants import NoteSettings
 from integrations.values import Prompt
 from privacy.redaction.redaction import Redaction
 from retrieval.language import languages_of
-from workflow.attempt import Attempt, GraphState
-from workflow.case import TicketCase, case_of
-from workflow.content import Content
+from storage.models import AuditRecord
+from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links
-from workflow.enhancement import Enhancement
 from workflow.grounding import Grounding
 from workflow.note_words import WORDS
-from workflow.prompts import CURRENT, Instructions
-from workflow.tokens import budget_for
+from workflow.prompt import CURRENT, Instructions, budget_for, case_of
+from workflow.state import Attempt, GraphState
 
 _instructions = lru_cache(1000)(Instructions)
 
@@ -26,14 +27,13 @@ class ModelQuestion:
 
     prompt: Prompt
     version: str
-    """Of the prompt (`workflow.prompts`)."""
     language: str
-    """The one that the answer is wanted in; empty where that is for the model to tell."""
+    """The requested language of the answer; empty if the model decides."""
     placeholders: dict[str, str]
-    """What those of the prompt stand for."""
+    """Placeholder -> value."""
     grounding: Grounding
     masking: str
-    """What was masked, as `NoteWishes` has it."""
+    """The tenant's setting `note.masking`."""
 
     def content(self, answer: Enhancement, *, nothing_found: bool) -> Content:
         """Return the content to show of the answer, with fixed words in its language."""
@@ -48,28 +48,27 @@ def question_of(
 ) -> ModelQuestion:
     """Return the question about the attempt's ticket.
 
-    `placeholders` are those of an answer to repair; `version` is that of the prompt (`workflow.prompts`).
+    `placeholders` are those of an answer to repair; `version` is that of the prompt (`workflow.prompt`).
     """
-    wishes, ticket = attempt.wishes().note, state["ticket"]
-    others = [person for each in state["similar_tickets"] for person in each.people]
+    wishes, ticket, similar = attempt.wishes().note, state["ticket"], state["similar_tickets"]
     redaction = Redaction(
         ticket.people,
-        others=others,
+        others=[person for each in similar for person in each.people],
         network=wishes.masking == "all",
         known=placeholders,
-        terms=[*ticket.terms, *(term for each in state["similar_tickets"] for term in (each.category, each.group))],
+        terms=[*ticket.terms, *(term for each in similar for term in (each.category, each.group))],
     )
     is_redacted = wishes.masking != "none"
-    restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    case: TicketCase = case_of(
+    case = case_of(
         ticket,
         state.get("conversation", ()),
-        state["similar_tickets"],
+        similar,
         state["documents"],
         redaction.redact if is_redacted else _as_it_is,
         budget_for(attempt.model.name, wishes.prompt_tokens),
     )
-    language = wanted_language(wishes.language, ticket.subject, ticket.description)
+    restore = partial(redaction.restore, clean=without_links) if is_redacted else str
+    language = _wanted_language(wishes.language, ticket.subject, ticket.description)
     instructions = _instructions(wishes.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
@@ -81,11 +80,30 @@ def question_of(
     )
 
 
-def wanted_language(of_tenant: str, subject: str, description: str) -> str:
-    """Return the code of the answer's language; empty if the model decides."""
+def _wanted_language(of_tenant: str, subject: str, description: str) -> str:
     told = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return told[0] if len(told) == 1 else ""
 
 
 def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
     return text
+
+
+def prompt_again(record: AuditRecord, note: NoteSettings, version: str | None) -> tuple[Prompt, str]:
+    """Return the prompt for recorded content, and its version.
+
+    The recorded version is the default. Another one has the tenant's current rules and language. Raises
+    FileNotFoundError for an unknown one.
+    """
+    if version is None:
+        return Prompt(record.system, record.sent), record.prompt
+    ticket = json.loads(record.sent)["ticket"]
+    language = _wanted_language(note.language, ticket["subject"], ticket["description"])
+    instructions = Instructions(note.rules, version)
+    return instructions.prompt(record.sent, language), instructions.version
+
+
+def may_be_sent_again(record: AuditRecord, note: NoteSettings) -> bool:
+    """Return True unless the record is less masked than the tenant now requires."""
+    strength = {kind: place for place, kind in enumerate(MASKINGS)}
+    return strength.get(record.masking, -1) >= strength[note.masking]

@@ -1,16 +1,27 @@
-"""The retry policy: error -> delay until the next attempt, or end."""
+"""The retry policy, and the outcomes of exceptions that stop an attempt."""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from integrations.errors import Permanent, Temporary
+from dispatch.outcome import How, Outcome
+from integrations.errors import HeldBack, OutsideFailure, Permanent, Temporary, TicketGone
+from observability import phrases
+from observability.logging import say
+from storage import claims
+from storage.claims import Claim
+from storage.jobs import FORGOTTEN, LEFT_OUT
 from storage.limits import MOST_ATTEMPTS
+from storage.session import DATABASE_FAILURES
+from workflow.kept_answers import Kept
+from workflow.lease import insist
+from workflow.refusals import NoNoteWanted
+from workflow.state import AttemptTimeout, Services
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
 LAST_TRY_SECONDS = 60.0
-"""How long before its deadline a job is tried for the last time: one takes about 45 s."""
+"""The time of the last attempt before the deadline: one takes about 45 s."""
 _JITTER = (0.8, 1.2)
 
 
@@ -42,7 +53,7 @@ def decide(
     |     the deadline       | earlier than announced; the job has nothing to lose         |
     |   of unknown outcome   | the same, not before `settle_seconds`                       |
     | unexpected errors      | after 2 s, 4 s, ... 300 s                                   |
-    | HeldBack               | nothing failed: after its seconds, see `workflow.run`       |
+    | HeldBack               | nothing failed: after its seconds, see `outcome_of`         |
 
     At most 8 attempts, and none that would begin past the job's deadline.
     """
@@ -63,3 +74,47 @@ def decide(
         return Decision(seconds, f"will be retried in {seconds:.0f}s, the last time before its deadline")
     seconds = max(seconds, asked_for)
     return Decision(seconds, f"will be retried in {seconds:.0f}s")
+
+
+async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Outcome:
+    """Map an exception to the job's outcome, and log its own line."""
+    answers, settle_seconds = services.answers, services.note_settle_seconds
+    match stopped:
+        case TicketGone() | NoNoteWanted():
+            if isinstance(stopped, TicketGone):
+                # Logs the number of the webhook, even if the desk used another.
+                say(stopped.phrase, ticket_id=claim.ticket_id)
+            if stopped.reason in {FORGOTTEN, LEFT_OUT}:
+                # An earlier attempt may have left its answer.
+                await answers.drop(claim.job_id)
+            elif claim.started_before:
+                # An answer's placeholders live no longer than its job.
+                await answers.drop(claim.job_id, Kept.UNUSABLE)
+            return Outcome(How.SKIPPED, stopped.reason)
+        case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
+            if extends or claim.seconds_left() > seconds:
+                # It waits in the row, where it occupies no worker and no message, and costs no attempt.
+                return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
+            failed = Outcome(How.FAILED, reason, "gave up at its deadline", failure=stopped)
+        case _:
+            decision = decide(stopped, claim.attempt, claim.seconds_left(), settle_seconds)
+            failed = replace(_failed(stopped), words=decision.words)
+            if decision.seconds is not None:
+                return replace(failed, how=How.RETRIED, seconds=decision.seconds)
+    if claim.attempt <= MOST_ATTEMPTS and await insist(claims.may_have_posted, services.database, claim):
+        words = f"will be looked for once more in {settle_seconds:.0f}s"
+        return replace(failed, how=How.LOOKED_FOR, words=words, seconds=settle_seconds)
+    await answers.drop(claim.job_id, Kept.LOOK, Kept.UNUSABLE)
+    return failed
+
+
+def _failed(failure: Exception) -> Outcome:
+    if isinstance(failure, OutsideFailure):
+        say(failure.phrase, failure.values, also=failure.also)
+        return Outcome(How.FAILED, failure.reason, failure=failure)
+    if isinstance(failure, AttemptTimeout):
+        return Outcome(How.FAILED, "attempt took too long", failure=failure)
+    if isinstance(failure, DATABASE_FAILURES):
+        say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
+        return Outcome(How.FAILED, "database unreachable", failure=failure)
+    return Outcome(How.FAILED, "unexpected failure", failure=failure, unforeseen=True)

@@ -1,23 +1,65 @@
 r"""The specifics of a text, which need a source: `mx-07.corp.example`, `MTU 1380`.
 
 By form: hosts, addresses, ports, paths, files, versions, codes, amounts, settings, and names of uncommon products.
-Common technical knowledge is excluded (`workflow.common_words`): port 443, TLS 1.2, C:\Windows. Small counts, times,
+Common technical knowledge is excluded (`common_words.txt`): port 443, TLS 1.2, C:\Windows. Small counts, times,
 dates and percentages are excluded, unless they are the value of a setting.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
-from workflow import common_words as common
+from privacy.redaction.text import folded
 from workflow.note_words import WORDS
-from workflow.stated import VALUE, Specific, folded_key, plain_number
 
+# Common technical knowledge, casefolded. A modest list: a missing word only gets a mark that no source has it.
+_WORDS = {
+    name: frozenset(words.split())
+    for name, words in re.findall(
+        r"(?m)^\[([a-z ]+)\]$([^\[]*)", Path(__file__).with_name("common_words.txt").read_text("utf-8")
+    )
+}
+_PRODUCTS = _WORDS["products"]
+_FIRST_WORDS = _WORDS["first words"]
+_FILES = _WORDS["files"]
+_KNOWN_PORTS = _WORDS["ports"]
+_KNOWN_NUMBERS = _WORDS["numbers"]
+_KNOWN_HOSTS = re.compile(
+    r"(?:[\w-]+\.)*(?:microsoft|office|office365|outlook|microsoftonline|live|azure|google|apple|adobe|windows)\.com"
+)
+KNOWN_LINKS = re.compile(
+    rf"(?:https?://)?(?:{_KNOWN_HOSTS.pattern}|aka\.ms|(?:www\.)?(?:example|domain)\.com)(?:[/?].*)?"
+)
+_KNOWN_ADDRESSES = re.compile(
+    r"(?:127|0|255\.(?:0|255)|169\.254|224|239)\.[\d.:/]*|(?:8\.8\.8\.8|8\.8\.4\.4|1\.1\.1\.1|1\.0\.0\.1)(?::53)?"
+    r"|10\.0\.0\.0(?:/8)?|172\.16\.0\.0(?:/12)?|192\.168\.(?:0\.0(?:/16)?|[01]\.(?:0(?:/24)?|1))"
+)
+_EXAMPLES = re.compile(
+    r"(?:[\w.+-]+@)?(?:example|domain|company|firma|contoso|beispiel|exemple|ejemplo|your-?domain|yourcompany)"
+    r"\.(?:com|org|net|de|fr|es|local)|[\w.+-]+@[\w-]+\.\.\."
+)
+_KNOWN_CODES = re.compile(
+    r"(?:sha|rsa|aes|md|utf|iso|rfc|ipv|smbv?|snmpv|ntlmv|imap|pop|cat|rj|wpa|http|usb|win|windows|office|outlook|excel"
+    r"|exchange|microsoft|tls|ssl|tlsv|pcie?|ddr|base|crc|x|wi-fi|wifi|w|m|o|h|f|ctrl\+f|strg\+f|alt\+f|fn\+f"
+    r"|shift\+f|umschalt\+f|v|des|din|ean|rs|pkcs|mschapv|peap-mschapv|dns|dp|ax|cr|pcl|msxml|nod|vc|log4j|iso/iec|hdmi|bluetooth|dvi|kw|s/4hana)"
+    r"-?v?\d{1,4}(?:[.,]\d{1,2})?[a-z]?(?:[/-]v?\d[\d.:/-]*[a-z]?\d?)?(?:[/-][^\W\d_]{2,})*|iso-?\d{5}"
+    r"|[a-z]\d{1,2}-[^\W\d_]{3,}"
+)
+# With or without separators of thousands.
+_VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
+_HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
+_HIVE = re.compile("|".join(_HIVES))
+_PART = re.compile(r"\w")
+# 30.40 is not part of 10.20.30.40.
+_WHOLE_VALUE = re.compile(rf"(?<![\d.]){_VALUE}(?!\.?\d)")
+_NUMBER_BEFORE = re.compile(r"\d\.")
 _LONGEST = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Our own markers of left-out parts, and placeholders.
-_SAID = {said for words in WORDS.values() for said in words if said.startswith("[")}
+_SAID = {said for words in WORDS.values() for said in vars(words).values() if said.startswith("[")}
 _OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _SAID)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
 # Defanged links, and the place of a cut.
@@ -41,7 +83,7 @@ _ERROR = re.compile(
 _UNITS = (
     r"[KMGT]i?B|[KMG]o|MHz|[kMG]bit/s|[MG]bps|dpi|px|ms|mm|kW|W|°C|EUR|USD|CHF|GBP|[Ee]uros?|[Dd]ollars?|dólares|€|\$|£"
 )
-_AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{VALUE}(?!\w)|{VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
+_AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{_VALUE}(?!\w)|{_VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
 # Rules of thumb: at least 20 GB free.
 _ABOUT = re.compile(
     r"(?i)(?:at least|about|around|more than|over|less than|under|below|mindestens|wenigstens|etwa|rund|ca\.|mehr als"
@@ -59,11 +101,11 @@ _SET = (
 )
 _SETTING = re.compile(
     rf"(?i)(?<!\w)(?:{_SET})\s[^.!?;\n]{{0,60}}?(?<!\w)(?:to|at|auf|à|a|en|su|op|para|em|=)\s"
-    rf"{VALUE}(?![\w.:]*\d)"
+    rf"{_VALUE}(?![\w.:]*\d)"
     rf"|(?<!\w)(?:mtu|ttl|vlan|timeout|time-?out|zeitlimit|quota|threshold|schwellwert|grenzwert|interval)s?"
-    rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{VALUE}(?![\w.]*\d)"
+    rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{_VALUE}(?![\w.]*\d)"
 )
-_NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
+_NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){_VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
 # A program with an option, if it is no command by its form.
 _OPTION = re.compile(r"(?<!\S)[A-Za-z][\w.-]{2,30}\s(?:/(?!or\b|oder\b|ou\b|und\b)[a-z]{2,16}|--[a-z][\w-]+)(?![\w/])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -113,7 +155,70 @@ _NAMES = re.compile(rf"(?<=[^\W_,:;] )(?<![.!?:]\s)({_WORD}(?: {_WORD}){{0,3}})(
 _INNER = re.compile(r"(?<![\w./\\@-])[^\W\d_]*[a-zß-öø-ÿ][A-Z][^\W\d_]+(?![\w.\\/@]*\w)")
 _WHOLE = frozenset({"100"})
 _USUAL_MTU = _WHOLE | {"1500", "1492"}
-_EVERYWHERE = common.PLACES | common.FILES | common.PRODUCTS
+_EVERYWHERE = _WORDS["places"] | _FILES | _PRODUCTS
+
+
+class Specific(NamedTuple):
+    """The position of a specific in a text, and its search key."""
+
+    begin: int
+    end: int
+    wanted: str
+    is_number: bool = False
+
+
+class Stated:
+    """A searchable form of some texts."""
+
+    def __init__(self, texts: Iterable[str], and_of: "Stated | None" = None) -> None:
+        self._text = folded_key("\n".join(texts))
+        self._numbers = set(_runs(self._text))
+        self._also = and_of
+
+    def has(self, one: Specific) -> bool:
+        if self._also is not None and self._also.has(one):
+            return True
+        if one.is_number:
+            return one.wanted in self._numbers
+        if self._stands(one.wanted) or plain_number(one.wanted) in self._numbers:
+            return True
+        if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", one.wanted)) is not None:
+            # As a word and a number, or as one word: KB 5034441, lap4711.
+            return (code[2] in self._numbers and self._stands(code[1])) or self._stands(code[1] + code[2])
+        if one.wanted.startswith("0x"):
+            return self._stands(one.wanted[2:])
+        return "-" in one.wanted and self._stands(one.wanted.replace("-", " "))
+
+    def _stands(self, wanted: str) -> bool:
+        at = self._text.find(wanted)
+        while at >= 0:
+            end = at + len(wanted)
+            # 4.2 is not part of 1.4.2.
+            goes_on = wanted[0].isdigit() and _NUMBER_BEFORE.match(self._text[max(0, at - 2) : at])
+            if not (goes_on or _PART.match(self._text[at - 1 : at]) or _PART.match(self._text[end : end + 1])):
+                return True
+            at = self._text.find(wanted, at + 1)
+        return False
+
+
+def folded_key(text: str) -> str:
+    key = re.sub(r"[\\/]+", "/", folded(text).text.casefold())
+    key = _HIVE.sub(lambda hive: _HIVES[hive[0]], key).replace("%programdata%", "c:/programdata")
+    # PowerShell's spelling: HKLM:\Software.
+    key = key.replace("hklm:/", "hklm/").replace("hkcu:/", "hkcu/")
+    return " ".join(re.sub(r"[\"'“”„‘’«»`]", " ", key).split())
+
+
+def plain_number(number: str) -> str:
+    whole = re.sub(r"[.,'’ \u00a0\u202f](?=\d{3}(?!\d))", "", number)
+    return whole.replace(",", ".")
+
+
+def _runs(text: str) -> Iterator[str]:
+    for run in re.findall(r"\d+(?:[.,: '’]\d+)*", text):
+        yield run
+        yield from re.split(r"[,: '’]", run)
+        yield from map(plain_number, _WHOLE_VALUE.findall(run))
 
 
 def specifics_of(text: str, language: str) -> list[Specific]:
@@ -159,9 +264,9 @@ def _tokens(text: str) -> Iterator[Specific]:
             continue
         token = found[0].casefold()
         if "@" in token and (mail := _MAIL.fullmatch(token)):
-            if not common.EXAMPLES.fullmatch(token):
+            if not _EXAMPLES.fullmatch(token):
                 yield Specific(found.start(), found.end(), mail[0])
-        elif token in common.CODES_OF_THE_TRADE or common.EXAMPLES.fullmatch(token):
+        elif token in _WORDS["codes"] or _EXAMPLES.fullmatch(token):
             continue
         elif (code := _CODE.fullmatch(token)) and not _is_common(code, text, found):
             wanted = token.removeprefix("v") if code["version"] else token
@@ -171,26 +276,26 @@ def _tokens(text: str) -> Iterator[Specific]:
 def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
     token, kind = code[0], code.lastgroup
     if kind == "address":
-        return common.ADDRESSES.fullmatch(token) is not None
+        return _KNOWN_ADDRESSES.fullmatch(token) is not None
     if kind == "version":
         before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
-        return _BEHIND_TIME.match(text, found.end()) is not None or not common.STANDARDS.isdisjoint(before)
+        return _BEHIND_TIME.match(text, found.end()) is not None or not _WORDS["standards"].isdisjoint(before)
     if kind == "name":
         # Without a blank between two sentences, the second begins with a capital.
-        is_known = token in common.FILES or common.HOSTS.fullmatch(token)
+        is_known = token in _FILES or _KNOWN_HOSTS.fullmatch(token)
         return bool(is_known) or re.search(r"[a-zß-ÿ]\.[A-Z][a-z]+$", found[0]) is not None
     if kind == "mixed":
-        if common.CODES.fullmatch(token) or _ONE_DIGIT.fullmatch(token):
+        if _KNOWN_CODES.fullmatch(token) or _ONE_DIGIT.fullmatch(token):
             return True
-        return all(common.CODES.fullmatch(part) for part in token.split("/") if _DIGIT.search(part))
-    return kind == "day" or (kind == "machine" and token in common.NO_MACHINES)
+        return all(_KNOWN_CODES.fullmatch(part) for part in token.split("/") if _DIGIT.search(part))
+    return kind == "day" or (kind == "machine" and token in _WORDS["no machines"])
 
 
 def _numbers(text: str) -> Iterator[Specific]:
     for found in _PORT.finditer(text):
-        yield from _number(found, common.PORTS)
+        yield from _number(found, _KNOWN_PORTS)
     for found in _ERROR.finditer(text):
-        yield from _number(found, common.NUMBERS)
+        yield from _number(found, _KNOWN_NUMBERS)
     for found in _SETTING.finditer(text):
         value = found[found.lastindex or 0]
         if len(value) > 1 and not _YEAR.fullmatch(value):
@@ -204,7 +309,7 @@ def _numbers(text: str) -> Iterator[Specific]:
         number = plain_number(found[1])
         is_time = _YEAR.fullmatch(found[1]) or _BEHIND_TIME.match(text, found.end())
         if len(number.partition(".")[0]) > 3 and not is_time:
-            yield from _number(found, common.NUMBERS | common.PORTS)
+            yield from _number(found, _KNOWN_NUMBERS | _KNOWN_PORTS)
 
 
 def _number(found: re.Match[str], known: frozenset[str]) -> Iterator[Specific]:
@@ -218,7 +323,7 @@ def _number(found: re.Match[str], known: frozenset[str]) -> Iterator[Specific]:
 def _named(text: str, language: str) -> Iterator[Specific]:
     for found in _INNER.finditer(text):
         name = found[0].casefold()
-        is_common = name.removesuffix("s") in common.PRODUCTS or name in common.PRODUCTS | common.FIRST_WORDS
+        is_common = name.removesuffix("s") in _PRODUCTS or name in _PRODUCTS | _FIRST_WORDS
         # German gendered plurals (-Innen), and Scottish family names.
         if not (is_common or name.endswith("innen") or name.startswith("mc")):
             yield Specific(found.start(), found.end(), name)
@@ -226,7 +331,7 @@ def _named(text: str, language: str) -> Iterator[Specific]:
         words = found[1].casefold().split()
         while words and words[0] in _BEFORE_NAME:
             words.pop(0)
-        if not words or words[0] in common.FIRST_WORDS or not common.PRODUCTS.isdisjoint(words):
+        if not words or words[0] in _FIRST_WORDS or not _PRODUCTS.isdisjoint(words):
             continue
         # German nouns have capitals too: two adjacent ones count as a name.
         is_name = len(words) > 1 or language != "de"

@@ -19,7 +19,7 @@ from benchmarks.evaluation.benchmark import ALL, JudgedPlant, arguments, at_leas
 from benchmarks.evaluation.cases import chosen, evaluated
 from benchmarks.evaluation.models import ask_models, model_settings, rows_of
 from config.loading import SettingsRefused
-from workflow.prompts import CURRENT, Instructions
+from workflow.prompt import CURRENT, Instructions
 
 _TICKETS = 40
 

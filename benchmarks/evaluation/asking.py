@@ -14,13 +14,12 @@ from benchmarks.evaluation.cases import EvaluatedTicket
 from config.tenants import Tenant
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.values import Usage
-from workflow.attempt import Attempt
-from workflow.content import Content
-from workflow.enhancement import Enhancement
+from workflow.answer import Content, Enhancement
 from workflow.note import to_html
 from workflow.ports import Model
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 from workflow.question import ModelQuestion, question_of
+from workflow.state import Attempt
 
 _NO_JOB = UUID(int=0)
 

@@ -13,7 +13,7 @@ from benchmarks.evaluation.models import AskedModel, rows_of
 from benchmarks.evaluation.planted import KINDS, Inventions, Plant, Planted, PlantedModel
 from benchmarks.evaluation.things import Thing, plain
 from benchmarks.report import Benchmark, Goal, Report, table
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 
 ALL = 1000
 # A quoted label may be general knowledge, such as "Work Offline": none gets a mark.

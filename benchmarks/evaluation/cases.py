@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.retrieval.methods import CopiesInPostgres, said
 from benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
 from integrations.values import DeskTicket, Document, SimilarTicket
-from workflow.attempt import GraphState
+from workflow.state import GraphState
 
 # Above all existing ticket numbers.
 _FIRST_NUMBER = 41_000

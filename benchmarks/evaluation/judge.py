@@ -13,10 +13,9 @@ from benchmarks.evaluation.asking import AskedTicket
 from benchmarks.evaluation.things import KnownTexts, Thing, things_of
 from benchmarks.evaluation.truth import names_fix
 from integrations.values import Document
-from workflow.case import FoundSource
-from workflow.content import Content
-from workflow.enhancement import Enhancement, Statement
+from workflow.answer import Content, Enhancement, Statement
 from workflow.note_words import WORDS
+from workflow.prompt import FoundSource
 
 # A link as defanged by `workflow.defanging`.
 _HARMLESS = re.compile(r"^hxx|\[[.:]\]")

@@ -15,7 +15,7 @@ from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.model.client import ModelClient
 from integrations.outward import Outward
-from workflow import tokens
+from workflow.prompt import count_tokens
 
 _CONFIDENCES = ("high", "medium", "low")
 HEAD = (
@@ -126,7 +126,7 @@ async def ask_models(
     try:
         runs = [(client, version) for client in clients for version in versions]
         prompts = [question_about(case, client, version).prompt for client, version in runs for case in cases]
-        size = sum(tokens.count(prompt.system + prompt.user) for prompt in prompts)
+        size = sum(count_tokens(prompt.system + prompt.user) for prompt in prompts)
         sys.stderr.write(
             f"{len(cases)} tickets, {len(runs)} of model and prompt: {len(prompts)} answers are paid for, about "
             f"{size:,} tokens to read; one that has to be repaired is a second call.\n"

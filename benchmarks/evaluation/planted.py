@@ -21,7 +21,7 @@ from benchmarks.evaluation.truth import ideas, unseen
 from benchmarks.retrieval.methods import said
 from benchmarks.retrieval.sets import Resolved
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
-from workflow import tokens
+from workflow.prompt import count_tokens
 
 Planted = Literal["right", "invention", "wrong sources", "wrong fix"]
 KINDS: Sequence[Planted] = get_args(Planted)
@@ -90,7 +90,7 @@ class PlantedModel:
         answer, plant = self._answer(self._cases[asked["ticket"]["id"]], asked)
         self.plants[asked["ticket"]["id"]] = plant
         told = json.dumps(answer, ensure_ascii=False)
-        usage = Usage(tokens.count(prompt.system + prompt.user), tokens.count(told))
+        usage = Usage(count_tokens(prompt.system + prompt.user), count_tokens(told))
         on_paid(usage)
         return ModelAnswer(answer_type.model_validate_json(told), 200, self.name, "", "stop", usage, 0)
 

@@ -19,8 +19,7 @@ from housekeeping.embedding import embed_some
 from integrations.embeddings.embedder import AskedText, Embedder
 from integrations.embeddings.local import LocalModel
 from integrations.values import Document, SimilarTicket
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 from storage import history
 from storage.meaning import Ask, ask_for_none
 from storage.migrating import migrate

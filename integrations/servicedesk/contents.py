@@ -15,8 +15,7 @@ from integrations.errors import DeskUnavailable, TicketTrashed
 from integrations.servicedesk.answers import SUCCESS, DeskAnswer
 from integrations.servicedesk.people import people_of, terms_of
 from integrations.values import DeskTicket
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # The safe limit of a text index, for description and resolution together: it has room for 1,048,575 bytes of words, and

@@ -9,8 +9,7 @@ from integrations.servicedesk.contents import plain_text
 from integrations.servicedesk.lists import DeskLists
 from integrations.servicedesk.notes import DeskNotes, written_at
 from integrations.values import DeskTicket
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 
 _MOST_MAILS = 5
 _MOST_NOTES = 3

@@ -23,8 +23,7 @@ from integrations.servicedesk.contents import (
     listed_ticket_of,
     moment_of,
 )
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 
 _MOST_ROWS = 100
 # After this the additional fields are requested again: the refusal may have had another cause.

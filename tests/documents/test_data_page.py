@@ -9,7 +9,7 @@ from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage.models import Base
 from tests.documents.readme import ROOT
-from workflow.ports import Kept
+from workflow.kept_answers import Kept
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 # Celery's keys beside the list and the hash.

@@ -22,7 +22,7 @@ from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
 from tests.support.known import JOB_ID, NOW, job
-from workflow.content import Content
+from workflow.answer import Content
 from workflow.note import to_html
 
 Console = Callable[..., AbstractAsyncContextManager[tuple[HasHousekeepingLook, LookAsker]]]

@@ -23,7 +23,7 @@ from tests.integrations.endpoints import ADVICE
 from tests.kit.clock import Clock
 from tests.kit.model import PROMPT
 from tests.kit.tenants_toml import given
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 OWN = {"OPENAI_API_KEY_ACME": "of-acme"}
 

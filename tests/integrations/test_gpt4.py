@@ -10,8 +10,8 @@ from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, 
 from tests.kit.desk import line_of
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
-from workflow.prompts import Instructions
+from workflow.answer import Enhancement
+from workflow.prompt import Instructions
 
 ERROR = "OpenAI API error: "
 

@@ -7,7 +7,7 @@ import pytest
 from integrations.errors import ModelRefused
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 NO_FORMAT = {"kind": "status", "code": 400, "param": "response_format"}
 

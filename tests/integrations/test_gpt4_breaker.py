@@ -8,7 +8,7 @@ from integrations.breaker import Breaker
 from integrations.errors import HeldBack, ModelUnavailable
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 
 async def test_a_service_that_fails_is_not_asked_until_its_rest_is_over(model: Simulator) -> None:

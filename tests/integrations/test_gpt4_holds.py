@@ -13,7 +13,7 @@ from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 NO_CREDIT = ModelDenied("402 Payment Required", HoldReason.OUT_OF_CREDIT)
 SERVER = "model of a test of holds"

@@ -27,7 +27,7 @@ from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened
 from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.simulators import FAST_MODEL
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 
 @pytest.fixture(scope="module")

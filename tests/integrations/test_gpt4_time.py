@@ -19,7 +19,7 @@ from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
 from tests.kit.model import PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 IDLE = 0.4
 

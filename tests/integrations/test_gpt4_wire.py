@@ -10,7 +10,7 @@ import pytest
 from integrations.model.wire import Refusal, Wire, refused_part, strip_fence
 from tests.integrations.provider_answers import NO_ENDPOINT, ROUTING
 from tests.kit.clock import Clock
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
 MESSAGES = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "{}"}]

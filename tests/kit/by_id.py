@@ -11,7 +11,7 @@ from storage.claims import Claim
 from storage.jobs import ANOTHER_FIRST, NOTE_MISSING
 from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS
 from storage.session import Database
-from workflow.run import Runner, run_attempt
+from workflow.runner import Runner, run_attempt
 
 _CLAIM = text(
     "SELECT c.*, n.* FROM claim_job("

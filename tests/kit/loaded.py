@@ -28,7 +28,7 @@ from devstack.surroundings import machine_environment
 # `python -m` must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "housekeeping.app", "storage.migrating", "support.arguments"),
-    *("integrations.model.models", "workflow.graph", "workflow.run", "workflow.kept_answers", "storage.spending"),
+    *("integrations.model.models", "workflow.graph", "workflow.runner", "workflow.kept_answers", "storage.spending"),
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),
     *("openai.resources.chat", "anyio._backends._asyncio", "httpcore", "httpcore2"),

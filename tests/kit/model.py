@@ -11,10 +11,9 @@ from integrations.holds import Hold
 from integrations.model.client import ModelClient
 from integrations.outward import STRAIGHT, Outward
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
-from workflow.attempt import GraphState
-from workflow.case import TicketCase, case_of
-from workflow.enhancement import Enhancement
-from workflow.prompts import Instructions
+from workflow.answer import Enhancement
+from workflow.prompt import Instructions, TicketCase, case_of
+from workflow.state import GraphState
 
 TICKET = DeskTicket("12345", "Mailbox full", "Zoë can't send mail: the mailbox is full.", "High", "Email", "Open", "")
 SIMILAR = [SimilarTicket("101", "Mailbox full again", "Archived the mail of last year. Raised the quota.")]

@@ -21,8 +21,7 @@ from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.signs import LEASES
 from tests.kit.by_id import claim_by_id
-from workflow.attempt import Attempt
-from workflow.limit import AttemptLimit
+from workflow.state import Attempt, AttemptLimit
 
 TABLES = (
     *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),

@@ -11,12 +11,11 @@ from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.postgres import LEASE, Table
-from workflow.content import Content, NotedText
+from workflow.answer import Content, NotedText
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
-from workflow.renewals import Renewals
-from workflow.run import Runner
-from workflow.turns import Turns
+from workflow.lease import Renewals
+from workflow.runner import Runner, Turns
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[NotedText(text="N")])

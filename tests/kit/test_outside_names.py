@@ -31,7 +31,7 @@ from integrations.servicedesk import tokens as desk_tokens
 from observability import metrics, phrases, tracing
 from observability.identifiers import TAGS
 from support.cli import build_parser
-from workflow.ports import Kept
+from workflow.kept_answers import Kept
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = Path(__file__).with_name("outside_names.txt")

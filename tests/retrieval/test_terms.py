@@ -1,9 +1,12 @@
-"""Terms: stemmed words, literal codes, and their weights."""
+"""Terms: stemmed words, literal codes, their weights, and the measures made of them."""
 
 import pytest
 
 from retrieval.language import LANGUAGES, languages_of
-from retrieval.terms import asked_terms, weighed_terms
+from retrieval.terms import LEAST, asked_terms, strength_by_both, taken_up, weighed_terms
+
+STEPS = ["Reset the WAN Miniport (IKEv2) in the device manager.", "Then dial again."]
+TICKET = "VPN fails with error 720"
 
 
 def common(one: str, other: str, language: str = "en") -> int:
@@ -80,3 +83,58 @@ def test_what_is_too_short_may_be_of_any() -> None:
     assert set(languages_of("SID_37")) == set(LANGUAGES)
     assert languages_of("", ["de", "en"]) in (["de", "en"], ["en", "de"])
     assert languages_of("The printer is offline", ["de"]) == ["de"]
+
+
+def test_each_of_the_two_adds_and_either_alone_can_be_enough() -> None:
+    assert strength_by_both(0.0, 6.0, one_language=False) > LEAST > strength_by_both(0.0, 0.0, one_language=False)
+    assert strength_by_both(0.9, 2.5, one_language=True) > LEAST > strength_by_both(0.0, 2.5, one_language=True)
+    assert strength_by_both(0.5, 3.0, one_language=True) > strength_by_both(0.1, 3.0, one_language=True)
+
+
+def test_no_words_in_common_say_less_where_the_languages_differ() -> None:
+    assert strength_by_both(0.0, 3.0, one_language=False) > strength_by_both(0.0, 3.0, one_language=True)
+
+
+@pytest.mark.parametrize("by_words", [-1.0, 0.0, 1e-300, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("nearness", [-40.0, 0.0, 40.0])
+def test_it_is_a_likelihood_whatever_comes(by_words: float, nearness: float) -> None:
+    assert 0 <= strength_by_both(by_words, nearness, one_language=True) <= 1
+
+
+@pytest.mark.parametrize(
+    ("resolution", "least", "most"),
+    [
+        ("Reset the WAN miniport in the device manager; dials again.", 0.9, 1),
+        ("Resetting WAN Miniports helped; also replaced the network card.", 0.3, 0.6),
+        ("Replaced the network card, the old one was broken.", 0, 0.1),
+        ("Sperrte das Konto und richtete ein neues Kennwort ein.", 0, 0.1),
+    ],
+    ids=["all", "half", "nothing", "another language"],
+)
+def test_it_is_the_share_of_the_resolutions_terms_that_the_steps_have(
+    resolution: str, least: float, most: float
+) -> None:
+    share = taken_up(STEPS, resolution, TICKET)
+    assert share is not None
+    assert least <= share <= most
+
+
+@pytest.mark.parametrize(
+    ("steps", "resolution", "share"),
+    [
+        (["VPN error 720: fails at the miniport."], "VPN fails with error 720: replaced cable, port and switch.", 0),
+        *((STEPS, each, None) for each in ("", "fixed", "Done, as discussed.", TICKET, "?!", "\ud83d")),
+        ([], "Reset the WAN Miniport in the device manager.", None),
+    ],
+)
+def test_words_of_the_ticket_prove_nothing_and_a_few_words_are_not_measured(
+    steps: list[str], resolution: str, share: float | None
+) -> None:
+    assert taken_up(steps, resolution, TICKET) == share
+
+
+def test_long_texts_are_measured_by_their_begin() -> None:
+    begin = "Reset the WAN Miniport in the device manager. "
+    share = taken_up(STEPS, begin + "x " * 1_000_000, TICKET)
+    assert share is not None
+    assert share > 0.5

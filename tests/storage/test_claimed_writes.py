@@ -13,8 +13,7 @@ from storage import by_hand, claims, relaying
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claimed
-from workflow.lease import hold_lease
-from workflow.renewals import Renewals
+from workflow.lease import Renewals, hold_lease
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
     "renew_lease": lambda database, claim: Renewals(database, LEASE).renew(claim),

@@ -29,7 +29,7 @@ _SETTLED = str(SETTLE)
 def rows() -> list[FaultRow]:
     """Return every desk fault that holds no other jobs.
 
-    401: `tests/workflow/test_desk_held.py`; 429: `tests/system/test_throttled.py`.
+    401: `tests/workflow/test_held.py`; 429: `tests/system/test_throttled.py`.
     """
     return [*_reading(), *_gone(), *_noting(), *_finding(), *_cloud(), *_tokens()]
 

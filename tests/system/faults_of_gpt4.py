@@ -11,7 +11,7 @@ def rows() -> list[FaultRow]:
     error = "OpenAI API error: "
     silent = rf"GPT-4 API call failed: timeout after {IDLE}s"
     invalid = error + "invalid answer"
-    # Faults that hold the jobs of all rows: `tests/workflow/test_model_held.py`.
+    # Faults that hold the jobs of all rows: `tests/workflow/test_held.py`.
     statuses = {400: "Bad Request", 403: "Forbidden"}
     later = {408: "Request Timeout", 500: "Internal Server Error", 503: "Service Unavailable", 529: "Overloaded"}
     rate = "429 Rate Limit"

@@ -1,13 +1,15 @@
-"""Answers of a model, and their notes."""
+"""Questions about tickets, answers of a model, and their notes as a desk shows them."""
 
 import json
+from html.parser import HTMLParser
 from typing import Any
 
+from config.tenants import NoteSettings, Tenant
 from tests.kit.model import STATE, case_in
-from workflow.attempt import GraphState
-from workflow.content import Content
-from workflow.enhancement import Enhancement
+from workflow.answer import Content, Enhancement
 from workflow.grounding import Grounding
+from workflow.question import ModelQuestion, question_of
+from workflow.state import GraphState
 
 NONE = {"value": "", "strength": "weak"}
 ANSWERED: dict[str, Any] = {
@@ -44,3 +46,43 @@ def grounded(
 
 def _unchanged(text: str) -> str:
     return text
+
+
+class _AttemptOf:
+    def __init__(self, note: NoteSettings) -> None:
+        self._tenant = Tenant("acme", note=note)
+        self.model = self.desk = self
+        self.name = "gpt-6-luna"
+
+    def wishes(self) -> Tenant:
+        return self._tenant
+
+    def link_to(self, ticket_id: str) -> str:
+        return f"https://desk.acme.example/{ticket_id}"
+
+
+def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
+    attempt: Any = _AttemptOf(NoteSettings(**note))
+    return question_of(attempt, state, placeholders)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: list[Any] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    return tags

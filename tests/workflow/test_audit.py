@@ -1,33 +1,38 @@
-"""The audit record of an answer: masked as sent, once, and never blocking the job."""
+"""Audit records of requests: masked as sent, once, and never blocking the job."""
 
 import asyncio
-from uuid import UUID
+from typing import Any
 
+import psycopg
 import pytest
-from redis.asyncio import Redis
+from langgraph.runtime import Runtime
 
 from config.tenants import NoteSettings
+from devstack.postgres import Postgres
+from integrations.errors import OutsideFailure
+from integrations.values import SimilarTicket
+from storage import erasing
 from storage.claims import LeaseLost
+from storage.erasable import Which
+from storage.session import Database
 from tests.kit.logs import StartLog
+from tests.kit.model import opened
 from tests.kit.postgres import Store
-from tests.kit.simulators import Simulator
-from tests.workflow.recording import called, records, wait_again
-from workflow.prompts import CURRENT
+from tests.workflow.place import MAILBOX, Asking
+from workflow.nodes.call_gpt4 import call_gpt4
+from workflow.prompt import CURRENT
 
 
-async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(
-    waiting: UUID, store: Store, redis: Redis, model: Simulator
-) -> None:
-    await called(store, model, redis, waiting, audit_days=30)
-    (record,) = records(store)
-    (request,) = model.requests(operation="chat")
+async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(asking: Asking) -> None:
+    await asking.call()
+    (record,) = asking.records()
+    (request,) = asking.model.requests(operation="chat")
     system, user = request["payload"]["messages"]
     assert (record["system"], record["sent"]) == (system["content"], user["content"])
-    assert (record["job_id"], record["ticket_id"], record["prompt"]) == (waiting, "12345", CURRENT)
+    assert (record["job_id"], record["ticket_id"], record["prompt"]) == (asking.job_id, "12345", CURRENT)
     assert (record["host"], record["masking"]) == ("127.0.0.1", "personal")
     assert record["answer"]["summary"]
-    assert record["input_tokens"] > 0
-    assert record["output_tokens"] > 0
+    assert min(record["input_tokens"], record["output_tokens"]) > 0
     ticket, document = record["sources"]
     assert ticket == {"id": "ticket-101", "kind": "ticket", "number": "101", "title": "Full mailbox of [PERSON_1]"}
     assert (document["kind"], document["title"]) == ("document", "Mail quotas")
@@ -35,48 +40,167 @@ async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(
     assert "Zo" not in str(record)
 
 
-async def test_a_tenant_that_masks_nothing_has_it_in_its_record(
-    waiting: UUID, store: Store, redis: Redis, model: Simulator
-) -> None:
-    await called(store, model, redis, waiting, audit_days=1, note=NoteSettings(masking="none"))
-    (record,) = records(store)
+async def test_a_tenant_that_masks_nothing_has_it_in_its_record(asking: Asking) -> None:
+    await asking.call(audit_days=1, note=NoteSettings(masking="none"))
+    (record,) = asking.records()
     assert "Zoë Adeyemi" in record["sent"]
     assert record["masking"] == "none"
 
 
-async def test_without_days_no_record_is_kept(waiting: UUID, store: Store, redis: Redis, model: Simulator) -> None:
-    state = await called(store, model, redis, waiting)
+async def test_without_days_no_record_is_kept(asking: Asking) -> None:
+    state = await asking.call(audit_days=0)
     assert state["content"].summary
-    assert records(store) == []
+    assert asking.records() == []
 
 
 async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
-    waiting: UUID, store: Store, redis: Redis, model: Simulator, start_log: StartLog
+    asking: Asking, store: Store, start_log: StartLog
 ) -> None:
     stream = start_log()
     store.table.run("ALTER TABLE audit_records RENAME TO elsewhere")
     try:
-        state = await called(store, model, redis, waiting, audit_days=30)
+        state = await asking.call()
     finally:
         store.table.run("ALTER TABLE elsewhere RENAME TO audit_records")
     assert state["content"].summary
-    assert store.table.job(waiting)["enhancement"]["summary"]
-    assert f"Audit record error: job_id={waiting}, not kept" in stream.getvalue()
+    assert store.table.job(asking.job_id)["enhancement"]["summary"]
+    assert f"Audit record error: job_id={asking.job_id}, not kept" in stream.getvalue()
     assert "Mailbox" not in stream.getvalue()
 
 
-async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_next_attempt(
-    waiting: UUID, store: Store, redis: Redis, model: Simulator
-) -> None:
-    model.order(kind="slow_stream", seconds=0.05, pieces=8, times=1)
-    under_way = asyncio.create_task(called(store, model, redis, waiting, audit_days=30))
-    while not (model.requests(operation="chat") or under_way.done()):  # noqa: ASYNC110 -- another server's memory
-        await asyncio.sleep(0.01)
-    # Its claim is gone meanwhile.
-    wait_again(store, waiting)
+async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_next_attempt(asking: Asking) -> None:
+    asking.model.order(kind="slow_stream", seconds=0.05, pieces=8, times=1)
+    under_way = asyncio.create_task(asking.call())
+    await asking.received(under_way)
+    asking.wait_again()  # its claim is gone meanwhile
     with pytest.raises(LeaseLost):
         await under_way
-    assert records(store) == []
-    await called(store, model, redis, waiting, audit_days=30)
-    (record,) = records(store)
-    assert (record["answer"]["summary"] != "", len(model.requests(operation="chat"))) == (True, 1)
+    assert asking.records() == []
+    await asking.call()
+    (record,) = asking.records()
+    assert (record["answer"]["summary"] != "", len(asking.model.requests(operation="chat"))) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "reason"),
+    [
+        ("refusal", 1, "OpenAI API: invalid answer"),
+        ("content_filter", 1, "OpenAI API: content filter"),
+        ("cut", 1, "OpenAI API: connection"),
+        ("wrong_schema", 2, "OpenAI API: invalid answer"),
+        ("stall", 1, "GPT-4 timeout"),
+    ],
+)
+async def test_what_was_sent_without_a_usable_answer_has_a_record(
+    kind: str, times: int, reason: str, asking: Asking
+) -> None:
+    asking.model.order(kind=kind, times=times)
+    with pytest.raises(OutsideFailure):
+        await asking.call(opening={"idle": 1})
+    (record,) = asking.records()
+    first = asking.model.requests(operation="chat")[0]["payload"]["messages"]
+    assert (record["system"], record["sent"]) == (first[0]["content"], first[1]["content"])
+    assert (record["answer"], record["reason"], record["host"]) == (None, reason, "127.0.0.1")
+    assert record["sources"][0]["id"] == "ticket-101"
+    assert "Adeyemi" not in str(record)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, 1), (0, 0)])
+async def test_a_refused_request_has_a_record_if_the_tenant_keeps_any(days: int, kept: int, asking: Asking) -> None:
+    asking.model.order(kind="status", code=429, times=1)
+    with pytest.raises(OutsideFailure):
+        await asking.call(audit_days=days)
+    reason = "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
+    assert [record["reason"] for record in asking.records()] == [reason] * kept
+
+
+async def test_what_reached_nobody_has_no_record(asking: Asking) -> None:
+    with pytest.raises(OutsideFailure):
+        await asking.call(url="http://127.0.0.1:1")
+    assert asking.records() == []
+
+
+async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(asking: Asking) -> None:
+    asking.model.order(kind="wrong_schema", times=1)
+    await asking.call()
+    (record,) = asking.records()
+    first, second = (answer["usage"] for answer in asking.model.look("/answers")["answers"])
+    assert record["answer"]["summary"]
+    assert record["reason"] is None
+    assert record["input_tokens"] == first["prompt_tokens"] + second["prompt_tokens"]
+    assert record["output_tokens"] == first["completion_tokens"] + second["completion_tokens"]
+
+
+async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(asking: Asking, store: Store) -> None:
+    """The answer's source ticket is not found any more by then."""
+    asking.model.order(kind="wrong_schema", times=1)
+    asking.model.order(kind="status", code=503, times=1)
+    with pytest.raises(OutsideFailure):
+        await asking.call()
+    asking.wait_again()
+    await asking.call({**MAILBOX, "similar_tickets": [SimilarTicket("102", "Another mailbox", "Emptied it.")]})
+    in_vain, answered = asking.records()
+    sent = [request["payload"]["messages"][1]["content"] for request in asking.model.requests(operation="chat")]
+    assert [in_vain["sent"], in_vain["sent"], answered["sent"]] == sent
+    assert (in_vain["answer"], in_vain["reason"]) == (None, "OpenAI API: 503 Service Unavailable")
+    assert min(record["output_tokens"] for record in (in_vain, answered)) > 0
+    ids = [[source["id"] for source in record["sources"]] for record in (in_vain, answered)]
+    document = ids[0][1]
+    assert ids == [["ticket-101", document], ["ticket-101", document, "ticket-102"]]
+    erased = await erasing.erase(store.database, Which("acme", ticket_id="101"))
+    assert (erased.records, asking.records()) == (2, [])
+
+
+class StoppedAtCommit:
+    """A database that commits an answer and stops the worker before confirming it."""
+
+    def __init__(self, real: Database) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def call_for_one(self, question: Any, **values: Any) -> Any:
+        await self._real.call_for_one(question, **values)
+        raise asyncio.CancelledError
+
+
+async def test_a_record_is_not_lost_when_the_worker_stops_right_after_the_commit(asking: Asking, store: Store) -> None:
+    stopping: Any = StoppedAtCommit(store.database)
+    async with opened(asking.model.url) as gpt4:
+        with pytest.raises(asyncio.CancelledError):
+            await call_gpt4(MAILBOX, Runtime(context=await asking.attempt(gpt4, stopping)))
+    assert asking.records() == []
+    assert await asking.resumed()
+    assert [bool(record["answer"]) for record in asking.records()] == [True]
+    assert await asking.resumed()
+    assert len(asking.records()) == 1
+
+
+async def test_a_record_is_not_lost_when_the_worker_stops_while_it_is_written(
+    asking: Asking, store: Store, server: Postgres
+) -> None:
+    with psycopg.connect(server.superuser_url) as other:
+        other.execute("LOCK TABLE audit_records IN SHARE MODE")
+        under_way = asyncio.create_task(asking.call())
+        while store.table.job(asking.job_id)["enhancement"] is None:  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.01)
+        under_way.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+    assert asking.records() == []
+    assert await asking.resumed()
+    assert len(asking.records()) == 1
+
+
+async def test_a_question_that_was_out_when_the_worker_stopped_has_its_record(asking: Asking) -> None:
+    asking.model.order(kind="stall", times=1)
+    under_way = asyncio.create_task(asking.call())
+    await asking.received()
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert not await asking.resumed()
+    (record,) = asking.records()
+    assert (record["answer"], record["reason"]) == (None, "stopped while it was asked")
+    assert "Mailbox of [PERSON_1] is full" in record["sent"]

@@ -1,9 +1,7 @@
 """The failure note: distinct, once, and not for a job retried since."""
 
-import io
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -19,17 +17,37 @@ from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Store, accept, attempt_at, claimed
+from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.failure_note import leave_failure_note
 from workflow.note import marker
 
 
-async def failed(database: Database, job_id: UUID) -> Claim:
-    claim = await claimed(database, job_id)
-    await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
-    return claim
+@dataclass
+class FailedJobs:
+    """Jobs that fail at GPT-4, in a tenant that wants failure notes."""
+
+    store: Store
+    desks: Simulator
+
+    async def fail(self, job_id: UUID) -> Claim:
+        claim = await claimed(self.store.database, job_id)
+        await claims.fail(self.store.database, claim, "OpenAI API: 401 Unauthorized")
+        return claim
+
+    async def leave(self, claim: Claim, search: SearchInPostgres | None = None, **opening: Any) -> None:
+        async with opened(settings(self.desks.url, failure_note=True), **opening) as desk:
+            attempt = attempt_at(claim, self.store.database, desk=desk)
+            await leave_failure_note(claim, lambda: replace(attempt, search=search or attempt.search))
+
+    def notes(self, ticket_id: str) -> list[str]:
+        return [str(note["description"]) for note in notes_of(self.desks, ticket_id)]
+
+
+@pytest.fixture
+def jobs(store: Store, desks: Simulator) -> FailedJobs:
+    return FailedJobs(store, desks)
 
 
 class FoundThenForgotten(SearchInPostgres):
@@ -48,100 +66,82 @@ class FoundThenForgotten(SearchInPostgres):
 
 @pytest.mark.parametrize("retried", [False, True])
 async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhile(
-    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog, *, retried: bool
+    jobs: FailedJobs, start_log: StartLog, *, retried: bool
 ) -> None:
-    stream: io.StringIO = start_log()
-    ticket_id = new_ticket(desks)
-    job_id = await accept(database, new_event(ticket_id=ticket_id))
-    async with opened(settings(desks.url, failure_note=True)) as desk:
-        claim = await failed(database, job_id)
-        if retried:
-            await by_hand.retry(database, job_id, DEADLINE)
-        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
-        if not retried:
-            # It fails again after a retry by hand: the note is there already.
-            await by_hand.retry(database, job_id, DEADLINE)
-            again = await failed(database, job_id)
-            await leave_failure_note(again, lambda: attempt_at(again, database, desk=desk))
-        notes = [str(note["description"]) for note in notes_of(desks, ticket_id)]
+    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    job_id = await jobs.store.accept(ticket_id=ticket_id)
+    claim = await jobs.fail(job_id)
     if retried:
-        assert notes == []
-        assert (
-            f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried, or the ticket has one"
-            in stream.getvalue()
-        )
+        await by_hand.retry(jobs.store.database, job_id, DEADLINE)
+    await jobs.leave(claim)
+    if retried:
+        assert jobs.notes(ticket_id) == []
+        refused = f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried, or the ticket has"
+        assert refused in stream.getvalue()
     else:
-        (note,) = notes
+        # It fails again after a retry by hand: the note is there already.
+        await by_hand.retry(jobs.store.database, job_id, DEADLINE)
+        await jobs.leave(await jobs.fail(job_id))
+        (note,) = jobs.notes(ticket_id)
         assert "No enhancement" in note
         assert marker(job_id) not in note
 
 
-async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
-    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog
-) -> None:
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJobs, start_log: StartLog) -> None:
     """A desk may fire on our note: the loop would not end if each failed job left one."""
-    stream: io.StringIO = start_log()
-    ticket_id = new_ticket(desks)
-    async with opened(settings(desks.url, failure_note=True)) as desk:
-        job_ids = [new_event().job_id for _ in range(3)]
-        for job_id in job_ids:
-            event = new_event(ticket_id=ticket_id, job_id=job_id, dedupe_keys=(str(job_id),))
-            await accept(database, event)
-            claim = await claimed(database, job_id)
-            assert claim.echo is (job_id != job_ids[0])
-            await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
-            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
-        assert len(notes_of(desks, ticket_id)) == 1
+    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    job_ids = []
+    for number in range(3):
+        job_ids.append(await jobs.store.accept(ticket_id=ticket_id))
+        claim = await jobs.fail(job_ids[-1])
+        assert claim.echo is (number > 0)
+        await jobs.leave(claim)
+    assert len(jobs.notes(ticket_id)) == 1
     assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
-    await by_hand.retry(database, job_ids[-1], DEADLINE)
-    assert not (await claimed(database, job_ids[-1])).echo
+    await by_hand.retry(jobs.store.database, job_ids[-1], DEADLINE)
+    assert not (await claimed(jobs.store.database, job_ids[-1])).echo
 
 
-async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(desks: Simulator, store: Store) -> None:
+@pytest.mark.parametrize(("calls_a_minute", "left"), [(1, False), (750, True)], ids=["held", "refused"])
+async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
+    calls_a_minute: int, left: bool, jobs: FailedJobs
+) -> None:
     """A desk may store a note that it refuses, and fire on the change."""
-    held, refused = [new_ticket(desks) for _ in range(2)]
-    for ticket_id in (held, refused):
-        event = store.new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
-        await store.accept(event)
-        # One call only: reading the ticket.
-        rate = DeskRate("acme", 4 if ticket_id == held else 3000, None)
-        desks.order(kind="status", code=403, operation="add_note", performed=True)
-        async with opened(settings(desks.url, failure_note=True), rate=rate) as desk:
-            claim = await failed(store.database, event.job_id)
-            await leave_failure_note(claim, partial(attempt_at, claim, store.database, desk=desk))
-        noted = store.table.job(event.job_id)["failure_noted_at"] is not None
-        assert (noted, len(notes_of(desks, ticket_id))) == (ticket_id == refused, int(ticket_id == refused))
+    ticket_id = new_ticket(jobs.desks)
+    job_id = await jobs.store.accept(ticket_id=ticket_id)
+    jobs.desks.order(kind="status", code=403, operation="add_note", performed=True)
+    # Without Redis a process takes a quarter of the rate: one call only reads the ticket.
+    await jobs.leave(await jobs.fail(job_id), rate=DeskRate("acme", 4 * calls_a_minute, None))
+    noted = jobs.store.table.job(job_id)["failure_noted_at"] is not None
+    assert (noted, len(jobs.notes(ticket_id))) == (left, int(left))
 
 
 @pytest.mark.parametrize("at", ["before", "after it was read", "of one that it names"])
-async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, desks: Simulator, store: Store) -> None:
+async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: FailedJobs) -> None:
     """Nor a note that names an erased ticket, whose text is gone by then."""
-    ticket_id = new_ticket(desks, subject="Scanner jams")
+    database, ticket_id = jobs.store.database, new_ticket(jobs.desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
-    await history.save_ticket(store.database, "acme", named | {"display_id": ""}, "")
-    job_id = await store.accept(ticket_id=ticket_id)
+    await history.save_ticket(database, "acme", named | {"display_id": ""}, "")
+    job_id = await jobs.store.accept(ticket_id=ticket_id)
 
     async def forget() -> None:
-        await erasing.erase(store.database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
+        await erasing.erase(database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
 
-    async with opened(settings(desks.url, failure_note=True)) as desk:
-        claim = await failed(store.database, job_id)
-        attempt = attempt_at(claim, store.database, desk=desk)
-        search = FoundThenForgotten(store.database, forget)
-        if at == "before":
-            await forget()
-        await leave_failure_note(claim, lambda: replace(attempt, search=search))
-    assert notes_of(desks, ticket_id) == []
-    assert store.table.job(job_id)["failure_noted_at"] is None
+    claim, search = await jobs.fail(job_id), FoundThenForgotten(database, forget)
+    if at == "before":
+        await forget()
+    await jobs.leave(claim, search)
+    assert jobs.notes(ticket_id) == []
+    assert jobs.store.table.job(job_id)["failure_noted_at"] is None
     assert len(search.found) == (at != "before")
 
 
-async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(desks: Simulator, store: Store) -> None:
-    ticket_id = new_ticket(desks)
-    failed_id, echo_id = [await store.accept(ticket_id=ticket_id, dedupe_keys=(key,)) for key in ("one", "two")]
-    store.table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
-    async with opened(settings(desks.url)) as desk:
-        assert await run_job(runner_on(desk, store.database, store.database), echo_id)
-    row = store.table.job(echo_id)
+async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(jobs: FailedJobs) -> None:
+    ticket_id = new_ticket(jobs.desks)
+    failed_id, echo_id = [await jobs.store.accept(ticket_id=ticket_id) for _ in range(2)]
+    jobs.store.table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
+    async with opened(settings(jobs.desks.url)) as desk:
+        assert await run_job(runner_on(desk, jobs.store.database, jobs.store.database), echo_id)
+    row = jobs.store.table.job(echo_id)
     assert (row["state"], row["reason"]) == ("skipped", "own failure note")
-    assert desks.requests(ticket_id=ticket_id) == []
+    assert jobs.desks.requests(ticket_id=ticket_id) == []

@@ -1,18 +1,26 @@
-"""The final write of an attempt while the worker stops."""
+"""The lease: batched renewal, and the final write of an attempt while the worker stops."""
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from storage.claims import LeaseLost
-from workflow.lease import insist_shortly_before, settle
+from devstack.postgres import Postgres
+from storage.claims import Claim, LeaseLost
+from storage.direct import Row
+from storage.session import Database
+from tests.kit.postgres import LEASE, Store, claimed
+from workflow.lease import Renewals, insist_shortly_before, settle
 
 
 class SlowWrite:
     """A slow write that fails as the database does."""
 
-    def __init__(self, seconds: float = 0.05, failures: tuple[Exception, ...] = ()) -> None:
+    def __init__(self, seconds: float, failures: tuple[Exception, ...] = ()) -> None:
         self.began = asyncio.Event()
         self.tried = self.written = 0
         self._seconds = seconds
@@ -27,73 +35,109 @@ class SlowWrite:
         self.written += 1
 
 
-async def stopped(write: SlowWrite, seconds: float = 3) -> asyncio.Task[None]:
-    task = asyncio.create_task(settle(write, stopping_seconds=seconds))
+@pytest.mark.parametrize(
+    ("failures", "tried", "written", "raised"),
+    [
+        ((), 1, 1, None),
+        ((LeaseLost(),), 1, 0, LeaseLost),
+        ((OperationalError("?", None, Exception()),), 2, 1, None),
+    ],
+    ids=["finished", "claim lost", "database away"],
+)
+async def test_a_write_that_is_under_way_at_a_stop_is_finished(
+    failures: tuple[Exception, ...], tried: int, written: int, raised: type[Exception] | None
+) -> None:
+    write = SlowWrite(0.05, failures)
+    task = asyncio.create_task(settle(write, stopping_seconds=3))
     await write.began.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=5)
-    return task
-
-
-async def test_a_write_that_is_under_way_is_finished_and_the_attempt_goes_on_to_its_line() -> None:
-    write = SlowWrite()
-    task = await stopped(write)
     assert not task.cancelled()
-    assert task.exception() is None
-    assert (write.tried, write.written) == (1, 1)
-
-
-async def test_a_claim_that_is_found_lost_then_is_told() -> None:
-    task = await stopped(SlowWrite(failures=(LeaseLost(),)))
-    assert isinstance(task.exception(), LeaseLost)
-
-
-async def test_a_database_that_is_away_just_then_is_asked_again() -> None:
-    write = SlowWrite(failures=(OperationalError("?", None, Exception()),))
-    task = await stopped(write)
-    assert task.exception() is None
-    assert (write.tried, write.written) == (2, 1)
+    assert (type(task.exception()), write.tried, write.written) == (raised or type(None), tried, written)
 
 
 async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
     """The claim is given back then, or expires: the row and the log have no outcome."""
-    write = SlowWrite(seconds=0.3)
-    task = await stopped(write, seconds=0.05)
+    write = SlowWrite(0.3)
+    task = asyncio.create_task(settle(write, stopping_seconds=0.05))
+    await write.began.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
     assert task.cancelled()
     await asyncio.sleep(0.4)
     assert write.written == 0
 
 
-class HeldStill:
-    """A write whose result is read after a suspension; the claim may be lost by then."""
+@pytest.mark.parametrize(
+    ("held_still", "lost", "tried"), [(0.1, True, 2), (0.1, False, 2), (0.0, True, 1)], ids=["lost", "kept", "at once"]
+)
+async def test_who_was_held_still_before_posting_announces_again(held_still: float, lost: bool, tried: int) -> None:
+    """The process was suspended after the write; the claim may be lost by then."""
+    attempts = 0
 
-    def __init__(self, seconds: float, *, lost: bool) -> None:
-        self.tried = 0
-        self._seconds = seconds
-        self._lost = lost
-
-    async def __call__(self) -> None:
-        self.tried += 1
-        if self.tried == 1:
-            await asyncio.sleep(self._seconds)
-        elif self._lost:
+    async def write() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await asyncio.sleep(held_still)
+        elif lost:
             raise LeaseLost
 
-
-async def test_who_was_held_still_before_posting_does_not_post_when_the_job_is_lost() -> None:
-    write = HeldStill(0.1, lost=True)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLost) if lost and tried > 1 else contextlib.nullcontext():
         await insist_shortly_before(write, 0.05)
-    assert write.tried == 2
+    assert attempts == tried
 
 
-async def test_who_was_held_still_and_has_the_job_all_the_same_announces_again() -> None:
-    write = HeldStill(0.1, lost=False)
-    await insist_shortly_before(write, 0.05)
-    assert write.tried == 2
+_JOBS = 30
 
 
-async def test_an_announcement_that_came_at_once_is_enough() -> None:
-    write = HeldStill(0, lost=True)
-    await insist_shortly_before(write, 0.05)
-    assert write.tried == 1
+class CountedCalls(Database):
+    calls = 0
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        self.calls += 1
+        return await super().call(question, **values)
+
+
+@pytest.fixture
+async def held(store: Store) -> list[Claim]:
+    claims = []
+    for number in range(_JOBS):
+        event = store.new_event(ticket_id=str(number))
+        await store.accept(event)
+        claims.append(await claimed(store.database, event.job_id, lease=LEASE / 2))
+    return claims
+
+
+async def test_many_at_once_are_two_statements(held: list[Claim], server: Postgres, store: Store) -> None:
+    """The first goes at once, and the others arrive while it is under way."""
+    database = CountedCalls(server.url, application_name="tests", pool_size=1)
+    before = [store.table.job(claim.job_id)["lease_until"] for claim in held]
+    renewals = Renewals(database, LEASE)
+    await asyncio.gather(*(renewals.renew(claim) for claim in held))
+    assert database.calls <= 2
+    after = [store.table.job(claim.job_id)["lease_until"] for claim in held]
+    assert all(new > old for new, old in zip(after, before, strict=True))
+    await database.close()
+
+
+async def test_who_has_lost_its_claim_is_told_and_nobody_else(held: list[Claim], store: Store) -> None:
+    store.table.change(held[7].job_id, state="failed")
+    renewals = Renewals(store.database, LEASE)
+    found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
+    assert [number for number, outcome in enumerate(found) if isinstance(outcome, LeaseLost)] == [7]
+    assert [outcome for number, outcome in enumerate(found) if number != 7] == [None] * (_JOBS - 1)
+
+
+async def test_a_row_that_somebody_holds_costs_the_others_nothing(
+    held: list[Claim], server: Postgres, store: Store
+) -> None:
+    database = Database(server.url, application_name="tests", pool_size=1, lock_seconds=0.1)
+    renewals = Renewals(database, LEASE)
+    async with store.database.tenant("acme") as session:
+        await session.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": held[7].job_id})
+        found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
+    assert [number for number, outcome in enumerate(found) if isinstance(outcome, DBAPIError)] == [7]
+    assert [outcome for number, outcome in enumerate(found) if number != 7] == [None] * (_JOBS - 1)
+    await renewals.renew(held[7])
+    await database.close()

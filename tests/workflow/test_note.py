@@ -6,9 +6,8 @@ from datetime import date
 import pytest
 
 from integrations.servicedesk.contents import plain_text
-from tests.workflow.answers import answer, claims, grounded
-from tests.workflow.shown import read
-from workflow.content import Content, NotedSource, NotedText, Suggested
+from tests.workflow.answers import answer, claims, grounded, read
+from workflow.answer import Content, NotedSource, NotedText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html
 from workflow.note_words import WORDS
 
@@ -129,13 +128,9 @@ def test_nothing_that_anybody_wrote_becomes_markup(hostile: str) -> None:
 
 def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:
     note = to_html(Content(summary="say \"hi\" & 'bye'"), JOB, MODEL)
-    assert "say &quot;hi&quot; &amp; &#x27;bye&#x27;" in note
+    assert "say &#34;hi&#34; &amp; &#39;bye&#39;" in note
     linked = WHOLE.model_copy(update={"sources": [TICKET.model_copy(update={"link": "https://d/'\"><b>"})]})
-    assert "https://d/&#x27;&quot;&gt;&lt;b&gt;" in to_html(linked, JOB, MODEL)
-
-
-def test_lines_of_the_model_stay_lines() -> None:
-    assert "one<br>two" in to_html(Content(summary="one\ntwo"), JOB, MODEL)
+    assert "https://d/&#39;&#34;&gt;&lt;b&gt;" in to_html(linked, JOB, MODEL)
 
 
 @pytest.mark.parametrize(
@@ -167,20 +162,17 @@ def test_a_note_is_ours_in_each_language(language: str) -> None:
         assert each in text
 
 
-@pytest.mark.parametrize("author", ["GPT-4", MODEL, "a language model"])
-def test_a_note_of_the_release_before_is_ours(author: str) -> None:
-    assert is_note_of(JOB, f"Enhancement (written by {author}; please check before acting on it)S{marker(JOB)}")
-
-
 def test_a_note_in_a_language_without_words_of_ours_has_the_english_ones() -> None:
     assert "In short" in to_html(Content(summary="s", language="ja"), JOB, MODEL)
 
 
 def test_each_language_has_all_words_and_their_places() -> None:
-    for words in WORDS.values():
-        assert all(words)
-        for name, text in words._asdict().items():
-            assert text.count("{}") == WORDS["en"]._asdict()[name].count("{}"), name
+    english = vars(WORDS["en"])
+    for words in map(vars, WORDS.values()):
+        assert words.keys() == english.keys()
+        for name, text in words.items():
+            assert text
+            assert text.count("{}") == english[name].count("{}"), name
             assert not re.search(r"[<>&]", text)
 
 

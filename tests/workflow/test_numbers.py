@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -26,7 +27,7 @@ from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner
+from workflow.runner import Runner
 
 SUBJECT = "VPN drops at home"
 
@@ -44,15 +45,29 @@ async def runner(desk: ServiceDeskPlus, model: Simulator, database: Database, re
 
 
 class Known:
-    def __init__(self, desks: Simulator, store: Store) -> None:
+    """A ticket with two numbers, and the runner of its jobs."""
+
+    def __init__(self, desks: Simulator, store: Store, model: Simulator, runner: Runner) -> None:
         self.desks = desks
         self.store = store
+        self.model = model
+        self.runner = runner
         self.desk_id = new_ticket(desks, "cloud", subject=SUBJECT)
         self.number = str(desks.look(f"/tickets/globex/{self.desk_id}")["display_id"])
+        self.numbers = (self.number, self.desk_id)
         desks.forget()
 
-    async def job(self, number: str, **columns: Any) -> Any:
-        return await self.store.accept(ticket_id=number, tenant_id="globex", **columns)
+    async def job(self, number: str) -> UUID:
+        return await self.store.accept(ticket_id=number, tenant_id="globex")
+
+    async def run(self, *job_ids: UUID, **wishes: Any) -> list[dict[str, Any]]:
+        runner = replace(self.runner, wishes_of=partial(Tenant, **wishes)) if wishes else self.runner
+        for job_id in job_ids:
+            assert await run_job(runner, job_id)
+        return self.rows(*job_ids)
+
+    def rows(self, *job_ids: UUID) -> list[dict[str, Any]]:
+        return [self.store.table.job(job_id) for job_id in job_ids]
 
     def calls(self) -> list[str]:
         return [one["operation"] for one in self.desks.requests() if one["operation"] != "token"]
@@ -60,29 +75,32 @@ class Known:
     def notes(self) -> list[str]:
         return [str(note["description"]) for note in notes_of(self.desks, self.desk_id, "cloud")]
 
+    def notes_and_calls(self) -> tuple[int, int]:
+        """Return the number of notes, and of paid calls."""
+        return len(self.notes()), len(self.model.requests(operation="chat"))
+
 
 @pytest.fixture
-def ticket(desks: Simulator, store: Store) -> Known:
-    return Known(desks, store)
+def ticket(desks: Simulator, store: Store, model: Simulator, runner: Runner) -> Known:
+    return Known(desks, store, model, runner)
 
 
 async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
-    ticket: Known, runner: Runner, start_log: StartLog, spans: InMemorySpanExporter, model: Simulator
+    ticket: Known, start_log: StartLog, spans: InMemorySpanExporter
 ) -> None:
     """Held back and retried, it is not searched for again."""
     stream = start_log()
     job_id = await ticket.job(ticket.number)
-    model.order(kind="status", code=500, times=1)
-    assert await run_job(runner, job_id)
-    row = ticket.store.table.job(job_id)
+    ticket.model.order(kind="status", code=500, times=1)
+    (row,) = await ticket.run(job_id)
     assert (row["state"], row["ticket_id"], row["desk_id"], row["display_id"]) == (
         "waiting",
         *(ticket.number, ticket.desk_id, ticket.number),
     )
     ticket.store.table.change(job_id, due_at="now()")
-    assert await run_job(runner, job_id)
+    await ticket.run(job_id)
     assert ticket.calls() == ["list_tickets", "read_ticket", "read_ticket", "read_ticket", "add_note"]
-    assert ticket.store.table.job(job_id)["state"] == "completed"
+    assert ticket.rows(job_id)[0]["state"] == "completed"
     assert len(ticket.notes()) == 1
     lines = stream.getvalue().splitlines()
     began = next(number for number, line in enumerate(lines) if "Context gathered: " in line)
@@ -95,12 +113,12 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
 
 
 async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
-    ticket: Known, runner: Runner, start_log: StartLog
+    ticket: Known, start_log: StartLog
 ) -> None:
     """It is part of the answer already, and needs no further call."""
     stream = start_log()
     job_id = await ticket.job(ticket.desk_id)
-    assert await run_job(runner, job_id)
+    await ticket.run(job_id)
     assert ticket.calls() == ["read_ticket", "read_ticket", "add_note"]
     completed = next(line for line in stream.getvalue().splitlines() if "Task completed" in line)
     assert f"ticket_id: {ticket.desk_id}, " in completed
@@ -109,87 +127,73 @@ async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
 
 @pytest.mark.parametrize("named_first", ["number", "desk_id"])
 async def test_the_second_of_two_webhooks_is_skipped_unpaid_whichever_number_it_names(
-    named_first: str, ticket: Known, runner: Runner, model: Simulator, start_log: StartLog
+    named_first: str, ticket: Known, start_log: StartLog
 ) -> None:
     stream = start_log()
     numbers = sorted([ticket.number, ticket.desk_id], key=lambda number: number != getattr(ticket, named_first))
     job_ids = [await ticket.job(number) for number in numbers]
-    for job_id in job_ids:
-        assert await run_job(runner, job_id)
-    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+    rows = await ticket.run(*job_ids)
     assert [(row["state"], row["reason"]) for row in rows] == [("completed", None), ("skipped", "already enhanced")]
-    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+    assert ticket.notes_and_calls() == (1, 1)
     assert f"Task skipped: job_id={job_ids[1]}, ticket_id={numbers[1]}, reason=already enhanced" in stream.getvalue()
 
 
-async def test_two_webhooks_that_run_at_the_same_time_make_one_note(
-    ticket: Known, runner: Runner, model: Simulator
-) -> None:
-    job_ids = [await ticket.job(number) for number in (ticket.number, ticket.desk_id)]
-    await asyncio.gather(*(run_job(runner, job_id) for job_id in job_ids))
-    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+async def test_two_webhooks_that_run_at_the_same_time_make_one_note(ticket: Known) -> None:
+    job_ids = [await ticket.job(number) for number in ticket.numbers]
+    await asyncio.gather(*(run_job(ticket.runner, job_id) for job_id in job_ids))
+    rows = ticket.rows(*job_ids)
     assert sorted(row["state"] for row in rows) == ["completed", "waiting"]
     (waits,) = [row for row in rows if row["state"] == "waiting"]
     assert (waits["reason"], waits["attempt"]) == ("another job of this ticket", 0)
     ticket.store.table.change(waits["id"], due_at="now()")
-    assert await run_job(runner, waits["id"])
-    assert ticket.store.table.job(waits["id"])["reason"] == "already enhanced"
-    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+    assert (await ticket.run(waits["id"]))[0]["reason"] == "already enhanced"
+    assert ticket.notes_and_calls() == (1, 1)
 
 
 @pytest.mark.parametrize("named_first", [0, 1])
-async def test_a_dry_run_pays_once_whichever_number_the_second_webhook_names(
-    named_first: int, ticket: Known, runner: Runner, model: Simulator
-) -> None:
-    dry = replace(runner, wishes_of=partial(Tenant, dry_run=True))
-    numbers = [ticket.number, ticket.desk_id]
-    job_ids = [await ticket.job(numbers[number]) for number in (named_first, 1 - named_first)]
-    for job_id in job_ids:
-        assert await run_job(dry, job_id)
-    reasons = [ticket.store.table.job(job_id)["reason"] for job_id in job_ids]
-    assert reasons == ["dry run", "already enhanced"]
-    assert (ticket.notes(), len(model.requests(operation="chat"))) == ([], 1)
+async def test_a_dry_run_pays_once_whichever_number_the_second_webhook_names(named_first: int, ticket: Known) -> None:
+    job_ids = [await ticket.job(ticket.numbers[number]) for number in (named_first, 1 - named_first)]
+    rows = await ticket.run(*job_ids, dry_run=True)
+    assert [row["reason"] for row in rows] == ["dry run", "already enhanced"]
+    assert ticket.notes_and_calls() == (0, 1)
 
 
 @pytest.mark.usefixtures("untouched_logging")
 @pytest.mark.parametrize(("first", "at_once"), [(0, False), (1, False), (0, True)])
 async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retried(
-    first: int, at_once: bool, ticket: Known, runner: Runner, model: Simulator, server: Postgres
+    first: int, at_once: bool, ticket: Known, server: Postgres
 ) -> None:
     """By `retry --failed`, which cannot know that both are of one ticket either."""
-    job_ids = [await ticket.job(number) for number in (ticket.number, ticket.desk_id)]
+    job_ids = [await ticket.job(number) for number in ticket.numbers]
     ticket.desks.order(kind="status", code=403)
-    for job_id in job_ids:
-        assert await run_job(runner, job_id)
-    assert [ticket.store.table.job(job_id)["state"] for job_id in job_ids] == ["failed", "failed"]
+    assert [row["state"] for row in await ticket.run(*job_ids)] == ["failed", "failed"]
     ticket.desks.forget()
     words = ("retry", "--failed", "--since", "1h", "--yes")
     asked = await asyncio.to_thread(here, *words, DATABASE_URL=server.url)
     assert "2 jobs wait again" in asked.stdout, asked.stderr
     order = [job_ids[first], job_ids[1 - first]]
     if at_once:
-        await asyncio.gather(*(run_job(runner, job_id) for job_id in order))
+        await asyncio.gather(*(run_job(ticket.runner, job_id) for job_id in order))
     for job_id in order:
         ticket.store.table.change(job_id, due_at="now()")
-        await run_job(runner, job_id)
-    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+        await run_job(ticket.runner, job_id)
+    rows = ticket.rows(*job_ids)
     assert sorted((row["state"], row["reason"]) for row in rows) == [
         ("completed", None),
         ("skipped", "already enhanced"),
     ]
-    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+    assert ticket.notes_and_calls() == (1, 1)
 
 
 async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it(
-    ticket: Known, runner: Runner, desks: Simulator, start_log: StartLog
+    ticket: Known, start_log: StartLog
 ) -> None:
     stream = start_log()
     copy = {"ticket_id": ticket.desk_id, "subject": SUBJECT, "description": "", "resolution": "R", "status": "Closed"}
     await history.save_ticket(ticket.store.database, "globex", copy | {"display_id": ticket.number})
-    desks.change("DELETE", f"/tickets/globex/{ticket.desk_id}")
+    ticket.desks.change("DELETE", f"/tickets/globex/{ticket.desk_id}")
     job_id = await ticket.job(ticket.number)
-    assert await run_job(runner, job_id)
-    assert ticket.store.table.job(job_id)["reason"] == "ticket not found"
+    assert (await ticket.run(job_id))[0]["reason"] == "ticket not found"
     assert f"Ticket not found: {ticket.number} |" in stream.getvalue()
     assert ticket.store.table.run("SELECT 1 FROM tickets") == []
 
@@ -197,26 +201,23 @@ async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it
 @pytest.mark.parametrize("forgotten_by", ["number", "desk_id"])
 @pytest.mark.parametrize("named_by", ["number", "desk_id"])
 async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_named(
-    forgotten_by: str, named_by: str, ticket: Known, runner: Runner, model: Simulator
+    forgotten_by: str, named_by: str, ticket: Known
 ) -> None:
     which = Which("globex", ticket_id=getattr(ticket, forgotten_by))
     await erasing.erase(ticket.store.database, which)
     job_id = await ticket.job(getattr(ticket, named_by))
-    assert await run_job(runner, job_id)
-    assert ticket.store.table.job(job_id)["reason"] == "forgotten"
-    assert model.requests(operation="chat") == []
+    assert (await ticket.run(job_id))[0]["reason"] == "forgotten"
+    assert ticket.model.requests(operation="chat") == []
 
 
-async def test_a_failure_note_is_left_by_the_id(
-    ticket: Known, runner: Runner, model: Simulator, start_log: StartLog
-) -> None:
+async def test_a_failure_note_is_left_by_the_id(ticket: Known, start_log: StartLog) -> None:
     """Similar tickets are shown by their display number."""
     stream = start_log()
     copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
     await history.save_ticket(ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"})
-    model.order(kind="status", code=403)
+    ticket.model.order(kind="status", code=403)
     job_id = await ticket.job(ticket.number)
-    assert await run_job(runner, job_id)
+    await ticket.run(job_id)
     (note,) = ticket.notes()
     assert f"#77: {SUBJECT}" in note
     assert f"Note with context only left: ticket_id={ticket.number} |" in stream.getvalue()
@@ -227,7 +228,7 @@ async def test_jobs_that_never_saw_their_ticket_leave_one_failure_note_by_any_nu
     named_first: int, ticket: Known, desk: ServiceDeskPlus, database: Database
 ) -> None:
     """GPT-4 was unavailable until their deadline."""
-    numbers = [ticket.number, ticket.desk_id]
+    numbers = ticket.numbers
     held = [await claimed(database, await ticket.job(numbers[number])) for number in (named_first, 1 - named_first)]
     for claim in held:
         await claims.fail(database, claim, "model unavailable")

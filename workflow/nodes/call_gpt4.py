@@ -1,34 +1,41 @@
 """Ask GPT-4 for the enhancement, and commit the grounded answer."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
 
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from integrations.errors import ModelRefused, OutsideFailure
-from integrations.values import ModelAnswer, Unanswered, Usage
+from integrations.values import ModelAnswer, Prompt, Unanswered, Usage
 from observability import counting, phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from storage.audit import ModelExchange
-from workflow import genai
-from workflow.attempt import Attempt, GraphState
+from workflow.answer import Content, Enhancement
 from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, sources_told
-from workflow.content import Content, content_of
-from workflow.enhancement import Enhancement
+from workflow.kept_answers import Kept, UnusableAnswer
 from workflow.lease import insist
-from workflow.ports import Kept, UnusableAnswer
+from workflow.ports import Model
 from workflow.question import ModelQuestion, question_of
+from workflow.state import Attempt, GraphState
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
-    attempt = runtime.context
-    if (kept := await _kept_answer(attempt)) is not None:
+    attempt, claim = runtime.context, runtime.context.claim
+    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
+    if kept is not None:
+        content, model = Content.model_validate(kept[0]), kept[1]
+        await _commit(attempt, content, model, [], None)
+        await keep_left_records(attempt)
         say(phrases.GPT4_ANSWER_KEPT)
-        return kept
+        return {"content": content, "model": model}
     # A paid call is not cut off before its answer is stored: each call has a limit of its own, and the fallback's is
     # added.
     with attempt.limit.paused():
@@ -36,13 +43,16 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
 
 
 async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
-    unusable = await _unusable_answer(attempt)
+    answers, job_id = attempt.answers, attempt.claim.job_id
+    unusable: UnusableAnswer | None = None
+    if attempt.claim.started_before:
+        unusable = await answers.get(Kept.UNUSABLE, job_id)
     asked_at = time.monotonic()
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
     in_vain: list[Unanswered] = []
-    request = genai.request_attributes(attempt.model, question.version)
+    request = _request_attributes(attempt.model, question.version)
     if attempt.capture_messages:
-        request |= genai.question(question.prompt)
+        request |= _messages(question.prompt)
     try:
         with (
             tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
@@ -50,9 +60,9 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
         ):
             answer, repaired = await _ask(attempt, question, unusable, in_vain.append)
-            span.set_attributes(genai.response_attributes(answer))
+            span.set_attributes(_response_attributes(answer))
             if attempt.capture_messages:
-                span.set_attributes(genai.reply(answer))
+                span.set_attributes(_reply(answer))
     except BaseException as stopped:
         keep = keep_records if isinstance(stopped, Exception) else leave_records
         await keep(attempt, exchanges_of(attempt, question, in_vain, unusable))
@@ -62,7 +72,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     await _commit(attempt, content, answer.model, exchanges, asked_at)
     if repaired:
         # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
-        await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
+        await answers.drop(job_id, Kept.UNUSABLE)
     say(
         phrases.GPT4_ANSWERED,
         status=answer.status,
@@ -77,13 +87,6 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         },
     )
     return {"content": content, "model": answer.model}
-
-
-async def _unusable_answer(attempt: Attempt) -> UnusableAnswer | None:
-    if not attempt.claim.started_before:
-        return None
-    kept: UnusableAnswer | None = await attempt.answers.get(Kept.UNUSABLE, attempt.claim.job_id)
-    return kept
 
 
 async def _ask(
@@ -130,18 +133,6 @@ def _count(attempt: Attempt, usage: Usage) -> None:
     counting.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
-async def _kept_answer(attempt: Attempt) -> GraphState | None:
-    claim = attempt.claim
-    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
-    if kept is None:
-        return None
-    answer, model = kept
-    content = content_of(answer)
-    await _commit(attempt, content, model, [], None)
-    await keep_left_records(attempt)
-    return {"content": content, "model": model}
-
-
 async def _commit(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
 ) -> None:
@@ -152,9 +143,55 @@ async def _commit(
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     took = None if asked_at is None else time.monotonic() - asked_at
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, kept, model, took))
+        await insist(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
     except BaseException:
         await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
         await leave_records(attempt, exchanges)
         raise
     await keep_records(attempt, exchanges)
+
+
+# OpenTelemetry's GenAI conventions are in development, so their names are only here. Prompt and answer, which are
+# ticket text, are included only if the operator has opted in.
+def _request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:
+    address = urlsplit(model.base_url)
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": model.provider,
+        "gen_ai.request.model": model.name,
+        "gen_ai.output.type": "json",
+        "server.address": address.hostname or "",
+        "server.port": address.port or (443 if address.scheme == "https" else 80),
+        "prompt.version": prompt_version,
+    }
+
+
+def _response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        "gen_ai.response.model": answer.model,
+        "gen_ai.response.id": answer.response_id,
+        "gen_ai.response.finish_reasons": [answer.finish_reason],
+        "gen_ai.usage.input_tokens": answer.usage.input_tokens,
+        "gen_ai.usage.output_tokens": answer.usage.output_tokens,
+        "http.response.status_code": answer.status,
+    }
+    if answer.usage.cost is not None:
+        attributes["gen_ai.usage.cost"] = answer.usage.cost
+    return attributes
+
+
+def _messages(prompt: Prompt) -> dict[str, AttributeValue]:
+    return {
+        "gen_ai.system_instructions": json.dumps([_text(prompt.system)]),
+        "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [_text(prompt.user)]}]),
+    }
+
+
+def _reply(answer: ModelAnswer[Enhancement]) -> dict[str, AttributeValue]:
+    parts = [_text(answer.content.model_dump_json())]
+    message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}
+    return {"gen_ai.output.messages": json.dumps([message])}
+
+
+def _text(content: str) -> dict[str, str]:
+    return {"type": "text", "content": content}

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from langgraph.runtime import Runtime
 from opentelemetry.trace import get_current_span
@@ -13,119 +12,132 @@ from opentelemetry.trace import get_current_span
 from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, timing, tracing
+from observability.identifiers import bind, other_numbers
 from observability.logging import say
 from storage import claims
-from storage.forgotten import is_forgotten
-from storage.jobs import CONTEXT_FAILED, CONTEXT_LATE
+from storage.jobs import ANOTHER_FIRST, CONTEXT_FAILED, CONTEXT_LATE, NOTHING_FOUND
+from storage.limits import ANOTHER_FIRST_WAIT
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt, Forgotten, GraphState, NothingFound
+from workflow.kept_answers import Kept
 from workflow.lease import insist
-from workflow.left_out import refuse_ticket
 from workflow.note import is_note
-from workflow.numbers import read_ticket
-from workflow.ports import Kept
+from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_second_dry_run, refuse_second_note, refuse_ticket
+from workflow.state import Attempt, GraphState
 
-
-@dataclass(slots=True)
-class _Found:
-    """Search results; None if a search did not finish."""
-
-    conversation: Sequence[str] = ()
-    similar_tickets: Sequence[SimilarTicket] | None = None
-    documents: Sequence[Document] | None = None
+_Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
+_Found = dict[_Find, tuple[Any, ...]]
+"""The results of the searches that ended in time."""
 
 
 async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Read the ticket and search for context, without searches that are late."""
     attempt = runtime.context
-    answered = await _is_answered(attempt)
+    claim = attempt.claim
+    answered = claim.started_before and await attempt.answers.get(Kept.ANSWER, claim.job_id) is not None
     if not answered:
         attempt.model.check()
     # Last: it may let this job through as the probe.
     attempt.check_notes(answered=answered)
     with tracing.span(tracing.CONTEXT), timing.step("context"):
         started = time.monotonic()
-        ticket = await read_ticket(attempt)
+        ticket = await _read_ticket(attempt)
         await refuse_ticket(attempt, ticket)
-        await _refuse_forgotten(attempt, ticket)
-        found = _Found()
+        await refuse_forgotten(attempt, ticket)
+        found: _Found = {}
         late = False
         try:
             async with asyncio.timeout(attempt.context_seconds):
                 await asyncio.gather(
-                    _find_tickets(attempt, ticket, found),
-                    _find_documents(attempt, ticket, found),
-                    _read_conversation(attempt, ticket, found),
+                    _search(find_tickets, attempt, ticket, found, "ticket history not searched"),
+                    _search(find_documents, attempt, ticket, found, "documents not searched"),
+                    _search(_conversation, attempt, ticket, found, "conversation not read"),
                 )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
             say(phrases.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
             late = True
-        await _tell_if_incomplete(attempt, found, late=late)
+        if late or not found.keys() >= {find_tickets, find_documents}:
+            with suppress(*DATABASE_FAILURES):
+                reason = CONTEXT_LATE if late else CONTEXT_FAILED
+                await claims.context_incomplete(attempt.database, attempt.claim, reason)
+        tickets, documents = found.get(find_tickets, ()), found.get(find_documents, ())
+        conversation = found.get(_conversation, ())
         say(
             phrases.CONTEXT_GATHERED,
-            ticket_history="Yes" if found.similar_tickets else "No",
-            docs="Yes" if found.documents else "No",
+            ticket_history="Yes" if tickets else "No",
+            docs="Yes" if documents else "No",
             also={
-                "tickets": len(found.similar_tickets or ()),
-                "documents": len(found.documents or ()),
-                "said": len(found.conversation),
+                "tickets": len(tickets),
+                "documents": len(documents),
+                "said": len(conversation),
                 "took_ms": round((time.monotonic() - started) * 1000),
             },
         )
-    nothing_found = (found.similar_tickets, found.documents) == ((), ())
+    nothing_found = (found.get(find_tickets), found.get(find_documents)) == ((), ())
     if nothing_found and not answered and not attempt.wishes().note.if_nothing_found:
-        raise NothingFound
+        raise NoNoteWanted(NOTHING_FOUND)
     return {
         "ticket": ticket,
-        "conversation": found.conversation,
-        "similar_tickets": found.similar_tickets or (),
-        "documents": found.documents or (),
+        "conversation": conversation,
+        "similar_tickets": tickets,
+        "documents": documents,
         "nothing_found": nothing_found,
     }
 
 
-async def _is_answered(attempt: Attempt) -> bool:
-    return attempt.claim.started_before and await attempt.answers.get(Kept.ANSWER, attempt.claim.job_id) is not None
+async def _read_ticket(attempt: Attempt) -> DeskTicket:
+    """Return the job's open ticket, and store its numbers in the claim and the row.
+
+    A webhook may contain the desk's id or the display number. Both are written as soon as they are known, so that no
+    later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0019).
+    Raises the desk's errors, NoNoteWanted, HeldBack if a job of the ticket's other number precedes, and LeaseLost.
+    """
+    named = attempt.claim.ticket_id
+    if attempt.claim.desk_id is None:
+        desk_id = await attempt.desk.id_of(named)
+        if desk_id != named:
+            await _store_numbers(attempt, desk_id, named)
+    known = attempt.claim.desk_id is not None
+    ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk, begun=known)
+    if not known and ticket.shown != ticket.ticket_id:
+        await _store_numbers(attempt, named, ticket.shown)
+    return ticket
 
 
-async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
-    if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
-        raise Forgotten
+async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> None:
+    claim = await insist(claims.know_numbers, attempt.database, attempt.claim, desk_id, display_id)
+    attempt.claim = claim
+    bind(**other_numbers(claim.ticket_id, desk_id, display_id))
+    await refuse_second_note(attempt)
+    if claim.another_first:
+        raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
+    await refuse_second_dry_run(attempt)
 
 
-async def _tell_if_incomplete(attempt: Attempt, found: _Found, *, late: bool) -> None:
-    if late or found.similar_tickets is None or found.documents is None:
-        with suppress(*DATABASE_FAILURES):
-            reason = CONTEXT_LATE if late else CONTEXT_FAILED
-            await claims.context_incomplete(attempt.database, attempt.claim, reason)
+async def find_tickets(attempt: Attempt, ticket: DeskTicket) -> Sequence[SimilarTicket]:
+    """Search for similar tickets, as in `Search`."""
+    hidden = attempt.wishes().rules.hidden_from(ticket.kinds)
+    words, claim = (ticket.subject, ticket.description), attempt.claim
+    return await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, hidden, ticket.people)
 
 
-async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
-    claim, words = attempt.claim, (ticket.subject, ticket.description)
-    with _done_without("ticket history not searched"):
-        forbidden = attempt.wishes().rules.hidden_from(ticket.kinds)
-        found.similar_tickets = tuple(
-            await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, forbidden, ticket.people)
-        )
+async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Document]:
+    """Search for documents, as in `Search`."""
+    words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
+    return await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people)
 
 
-async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
-    with _done_without("documents not searched"):
-        words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
-        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people))
+async def _conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
+    with suppress(HeldBack, TicketGone):
+        return await attempt.desk.read_conversation(ticket, is_note)
+    return ()
 
 
-async def _read_conversation(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
-    with _done_without("conversation not read"), suppress(HeldBack, TicketGone):
-        found.conversation = tuple(await attempt.desk.read_conversation(ticket, is_note))
-
-
-@contextmanager
-def _done_without(reason: str) -> Iterator[None]:
+async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, found: _Found, otherwise: str) -> None:
+    """Add the results; a failure is only logged."""
     try:
-        yield
+        found[find] = tuple(await find(attempt, ticket))
     except DATABASE_FAILURES as failure:
-        say(phrases.DATABASE_UNREACHABLE, reason=reason, failure=failure)
+        say(phrases.DATABASE_UNREACHABLE, reason=otherwise, failure=failure)
     except OutsideFailure as failure:
         say(failure.phrase, failure.values, also=failure.also)

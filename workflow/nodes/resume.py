@@ -12,18 +12,15 @@ from integrations.errors import HeldBack, NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
 from storage import claims, other_jobs
-from storage.claims import Claim
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
-from workflow.attempt import Attempt, GraphState
+from workflow.answer import Content
 from workflow.audit import keep_left_records
-from workflow.content import content_of
-from workflow.dry_run import refuse_second_dry_run
+from workflow.kept_answers import Kept, UnfinishedLook
 from workflow.lease import insist
-from workflow.left_out import refuse_event
 from workflow.note import is_note_of
-from workflow.ports import Kept, UnfinishedLook
-from workflow.refreshing import refuse_second_note
+from workflow.refusals import refuse_event, refuse_second_dry_run, refuse_second_note
+from workflow.state import Attempt, GraphState
 
 # Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
@@ -33,19 +30,19 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     """Return earlier attempts' results: the note's id, the answer, or nothing.
 
     Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
-    first. Raises LeftOut, the errors of `refuse_second_note`, and HeldBack if that note did not arrive and another job
-    of the ticket precedes this one.
+    first. Raises NoNoteWanted, and HeldBack if that note did not arrive and another job of the ticket precedes this
+    one.
     """
     attempt = runtime.context
     await keep_left_records(attempt)
     posted_at = attempt.claim.note_attempted_at
-    if posted_at is not None and (note_id := await _note_of_earlier_attempt(attempt, posted_at)):
-        return {"note_id": note_id}
     if posted_at is not None:
+        if note_id := await _note_of_earlier_attempt(attempt, posted_at):
+            return {"note_id": note_id}
         await refuse_second_note(attempt)
-    if posted_at is not None and await insist(partial(other_jobs.come_first, attempt.database, attempt.claim)):
-        # Its claim considered only running jobs, because it may have posted; the next one considers all.
-        raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
+        if await insist(other_jobs.come_first, attempt.database, attempt.claim):
+            # Its claim considered only running jobs, because it may have posted; the next one considers all.
+            raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if committed is None:
@@ -53,7 +50,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         return {}
     say(phrases.GPT4_ANSWER_KEPT)
     answer, model = committed
-    return {"content": content_of(answer), "model": model}
+    return {"content": Content.model_validate(answer), "model": model}
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
@@ -74,13 +71,9 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
             raise NoteUnsettled(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
         if claim.attempt > MOST_ATTEMPTS:
             raise NoteMissing
-        await insist(partial(claims.note_not_there, attempt.database, claim))
+        await insist(claims.note_not_there, attempt.database, claim)
         attempt.claim = replace(claim, note_attempted_at=None)
     return None
-
-
-def _is_old(look: UnfinishedLook, claim: Claim) -> bool:
-    return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
 
 
 async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
@@ -89,17 +82,20 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
     Return the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    kept = await attempt.answers.get(Kept.LOOK, claim.job_id)
-    if kept is None or kept.posted_at != posted_at.isoformat() or _is_old(kept, claim):
-        kept = UnfinishedLook(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
+    look: UnfinishedLook | None = await attempt.answers.get(Kept.LOOK, claim.job_id)
+    listed_at = datetime.fromisoformat(look.listed_at) if look else claim.claimed_at
+    is_old = (claim.claimed_at - listed_at).total_seconds() > _LOOK_SECONDS
+    if look is None or look.posted_at != posted_at.isoformat() or is_old:
+        listed_at = claim.claimed_at
+        look = UnfinishedLook(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put(Kept.LOOK, claim.job_id, replace(kept, unread=unread))
+        await attempt.answers.put(Kept.LOOK, claim.job_id, replace(look, unread=unread))
 
     note_id = await attempt.desk.find_note(
-        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
+        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=look.unread or None, on_held_back=keep
     )
-    if kept.unread:
+    if look.unread:
         # This search is complete. The note may still arrive: a later search lists the notes again.
         await attempt.answers.drop(claim.job_id, Kept.LOOK)
-    return note_id, datetime.fromisoformat(kept.listed_at)
+    return note_id, listed_at

@@ -12,26 +12,30 @@ from integrations.holds import DeskHoldReason
 from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
-from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
+from storage.jobs import DRY_RUN
 from workflow.grounding import without_expired
 from workflow.lease import insist, insist_shortly_before
-from workflow.left_out import minds_ticket, refuse_ticket
 from workflow.note import to_html
+from workflow.refusals import NoNoteWanted, refuse_ticket
+from workflow.state import Attempt, GraphState
+
+# The fields of a ticket that a tenant's rules may exclude, and that may change.
+_FIELDS = ("category", "group", "site", "template")
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Add the note, unless the ticket is closed or excluded by now. Raises DryRun."""
+    """Add the note, unless the ticket is closed or excluded by now, or in a dry run."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
         attempt.check_notes(answered=True)
-        if not claim.saw_open_lately() or minds_ticket(attempt):
+        if not claim.saw_open_lately() or any(map(attempt.wishes().rules.ask_for, _FIELDS)):
             await _read_again(attempt)
         if attempt.wishes().dry_run:
-            raise DryRun
+            raise NoNoteWanted(DRY_RUN)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
-        link = attempt.feedback_link_of(claim.tenant_id, claim.job_id)
+        link = attempt.feedback_link_of(claim.tenant_id, claim.job_id) if attempt.feedback_link_of else ""
         # The desk may have held the job for hours since its answer was committed.
         content = without_expired(state["content"], datetime.now(UTC))
         note = to_html(content, claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh)
@@ -40,10 +44,10 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         except (OutsideFailure, HeldBack, TicketGone) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
-                await insist(partial(claims.not_posted, attempt.database, claim))
+                await insist(claims.not_posted, attempt.database, claim)
             if _has_only_to_wait(failure) and not claim.saw_open_lately():
                 # The desk is up and only limits its rate: the next attempt need not read the ticket.
-                await insist(partial(claims.seen_open, attempt.database, claim))
+                await insist(claims.seen_open, attempt.database, claim)
             raise
         took = round((time.monotonic() - started) * 1000)
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
@@ -60,10 +64,10 @@ async def _read_again(attempt: Attempt) -> None:
     except (OutsideFailure, HeldBack, TicketGone) as failure:
         if attempt.wishes().dry_run and not getattr(failure, "deleted", False):
             # The paid answer is still visible, and the next webhook need not pay for it again.
-            raise DryRun from failure
+            raise NoNoteWanted(DRY_RUN) from failure
         raise
     try:
         await refuse_ticket(attempt, ticket)
-    except LeftOut:
-        await insist(partial(claims.erase_answer, attempt.database, attempt.claim))
+    except NoNoteWanted:
+        await insist(claims.erase_answer, attempt.database, attempt.claim)
         raise

@@ -1,0 +1,270 @@
+"""The own text of a ticket: HTML as plain lines, without mail headers, forms and politeness.
+
+Removed lines are lost, so a line goes only if it can hardly be anything else, and one that names a code or a fault
+stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it
+(mail-parser-reply) has expressions that can match anywhere (docs/adr/0026).
+"""
+
+import html
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>|<[/!?][^<>]*>")
+_BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
+_BREAKS = frozenset(_BLOCKS.split())
+# Mail programs mark quotes by these: other blockquotes are only indented.
+_QUOTES = ("cite", "gmail_quote")
+# Soft hyphens, marks of direction, characters of no width.
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (("<!--", "-->"), (r"<script\b", r"</script\s*>"), (r"<style\b", r"</style\s*>"))
+)
+_PHRASES: dict[str, tuple[Any, ...]] = {
+    name: tuple(each)
+    for name, each in tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8")).items()
+}
+_HEADS = frozenset(_PHRASES["heads"])
+# Markers of pictures and links, and encoded data.
+_MARKS = re.compile(
+    r"\[?cid:[^\s\]]{1,200}\]?|\[image:? ?[^\]\n]{0,100}\]|<image\d+\.\w+>|<mailto:[^>\s]{1,200}>"
+    r"|\bdata:\w{1,20}/[\w.+-]{1,40};base64,[A-Za-z0-9+/=]*|(?<![\w/+])[A-Za-z0-9+/]{120,}={0,2}"
+)
+_NAMED = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
+_SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
+_EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
+# A contact label of signatures and forms, followed by a number or an address.
+_CONTACT = re.compile(
+    r"(?:tel|telefon|phone|mobile|mobil|cell|fax|direct|durchwahl|office|[mtpfe]|e-?mail|mail|web|www|móvil|téléphone"
+    r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}"
+    r"(?:[+(]?\d[\d\s()/.-]{3,}|\S{1,80}@\S{1,80}|(?:https?:|www\.)\S*)",
+    re.IGNORECASE,
+)
+_TECHNICAL = re.compile(
+    r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b"
+    r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
+    re.IGNORECASE,
+)
+_LONGEST_LOOKED_AT = 400
+_MOST_OF_SIGNATURE = 10
+_MOST_OF_HEAD = 12
+_MOST_OF_NOTICE = 8
+# At the first count, words are a message; below the second, they may only point to the mail below.
+_MANY_WORDS, _SOME_WORDS = 20, 8
+_WORDS_OF_A_NOTICE = 10
+_QUOTED_LINES = 3
+
+
+def lines_of(markup: str) -> str:
+    """Return HTML as lines: entities resolved, white space folded, none empty.
+
+    A line that a mail program marked as quoted begins with `>`, as in a mail of plain text.
+    """
+    for begin, end in _UNSEEN:
+        markup = _without(markup, begin, end)
+    has_breaks = any((tag.group(2) or "").lower() in _BREAKS for tag in _TAG.finditer(markup))
+    text = INVISIBLE.sub("", html.unescape("".join(_pieces(markup, has_breaks=has_breaks))))
+    return "\n".join(line for line in (" ".join(each.split()) for each in text.splitlines()) if line not in {"", ">"})
+
+
+def _without(markup: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
+    kept, last = [], 0
+    while (start := begin.search(markup, last)) and (stop := end.search(markup, start.end())):
+        kept += [markup[last : start.start()], " "]
+        last = stop.end()
+    return "".join([*kept, markup[last:]])
+
+
+def _pieces(markup: str, *, has_breaks: bool) -> Iterator[str]:
+    last = preformatted = quoted = 0
+    quotes: list[bool] = []
+    for tag in _TAG.finditer(markup):
+        yield _own_lines(markup[last : tag.start()], kept=not has_breaks or preformatted > 0)
+        last, name = tag.end(), (tag.group(2) or "").lower()
+        if name == "blockquote" and not tag.group(1):
+            quotes.append(any(mark in tag.group(3).lower() for mark in _QUOTES))
+            quoted += quotes[-1]
+        elif name == "blockquote" and quotes:
+            quoted -= quotes.pop()
+        elif name == "pre":
+            preformatted = max(0, preformatted + (-1 if tag.group(1) else 1))
+        yield f"\n{'&gt; ' if quoted else ''}" if name in _BREAKS else " "
+    yield _own_lines(markup[last:], kept=not has_breaks or preformatted > 0)
+
+
+def _own_lines(text: str, *, kept: bool) -> str:
+    return text if kept else " ".join(text.splitlines())
+
+
+def unwrapped(text: str) -> str:
+    """Return a text without its wrapping, in lines; unchanged if nothing is left.
+
+    Removes mail headers, greetings, signatures, confidentiality notices, quoted replies, picture markers and empty
+    fields. A forwarded mail, or one that a few words point to, stays.
+    """
+    lines = [line for line in (" ".join(_MARKS.sub(" ", each).split()) for each in text.split("\n")) if line]
+    said: list[str] = []
+    position, is_below_mark = 0, False
+    while position < len(lines):
+        after, is_forward = _past_head(lines, position)
+        if after > position:
+            if not is_forward and _says_enough(said):
+                break
+            position, is_below_mark = after, True
+            continue
+        quoted = _quoted(lines, position)
+        if quoted >= (1 if is_below_mark or quoted == len(lines) else _QUOTED_LINES):
+            if _says_enough(said):
+                position += quoted
+            else:
+                lines[position : position + quoted] = [
+                    each.lstrip("> ") for each in lines[position : position + quoted]
+                ]
+        elif said and _is_closing(lines[position]):
+            position = _past_signature(lines, position + 1)
+        elif (after := _past_notice(lines, position)) > position:
+            position = after
+        else:
+            if (line := _without_banner(lines[position])) and not _is_wrapping(line):
+                said.append(line)
+            position += 1
+        is_below_mark = False
+    return "\n".join(said or lines)
+
+
+def _quoted(lines: Sequence[str], position: int) -> int:
+    end = position
+    while end < len(lines) and lines[end].startswith(">"):
+        end += 1
+    return end - position
+
+
+def _says_enough(said: Sequence[str]) -> bool:
+    words = sum(len(line.split()) for line in said)
+    text = " ".join(said[:_SOME_WORDS]).lower()
+    return words >= _MANY_WORDS or (
+        words >= _SOME_WORDS and not any(pointing in text for pointing in _PHRASES["pointing"])
+    )
+
+
+def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
+    """Return the position after a mail header, and whether it is a forward.
+
+    A reply mark counts too. The same position if none begins here.
+    """
+    low = _low(lines[position])
+    is_forward = low.startswith(_PHRASES["forward_marks"])
+    if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):
+        return _past_names(lines, position + 1)[0], is_forward
+    after, names = _past_names(lines, position)
+    is_head = len(names) >= 3 and not (
+        names.isdisjoint(_PHRASES["of_sender"]) or names.isdisjoint(_PHRASES["of_subject"])
+    )
+    return (after if is_head else position), False
+
+
+def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
+    names: set[str] = set()
+    last = min(len(lines), position + _MOST_OF_HEAD)
+    while position < last:
+        named = _NAMED.match(lines[position])
+        if named and named.group(1).lower() in _HEADS:
+            names.add(named.group(1).lower())
+        elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
+            break  # neither a header nor a continued address line
+        position += 1
+    return position, names
+
+
+def _is_wrote(low: str) -> bool:
+    if not low.endswith(":") or not any(character.isdigit() or character == "@" for character in low):
+        return False
+    return any(low.startswith(begin) and inside in low for begin, inside in _PHRASES["wrote"])
+
+
+def _is_closing(line: str) -> bool:
+    if line in {"--", "—"}:
+        return True
+    low = _low(line)
+    for closing in _PHRASES["closings"]:
+        if low.startswith(closing):
+            rest = line[len(closing) :]
+            names = rest.strip(" ,.!;-").split()
+            # Three capitals may be a manufacturer.
+            if len(closing) <= 3 and not rest.startswith(",") and line[: len(closing)].isupper():
+                continue
+            if len(names) <= 2 and rest[:1] in {"", " ", ",", ".", "!", ";"} and all(map(_may_be_name, names)):
+                return True
+    return False
+
+
+def _past_signature(lines: Sequence[str], position: int) -> int:
+    last = min(len(lines), position + _MOST_OF_SIGNATURE)
+    while position < last:
+        line = lines[position]
+        is_notice = _past_notice(lines, position) > position
+        is_sentence = (_is_sentence(line) and not _is_wrapping(line)) or _TECHNICAL.search(line)
+        if not is_notice and (is_sentence or _past_head(lines, position)[0] > position):
+            break
+        position = _past_notice(lines, position) if is_notice else position + 1
+    return position
+
+
+def _is_sentence(line: str) -> bool:
+    words = line.split()
+    if len(words) >= 4 and line.endswith((".", "!", "?", "…")):
+        return True
+    lower = sum(word[:1].islower() for word in words)
+    return (len(words) >= 5 and lower * 2 >= len(words)) or (len(words) >= 3 and words[1] in {"is", "ist", "est", "es"})
+
+
+def _past_notice(lines: Sequence[str], position: int) -> int:
+    low = _low(lines[position])
+    is_legal = _has(low, _PHRASES["secret"]) and _has(low, _PHRASES["legal"]) and len(low.split()) >= _WORDS_OF_A_NOTICE
+    if not is_legal and not low.startswith(_PHRASES["notices"]):
+        return position
+    last = min(len(lines), position + _MOST_OF_NOTICE) - 1
+    while position < last and not lines[position].endswith((".", "!", "?")):
+        position += 1
+    return position + 1
+
+
+def _is_wrapping(line: str) -> bool:
+    if _SEPARATOR.fullmatch(line):
+        return True
+    if _TECHNICAL.search(line[:_LONGEST_LOOKED_AT]):
+        return False
+    low = _low(line)
+    bare = low.strip(" .,!;:-*_")
+    if not bare or any(bare.startswith(begin) and bare.endswith(end) for begin, end in _PHRASES["sent_from"]):
+        return len(bare.split()) <= _SOME_WORDS
+    return bool(_EMPTY_FIELD.fullmatch(line) or _CONTACT.fullmatch(line)) or _is_greeting(line, bare)
+
+
+def _is_greeting(line: str, bare: str) -> bool:
+    for greeting in _PHRASES["greetings"]:
+        if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
+            greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()
+            named = [word for word in greeted if word.lower() not in _PHRASES["greeted"]]
+            return len(named) <= 2 and (not named or line.endswith((",", "!", ":"))) and all(map(_may_be_name, named))
+    return False
+
+
+def _may_be_name(word: str) -> bool:
+    return word[:1].isupper() and not word.isupper() and word.strip(".,").replace("-", "").isalpha()
+
+
+def _without_banner(line: str) -> str:
+    banner = next((one for one in _PHRASES["banners"] if _low(line).startswith(one)), "")
+    return line[len(banner) :].strip()
+
+
+def _low(line: str) -> str:
+    return line[:_LONGEST_LOOKED_AT].lower()
+
+
+def _has(low: str, words: Sequence[str]) -> bool:
+    return any(word in low for word in words)

@@ -1,0 +1,305 @@
+"""Jobs held back by a desk, a model, a rate or a limit, on a real Postgres."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout, HeldBack
+from integrations.holds import Hold
+from integrations.model.models import Models
+from integrations.rate import DeskRate
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
+from storage.session import Database
+from storage.spending import SpendingBook
+from tests.config.given import ACME
+from tests.kit.by_id import run_job
+from tests.kit.clock import Clock
+from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store, Table, claimed
+from tests.kit.runner import ANSWER, TICKET, run_when_due, runner_on
+from tests.kit.simulators import Simulator
+from tests.kit.tenants_toml import filed
+from tests.workflow.place import WorkSite, tenant
+from workflow.runner import Runner
+
+REFUSED = "desk notes not permitted"
+
+
+async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place: WorkSite, start_log: StartLog) -> None:
+    log, clock = start_log(), Clock()
+    ticket_id = new_ticket(place.desks)
+    job_id = await place.job(ticket_id)
+    before = place.row(job_id)["deadline_at"]
+    place.desks.order(kind="status", code=401, operation="add_note")
+    async with place.runner(opening={"holds": holds_by(clock)}, failure_note=True) as runner:
+        for held_for in (30, 60):
+            row = await run_when_due(runner, place.store.table, job_id)
+            assert (row["state"], row["reason"], row["attempt"]) == ("waiting", REFUSED, 0)
+            assert held_for <= (row["deadline_at"] - before).total_seconds() < held_for + 30
+            # The ticket, the same again, and the note; then nothing.
+            assert len(place.desks.requests()) == 3
+        place.desks.forget()
+        clock.now += 30
+        assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
+    told = log.getvalue()
+    assert len(place.notes(ticket_id)) == place.paid() == 1
+    assert told.count("ServiceDesk Plus API error: 401") == 1
+    assert "Task failed" not in told
+
+
+@pytest.mark.parametrize(("code", "edition", "before"), [(401, "cloud", 0), (403, "onpremises", 2)])
+async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out(
+    code: int, edition: Edition, before: int, place: WorkSite
+) -> None:
+    """A scope or right is missing: other reads work. Earlier 403s may be single tickets'."""
+    clock = Clock()
+    tickets = [new_ticket(place.desks, edition) for _ in range(before + 2)]
+    job_ids = [await place.job(ticket_id) for ticket_id in tickets]
+    place.desks.order(kind="status", code=code, operation="add_note")
+    async with place.runner(edition, opening={"holds": holds_by(clock)}) as runner:
+
+        async def ran(job_id: UUID) -> tuple[str, str]:
+            row = await run_when_due(runner, place.store.table, job_id)
+            return row["state"], row["reason"]
+
+        *refused, answered, unpaid = job_ids
+        assert [(await ran(job_id))[0] for job_id in refused] == ["failed"] * before
+        for _ in range(3):
+            assert await ran(answered) == await ran(unpaid) == ("waiting", REFUSED)
+            clock.now += 30
+            # The job that probes is the one with a paid answer.
+            assert await ran(unpaid) == ("waiting", REFUSED)
+        assert place.paid() == before + 1
+        assert place.desks.requests(ticket_id=tickets[-1]) == []
+        place.desks.forget()
+        assert [(await ran(job_id))[0] for job_id in (answered, unpaid)] == ["completed"] * 2
+    assert place.paid() == before + 2
+    assert len(place.notes(tickets[-2], edition)) == 1
+
+
+@pytest.mark.parametrize("since", [{"status": "Closed"}, {"group": "HR"}], ids=["closed", "left out"])
+async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
+    since: dict[str, str], place: WorkSite
+) -> None:
+    """Exchanging the key takes longer than a desk's rate, so the ticket is read again."""
+    place.tenant = tenant(never="group:HR")
+    clock, ticket_id = Clock(), new_ticket(place.desks)
+    job_id = await place.job(ticket_id)
+    place.desks.order(kind="status", code=401, operation="add_note")
+    async with place.runner(opening={"holds": holds_by(clock)}) as runner:
+        assert (await run_when_due(runner, place.store.table, job_id))["reason"] == REFUSED
+        place.desks.forget()
+        place.desks.change("PATCH", f"/tickets/acme/{ticket_id}", **since)
+        clock.now += 30
+        assert (await run_when_due(runner, place.store.table, job_id))["state"] == "skipped"
+    assert place.notes(ticket_id) == []
+
+
+async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_stood(
+    place: WorkSite, start_log: StartLog
+) -> None:
+    """Also of a tenant with failure notes: nothing has failed."""
+    log, clock = start_log(), Clock()
+    ticket_id = new_ticket(place.desks)
+    job_id = await place.job(ticket_id)
+    before = place.row(job_id)["deadline_at"]
+    place.model.order(kind="status", code=401)
+    hold = Hold("model", monotonic=clock, jitter=lambda low, _high: low)
+    async with place.runner(hold=hold, failure_note=True) as runner:
+        for seconds in (0, 30):
+            clock.now += seconds
+            row = await run_when_due(runner, place.store.table, job_id)
+            assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "model key refused", 0)
+        assert 60 <= (place.row(job_id)["deadline_at"] - before).total_seconds() < 120
+        assert place.paid() == 2
+        # Held before its ticket is read again.
+        read = len(place.desks.requests())
+        await run_when_due(runner, place.store.table, job_id)
+        assert len(place.desks.requests()) == read
+        place.model.forget()
+        clock.now += 30
+        assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
+    told = log.getvalue()
+    assert len(place.notes(ticket_id)) == 1
+    assert told.count("OpenAI API error: 401 Unauthorized") == 2
+    assert told.count("Hold error: model: model key refused") == told.count("Hold ended: model") == 1
+    assert told.count(f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=model key refused, held back") == 3
+    assert "Task failed" not in told
+
+
+async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
+    store: Store, desks: Simulator, model: Simulator, start_log: StartLog
+) -> None:
+    """Another worker's spending counts; one line covers all jobs."""
+    stream = start_log()
+    paid, held = [await store.accept(ticket_id=new_ticket(desks), dedupe_keys=(key,)) for key in ("one", "two")]
+    values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
+    process = WorkerSettings(
+        database_url="postgresql://a:b@db/x",
+        redis_url="redis://redis:6379/0",
+        openai_api_key="sk-test",
+        openai_base_url=f"{model.url}/v1",
+    )
+
+    async def run(job_id: UUID) -> None:
+        book = SpendingBook(store.database)
+        models = Models(TenantDirectory(lambda: dict(values), monotonic=clock), process, book, connections=4)
+        async with opened(settings(desks.url)) as desk:
+            runner = replace(runner_on(desk, store.database, store.database), model_of=models.of)
+            assert await run_job(runner, job_id)
+        await models.close()
+        await book.close()
+
+    await run(paid)
+    before = store.table.job(held)["deadline_at"]
+    await run(held)
+    row = store.table.job(held)
+    assert store.table.job(paid)["state"] == "completed"
+    assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "spending limit of today reached")
+    assert row["deadline_at"] > before
+    assert len(model.requests(operation="chat")) == 1
+    assert stream.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
+    values |= filed(values, {"acme.openai.daily_tokens": 100_000})
+    store.table.change(held, due_at="now()")
+    await run(held)
+    row = store.table.job(held)
+    assert row["state"] == "completed"
+    assert "(written by gpt-6-luna; " in notes_of(desks, row["ticket_id"])[0]["description"]
+
+
+class OneCallDesk:
+    """Shows an open ticket, and refuses a second call."""
+
+    def __init__(self, why: str, http: httpx2.AsyncClient) -> None:
+        self._why = why
+        self._shown = False
+        self._breaker = Breaker("desk", "desk unavailable", most_failures=1)
+        self.others: list[asyncio.Task[object]] = []
+        rate = DeskRate("acme", 1 if why == "desk rate limit" else 100_000, None)
+        limits = Limits(self._breaker, rate, 1, self._check)
+        self.client = ServiceDeskPlus(
+            Tenant("acme", desk=settings("http://desk")), http, DeskTokens(http, None, 1), 60, limits
+        )
+
+    def _check(self) -> None:
+        if self._shown and self._why == "tenant closed":
+            raise HeldBack("tenant closed", 10, extends_deadline=False)
+
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
+        if self._shown:
+            await asyncio.sleep(60)
+        self._shown = True
+        assert request.method == "GET"
+        if self._why == "desk busy":
+            self.others.append(asyncio.create_task(self.client.read_ticket("1")))
+            await asyncio.sleep(0.1)
+        if self._why == "desk unavailable":
+            with pytest.raises(DeskTimeout), self._breaker.watch():
+                raise DeskTimeout
+        return httpx2.Response(200, json=TICKET)
+
+
+@pytest.mark.parametrize(
+    ("why", "counts"),
+    [("desk rate limit", True), ("desk busy", True), ("desk unavailable", False), ("tenant closed", False)],
+)
+async def test_only_a_desk_that_is_well_need_not_be_asked_again(
+    why: str, counts: bool, waiting: UUID, database: Database, table: Table
+) -> None:
+    """The ticket may have changed while its desk was down."""
+    table.change(waiting, enhancement=ANSWER.model_dump_json())
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        return await desk.answer(request)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        desk = OneCallDesk(why, http)
+        assert await run_job(runner_on(desk.client, database, database), waiting)
+        for other in desk.others:
+            other.cancel()
+        await asyncio.gather(*desk.others, return_exceptions=True)
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("waiting", why)
+    table.change(waiting, due_at="now()")
+    assert (await claimed(database, waiting)).saw_open_lately() is counts
+
+
+@dataclass
+class SlowDesk:
+    """A desk that takes one call a minute. Jobs run when they are due by the test's clock."""
+
+    place: WorkSite
+    time: Clock = field(default_factory=Clock)
+    calls: list[float] = field(default_factory=list)
+
+    async def enhance(self, tickets: Sequence[str], minutes: int) -> list[UUID]:
+        """Run a job for each ticket to its end; return the ids. Fail after this many minutes."""
+        # Without Redis a process takes a quarter of the rate.
+        rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
+        job_ids = [await self.place.job(ticket_id) for ticket_id in tickets]
+        async with self.place.runner(opening={"rate": rate}) as runner, asyncio.timeout(60):
+            await self._run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
+        return job_ids
+
+    async def _run(self, runner: Runner, job_ids: list[UUID], seconds: float) -> None:
+        due = dict.fromkeys(job_ids, self.time.now)
+        end = self.time.now + seconds
+        while due:
+            job_id = min(due, key=lambda one: due[one])
+            # The relay looks once a second.
+            self.time.now = max(self.time.now, due[job_id] + 0.5)
+            assert self.time.now < end, [self.place.row(one)["reason"] for one in due]
+            await run_when_due(runner, self.place.store.table, job_id)
+            self.calls += [self.time.now] * (len(self.place.desks.requests()) - len(self.calls))
+            left = "SELECT state, extract(epoch FROM due_at - now())::float AS seconds FROM jobs WHERE id = %s"
+            (row,) = self.place.store.table.run(left, job_id)
+            due[job_id] = self.time.now + row["seconds"]
+            if row["state"] != "waiting":
+                del due[job_id]
+
+    def calls_of(self, ticket_id: str) -> list[str]:
+        return [request["operation"] for request in self.place.desks.requests(ticket_id=ticket_id)]
+
+
+async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(place: WorkSite) -> None:
+    """Three calls each, one GPT-4 call each, and no two desk calls within a minute."""
+    slow_desk, tickets = SlowDesk(place), [new_ticket(place.desks) for _ in range(10)]
+    job_ids = await slow_desk.enhance(tickets, minutes=38)
+    assert {(place.row(job_id)["state"], place.row(job_id)["attempt"]) for job_id in job_ids} == {("completed", 1)}
+    assert [len(place.notes(ticket_id)) for ticket_id in tickets] == [1] * 10
+    assert Counter(request["ticket_id"] for request in place.desks.requests()) == dict.fromkeys(tickets, 3)
+    assert place.paid() == 10
+    assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.calls))
+
+
+async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up(place: WorkSite) -> None:
+    """One note exists; one does not, and is posted again; a third ticket has no fault."""
+    stored, missing, other = tickets = [new_ticket(place.desks) for _ in range(3)]
+    async with opened(settings(place.desks.url)) as technician:
+        for number in range(2):
+            await technician.add_note(missing, f"<p>call back {number}</p>")
+    place.desks.change("DELETE", "/requests")
+    place.desks.order(kind="cut_after", operation="add_note", ticket_id=stored, times=1)
+    place.desks.order(kind="status", code=503, operation="add_note", ticket_id=missing, times=1)
+    slow_desk = SlowDesk(place)
+    job_ids = await slow_desk.enhance(tickets, minutes=25)
+    assert {place.row(job_id)["state"] for job_id in job_ids} == {"completed"}
+    assert [len(place.notes(ticket_id)) for ticket_id in tickets] == [1, 3, 1]
+    assert place.paid() == 3
+    begun = ["read_ticket", "read_ticket", "add_note"]
+    assert slow_desk.calls_of(stored) == [*begun, "list_notes", "read_note"]
+    assert slow_desk.calls_of(missing) == [*begun, "list_notes", "read_note", "read_note", "read_ticket", "add_note"]
+    assert slow_desk.calls_of(other) == begun

@@ -1,0 +1,347 @@
+"""Attempts run whole on a real Postgres: turns, time limit, outcomes and a stopping worker."""
+
+import asyncio
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import httpx2
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from config.tenant_settings import JobShare
+from config.tenants import Tenant
+from devstack.postgres import Postgres
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage import by_hand
+from storage.claims import Claim
+from storage.direct import Row
+from storage.session import Database
+from storage.turns import Shares
+from tests.integrations.street import Street, town
+from tests.kit import model as kit
+from tests.kit.by_id import run_job
+from tests.kit.clock import Clock
+from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept, claimed
+from tests.kit.runner import ANSWER, TICKET, run_when_due, runner_on
+from tests.kit.simulators import Simulator
+from workflow.graph import JobGraph
+from workflow.kept_answers import AnswersInRedis, Kept, UnfinishedLook
+from workflow.note import to_html
+from workflow.runner import Runner, Turns, run_attempt
+
+
+def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
+    limited = JobShare(weight=1, most_running=5, most_waiting=9)
+    tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=limited)]
+    turns = Turns(lambda: tenants)
+    assert turns.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
+    tenants = tenants[:2]
+    assert turns.shares() == Shares(weights={"globex": 3})
+
+
+def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
+    clock = Clock()
+    turns = Turns(list, clock)
+    for tenant in ("acme", "acme", "globex"):
+        with turns.place(tenant):
+            clock.now += 0.1
+    assert turns.shares().charged == {"acme": 2, "globex": 1}
+    clock.now += 0.85
+    assert turns.shares().charged == {"globex": 1}
+    with turns.place("acme"):
+        clock.now += 1
+    assert turns.shares().charged == {}
+
+
+ATTEMPT_SECONDS = 1.5
+
+
+async def test_what_is_paid_for_is_not_cut_off_by_it_nor_paid_for_again_where_the_note_is(
+    store: Store, desks: Simulator, model: Simulator, street: Street, start_log: StartLog
+) -> None:
+    """The first model is down, the fallback answers slowly, and the desk is slow too."""
+    log = start_log()
+    ticket_id = new_ticket(desks)
+    job_id = await store.accept(ticket_id=ticket_id)
+    street.says["process"] = 503
+    model.order(kind="slow_stream", seconds=0.2)
+    fallback = {"model": "gpt-6-luna", "api_key": "sk-test", "base_url": f"{model.url}/v1"}
+    process = {f"openai_fallback_{name}": value for name, value in fallback.items()}
+    async with town(street, process) as its_town, opened(settings(desks.url)) as desk:
+        runner = runner_on(desk, store.database, store.database)
+        runner = replace(runner, model_of=its_town.models.of, attempt_seconds=ATTEMPT_SECONDS)
+        first = asyncio.create_task(run_job(runner, job_id))
+        while not (model.requests(operation="chat") or first.done()):  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.05)
+        desks.order(kind="slow", operation="read_ticket", seconds=5)
+        assert await first
+        row = store.table.job(job_id)
+        assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "attempt took too long", 1)
+        assert row["enhancement"]["summary"]
+        desks.forget()
+        row = await run_when_due(replace(runner, attempt_seconds=60), store.table, job_id)
+    assert row["state"] == "completed"
+    assert len(notes_of(desks, ticket_id)) == len(model.requests(operation="chat")) == 1
+    assert log.getvalue().count("OpenAI API error: 503 Service Unavailable") == 1
+
+
+async def test_the_deadline_of_the_job_stands_while_the_model_answers(
+    store: Store, desks: Simulator, model: Simulator
+) -> None:
+    job_id = await store.accept(ticket_id=new_ticket(desks), deadline_at="now() + interval '1 second'")
+    model.order(kind="slow_stream", seconds=5)
+    async with opened(settings(desks.url)) as desk, kit.opened(model.url, idle=20, total=20) as gpt4:
+        runner = replace(runner_on(desk, store.database, store.database), model_of=lambda _: gpt4)
+        assert await asyncio.wait_for(run_job(runner, job_id), 15)
+    row = store.table.job(job_id)
+    assert (row["state"], row["reason"]) == ("failed", "attempt took too long")
+
+
+@pytest.fixture
+async def runner(database: Database) -> AsyncIterator[Runner]:
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    with pytest.raises(DeskTimeout), breaker.watch():
+        raise DeskTimeout
+    async with opened(settings("http://desk"), breaker=breaker) as desk:
+        yield runner_on(desk, database, database)
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
+    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool, spans: InMemorySpanExporter
+) -> None:
+    stream = start_log()
+    attempted = "now() - interval '2 minutes'" if posted else None
+    table.change(
+        waiting,
+        note_attempted_at=attempted,
+        enhancement=ANSWER.model_dump_json(),
+        deadline_at="now() + interval '8 seconds'",
+    )
+    assert await run_job(runner, waiting)
+    row = table.job(waiting)
+    line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "
+    if posted:
+        assert (row["state"], row["attempt"]) == ("waiting", 8)
+        assert f"{line}will be looked for once more in 60s" in stream.getvalue()
+        assert row["deadline_at"] > row["due_at"]
+        # This look is the last one: a desk that stays down fails the job.
+        table.change(waiting, due_at="now()", deadline_at="now() + interval '8 seconds'")
+        assert await run_job(runner, waiting)
+        row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
+    assert f"{line}gave up at its deadline" in stream.getvalue()
+    attempt = [span for span in spans.get_finished_spans() if span.name == "Worker"][-1]
+    assert attempt.status.description == "desk unavailable; gave up at its deadline"
+    assert not attempt.status.is_ok
+
+
+class Failing(Database):
+    """Fails one statement on request."""
+
+    away = False
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            self.away = False
+            raise PoolTimeout
+        async with super().tenant(tenant_id) as session:
+            yield session
+
+
+async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_away(
+    waiting: UUID, server: Postgres, database: Database, table: Table
+) -> None:
+    """At the deadline the desk is silent; only the row shows that the note may exist."""
+    failing = Failing(server.url, application_name="failing")
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json=TICKET)
+        failing.away = True
+        raise httpx2.ReadTimeout("?")
+
+    table.change(waiting, enhancement=ANSWER.model_dump_json(), deadline_at="now() + interval '30 seconds'")
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
+        assert await run_job(runner_on(desk, failing, database), waiting)
+    await failing.close()
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("waiting", "ServiceDesk Plus timeout")
+
+
+@pytest.mark.parametrize("kept_by", ["its end", "its age"])
+async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
+    kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """The note may have arrived since, and the stored list lacks it."""
+    ticket_id = new_ticket(desks)
+    job_id = await accept(database, new_event(ticket_id=ticket_id))
+    answers = AnswersInRedis(redis, 1000)
+    posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
+    last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}
+    table.change(job_id, **last, enhancement=ANSWER.model_dump_json())
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    async with opened(settings(desks.url), breaker=breaker) as down, opened(settings(desks.url)) as desk:
+        other = await desk.add_note(ticket_id, "<p>call back</p>")
+        posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
+        look = UnfinishedLook(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
+        await answers.put(Kept.LOOK, job_id, look)
+        with pytest.raises(DeskTimeout), breaker.watch():
+            raise DeskTimeout
+        assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
+        assert table.job(job_id)["state"] == "failed"
+        if kept_by == "its age":
+            await answers.put(Kept.LOOK, job_id, look)
+        await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
+        await by_hand.retry(database, job_id, DEADLINE)
+        assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
+    assert table.job(job_id)["state"] == "completed"
+    assert len(notes_of(desks, ticket_id)) == 2
+
+
+class Silent(Database):
+    """Commits a completed job without a confirmation."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, application_name="silent")
+        self.committed = asyncio.Event()
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        rows = await super().call(question, **values)
+        if "complete_job" in str(question):
+            self.committed.set()
+            await asyncio.sleep(60)
+        return rows
+
+
+async def test_an_outcome_whose_commit_is_in_doubt_at_a_stop_is_told_as_it_stands(
+    waiting: UUID, server: Postgres, database: Database, table: Table, desks: Simulator, start_log: StartLog
+) -> None:
+    stream, silent, ticket_id = start_log(), Silent(server.url), new_ticket(desks)
+    table.change(waiting, enhancement=ANSWER.model_dump_json(), ticket_id=ticket_id)
+    async with opened(settings(desks.url)) as desk:
+        running = asyncio.ensure_future(run_job(runner_on(desk, silent, database), waiting))
+        await silent.committed.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert table.job(waiting)["state"] == "completed"
+    assert "Task completed" in stream.getvalue()
+    assert "claim lost" not in stream.getvalue()
+    await silent.close()
+
+
+_TENANTS = ("acme", "globex", "initech")
+_JOBS = 300
+GIVEN_BACK, LOST = "reason=worker stopping", "reason=claim lost; left to another attempt"
+
+
+class Distant(Database):
+    """A database with one connection and slow statements."""
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        async with self._one:
+            await asyncio.sleep(0.04)
+            return await super().call(question, **values)
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, application_name="distant", pool_size=1, lock_seconds=0.3)
+        self._one = asyncio.Lock()
+
+
+class Endless:
+    async def ainvoke(self, *_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+
+@dataclass
+class StoppingWorker:
+    """Jobs in flight of several tenants, until it stops."""
+
+    leases: Database
+    claims: list[Claim]
+    stream: io.StringIO
+    _running: list[asyncio.Task[object]] = field(default_factory=list)
+
+    async def begin(self) -> None:
+        nothing: Any = None
+        runner = replace(runner_on(nothing, self.leases, self.leases), graph=cast("JobGraph", Endless()))
+        runner = replace(runner, desk_of=lambda _: cast("ServiceDeskPlus", None))
+        self._running = [asyncio.create_task(run_attempt(runner, claim)) for claim in self.claims]
+        await asyncio.sleep(0.3)
+
+    async def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.wait(self._running, timeout=30)
+
+    def told(self) -> Counter[str]:
+        said = self.stream.getvalue()
+        return Counter({words: said.count(words) for words in (GIVEN_BACK, LOST)})
+
+
+@pytest.fixture
+async def worker(store: Store, server: Postgres, start_log: StartLog) -> AsyncIterator[StoppingWorker]:
+    held = []
+    for number in range(_JOBS):
+        job_id = await store.accept(ticket_id=str(number), tenant_id=_TENANTS[number % len(_TENANTS)])
+        held.append(await claimed(store.database, job_id))
+    leases = Distant(server.url)
+    busy = StoppingWorker(leases, held, start_log())
+    await busy.begin()
+    yield busy
+    await leases.close()
+
+
+def rows(store: Store) -> Counter[tuple[str, int]]:
+    found = store.table.run("SELECT state, attempt, count(*) AS jobs FROM jobs GROUP BY 1, 2")
+    return Counter({(row["state"], row["attempt"]): row["jobs"] for row in found})
+
+
+def given_back(store: Store) -> int:
+    (row,) = store.table.run("SELECT count(*) AS jobs FROM job_events WHERE what = 'given back'")
+    return int(row["jobs"])
+
+
+async def test_all_jobs_of_a_full_worker_are_given_back(worker: StoppingWorker, store: Store) -> None:
+    await worker.stop()
+    assert rows(store) == {("waiting", 0): _JOBS}
+    assert worker.told() == {GIVEN_BACK: _JOBS, LOST: 0}
+    assert given_back(store) == _JOBS
+
+
+async def test_a_row_that_somebody_holds_is_given_back_later_and_the_others_at_once(
+    worker: StoppingWorker, store: Store
+) -> None:
+    async with store.database.tenant("acme") as session:
+        ids = [claim.job_id for claim in worker.claims if claim.tenant_id == "acme"][:20]
+        await session.execute(text("SELECT FROM jobs WHERE id = ANY(:ids) FOR UPDATE"), {"ids": ids})
+        stopping = asyncio.create_task(worker.stop())
+        await asyncio.sleep(2)
+        assert worker.told() == {GIVEN_BACK: _JOBS - 20, LOST: 0}
+        assert rows(store) == {("waiting", 0): _JOBS - 20, ("running", 1): 20}
+    await stopping
+    assert rows(store) == {("waiting", 0): _JOBS}
+    assert worker.told() == {GIVEN_BACK: _JOBS, LOST: 0}
+
+
+async def test_a_claim_that_is_lost_by_then_costs_no_other_one(worker: StoppingWorker, store: Store) -> None:
+    store.table.change(worker.claims[7].job_id, state="failed")
+    await worker.stop()
+    assert rows(store) == {("waiting", 0): _JOBS - 1, ("failed", 1): 1}
+    assert worker.told() == {GIVEN_BACK: _JOBS - 1, LOST: 1}

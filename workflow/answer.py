@@ -1,0 +1,151 @@
+"""The structured answer that is requested from GPT-4, and the content of a note that is made of it."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
+
+_LONGEST_TEXT = 1500
+_MOST_ITEMS = 8
+_WORD = re.compile("high|medium|low|strong|weak")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return the text without control and direction characters."""
+    return _UNPRINTABLE.sub("", text)
+
+
+def cut(text: str, most: int) -> str:
+    """Return at most `most` characters of a text; a cut one ends in `…`."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+class _StrictTexts(BaseModel):
+    # Strict structured output allows no length limits in a schema: long texts are cut here instead.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_bounds(cls, value: object) -> object:
+        if isinstance(value, str):
+            return _bounded(value)
+        if isinstance(value, list):
+            return [_bounded(item) if isinstance(item, str) else item for item in value[:_MOST_ITEMS]]
+        return value
+
+
+def _bounded(text: str) -> str:
+    return cut(printable(text).strip(), _LONGEST_TEXT)
+
+
+def _first_word(said: object) -> object:
+    """Return the initial word of a text: without a schema, a model writes `High.`."""
+    found = _WORD.match(said.strip().casefold()) if isinstance(said, str) else None
+    return found[0] if found else said
+
+
+Confidence = Annotated[Literal["high", "medium", "low"], BeforeValidator(_first_word)]
+Strength = Annotated[Literal["strong", "weak"], BeforeValidator(_first_word)]
+
+
+# The docstrings and the order of the fields are part of the schema that the model gets.
+class Statement(_StrictTexts):
+    """Something that an answer says, and the ids of the sources that it builds on: none for general knowledge."""
+
+    text: str
+    sources: list[str]
+
+
+class CitedSource(_StrictTexts):
+    """What one source gives for the ticket."""
+
+    id: str
+    gives: str
+
+
+class Suggestion(_StrictTexts):
+    """What a field of the ticket should say; empty where it is right, or nothing speaks for another value."""
+
+    value: str
+    strength: Strength
+
+
+class Enhancement(_StrictTexts):
+    """GPT-4's answer: plain texts, no markup."""
+
+    summary: str
+    likely_cause: Statement
+    next_steps: list[Statement]
+    sources: list[CitedSource]
+    confidence: Confidence
+    questions: list[str]
+    category: Suggestion
+    priority: Suggestion
+    group: Suggestion
+
+    @field_validator("summary")
+    @classmethod
+    def _says_something(cls, summary: str) -> str:
+        if not summary.strip():
+            raise ValueError("the summary is empty")
+        return summary
+
+
+class _KeptPart(BaseModel):
+    # Workers of the next release may store more fields, which this one ignores.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class NotedText(_KeptPart):
+    """A statement of a note, and the ids of its sources: none for general knowledge."""
+
+    text: str
+    sources: list[str] = []
+
+
+class NotedSource(_KeptPart):
+    """A source in a note: an earlier ticket, or a document passage."""
+
+    id: str
+    kind: Literal["ticket", "document"]
+    number: str = ""
+    """The ticket's display number."""
+    title: str = ""
+    """The ticket's subject, or the document's title."""
+    day: date | None = None
+    """The ticket's creation, if known."""
+    link: str = ""
+    """The ticket's browser URL; empty if unknown."""
+    gives: str = ""
+    expires_at: datetime | None = None
+    """The document's expiry: later notes do not cite it."""
+
+
+class Suggested(_KeptPart):
+    """The model's suggestion for a field of the ticket."""
+
+    field: Literal["category", "priority", "group"]
+    value: str
+    strength: Strength
+
+
+class Content(_KeptPart):
+    """The content of a note in plain texts, safe for technicians; stored in the job's row."""
+
+    prompt: str = ""
+    """The version of the prompt."""
+    language: str = "en"
+    """The language of the note's own words (ISO 639-1)."""
+    summary: str
+    likely_cause: NotedText = NotedText(text="")
+    next_steps: list[NotedText] = []
+    sources: list[NotedSource] = []
+    confidence: Confidence | None = None
+    questions: list[str] = []
+    suggestions: list[Suggested] = []
+    nothing_found: bool = False
+    """True if all searches ended without a find."""
+    left_out: int = 0
+    """The number of named sources that were not found for the ticket."""

