@@ -45,7 +45,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     with tracing.untraced():
         database, redis = await asyncio.gather(
             _answers(state.budget.within(_CHECK_SECONDS, state.database.ask())),
-            _answers(asyncio.wait_for(state.queue.depth(), _CHECK_SECONDS)),
+            _answers(asyncio.wait_for(state.queue.sizes(), _CHECK_SECONDS)),
         )
     is_ready = database or redis
     response.status_code = 200 if is_ready else 503
@@ -93,7 +93,7 @@ async def _ask_redis(state: ApiState) -> None:
     depth = held = math.nan
     with suppress(QueueUnreachable, TimeoutError):
         async with asyncio.timeout(_FIGURES_SECONDS):
-            depth, held = float(await state.queue.depth()), float(await state.queue.held())
+            depth, held = map(float, await state.queue.sizes())
     metrics.QUEUE_DEPTH.set(depth)
     metrics.JOBS_HELD.set(held)
 

@@ -33,8 +33,7 @@ from api.refusals import RejectionRecorder, WebhookRefused, tell
 from api.server import LARGEST_HEAD_BYTES
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import is_tenant_id
-from dispatch.acceptance import Acceptance, NotTaken, Taken
-from dispatch.budget import Budget
+from dispatch.intake import Acceptance, Budget, NotTaken, Taken
 from dispatch.queue import JobQueue
 from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from retrieval.markup import lines_of
+from retrieval.cleaning import lines_of
 
 _SECONDS = 5.0
 

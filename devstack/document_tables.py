@@ -17,23 +17,23 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
-from api.webhook import ANSWERS
+from api.webhooks import ANSWERS
 from config import exits
 from config.console_access import ACCESS_SETTINGS
-from config.console_settings import ConsoleSettings
-from config.diagnose_settings import DiagnoseSettings, TraceSettings
-from config.loading import LogSettings
 from config.settings import (
     ApiSettings,
     ByHandSettings,
+    ConsoleSettings,
+    DiagnoseSettings,
     ForgetSettings,
     HousekeepingSettings,
+    LogSettings,
     MigrateSettings,
     SyncSettings,
+    TraceSettings,
     WorkerSettings,
 )
-from config.tenant_names import TENANT_SETTINGS
-from config.tenant_settings import FIELDS
+from config.tenant_settings import FIELDS, TENANT_SETTINGS
 from observability import exposition, metrics
 from support.check.findings import CHECKS
 from support.diagnose.verdicts import FAQ, VerdictCode

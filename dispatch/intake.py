@@ -21,8 +21,7 @@ from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, QueueUnreachable
 from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bind, bound, other_numbers
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage import jobs, reconciling, relaying
 from storage.jobs import RECOVERED, Event
 from storage.reconciling import SeenTicket

@@ -26,7 +26,7 @@ from starlette.templating import Jinja2Templates
 from config.tenant_directory import TenantDirectory
 from feedback.links import PATH, FeedbackLinks, JobLink
 from feedback.texts import texts_for
-from observability import note_metrics, phrases
+from observability import counting, phrases
 from observability.logging import say
 from storage.feedback import Vote, VoteReason, record_vote
 from storage.session import DATABASE_FAILURES, Database
@@ -147,7 +147,7 @@ async def vote(
         raise _gone(link, "job gone")
     say(phrases.FEEDBACK_RECORDED, _ids(link), vote=vote[0].value, reason=reason.value if reason else "none")
     if recorded.changed:
-        note_metrics.voted(link.tenant_id, recorded.version.prompt, recorded.version.model, vote[0].value)
+        counting.voted(link.tenant_id, recorded.version.prompt, recorded.version.model, vote[0].value)
     return _page(request, 200, "thanks", vote=vote[0], reason=reason)
 
 

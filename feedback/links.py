@@ -10,7 +10,7 @@ from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
+from config.settings import FeedbackPageSettings, FeedbackSettings
 
 LASTS_DAYS = 90
 PATH = "/f/"

@@ -26,12 +26,10 @@ from housekeeping.sync import Copying
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, phrases, tracing
-from observability.logging import say
-from observability.outage import Outage
-from observability.readiness import Readiness
+from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
+from observability.logging import Outage, say
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
-from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
 from storage import known_secrets
 from storage.known_secrets import OF_PROCESS
 from storage.leader import lead

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, NamedTuple
 
+from config.tenant_settings import TicketRules, fold, fold_all
 from config.tenants import DeskSettings, Tenant
-from config.ticket_rules import TicketRules, fold, fold_all
 from dispatch.intake import ask_for_refresh
 from housekeeping.rounds import CopyPace
 from integrations.errors import DeskRefused, OutsideFailure, TicketClosed, TicketGone, TicketNotFound
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
 from integrations.values import DeskTicket
-from observability import metrics, note_metrics, phrases
+from observability import counting, metrics, phrases
 from observability.logging import say
 from retrieval.language import LANGUAGES
-from retrieval.taken_up import taken_up
+from retrieval.terms import taken_up
 from storage import feedback, history, listings, reconcile_findings, refreshes, tombstones
 from storage.jobs import SEEN_REOPENED
 from storage.listings import Collection, ListedItem
@@ -287,7 +287,7 @@ async def _measure(database: Database, tenant_id: str, ticket: DeskTicket, langu
         return
     version = await feedback.record_taken_up(database, tenant_id, note.job_id, ratio)
     if version is not None:
-        note_metrics.taken_up(tenant_id, version.prompt, version.model, ratio)
+        counting.taken_up(tenant_id, version.prompt, version.model, ratio)
 
 
 async def mind_reopening(

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from config.tenant_reading import parse_tenants, read_environment
+from config.tenant_directory import parse_tenants, read_environment
 from dispatch.intake import ask_for_refresh
 from storage import by_hand, refreshes
 from storage.by_hand import Listed

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
-from config.tenant_reading import names_tenant, read_environment
+from config.tenant_directory import names_tenant, read_environment
 from dispatch.inbox import DELIVERY, Inbox
 from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable, open_redis
@@ -32,7 +32,7 @@ from storage.paging import split
 from storage.session import Database
 from support.asking import ask_with, confirmed
 from support.tables import as_json, table
-from workflow.ports import Kept
+from workflow.kept_answers import Kept
 
 _REDIS_SECONDS = 2.0
 _INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."

@@ -16,11 +16,9 @@ from urllib.parse import urlsplit
 from config.environment import secrets_dir
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import WorkerSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import setting_suffix
-from config.tenant_reading import read_environment
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_settings import key_name, setting_suffix
 from config.tenants import Tenant
-from config.tenants_file import key_name
 from integrations.errors import HeldBack, Permanent, Temporary
 from integrations.holds import HoldReason
 from integrations.model.endpoints import Endpoint
@@ -33,9 +31,9 @@ from storage.spending import SpendingBook
 from support.asking import ask_with
 from support.audit_export import dollars, sources_told
 from support.tables import as_json, clean, terminal_width, when
-from workflow.enhancement import Enhancement
-from workflow.prompts import versions
-from workflow.replay import may_be_sent_again, prompt_again
+from workflow.answer import Enhancement
+from workflow.prompt import versions
+from workflow.question import may_be_sent_again, prompt_again
 
 _GAP = "  "
 _NARROWEST = 20

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import SyncSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant
 from dispatch.queue import open_redis
 from integrations.errors import HeldBack, OutsideFailure

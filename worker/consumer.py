@@ -21,8 +21,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from dispatch.queue import QUEUE, job_id_of, message_of
 from observability import metrics, phrases
+from observability.health import STUCK_EXIT
 from observability.logging import say
-from observability.watchdog import STUCK_EXIT
 
 _NO_LIST = "ai-agents:no-list"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0

@@ -14,8 +14,7 @@ from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import TASK, QueueUnreachable
 from observability import metrics, phrases, tracing
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage import jobs
 from storage.models import JobState
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked

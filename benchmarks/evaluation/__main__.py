@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.evaluation.benchmark import ALL, JudgedPlant, arguments, at_least_one, judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, evaluated
 from benchmarks.evaluation.models import ask_models, model_settings, rows_of
-from config.loading import SettingsRefused
+from config.settings import SettingsRefused
 from workflow.prompt import CURRENT, Instructions
 
 _TICKETS = 40

@@ -9,8 +9,7 @@ from benchmarks.evaluation.asking import ask_about_all, question_about
 from benchmarks.evaluation.cases import EvaluatedTicket
 from benchmarks.evaluation.judge import Judgement, judged
 from benchmarks.report import table
-from config.loading import SettingsRefused, load
-from config.settings import WorkerSettings
+from config.settings import SettingsRefused, WorkerSettings, load
 from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.model.client import ModelClient

@@ -12,7 +12,7 @@ from benchmarks.report import Benchmark, Goal, Report, table
 from benchmarks.retrieval.methods import MOST, CopiesInPostgres, Found, peers
 from benchmarks.retrieval.sets import Article, Incoming, Resolved, articles, queries, tickets
 from benchmarks.retrieval.times import Times, multiply, timed
-from retrieval.strength import LEAST
+from retrieval.terms import LEAST
 
 Rankings = Mapping[str, Sequence[str]]
 """Of each query, by its id, the families of the tickets that were found, best first."""

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402 -- 
 from devstack.demo import DEMO_TICKETS  # noqa: E402
 from devstack.desk_client import DeskClient  # noqa: E402
 from devstack.system import System  # noqa: E402
-from workflow.content import Content, NotedSource, NotedText, Suggested  # noqa: E402
+from workflow.answer import Content, NotedSource, NotedText, Suggested  # noqa: E402
 from workflow.note import to_html  # noqa: E402
 
 TICKET = NotedSource(

@@ -6,9 +6,8 @@ import sys
 from dataclasses import asdict
 
 from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
-from config.loading import LogSettings
-from config.tenant_directory import TenantDirectory
-from config.tenant_reading import read_environment
+from config.settings import LogSettings
+from config.tenant_directory import TenantDirectory, read_environment
 from dispatch.queue import open_redis
 from observability import phrases
 from observability.logging import say, start_logging

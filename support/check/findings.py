@@ -7,17 +7,11 @@ from typing import TypeVar
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from config.loading import LogSettings, SettingsRefused, load
-from config.settings import DeskClientSettings, StoreSettings, WorkerSettings
-from config.startup import not_needed
-from config.tenant_directory import TenantDirectory
-from config.tenant_names import ALL_KEYS, Keys, setting_suffix
-from config.tenant_reading import keys_here, read_environment
+from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
+from config.tenant_directory import TenantDirectory, keys_here, not_needed, read_environment
+from config.tenant_settings import ALL_KEYS, Keys, key_name, setting_suffix
 from config.tenants import Tenant
-from config.tenants_file import key_name
-from dispatch.eviction import SAFE_POLICY, eviction_policy
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import Database
 from webhooks.signing import WINDOW_SECONDS

@@ -9,16 +9,15 @@ from uuid import UUID
 
 import httpx2
 
-from config.feedback_settings import FeedbackSettings
-from config.settings import DeskClientSettings
-from config.tenant_names import setting_suffix
+from config.settings import DeskClientSettings, FeedbackSettings
+from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 from feedback.links import FeedbackLinks
 from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, proxy_remedy
-from webhooks.fields import CHECK_EVENT
+from webhooks.bodies import CHECK_EVENT
 from webhooks.signing import TOKEN_HEADER, signed_headers
 
 _SECONDS = 10.0

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import is_tenant_id
+from config.tenant_settings import is_tenant_id
 from storage.session import Database
 from support.console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
 from support.console.sessions import Sessions, User

@@ -13,15 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.tenant_names import is_tenant_id
+from config.tenant_settings import is_tenant_id
 from observability import phrases
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage.session import DATABASE_FAILURES, is_away
 from support.console.queries import is_silent
 from support.console.templating import templates
-from support.diagnose.facts import QueueSigns
-from support.diagnose.queue_looks import look_at_queue
+from support.diagnose.facts import QueueSigns, look_at_queue
 
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

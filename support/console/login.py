@@ -13,11 +13,9 @@ from authlib.integrations.base_client.errors import MismatchingStateError
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
-from config.console_access import OidcSettings
-from config.console_roles import ConsoleRole
+from config.console_access import ConsoleRole, OidcSettings
 from observability import metrics, phrases
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from storage.session import DATABASE_FAILURES
 from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
 from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable

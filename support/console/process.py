@@ -10,9 +10,8 @@ import socket
 from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.environment import secrets_dir
-from config.loading import SettingsRefused
 from config.own_secrets import own_secrets
-from config.settings import ConsoleSettings
+from config.settings import ConsoleSettings, SettingsRefused
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis

@@ -26,11 +26,9 @@ from storage.session import DATABASE_FAILURES, Database, is_away
 from storage.signs import WorkSigns
 from storage.tenant_figures import MOST_COUNTED, TenantFigures, figures_of
 from support.console.templating import StateWord, Tone, counted, percent
-from support.diagnose.facts import QueueSigns, nobody_works
-from support.diagnose.queue_looks import look_at_queue
-from support.diagnose.readings import Reading, reading_of
+from support.diagnose.facts import QueueSigns, Reading, look_at_queue, nobody_works, reading_of
 from support.diagnose.reasons import cause_of, known_cause
-from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.diagnose.verdicts import VerdictCode
 from support.tables import age
 
 PART_SECONDS = 1.5
@@ -87,7 +85,7 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
         rows.append(
             {
                 "code": code.value,
-                "means": MEANINGS[code].means,
+                "means": code.means,
                 "jobs": reasons.total(),
                 "last": max(cause.finished_at for cause in group),
                 "reasons": sorted(reasons.items(), key=lambda each: (-each[1], each[0])),

@@ -10,8 +10,7 @@ from typing import Literal
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from dispatch.message import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
 from storage.job_figures import HeldJobs

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from config.tenant_names import setting_suffix
-from config.tenants_file import key_name
+from config.tenant_settings import key_name, setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN

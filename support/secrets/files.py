@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
-from config.tenant_names import setting_suffix
-from config.tenant_reading import names_tenant, read_environment
+from config.tenant_directory import names_tenant, read_environment
+from config.tenant_settings import setting_suffix
 from storage.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY

@@ -22,9 +22,8 @@ from config.exits import (
     NOT_UNDERSTOOD_EXIT,
     UNFORESEEN_EXIT,
 )
-from config.loading import LogSettings, SettingsRefused, load
-from config.settings import ByHandSettings
-from config.tenant_names import setting_suffix
+from config.settings import ByHandSettings, LogSettings, SettingsRefused, load
+from config.tenant_settings import setting_suffix
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage import known_secrets

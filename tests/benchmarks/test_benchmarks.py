@@ -16,7 +16,7 @@ from integrations.servicedesk.answers import decode
 from integrations.servicedesk.contents import ticket_of
 from tests.documents.readme import ROOT
 from webhooks.signing import signed_headers
-from workflow.prompts import CURRENT
+from workflow.prompt import CURRENT
 
 NUMBER = r"[\d.]+"
 

@@ -36,7 +36,7 @@ from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.tasks import Pickup
-from workflow.run import run_next
+from workflow.runner import run_next
 
 TOLD = re.compile(
     r"(Task completed|Task skipped|Task failed|Job requeued): job_id=(\S+?), (?:ticket_id=\S+, )?(.*?) \|"

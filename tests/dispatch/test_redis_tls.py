@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from config.urls import RedisUrl
+from config.addresses import RedisUrl
 from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
 from tests.kit.proxy import with_tls
 from worker.consumer import TRANSPORT_NAME

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from itsdangerous import URLSafeSerializer
 
-from config.feedback_settings import FeedbackPageSettings
+from config.settings import FeedbackPageSettings
 from feedback.links import LASTS_DAYS, FeedbackLinks, JobLink
 from tests.feedback.visiting import KEY, OLD_KEY, TODAY
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from config.tenant_settings import TicketRules
 from config.tenants import NoteSettings, Tenant
-from config.ticket_rules import TicketRules
 from housekeeping.rounds import CopyPace
 from housekeeping.sources import Synced
 from housekeeping.sync import sync_tenant

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import REGISTRY
 
-from config.ticket_rules import TicketRules, parse_names
+from config.tenant_settings import TicketRules, parse_names
 from housekeeping.sources import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus

@@ -28,7 +28,7 @@ from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, Table
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
-from workflow.content import Content
+from workflow.answer import Content
 from workflow.note import to_html
 
 _SECONDS = 30

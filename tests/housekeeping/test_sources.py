@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from config.tenant_settings import TicketRules
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules
 from housekeeping.sources import Synced, mind_reopening
 from integrations.values import DeskTicket
 from simulators.servicedesk import create_desk

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.ticket_rules import TicketRules, parse_names
+from config.tenant_settings import TicketRules, parse_names
 from devstack.postgres import Postgres
 from housekeeping.sources import Synced
 from integrations.errors import DeskRefused, DeskUnavailable

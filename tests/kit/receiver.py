@@ -15,7 +15,6 @@ from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import TENANTS_TOML
 from config.tenants import Tenant
-from config.tenants_file import TENANTS_TOML
 from dispatch.intake import Taken
 from storage.jobs import Event
 

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from config.console_settings import ConsoleSettings
-from config.loading import LogSettings, SettingsRefused, load
-from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
-from config.startup import load_with_tenants
-from config.tenant_reading import TenantProblem
+from config.settings import (
+    ApiSettings,
+    ConsoleSettings,
+    HousekeepingSettings,
+    LogSettings,
+    MigrateSettings,
+    SettingsRefused,
+    WorkerSettings,
+    load,
+)
+from config.tenant_directory import TenantProblem, load_with_tenants
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered, sources, write_mounted
 
 SETTINGS: dict[str, type[LogSettings]] = {

@@ -1,6 +1,6 @@
 """Retries of a store that is away: one call in each rest."""
 
-from dispatch.store_breaker import StoreBreaker
+from dispatch.intake import StoreBreaker
 from tests.kit.clock import Clock
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from config.diagnose_settings import DiagnoseSettings
 from config.exits import OF_COMMANDS, OF_VERDICTS
-from config.loading import SettingsRefused, load
+from config.settings import DiagnoseSettings, SettingsRefused, load
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened
 from storage.job_figures import HeldJobs

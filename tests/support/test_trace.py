@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from rich.console import Console
 
 from devstack.postgres import Postgres
-from observability.trace_files import FileExporter
+from observability.tracing import FileExporter
 from support.diagnose.gathering import AskedAbout
 from support.trace import FROM_EVENTS, find, lines_of, tree
 from tests.kit.postgres import Store, claimed

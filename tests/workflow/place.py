@@ -12,8 +12,8 @@ import pytest
 from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules, parse_names
 from integrations.holds import Hold
 from integrations.values import DeskTicket, Document, SimilarTicket
 from privacy.redaction.people import Person

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config.tenant_settings import TicketRules
 from config.tenants import Tenant
-from config.ticket_rules import TicketRules
 from integrations.errors import DeskTimeout
 from storage import history
 from storage.search import SearchInPostgres

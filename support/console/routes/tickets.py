@@ -34,15 +34,12 @@ from support.console.drawing import NARROW, WIDE, draw
 from support.console.errors import Forbidden, NotFound, redirect
 from support.console.queries import in_time, own_words
 from support.console.templating import Tone, templates
-from support.diagnose.choosing import AskedAbout, TenantNotKnown
-from support.diagnose.evidence import evidence
-from support.diagnose.facts import Facts
-from support.diagnose.gathering import Gatherer
+from support.diagnose.facts import Facts, reading_of
+from support.diagnose.gathering import AskedAbout, Gatherer, TenantNotKnown
 from support.diagnose.judging import judge
-from support.diagnose.printing import for_machines
-from support.diagnose.readings import reading_of
+from support.diagnose.printing import evidence, for_machines
 from support.diagnose.reasons import cause_of
-from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.diagnose.verdicts import VerdictCode
 from support.show_job import note_text
 from support.timeline import timeline
 
@@ -204,7 +201,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         again = judge(shown)
         is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
         # Otherwise the viewer may not know the evidence.
-        meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
+        meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
         told["says"] = again.says if is_same else meaning
         told["because"] = [{"at": line.at, "what": line.what} for line in evidence(shown)]
         if facts.queue is not None:
@@ -214,7 +211,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
     jobs: list[Details | Listed] = [*facts.others, *([job] if job else [])]
     return told | {
         "tone": _TONES.get(diagnosis.verdict, "bad"),
-        "means": MEANINGS[diagnosis.verdict].means,
+        "means": diagnosis.verdict.means,
         "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
         "jobs": sorted(jobs, key=lambda each: (each.accepted_at, each.id), reverse=True),
         "job": job,

@@ -23,7 +23,7 @@ from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
-from support.check.settings import Loaded
+from support.check.findings import Loaded
 from support.console.app import create_app
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
 from support.console.errors import BadRequest, Forbidden, NotFound, redirect

@@ -10,8 +10,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
-from dispatch.message import QUEUE
-from dispatch.queue import open_redis
+from dispatch.queue import QUEUE, open_redis
 from storage import rejections
 from storage.job_figures import MOST_A_REASON
 from storage.job_figures import MOST_COUNTED as MOST_DUE
@@ -22,7 +21,7 @@ from storage.session import Database
 from storage.tenant_figures import MOST_COUNTED
 from support.console.queries import in_short, in_time, settings_word
 from support.console.templating import StateWord
-from support.diagnose.readings import reading_of
+from support.diagnose.facts import reading_of
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.support.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, GoTo, Visits

@@ -8,15 +8,14 @@ import pytest
 from markupsafe import escape
 from redis.asyncio import Redis
 
-from dispatch.message import QUEUE
+from dispatch.queue import QUEUE
 from storage import audit, reconciling, rejections
 from storage.reconciling import SeenTicket
 from storage.session import Database
 from support.console.routes.tickets import retry_caution, story
 from support.console.sessions import User
-from support.diagnose.choosing import AskedAbout
 from support.diagnose.facts import QueueSigns
-from support.diagnose.gathering import Gatherer
+from support.diagnose.gathering import AskedAbout, Gatherer
 from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines
 from tests.kit.logs import StartLog
