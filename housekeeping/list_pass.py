@@ -34,7 +34,6 @@ class ListPass:
         if not self._is_due(state):
             return False
         if state.began_at is None:
-            await listings.adopt(self._copy.database, self._copy.tenant_id, self._source.collection)
             state = state.begun()
         began_at = state.began_at or state.now
         page = await self._source.take_page(state.next_start, began_at)

@@ -68,7 +68,7 @@ async def save(
     before = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
     for some in split(rows, _AT_ONCE):
         async with database.tenant(tenant_id) as session:
-            await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), list(some))
+            await session.execute(insert(Passage).values(synced_at=func.now()), list(some))
     return before
 
 

@@ -19,26 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import erasable, tombstones
-from storage.copies import Listing, Pass, Ticket
+from storage.copies import Listing, Ticket
 from storage.documents import delete_passages
 from storage.erasable import EVENT_LEFT, JOBS, NOT_ENDED, EndedJob, HasNumbers, Which, forgotten_records, numbers
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.models import (
-    AuditRecord,
-    DeliveryKey,
-    Feedback,
-    Job,
-    JobEvent,
-    JobState,
-    KnownSecret,
-    MissingWebhook,
-    Reconciliation,
-    Rejection,
-    SecretUse,
-    Spending,
-    Tombstone,
-    TombstoneKey,
-)
+from storage.models import AuditRecord, Feedback, Job, JobEvent, JobState, TombstoneKey
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
@@ -47,6 +32,14 @@ _SKIP = text(
     " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
 )
 _ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
+# The search index goes with the copies.
+_OTHERS = [
+    text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- names below
+    for name in (
+        *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
+        *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,20 +202,11 @@ class _Erasure:
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
         self.copies += await delete_passages(self.database, self.which.tenant_id, true())
-        others = (
-            DeliveryKey.key,
-            Rejection.rejected_at,
-            Spending.day,
-            Tombstone.hash,
-            Listing.item_id,
-            Pass.collection,
-            SecretUse.hour,
-            KnownSecret.setting,
-            MissingWebhook.ticket_id,
-            Reconciliation.tenant_id,
-        )
-        for column in others:
-            await self._erase_all(column)
+        for statement in _OTHERS:
+            erased = self.page
+            while erased == self.page:
+                async with self._alone() as session:
+                    erased = await _changed(session, statement, {"most": self.page})
         rows = 0
         if rows_ended_before is not None:
             rows = await self._erase_all(Job.ticket_id, Job.finished_at < rows_ended_before)
@@ -239,5 +223,5 @@ class _Erasure:
         return erased
 
 
-async def _changed(session: AsyncSession, statement: Any) -> int:
-    return int((await session.execute(statement)).rowcount)  # type: ignore[attr-defined]
+async def _changed(session: AsyncSession, statement: Any, values: dict[str, Any] | None = None) -> int:
+    return int((await session.execute(statement, values)).rowcount)  # type: ignore[attr-defined]

@@ -23,19 +23,19 @@ _AT_ONCE = 100
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
     INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
-        conversation, people, terms, weights, indexed, requester, synced_at, seen_at, resolution_seen_at)
+        conversation, people, terms, weights, indexed, requester, synced_at, resolution_seen_at)
     SELECT current_setting('app.tenant_id'), :ticket_id, :display_id, :subject, :description, :resolution, :status,
         CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation, CAST(:people AS jsonb),
         CAST(:terms AS integer[]), CAST(:weights AS real[]), :indexed,
         CASE WHEN :folded = '' THEN '' ELSE (
             SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END,
-        now(), now(), now()
+        now(), now()
     FROM forgotten WHERE NOT are_left
     ON CONFLICT (tenant_id, ticket_id) DO UPDATE SET display_id = excluded.display_id, subject = excluded.subject,
         description = excluded.description, resolution = excluded.resolution, status = excluded.status,
         kinds = excluded.kinds, created_at = excluded.created_at, conversation = excluded.conversation,
         people = excluded.people, terms = excluded.terms, weights = excluded.weights,
-        indexed = excluded.indexed, requester = excluded.requester, synced_at = now(), seen_at = now(),
+        indexed = excluded.indexed, requester = excluded.requester, synced_at = now(),
         resolution_seen_at = CASE WHEN tickets.resolution = excluded.resolution THEN tickets.resolution_seen_at
             ELSE now() END
     RETURNING 1
@@ -166,12 +166,12 @@ async def save_passages(
     async with database.tenant(tenant_id) as session:
         there = (await session.execute(select(*told).where(theirs).order_by(Passage.position))).all()
         if [each._asdict() for each in there] == [{column.key: row[column.key] for column in told} for row in rows]:
-            kept = {"synced_at": func.now(), "seen_at": func.now(), "expires_at": expires_at}
+            kept = {"synced_at": func.now(), "expires_at": expires_at}
             await session.execute(update(Passage).where(theirs).values(kept))
             return
         await session.execute(delete(Passage).where(theirs))
         if rows:
-            await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), rows)
+            await session.execute(insert(Passage).values(synced_at=func.now()), rows)
 
 
 async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:

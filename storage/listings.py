@@ -52,17 +52,6 @@ _TAKE_IN = text("""
     ) SELECT count(*) AS news FROM told r LEFT JOIN before b ON b.item_id = r.id
       WHERE b.listed_at IS NULL OR b.listed_at < :since
 """)
-# Items without a list entry: copies older than the lists, and those of the release before.
-_ADOPT = {
-    collection: text(f"""
-        INSERT INTO listings (tenant_id, collection, item_id, told, seen_at)
-        SELECT DISTINCT ON (c.{key}) c.tenant_id, '{collection}', c.{key}, '', c.seen_at FROM {table} c
-        WHERE NOT starts_with(c.{key}, 'file:') AND NOT EXISTS (
-            SELECT FROM listings l WHERE l.collection = '{collection}' AND l.item_id = c.{key})
-        ON CONFLICT DO NOTHING
-    """)  # noqa: S608 -- names above
-    for collection, (table, key) in _COPIES.items()
-}
 _NEXT = text("""
     SELECT item_id FROM listings WHERE collection = :collection AND to_read <= now() ORDER BY to_read DESC LIMIT :most
 """)
@@ -154,14 +143,6 @@ async def take_in(
     questions = (tombstones.MAKE_KEY, _TAKE_IN)
     *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
     return int(counted["news"])
-
-
-async def adopt(database: Database, tenant_id: str, collection: Collection) -> None:
-    """Record copies without a list entry as last seen when they were made.
-
-    They are removed if no list shows them.
-    """
-    await database.call_as(tenant_id, _ADOPT[collection])
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Typed tables, except copies; a test compares them with the migrations."""
+"""Tables that the ORM reads or writes, except copies; a test compares them."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -147,17 +147,6 @@ class AuditRecord(Base):
     """Why there is no answer: our own words."""
 
 
-class DeliveryKey(Base):
-    """A webhook of the last minutes, so that a duplicate gets the first one's job id."""
-
-    __tablename__ = "delivery_keys"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID]
-    expires_at: Mapped[datetime]
-
-
 class Rejection(Base):
     """A rejected webhook of a known tenant; no body, kept for days only."""
 
@@ -182,42 +171,6 @@ class Spending(Base):
     dollars: Mapped[float]
 
 
-class KnownSecret(Base):
-    """A secret by its keyed fingerprint: neither its text nor a part of it."""
-
-    __tablename__ = "known_secrets"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
-    setting: Mapped[str]
-    """Where it was last seen, without the tenant: a webhook secret wanders from place to place."""
-    first_seen_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime]
-    """When a process last had it."""
-    last_used_at: Mapped[datetime | None]
-    """When it last proved a webhook; of a retired one, when a webhook that it signed was last refused."""
-
-
-class SecretUse(Base):
-    """Number of webhooks that a secret proved within an hour."""
-
-    __tablename__ = "secret_uses"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
-    hour: Mapped[datetime] = mapped_column(primary_key=True)
-    uses: Mapped[int] = mapped_column(BigInteger)
-
-
-class EndedSession(Base):
-    """A console session ended by a logout; its cookie is valid until `expires_at`."""
-
-    __tablename__ = "ended_sessions"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    expires_at: Mapped[datetime]
-
-
 class TombstoneKey(Base):
     """A tenant's secret key for tombstones, which prevents guessing ids or addresses."""
 
@@ -235,49 +188,3 @@ class Tombstone(Base):
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
     hash: Mapped[bytes] = mapped_column(primary_key=True)
     left_at: Mapped[datetime]
-
-
-class Reconciliation(Base):
-    """Progress of a tenant's reconciliation, and findings since the last hourly line."""
-
-    __tablename__ = "reconciliations"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    first_seen_at: Mapped[datetime]
-    since: Mapped[datetime]
-    """By the desk's clock, as the next one: only what was created after that is compared."""
-    compared_until: Mapped[datetime]
-    compared_at: Mapped[datetime]
-    """By our clock."""
-    notes_until: Mapped[datetime]
-    """The notes of jobs that ended until then were looked for."""
-    last_webhook_at: Mapped[datetime | None]
-    """When the last webhook was accepted, though its job's row is purged by now."""
-    told_at: Mapped[datetime]
-    missed: Mapped[int]
-    recovered: Mapped[int]
-    notes_removed: Mapped[int]
-    reopened: Mapped[int]
-
-
-class MissingWebhook(Base):
-    """A new listed ticket without a webhook so far."""
-
-    __tablename__ = "missing_webhooks"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    ticket_id: Mapped[str] = mapped_column(primary_key=True)
-    """Its id in the desk."""
-    display_id: Mapped[str | None]
-    created_at: Mapped[datetime]
-    """By the desk's clock."""
-    seen_at: Mapped[datetime]
-    tells_all: Mapped[bool]
-    """Whether the list says all of it that the tenant's rules ask for."""
-    left_out: Mapped[bool]
-    """Whether it was read since, and those rules leave it out."""
-    missed_at: Mapped[datetime | None]
-    """As `seen_at` where no webhook was to come: the desk was polled."""
-    job_id: Mapped[UUID | None]
-    """The job that was made for it."""
-    recovered_at: Mapped[datetime | None]

@@ -42,6 +42,10 @@ INSERT INTO passages (tenant_id, source_id, position, title, body, terms, weight
     SELECT tenant_id, ticket_id, 0, subject, description, terms, weights, indexed FROM tickets
     WHERE search_id % 100 = 0;
 """
+_WORDS = """
+ALTER TABLE tickets ADD COLUMN words tsvector GENERATED ALWAYS AS (setweight(to_tsvector('english', subject), 'A')
+    || to_tsvector('english', description || ' ' || resolution)) STORED
+"""
 _FULL_TEXT = """
     SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
     WHERE t.tenant_id = %s AND t.words @@ query ORDER BY ts_rank(t.words, query) DESC LIMIT 3
@@ -68,6 +72,7 @@ class ManyTickets:
         migrate(self._server.admin_url, self._server.url)
         with psycopg.connect(self._server.superuser_url, autocommit=True) as connection:
             connection.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_postings")
+            connection.execute(_WORDS)
             with connection.cursor().copy(_COPY) as copy:
                 for row in _rows(self._own, self._others):
                     copy.write_row(row)

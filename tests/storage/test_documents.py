@@ -5,7 +5,7 @@ Syncs and purges leave them alone.
 
 from sqlalchemy import text
 
-from storage import documents, erasing, history, listings
+from storage import documents, erasing, history
 from storage.erasable import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -33,13 +33,9 @@ async def test_a_document_is_found_replaced_and_removed_by_its_path(database: Da
     assert await titles(database, "Scanner jams") == ["Scanner jams"]
 
 
-async def test_neither_a_sync_nor_a_purge_takes_it_and_no_desk_is_asked_for_it(
-    database: Database, table: Table
-) -> None:
+async def test_a_purge_leaves_it_and_the_erasure_of_its_tenant_takes_it(database: Database, table: Table) -> None:
     await documents.save(database, "acme", "handbook.md", PARTS)
-    table.run("UPDATE passages SET seen_at = now() - interval '2 years', synced_at = now() - interval '2 years'")
-    await listings.adopt(database, "acme", "p")
-    assert table.run("SELECT * FROM listings") == []
+    table.run("UPDATE passages SET synced_at = now() - interval '2 years'")
     assert await database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
     await erasing.erase(database, Which("acme"))
     assert table.run("SELECT * FROM passages") == []

@@ -77,17 +77,6 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
     assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 
 
-async def test_what_the_release_before_writes_is_indexed_again(database: Database, table: Table) -> None:
-    """It knows no terms. A change of another column is no reason."""
-    await history.save_ticket(database, "acme", copy(1))
-    table.run("UPDATE tickets SET seen_at = now(), status = 'Open'")
-    assert await indexing.index_again(database, "acme", LANGUAGES, 10) == 0
-    table.run("UPDATE tickets SET resolution = 'Replaced the drum unit.'")
-    assert await indexing.index_again(database, "acme", LANGUAGES, 10) == 1
-    assert_in_step(table)
-    assert len(await SearchInPostgres(database, 2, least=0).similar_tickets("acme", "9", "drum unit", "", {})) == 1
-
-
 async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(database: Database, table: Table) -> None:
     """Their texts have most terms in common."""
 

@@ -19,7 +19,6 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "dev" / "states.md"
 TOKEN = UUID(int=7)
 PAST, TO_COME = "now() - interval '1 minute'", "now() + interval '1 hour'"
 CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest in BOUND_TO_A_CLAIM.items()} | {
-    "accept_job": "'acme', {id}, '1', null, null, '{k}', true, '1 hour', '1 hour'",
     "accept_jobs": "jsonb_build_array(jsonb_build_object('tenant', 'acme', 'id', {id}, 'ticket', '1',"
     " 'keys', ARRAY['k'])), true, '1 hour', '1 hour'",
     "accept_late_job": "'acme', {id}, '1', null, null, '{k}', now(), '1 hour', '1 hour', 'duplicate webhook'",
@@ -28,14 +27,13 @@ CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest 
     "skip_forgotten_jobs": "ARRAY[{id}]::uuid[], 'forgotten'",
     "ask_jobs_again": "ARRAY[{id}]::uuid[], 'x'",
     "take_due_jobs": "9, 'by hand'",
-    "take_lost_jobs": "ARRAY[{id}]::uuid[], '0', 'by hand'",
     "unpublish_jobs": "ARRAY[{id}]::uuid[]",
     "recover_jobs": "9, 8, 'worker lost'",
     "fail_lost_jobs": "9, 8, 'worker lost', 'worker lost', '1 hour'",
     "expire_jobs": "9, 8, 'expired', '1 hour'",
 }
 SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open", "know_numbers"}
-TELL_OF_NO_STATE = {"begin_refresh", "tell_of_attempt", "take_lost_jobs", "begin_failure_note", "end_failure_note"}
+TELL_OF_NO_STATE = {"begin_refresh", "tell_of_attempt", "begin_failure_note", "end_failure_note"}
 
 
 class Case(NamedTuple):
