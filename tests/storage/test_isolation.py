@@ -4,7 +4,7 @@
 import psycopg
 import pytest
 from psycopg import errors
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
@@ -28,7 +28,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
     for tenant_id in ("acme", "globex"):
         job_id = await accept(database, new_event(tenant_id=tenant_id))
         async with database.tenant(tenant_id) as session:
-            await session.execute(update(Job).values(state="completed"))
+            await session.execute(update(Job).values(state="completed", finished_at=func.now()))
         await feedback.record_vote(database, tenant_id, job_id, Vote.USEFUL, None)
         await audit.keep(database, tenant_id, job_id, exchange())
         await rejections.record(database, tenant_id, "1", 403, "stale timestamp", proved=False)
