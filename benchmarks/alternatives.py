@@ -27,12 +27,11 @@ from integrations.model.client import ModelClient
 from integrations.model.wire import Wire
 from integrations.values import Prompt
 from storage import claims, jobs
-from storage.claims import Claim
+from storage.claims import Claim, Shares, claim_next
 from storage.jobs import Event
 from storage.migrating import migrate
 from storage.models import Job, JobState
 from storage.session import Database
-from storage.turns import Shares, claim_next
 from workflow.enhancement import Enhancement
 
 _KEY = "sk-benchmark"

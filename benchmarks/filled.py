@@ -8,10 +8,9 @@ import psycopg
 from sqlalchemy import text
 
 from devstack.postgres import Postgres
-from storage.claims import Claim, complete
+from storage.claims import Claim, Shares, claim_next, complete
 from storage.migrating import migrate
 from storage.session import Database
-from storage.turns import Shares, claim_next
 
 TENANT = "tenant-7"
 """One of those who have jobs in every table."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure
 from observability import phrases
 from observability.logging import say
-from storage.passes import HeldByAnother
+from storage.listings import HeldByAnother
 from storage.session import DATABASE_FAILURES, is_away, is_locked
 
 

@@ -10,7 +10,7 @@ from housekeeping.extent import tell_no_others
 from housekeeping.synced import Synced
 from observability import metrics, phrases
 from observability.logging import say
-from storage.passes import HeldByAnother
+from storage.listings import HeldByAnother
 
 Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
 

@@ -11,8 +11,7 @@ from housekeeping.pace import CopyPace
 from housekeeping.reopened import Reopened
 from integrations.errors import OutsideFailure
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage.listings import Collection
-from storage.passes import Holder
+from storage.listings import Collection, Holder
 from storage.session import Database
 
 UNSEEN_HOURS = 20

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, Source, TakenPage
-from storage import listings, passes
-from storage.passes import PassState
+from storage import listings
+from storage.listings import PassState
 
 _AGAIN_AFTER = timedelta(hours=1)
 _LONGEST_INTERVAL = timedelta(hours=UNSEEN_HOURS)
@@ -47,7 +47,7 @@ class ListPass:
         elif not page.has_more or self._rest_is_old(state, page, behind):
             behind = await self._complete(behind, began_at)
         where = (self._copy.database, self._copy.tenant_id, self._source.collection)
-        await passes.save(*where, behind, self._copy.holder.id)
+        await listings.save_pass(*where, behind, self._copy.holder.id)
         return True
 
     async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
@@ -62,7 +62,7 @@ class ListPass:
         return ""
 
     async def _load(self) -> PassState:
-        return await passes.load(self._copy.database, self._copy.tenant_id, self._source.collection)
+        return await listings.load_pass(self._copy.database, self._copy.tenant_id, self._source.collection)
 
     def _is_due(self, state: PassState) -> bool:
         if state.began_at is not None or state.ended_at is None:

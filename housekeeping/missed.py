@@ -22,9 +22,9 @@ from observability import metrics, phrases
 from observability.identifiers import other_numbers
 from observability.logging import say
 from storage import reconciling, tombstones
+from storage.claims import has_room
 from storage.reconciling import Compared, SeenTicket
 from storage.session import Database
-from storage.turns import has_room
 
 # Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
 _WHOLE_INTERVAL = 0.75

@@ -17,7 +17,7 @@ from housekeeping.removed_notes import look_for_notes
 from integrations.servicedesk.desks import Desks
 from observability import metrics, phrases
 from observability.logging import say
-from storage import reconcile_findings, reconciling
+from storage import reconciling
 from storage.session import Database
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
@@ -88,7 +88,7 @@ class Reconciling(DeskRounds):
         return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare.model_construct(most_waiting=0))
 
     async def _tell(self, tenant: Tenant) -> None:
-        told = await reconcile_findings.figures(self._database, tenant.id)
+        told = await reconciling.figures(self._database, tenant.id)
         if told is None:
             return
         # From the database, so that every leader exports the same.
@@ -97,7 +97,7 @@ class Reconciling(DeskRounds):
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
         if told.last_webhook_at is not None:
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(told.last_webhook_at.timestamp())
-        found = await reconcile_findings.take_found(self._database, tenant.id)
+        found = await reconciling.take_found(self._database, tenant.id)
         if found is not None and any(found[1:]):
             since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
             say(phrases.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})

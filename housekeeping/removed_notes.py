@@ -10,8 +10,8 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
-from storage import reconcile_findings
-from storage.reconcile_findings import Noted
+from storage import reconciling
+from storage.reconciling import Noted
 from storage.session import Database
 from workflow.note import is_note_of
 
@@ -35,15 +35,15 @@ async def look_for_notes(
     Missing ones are logged. Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
-    for job in await reconcile_findings.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
+    for job in await reconciling.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, turn)
             # One by one: a reported note is not reported again if the desk fails at the next.
-            await reconcile_findings.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            await reconciling.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
             if removed:
                 metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
                 say(phrases.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await reconcile_findings.looked_for_notes(database, tenant_id, until)
+    await reconciling.looked_for_notes(database, tenant_id, until)
 
 
 async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:

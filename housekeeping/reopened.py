@@ -8,7 +8,7 @@ from integrations.errors import TicketClosed, TicketNotFound
 from integrations.values import DeskTicket
 from observability import metrics, phrases
 from observability.logging import say
-from storage import reconcile_findings, refreshes
+from storage import reconciling, refreshes
 from storage.jobs import SEEN_REOPENED
 from storage.session import Database
 
@@ -61,7 +61,7 @@ class Reopened:
         """
         about = (self._database, self._tenant_id, ticket.ticket_id)
         ago = timedelta(seconds=seconds_ago)
-        skipped = await reconcile_findings.seen_open_again(*about, reasons=_GONE, window=_WINDOW, ago=ago)
+        skipped = await reconciling.seen_open_again(*about, reasons=_GONE, window=_WINDOW, ago=ago)
         if skipped is None:
             return
         recovers = self._recovers()

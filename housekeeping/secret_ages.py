@@ -9,9 +9,8 @@ from datetime import datetime
 from observability import counting, phrases, tracing
 from observability.logging import say
 from storage import known_secrets
-from storage.known_secrets import OF_PROCESS
+from storage.known_secrets import LOOK_SECONDS, OF_PROCESS, ToldSecrets
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
-from storage.told_secrets import LOOK_SECONDS, ToldSecrets
 
 _ANSWER_SECONDS = 30.0
 
@@ -19,7 +18,7 @@ _ANSWER_SECONDS = 30.0
 class SecretAges:
     """Ages of the `secrets` of this process and of others, by tenant and setting.
 
-    Tenants' secrets of other processes are exported there (`storage.told_secrets`).
+    Tenants' secrets of other processes are exported there (`storage.known_secrets`).
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from integrations.servicedesk.desks import Desks
 from observability import phrases
 from observability.logging import say
 from retrieval.language import LANGUAGES
-from storage import history, indexing, listings, passes
+from storage import history, listings
 from storage.listings import COLLECTIONS
 from storage.session import Database
 
@@ -54,7 +54,7 @@ async def sync_tenant(
     """
     until = monotonic() + seconds
     a_call = call_seconds(settings)
-    async with passes.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * a_call) as holder:
+    async with listings.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * a_call) as holder:
         copy = DeskCopy(
             database,
             desk,
@@ -73,7 +73,7 @@ async def sync_tenant(
         copy.removed += await history.remove_expired(database, tenant_id)
         await tell_extent(database, tenant_id)
         await _newest(copy)
-        await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
+        await history.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
         steps = [_Steps(copy, TicketSource(copy)), _Steps(copy, SolutionSource(copy))]
         while steps and monotonic() < until:
             steps = [each for each in steps if await each.go_on()]
@@ -123,18 +123,18 @@ class Copies:
 
 async def _newest(copy: DeskCopy) -> None:
     tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
-    state = await tickets.newest(await passes.load(*where, "t"))
+    state = await tickets.newest(await listings.load_pass(*where, "t"))
     try:
         state = await tickets.changed(state)
     except OutsideFailure as failure:
         # If more than this list fails, the next call reports it.
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
-    await passes.save(*where, "t", state, copy.holder.id)
+    await listings.save_pass(*where, "t", state, copy.holder.id)
     for collection in COLLECTIONS:
-        state, digest = await passes.load(*where, collection), copy.forbidden.digest(collection)
+        state, digest = await listings.load_pass(*where, collection), copy.forbidden.digest(collection)
         if state.rules != digest:
             await listings.read_what_was_left_out(*where, collection)
-            await passes.save(*where, collection, replace(state, rules=digest), copy.holder.id)
+            await listings.save_pass(*where, collection, replace(state, rules=digest), copy.holder.id)
 
 
 class _Steps:

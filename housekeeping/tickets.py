@@ -12,8 +12,7 @@ from housekeeping.taken_up import measure
 from integrations.errors import DeskRefused, TicketGone
 from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
 from storage import history, listings, tombstones
-from storage.listings import Collection, ListedItem
-from storage.passes import PassState
+from storage.listings import Collection, ListedItem, PassState
 
 _COPIED = ("subject", "description", "resolution", "status", "display_id")
 # Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.

@@ -1,4 +1,4 @@
-"""Attempts at a job: answer, hold back, end; each a function of `functions.sql`.
+"""Attempts at a job: claim, lease, answer, hold, end; each a function of `functions.sql`.
 
 A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
 since, they raise LeaseLost and change nothing.
@@ -6,17 +6,19 @@ since, they raise LeaseLost and change nothing.
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import TextClause, select, text, update
+from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
-from storage.jobs import CONTEXT_INCOMPLETE, NOTE_MISSING
-from storage.limits import ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN
-from storage.models import Job
-from storage.session import Database
+from storage import tombstones
+from storage.jobs import ANOTHER_FIRST, CONTEXT_INCOMPLETE, FORGOTTEN, NOTE_MISSING, Event
+from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN, TURN_LOOKS
+from storage.models import Job, JobState
+from storage.session import DATABASE_FAILURES, Database, is_locked
 
 
 class LeaseLost(Exception):
@@ -235,3 +237,189 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
 
 async def failure_note_not_left(database: Database, held: Claim) -> None:
     await _change(database, held, _END_FAILURE_NOTE)
+
+
+_HELD = (
+    "unnest(CAST(:tenants AS text[]), CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:attempts AS integer[]))"
+    " WITH ORDINALITY AS h (tenant, id, token, attempt, number) ORDER BY h.number"
+)
+_RENEW = text(f"SELECT renew_lease(h.tenant, h.id, h.token, :lease) AS changed FROM {_HELD}")  # noqa: S608 -- text above
+_GIVE_BACK = text(f"SELECT give_job_back(h.tenant, h.id, h.token, h.attempt) AS changed FROM {_HELD}")  # noqa: S608
+_LOCKED = text(
+    "WITH free AS (SELECT j.id FROM jobs j WHERE j.id = ANY (:ids) FOR NO KEY UPDATE SKIP LOCKED)"
+    " SELECT j.id FROM jobs j WHERE j.id = ANY (:ids) AND NOT EXISTS (SELECT FROM free f WHERE f.id = j.id)"
+)
+
+
+async def renew(database: Database, held: Sequence[Claim], lease_seconds: float) -> list[bool | Exception]:
+    """Renew the leases for `lease_seconds`; False for lost claims.
+
+    An exception for rows that are locked. Raises one of DATABASE_FAILURES if all fail.
+    """
+    return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
+
+
+async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
+    """Undo the claims of a worker that stops; results as in `renew`."""
+    return await _change_held(database, held, _GIVE_BACK)
+
+
+async def _change_held(
+    database: Database, held: Sequence[Claim], change: TextClause, **values: Any
+) -> list[bool | Exception]:
+    try:
+        return [*await _change_all(database, held, change, **values)]
+    except DATABASE_FAILURES as failure:
+        if len(held) == 1 or not is_locked(failure):
+            raise
+        refused = failure
+    # One row is locked, and the others should not wait. Row-level security needs a query for each tenant.
+    locked: set[UUID] = set()
+    for tenant_id in {claim.tenant_id for claim in held}:
+        ids = [claim.job_id for claim in held if claim.tenant_id == tenant_id]
+        (found,) = await database.call_as(tenant_id, _LOCKED, ids=ids)
+        locked.update(row["id"] for row in found)
+    free = [claim for claim in held if claim.job_id not in locked]
+    changed = iter(await _change_all(database, free, change, **values))
+    return [refused if claim.job_id in locked else next(changed) for claim in held]
+
+
+async def _change_all(database: Database, held: Sequence[Claim], change: TextClause, **values: Any) -> list[bool]:
+    of_each = {
+        "tenants": [one.tenant_id for one in held],
+        "ids": [one.job_id for one in held],
+        "tokens": [one.token for one in held],
+        "attempts": [one.attempt for one in held],
+    }
+    return [bool(row["changed"]) for row in await database.call(change, **of_each, **values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Tenants' limits and weights for a claim; only tenants that have them."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    most_running: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)
+    """Places that count as taken, though their jobs have ended: they ended at once."""
+
+
+class NoneMayStart(Exception):
+    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
+
+
+_CLAIM = text(
+    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
+    " :weights, :most, :charged, :looks)"
+)
+
+
+_IS_FULL = text(
+    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
+    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
+    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
+)
+
+
+_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
+async def is_queue_full(database: Database, event: Event, most: int) -> bool:
+    """Return True if the tenant's queue is full and this delivery would add a job.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    keys = list(event.dedupe_keys)
+    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
+    return bool(row["is_full"])
+
+
+async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
+    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
+    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
+
+
+async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
+    """Claim the next job; None if none is due. Raises NoneMayStart.
+
+    A job with `another_first` set was not taken.
+    """
+    token, asked_at = uuid4(), time.monotonic()
+    rows = await database.call(
+        _CLAIM,
+        owner=owner,
+        token=token,
+        lease=timedelta(seconds=lease_seconds),
+        attempts=MOST_ATTEMPTS,
+        wait=ANOTHER_FIRST_WAIT,
+        longest=LONGEST_LIFE,
+        echo=ECHO,
+        another_first=ANOTHER_FIRST,
+        missing=NOTE_MISSING,
+        weights=json.dumps(shares.weights),
+        most=json.dumps(shares.most_running),
+        charged=json.dumps(shares.charged),
+        looks=TURN_LOOKS,
+    )
+    if not rows:
+        return None
+    row = dict(rows[0])
+    if (job_id := row.pop("id")) is None:
+        raise NoneMayStart
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
+
+
+_ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
+
+
+async def come_first(database: Database, held: Claim) -> bool:
+    """Return True if a waiting job comes first in `claim_job`'s order.
+
+    It may have posted its note, or was accepted earlier.
+    """
+    async with database.tenant(held.tenant_id) as session:
+        return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
+
+
+async def erase_answers(database: Database, held: Claim) -> None:
+    """Erase GPT-4's answers from ended jobs of a forgotten ticket."""
+    numbers = (held.ticket_id, held.id_in_desk)
+    erased = update(Job).where(
+        Job.tenant_id == held.tenant_id,
+        Job.id != held.job_id,
+        or_(Job.ticket_id.in_(numbers), Job.desk_id.in_(numbers)),
+        Job.finished_at.is_not(None),
+        Job.enhancement.is_not(None),
+    )
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(erased.values(enhancement=None))
+
+
+_NOTE = text("""
+    UPDATE jobs SET requester = CASE WHEN :folded = '' THEN '' ELSE
+        (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END
+    WHERE id = :id AND claim_token = :token RETURNING requester
+""").bindparams(bindparam("folded", type_=Text))
+
+
+async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
+    """Return True if the ticket (any number) or its requester was forgotten.
+
+    `requester`: an address, stored first, so that later erasures find this job.
+    """
+    numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
+    values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
+    noted, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
+    if not noted or noted[0]["requester"] is None:
+        # There is no key yet. A separate transaction: an eraser may be making it now, and waiting for the row above.
+        async with database.tenant(held.tenant_id) as session:
+            await tombstones.make_key(session, held.tenant_id)
+        _, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
+    return bool(left[0]["are_left"])
+
+
+async def was_forgotten(database: Database, held: Claim) -> bool:
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
+        return await session.scalar(question) == FORGOTTEN

@@ -1,5 +1,6 @@
-"""The tables of copies and their search index; typed, as `storage.models`."""
+"""The tables of copies; typed, as `storage.models`."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from sqlalchemy import VARCHAR, BigInteger, Identity, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
+from privacy.redaction.people import Person
 from storage.models import Base
 
 
@@ -17,7 +19,7 @@ class Indexed(MappedAsDataclass):
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
     weights: Mapped[list[float]] = mapped_column(ARRAY(REAL), init=False)
     indexed: Mapped[int] = mapped_column(SmallInteger, init=False)
-    """The version of the code that made the terms (`storage.indexing`); 0 where none did."""
+    """The version of the code that made the terms (`history.way_of`); 0 where none did."""
 
 
 class Ticket(Indexed, Base):
@@ -87,3 +89,11 @@ class Listing(Base):
     read_at: Mapped[datetime | None]
     to_read: Mapped[datetime | None]
     """Set where it is to be read, not before that moment: when it changed, so that the newest are read first."""
+
+
+def people_to_keep(people: Iterable[Person]) -> list[list[Any]]:
+    return [[person.name, *map(list, person[1:])] for person in people]
+
+
+def people_kept(kept: Iterable[list[Any]]) -> tuple[Person, ...]:
+    return tuple(Person(str(name), *(tuple(map(str, part)) for part in parts)) for name, *parts in kept)

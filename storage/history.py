@@ -1,21 +1,178 @@
-"""Copies of a desk's tickets and solutions; `storage.search` searches them."""
+"""Copies of a desk's tickets and solutions, and documents added from files.
 
+`storage.search` searches them. The database keeps postings of their terms (`keep_postings`).
+"""
+
+import zlib
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from integrations.text import storable
 from privacy.redaction.people import Person
-from retrieval.language import LANGUAGES
+from retrieval.language import LANGUAGES, languages_of
+from retrieval.terms import weighed_terms
 from storage import tombstones
-from storage.copies import Listing, Passage, Ticket
-from storage.documents import delete_passages
-from storage.indexing import indexed, indexed_ticket
+from storage.copies import Indexed, Listing, Passage, Ticket, people_to_keep
 from storage.paging import among, split
-from storage.people import people_to_keep
 from storage.session import Database
+
+VERSION = 1
+"""Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
+# Rows in a short transaction: other tenants' syncs wait for its connection.
+_INDEXED_AT_ONCE = 20
+
+
+def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
+    return {"terms": list(terms), "weights": list(terms.values()), "indexed": way_of(languages)}
+
+
+def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    """Return a ticket's search columns: the question, and the resolution.
+
+    Without a resolution its conversation counts; only resolved tickets are found.
+    """
+    helped = ticket["resolution"] or ticket["conversation"]
+    text = f"{ticket['description']}\n{helped}" if helped else ""
+    return indexed(ticket["subject"] if text else "", text, languages)
+
+
+def way_of(languages: Sequence[str]) -> int:
+    return VERSION * 256 + zlib.crc32(",".join(languages).encode()) % 256
+
+
+async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
+    """Index `most` tickets and passages of another indexing method; return the count."""
+    done = 0
+    for index in (_index_tickets, _index_passages):
+        count, left = _INDEXED_AT_ONCE, most
+        while count == _INDEXED_AT_ONCE and left > 0:
+            async with database.tenant(tenant_id) as session:
+                count = await index(session, languages)
+            done += count
+            left -= count
+    return done
+
+
+async def _index_tickets(session: AsyncSession, languages: Sequence[str]) -> int:
+    wanted = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution, Ticket.conversation)
+    rows = (await session.execute(_some(wanted, Ticket, languages))).all()
+    for row in rows:
+        columns = indexed_ticket(row._asdict(), languages)
+        await session.execute(update(Ticket).where(Ticket.ticket_id == row.ticket_id).values(**columns))
+    return len(rows)
+
+
+async def _index_passages(session: AsyncSession, languages: Sequence[str]) -> int:
+    wanted = select(Passage.source_id, Passage.position, Passage.title, Passage.body)
+    rows = (await session.execute(_some(wanted, Passage, languages))).all()
+    for row in rows:
+        this = (Passage.source_id == row.source_id, Passage.position == row.position)
+        await session.execute(update(Passage).where(*this).values(**indexed(row.title, row.body, languages)))
+    return len(rows)
+
+
+def _some(
+    wanted: Select[*tuple[Any, ...]], copies: type[Indexed], languages: Sequence[str]
+) -> Select[*tuple[Any, ...]]:
+    # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
+    others = or_(copies.indexed < way_of(languages), copies.indexed > way_of(languages))
+    return wanted.where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
+
+
+_FILE = "file:"
+"""What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+
+
+_PASSAGES_AT_ONCE = 25
+
+
+class AddedDocument(NamedTuple):
+    """An added_documents document."""
+
+    path: str
+    parts: int
+    added_at: datetime
+
+
+def of_desks() -> ColumnElement[bool]:
+    return Passage.source_id.not_like(f"{_FILE}%")
+
+
+async def delete_passages(database: Database, tenant_id: str, condition: ColumnElement[bool]) -> int:
+    """Delete some passages; return their number.
+
+    A few in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
+    """
+    key = tuple_(Passage.source_id, Passage.position)
+    some = select(Passage.source_id, Passage.position).where(condition).limit(_PASSAGES_AT_ONCE)
+    deleted, count = 0, _PASSAGES_AT_ONCE
+    while count == _PASSAGES_AT_ONCE:
+        async with database.tenant(tenant_id) as session:
+            gone = delete(Passage).where(key.in_(some)).returning(Passage.position)
+            count = len((await session.scalars(gone)).all())
+        deleted += count
+    return deleted
+
+
+async def save_document(
+    database: Database,
+    tenant_id: str,
+    path: str,
+    parts: Sequence[tuple[str, str]],
+    languages: Sequence[str] = LANGUAGES,
+) -> int:
+    """Replace a document by these parts (title, text); return the old count.
+
+    In several transactions: after an interruption, saving the document again completes it.
+    """
+    source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
+    rows = [
+        {**source, "position": position, "title": title, "body": body} | indexed(title, body, languages)
+        for position, (title, body) in enumerate((storable(title), storable(text)) for title, text in parts)
+    ]
+    before = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
+    for some in split(rows, _PASSAGES_AT_ONCE):
+        async with database.tenant(tenant_id) as session:
+            await session.execute(insert(Passage).values(synced_at=func.now()), list(some))
+    return before
+
+
+async def remove_document(database: Database, tenant_id: str, path: str) -> int:
+    return await save_document(database, tenant_id, path, ())
+
+
+async def added_documents(database: Database, tenant_id: str) -> list[AddedDocument]:
+    path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
+    question = (
+        select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
+        .where(~of_desks())
+        .group_by(path)
+        .order_by(path)
+    )
+    async with database.tenant(tenant_id) as session:
+        return [AddedDocument(*row) for row in await session.execute(question)]
+
 
 # Rows in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
 _AT_ONCE = 100

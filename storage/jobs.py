@@ -13,6 +13,18 @@ from storage.limits import DELIVERY_KNOWN
 from storage.models import JobState
 from storage.session import Database
 
+_SIGNED = "signed:"
+
+
+def signed_key(digest: str) -> str:
+    """Return the key of the signed bytes: it stays known whatever became of the job."""
+    return _SIGNED + digest
+
+
+def is_signed_key(key: str) -> bool:
+    return key.startswith(_SIGNED)
+
+
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 REFRESHED_LATELY = "refreshed within the hour"
@@ -49,7 +61,7 @@ class Event:
     ticket_id: str
     event: str | None
     dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that is known (`storage.deliveries`)."""
+    """What makes another delivery the same one: any of these that is known (`signed_key`)."""
     traceparent: str
     accepted_at: datetime
     remark: str | None = None

@@ -12,7 +12,7 @@ from dispatch.queue import QueueUnreachable
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage import tombstones
-from storage.erasable import Which, jobs_among
+from storage.erasure import Which, jobs_among
 from storage.paging import split
 from storage.session import Database
 from workflow.ports import Kept

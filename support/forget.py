@@ -20,9 +20,8 @@ from dispatch.queue import QueueUnreachable, open_redis
 from observability import phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
-from storage import erasing, jobs
-from storage.erasable import EndedJob, Stored, Which, stored
-from storage.erasing import Erased
+from storage import erasure, jobs
+from storage.erasure import EndedJob, Erased, Stored, Which, stored
 from storage.jobs import Published
 from storage.session import Database
 from support.arguments import check_forget
@@ -103,7 +102,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
         _log_ended(which, ended)
 
     if not which.all:
-        erased = await erasing.erase(database, which, on_ended=tell)
+        erased = await erasure.erase(database, which, on_ended=tell)
         return _Done(erased, await _keys(redis, database, which))
     keys = None
     try:
@@ -116,7 +115,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
         keys = await erase_keys(redis, database, which)
     except QueueUnreachable:
         pass
-    return _Done(await erasing.erase(database, which, job_rows=keys is not None, on_ended=tell), keys)
+    return _Done(await erasure.erase(database, which, job_rows=keys is not None, on_ended=tell), keys)
 
 
 async def _keys(redis: Redis, database: Database, which: Which) -> int | None:

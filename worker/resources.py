@@ -37,14 +37,14 @@ from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
 from retrieval.language import LANGUAGES
+from storage.claims import NoneMayStart
+from storage.job_figures import LEASES
+from storage.known_secrets import telling
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit, wait_for_database
 from storage.search import SearchInPostgres
 from storage.session import Database
-from storage.signs import LEASES
 from storage.spending import SpendingBook
-from storage.told_secrets import telling
-from storage.turns import NoneMayStart
 from worker.jobs_taken import JobsTaken
 from worker.pickup import JobGivenBack, Pickup
 from worker.process import QuietConsumer, end_after, stop_worker

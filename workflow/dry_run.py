@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from storage import dry_runs
+from storage import by_hand
 from workflow.attempt import AlreadyEnhanced, Attempt
 from workflow.lease import insist
 
@@ -12,6 +12,6 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
     if not attempt.wishes().dry_run:
         return
     claim = attempt.claim
-    other = partial(dry_runs.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+    other = partial(by_hand.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
     if await insist(other) is not None:
         raise AlreadyEnhanced

@@ -17,8 +17,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
 from storage import claims, tombstones
-from storage.claims import Claim
-from storage.forgotten import is_forgotten
+from storage.claims import Claim, is_forgotten
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, NoNoteWanted
 from workflow.defanging import without_links

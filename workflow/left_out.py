@@ -3,7 +3,7 @@
 from functools import partial
 
 from integrations.values import DeskTicket
-from storage import claims, history, other_jobs
+from storage import claims, history
 from storage.jobs import OWN_EVENTS
 from workflow.attempt import Attempt, LeftOut
 from workflow.lease import insist
@@ -42,6 +42,6 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     if rules.forbid(ticket.kinds):
         remove = partial(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
         await insist(remove)
-        await insist(partial(other_jobs.erase_answers, attempt.database, attempt.claim))
+        await insist(partial(claims.erase_answers, attempt.database, attempt.claim))
     if rules.leave_out(ticket.kinds):
         raise LeftOut

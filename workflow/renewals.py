@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from dispatch.gathering import Gathering
 from observability import tracing
-from storage import leases
+from storage import claims
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
 
@@ -40,8 +40,8 @@ class Renewals:
 
     async def _renew_all(self, held: list[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await leases.renew(self.database, held, self.lease_seconds)
+            return await claims.renew(self.database, held, self.lease_seconds)
 
     async def _give_all_back(self, held: list[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await leases.give_back(self.database, held)
+            return await claims.give_back(self.database, held)

@@ -16,12 +16,10 @@ from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import history
-from storage.claims import Claim, LeaseLost
-from storage.forgotten import was_forgotten
+from storage.claims import Claim, LeaseLost, claim_next, was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT
 from storage.session import DATABASE_FAILURES, Database
-from storage.turns import claim_next
 from workflow.attempt import Attempt
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph

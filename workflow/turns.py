@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from config.tenants import Tenant
+from storage.claims import Shares
 from storage.limits import SHORTEST_TURN
-from storage.turns import Shares
 
 
 class Turns:

@@ -21,7 +21,7 @@ from benchmarks.retrieval.sets import Incoming, Resolved, queries, tickets
 from retrieval.language import languages_of
 from retrieval.strength import logit_of_words, strength
 from retrieval.terms import asked_terms
-from storage.meaning import FOUND, NEWEST
+from storage.search import FOUND, NEWEST
 from storage.session import Database
 
 # Number of earlier tickets, and of samples: small samples carry less information each.

@@ -19,7 +19,7 @@ from retrieval.language import LANGUAGES
 from retrieval.markup import lines_of
 from retrieval.terms import weighed_terms
 from retrieval.wrapping import unwrapped
-from storage.indexing import way_of
+from storage.history import way_of
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database

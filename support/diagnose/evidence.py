@@ -8,7 +8,7 @@ from integrations.looks import DeskLook
 from storage.by_hand import Happened, remark_of
 from storage.job_figures import MOST_COUNTED
 from storage.jobs import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import Receiving
 from support.diagnose.facts import Facts, nobody_works
 from support.diagnose.readings import reading_of

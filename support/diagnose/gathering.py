@@ -17,11 +17,11 @@ from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
 from integrations.holds import HoldReason
-from storage import by_hand, job_figures, rejections, signs
+from storage import by_hand, job_figures, rejections
 from storage.by_hand import Details, Happened, Listed
 from storage.jobs import Event
 from storage.models import JobState
-from storage.reconcile_findings import seen_without_webhook
+from storage.reconciling import seen_without_webhook
 from storage.session import DATABASE_FAILURES, Database
 from storage.tombstones import forgotten_among
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
@@ -129,7 +129,7 @@ class Gatherer:
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
         rows = asyncio.gather(
-            within(signs.signs_of_work(self._database)),
+            within(job_figures.signs_of_work(self._database)),
             _nothing()
             if facts.tenant_id is None
             else within(job_figures.held_back_of(self._database, facts.tenant_id)),

@@ -10,7 +10,7 @@ from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_names import by_tenant
 from config.tenant_reading import read_environment
-from storage import documents
+from storage import history
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask
 from support.documents.extract import Unreadable
@@ -57,7 +57,7 @@ async def _added(database: Database, chosen: argparse.Namespace, path: Path) -> 
     try:
         str(path).encode()
         parts = read(path)
-        before = await documents.save(database, chosen.tenant, str(path), parts)
+        before = await history.save_document(database, chosen.tenant, str(path), parts)
     except UnicodeEncodeError:
         return _not_read("its name is not UTF-8")
     except Unreadable as unreadable:
@@ -88,13 +88,13 @@ def _print(done: list[Done], *, machine: bool) -> None:
 async def _tell_left(database: Database, chosen: argparse.Namespace, done: list[Done]) -> None:
     met = {each["path"] for each in done}
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if is_folder(Path(each)))
-    for document in await documents.added(database, chosen.tenant) if folders else ():
+    for document in await history.added_documents(database, chosen.tenant) if folders else ():
         if document.path.startswith(folders) and document.path not in met:
             print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
 
 
 async def _list(database: Database, chosen: argparse.Namespace) -> int:
-    found = await documents.added(database, chosen.tenant)
+    found = await history.added_documents(database, chosen.tenant)
     if chosen.json:
         print(as_json([document._asdict() for document in found]))
     elif found:
@@ -107,13 +107,13 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
     """Remove documents by path; for a folder everything below it."""
-    there = [document.path for document in await documents.added(database, chosen.tenant)]
+    there = [document.path for document in await history.added_documents(database, chosen.tenant)]
     told: list[Done] = []
     for given in chosen.paths:
         path = str(Path(given))
         meant = [each for each in there if each == path or each.startswith(f"{path}{os.sep}")]
         for each in meant or [path]:
-            parts = await documents.remove(database, chosen.tenant, each)
+            parts = await history.remove_document(database, chosen.tenant, each)
             told.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
     for one in () if chosen.json else told:
         line = f"{'Removed' if one['parts'] else 'Not there'}: {clean(str(one['path']))}"

@@ -17,7 +17,7 @@ from housekeeping.pace import round_seconds
 from housekeeping.synced import Synced
 from integrations.errors import DeskTimeout
 from observability import metrics
-from storage.passes import HeldByAnother
+from storage.listings import HeldByAnother
 from tests.kit.desk import settings
 from tests.kit.logs import StartLog
 

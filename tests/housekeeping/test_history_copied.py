@@ -7,8 +7,8 @@ import pytest
 
 from housekeeping.synced import Synced
 from integrations.errors import DeskRefused, DeskUnavailable
-from storage import listings, passes
-from storage.passes import HeldByAnother
+from storage import listings
+from storage.listings import HeldByAnother
 from storage.session import Database
 from tests.housekeeping.site import Site, site_of, synced
 from tests.kit.clock import Clock
@@ -185,7 +185,7 @@ async def test_one_in_the_trash_goes_and_is_back_when_it_is_restored(missing: bo
 
 async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
     site.new_ticket()
-    async with passes.held(site.database, "acme", 60):
+    async with listings.held(site.database, "acme", 60):
         with pytest.raises(HeldByAnother):
             await site.sync()
         assert await synced(site.database, site.client, tenant_id="globex") == Synced(1, 0, 0)
@@ -194,11 +194,11 @@ async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
 
 async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) -> None:
     site.new_ticket()
-    async with passes.held(site.database, "acme", 0.2) as dead:
+    async with listings.held(site.database, "acme", 0.2) as dead:
         with pytest.raises(HeldByAnother):
             await site.sync()
         site.table.run("SELECT pg_sleep(0.3)")
-        async with passes.held(site.database, "acme", 60):
+        async with listings.held(site.database, "acme", 60):
             # It is alive after all, and learns that another process has its lead.
             with pytest.raises(HeldByAnother):
                 await dead.insist()

@@ -14,8 +14,8 @@ from housekeeping.synced import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket, ListPage
-from storage import erasing, history, passes
-from storage.erasable import Which
+from storage import erasure, history, listings
+from storage.erasure import Which
 from storage.session import Database
 from tests.housekeeping.plain_desk import NOW, PlainDesk, newest_first
 from tests.housekeeping.site import put_back, synced
@@ -94,7 +94,7 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
     await sync(desk)
     desk.there["1000"].changed = datetime.now(UTC) + timedelta(seconds=1)
     assert (await sync(desk)).tickets == 1
-    state = await passes.load(database, "acme", "t")
+    state = await listings.load_pass(database, "acme", "t")
     assert state.changes_until is not None
     assert state.changes_until <= state.now
 
@@ -102,13 +102,13 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
 async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table: Table, database: Database) -> None:
     desk = PlainDesk.of(50)
     await sync(desk, seconds=6, monotonic=ticking())
-    first = await passes.load(database, "acme", "t")
+    first = await listings.load_pass(database, "acme", "t")
     assert first.complete_from is not None
     # Pages of what was read in this pass and is not yet listed by it.
     table.run("UPDATE listings SET seen_at = now() + interval '1 minute' WHERE item_id < '1040'")
     put_back(table, 21)
     await sync(desk, seconds=6, monotonic=ticking())
-    assert (await passes.load(database, "acme", "t")).complete_from != first.complete_from
+    assert (await listings.load_pass(database, "acme", "t")).complete_from != first.complete_from
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["copied", "new"])
@@ -195,7 +195,7 @@ async def test_a_list_that_tells_more_or_less_than_before_is_no_change(sync: Syn
 async def test_of_what_was_forgotten_no_list_is_remembered(sync: Sync, database: Database, table: Table) -> None:
     desk = PlainDesk.of(5)
     await sync(desk)
-    await erasing.erase(database, Which("acme", ticket_id="1003"))
+    await erasure.erase(database, Which("acme", ticket_id="1003"))
     rows = "SELECT item_id FROM listings WHERE item_id = '1003'"
     assert table.run(rows) == []
     desk.there["1003"] = replace(desk.there["1003"], subject="Changed")

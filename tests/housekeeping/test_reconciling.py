@@ -13,7 +13,7 @@ from housekeeping.extent import tell_no_others
 from housekeeping.pace import CopyPaces
 from housekeeping.reconciling import Reconciling
 from observability import metrics
-from storage import reconcile_findings
+from storage import reconciling
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
 from tests.housekeeping.comparing import told
@@ -153,7 +153,7 @@ async def test_a_desk_that_was_polled_and_sends_again_missed_none(
     assert (value("missed_tickets"), value("missed_since_webhook")) == (0, 0)
     (polled, _) = store.table.run("SELECT ticket_id, job_id FROM missing_webhooks ORDER BY seen_at")
     assert polled["job_id"] is not None
-    seen = await reconcile_findings.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
+    seen = await reconciling.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
     assert seen is not None
     assert seen.missed_at is None
     # A ticket missed after that counts.

@@ -1,8 +1,8 @@
 """Copies of a cloud desk's tickets, known by their display number too."""
 
 from simulators.servicedesk import create_desk
-from storage import erasing, history, tombstones
-from storage.erasable import Which
+from storage import erasure, history, tombstones
+from storage.erasure import Which
 from storage.session import Database
 from tests.housekeeping.site import synced
 from tests.kit.desk import opened, settings
@@ -25,7 +25,7 @@ async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(database: 
             await synced(database, desk, tenant_id="globex")
             assert table.run(rows) == told
             assert simulator.requests(operation="read_ticket") == []
-            await erasing.erase(database, Which("globex", ticket_id="1"))
+            await erasure.erase(database, Which("globex", ticket_id="1"))
             await synced(database, desk, tenant_id="globex")
         assert [row["ticket_id"] for row in table.run(rows)] == [second]
         assert await tombstones.forgotten_among(database, "globex", [first, second]) == {first}
@@ -44,6 +44,6 @@ async def test_a_copy_of_before_numbers_were_kept_is_known_as_forgotten_on_any_p
                 await history.save_ticket(database, "globex", copy, "sam@example.com")
             table.run("UPDATE tickets SET display_id = null")
             table.run("UPDATE passes SET complete_from = now() - interval '1 day', ended_at = now() - interval '1 day'")
-            await erasing.erase(database, Which("globex", ticket_id="1"))
+            await erasure.erase(database, Which("globex", ticket_id="1"))
             await synced(database, desk, tenant_id="globex")
         assert table.run("SELECT ticket_id FROM tickets WHERE ticket_id = %s", ids[0]) == []

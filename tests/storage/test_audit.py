@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from storage import audit, erasing
-from storage.erasable import Which, stored
+from storage import audit, erasure
+from storage.erasure import Which, stored
 from storage.models import AuditRecord
 from tests.kit.postgres import Store
 from tests.storage.copies import WHO, answered
@@ -94,7 +94,7 @@ async def test_a_forgotten_ticket_has_no_record_and_is_in_none(store: Store) -> 
     other = await recorded(store, "9", "77")
     which = Which("acme", ticket_id="7")
     assert (await stored(store.database, which)).records == 3
-    assert (await erasing.erase(store.database, which, page=1)).records == 3
+    assert (await erasure.erase(store.database, which, page=1)).records == 3
     assert kept(store) == {other}
     # Nor does it get one.
     for job_id in (own, by_other_number):
@@ -113,7 +113,7 @@ async def test_a_forgotten_requester_has_no_record_though_the_job_was_purged(job
         store.table.run("DELETE FROM jobs WHERE id = %s", own)
     which = Which("acme", requester=WHO)
     assert (await stored(store.database, which)).records == 2
-    assert (await erasing.erase(store.database, which, page=1)).records == 2
+    assert (await erasure.erase(store.database, which, page=1)).records == 2
     assert kept(store) == {other}
     late = await answered(store.database, store.new_event, "10", WHO)
     for job_id in (own, naming, late):
@@ -128,7 +128,7 @@ async def test_a_tenant_that_leaves_takes_its_records_with_it(store: Store) -> N
     await audit.keep(store.database, "globex", elsewhere, exchange())
     which = Which("acme")
     assert (await stored(store.database, which)).records == 1
-    assert (await erasing.erase(store.database, which)).records == 1
+    assert (await erasure.erase(store.database, which)).records == 1
     assert kept(store) == {elsewhere}
 
 

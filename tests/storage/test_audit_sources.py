@@ -2,8 +2,8 @@
 
 import pytest
 
-from storage import audit, erasing, history
-from storage.erasable import Which, stored
+from storage import audit, erasure, history
+from storage.erasure import Which, stored
 from tests.kit.postgres import Store
 from tests.storage.copies import TEXT, WHO, answered, copy
 from tests.storage.exchanges import exchange
@@ -22,7 +22,7 @@ async def test_a_requesters_ticket_among_the_sources_is_found_when_its_copy_is_g
     which = Which("acme", requester=WHO)
     told = await stored(store.database, which)
     assert (told.records, told.answers) == (2, 1)
-    erased = await erasing.erase(store.database, which, page=1)
+    erased = await erasure.erase(store.database, which, page=1)
     assert (erased.records, erased.answers) == (2, 1)
     assert kept(store) == {other}
     assert store.table.job(naming)["enhancement"] is None
@@ -37,7 +37,7 @@ async def test_a_source_is_forgotten_by_either_number_of_its_ticket(number: str,
     other = await recorded(store, "9", "71", requester=OTHER)
     which = Which("acme", ticket_id=number)
     assert (await stored(store.database, which)).records == 1
-    assert (await erasing.erase(store.database, which)).records == 1
+    assert (await erasure.erase(store.database, which)).records == 1
     assert kept(store) == {other}
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from integrations.errors import NoteMissing
-from storage import by_hand, claims, leases, refreshes
+from storage import by_hand, claims, refreshes
 from storage.claims import Claim
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
@@ -184,7 +184,7 @@ async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, 
 
 
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(waiting: UUID, store: Store) -> None:
-    await leases.give_back(store.database, [await claimed(store.database, waiting)])
+    await claims.give_back(store.database, [await claimed(store.database, waiting)])
     row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
     assert row["published_at"] is not None

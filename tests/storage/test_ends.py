@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from storage import ends
-from storage.ends import Behind, EndCause
+from storage import job_figures
+from storage.job_figures import Behind, EndCause
 from storage.session import Database
 from tests.kit.postgres import Store
 
@@ -45,14 +45,14 @@ def counts(causes: list[EndCause]) -> set[tuple[str, str | None, int]]:
 async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], database: Database) -> None:
     assert len(found) == 8
     own = {("acme", "GPT-4 timeout", 2), ("acme", "ServiceDesk Plus timeout", 1)}
-    assert counts(await ends.causes(database, "acme", "failed", since())) == own
-    everybodys = await ends.causes(database, None, "failed", since())
+    assert counts(await job_figures.causes(database, "acme", "failed", since())) == own
+    everybodys = await job_figures.causes(database, None, "failed", since())
     assert counts(everybodys) == own | {("globex", "GPT-4 timeout", 1)}
-    assert counts(await ends.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
+    assert counts(await job_figures.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
 
 
 async def test_the_last_end_of_a_cause_is_told(found: dict[str, UUID], store: Store) -> None:
-    causes = await ends.causes(store.database, "acme", "failed", since())
+    causes = await job_figures.causes(store.database, "acme", "failed", since())
     (timed_out,) = [cause for cause in causes if cause.reason == "GPT-4 timeout"]
     assert timed_out.finished_at == store.table.job(found["second"])["finished_at"]
 
@@ -65,10 +65,10 @@ async def test_jobs_are_listed_last_end_first_page_by_page(
     tenant: str | None, expected: list[str], found: dict[str, UUID], database: Database
 ) -> None:
     names = {job_id: name for name, job_id in found.items()}
-    whole = await ends.ended(database, tenant, "failed", since(), most=9)
+    whole = await job_figures.ended(database, tenant, "failed", since(), most=9)
     assert [names[job.id] for job in whole] == expected
     behind, one_by_one = None, []
-    while page := await ends.ended(database, tenant, "failed", since(), behind=behind, most=1):
+    while page := await job_figures.ended(database, tenant, "failed", since(), behind=behind, most=1):
         one_by_one += page
         behind = Behind(page[-1].finished_at, page[-1].id)
     assert one_by_one == whole
@@ -78,10 +78,10 @@ async def test_jobs_are_listed_last_end_first_page_by_page(
 async def test_jobs_are_listed_by_reason_with_whether_they_are_answered(
     tenant: str | None, found: dict[str, UUID], database: Database
 ) -> None:
-    jobs = await ends.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
+    jobs = await job_figures.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
     answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
     assert answered == {found["second"]: True, found["first"]: False}
-    assert await ends.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
+    assert await job_figures.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
 
 
 async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:
@@ -89,7 +89,7 @@ async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) 
     for _ in range(5):
         await store.accept(state="failed", reason="GPT-4 timeout", finished_at=at)
     behind, seen = None, []
-    while page := await ends.ended(store.database, None, "failed", since(), behind=behind, most=2):
+    while page := await job_figures.ended(store.database, None, "failed", since(), behind=behind, most=2):
         seen += [job.id for job in page]
         behind = Behind(page[-1].finished_at, page[-1].id)
     assert len(set(seen)) == len(seen) == 5

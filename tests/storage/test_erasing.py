@@ -8,10 +8,10 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
 from privacy.redaction.people import Person
-from storage import claims, erasing, forgotten, history, tombstones
+from storage import claims, erasure, history, tombstones
 from storage.claims import LeaseLost
 from storage.copies import Ticket
-from storage.erasable import Stored, Which, jobs_among, stored
+from storage.erasure import Stored, Which, jobs_among, stored
 from storage.session import Database
 from tests.kit.postgres import NewEvent, Store, Table, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
@@ -30,7 +30,7 @@ async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_s
     await claimed(store.database, at_work.job_id)
     which = Which("acme", ticket_id="7")
     assert await stored(store.database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
-    erased = await erasing.erase(store.database, which)
+    erased = await erasure.erase(store.database, which)
     assert (erased.copies, erased.answers, list(erased.ended), erased.running, erased.rows) == (1, 2, [], 1, 0)
     assert copies(store.table) == [("acme", "8"), ("globex", "7")]
     kept = {job_id: store.table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
@@ -48,7 +48,7 @@ async def test_copies_of_others_tickets_do_not_name_a_forgotten_requester_any_mo
     named = (Person("Jordan Reyes", (WHO.upper(),)), Person("Sam Okafor", ("sam@acme.example",)))
     await history.save_ticket(store.database, "acme", ticket, "sam@acme.example", people=named)
     await history.save_ticket(store.database, "acme", ticket | {"ticket_id": "2"}, people=named[1:])
-    await erasing.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, Which("acme", requester=WHO))
     rows = store.table.run("SELECT ticket_id, people::text AS people FROM tickets ORDER BY ticket_id")
     assert [(row["ticket_id"], "Reyes" in row["people"], "Okafor" in row["people"]) for row in rows] == [
         ("1", False, False),
@@ -62,7 +62,7 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
     await copy(store.database, "3", "someone.else@acme.example")
     await copy(store.database, "4", "")
     purged_copy = await answered(store.database, store.new_event, "5")
-    erased = await erasing.erase(store.database, Which("acme", requester="jordan.reyes@ACME.example"))
+    erased = await erasure.erase(store.database, Which("acme", requester="jordan.reyes@ACME.example"))
     assert (erased.copies, erased.answers) == (2, 1)
     assert await tombstones.forgotten_among(store.database, "acme", list("12345")) == {"1", "2", "5"}
     assert copies(store.table) == [("acme", "3"), ("acme", "4")]
@@ -83,11 +83,11 @@ async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(st
     """By then only its tombstone shows that the ticket was the requester's."""
     await copy(store.database, "1")
     await copy(store.database, "2", "someone.else@acme.example")
-    assert (await erasing.erase(store.database, Which("acme", requester=WHO))).answers == 0
+    assert (await erasure.erase(store.database, Which("acme", requester=WHO))).answers == 0
     late = await answered(store.database, store.new_event, "8", "someone.else@acme.example", similar="1")
     other = await answered(store.database, store.new_event, "9", "someone.else@acme.example", similar="2")
     assert (await stored(store.database, Which("acme", requester=WHO))).answers == 1
-    assert (await erasing.erase(store.database, Which("acme", requester=WHO))).answers == 1
+    assert (await erasure.erase(store.database, Which("acme", requester=WHO))).answers == 1
     assert store.table.job(late)["enhancement"] is None
     assert store.table.job(other)["enhancement"] is not None
 
@@ -95,10 +95,10 @@ async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(st
 async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it(waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting)
     await claims.save_answer(store.database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
-    await erasing.erase(store.database, Which("acme", ticket_id="1"))
+    await erasure.erase(store.database, Which("acme", ticket_id="1"))
     with pytest.raises(LeaseLost):
         await claims.about_to_post(store.database, claim, 45)
-    assert not await forgotten.was_forgotten(store.database, claim)
+    assert not await claims.was_forgotten(store.database, claim)
     row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["published_at"], row["enhancement"]) == ("waiting", 0, None, None)
 
@@ -106,7 +106,7 @@ async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it
 async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, table: Table) -> None:
     for tenant_id in ("acme", "globex"):
         await copy(database, "1", tenant_id=tenant_id)
-        await erasing.erase(database, Which(tenant_id, requester=WHO))
+        await erasure.erase(database, Which(tenant_id, requester=WHO))
     hashes = [bytes(row["hash"]) for row in table.run("SELECT hash FROM tombstones")]
     assert (len(hashes), len(set(hashes))) == (4, 4)
     keys = [bytes(row["key"]) for row in table.run("SELECT key FROM tombstone_keys")]
@@ -126,7 +126,7 @@ async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
     running: bool, waiting: UUID, database: Database, table: Table
 ) -> None:
     claim = await claimed(database, waiting) if running else None
-    erased = await erasing.erase(database, Which("acme", ticket_id="12345"))
+    erased = await erasure.erase(database, Which("acme", ticket_id="12345"))
     assert [(job.job_id, job.was_running) for job in erased.ended] == [(waiting, running)]
     row = table.job(waiting)
     assert (row["state"], row["reason"], row["claim_token"], row["lease_until"]) == ("skipped", "forgotten", None, None)
@@ -134,7 +134,7 @@ async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
     if claim is not None:
         with pytest.raises(LeaseLost):
             await claims.save_answer(database, claim, {"summary": "s"}, "m")
-        assert await forgotten.was_forgotten(database, claim)
+        assert await claims.was_forgotten(database, claim)
         assert table.job(waiting)["enhancement"] is None
 
 
@@ -145,12 +145,12 @@ async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
         await copy(database, "7", tenant_id=tenant_id)
         await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
         await answered(database, new_event, "7", tenant_id=tenant_id)
-    await erasing.erase(database, Which("acme", ticket_id="8"))
+    await erasure.erase(database, Which("acme", ticket_id="8"))
     assert await stored(database, Which("acme")) == Stored(3, 1, 1, 0)
     # Without Redis the rows stay, because they name the owners of the answers.
-    assert (await erasing.erase(database, Which("acme"), job_rows=False)).rows == 0
+    assert (await erasure.erase(database, Which("acme"), job_rows=False)).rows == 0
     table.change(waiting, state="waiting")
-    erased = await erasing.erase(database, Which("acme"))
+    erased = await erasure.erase(database, Which("acme"))
     assert ([job.job_id for job in erased.ended], erased.rows) == ([waiting], 1)
     left = {
         name: [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name} ORDER BY 1")]  # noqa: S608 -- ours
@@ -164,18 +164,18 @@ async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
         "tombstones": [],
         "tombstone_keys": ["globex"],
     }
-    assert (await erasing.erase(database, Which("acme"))).rows == 1
+    assert (await erasure.erase(database, Which("acme"))).rows == 1
 
 
 async def test_an_erasure_waits_for_a_copy_that_is_being_written(database: Database, table: Table) -> None:
     await copy(database, "8")
     async with database.tenant("acme") as copying:
         await tombstones.lock(copying, "acme", shared=True)
-        erasure = asyncio.create_task(erasing.erase(database, Which("acme", ticket_id="7")))
+        erasing = asyncio.create_task(erasure.erase(database, Which("acme", ticket_id="7")))
         await asyncio.sleep(0.2)
         await copying.execute(insert(Ticket).values(tenant_id="acme", ticket_id="7", synced_at=func.now(), **TEXT))
-        assert not erasure.done()
-    assert (await erasure).copies == 1
+        assert not erasing.done()
+    assert (await erasing).copies == 1
     assert copies(table) == [("acme", "8")]
 
 
@@ -205,11 +205,11 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) ->
 
     async def read(number: int) -> bool:
         await asyncio.sleep(number * 0.003)
-        return await forgotten.is_forgotten(store.database, held[number], str(number), WHO)
+        return await claims.is_forgotten(store.database, held[number], str(number), WHO)
 
     async def forget() -> None:
         await asyncio.sleep(0.015)
-        await erasing.erase(store.database, Which("acme", requester=WHO))
+        await erasure.erase(store.database, Which("acme", requester=WHO))
 
     for _ in range(6):
         # The key too: both may create it concurrently.
@@ -232,5 +232,5 @@ async def test_a_copy_without_a_requester_goes_by_what_a_job_says_of_its_ticket(
     await answered(database, new_event, "1", WHO)
     which = Which("acme", requester=WHO)
     assert (await stored(database, which)).copies == 1
-    assert (await erasing.erase(database, which)).copies == 1
+    assert (await erasure.erase(database, which)).copies == 1
     assert copies(table) == [("acme", "2")]

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
-from storage import erasing, forgotten, tombstones
-from storage.erasable import Stored, Which, stored
+from storage import claims, erasure, tombstones
+from storage.erasure import Stored, Which, stored
 from storage.session import Database
 from support.erasing_keys import erase_keys
 from tests.kit.postgres import NewEvent, Store, Table, accept, claimed
@@ -49,7 +49,7 @@ async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store
     late = await answered(store.database, store.new_event, "70001", "someone.else@acme.example", similar="69999")
     which = Which("acme", requester=WHO)
     assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3, of_requester=True)
-    erased = await erasing.erase(store.database, which, page=10_000)
+    erased = await erasure.erase(store.database, which, page=10_000)
     assert (erased.copies, erased.answers) == (70_000, 4)
     assert store.table.job(late)["enhancement"] is None
     assert store.table.run("SELECT count(*) FROM tombstones") == [{"count": 70_001}]
@@ -61,7 +61,7 @@ async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Datab
     await copy(hasty, "1")
     table.run(COPIES, 2, 100)
     with at_each_deletion_of("tickets", table, "PERFORM pg_sleep(0.02)"):
-        assert (await erasing.erase(hasty, Which("acme"), page=10)).copies == 100
+        assert (await erasure.erase(hasty, Which("acme"), page=10)).copies == 100
     assert copies(table) == []
 
 
@@ -74,14 +74,14 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     for event in waiting:
         await store.accept(event)
     assert await stored(store.database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
-    erased = await erasing.erase(store.database, Which("acme"), page=3)
+    erased = await erasure.erase(store.database, Which("acme"), page=3)
     assert (erased.copies, erased.answers, len(erased.ended), erased.rows) == (25, 25, 7, 25)
     assert {job.job_id for job in erased.ended} == {event.job_id for event in waiting}
     assert copies(store.table) == [("globex", "1")]
     assert store.table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
         {"state": "skipped", "reason": "forgotten", "event": None}
     ]
-    assert (await erasing.erase(store.database, Which("acme"), page=3)).rows == 7
+    assert (await erasure.erase(store.database, Which("acme"), page=3)).rows == 7
 
 
 async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_with(
@@ -97,14 +97,14 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
     at_work = new_event(ticket_id="30")
     await accept(database, at_work)
     claim = await claimed(database, at_work.job_id)
-    assert not await forgotten.is_forgotten(database, claim, "30", WHO)
+    assert not await claims.is_forgotten(database, claim, "30", WHO)
     told: list[str] = []
     which = Which("acme", requester=WHO)
     with (
         at_each_deletion_of("tickets", table, "IF OLD.ticket_id = '5' THEN RAISE EXCEPTION 'no'; END IF"),
         pytest.raises(DBAPIError),
     ):
-        await erasing.erase(database, which, page=2, on_ended=lambda ended: told.extend(job.ticket_id for job in ended))
+        await erasure.erase(database, which, page=2, on_ended=lambda ended: told.extend(job.ticket_id for job in ended))
     assert copies(table) == [("acme", str(number)) for number in range(5, 10)]
     # Running jobs are stopped, and new text is dropped.
     assert told == ["30"]
@@ -112,7 +112,7 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
     assert not await copy(database, "3", "")
     assert not await copy(database, "11")
     assert table.job(own)["enhancement"] is not None
-    erased = await erasing.erase(database, which, page=2)
+    erased = await erasure.erase(database, which, page=2)
     assert (erased.copies, erased.answers, list(erased.ended)) == (5, 2, [])
     assert (table.job(own)["enhancement"], table.job(naming)["enhancement"]) == (None, None)
     numbers = [str(number) for number in range(1, 10)]
@@ -125,7 +125,7 @@ async def test_what_redis_has_is_found_though_the_rows_no_longer_say_whose_it_is
     """The command asks for another run if Redis was unavailable."""
     await copy(database, "2", WHO)
     own, naming, other = [await answered(database, new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
-    await erasing.erase(database, Which("acme", requester=WHO))
+    await erasure.erase(database, Which("acme", requester=WHO))
     await redis.set(f"answer:{own}", "[]")
     await redis.set(f"masked-unusable:{naming}", '{"ticket_id": "2"')
     await redis.set(f"masked-unusable:{other}", '{"ticket_id": "22"')

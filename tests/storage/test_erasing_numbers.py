@@ -2,8 +2,8 @@
 
 import pytest
 
-from storage import claims, erasing, forgotten, history, tombstones
-from storage.erasable import Stored, Which, stored
+from storage import claims, erasure, history, tombstones
+from storage.erasure import Stored, Which, stored
 from tests.kit.postgres import Store, claimed
 from tests.storage.copies import TEXT, WHO, answered
 
@@ -19,7 +19,7 @@ async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(n
     naming = await answered(database, store.new_event, "8", similar="12")
     which = Which("acme", ticket_id=named)
     assert await stored(database, which) == Stored(copies=1, answers=2, jobs=1, unattributed=0)
-    erased = await erasing.erase(database, which)
+    erased = await erasure.erase(database, which)
     assert (erased.copies, erased.answers, [one.job_id for one in erased.ended]) == (1, 2, [of_desk])
     assert [table.job(one)["enhancement"] for one in (of_people, naming)] == [None, None]
     assert await tombstones.forgotten_among(database, "acme", ["4711", "12"]) == {"4711", "12"}
@@ -30,11 +30,11 @@ async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(n
 
 async def test_a_ticket_that_was_forgotten_by_one_number_is_known_by_the_other_one_later(store: Store) -> None:
     """The other number was unknown then; a job or copy with both counts as erased."""
-    await erasing.erase(store.database, Which("acme", ticket_id="12"))
+    await erasure.erase(store.database, Which("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
-    assert not await forgotten.is_forgotten(store.database, claim, "4711", "")
+    assert not await claims.is_forgotten(store.database, claim, "4711", "")
     claim = await claims.know_numbers(store.database, claim, "4711", "12")
-    assert await forgotten.is_forgotten(store.database, claim, "4711", "")
+    assert await claims.is_forgotten(store.database, claim, "4711", "")
     assert not await history.save_ticket(store.database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"})
     assert await tombstones.forgotten_among(store.database, "acme", ["4711"]) == {"4711"}
 
@@ -43,6 +43,6 @@ async def test_a_requesters_tickets_are_forgotten_under_both_numbers(store: Stor
     await history.save_ticket(store.database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"}, WHO)
     job_id = await answered(store.database, store.new_event, "13")
     store.table.change(job_id, desk_id="4712", display_id="13")
-    await erasing.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, Which("acme", requester=WHO))
     numbers = ["4711", "12", "4712", "13"]
     assert await tombstones.forgotten_among(store.database, "acme", [*numbers, "14"]) == {*numbers}

@@ -12,8 +12,8 @@ from psycopg import errors
 from sqlalchemy import text
 
 from devstack.postgres import Postgres
-from storage import erasing, feedback
-from storage.erasable import Which
+from storage import erasure, feedback
+from storage.erasure import Which
 from storage.feedback import FeedbackFigures, NoteVersion, Vote, VoteReason
 from tests.kit.postgres import Store
 from tests.storage.copies import WHO, answered
@@ -79,14 +79,14 @@ async def test_what_is_forgotten_has_no_feedback_any_more_and_gets_none(store: S
     of_requester = await answered(store.database, store.new_event, "9", WHO)
     for job_id in (own, naming, of_requester):
         await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
-    await erasing.erase(store.database, Which("acme", ticket_id="7"))
+    await erasure.erase(store.database, Which("acme", ticket_id="7"))
     assert {row["job_id"] for row in rows(store)} == {naming, of_requester}
-    await erasing.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, Which("acme", requester=WHO))
     assert {row["job_id"] for row in rows(store)} == {naming}
     for job_id in (own, of_requester):
         assert await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None) is None
         assert await feedback.record_taken_up(store.database, "acme", job_id, 1) is None
-    await erasing.erase(store.database, Which("acme"))
+    await erasure.erase(store.database, Which("acme"))
     assert rows(store) == []
 
 

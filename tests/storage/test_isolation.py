@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import audit, erasing, feedback, history, known_secrets, listings, passes, rejections
-from storage.erasable import Which
+from storage import audit, erasure, feedback, history, known_secrets, listings, rejections
+from storage.erasure import Which
 from storage.feedback import Vote
 from storage.listings import ListedItem
 from storage.models import Job, Rejection
@@ -36,9 +36,9 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await history.save_ticket(database, tenant_id, ticket)
         await history.save_passages(database, tenant_id, "1", "VPN", ["body"])
         await listings.take_in(database, tenant_id, "t", [ListedItem("1", "as listed")], hours=20)
-        async with passes.held(database, tenant_id, 60):
+        async with listings.held(database, tenant_id, 60):
             pass
-        await erasing.erase(database, Which(tenant_id, ticket_id="2"))
+        await erasure.erase(database, Which(tenant_id, ticket_id="2"))
         await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))
@@ -70,7 +70,7 @@ async def test_a_tenant_sees_and_changes_its_own_rows_only(name: str, store: Sto
 
 async def test_erasing_all_of_a_tenant_empties_every_table_of_it_alone(store: Store) -> None:
     await fill(store.database, store.new_event)
-    await erasing.erase(store.database, Which("acme"))
+    await erasure.erase(store.database, Which("acme"))
     for name in FILLED:
         assert store.table.run(f"SELECT DISTINCT tenant_id FROM {name}") == [{"tenant_id": "globex"}], name
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from storage import erasing, known_secrets
-from storage.erasable import Which
+from storage import erasure, known_secrets
+from storage.erasure import Which
 from storage.known_secrets import CURRENT, OF_PROCESS, PREVIOUS, RETIRED, know, remembered, seen
 from storage.session import Database
 from tests.kit.postgres import Table
@@ -96,7 +96,7 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
 
 async def test_all_of_it_goes_with_its_tenant(database: Database, table: Table) -> None:
     await know(database, [seen(tenant, CURRENT, OLD, uses=1) for tenant in ("acme", "globex")])
-    await erasing.erase(database, Which("acme"))
+    await erasure.erase(database, Which("acme"))
     for name in ("known_secrets", "secret_uses"):
         assert [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name}")] == ["globex"]  # noqa: S608
 

@@ -4,9 +4,8 @@ import pytest
 
 from housekeeping.embedding import embed_some
 from retrieval.terms import asked_terms
-from storage import embeddings, history, meaning
-from storage.meaning import AskedEmbedding, Meaning
-from storage.search import SearchInPostgres
+from storage import embeddings, history, search
+from storage.search import AskedEmbedding, Meaning, SearchInPostgres
 from storage.session import Database
 from tests.kit.embedding import DIMENSIONS, MeaningModel, OneEmbedder
 from tests.kit.postgres import Table
@@ -147,7 +146,7 @@ async def test_of_many_copies_the_newest_are_compared_and_those_with_words_in_co
     newest = [row["search_id"] for row in table.run("SELECT search_id FROM tickets ORDER BY search_id DESC LIMIT 3")]
     asked = await by_both.embedders.embedder.asked("VPN", "en")
     question = {"collection": "t", "model": asked.model, "compared": 3}
-    (rows,) = await by_both.database.call_as("acme", meaning.NEWEST, **question)
+    (rows,) = await by_both.database.call_as("acme", search.NEWEST, **question)
     assert [row["document"] for row in rows] == newest
     assert {len(row["embedding"]) for row in rows} == {DIMENSIONS}
     terms = asked_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}

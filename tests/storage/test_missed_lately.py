@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from storage import job_figures
+from storage.job_figures import figures_of
 from storage.jobs import ASKED_BY_HAND
-from storage.reconcile_findings import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
-from storage.tenant_figures import figures_of
+from storage.reconciling import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from tests.kit.postgres import Store
 
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from retrieval.language import LANGUAGES
 from retrieval.terms import weighed_terms
-from storage import erasing, history, indexing
-from storage.erasable import Which
+from storage import erasure, history
+from storage.erasure import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.postgres import Table
@@ -55,7 +55,7 @@ async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table:
     await history.save_passages(database, "acme", "1", "VPN", ["Use port 8443."])
     assert_in_step(table)
     assert await history.remove_ticket(database, "acme", "4") == 1
-    await erasing.erase(database, Which("acme", ticket_id="5"))
+    await erasure.erase(database, Which("acme", ticket_id="5"))
     await history.remove_passages(database, "globex", "1")
     assert_in_step(table)
     table.run("UPDATE tickets SET synced_at = now() - interval '91 days' WHERE ticket_id IN ('0', '1')")
@@ -70,9 +70,9 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
     await history.save_passages(database, "acme", "1", "VPN", ["a port", "b port"])
     table.run("UPDATE tickets SET terms = '{}', weights = '{}', indexed = 0 WHERE ticket_id <> '1'")
     table.run("UPDATE passages SET terms = '{}', weights = '{}', indexed = 99")
-    counts = [await indexing.index_again(database, "acme", LANGUAGES, 200) for _ in range(3)]
+    counts = [await history.index_again(database, "acme", LANGUAGES, 200) for _ in range(3)]
     assert counts == [202, 49, 0]
-    assert await indexing.index_again(database, "acme", ["de"], 1000) == 252
+    assert await history.index_again(database, "acme", ["de"], 1000) == 252
     assert_in_step(table)
     assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from devstack.postgres import Postgres
-from storage import leases
+from storage import claims
+from storage.job_figures import LEASES, signs_of_work
 from storage.session import Database
-from storage.signs import LEASES, signs_of_work
 from tests.kit.postgres import Store, Table, claimed
 
 
@@ -48,7 +48,7 @@ async def test_a_job_that_waits_again_tells_when_it_was_begun(published: str | N
 async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, database: Database) -> None:
     held = await claimed(database, waiting)
     before = (await signs_of_work(database)).last_started_at
-    assert await leases.give_back(database, [held]) == [True]
+    assert await claims.give_back(database, [held]) == [True]
     assert before is not None
     assert (await signs_of_work(database)).last_started_at == before
 

@@ -8,10 +8,8 @@ from typing import Any
 from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
-from storage.direct import Row
-from storage.search import SearchInPostgres
-from storage.session import Database
-from storage.slots import TenantSlots
+from storage.search import SearchInPostgres, TenantSlots
+from storage.session import Database, Row
 
 
 class Line:

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage.direct import Row
-from storage.session import Database
+from storage.session import Database, Row
 from storage.spending import SpendingBook
 from tests.kit.postgres import Table
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from storage import job_figures, rejections
-from storage.job_figures import HeldJobs
+from storage.job_figures import HeldJobs, figures_of, outcomes
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.rejections import OF_WEBHOOKS
-from storage.tenant_figures import figures_of, outcomes
 from tests.kit.postgres import Store
 
 NO_ONE_WAITS: dict[str, Any] = {"state": "completed", "finished_at": "now()"}

@@ -5,9 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from storage.known_secrets import OF_PROCESS, know, last_seen, seen
+from storage.known_secrets import OF_PROCESS, ToldSecrets, know, last_seen, seen, telling
 from storage.session import DATABASE_FAILURES, Database
-from storage.told_secrets import ToldSecrets, telling
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
 from tests.kit.world import wait_for

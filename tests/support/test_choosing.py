@@ -9,9 +9,9 @@ import pytest
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from devstack.postgres import Postgres
-from storage import erasing, reconciling, rejections
+from storage import erasure, reconciling, rejections
 from storage.by_hand import Listed
-from storage.erasable import Which
+from storage.erasure import Which
 from storage.models import JobState
 from storage.reconciling import SeenTicket
 from support.check.settings import Loaded
@@ -57,7 +57,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
 
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
     """A hint to look for the webhook would mislead."""
-    await erasing.erase(store.database, Which("acme", ticket_id="124"))
+    await erasure.erase(store.database, Which("acme", ticket_id="124"))
     facts = await gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}).facts(OF_124)
     assert facts is not None
     assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)

@@ -14,7 +14,7 @@ from config.loading import SettingsRefused, load
 from integrations.looks import DeskLook
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.choosing import choose
 from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns

@@ -9,7 +9,7 @@ import pytest
 from integrations.looks import ModelLook
 from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.cli import main
 from support.diagnose.evidence import evidence

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from devstack.postgres import Postgres
-from storage import erasing
-from storage.erasable import Which
+from storage import erasure
+from storage.erasure import Which
 from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
 from tests.storage.exchanges import ANSWER, SENT
@@ -171,7 +171,7 @@ async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(
     under_way = asyncio.create_task(typed(server.url, "replay", "--tenant", "acme", "--last", "2", model=model))
     while not (asked(model) or under_way.done()):  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0.01)
-    await erasing.erase(store.database, Which("acme", ticket_id="8"))
+    await erasure.erase(store.database, Which("acme", ticket_id="8"))
     model.change("DELETE", "/faults")
     done = await under_way
     assert (done.returncode, len(asked(model))) == (1, 1)

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from integrations.errors import OutsideFailure
 from integrations.values import SimilarTicket
-from storage import erasing
-from storage.erasable import Which
+from storage import erasure
+from storage.erasure import Which
 from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
 from tests.workflow.recording import STATE, called, records, wait_again
@@ -94,5 +94,5 @@ async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(
     ids = [[source["id"] for source in record["sources"]] for record in (in_vain, answered)]
     document = ids[0][1]
     assert ids == [["ticket-101", document], ["ticket-101", document, "ticket-102"]]
-    erased = await erasing.erase(store.database, Which("acme", ticket_id="101"))
+    erased = await erasure.erase(store.database, Which("acme", ticket_id="101"))
     assert (erased.records, records(store)) == (2, [])

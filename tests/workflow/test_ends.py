@@ -20,8 +20,7 @@ from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from storage import by_hand
-from storage.direct import Row
-from storage.session import Database
+from storage.session import Database, Row
 from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from integrations.model.client import ModelClient
-from storage import by_hand, erasing
-from storage.erasable import Which
+from storage import by_hand, erasure
+from storage.erasure import Which
 from storage.session import Database
 from tests.kit import desk
 from tests.kit import model as gpt4
@@ -60,7 +60,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
         desk.opened(desk.settings("http://desk"), transport=httpx2.MockTransport(answer)) as its_desk,
         gpt4.opened(model.url) as real,
     ):
-        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(store.database, which))
+        asked: Any = MeanwhileForgotten(real, lambda: erasure.erase(store.database, which))
         runner = replace(
             runner_on(its_desk, store.database, store.database),
             model_of=lambda _: asked,
@@ -80,7 +80,7 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
 ) -> None:
     """Redis was unavailable at the erasure, and an operator retries the job."""
     table.change(waiting, started_at="now()", attempt=1)
-    await erasing.erase(database, Which("acme", ticket_id="12345"))
+    await erasure.erase(database, Which("acme", ticket_id="12345"))
     await by_hand.retry(database, waiting, DEADLINE)
     answers = AnswersInRedis(redis, 60)
     await answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))

@@ -13,8 +13,7 @@ from sqlalchemy import TextClause, text
 from devstack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.claims import Claim
-from storage.direct import Row
-from storage.session import Database
+from storage.session import Database, Row
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
 from tests.kit.runner import runner_on

@@ -13,7 +13,7 @@ from langgraph.runtime import Runtime
 from config.tenants import Tenant
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
-from storage import claims, dry_runs
+from storage import by_hand, claims
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
@@ -94,7 +94,7 @@ async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_a
     assert store.table.job(job_ids[0])["reason"] == reason
     if fault is not None:
         assert store.table.job(job_ids[1])["reason"] == "already enhanced"
-        assert await dry_runs.answer_of(store.database, "acme", job_ids[0])
+        assert await by_hand.answer_of(store.database, "acme", job_ids[0])
 
 
 async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(waiting: UUID, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from config.tenant_settings import JobShare
 from config.tenants import Tenant
-from storage.turns import Shares
+from storage.claims import Shares
 from tests.kit.clock import Clock
 from workflow.turns import Turns
 

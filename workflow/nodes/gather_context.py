@@ -15,7 +15,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
-from storage.forgotten import is_forgotten
+from storage.claims import is_forgotten
 from storage.jobs import CONTEXT_FAILED, CONTEXT_LATE
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, GraphState, NothingFound

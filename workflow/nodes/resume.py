@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 from integrations.errors import HeldBack, NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
-from storage import claims, other_jobs
+from storage import claims
 from storage.claims import Claim
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
@@ -43,7 +43,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         return {"note_id": note_id}
     if posted_at is not None:
         await refuse_second_note(attempt)
-    if posted_at is not None and await insist(partial(other_jobs.come_first, attempt.database, attempt.claim)):
+    if posted_at is not None and await insist(partial(claims.come_first, attempt.database, attempt.claim)):
         # Its claim considered only running jobs, because it may have posted; the next one considers all.
         raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.ends import MOST_COUNTED, EndCause
+from storage.job_figures import MOST_COUNTED, EndCause
 from support.diagnose.reasons import cause_of
 from support.diagnose.verdicts import MEANINGS, VerdictCode
 

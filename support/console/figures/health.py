@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from config.tenants import Tenant
-from storage import job_figures, reconcile_findings, rejections
-from storage.job_figures import MOST_A_REASON
+from storage import job_figures, reconciling, rejections
+from storage.job_figures import MOST_A_REASON, MOST_COUNTED, outcomes
 from storage.job_figures import MOST_COUNTED as MOST_DUE
-from storage.reconcile_findings import MissedLately
+from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
-from storage.tenant_figures import MOST_COUNTED, outcomes
 from support.console.dependencies import Services
 from support.console.figures.asking import in_time
 from support.console.figures.tenants import GOOD_RATE, missed_word, settings_word
@@ -46,7 +45,7 @@ async def health_of_all(services: Services, now: datetime, lacks: str) -> AllHea
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
-        in_time(reconcile_findings.missed_of_all(database, now - LATELY)),
+        in_time(reconciling.missed_of_all(database, now - LATELY)),
         in_time(job_figures.due_jobs(database)) if lacks else _none_due(),
         in_time(outcomes(database, [tenant.id for tenant in known])),
     )

@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from storage import job_figures, signs
-from storage.job_figures import OpenJobs
+from storage import job_figures
+from storage.job_figures import OpenJobs, TenantFigures, WorkSigns, figures_of
 from storage.session import Database
-from storage.signs import WorkSigns
-from storage.tenant_figures import TenantFigures, figures_of
 from support.console.figures.asking import PART_SECONDS, in_time
 from support.console.figures.wording import StateWord, Tone
 from support.diagnose.facts import QueueSigns, nobody_works
@@ -69,7 +67,7 @@ class QueueView:
 
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> QueueView:
     """Return the queue now; for one tenant's users, its state and their own jobs."""
-    look, signs_of_work = look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
+    look, signs_of_work = look_at_queue(redis, PART_SECONDS), in_time(job_figures.signs_of_work(database))
     if tenant_id is not None:
         own: TenantFigures | None
         (looked, failure), work, own = await asyncio.gather(
@@ -104,7 +102,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 async def lacking(database: Database, redis: Redis) -> str:
     """Return the condition for taking jobs again; empty if they are taken."""
     (looked, _), work = await asyncio.gather(
-        look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
+        look_at_queue(redis, PART_SECONDS), in_time(job_figures.signs_of_work(database))
     )
     return _lacks(looked, work)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from config.tenants import Tenant
-from storage.reconcile_findings import MissedLately
-from storage.tenant_figures import TenantFigures
+from storage.job_figures import TenantFigures
+from storage.reconciling import MissedLately
 from support.console.figures.queue import WaitingReason, reasons_of_tenant
 from support.console.figures.wording import StateWord, percent
 

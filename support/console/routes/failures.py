@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from storage import ends
-from storage.ends import Behind, EndState, JobEnd
+from storage import job_figures
+from storage.job_figures import Behind, EndState, JobEnd
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, TenantScope, parse_since
 from support.console.errors import BadRequest
 from support.console.figures.asking import in_time
@@ -63,11 +63,11 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
 async def failures_page(request: Request, user: User, services: Services, chosen: Filter, notice: str = "") -> Response:
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
-    causes = await in_time(ends.causes(database, tenant_id, state, since))
+    causes = await in_time(job_figures.causes(database, tenant_id, state, since))
     jobs: list[JobEnd] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], set(codes)) if codes else None
-        ended = ends.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
+        ended = job_figures.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
         jobs = await in_time(ended)
     context = {
         "causes": None if causes is None else by_cause(causes),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from storage import ends
+from storage import job_figures
 from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
@@ -26,7 +26,7 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
     now = datetime.now(UTC)
     queue, causes = await asyncio.gather(
         queue_view(services.database, services.redis, user.tenant_id),
-        in_time(ends.causes(services.database, user.tenant_id, "failed", now - LATELY)),
+        in_time(job_figures.causes(services.database, user.tenant_id, "failed", now - LATELY)),
     )
     sees_all = user.tenant_id is None
     health = await health_of_all(services, now, queue.lacks) if sees_all else AllHealth([], told=True)

@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
-from storage import ends
+from storage import job_figures
 from storage.by_hand import NotRetried, why_not
-from storage.ends import Behind, JobEnd
+from storage.job_figures import Behind, JobEnd
 from storage.models import JobState
 from storage.session import DATABASE_FAILURES
 from support.arguments import MOST_RETRIED
@@ -197,9 +197,9 @@ async def _looked_at(services: Services, user: User, chosen: Filter) -> AsyncIte
     """Yield up to `_MOST_LOOKED_AT` jobs, and whether each is its ticket's last."""
     database, behind = services.database, chosen.behind
     tenant_id, state, _, since, codes, _ = chosen
-    reasons = reasons_of(await ends.causes(database, tenant_id, state, since), set(codes))
+    reasons = reasons_of(await job_figures.causes(database, tenant_id, state, since), set(codes))
     for _ in range(_MOST_LOOKED_AT // _LOOK):
-        page = await ends.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_LOOK)
+        page = await job_figures.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_LOOK)
         for job in page:
             yield job, user.sees(job.tenant_id) and await is_its_tickets_last(database, job)
         if len(page) < _LOOK:

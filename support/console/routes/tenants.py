@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from config.tenants import Tenant
-from storage import ends
-from storage.tenant_figures import figures_of
+from storage import job_figures
+from storage.job_figures import figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
 from support.console.figures.asking import in_time
@@ -55,7 +55,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     now = datetime.now(UTC)
     figures, causes, lacks = await asyncio.gather(
         in_time(figures_of(services.database, tenant_id)),
-        in_time(ends.causes(services.database, tenant_id, "failed", now - LATELY)),
+        in_time(job_figures.causes(services.database, tenant_id, "failed", now - LATELY)),
         lacking(services.database, services.redis),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]

@@ -8,8 +8,7 @@ from starlette.responses import Response
 from observability import phrases
 from observability.logging import say
 from storage import audit
-from storage.by_hand import Details
-from storage.dry_runs import answer_in_row
+from storage.by_hand import Details, answer_in_row
 from storage.models import AuditRecord
 from support.console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep
 from support.console.errors import Forbidden

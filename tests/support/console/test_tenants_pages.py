@@ -8,12 +8,11 @@ from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
 from storage import rejections
-from storage.job_figures import MOST_A_REASON
+from storage.job_figures import MOST_A_REASON, MOST_COUNTED
 from storage.job_figures import MOST_COUNTED as MOST_DUE
-from storage.reconcile_findings import MissedLately
+from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
-from storage.tenant_figures import MOST_COUNTED
 from support.console.errors import NotFound
 from support.console.figures.health import in_short
 from support.console.figures.tenants import settings_word
