@@ -414,7 +414,7 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
     if not noted or noted[0]["requester"] is None:
         # There is no key yet. A separate transaction: an eraser may be making it now, and waiting for the row above.
         async with database.tenant(held.tenant_id) as session:
-            await tombstones.make_key(session, held.tenant_id)
+            await tombstones.make_key(session)
         _, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
     return bool(left[0]["are_left"])
 

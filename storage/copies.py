@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import VARCHAR, BigInteger, Identity, Integer, SmallInteger
+from sqlalchemy import BigInteger, Identity, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
@@ -66,29 +66,6 @@ class Passage(Indexed, Base):
     """The topic of its solution, as rules have names; null where the desk has told none."""
     expires_at: Mapped[datetime | None] = mapped_column(init=False)
     """When its solution expires, by the desk's clock; null for never."""
-
-
-class Listing(Base):
-    """A ticket or solution in the desk's lists, without its text."""
-
-    __tablename__ = "listings"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
-    """`t` for tickets, `p` for passages of solutions."""
-    item_id: Mapped[str] = mapped_column(primary_key=True)
-    told: Mapped[str]
-    """A keyed hash of what the list told of it (`storage.tombstones`): with another one it has changed."""
-    created_at: Mapped[datetime | None]
-    """As the next one by the desk's clock, where the desk has told it."""
-    changed_at: Mapped[datetime | None]
-    listed_at: Mapped[datetime | None]
-    """When a pass over the desk's lists last met it."""
-    seen_at: Mapped[datetime]
-    """When the desk last listed it, or gave it when it was asked for, or refused to."""
-    read_at: Mapped[datetime | None]
-    to_read: Mapped[datetime | None]
-    """Set where it is to be read, not before that moment: when it changed, so that the newest are read first."""
 
 
 def people_to_keep(people: Iterable[Person]) -> list[list[Any]]:

@@ -14,42 +14,38 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Row,
-    Select,
-    Text,
-    and_,
-    case,
-    cast,
-    delete,
-    exists,
-    func,
-    null,
-    or_,
-    select,
-    text,
-    true,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, Text, case, cast, delete, exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
-from storage.copies import Listing, Passage, Ticket
-from storage.history import delete_passages
+from storage.copies import Passage, Ticket
+from storage.history import UNLIST, delete_passages
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN, OWN_EVENTS
-from storage.models import AuditRecord, Feedback, Job, JobEvent, JobState, Tombstone, TombstoneKey
+from storage.models import AuditRecord, Job, JobEvent, JobState, Tombstone
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
 HasNumbers = type[Ticket] | type[Job] | type[AuditRecord]
-"""Tables whose rows are of a ticket."""
-NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
-EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
-"""What the row of an erased job keeps of its event: our own words, without which it would count as a webhook's."""
+_OF_TICKETS: tuple[HasNumbers, ...] = (Ticket, Job, AuditRecord)
+_NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
+# The row of an erased job keeps our own words of its event, without which it would count as a webhook's.
+_EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
+_SKIP = text(
+    "SELECT s.id, s.ticket_id, s.traceparent, s.was_running, n.desk_id, n.display_id"
+    " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
+)
+_ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
+_REMOVE_FEEDBACK = text("DELETE FROM feedback WHERE job_id = ANY (:ids)")
+# The search index goes with the copies.
+_OTHERS = [
+    text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- names below
+    for name in (
+        *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
+        *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +60,10 @@ class Which:
     def all(self) -> bool:
         return self.ticket_id is None and self.requester is None
 
-    def names(self, model: HasNumbers) -> ColumnElement[bool]:
-        if self.requester is not None:
-            return model.requester == tombstones.of_requester(self.requester)
-        return true() if self.ticket_id is None else _has(model, self.ticket_id)
-
 
 def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
     others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
-    return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
+    return func.array_remove(array([model.ticket_id, *others]), text("NULL"), type_=ARRAY(Text))
 
 
 def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
@@ -89,9 +80,6 @@ async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str
             named = select(numbers(model)).where(_has(model, number))
             found.update(*(await session.scalars(named)).all())
     return found
-
-
-_OF_TICKETS: tuple[HasNumbers, ...] = (Ticket, Job, AuditRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +114,24 @@ class EndedJob:
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
-    count = _Counting(database, which.tenant_id, page)
+    async def count(model: type[Any], *conditions: ColumnElement[bool]) -> int:
+        async with database.tenant(which.tenant_id) as session:
+            return await session.scalar(select(func.count()).select_from(model).where(*conditions)) or 0
+
     if which.all:
-        copies = await count.of(Ticket.ticket_id) + await count.of(Passage.source_id)
-        answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
-        not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
-        return Stored(copies, answers, not_ended, 0, await count.of(AuditRecord.at))
+        copies = await count(Ticket) + await count(Passage)
+        answers, not_ended = await count(Job, Job.enhancement.is_not(None)), await count(Job, Job.state.in_(_NOT_ENDED))
+        return Stored(copies, answers, not_ended, 0, await count(AuditRecord))
     ticket_ids = await numbers_of(database, which.tenant_id, which.ticket_id) if which.ticket_id else set()
     unattributed, of_requester = 0, False
     if which.requester is not None:
-        for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
-            theirs = select(numbers(model).label("numbers")).where(which.names(model))
-            ticket_ids.update(*[row.numbers async for row in count.rows(column, theirs)])
-        theirs = sources_of_requester(which.requester)
-        ticket_ids.update([row.number async for row in count.rows(AuditRecord.at, theirs)])
-        named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(which.requester))
-        of_requester = bool(ticket_ids) or await count.of(Ticket.ticket_id, named) > 0
-        unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
-        unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
+        async with database.tenant(which.tenant_id) as session:
+            for model in _OF_TICKETS:
+                ticket_ids.update(await session.scalars(_numbers_of_requester(model, which.requester)))
+            ticket_ids.update(await session.scalars(_sources_of_requester(which.requester)))
+        of_requester = bool(ticket_ids) or await count(Ticket, _names(which.requester)) > 0
+        unattributed = await count(Ticket, Ticket.requester.is_(None))
+        unattributed += await count(Job, Job.requester.is_(None), Job.enhancement.is_not(None))
     copies = answers = not_ended = kept = 0
     async for those in pages(database, which.tenant_id, Ticket.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
@@ -152,13 +140,13 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         copies += sum(not forgotten.isdisjoint(each) for each in copied)
     async for those in pages(database, which.tenant_id, Job.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
-            found = (await session.execute(JOBS.where(those))).all()
-            forgotten = ticket_ids | await tombstones.among(session, tickets_of(found))
+            found = (await session.execute(_JOBS.where(those))).all()
+            forgotten = ticket_ids | await tombstones.among(session, _tickets_of(found))
         answers += sum(job.answered and not forgotten.isdisjoint((*job.numbers, *job.named)) for job in found)
         not_ended += sum(job.not_ended and not forgotten.isdisjoint(job.numbers) for job in found)
     async for those in pages(database, which.tenant_id, AuditRecord.at, page):
         async with database.tenant(which.tenant_id) as session:
-            kept += len(await forgotten_records(session, those, ticket_ids))
+            kept += len(await _forgotten_records(session, those, ticket_ids))
     return Stored(copies, answers, not_ended, unattributed, kept, of_requester)
 
 
@@ -167,27 +155,33 @@ def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) 
     return func.coalesce(found, cast([], JSONB), type_=JSONB)
 
 
-JOBS = select(
+# Jobs with their tickets' numbers, and those that each one's answer calls similar.
+_JOBS = select(
     Job.id,
     numbers(Job).label("numbers"),
     Job.enhancement.is_not(None).label("answered"),
-    Job.state.in_(NOT_ENDED).label("not_ended"),
-    # The second is the format of the release before.
+    Job.state.in_(_NOT_ENDED).label("not_ended"),
+    # The second is the format of answers without sources.
     _numbers_in('$.sources[*] ? (@.kind == "ticket").number')
     .op("||")(_numbers_in("$.similar_tickets[*].ticket_id"))
     .label("named"),
 )
-"""Jobs, with the numbers of its ticket and those that each one's answer calls similar."""
 
 
-def sources_of_requester(address: str) -> Select[Any]:
-    """Return each `number` of an address' tickets by audit records.
+def _numbers_of_requester(model: HasNumbers, address: str) -> Select[Any]:
+    theirs = model.requester == tombstones.of_requester(address)
+    return select(func.unnest(numbers(model)).label("number")).where(theirs)
 
-    Their copies may be gone, and no other table has their requester.
-    """
+
+def _names(address: str) -> ColumnElement[bool]:
+    return func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(address))
+
+
+def _sources_of_requester(address: str) -> Select[Any]:
+    """Return numbers of an address' tickets by audit records: their copies may be gone."""
     source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
     told = cast(source, JSONB)
-    both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), null(), type_=ARRAY(Text))
+    both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), text("NULL"), type_=ARRAY(Text))
     theirs = told["requester"].astext == func.encode(tombstones.of_requester(address), "hex")
     return select(func.unnest(both).label("number")).select_from(AuditRecord).where(theirs)
 
@@ -203,7 +197,7 @@ _RECORDS = select(
 )
 
 
-def tickets_of(jobs: Sequence[Any]) -> set[str]:
+def _tickets_of(jobs: Sequence[Any]) -> set[str]:
     return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
 
 
@@ -213,7 +207,7 @@ async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]
         return {row.id: row.numbers for row in rows}
 
 
-async def forgotten_records(
+async def _forgotten_records(
     session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
 ) -> list[tuple[UUID, datetime]]:
     """Return the keys of audit records of a forgotten ticket, requester or source.
@@ -221,45 +215,12 @@ async def forgotten_records(
     `also`: further forgotten numbers.
     """
     found = (await session.execute(_RECORDS.where(those))).all()
-    forgotten = also | await tombstones.among(session, tickets_of(found))
+    forgotten = also | await tombstones.among(session, _tickets_of(found))
     return [
         (each.job_id, each.at)
         for each in found
         if each.of_forgotten or not forgotten.isdisjoint((*each.numbers, *each.named))
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Counting:
-    database: Database
-    tenant_id: str
-    page: int
-
-    async def rows(self, column: InstrumentedAttribute[Any], question: Select[Any]) -> AsyncIterator[Row[Any]]:
-        async for those in pages(self.database, self.tenant_id, column, self.page):
-            async with self.database.tenant(self.tenant_id) as session:
-                found = (await session.execute(question.where(those))).all()
-            for row in found:
-                yield row
-
-    async def of(self, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> int:
-        question = select(func.count().label("number")).select_from(column.class_).where(*conditions)
-        return sum([row.number async for row in self.rows(column, question)])
-
-
-_SKIP = text(
-    "SELECT s.id, s.ticket_id, s.traceparent, s.was_running, n.desk_id, n.display_id"
-    " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
-)
-_ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
-# The search index goes with the copies.
-_OTHERS = [
-    text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- names below
-    for name in (
-        *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
-        *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
-    )
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +253,7 @@ async def erase(
     """
     work = _Erasure(database, which, page, on_ended)
     began = await work.begin()
-    for those in pages_of(Job.id, await work.jobs_in(*NOT_ENDED), page):
+    for those in pages_of(Job.id, await work.jobs_in(*_NOT_ENDED), page):
         await work.forget_jobs(those)
     if which.requester is not None:
         await work.mark_tickets_of_jobs()
@@ -323,7 +284,7 @@ class _Erasure:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncSession]:
         async with self.database.tenant(self.which.tenant_id) as session:
-            await tombstones.lock(session, self.which.tenant_id, shared=False)
+            await tombstones.lock(session, shared=False)
             yield session
 
     def pages(self, column: InstrumentedAttribute[Any]) -> AsyncIterator[ColumnElement[bool]]:
@@ -362,10 +323,10 @@ class _Erasure:
                 copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
                 if self.which.requester is not None:
                     # Copies of others' tickets may name the requester too, e.g. as the person who recorded the ticket.
-                    named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(self.which.requester))
-                    await session.execute(update(Ticket).where(those, named).values(people=[]))
+                    named = update(Ticket).where(those, _names(self.which.requester))
+                    await session.execute(named.values(people=[]))
                 listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]
-                await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, listed)))
+                await session.execute(UNLIST, {"tickets": listed})
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
@@ -384,44 +345,44 @@ class _Erasure:
             return
         async for those in self.pages(AuditRecord.at):
             async with self._alone() as session:
-                doomed = await forgotten_records(session, those)
+                doomed = await _forgotten_records(session, those)
                 gone = delete(AuditRecord).where(tuple_(AuditRecord.job_id, AuditRecord.at).in_(doomed))
                 records = await _changed(session, gone) if doomed else 0
             self.records += records
 
     async def _mark(self, session: AsyncSession, model: HasNumbers, those: ColumnElement[bool]) -> None:
         if self.which.requester is not None:
-            theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))
+            theirs = _numbers_of_requester(model, self.which.requester).where(those)
             await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
             if model is AuditRecord:
-                sources = sources_of_requester(self.which.requester).where(those)
+                sources = _sources_of_requester(self.which.requester).where(those)
                 await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
         async with self._alone() as session:
             # Waits for concurrent writes: one may store the requester of a ticket.
-            not_ended = select(Job.id).where(those, Job.state.in_(NOT_ENDED))
+            not_ended = select(Job.id).where(those, Job.state.in_(_NOT_ENDED))
             await session.execute(not_ended.order_by(Job.id).with_for_update())
             await self._mark(session, Job, those)
-            jobs = (await session.execute(JOBS.where(those))).all()
-            forgotten = set() if self.which.all else await tombstones.among(session, tickets_of(jobs))
+            jobs = (await session.execute(_JOBS.where(those))).all()
+            forgotten = set() if self.which.all else await tombstones.among(session, _tickets_of(jobs))
             own = [job.id for job in jobs if self.which.all or not forgotten.isdisjoint(job.numbers)]
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
             skipped = {"tenant": self.which.tenant_id, "ids": own, "reason": FORGOTTEN}
             ended = [EndedJob(*row) for row in await session.execute(_SKIP, skipped)]
             # A worker whose job's answer names a forgotten ticket loses its claim, and the answer is not posted.
             await session.execute(_ASK_AGAIN, {"ids": names, "reason": NAMED_FORGOTTEN})
-            holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
-            answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
-            told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
-            await session.execute(update(Job).where(told).values(requester=None, event=EVENT_LEFT))
-            await session.execute(delete(Feedback).where(among(Feedback.job_id, own)))
+            holds_text = update(Job).where(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
+            answers = await _changed(session, holds_text.values(enhancement=None))
+            told = update(Job).where(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
+            await session.execute(told.values(requester=None, event=_EVENT_LEFT))
+            await session.execute(_REMOVE_FEEDBACK, {"ids": own})
         self.answers += answers
         self.ended += ended
         self.on_ended(ended)
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        self.copies += await delete_passages(self.database, self.which.tenant_id, true())
+        self.copies += await delete_passages(self.database, self.which.tenant_id)
         for statement in _OTHERS:
             erased = self.page
             while erased == self.page:
@@ -432,7 +393,7 @@ class _Erasure:
             rows = await self._erase_all(Job.ticket_id, Job.finished_at < rows_ended_before)
             await self._erase_all(JobEvent.job_id, ~exists().where(Job.id == JobEvent.job_id))
         async with self._alone() as session:
-            await session.execute(delete(TombstoneKey))
+            await session.execute(text("DELETE FROM tombstone_keys"))
         return rows
 
     async def _erase_all(self, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> int:

@@ -32,7 +32,7 @@ from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.terms import weighed_terms
 from storage import tombstones
-from storage.copies import Indexed, Listing, Passage, Ticket, people_to_keep
+from storage.copies import Indexed, Passage, Ticket, people_to_keep
 from storage.paging import among, split
 from storage.session import Database
 
@@ -119,13 +119,13 @@ def of_desks() -> ColumnElement[bool]:
     return Passage.source_id.not_like(f"{_FILE}%")
 
 
-async def delete_passages(database: Database, tenant_id: str, condition: ColumnElement[bool]) -> int:
+async def delete_passages(database: Database, tenant_id: str, *conditions: ColumnElement[bool]) -> int:
     """Delete some passages; return their number.
 
     A few in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
     """
     key = tuple_(Passage.source_id, Passage.position)
-    some = select(Passage.source_id, Passage.position).where(condition).limit(_PASSAGES_AT_ONCE)
+    some = select(Passage.source_id, Passage.position).where(*conditions).limit(_PASSAGES_AT_ONCE)
     deleted, count = 0, _PASSAGES_AT_ONCE
     while count == _PASSAGES_AT_ONCE:
         async with database.tenant(tenant_id) as session:
@@ -200,6 +200,11 @@ _SAVE = text(f"""
     bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text)
 )
 
+_READ_IN_A_DAY = text("""
+    UPDATE listings SET to_read = now() + interval '1 day' WHERE collection = 't' AND item_id = ANY (:tickets)
+""")
+UNLIST = text("DELETE FROM listings WHERE collection = 't' AND item_id = ANY (:tickets)")
+
 
 async def save_ticket(
     database: Database,
@@ -248,8 +253,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
     gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:
         copies = (await session.scalars(gone)).all()
-        listed = update(Listing).where(Listing.collection == "t", among(Listing.item_id, [*copies, number]))
-        await session.execute(listed.values(to_read=func.now() + func.make_interval(0, 0, 0, 1)))
+        await session.execute(_READ_IN_A_DAY, {"tickets": [*copies, number]})
     return len(copies)
 
 
@@ -266,7 +270,7 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
             gone = delete(Ticket).where(among(Ticket.ticket_id, some)).returning(Ticket.ticket_id)
             removed += len((await session.scalars(gone)).all())
             # Their listings go too: if the rule is removed before a list was read by it, they count as new.
-            await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, some)))
+            await session.execute(UNLIST, {"tickets": list(some)})
     return removed
 
 

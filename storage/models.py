@@ -1,11 +1,11 @@
 """Tables that the ORM reads or writes, except copies; a test compares them."""
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import REAL, BigInteger, DateTime, Double, Text
+from sqlalchemy import BigInteger, DateTime, Double, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -98,24 +98,6 @@ class JobEvent(Base):
     reason: Mapped[str | None]
 
 
-class Feedback(Base):
-    """Feedback on a job's note (`storage.feedback`), deleted with the job's row."""
-
-    __tablename__ = "feedback"
-
-    job_id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[str]
-    prompt: Mapped[str]
-    model: Mapped[str]
-    """What wrote the note, as the job's row had it; empty where it had not."""
-    vote: Mapped[str | None]
-    reason: Mapped[str | None]
-    voted_at: Mapped[datetime | None]
-    taken_up: Mapped[float | None] = mapped_column(REAL)
-    """Which part of what the ticket's resolution says stands in the note's steps, 0 to 1."""
-    taken_up_at: Mapped[datetime | None]
-
-
 class AuditRecord(Base):
     """A model request of a job with its answer or failure (`storage.audit`)."""
 
@@ -145,39 +127,6 @@ class AuditRecord(Base):
     seconds: Mapped[float]
     reason: Mapped[str | None]
     """Why there is no answer: our own words."""
-
-
-class Rejection(Base):
-    """A rejected webhook of a known tenant; no body, kept for days only."""
-
-    __tablename__ = "rejections"
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    tenant_id: Mapped[str]
-    ticket_id: Mapped[str | None]
-    status: Mapped[int]
-    reason: Mapped[str]
-    rejected_at: Mapped[datetime]
-
-
-class Spending(Base):
-    """Model spending of a tenant's jobs on a UTC day, of all workers together."""
-
-    __tablename__ = "spending"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
-    tokens: Mapped[int] = mapped_column(BigInteger)
-    dollars: Mapped[float]
-
-
-class TombstoneKey(Base):
-    """A tenant's secret key for tombstones, which prevents guessing ids or addresses."""
-
-    __tablename__ = "tombstone_keys"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[bytes]
 
 
 class Tombstone(Base):

@@ -8,8 +8,8 @@ instrumentation for SQLAlchemy counts each checkout of a pool and costs more.
 import asyncio
 import re
 import select
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import AdaptedConnection, make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
@@ -31,67 +31,47 @@ from observability import tracing
 _SPAN = "ai-agents span"
 # Our functions have names of several words.
 _CALL = re.compile(r"SELECT (?:\* FROM )?(\w+_\w+)\(")
+Row = Mapping[str, Any]
+_dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
-class StatementSpans:
-    """Spans of one engine's statements.
-
-    A call of a function has its name. Spans have the statement's text without values, and a failure's type and SQLSTATE
-    without the server's message, which may quote a row.
-    """
-
-    def __init__(self, url: URL) -> None:
-        self._server: dict[str, str | int] = {
-            "db.system.name": "postgresql",
-            "db.namespace": url.database or "",
-            "server.address": url.host or "",
-            "server.port": url.port or 5432,
-        }
-
-    def begin(self, statement: str) -> Span | None:
-        if tracing.is_untraced():
-            return None
-        operation = name = statement.split(None, 1)[0].upper()
-        attributes = {**self._server, "db.operation.name": operation, "db.query.text": statement}
-        if called := _CALL.match(statement):
-            attributes["db.stored_procedure.name"] = called[1]
-            name = f"{operation} {called[1]}"
-        return tracing.call_span(name, attributes)
-
-    @staticmethod
-    def fail(span: Span, failure: BaseException) -> None:
-        state = getattr(failure, "sqlstate", None)
-        if state is not None:
-            span.set_attribute("db.response.status_code", str(state))
-        tracing.record_failure(span, failure)
+def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
+    """Return a statement's span, with its text without values; a function's call has its name."""
+    if tracing.is_untraced():
+        return None
+    operation = name = statement.split(None, 1)[0].upper()
+    attributes = {**server, "db.operation.name": operation, "db.query.text": statement}
+    if called := _CALL.match(statement):
+        attributes["db.stored_procedure.name"] = called[1]
+        name = f"{operation} {called[1]}"
+    return tracing.call_span(name, attributes)
 
 
-def trace_statements(engine: Engine) -> StatementSpans:
-    spans = StatementSpans(engine.url)
+def _fail_span(span: Span, failure: BaseException) -> None:
+    # Without the server's message, which may quote a row.
+    state = getattr(failure, "sqlstate", None)
+    if state is not None:
+        span.set_attribute("db.response.status_code", str(state))
+    tracing.record_failure(span, failure)
 
+
+def _trace_statements(engine: Engine, server: Mapping[str, str | int]) -> None:
     def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if span := spans.begin(statement):
+        if span := _begin_span(server, statement):
             connection.info[_SPAN] = span
 
     def end(connection: Connection, *_: Any) -> None:
-        span: Span | None = connection.info.pop(_SPAN, None)
-        if span is not None:
+        if span := connection.info.pop(_SPAN, None):
             span.end()
 
     def fail(failure: ExceptionContext) -> None:
-        span: Span | None = failure.connection.info.pop(_SPAN, None) if failure.connection is not None else None
-        if span is not None:
-            spans.fail(span, failure.original_exception)
+        if failure.connection is not None and (span := failure.connection.info.pop(_SPAN, None)):
+            _fail_span(span, failure.original_exception)
             span.end()
 
     event.listen(engine, "before_cursor_execute", begin)
     event.listen(engine, "after_cursor_execute", end)
     event.listen(engine, "handle_error", fail)
-    return spans
-
-
-Row = Mapping[str, Any]
-_dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 @lru_cache
@@ -104,81 +84,6 @@ def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
     return DBAPIError.instance(
         None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=gone, dialect=_dialect
     )
-
-
-class DirectConnection:
-    """A pooled connection in autocommit. It raises SQLAlchemy's exceptions."""
-
-    def __init__(self, driver: Any, spans: StatementSpans | None) -> None:
-        self._driver = driver
-        self._spans = spans
-        self.spoiled = False
-        """True if it must not be used again: what the driver knows of a pipeline that broke off need not be so."""
-
-    async def ask(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        statement = _for_driver(question)
-        with self._watched(statement):
-            cursor = self._driver.cursor(row_factory=dict_row)
-            await cursor.execute(statement, values)
-            return await cursor.fetchall() if cursor.description else []
-
-    async def ask_together(self, first: TextClause, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return the rows of all statements but the first, in one round trip.
-
-        They are one transaction. Statements with the execution option `binary` return bytes instead of text, a quarter
-        of the time for large results.
-
-        A pipeline is a transaction without BEGIN: 0.15 ms of CPU less, and three round trips
-        (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html).
-        """
-        statements = [_for_driver(question) for question in questions]
-        with self._watched(statements[0]):
-            cursors = []
-            self.spoiled = True
-            async with self._driver.pipeline():
-                await self._driver.execute(_for_driver(first), values)
-                for question, statement in zip(questions, statements, strict=True):
-                    binary = bool(question.get_execution_options().get("binary"))
-                    cursors.append(self._driver.cursor(row_factory=dict_row, binary=binary))
-                    await cursors[-1].execute(statement, values)
-            self.spoiled = False
-            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-    @contextmanager
-    def _watched(self, statement: str) -> Iterator[None]:
-        span = None if self._spans is None else self._spans.begin(statement)
-        try:
-            yield
-        except psycopg.Error as failure:
-            if span is not None:
-                StatementSpans.fail(span, failure)
-            raise _as_sqlalchemy(failure, self._driver) from failure
-        finally:
-            if span is not None:
-                span.end()
-
-
-@asynccontextmanager
-async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterator[DirectConnection]:
-    """Yield a connection of the pool; the block raises SQLAlchemy's exceptions."""
-    try:
-        lent = await engine.raw_connection()
-    except psycopg.Error as failure:
-        raise _as_sqlalchemy(failure) from failure
-    driver: Any = lent.driver_connection
-    connection = DirectConnection(driver, spans)
-    try:
-        if not driver.autocommit:
-            await driver.set_autocommit(True)
-        yield connection
-    finally:
-        # A cancelled caller may have left answers behind, which the next caller would take for its own.
-        if driver.info.transaction_status == TransactionStatus.IDLE and not connection.spoiled:
-            lent.close()
-        else:
-            driver.pgconn.finish()
-            # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
-            await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
 
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
@@ -195,8 +100,6 @@ _KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
 _UNANSWERED_MS = 10_000
 _NOTHING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
-
-
 INSISTED_ON = ("idle_in_transaction_session_timeout", "lock_timeout")
 """Settings without which a peer that vanished could hold everybody up: a process does not start if it lacks them."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -307,13 +210,22 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_seconds,
-            # The owner of a transaction ends it: SQLAlchemy's sessions do, and `_take` returns none open.
+            # The owner of a transaction ends it: SQLAlchemy's sessions do, and `_direct` returns none open.
             pool_reset_on_return=None,
             hide_parameters=True,
         )
-        event.listen(self._engine.sync_engine, "checkout", _insist_on_silence)
-        event.listen(self._engine.sync_engine, "engine_connect", _leave_autocommit)
-        self._spans = trace_statements(self._engine.sync_engine) if traced else None
+        engine = self._engine.sync_engine
+        event.listen(engine, "checkout", _insist_on_silence)
+        event.listen(engine, "engine_connect", _leave_autocommit)
+        self._traced: dict[str, str | int] = {}
+        if traced:
+            self._traced = {
+                "db.system.name": "postgresql",
+                "db.namespace": engine.url.database or "",
+                "server.address": engine.url.host or "",
+                "server.port": engine.url.port or 5432,
+            }
+            _trace_statements(engine, self._traced)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -326,24 +238,66 @@ class Database:
             yield session
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return each statement's rows, in one transaction of a tenant.
+        """Return each statement's rows, in one transaction of a tenant and one round trip.
 
-        It takes a third of the CPU of `tenant`.
+        It takes a third of the CPU of `tenant`: a pipeline is a transaction without BEGIN
+        (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html). Statements with the execution option
+        `binary` return bytes instead of text, a quarter of the time for large results.
         """
-        async with take(self._engine, self._spans) as connection:
-            return await connection.ask_together(_SET_TENANT, *questions, tenant=tenant_id, **values)
+        statements, values = [_for_driver(question) for question in questions], values | {"tenant": tenant_id}
+        async with self._direct(statements[0], piped=True) as driver:
+            cursors = []
+            async with driver.pipeline():
+                await driver.execute(_for_driver(_SET_TENANT), values)
+                for question, statement in zip(questions, statements, strict=True):
+                    binary = bool(question.get_execution_options().get("binary"))
+                    cursors.append(driver.cursor(row_factory=dict_row, binary=binary))
+                    await cursors[-1].execute(statement, values)
+            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows of a database function, in one transaction and round trip."""
-        async with take(self._engine, self._spans) as connection:
-            return await connection.ask(question, **values)
+        statement = _for_driver(question)
+        async with self._direct(statement) as driver:
+            cursor = driver.cursor(row_factory=dict_row)
+            await cursor.execute(statement, values)
+            return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def _direct(self, statement: str, *, piped: bool = False) -> AsyncIterator[Any]:
+        """Yield a driver's connection in autocommit, within a span; raise SQLAlchemy's exceptions."""
+        try:
+            lent = await self._engine.raw_connection()
+        except psycopg.Error as failure:
+            raise _as_sqlalchemy(failure) from failure
+        driver: Any = lent.driver_connection
+        span, done = None, False
+        try:
+            if not driver.autocommit:
+                await driver.set_autocommit(True)
+            span = _begin_span(self._traced, statement) if self._traced else None
+            yield driver
+            done = True
+        except psycopg.Error as failure:
+            if span is not None:
+                _fail_span(span, failure)
+            raise _as_sqlalchemy(failure, driver) from failure
+        finally:
+            if span is not None:
+                span.end()
+            # A cancelled caller may have left answers behind, which the next caller would take for its own; what the
+            # driver knows of a pipeline that broke off need not be so.
+            if driver.info.transaction_status == TransactionStatus.IDLE and (done or not piped):
+                lent.close()
+            else:
+                driver.pgconn.finish()
+                # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
+                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
 
     async def call_for_one(self, question: TextClause, **values: Any) -> Any:
         """Return the single value of a database function; None without a row."""
-        for row in await self.call(question, **values):
-            (value,) = row.values()
-            return value
-        return None
+        rows = await self.call(question, **values)
+        return next(iter(rows[0].values())) if rows else None
 
     @asynccontextmanager
     async def across_tenants(self) -> AsyncIterator[AsyncSession]:

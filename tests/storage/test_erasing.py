@@ -170,7 +170,7 @@ async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
 async def test_an_erasure_waits_for_a_copy_that_is_being_written(database: Database, table: Table) -> None:
     await copy(database, "8")
     async with database.tenant("acme") as copying:
-        await tombstones.lock(copying, "acme", shared=True)
+        await tombstones.lock(copying, shared=True)
         erasing = asyncio.create_task(erasure.erase(database, Which("acme", ticket_id="7")))
         await asyncio.sleep(0.2)
         await copying.execute(insert(Ticket).values(tenant_id="acme", ticket_id="7", synced_at=func.now(), **TEXT))
@@ -182,7 +182,7 @@ async def test_an_erasure_waits_for_a_copy_that_is_being_written(database: Datab
 async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database, table: Table) -> None:
     await copy(database, "8")
     async with database.tenant("acme") as erasure:
-        await tombstones.lock(erasure, "acme", shared=False)
+        await tombstones.lock(erasure, shared=False)
         late = asyncio.create_task(copy(database, "7"))
         await asyncio.sleep(0.2)
         await tombstones.leave(erasure, "acme", [tombstones.of_ticket("7")])
