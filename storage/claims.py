@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -94,45 +95,44 @@ async def know_numbers(database: Database, held: Claim, desk_id: str, display_id
     return replace(held, desk_id=desk_id, display_id=display_id, **rows[0])
 
 
-def _bound(function: str, *parameters: str) -> TextClause:
-    given = ", ".join(f":{name}" for name in ("tenant", "id", "token", *parameters))
-    return text(f"SELECT {function}({given})")
+@lru_cache
+def _call(function: str, *parameters: str) -> TextClause:
+    return text(f"SELECT {function}({', '.join(f':{name}' for name in parameters)})")
 
 
-async def _change(database: Database, held: Claim, function: TextClause, **values: Any) -> bool:
-    values |= {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
-    return bool(await database.call_for_one(function, **values))
+async def _change(database: Database, held: Claim, function: str, **values: Any) -> bool:
+    values = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, **values}
+    return bool(await database.call_for_one(_call(function, *values), **values))
 
 
-async def _write(database: Database, held: Claim, function: TextClause, **values: Any) -> None:
-    if not await _change(database, held, function, **values):
+async def _write(database: Database, held: Claim, function: str, **values: Any) -> None:
+    if not await _change(database, held, function, attempt=held.attempt, **values):
         raise LeaseLost
 
 
-_SEE_OPEN = _bound("see_open")
-_KEEP_ANSWER = _bound("keep_answer", "attempt", "answer", "model", "took")
-_BEGIN_POSTING = _bound("begin_posting", "attempt", "lease")
-_END_POSTING = _bound("end_posting", "attempt", "what", "before")
-_TELL = _bound("tell_of_attempt", "attempt", "what", "reason")
-_COMPLETE = _bound("complete_job", "attempt", "note")
-_SKIP = _bound("skip_job", "attempt", "reason")
-_FAIL = _bound("fail_job", "attempt", "reason")
-_RETRY = _bound("retry_job_later", "attempt", "in", "reason")
-_LOOK = _bound("look_once_more", "attempt", "attempts", "in", "reason", "look")
-_HOLD = _bound("hold_job_back", "attempt", "for", "reason", "longer", "longest")
-_BEGIN_FAILURE_NOTE = _bound("begin_failure_note", "attempt", "desk_id", "display_id", "missing")
-_END_FAILURE_NOTE = _bound("end_failure_note", "attempt")
+async def _read(database: Database, held: Claim, *columns: Any) -> Any:
+    async with database.tenant(held.tenant_id) as session:
+        return (await session.execute(select(*columns).where(Job.id == held.job_id))).one_or_none()
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
-    async with database.tenant(held.tenant_id) as session:
-        row = (await session.execute(select(Job.enhancement, Job.model).where(Job.id == held.job_id))).one_or_none()
+    row = await _read(database, held, Job.enhancement, Job.model)
     return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
 
 
 async def event_of(database: Database, held: Claim) -> str:
-    async with database.tenant(held.tenant_id) as session:
-        return await session.scalar(select(Job.event).where(Job.id == held.job_id)) or ""
+    row = await _read(database, held, Job.event)
+    return (row and row.event) or ""
+
+
+async def may_have_posted(database: Database, held: Claim) -> bool:
+    row = await _read(database, held, Job.note_attempted_at)
+    return row is not None and row.note_attempted_at is not None
+
+
+async def was_forgotten(database: Database, held: Claim) -> bool:
+    row = await _read(database, held, Job.state, Job.reason)
+    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, FORGOTTEN)
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
@@ -150,79 +150,70 @@ async def save_answer(
     `took_seconds`: since the request; None for an answer of an earlier attempt.
     """
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
-    await _write(database, held, _KEEP_ANSWER, answer=json.dumps(answer), model=model, took=took)
+    await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
-    """Record that the note may be in the ticket from now on; renew the lease.
-
-    Raises LeaseLost.
-    """
-    await _write(database, held, _BEGIN_POSTING, lease=timedelta(seconds=lease_seconds))
+    """Record that the note may be in the ticket from now on; renew the lease."""
+    await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
 
 
 async def not_posted(database: Database, held: Claim) -> None:
-    """Undo `about_to_post` if the desk surely has no note. Raises LeaseLost."""
-    await _write(database, held, _END_POSTING, what="not posted", before=held.note_attempted_at)
+    """Undo `about_to_post` if the desk surely has no note."""
+    await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
 
 
 async def note_not_there(database: Database, held: Claim) -> None:
-    """Record that an earlier attempt's note did not arrive. Raises LeaseLost."""
-    await _write(database, held, _END_POSTING, what="note not there", before=None)
+    """Record that an earlier attempt's note did not arrive."""
+    await _write(database, held, "end_posting", what="note not there", before=None)
 
 
 async def seen_open(database: Database, held: Claim) -> None:
-    """Record the ticket as open, for the attempt after a hold. Raises LeaseLost."""
-    await _write(database, held, _SEE_OPEN)
+    """Record the ticket as open, for the attempt after a hold."""
+    if not await _change(database, held, "see_open"):
+        raise LeaseLost
 
 
 async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
-    """Record once that the attempt's context is incomplete. Raises LeaseLost."""
-    await _write(database, held, _TELL, what=CONTEXT_INCOMPLETE, reason=reason)
-
-
-async def may_have_posted(database: Database, held: Claim) -> bool:
-    async with database.tenant(held.tenant_id) as session:
-        question = select(Job.note_attempted_at).where(Job.id == held.job_id)
-        return await session.scalar(question) is not None
+    await _write(database, held, "tell_of_attempt", what=CONTEXT_INCOMPLETE, reason=reason)
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:
-    await _write(database, held, _COMPLETE, note=note_id)
+    await _write(database, held, "complete_job", note=note_id)
 
 
 async def skip(database: Database, held: Claim, reason: str) -> None:
-    await _write(database, held, _SKIP, reason=reason)
+    await _write(database, held, "skip_job", reason=reason)
 
 
 async def fail(database: Database, held: Claim, reason: str) -> None:
-    await _write(database, held, _FAIL, reason=reason)
+    await _write(database, held, "fail_job", reason=reason)
 
 
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    await _write(database, held, _RETRY, **{"in": timedelta(seconds=seconds)}, reason=reason)
+    await _write(database, held, "retry_job_later", later=timedelta(seconds=seconds), reason=reason)
 
 
 async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last look for the note in `seconds`, past all limits.
+    """Schedule a last look for the note, past all limits.
 
-    The attempt number, beyond the last, shows that it may only look. Raises LeaseLost.
+    The attempt number, beyond the last, shows that it may only look.
     """
-    later = {"in": timedelta(seconds=seconds), "look": LAST_LOOK}
-    await _write(database, held, _LOOK, attempts=MOST_ATTEMPTS, reason=reason, **later)
+    later = timedelta(seconds=seconds)
+    await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
 
 
 async def hold_back(
     database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
 ) -> None:
-    """Undo the claim; the relay publishes the job in `seconds`. Raises LeaseLost.
+    """Undo the claim; the relay publishes the job in `seconds`.
 
     `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
     last manual retry.
     """
     lasts = timedelta(seconds=seconds)
-    values = {"for": lasts, "longer": lasts if extends_deadline else timedelta(0), "longest": LONGEST_LIFE}
-    await _write(database, held, _HOLD, reason=reason, **values)
+    longer = lasts if extends_deadline else timedelta(0)
+    await _write(database, held, "hold_job_back", lasts=lasts, reason=reason, longer=longer, longest=LONGEST_LIFE)
 
 
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
@@ -231,12 +222,12 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
     A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, nor if
     another job has, or may have, posted its enhancement. The claim has the ticket's numbers.
     """
-    numbers = {"desk_id": held.desk_id, "display_id": held.display_id}
-    return await _change(database, held, _BEGIN_FAILURE_NOTE, **numbers, missing=NOTE_MISSING)
+    values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
+    return await _change(database, held, "begin_failure_note", **values)
 
 
 async def failure_note_not_left(database: Database, held: Claim) -> None:
-    await _change(database, held, _END_FAILURE_NOTE)
+    await _change(database, held, "end_failure_note", attempt=held.attempt)
 
 
 _HELD = (
@@ -252,10 +243,7 @@ _LOCKED = text(
 
 
 async def renew(database: Database, held: Sequence[Claim], lease_seconds: float) -> list[bool | Exception]:
-    """Renew the leases for `lease_seconds`; False for lost claims.
-
-    An exception for rows that are locked. Raises one of DATABASE_FAILURES if all fail.
-    """
+    """Renew the leases; return False for lost claims, and an exception for locked rows."""
     return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
@@ -326,10 +314,7 @@ _QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
 
 
 async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if the tenant's queue is full and this delivery would add a job.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Return True if the tenant's queue is full and this delivery would add a job."""
     keys = list(event.dedupe_keys)
     ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
     return bool(row["is_full"])
@@ -410,16 +395,6 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
     """
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
-    noted, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
-    if not noted or noted[0]["requester"] is None:
-        # There is no key yet. A separate transaction: an eraser may be making it now, and waiting for the row above.
-        async with database.tenant(held.tenant_id) as session:
-            await tombstones.make_key(session)
-        _, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
-    return bool(left[0]["are_left"])
-
-
-async def was_forgotten(database: Database, held: Claim) -> bool:
-    async with database.tenant(held.tenant_id) as session:
-        question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
-        return await session.scalar(question) == FORGOTTEN
+    questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)
+    *_, (row,) = await database.call_as(held.tenant_id, *questions, key=tombstones.new_key(), **values)
+    return bool(row["are_left"])
