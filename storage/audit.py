@@ -85,10 +85,7 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store an exchange, unless its ticket or a source was forgotten.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Store an exchange, unless its ticket or a source was forgotten."""
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
@@ -108,11 +105,7 @@ async def records(
     days: int | None = None,
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
-    """Yield a tenant's records, oldest first, filtered by ticket, job and time.
-
-    `ticket_id`: any of the ticket's numbers. `days`: the retention; older records, which wait to be purged, are left
-    out. Raises one of DATABASE_FAILURES.
-    """
+    """Yield a tenant's records, oldest first, by any number of the ticket, kept for `days`."""
     question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
         question = question.where(_kept_for(days))

@@ -160,10 +160,7 @@ async def listed(
     since: datetime | None = None,
     most: int | None = None,
 ) -> list[Listed]:
-    """Return jobs that meet all given conditions, newest first.
-
-    `ticket_id`: either number of a ticket. `since`: accepted, due, started or ended since.
-    """
+    """Return jobs that meet all given conditions, newest first; `ticket_id`: either number."""
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
     rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
     return [Listed(**row) for row in rows]

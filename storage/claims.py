@@ -67,10 +67,7 @@ class Claim:
         return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:
-        """Return the seconds to the job's deadline, by the database's clock.
-
-        A worker's clock may be minutes off.
-        """
+        """Return the seconds to the job's deadline; a worker's clock may be minutes off."""
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
@@ -195,10 +192,7 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
 
 
 async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last look for the note, past all limits.
-
-    The attempt number, beyond the last, shows that it may only look.
-    """
+    """Schedule a last attempt, beyond the last one's number, that may only look for the note."""
     later = timedelta(seconds=seconds)
     await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
 
@@ -326,10 +320,7 @@ async def has_room(database: Database, tenant_id: str, most: int | None) -> bool
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next job; None if none is due. Raises NoneMayStart.
-
-    A job with `another_first` set was not taken.
-    """
+    """Claim the next job, unless it has `another_first`; None if none is due. Raises NoneMayStart."""
     token, asked_at = uuid4(), time.monotonic()
     rows = await database.call(
         _CLAIM,
@@ -359,10 +350,7 @@ _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, 
 
 
 async def come_first(database: Database, held: Claim) -> bool:
-    """Return True if a waiting job comes first in `claim_job`'s order.
-
-    It may have posted its note, or was accepted earlier.
-    """
+    """Return True if a waiting job of the ticket may have posted, or was accepted earlier."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
@@ -389,10 +377,7 @@ _NOTE = text("""
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Return True if the ticket (any number) or its requester was forgotten.
-
-    `requester`: an address, stored first, so that later erasures find this job.
-    """
+    """Return True if the ticket or its requester (an address, stored first) was forgotten."""
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
     questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)

@@ -50,10 +50,7 @@ def _indexed(dimensions: int) -> str:
 
 
 def index_embeddings(connection: Connection, role: str) -> None:
-    """Create missing indexes, and drop those of unused models.
-
-    `role`: the application's, quoted. Without pgvector it does nothing.
-    """
+    """Create missing indexes, and drop those of unused models; without pgvector do nothing."""
     if not connection.scalar(_EXTENSION):
         return
     connection.exec_driver_sql(_FUNCTION.format(role=role))

@@ -210,10 +210,7 @@ async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]
 async def _forgotten_records(
     session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
 ) -> list[tuple[UUID, datetime]]:
-    """Return the keys of audit records of a forgotten ticket, requester or source.
-
-    `also`: further forgotten numbers.
-    """
+    """Return the keys of records of a forgotten ticket (one of `also`), requester or source."""
     found = (await session.execute(_RECORDS.where(those))).all()
     forgotten = also | await tombstones.among(session, _tickets_of(found))
     return [
@@ -330,10 +327,7 @@ class _Erasure:
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
-        """Mark forgotten tickets of jobs before copies and answers are searched for them.
-
-        A record may be all that is left of a job, or of a copy that was a source.
-        """
+        """Mark forgotten tickets of jobs and records, which may outlive copies and jobs."""
         for column, model in ((Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             async for those in self.pages(column):
                 async with self._alone() as session:

@@ -166,10 +166,7 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return the last completed job of a ticket (desk id) if it is unmeasured.
-
-    None if the copy's resolution is older than the note.
-    """
+    """Return a ticket's last completed job if unmeasured, and the resolution is newer."""
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     for row in rows:
         return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
@@ -177,19 +174,13 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store once which part of a note was taken up, 0 to 1.
-
-    Return the note's version if it was stored.
-    """
+    """Store once which part of a note was taken up, 0 to 1; return its version if stored."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    """Return feedback on jobs accepted since then, by prompt and model.
-
-    The prompt of a note without feedback is unknown after its answer's purge.
-    """
+    """Return feedback on jobs accepted since then, by prompt and model, empty if unknown."""
     (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
     return [
         FeedbackFigures(

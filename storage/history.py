@@ -48,10 +48,7 @@ def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> di
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return a ticket's search columns: the question, and the resolution.
-
-    Without a resolution its conversation counts; only resolved tickets are found.
-    """
+    """Return search columns of question and resolution, or conversation; none without these."""
     helped = ticket["resolution"] or ticket["conversation"]
     text = f"{ticket['description']}\n{helped}" if helped else ""
     return indexed(ticket["subject"] if text else "", text, languages)
@@ -245,10 +242,7 @@ async def save_ticket(
 
 
 async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
-    """Delete the copy of a ticket by either of its numbers; return the count.
-
-    If the desk still lists it, it is read again in a day: it may be back.
-    """
+    """Delete a copy by either number; return the count. A listed one is read again in a day."""
     named = or_(Ticket.ticket_id == number, Ticket.display_id == number)
     gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:

@@ -49,16 +49,12 @@ class JobFigures:
 
 
 async def job_figures(database: Database) -> JobFigures:
-    """Return the current figures. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_FIGURES, overdue=OVERDUE)
     return JobFigures(**row)
 
 
 async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
-    """Return the numbers of jobs held back, by tenant and reason, without zeros.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Return the numbers of jobs held back, by tenant and reason, without zeros."""
     rows = await database.call(_HELD_BACK)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
@@ -72,10 +68,7 @@ class HeldJobs:
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
-    """Return one tenant's held jobs by reason, among `MOST_COUNTED` that wait again.
-
-    Under row-level security.
-    """
+    """Return one tenant's held jobs by reason, among `MOST_COUNTED` that wait again."""
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
@@ -90,24 +83,17 @@ class OpenJobs:
 
 
 async def open_jobs(database: Database) -> OpenJobs:
-    """Return the open jobs for a page. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return OpenJobs(**row)
 
 
 async def due_jobs(database: Database) -> dict[str, int]:
-    """Return due jobs by tenant, of the `MOST_COUNTED` longest due.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Return due jobs by tenant, of the `MOST_COUNTED` longest due."""
     return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    """Return the numbers of jobs waiting again, by tenant and reason.
-
-    Held back or retried, `MOST_A_REASON` at most of each. Raises one of DATABASE_FAILURES.
-    """
+    """Return the numbers of jobs waiting again by tenant and reason, `MOST_A_REASON` of each."""
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
@@ -140,7 +126,6 @@ class WorkSigns:
 
 
 async def signs_of_work(database: Database) -> WorkSigns:
-    """Return the current signs. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
     return WorkSigns(**row)
 
@@ -327,17 +312,13 @@ class TenantFigures:
 
 
 async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return completed and failed jobs of each tenant with a failed one.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Return completed and failed jobs of each tenant with a failed one."""
     values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
     rows = await database.call(_OF_TENANTS, **values)
     return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
-    """Return a tenant's current figures. Raises one of DATABASE_FAILURES."""
     values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
     answers = await database.call_as(tenant_id, *_QUESTIONS, **values)
     (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,), (missed,) = answers

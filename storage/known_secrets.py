@@ -63,10 +63,7 @@ class SecretSeen:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A known secret; `uses` within a day, the first hour whole.
-
-    `asked_at` is by the database's clock.
-    """
+    """A known secret; `uses` within a day, the first hour whole; `asked_at` by the database."""
 
     setting: str
     fingerprint: bytes
@@ -89,10 +86,7 @@ def digest(setting: str, secret: str) -> bytes:
 
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
-    """Record secrets and their uses; return since when each is known.
-
-    By tenant and setting; of two places with one secret the first counts. Raises one of DATABASE_FAILURES.
-    """
+    """Record secrets and their uses; return by tenant and setting since when each is known."""
     told: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
         row = told.setdefault(

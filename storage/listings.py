@@ -127,11 +127,7 @@ async def take_in(
     hours: int,
     pass_from: datetime | None = None,
 ) -> int:
-    """Record listed items: new and changed ones are to be read.
-
-    Items without all fields are read again after `hours`. `pass_from`: start of the current pass; return the number of
-    items new to it.
-    """
+    """Record listed items; return the number of items new to the pass begun at `pass_from`."""
     told = [
         {
             "id": row.item_id,

@@ -134,10 +134,7 @@ async def begin(database: Database, tenant_id: str, newest: datetime | None) -> 
 async def compare(
     database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
 ) -> None:
-    """Record tickets without a job, and drop those whose webhook has come.
-
-    `until`: all tickets up to then, by the desk's clock, were compared.
-    """
+    """Record tickets without a job, drop those whose webhook has come; all `until` then."""
     told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
     await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
 
@@ -149,10 +146,7 @@ async def all_done(database: Database, tenant_id: str) -> None:
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
 ) -> list[SeenTicket]:
-    """Return tickets without a job since `before`, oldest first.
-
-    `oldest`: tickets created before are left out.
-    """
+    """Return tickets without a job since `before`, created since `oldest`, oldest first."""
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
     return [SeenTicket(**row) for row in rows]
 
@@ -175,10 +169,7 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 
 
 async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
-    """Return missed tickets created since `oldest`, within the minute's limit.
-
-    `only_refused`: only those whose webhook was refused with 429.
-    """
+    """Return missed tickets (`only_refused`: with 429) since `oldest`, in the minute's limit."""
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
@@ -294,10 +285,7 @@ class Noted(NamedTuple):
 
 
 class ReconcileFigures(NamedTuple):
-    """Missed tickets without a job (within the hour, since the last webhook), times.
-
-    `compared_at`: when its tickets were last compared.
-    """
+    """Missed tickets without a job: within the hour, and since the last webhook."""
 
     missed: int
     since_webhook: int
@@ -373,10 +361,7 @@ async def take_found(database: Database, tenant_id: str) -> FoundInAnHour | None
 
 
 async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
-    """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros."""
     rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
     return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
 

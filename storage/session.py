@@ -107,10 +107,7 @@ _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
 def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
-    """Return the server settings of each session by name; times in milliseconds.
-
-    Server keepalives: without them it holds a vanished peer's locks for two hours.
-    """
+    """Return the settings of each session; without keepalives a vanished peer's locks stay 2 h."""
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
@@ -148,10 +145,7 @@ def is_locked(failure: Exception) -> bool:
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if values are at fault: SQLSTATE class 22, 23 or 54.
-
-    Data, constraint, too long.
-    """
+    """Return True if values are at fault (data, constraint, too long): class 22, 23 or 54."""
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 

@@ -42,10 +42,7 @@ def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
 
 
 def of_requester(address: str) -> ColumnElement[bytes]:
-    """Return the keyed hash of a normalised mail address.
-
-    Empty for none; null without a tenant's key.
-    """
+    """Return the keyed hash of a mail address: empty for none, null without a key."""
     folded = fold(address)
     return _hash("requester", folded) if folded else literal(_NOBODY)
 
@@ -116,10 +113,7 @@ async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collec
 
 
 async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """Return the forgotten tickets in a transaction, by index scans from then on.
-
-    The planner takes a recently empty table for small, and would scan all of it each time.
-    """
+    """Return the forgotten tickets, by index scans: the table may have grown just now."""
     listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
     hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
     tickets = {bytes(of_one): ticket_id for of_one, ticket_id in hashed}
