@@ -105,7 +105,7 @@ async def records(
     days: int | None = None,
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
-    """Yield a tenant's records, oldest first, by any number of the ticket, kept for `days`."""
+    """Yield a tenant's records that meet all conditions, oldest first."""
     question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
         question = question.where(_kept_for(days))

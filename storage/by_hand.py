@@ -160,7 +160,7 @@ async def listed(
     since: datetime | None = None,
     most: int | None = None,
 ) -> list[Listed]:
-    """Return jobs that meet all given conditions, newest first; `ticket_id`: either number."""
+    """Return jobs that meet all given conditions, newest first."""
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
     rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
     return [Listed(**row) for row in rows]

@@ -1,4 +1,4 @@
-"""Attempts at a job: claim, lease, answer, hold, end; each a function of `functions.sql`.
+"""Attempts at a job: claim, lease, answer, hold and end, by database functions.
 
 A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
 since, they raise LeaseLost and change nothing.
@@ -192,7 +192,7 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
 
 
 async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last attempt, beyond the last one's number, that may only look for the note."""
+    """Schedule a last attempt, past all limits, that only looks for the note."""
     later = timedelta(seconds=seconds)
     await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
 
@@ -237,7 +237,7 @@ _LOCKED = text(
 
 
 async def renew(database: Database, held: Sequence[Claim], lease_seconds: float) -> list[bool | Exception]:
-    """Renew the leases; return False for lost claims, and an exception for locked rows."""
+    """Renew leases; return False for lost claims, an exception for locked rows."""
     return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
@@ -320,7 +320,7 @@ async def has_room(database: Database, tenant_id: str, most: int | None) -> bool
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next job, unless it has `another_first`; None if none is due. Raises NoneMayStart."""
+    """Claim the next due job unless `another_first` is set. Raises NoneMayStart."""
     token, asked_at = uuid4(), time.monotonic()
     rows = await database.call(
         _CLAIM,
@@ -350,7 +350,7 @@ _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, 
 
 
 async def come_first(database: Database, held: Claim) -> bool:
-    """Return True if a waiting job of the ticket may have posted, or was accepted earlier."""
+    """Return True if a waiting job of the ticket has posted or is older."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
@@ -377,7 +377,7 @@ _NOTE = text("""
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Return True if the ticket or its requester (an address, stored first) was forgotten."""
+    """Store the requester; return True if it or the ticket was forgotten."""
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
     questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)

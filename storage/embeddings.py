@@ -1,4 +1,4 @@
-"""Embeddings of copies: missing ones, storage, and an index by pgvector 0.8 where it is installed.
+"""Embeddings of copies: missing ones, storage, and pgvector's index (0.8).
 
 An embedding goes with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text that
 the model refused has an empty one, so that it is not sent again. The migration creates an index for each model that has
@@ -50,7 +50,7 @@ def _indexed(dimensions: int) -> str:
 
 
 def index_embeddings(connection: Connection, role: str) -> None:
-    """Create missing indexes, and drop those of unused models; without pgvector do nothing."""
+    """Create missing indexes and drop unused ones, where pgvector is installed."""
     if not connection.scalar(_EXTENSION):
         return
     connection.exec_driver_sql(_FUNCTION.format(role=role))

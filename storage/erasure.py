@@ -178,7 +178,7 @@ def _names(address: str) -> ColumnElement[bool]:
 
 
 def _sources_of_requester(address: str) -> Select[Any]:
-    """Return numbers of an address' tickets by audit records: their copies may be gone."""
+    """Return numbers of a requester's tickets among sources: copies may be gone."""
     source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
     told = cast(source, JSONB)
     both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), text("NULL"), type_=ARRAY(Text))
@@ -210,7 +210,7 @@ async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]
 async def _forgotten_records(
     session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
 ) -> list[tuple[UUID, datetime]]:
-    """Return the keys of records of a forgotten ticket (one of `also`), requester or source."""
+    """Return keys of records of a forgotten ticket, requester or source."""
     found = (await session.execute(_RECORDS.where(those))).all()
     forgotten = also | await tombstones.among(session, _tickets_of(found))
     return [

@@ -166,7 +166,7 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return a ticket's last completed job if unmeasured, and the resolution is newer."""
+    """Return a ticket's last unmeasured note, unless its resolution is older."""
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     for row in rows:
         return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
@@ -174,13 +174,13 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store once which part of a note was taken up, 0 to 1; return its version if stored."""
+    """Store once which part of a note was taken up, 0 to 1; None if stored before."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    """Return feedback on jobs accepted since then, by prompt and model, empty if unknown."""
+    """Return feedback on jobs accepted since then, by prompt and model."""
     (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
     return [
         FeedbackFigures(

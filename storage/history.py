@@ -9,22 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    bindparam,
-    cast,
-    column,
-    delete,
-    func,
-    or_,
-    select,
-    text,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy import ColumnElement, Text, bindparam, delete, func, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from integrations.text import storable
@@ -32,8 +18,8 @@ from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.terms import weighed_terms
 from storage import tombstones
-from storage.copies import Indexed, Passage, Ticket, people_to_keep
-from storage.paging import among, split
+from storage.copies import Passage, Ticket, people_to_keep
+from storage.paging import split
 from storage.session import Database
 
 VERSION = 1
@@ -48,7 +34,7 @@ def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> di
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return search columns of question and resolution, or conversation; none without these."""
+    """Return search columns of a ticket with a resolution or a conversation."""
     helped = ticket["resolution"] or ticket["conversation"]
     text = f"{ticket['description']}\n{helped}" if helped else ""
     return indexed(ticket["subject"] if text else "", text, languages)
@@ -61,51 +47,39 @@ def way_of(languages: Sequence[str]) -> int:
 async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
     """Index `most` tickets and passages of another indexing method; return the count."""
     done = 0
-    for index in (_index_tickets, _index_passages):
+    both: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
+    for copies in both:
         count, left = _INDEXED_AT_ONCE, most
         while count == _INDEXED_AT_ONCE and left > 0:
             async with database.tenant(tenant_id) as session:
-                count = await index(session, languages)
+                count = await _index_some(session, copies, languages)
             done += count
             left -= count
     return done
 
 
-async def _index_tickets(session: AsyncSession, languages: Sequence[str]) -> int:
-    wanted = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution, Ticket.conversation)
-    rows = (await session.execute(_some(wanted, Ticket, languages))).all()
-    for row in rows:
-        columns = indexed_ticket(row._asdict(), languages)
-        await session.execute(update(Ticket).where(Ticket.ticket_id == row.ticket_id).values(**columns))
-    return len(rows)
-
-
-async def _index_passages(session: AsyncSession, languages: Sequence[str]) -> int:
-    wanted = select(Passage.source_id, Passage.position, Passage.title, Passage.body)
-    rows = (await session.execute(_some(wanted, Passage, languages))).all()
-    for row in rows:
-        this = (Passage.source_id == row.source_id, Passage.position == row.position)
-        await session.execute(update(Passage).where(*this).values(**indexed(row.title, row.body, languages)))
-    return len(rows)
-
-
-def _some(
-    wanted: Select[*tuple[Any, ...]], copies: type[Indexed], languages: Sequence[str]
-) -> Select[*tuple[Any, ...]]:
+async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
     # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
     others = or_(copies.indexed < way_of(languages), copies.indexed > way_of(languages))
-    return wanted.where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
+    some = select(copies).where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
+    rows: Sequence[Any] = (await session.scalars(some)).all()
+    for row in rows:
+        if isinstance(row, Ticket):
+            texts = ("subject", "description", "resolution", "conversation")
+            columns = indexed_ticket({name: getattr(row, name) for name in texts}, languages)
+        else:
+            columns = indexed(row.title, row.body, languages)
+        row.terms, row.weights, row.indexed = columns["terms"], columns["weights"], columns["indexed"]
+    return len(rows)
 
 
 _FILE = "file:"
 """What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
-
-
 _PASSAGES_AT_ONCE = 25
 
 
 class AddedDocument(NamedTuple):
-    """An added_documents document."""
+    """An added document."""
 
     path: str
     parts: int
@@ -197,10 +171,36 @@ _SAVE = text(f"""
     bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text)
 )
 
-_READ_IN_A_DAY = text("""
-    UPDATE listings SET to_read = now() + interval '1 day' WHERE collection = 't' AND item_id = ANY (:tickets)
-""")
 UNLIST = text("DELETE FROM listings WHERE collection = 't' AND item_id = ANY (:tickets)")
+_REMOVE_TICKET = text("""
+    WITH gone AS (
+        DELETE FROM tickets WHERE :number IN (ticket_id, display_id) RETURNING ticket_id
+    ), listed AS (
+        UPDATE listings SET to_read = now() + interval '1 day' WHERE collection = 't'
+        AND item_id IN (SELECT :number UNION ALL SELECT ticket_id FROM gone)
+    ) SELECT count(*) AS copies FROM gone
+""").bindparams(bindparam("number", type_=Text))
+# Their listings go too: if the rule is removed before a list was read by it, they count as new.
+_REMOVE_FORBIDDEN = text("""
+    WITH gone AS MATERIALIZED (
+        SELECT t.ticket_id FROM tickets t
+        WHERE EXISTS (SELECT FROM jsonb_each(:forbidden) f (kind, names) WHERE f.names ? (t.kinds ->> f.kind))
+        LIMIT :most
+    ), listed AS (
+        DELETE FROM listings l USING gone g WHERE l.collection = 't' AND l.item_id = g.ticket_id
+    ), copied AS (
+        DELETE FROM tickets t USING gone g WHERE t.ticket_id = g.ticket_id RETURNING 1
+    ) SELECT count(*) AS copies FROM copied
+""")
+_NOTE_KINDS = text("""
+    UPDATE tickets t SET kinds = coalesce(t.kinds, '{}') || l.value FROM jsonb_each(:listed) l
+    WHERE t.ticket_id = l.key AND t.kinds IS DISTINCT FROM coalesce(t.kinds, '{}') || l.value
+""")
+_NUMBER = text("""
+    UPDATE tickets t SET display_id = l.value FROM jsonb_each_text(:listed) l
+    WHERE t.ticket_id = l.key AND t.display_id IS DISTINCT FROM l.value
+""")
+_HIDE_KINDS = text("UPDATE tickets SET kinds = NULL WHERE ticket_id = :ticket")
 
 
 async def save_ticket(
@@ -223,14 +223,10 @@ async def save_ticket(
     `languages`: possible languages of the tenant's texts.
     """
     shown = ticket.get("display_id") or None
-    columns = {"display_id": "", "conversation": "", **ticket}
-    values = (
-        columns
-        | indexed_ticket(columns, languages)
-        | {"display_id": shown, "kinds": None if kinds is None else Jsonb(dict(kinds))}
-    )
-    values |= {"people": Jsonb(people_to_keep(people))}
-    values |= {"created_at": created_at, "folded": tombstones.fold(requester)}
+    columns = {"conversation": "", **ticket}
+    values = columns | indexed_ticket(columns, languages)
+    values |= {"display_id": shown, "created_at": created_at, "people": Jsonb(people_to_keep(people))}
+    values |= {"kinds": None if kinds is None else Jsonb(dict(kinds)), "folded": tombstones.fold(requester)}
     values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
     # One round trip: a desk's history is hundreds of thousands of them.
     *_, saved = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _SAVE, **values)
@@ -242,58 +238,34 @@ async def save_ticket(
 
 
 async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
-    """Delete a copy by either number; return the count. A listed one is read again in a day."""
-    named = or_(Ticket.ticket_id == number, Ticket.display_id == number)
-    gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
-    async with database.tenant(tenant_id) as session:
-        copies = (await session.scalars(gone)).all()
-        await session.execute(_READ_IN_A_DAY, {"tickets": [*copies, number]})
-    return len(copies)
+    """Delete a copy by either number; a listed ticket is read again in a day."""
+    ((row,),) = await database.call_as(tenant_id, _REMOVE_TICKET, number=number)
+    return int(row["copies"])
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
     """Delete copies with one of these names (kind -> names); return their number."""
-    if not forbidden:
-        return 0
-    has_one = [Ticket.kinds.op("->>")(kind).in_(names) for kind, names in forbidden.items()]
-    async with database.tenant(tenant_id) as session:
-        theirs = (await session.scalars(select(Ticket.ticket_id).where(or_(*has_one)))).all()
-    removed = 0
-    for some in split(theirs, _AT_ONCE):
-        async with database.tenant(tenant_id) as session:
-            gone = delete(Ticket).where(among(Ticket.ticket_id, some)).returning(Ticket.ticket_id)
-            removed += len((await session.scalars(gone)).all())
-            # Their listings go too: if the rule is removed before a list was read by it, they count as new.
-            await session.execute(UNLIST, {"tickets": list(some)})
+    names = Jsonb({kind: list(those) for kind, those in forbidden.items()})
+    removed, count = 0, _AT_ONCE
+    while forbidden and count == _AT_ONCE:
+        ((row,),) = await database.call_as(tenant_id, _REMOVE_FORBIDDEN, forbidden=names, most=_AT_ONCE)
+        count = row["copies"]
+        removed += count
     return removed
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
     """Add kinds to copies of listed tickets (id -> kinds)."""
-    told = func.jsonb_each(cast(listed, JSONB)).table_valued("ticket_id", column("kinds", JSONB)).render_derived()
-    kinds = func.coalesce(Ticket.kinds, cast({}, JSONB)).op("||")(told.c.kinds)
-    others = Ticket.kinds.is_distinct_from(kinds)
-    known = update(Ticket).where(Ticket.ticket_id == told.c.ticket_id, others).values(kinds=kinds)
-    async with database.tenant(tenant_id) as session:
-        await session.execute(known)
+    await database.call_as(tenant_id, _NOTE_KINDS, listed=Jsonb(listed))
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
     """Add displayed numbers to copies of listed tickets (id -> number)."""
-    if not listed:
-        return
-    both = func.unnest(cast(list(listed), ARRAY(Text)), cast(list(listed.values()), ARRAY(Text)))
-    told = both.table_valued("ticket_id", "display_id", joins_implicitly=True).render_derived()
-    others = Ticket.display_id.is_distinct_from(told.c.display_id)
-    known = update(Ticket).where(Ticket.ticket_id == told.c.ticket_id, others).values(display_id=told.c.display_id)
-    async with database.tenant(tenant_id) as session:
-        await session.execute(known)
+    await database.call_as(tenant_id, _NUMBER, listed=Jsonb(listed))
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
-    refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(kinds=None)
-    async with database.tenant(tenant_id) as session:
-        await session.execute(refused)
+    await database.call_as(tenant_id, _HIDE_KINDS, ticket=ticket_id)
 
 
 async def save_passages(
@@ -330,9 +302,7 @@ async def save_passages(
 
 
 async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:
-    gone = delete(Passage).where(Passage.source_id == source_id).returning(Passage.position)
-    async with database.tenant(tenant_id) as session:
-        return len((await session.scalars(gone)).all())
+    return await delete_passages(database, tenant_id, Passage.source_id == source_id)
 
 
 async def remove_expired(database: Database, tenant_id: str) -> int:

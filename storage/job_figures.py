@@ -93,7 +93,7 @@ async def due_jobs(database: Database) -> dict[str, int]:
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    """Return the numbers of jobs waiting again by tenant and reason, `MOST_A_REASON` of each."""
+    """Return numbers of jobs that wait again, by tenant and reason."""
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 

@@ -63,7 +63,7 @@ class SecretSeen:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A known secret; `uses` within a day, the first hour whole; `asked_at` by the database."""
+    """A known secret; `uses` within a day, whose first hour counts whole."""
 
     setting: str
     fingerprint: bytes
@@ -86,7 +86,7 @@ def digest(setting: str, secret: str) -> bytes:
 
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
-    """Record secrets and their uses; return by tenant and setting since when each is known."""
+    """Record secrets and uses; return the time since when each is known."""
     told: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
         row = told.setdefault(

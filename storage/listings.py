@@ -1,4 +1,4 @@
-"""Items in a desk's lists, tickets and solutions alike, and the progress of copying them.
+"""Items in a desk's lists, tickets and solutions, and progress of copying.
 
 An item is stored as its id and a hash of its list values; only the copy has its text.
 """
@@ -127,7 +127,7 @@ async def take_in(
     hours: int,
     pass_from: datetime | None = None,
 ) -> int:
-    """Record listed items; return the number of items new to the pass begun at `pass_from`."""
+    """Record listed items; return how many are new to the pass from `pass_from`."""
     told = [
         {
             "id": row.item_id,

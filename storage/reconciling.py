@@ -1,4 +1,4 @@
-"""A tenant's new tickets compared with its jobs, their later state, and the findings."""
+"""A tenant's new tickets compared with its jobs, and what became of both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,7 +134,7 @@ async def begin(database: Database, tenant_id: str, newest: datetime | None) -> 
 async def compare(
     database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
 ) -> None:
-    """Record tickets without a job, drop those whose webhook has come; all `until` then."""
+    """Record tickets `until` then without a job; drop those with a webhook."""
     told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
     await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
 
@@ -146,7 +146,7 @@ async def all_done(database: Database, tenant_id: str) -> None:
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
 ) -> list[SeenTicket]:
-    """Return tickets without a job since `before`, created since `oldest`, oldest first."""
+    """Return tickets without a job since `before`, oldest first."""
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
     return [SeenTicket(**row) for row in rows]
 
@@ -169,7 +169,7 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 
 
 async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
-    """Return missed tickets (`only_refused`: with 429) since `oldest`, in the minute's limit."""
+    """Return missed tickets within the minute's limit; `only_refused`: with 429."""
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:

@@ -64,7 +64,7 @@ async def note_closed(database: Database, tenant_id: str, ticket_id: str, second
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if an open ticket was seen closed since its last note, and no job followed."""
+    """Return True if an open ticket was closed since its last note, without a job."""
     async with database.tenant(tenant_id) as session:
         return await session.scalar(_REOPENED, {"ticket": ticket_id, "event": SEEN_REOPENED}) is not None
 

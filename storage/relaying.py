@@ -52,7 +52,7 @@ async def recover(database: Database, most: int) -> list[Published]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
-    """Fail and return jobs lost in their last attempt; a posted note is looked for instead."""
+    """Fail and return jobs lost in their last attempt, or look for a posted note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
@@ -68,7 +68,7 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:
-    """Fail and return jobs past their deadline; a posted note is looked for instead."""
+    """Fail and return jobs past their deadline, or look for a posted note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
     return await _published(database, _EXPIRE, most=most, **values)
 

@@ -193,7 +193,7 @@ def insist_on_revision(revision: str, needed: str) -> None:
 
 
 def classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
-    """Classify a connection failure by the server's sentence: fix the `setting`, or wait."""
+    """Classify a connection failure by the server's message: fix or wait."""
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return DatabaseUnreachable("a table is in use (by a dump, for instance): migrate again when it is not")

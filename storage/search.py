@@ -1,4 +1,4 @@
-"""Search in the copies of a desk (`storage.history`): BM25 in Postgres, and embeddings.
+"""Search in the copies of a desk: BM25 in Postgres, and embeddings.
 
 A search reads at most 12,000 postings, rarest terms first, so its cost does not grow from ten thousand to a million
 tickets (`find_texts` in functions.sql). It runs under row-level security.

@@ -1,4 +1,4 @@
-"""Connections to Postgres: the pool, transactions of a tenant, and spans of statements.
+"""Connections to Postgres: pool, transactions of a tenant, spans of statements.
 
 Statements of jobs go directly to the driver, over SQLAlchemy's pooled connections: SQLAlchemy takes 0.4 ms more of CPU
 for a statement, and a job has a dozen (`make bench ARGS=alternatives`). The spans are our own (docs/adr/0009): the
@@ -36,7 +36,7 @@ _dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
-    """Return a statement's span, with its text without values; a function's call has its name."""
+    """Begin the span of a statement, named by a called function."""
     if tracing.is_untraced():
         return None
     operation = name = statement.split(None, 1)[0].upper()
@@ -107,7 +107,7 @@ _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
 def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
-    """Return the settings of each session; without keepalives a vanished peer's locks stay 2 h."""
+    """Return the settings of each session; times in milliseconds."""
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
@@ -145,7 +145,7 @@ def is_locked(failure: Exception) -> bool:
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if values are at fault (data, constraint, too long): class 22, 23 or 54."""
+    """Return True if values are at fault: SQLSTATE class 22, 23 or 54."""
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 
@@ -232,7 +232,7 @@ class Database:
             yield session
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        """Return each statement's rows, in one transaction of a tenant and one round trip.
+        """Return each statement's rows, in one transaction and round trip.
 
         It takes a third of the CPU of `tenant`: a pipeline is a transaction without BEGIN
         (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html). Statements with the execution option
@@ -259,7 +259,7 @@ class Database:
 
     @asynccontextmanager
     async def _direct(self, statement: str, *, piped: bool = False) -> AsyncIterator[Any]:
-        """Yield a driver's connection in autocommit, within a span; raise SQLAlchemy's exceptions."""
+        """Yield a driver's connection in a span; raise SQLAlchemy's exceptions."""
         try:
             lent = await self._engine.raw_connection()
         except psycopg.Error as failure:

@@ -113,7 +113,7 @@ async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collec
 
 
 async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """Return the forgotten tickets, by index scans: the table may have grown just now."""
+    """Return the forgotten tickets; use indexes, since statistics may be old."""
     listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
     hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
     tickets = {bytes(of_one): ticket_id for of_one, ticket_id in hashed}
