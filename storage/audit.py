@@ -28,17 +28,13 @@ class ModelExchange:
     """A request to a model and its answer or failure, exactly as sent and received."""
 
     prompt: str
-    """The version of it."""
     model: str
     """The one that answered, as the answer names it, or that was asked in vain."""
     host: str
-    """Where it was."""
     masking: str
-    """What was masked, as the tenant's setting had it."""
     system: str
     sent: str
     answer: dict[str, Any] | None
-    """None where no usable one came."""
     sources: Sequence[dict[str, str]]
     """What was found for the ticket: id, kind and title, and of a ticket its number, and its `desk_id` if another."""
     input_tokens: int
@@ -47,7 +43,6 @@ class ModelExchange:
     """In dollars, where the endpoint told it."""
     seconds: float
     reason: str | None = None
-    """Why there is no answer, in our own words."""
 
 
 # Each source has its requester, as its copy says: the copy may be gone when that person is forgotten. Nothing is stored

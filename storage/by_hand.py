@@ -113,14 +113,12 @@ class Details:
     lease_owner: str | None
     lease_until: datetime | None
     answered: bool
-    """True if GPT-4's answer is in the row: another attempt does not pay for it again."""
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
     refresh: str | None
     """Why it makes a further note for a ticket that has one; None for a first one."""
     dry_run_job: UUID | None
-    """Another job of the ticket whose dry run has left its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,6 @@ class Retried:
     ticket_id: str
     traceparent: str | None
     was: str
-    """The state before, with its reason."""
     desk_id: str | None = None
     display_id: str | None = None
 

@@ -42,11 +42,8 @@ class Claim:
     claimed_at: datetime
     deadline_at: datetime
     started_before: bool
-    """True if there was an attempt before this one, even one that was given back."""
     answered: bool
-    """True if an earlier attempt committed GPT-4's answer."""
     note_attempted_at: datetime | None
-    """When an earlier attempt posted the note, or was about to."""
     seen_open_at: datetime | None
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
@@ -58,7 +55,6 @@ class Claim:
     desk_id: str | None = None
     """The ticket's id in the desk. None, as the next one, while `ticket_id` is the only number that is known."""
     display_id: str | None = None
-    """The number that people see."""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     """`time.monotonic()` right before the claim, so that the time since then is measured without the wall clock."""
 

@@ -34,7 +34,6 @@ class Ticket(Indexed, Base):
     resolution: Mapped[str]
     status: Mapped[str]
     synced_at: Mapped[datetime]
-    """When it was last read."""
     requester: Mapped[bytes | None]
     """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
     display_id: Mapped[str | None]
@@ -42,9 +41,7 @@ class Ticket(Indexed, Base):
     kinds: Mapped[dict[str, Any] | None]
     """Its category, group, site and template, those that the desk told: names as rules have them, empty for none."""
     created_at: Mapped[datetime | None]
-    """By the desk's clock."""
     conversation: Mapped[str]
-    """What was said in it, oldest first, where the tenant wants that copied."""
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
     """Whom the desk names for it: the fields of each `Person` of `privacy.redaction.people`."""
     resolution_seen_at: Mapped[datetime | None] = mapped_column(init=False)
@@ -63,9 +60,7 @@ class Passage(Indexed, Base):
     body: Mapped[str]
     synced_at: Mapped[datetime]
     topic: Mapped[str | None]
-    """The topic of its solution, as rules have names; null where the desk has told none."""
     expires_at: Mapped[datetime | None] = mapped_column(init=False)
-    """When its solution expires, by the desk's clock; null for never."""
 
 
 def people_to_keep(people: Iterable[Person]) -> list[list[Any]]:

@@ -112,12 +112,10 @@ class ToEmbed(NamedTuple):
     document: int
     synced_at: datetime
     name: str
-    """The desk's id, or a file's path."""
     subject: str
     description: str
     helped: str
     people: Sequence[list[Any]] = ()
-    """Whom the desk names for it (`people_kept`)."""
 
 
 async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:

@@ -91,13 +91,10 @@ class Stored:
     answers: int
     """GPT-4's, of jobs of these tickets or with one of them among the similar ones."""
     jobs: int
-    """That have not ended."""
     unattributed: int
     """Copies and answers of which it is not known whose ticket they are of."""
     records: int = 0
-    """Audit records, of these tickets or with one of them among the sources."""
     of_requester: bool = False
-    """True if a row has the address of the requester that was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,6 @@ class EndedJob:
     was_running: bool
     desk_id: str | None
     display_id: str | None
-    """The ticket's other number, as in the row."""
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
@@ -231,7 +227,6 @@ class Erased:
     """Other jobs of the tenant that workers were at: they may have read what was erased, and write it once more."""
     rows: int = 0
     records: int = 0
-    """Audit records."""
 
 
 async def erase(

@@ -72,7 +72,6 @@ class FeedbackFigures:
     reasons: dict[str, int]
     measured: int
     taken_up: float | None
-    """The mean of what was measured, 0 to 1; None without any."""
 
     @property
     def useful_share(self) -> float | None:

@@ -65,7 +65,6 @@ class Event:
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
-    """What its first event says of it: our own words."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON for the `inbox`, without the remark: the last release rejects it."""
@@ -89,7 +88,6 @@ class Published:
     """True if nothing has happened to it since a person had it retried."""
     desk_id: str | None = None
     display_id: str | None = None
-    """The ticket's other number, as in the row."""
 
 
 # Duplicates only: creating two UUIDs for each row would take 1 % of a webhook.

@@ -48,7 +48,6 @@ LATELY_HOURS = 24
 # Set secrets are reported once an hour; after this time without a report they count as gone.
 _TOLD_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
-"""How many secrets the database is told of in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from storage import tombstones
 from storage.session import DATABASE_FAILURES, Database
 
 Collection = Literal["t", "p"]
-"""Tickets, or the passages of solutions."""
 COLLECTIONS: tuple[Collection, ...] = ("t", "p")
 # Each solution has up to twenty passages.
 _ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
@@ -220,7 +219,6 @@ class Extent(NamedTuple):
     listed: bool
     """True if the desk's list was read to its end at least once: before that there may be more to read."""
     read_at: datetime | None
-    """When one was last read."""
 
 
 _EXTENT = text("""

@@ -50,7 +50,6 @@ class Job(Base):
     """W3C trace context of the webhook: every attempt belongs to that trace."""
     accepted_at: Mapped[datetime]
     due_at: Mapped[datetime]
-    """From when on a worker may take it; later than `accepted_at` for a retry."""
     deadline_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     """When its message was last given to Redis; null while that is still to be done."""
@@ -77,9 +76,7 @@ class Job(Base):
     desk_id: Mapped[str | None]
     """The ticket's id in the desk. Null, as the next one, while the webhook's number is the only one that is known."""
     display_id: Mapped[str | None]
-    """The number of it that people see."""
     refresh: Mapped[str | None]
-    """Why it makes a further note for a ticket that has one, as its note says it: `asked` or `reopened`."""
     seen_closed_at: Mapped[datetime | None]
     """When its ticket was first seen closed after this job's note."""
 
@@ -107,7 +104,6 @@ class AuditRecord(Base):
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(primary_key=True)
     ticket_id: Mapped[str]
-    """As the next three, as the job's row had it."""
     desk_id: Mapped[str | None]
     display_id: Mapped[str | None]
     requester: Mapped[bytes | None]
@@ -126,7 +122,6 @@ class AuditRecord(Base):
     cost: Mapped[float | None]
     seconds: Mapped[float]
     reason: Mapped[str | None]
-    """Why there is no answer: our own words."""
 
 
 class Tombstone(Base):

@@ -10,7 +10,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 from storage.session import Database
 
 PAGE = 1000
-"""Rows of a page."""
 Item = TypeVar("Item")
 
 

@@ -252,12 +252,10 @@ MISSED_LATELY = text(f"""
           WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = :tenant
           AND m.missed_at > now() - interval '1 day' ORDER BY m.missed_at DESC LIMIT :most_missed) l
 """)  # noqa: S608
-"""A tenant's webhooks that were missed within the day, as `MissedLately` has them."""
 _MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
 MOST_MISSED = 1_000
 """Of so many newest ones of a tenant a page of it looks whether a job has come of them since."""
 MOST_MISSED_OF_EACH = 100
-"""The same for a page of all tenants."""
 _MOST_TENANTS = 2_000
 _ABOUT = text("""
     SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
