@@ -40,23 +40,26 @@ OTHER_OF_TICKET = (
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
-    async with database.tenant(tenant_id) as session:
-        found: UUID | None = await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
+    found: UUID | None = await _of_job(database, tenant_id, job_id, OTHER_OF_TICKET)
     return found
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    async with database.tenant(tenant_id) as session:
-        question = select(Job.enhancement).where(Job.id == job_id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
-        answer: dict[str, Any] | None = await session.scalar(question)
+    """Return the answer of a dry run."""
+    of_dry_run = (Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement, *of_dry_run)
     return answer
 
 
 async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
     """Return GPT-4's answer of any job; None before it came and after its purge."""
-    async with database.tenant(tenant_id) as session:
-        answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == job_id))
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement)
     return answer
+
+
+async def _of_job(database: Database, tenant_id: str, job_id: UUID, column: Any, *conditions: Any) -> Any:
+    async with database.tenant(tenant_id) as session:
+        return await session.scalar(select(column).where(Job.id == job_id, *conditions))
 
 
 _RETRY = text(
@@ -66,7 +69,6 @@ _RETRY = text(
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
-
 _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
 
 
@@ -209,11 +211,9 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     NotRetried.
     """
     tenant_id = await _tenant_of(database, job_id)
-    if tenant_id is None:
-        raise NotRetried("no job has this id")
     values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
-    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values)
-    if not rows:
+    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
+    if tenant_id is None or not rows:
         raise NotRetried("no job has this id")
     (found,) = rows
     if not found["retried"]:

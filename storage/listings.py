@@ -69,7 +69,7 @@ _PUT_OFF = text("""
 """)
 _LEFT_OUT = """
     WITH gone AS MATERIALIZED (
-        SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND {condition} LIMIT :most
+        SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND l.{column} < :moment LIMIT :most
         FOR UPDATE SKIP LOCKED
     ), listed AS (
         DELETE FROM listings l USING gone g WHERE l.collection = '{collection}' AND l.item_id = g.item_id RETURNING 1
@@ -77,14 +77,10 @@ _LEFT_OUT = """
         DELETE FROM {table} c USING gone g WHERE c.{key} = g.item_id RETURNING 1
     ) SELECT (SELECT count(*) FROM listed) AS listed, (SELECT count(*) FROM copied) AS copied
 """
-_CONDITIONS = {
-    "unlisted": "l.seen_at < :moment",
-    "too old": "l.created_at < :moment",
-}
 _REMOVE = {
-    (collection, name): text(_LEFT_OUT.format(collection=collection, table=table, key=key, condition=condition))
+    (collection, column): text(_LEFT_OUT.format(collection=collection, table=table, key=key, column=column))
     for collection, (table, key) in _COPIES.items()
-    for name, condition in _CONDITIONS.items()
+    for column in ("seen_at", "created_at")
 }
 _REMOVE_NAMED = {
     collection: (
@@ -169,12 +165,12 @@ async def put_off(database: Database, tenant_id: str, collection: Collection, it
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
     """Delete items not listed since `moment`, with their copies; return the count."""
-    return await _remove(database, tenant_id, collection, "unlisted", moment=moment)
+    return await _remove(database, tenant_id, collection, "seen_at", moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
     """Delete items created before `moment`, with their copies; return the count."""
-    return await _remove(database, tenant_id, collection, "too old", moment=moment)
+    return await _remove(database, tenant_id, collection, "created_at", moment)
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
@@ -185,13 +181,13 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
     return len(copies)
 
 
-async def _remove(database: Database, tenant_id: str, collection: Collection, condition: str, **values: object) -> int:
+async def _remove(database: Database, tenant_id: str, collection: Collection, column: str, moment: datetime) -> int:
     """Delete in pages: each deletes postings, which blocks other writers."""
     copies, most = 0, _ROWS_AT_ONCE[collection]
     listed = most
     while listed == most:
-        question = _REMOVE[collection, condition]
-        ((counted,),) = await database.call_as(tenant_id, question, most=most, **values)
+        question = _REMOVE[collection, column]
+        ((counted,),) = await database.call_as(tenant_id, question, most=most, moment=moment)
         copies, listed = copies + counted["copied"], counted["listed"]
     return copies
 
