@@ -35,10 +35,9 @@ from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
-from storage.leader import lead
 from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit, wait_for_database
-from storage.session import DATABASE_FAILURES, Database
+from storage.session import DATABASE_FAILURES, Database, lead
 
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0

@@ -102,7 +102,6 @@ _SAVE = {
     """)  # noqa: S608 -- constants
     for of, table in (("t", "tickets"), ("p", "passages"))
 }
-_ANY = text("SELECT EXISTS (SELECT FROM embeddings) AS there")
 _REMOVE = text("DELETE FROM embeddings")
 
 
@@ -147,6 +146,4 @@ async def save(
 
 
 async def remove_all(database: Database, tenant_id: str) -> None:
-    ((row,),) = await database.call_as(tenant_id, _ANY)
-    if row["there"]:
-        await database.call_as(tenant_id, _REMOVE)
+    await database.call_as(tenant_id, _REMOVE)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Text, case, cast, delete, exists, func, or_, select, text, tuple_, update
@@ -24,7 +24,7 @@ from storage.copies import Passage, Ticket
 from storage.history import UNLIST, delete_passages
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN, OWN_EVENTS
 from storage.models import AuditRecord, Job, JobEvent, JobState, Tombstone
-from storage.paging import PAGE, among, pages, pages_of
+from storage.paging import PAGE, among, pages, split
 from storage.session import Database
 
 HasNumbers = type[Ticket] | type[Job] | type[AuditRecord]
@@ -82,8 +82,7 @@ async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Number of erasable rows."""
 
     copies: int
@@ -97,8 +96,7 @@ class Stored:
     of_requester: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EndedJob:
+class EndedJob(NamedTuple):
     """A job ended by the erasure."""
 
     job_id: UUID
@@ -216,8 +214,7 @@ async def _forgotten_records(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(NamedTuple):
     """Erased and ended rows. `rows` of jobs go only if a tenant leaves."""
 
     copies: int
@@ -245,8 +242,7 @@ async def erase(
     """
     work = _Erasure(database, which, page, on_ended)
     began = await work.begin()
-    for those in pages_of(Job.id, await work.jobs_in(*_NOT_ENDED), page):
-        await work.forget_jobs(those)
+    await work.forget_these(await work.jobs_in(*_NOT_ENDED))
     if which.requester is not None:
         await work.mark_tickets_of_jobs()
     await work.erase_copies()
@@ -254,8 +250,7 @@ async def erase(
     at_work = await work.jobs_in(JobState.RUNNING)
     async for page_of_all in work.pages(Job.ticket_id):
         await work.forget_jobs(page_of_all)
-    for those in pages_of(Job.id, at_work, page):
-        await work.forget_jobs(those)
+    await work.forget_these(at_work)
     await work.erase_records()
     running = set(at_work).intersection(await work.jobs_in(JobState.RUNNING))
     rows = await work.erase_the_rest(began if job_rows else None) if which.all else 0
@@ -346,6 +341,10 @@ class _Erasure:
             if model is AuditRecord:
                 sources = _sources_of_requester(self.which.requester).where(those)
                 await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
+
+    async def forget_these(self, job_ids: Sequence[UUID]) -> None:
+        for some in split(job_ids, self.page):
+            await self.forget_jobs(among(Job.id, some))
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
         async with self._alone() as session:

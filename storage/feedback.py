@@ -6,10 +6,9 @@ much earlier.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
@@ -37,32 +36,28 @@ class VoteReason(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class NoteVersion:
+class NoteVersion(NamedTuple):
     """Prompt and model of a note; empty if unknown."""
 
     prompt: str
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedVote:
+class RecordedVote(NamedTuple):
     """A stored vote. `changed`: it is new or differs from the one before."""
 
     version: NoteVersion
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnmeasuredNote:
+class UnmeasuredNote(NamedTuple):
     """A completed job whose note's use is not measured yet."""
 
     job_id: UUID
     steps: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class FeedbackFigures:
+class FeedbackFigures(NamedTuple):
     """Feedback on the notes of one tenant, prompt and model."""
 
     version: NoteVersion

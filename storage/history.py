@@ -86,10 +86,6 @@ class AddedDocument(NamedTuple):
     added_at: datetime
 
 
-def of_desks() -> ColumnElement[bool]:
-    return Passage.source_id.not_like(f"{_FILE}%")
-
-
 async def delete_passages(database: Database, tenant_id: str, *conditions: ColumnElement[bool]) -> int:
     """Delete some passages; return their number.
 
@@ -137,7 +133,7 @@ async def added_documents(database: Database, tenant_id: str) -> list[AddedDocum
     path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
     question = (
         select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
-        .where(~of_desks())
+        .where(Passage.source_id.like(f"{_FILE}%"))
         .group_by(path)
         .order_by(path)
     )

@@ -38,8 +38,7 @@ MOST_A_REASON = 1_000
 _MOST_PAIRS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class JobFigures:
+class JobFigures(NamedTuple):
     """Unfinished jobs. `without_outcome`: a minute past their deadline; should be 0."""
 
     waiting: int
@@ -59,8 +58,7 @@ async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class HeldJobs:
+class HeldJobs(NamedTuple):
     """Jobs of a tenant held back for one reason; `last_at`: the latest hold."""
 
     jobs: int
@@ -73,8 +71,7 @@ async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class OpenJobs:
+class OpenJobs(NamedTuple):
     """Due jobs and later ones: about `MOST_COUNTED` of each at most."""
 
     waiting: int
@@ -153,8 +150,7 @@ _LIST_OF_TENANT = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EndCause:
+class EndCause(NamedTuple):
     """Jobs of a tenant that ended for one reason, and the time of the last one."""
 
     tenant_id: str
@@ -163,8 +159,7 @@ class EndCause:
     finished_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnd:
+class JobEnd(NamedTuple):
     """A failed or skipped job. `answered`: a retry reuses GPT-4's stored answer."""
 
     id: UUID
@@ -271,8 +266,7 @@ class LastRefusal:
     ticket_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SpentOnDay:
+class SpentOnDay(NamedTuple):
     """Cost of its jobs on a UTC day."""
 
     day: date

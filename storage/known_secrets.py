@@ -11,9 +11,9 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -50,8 +50,7 @@ _TOLD_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSeen:
+class SecretSeen(NamedTuple):
     """A secret of a process; `uses`: webhooks it proved since the last report."""
 
     tenant_id: str
@@ -60,8 +59,7 @@ class SecretSeen:
     uses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """A known secret; `uses` within a day, whose first hour counts whole."""
 
     setting: str

@@ -37,9 +37,5 @@ async def pages(
         rest = column > upper
 
 
-def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: int = PAGE) -> list[ColumnElement[bool]]:
-    return [among(column, values_of_page) for values_of_page in split(values, size)]
-
-
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
     return column == any_(literal(list(values), ARRAY(column.type)))

@@ -87,8 +87,7 @@ _RECOVER = text(f"""
 """)  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(NamedTuple):
     """Progress of a tenant's comparison; `now` is by the database's clock.
 
     `since` and `compared_until` are by the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`:
@@ -291,8 +290,7 @@ class ReconcileFigures(NamedTuple):
     compared_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class MissedLately:
+class MissedLately(NamedTuple):
     """Missed tickets without a job, the last time, and whether there may be more."""
 
     missed: int = 0

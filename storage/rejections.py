@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -132,8 +133,7 @@ _HEARD_OF = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedTenant:
+class RefusedTenant(NamedTuple):
     """A tenant whose last webhook was refused and none accepted since."""
 
     tenant_id: str

@@ -204,10 +204,6 @@ _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strengt
 _asked_terms = lru_cache(maxsize=16)(asked_terms)
 
 
-def _all_languages(_tenant_id: str) -> Sequence[str]:
-    return LANGUAGES
-
-
 class SearchInPostgres:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
@@ -220,7 +216,7 @@ class SearchInPostgres:
         self,
         database: Database,
         most_at_once: int,
-        languages_of_tenant: Callable[[str], Sequence[str]] = _all_languages,
+        languages_of_tenant: Callable[[str], Sequence[str]] = lambda _: LANGUAGES,
         embedding_of: Ask = ask_for_none,
         *,
         most: int = _MOST_FOUND,

@@ -30,15 +30,15 @@ _SPENT = text("SELECT tokens, dollars FROM spending WHERE day = :day")
 _PURGE = text("DELETE FROM spending WHERE day <= current_date - CAST(:days AS integer)")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class SpendingBook:
     """Spending known to one process, by its clock; `close()` it before the database."""
 
     def __init__(
-        self, database: Database, now: Callable[[], datetime] = _now, *, pause_seconds: float = _PAUSE_SECONDS
+        self,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
         self._database = database
         self._pause = pause_seconds

@@ -17,10 +17,9 @@ from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.postgres_binaries import reachable_folder, remove_reachable, server_user
 from devstack.processes import Process
-from storage.leader import lead
 from storage.migrating import migrate
 from storage.schema import DatabaseUnfit, check_now
-from storage.session import Database
+from storage.session import Database, lead
 from tests.kit.postgres import Table
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

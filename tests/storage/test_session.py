@@ -21,8 +21,7 @@ from dispatch.inbox import INBOX, Inbox
 from dispatch.queue import JobQueue
 from observability import tracing
 from storage.job_figures import job_figures
-from storage.leader import lead
-from storage.session import DATABASE_FAILURES, Database, is_away
+from storage.session import DATABASE_FAILURES, Database, is_away, lead
 from tests.kit.postgres import DEADLINE, NewEvent, Table
 
 _CHANGE = text("UPDATE jobs SET model = :model WHERE id = :id RETURNING model")
