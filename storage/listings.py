@@ -241,17 +241,6 @@ _LOAD = text("""
            coalesce(p.missing, 0) AS missing, p.changes_until, coalesce(p.rules, '') AS rules
     FROM (SELECT) one LEFT JOIN passes p ON p.collection = :collection
 """)
-_SAVE = text("""
-    INSERT INTO passes (tenant_id, collection, began_at, next_start, last_created, in_order, complete_from,
-                        complete_at, ended_at, missing, changes_until, rules)
-    SELECT current_setting('app.tenant_id'), :collection, :began_at, :next_start, :last_created, :in_order,
-           :complete_from, :complete_at, :ended_at, :missing, :changes_until, :rules
-    FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
-    ON CONFLICT (tenant_id, collection) DO UPDATE SET began_at = excluded.began_at, next_start = excluded.next_start,
-        last_created = excluded.last_created, in_order = excluded.in_order, complete_from = excluded.complete_from,
-        complete_at = excluded.complete_at, ended_at = excluded.ended_at, missing = excluded.missing,
-        changes_until = excluded.changes_until, rules = excluded.rules
-""")
 _HOLD = text("""
     INSERT INTO passes AS p (tenant_id, collection, held_by, held_until)
     VALUES (current_setting('app.tenant_id'), 't', :holder, now() + make_interval(secs => :seconds))
@@ -269,7 +258,7 @@ class HeldByAnother(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PassState:
-    """The row of one collection (`storage.copies.Pass`) and the database's time."""
+    """The row of one collection (table `passes`) and the database's time."""
 
     now: datetime
     began_at: datetime | None
@@ -293,13 +282,22 @@ class PassState:
         return replace(ended, complete_from=self.began_at, complete_at=self.now)
 
 
+_KEPT = [name for name in PassState.__dataclass_fields__ if name != "now"]
+_SAVE = text(f"""
+    INSERT INTO passes (tenant_id, collection, {", ".join(_KEPT)})
+    SELECT current_setting('app.tenant_id'), :collection, {", ".join(f":{name}" for name in _KEPT)}
+    FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
+    ON CONFLICT (tenant_id, collection) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+""")  # noqa: S608 -- names above
+
+
 async def load_pass(database: Database, tenant_id: str, collection: Collection) -> PassState:
     ((row,),) = await database.call_as(tenant_id, _LOAD, collection=collection)
     return PassState(**row)
 
 
 async def save_pass(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
-    values = {name: getattr(state, name) for name in PassState.__dataclass_fields__ if name != "now"}
+    values = {name: getattr(state, name) for name in _KEPT}
     await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
 
 

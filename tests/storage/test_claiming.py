@@ -78,7 +78,7 @@ async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Databa
         {"deadline_at": RAN_OUT, "state": "running", "lease_owner": "one", "lease_until": RAN_OUT},
     ],
 )
-async def test_a_job_that_ended_is_not_due_or_past_its_deadline_is_not_claimed(
+async def test_an_ended_undue_or_overdue_job_is_not_claimed(
     columns: dict[str, str], waiting: UUID, store: Store
 ) -> None:
     store.table.change(waiting, **columns)
@@ -136,7 +136,7 @@ async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(waiting: UUI
     assert (await claimed(store.database, waiting, "two")).attempt == 2
 
 
-async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadline(
+async def test_held_time_is_no_attempt_and_extends_the_deadline(
     waiting: UUID, database: Database, table: Table
 ) -> None:
     deadline = table.job(waiting)["deadline_at"]
@@ -238,7 +238,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
         (NoteMissing().reason, False),
     ],
 )
-async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
+async def test_a_failed_job_with_a_possible_note_is_done(
     reason: str, done: bool, database: Database, new_event: NewEvent
 ) -> None:
     """Unless the last look found no note. A retry by hand makes a further note."""
@@ -271,7 +271,7 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize("name", WRITES)
-async def test_no_write_of_a_claim_that_ran_out_changes_anything(
+async def test_no_write_of_an_expired_claim_changes_anything(
     name: str, taken: bool, waiting: UUID, store: Store
 ) -> None:
     """Whether or not another worker has taken the job."""
@@ -300,7 +300,7 @@ SAME_NUMBER: dict[str, Callable[[Database, Claim], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("freed", SAME_NUMBER)
-async def test_a_stale_claim_of_the_same_owner_and_number_changes_nothing_in_a_later_one(
+async def test_a_stale_claim_changes_nothing_in_a_later_one(
     freed: str, waiting: UUID, database: Database, table: Table
 ) -> None:
     stale = await claimed(database, waiting)
@@ -336,9 +336,7 @@ ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_a_write_whose_commit_was_in_doubt_can_be_made_again_and_no_other_one(
-    name: str, waiting: UUID, store: Store
-) -> None:
+async def test_a_write_in_doubt_can_be_repeated_and_no_other_one(name: str, waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting)
     await ENDS[name](store.database, claim)
     before = store.table.job(waiting)
@@ -349,7 +347,7 @@ async def test_a_write_whose_commit_was_in_doubt_can_be_made_again_and_no_other_
     assert store.table.job(waiting) == before
 
 
-async def test_a_wait_that_is_in_the_row_is_known_again_after_the_relay_published_it(
+async def test_a_stored_retry_is_known_again_after_its_publication(
     waiting: UUID, database: Database, table: Table
 ) -> None:
     claim = await claimed(database, waiting)
@@ -360,7 +358,7 @@ async def test_a_wait_that_is_in_the_row_is_known_again_after_the_relay_publishe
     assert table.job(waiting) == before
 
 
-async def test_a_job_that_somebody_else_freed_is_not_taken_for_the_claims_own_write(
+async def test_a_job_freed_by_another_is_not_the_claims_own_write(
     waiting: UUID, database: Database, table: Table
 ) -> None:
     """The relay's recovery leaves the same row as the claim's own retry."""
@@ -404,9 +402,7 @@ async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(wa
     assert reached == []
 
 
-async def test_a_claim_that_ran_out_before_its_worker_heard_of_it_begins_no_work(
-    waiting: UUID, database: Database
-) -> None:
+async def test_a_claim_expired_before_its_answer_begins_no_work(waiting: UUID, database: Database) -> None:
     """Another worker may have called GPT-4 by now."""
     claim = replace(await claimed(database, waiting), asked_at=time.monotonic() - LEASE)
     reached: list[str] = []

@@ -131,7 +131,7 @@ async def test_copies_from_before_are_told_of(database: Database, table: Table) 
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
+async def test_an_open_job_is_skipped_and_its_worker_loses_it(
     running: bool, waiting: UUID, database: Database, table: Table
 ) -> None:
     claim = await claimed(database, waiting) if running else None
@@ -147,7 +147,7 @@ async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
         assert table.job(waiting)["enhancement"] is None
 
 
-async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
+async def test_all_goes_but_rows_with_messages(
     database: Database, new_event: NewEvent, waiting: UUID, table: Table
 ) -> None:
     for tenant_id in ("acme", "globex"):
@@ -354,7 +354,7 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     assert (await erasure.erase(store.database, Which("acme"), page=3)).rows == 7
 
 
-async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_with(
+async def test_an_interrupted_erasure_stops_new_text_and_goes_on(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
     """The owner of the rest is known although the copies that named it are gone."""
@@ -389,7 +389,7 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
     assert await tombstones.forgotten_among(database, "acme", [*numbers, "20"]) == set(numbers)
 
 
-async def test_what_redis_has_is_found_though_the_rows_no_longer_say_whose_it_is(
+async def test_keys_in_redis_are_found_though_rows_name_no_owner(
     database: Database, new_event: NewEvent, redis: Redis
 ) -> None:
     """The command asks for another run if Redis was unavailable."""

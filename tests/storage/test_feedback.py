@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import errors
 from sqlalchemy import text
 
 from devstack.postgres import Postgres
@@ -35,7 +34,7 @@ def rows(store: Store) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("prompt", "kept"), [("7", "7"), (None, "")])
-async def test_a_vote_keeps_what_wrote_the_note_when_the_answer_is_purged(
+async def test_a_vote_keeps_the_version_of_its_note_after_the_purge(
     prompt: str | None, kept: str, store: Store
 ) -> None:
     job_id = await note(store, prompt)
@@ -194,11 +193,3 @@ async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -
         FeedbackFigures(NoteVersion("7", "m-1"), 4, 4, 2, {"other": 1}, 2, 0.375),
         FeedbackFigures(NoteVersion("8", "m-2"), 1, 0, 0, {}, 0, None),
     ]
-
-
-@pytest.mark.parametrize(("column", "value"), [("vote", "perhaps"), ("taken_up", 1.5)])
-async def test_the_table_takes_no_other_vote_and_no_other_share(column: str, value: object, store: Store) -> None:
-    job_id = await note(store)
-    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
-    with pytest.raises(errors.CheckViolation):
-        store.table.run(f"UPDATE feedback SET {column} = %s", value)  # noqa: S608 -- a test's own

@@ -56,12 +56,6 @@ async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], d
     assert counts(await job_figures.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
 
 
-async def test_the_last_end_of_a_cause_is_told(found: dict[str, UUID], store: Store) -> None:
-    causes = await job_figures.causes(store.database, "acme", "failed", since())
-    (timed_out,) = [cause for cause in causes if cause.reason == "GPT-4 timeout"]
-    assert timed_out.finished_at == store.table.job(found["second"])["finished_at"]
-
-
 @pytest.mark.parametrize(
     ("tenant", "expected"),
     [(None, ["third", "theirs", "second", "first"]), ("acme", ["third", "second", "first"]), ("nobody", [])],
@@ -80,7 +74,7 @@ async def test_jobs_are_listed_last_end_first_page_by_page(
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
-async def test_jobs_are_listed_by_reason_with_whether_they_are_answered(
+async def test_jobs_are_listed_by_reason_and_answer(
     tenant: str | None, found: dict[str, UUID], database: Database
 ) -> None:
     jobs = await job_figures.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
@@ -100,16 +94,6 @@ async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) 
     assert len(set(seen)) == len(seen) == 5
 
 
-NO_ONE_WAITS: dict[str, Any] = {"state": "completed", "finished_at": "now()"}
-
-
-async def test_a_tenant_without_anything_has_figures_of_nothing(store: Store) -> None:
-    figures = await figures_of(store.database, "acme")
-    assert (figures.completed, figures.failed, figures.waiting, figures.running) == (0, 0, 0, 0)
-    assert (figures.success_rate, figures.last_accepted_at, figures.last_refused) == (None, None, None)
-    assert (figures.spent, figures.synced_at, figures.reasons) == (None, None, {})
-
-
 async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
     """By the time of the end, not of acceptance."""
     long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
@@ -124,28 +108,6 @@ async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: S
     assert figures.success_rate == pytest.approx(0.75)
     asked = ["acme", "globex", "hooli", "initech"]
     assert await outcomes(store.database, asked) == {"acme": (3, 1), "globex": (0, 1)}
-
-
-async def test_open_jobs_are_counted_with_why_they_wait_again(store: Store) -> None:
-    await store.accept(published=False)
-    for _ in range(2):
-        await store.accept(reason="desk unavailable", due_at="now() + interval '1 minute'")
-    await store.accept(state="running", lease_until="now() + interval '1 minute'")
-    await store.accept(tenant_id="globex", reason="desk unavailable")
-    figures = await figures_of(store.database, "acme")
-    assert (figures.waiting, figures.running, figures.reasons) == (3, 1, {"desk unavailable": 2})
-
-
-async def test_the_last_webhooks_are_told_and_no_job_without_one(store: Store) -> None:
-    webhook = await store.accept(accepted_at="now() - interval '5 minutes'")
-    await store.accept(accepted_at="now()")
-    store.table.run("UPDATE jobs SET event = %s WHERE id <> %s", ASKED_BY_HAND, webhook)
-    await rejections.record(store.database, "acme", "7", 403, "signature mismatch", proved=False)
-    await rejections.record(store.database, "globex", "8", 422, "malformed payload", proved=True)
-    figures = await figures_of(store.database, "acme")
-    assert figures.last_accepted_at == store.table.job(webhook)["accepted_at"]
-    assert figures.last_refused is not None
-    assert (figures.last_refused.status, figures.last_refused.ticket_id) == (403, "7")
 
 
 async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(store: Store) -> None:
@@ -166,46 +128,6 @@ async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(sto
     )
     assert (await figures_of(store.database, "acme")).last_accepted_at == seen
     assert (await rejections.receiving(store.database, "acme", ["1"])).last_accepted_at == seen
-
-
-async def test_the_cost_of_the_day_and_the_last_sync_are_told(store: Store) -> None:
-    store.table.run("INSERT INTO spending (tenant_id, day, tokens, dollars) VALUES ('acme', current_date, 7, 0.5)")
-    store.table.run("INSERT INTO spending (tenant_id, day, tokens) VALUES ('acme', current_date - 1, 9)")
-    store.table.run("INSERT INTO passes (tenant_id, collection, ended_at) VALUES ('acme', 't', now())")
-    figures = await figures_of(store.database, "acme")
-    assert figures.spent is not None
-    assert (figures.spent.tokens, figures.spent.dollars) == (7, 0.5)
-    assert figures.synced_at is not None
-
-
-async def test_open_jobs_of_all_are_counted_by_whether_they_are_due(store: Store) -> None:
-    none = await job_figures.open_jobs(store.database)
-    assert (none.waiting, none.later, none.oldest_waiting_seconds) == (0, 0, 0)
-    await store.accept(due_at="now() - interval '1 minute'")
-    await store.accept(published=False)
-    await store.accept(published=False, due_at="now() + interval '1 minute'")
-    await store.accept(tenant_id="globex", due_at="now() + interval '1 minute'")
-    await store.accept(**NO_ONE_WAITS)
-    some = await job_figures.open_jobs(store.database)
-    assert (some.waiting, some.later) == (2, 2)
-    assert some.oldest_waiting_seconds >= 60
-
-
-async def test_reasons_of_waiting_are_told_by_tenant_and_reason(store: Store) -> None:
-    for tenant, reason in (
-        ("acme", "desk unavailable"),
-        ("acme", "desk unavailable"),
-        ("acme", "GPT-4 timeout"),
-        ("globex", "desk unavailable"),
-        ("globex", None),
-    ):
-        await store.accept(tenant_id=tenant, reason=reason)
-    await store.accept(reason="desk unavailable", **NO_ONE_WAITS)
-    assert await job_figures.reasons_of_waiting(store.database) == {
-        ("acme", "desk unavailable"): 2,
-        ("acme", "GPT-4 timeout"): 1,
-        ("globex", "desk unavailable"): 1,
-    }
 
 
 async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
@@ -266,9 +188,7 @@ async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, 
     assert (await signs_of_work(database)).last_started_at == before
 
 
-async def test_a_worker_whose_sessions_have_ended_is_not_connected(
-    waiting: UUID, database: Database, server: Postgres
-) -> None:
+async def test_a_worker_without_sessions_is_not_connected(waiting: UUID, database: Database, server: Postgres) -> None:
     """Its leases outlast them."""
     await claimed(database, waiting)
     worker = Database(server.url, application_name=LEASES)
@@ -328,13 +248,3 @@ async def test_no_more_than_so_many_of_a_tenant_are_looked_at(store: Store) -> N
     assert (figures.missed.missed, figures.missed.is_cut) == (MOST_MISSED, True)
     of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
     assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MOST_MISSED_OF_EACH, True)
-
-
-async def test_due_jobs_are_told_by_tenant(store: Store) -> None:
-    assert await job_figures.due_jobs(store.database) == {}
-    await store.accept()
-    await store.accept(published=False)
-    await store.accept(tenant_id="globex")
-    await store.accept(tenant_id="later", due_at="now() + interval '1 minute'")
-    await store.accept(tenant_id="runs", state="running", lease_until="now() + interval '1 minute'")
-    assert await job_figures.due_jobs(store.database) == {"acme": 2, "globex": 1}

@@ -168,7 +168,7 @@ async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
     assert [event["what"] for event in table.run("SELECT what FROM job_events ORDER BY id")] == ["accepted", "claimed"]
 
 
-async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
+async def test_functions_of_the_caller_are_under_row_level_security(
     waiting: UUID, table: Table, server: Postgres
 ) -> None:
     """A caller sees and writes the named tenant's rows alone, for one call."""

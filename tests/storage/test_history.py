@@ -140,11 +140,6 @@ async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(databas
     assert await find(database, *VPN[:2], never="group:IT") == []
 
 
-async def test_words_are_found_in_their_other_forms(database: Database) -> None:
-    await save(database, "1", VPN)
-    assert await find(database, "the vpn keeps DROPPING") == ["1"]
-
-
 async def test_the_ticket_itself_and_unresolved_ones_are_left_out(database: Database) -> None:
     await save(database, "1", VPN)
     await save(database, "2", (VPN[0], VPN[1], ""))

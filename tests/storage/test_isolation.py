@@ -55,16 +55,17 @@ async def test_without_a_tenant_every_table_looks_empty(store: Store) -> None:
                 assert (await session.scalars(text(f"SELECT tenant_id FROM {name}"))).all() == [], name
 
 
-@pytest.mark.parametrize("name", FILLED)
-async def test_a_tenant_sees_and_changes_its_own_rows_only(name: str, store: Store) -> None:
+async def test_a_tenant_sees_and_changes_its_own_rows_only(store: Store) -> None:
     await fill(store.database, store.new_event)
-    async with store.database.tenant("acme") as session:
-        assert {*(await session.scalars(text(f"SELECT tenant_id FROM {name}"))).all()} == {"acme"}
-        others = text(f"UPDATE {name} SET tenant_id = 'acme' WHERE tenant_id = 'globex' RETURNING tenant_id")
-        assert (await session.scalars(others)).all() == []
-        assert {*(await session.scalars(text(f"DELETE FROM {name} RETURNING tenant_id"))).all()} == {"acme"}
-    left = store.table.run(f"SELECT DISTINCT tenant_id FROM {name}")
-    assert left == [{"tenant_id": "globex"}]
+    for name in FILLED:
+        async with store.database.tenant("acme") as session:
+            assert {*(await session.scalars(text(f"SELECT tenant_id FROM {name}"))).all()} == {"acme"}
+            others = text(f"UPDATE {name} SET tenant_id = 'acme' WHERE tenant_id = 'globex' RETURNING tenant_id")
+            assert (await session.scalars(others)).all() == []
+            assert {*(await session.scalars(text(f"DELETE FROM {name} RETURNING tenant_id"))).all()} == {"acme"}, name
+            # Rows of other tables may go with these.
+            await session.rollback()
+        assert {row["tenant_id"] for row in store.table.run(f"SELECT tenant_id FROM {name}")} == {"acme", "globex"}
 
 
 async def test_erasing_all_of_a_tenant_empties_every_table_of_it_alone(store: Store) -> None:

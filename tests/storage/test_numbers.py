@@ -78,7 +78,7 @@ async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
 
 
 @pytest.mark.parametrize(("other", "told"), OTHERS)
-async def test_a_claim_by_the_id_sees_jobs_that_were_found_to_have_it(
+async def test_a_claim_by_the_id_sees_jobs_with_it(
     other: dict[str, Any], told: tuple[bool, bool, bool], store: Store
 ) -> None:
     await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER, **other)

@@ -112,9 +112,7 @@ def test_one_that_drops_them_without_a_word_is_refused(mode: str, pooled: Pooled
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("round_robin", ["0", "1"])
 @pytest.mark.parametrize("others", [0, 3])
-def test_transaction_mode_is_refused_though_the_settings_are_there(
-    others: int, round_robin: str, pooled: Pooled
-) -> None:
+def test_transaction_mode_is_refused_with_the_settings(others: int, round_robin: str, pooled: Pooled) -> None:
     """Alone at the pooler, and beside idle sessions of other clients."""
     url = pooled(pool_mode="transaction", ignore_startup_parameters="options", server_round_robin=round_robin)
     idle = [psycopg.connect(url) for _ in range(others)]

@@ -136,9 +136,7 @@ async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, databa
 OLD: Columns = {"published_at": "now() - interval '10 seconds'"}
 
 
-async def test_jobs_that_should_have_a_message_are_counted_after_some_seconds(
-    accept: Accept, database: Database
-) -> None:
+async def test_jobs_due_a_message_are_counted_after_some_seconds(accept: Accept, database: Database) -> None:
     await accept(**OLD)
     await accept(**OLD, tenant_id="globex")
     await accept(published=True)
@@ -229,7 +227,7 @@ async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store
     assert await jobs_held_back(database) == {("acme", key): 2, ("globex", credit): 1}
 
 
-async def test_a_job_past_its_deadline_whose_note_may_be_there_is_looked_at_once_more(
+async def test_an_overdue_job_with_a_possible_note_gets_a_last_look(
     accept: Accept, database: Database, table: Table
 ) -> None:
     job_id = await accept()
@@ -258,9 +256,7 @@ def minutes_left(table: Table, job_id: object) -> float:
     return float(row["left"] / timedelta(minutes=1))
 
 
-async def test_a_job_that_waits_for_its_share_gets_its_time_anew(
-    store: Store, database: Database, table: Table
-) -> None:
+async def test_a_job_that_waits_for_its_share_gets_new_time(store: Store, database: Database, table: Table) -> None:
     await store.accept(published=True, **IN_FLIGHT)
     near = await store.accept(published=True, deadline_at=IN_A_MINUTE)
     passed = await store.accept(published=True, deadline_at="now() - interval '1 minute'")
@@ -298,9 +294,7 @@ async def test_a_limit_that_is_not_reached_puts_off_nothing(store: Store, databa
     assert round(minutes_left(table, job_id)) == 1
 
 
-async def test_it_is_put_off_to_a_day_after_its_last_retry_and_no_longer(
-    store: Store, database: Database, table: Table
-) -> None:
+async def test_it_is_put_off_to_a_day_after_its_last_retry(store: Store, database: Database, table: Table) -> None:
     await store.accept(published=True, **IN_FLIGHT)
     day_ago = "now() - interval '23 hours 50 minutes'"
     old = await store.accept(published=True, deadline_at=IN_A_MINUTE, accepted_at=day_ago)

@@ -142,9 +142,7 @@ async def test_embeddings_of_another_model_are_not_compared_and_are_made_anew(by
     assert (await renewed.found(), await by_both.found()) == (["1"], [])
 
 
-async def test_of_many_copies_the_newest_are_compared_and_those_with_words_in_common(
-    by_both: TwoTenants, table: Table
-) -> None:
+async def test_the_newest_copies_are_compared_and_those_with_common_words(by_both: TwoTenants, table: Table) -> None:
     await by_both.copy("1", "Tunnel")
     await by_both.copy("2", "VPN drops")
     for number in range(3, 6):

@@ -57,9 +57,7 @@ async def test_nothing_is_written_if_one_of_them_fails(single: Database, waiting
     assert await single.call_as("acme", _LOOK, id=waiting) == [[{"model": None}]]
 
 
-async def test_sqlalchemy_has_its_transactions_over_the_same_connection(
-    single: Database, waiting: UUID, table: Table
-) -> None:
+async def test_sqlalchemy_has_transactions_on_the_connection(single: Database, waiting: UUID, table: Table) -> None:
     await single.call(_TENANT)
 
     async def change(also: TextClause) -> None:
@@ -74,7 +72,7 @@ async def test_sqlalchemy_has_its_transactions_over_the_same_connection(
     assert table.job(waiting)["model"] == "m"
 
 
-async def test_whoever_is_stopped_in_the_middle_leaves_no_answer_to_the_next(
+async def test_a_cancelled_call_leaves_no_answer_to_the_next(
     single: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each cancellation within the first milliseconds hits another point."""
@@ -129,9 +127,7 @@ async def test_a_statement_that_fails_is_red_and_quotes_no_row(traced: Database,
     assert PERSON not in span.to_json()
 
 
-async def test_the_next_statement_of_the_connection_has_a_span_of_its_own(
-    traced: Database, spans: InMemorySpanExporter
-) -> None:
+async def test_the_next_statement_has_a_span_of_its_own(traced: Database, spans: InMemorySpanExporter) -> None:
     """Also after a failed statement and after an untraced one."""
     with pytest.raises(DBAPIError):
         async with traced.across_tenants() as session:
@@ -267,9 +263,7 @@ async def test_a_leader_that_failed_or_left_is_replaced_or_leads_again(database:
     assert await leads(database)
 
 
-async def test_a_leader_that_lost_its_connection_is_replaced_and_told(
-    server: Postgres, other: Database, table: Table
-) -> None:
+async def test_a_leader_without_connection_is_replaced(server: Postgres, other: Database, table: Table) -> None:
     dead = Database(server.url, application_name="dead", pool_size=1)
     async with lead(dead, "housekeeping") as still_leads:
         await still_leads()

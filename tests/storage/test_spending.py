@@ -44,9 +44,7 @@ async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(databas
     assert [tuple(row.values())[2:] for row in table.run(ROWS)] == [(400, 10.0), (40, 0.0)]
 
 
-async def test_a_new_day_begins_at_nothing_and_the_old_one_keeps_what_is_unwritten(
-    database: Database, table: Table
-) -> None:
+async def test_a_new_day_begins_at_nothing_and_the_old_one_is_written(database: Database, table: Table) -> None:
     now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
     book = SpendingBook(database, lambda: now)
     book.paid("acme", Spent(10))
