@@ -1,6 +1,8 @@
 """Isolation of tenants: row visibility and the application role's rights."""
 # ruff: noqa: S608 -- names of our tables
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
 from psycopg import errors
@@ -9,18 +11,19 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import audit, erasure, feedback, history, known_secrets, listings, rejections
+from storage import audit, erasure, feedback, history, known_secrets, listings, reconciling, rejections
 from storage.erasure import Which
 from storage.feedback import Vote
 from storage.listings import ListedItem
 from storage.models import Job
+from storage.reconciling import SeenTicket
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
 from tests.storage.exchanges import exchange
 
 # `fill` makes a row in each, or several.
-FILLED = sorted({*TABLES} - {"ended_sessions", "reconciliations", "missing_webhooks", "embeddings"})
+FILLED = sorted({*TABLES} - {"ended_sessions", "embeddings"})
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
@@ -38,6 +41,9 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         async with listings.held(database, tenant_id, 60):
             pass
         await erasure.erase(database, Which(tenant_id, ticket_id="2"))
+        now = datetime.now(UTC)
+        await reconciling.begin(database, tenant_id, now)
+        await reconciling.compare(database, tenant_id, [SeenTicket("9", None, now)], seen_at=now, until=now)
         await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))

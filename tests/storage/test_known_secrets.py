@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from storage import erasure, known_secrets
-from storage.erasure import Which
+from storage import known_secrets
 from storage.known_secrets import (
     CURRENT,
     OF_PROCESS,
@@ -105,13 +104,6 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
     await known_secrets.purge(database)
     assert [row["setting"] for row in table.run("SELECT setting FROM known_secrets")] == [CURRENT]
     assert table.run("SELECT * FROM secret_uses") == []
-
-
-async def test_all_of_it_goes_with_its_tenant(database: Database, table: Table) -> None:
-    await know(database, [seen(tenant, CURRENT, OLD, uses=1) for tenant in ("acme", "globex")])
-    await erasure.erase(database, Which("acme"))
-    for name in ("known_secrets", "secret_uses"):
-        assert [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name}")] == ["globex"]  # noqa: S608
 
 
 async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(database: Database, table: Table) -> None:
