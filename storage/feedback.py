@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import TEXT
 
 from storage import tombstones
-from storage.jobs import FORGOTTEN
+from storage.jobs import FORGOTTEN, OF_TICKET
 from storage.session import Database
 
 
@@ -112,27 +112,21 @@ _MEASURE = text(f"""
         WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
-# Not if the resolution is older than the note: closing the ticket again left it unchanged. By its id in the desk alone,
-# which a completed job has in either column: a displayed number may be another ticket's id. Each by its own index, as
-# in `other_jobs_of_ticket`. A step is a text or contains it.
-_UNMEASURED = text("""
+# Not if the resolution is older than the note: closing the ticket again left it unchanged. A step is a text or
+# contains it.
+_UNMEASURED = text(f"""
     SELECT l.id AS job_id, ARRAY(
-        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{}' ELSE s ->> 'text' END
+        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{{}}' ELSE s ->> 'text' END
         FROM jsonb_array_elements(
             CASE jsonb_typeof(l.enhancement -> 'next_steps')
             WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
-    FROM (SELECT j.id, j.enhancement, j.finished_at FROM (
-        SELECT t.id, t.state, t.finished_at, t.enhancement FROM jobs t
-        WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
-        UNION ALL
-        SELECT d.id, d.state, d.finished_at, d.enhancement FROM jobs d
-        WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket) j
+    FROM (SELECT j.id, j.enhancement, j.finished_at FROM {OF_TICKET} j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
     WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
     AND NOT EXISTS (
         SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
         AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
-""").bindparams(bindparam("ticket", type_=TEXT))
+""").bindparams(bindparam("ticket", type_=TEXT))  # noqa: S608
 _FIGURES = text("""
     SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
         coalesce(nullif(f.model, ''), j.model, '') AS model,

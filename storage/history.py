@@ -143,7 +143,6 @@ async def added_documents(database: Database, tenant_id: str) -> list[AddedDocum
 
 # Rows in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
 _AT_ONCE = 100
-# Requester in the form of `tombstones.of_requester`.
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
     INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
@@ -151,9 +150,7 @@ _SAVE = text(f"""
     SELECT current_setting('app.tenant_id'), :ticket_id, :display_id, :subject, :description, :resolution, :status,
         CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation, CAST(:people AS jsonb),
         CAST(:terms AS integer[]), CAST(:weights AS real[]), :indexed,
-        CASE WHEN :folded = '' THEN '' ELSE (
-            SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END,
-        now(), now()
+        {tombstones.OF_REQUESTER}, now(), now()
     FROM forgotten WHERE NOT are_left
     ON CONFLICT (tenant_id, ticket_id) DO UPDATE SET display_id = excluded.display_id, subject = excluded.subject,
         description = excluded.description, resolution = excluded.resolution, status = excluded.status,
@@ -170,10 +167,10 @@ _SAVE = text(f"""
 UNLIST = text("DELETE FROM listings WHERE collection = 't' AND item_id = ANY (:tickets)")
 _REMOVE_TICKET = text("""
     WITH gone AS (
-        DELETE FROM tickets WHERE :number IN (ticket_id, display_id) RETURNING ticket_id
+        DELETE FROM tickets WHERE ticket_id = :number OR display_id = :number RETURNING ticket_id
     ), listed AS (
         UPDATE listings SET to_read = now() + interval '1 day' WHERE collection = 't'
-        AND item_id IN (SELECT :number UNION ALL SELECT ticket_id FROM gone)
+        AND item_id = ANY (ARRAY(SELECT :number UNION ALL SELECT ticket_id FROM gone))
     ) SELECT count(*) AS copies FROM gone
 """).bindparams(bindparam("number", type_=Text))
 # Their listings go too: if the rule is removed before a list was read by it, they count as new.

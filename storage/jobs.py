@@ -51,6 +51,13 @@ RECOVERED = "(by reconciliation) recovered"
 """The last three are events of jobs without a webhook, which none may name; their last word is read as any event's."""
 OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
 
+# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
+OF_TICKET = """(
+    SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+    UNION
+    SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

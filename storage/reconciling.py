@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from storage.jobs import OWN_EVENTS, Event
+from storage.jobs import OF_TICKET, OWN_EVENTS, Event
 from storage.limits import DELIVERY_KNOWN, MOST_RECOVERED_A_MINUTE
 from storage.session import Database
 
@@ -189,12 +189,8 @@ async def recover(database: Database, event: Event, deadline: timedelta) -> bool
     return bool(rows)
 
 
-_REOPENED = text("""
-    WITH found AS (
-        SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
-        UNION
-        SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket
-    ), last AS (
+_REOPENED = text(f"""
+    WITH found AS {OF_TICKET}, last AS (
         SELECT f.* FROM found f ORDER BY f.accepted_at DESC, f.id DESC LIMIT 1
     ), reopened AS (
         SELECT l.* FROM last l WHERE l.state = 'skipped' AND l.reason = ANY (CAST(:reasons AS text[]))
@@ -209,7 +205,7 @@ _REOPENED = text("""
     ), counted AS (
         UPDATE reconciliations SET reopened = reopened + 1 WHERE EXISTS (SELECT FROM told)
     ) SELECT r.id AS job_id, EXISTS (SELECT FROM told) AS is_new FROM reopened r
-""")
+""")  # noqa: S608
 _NOTED = text("""
     SELECT j.id AS job_id, j.ticket_id, coalesce(j.desk_id, j.ticket_id) AS desk_id, j.note_id, j.note_attempted_at,
            j.finished_at

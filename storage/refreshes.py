@@ -7,23 +7,14 @@ from uuid import UUID
 from sqlalchemy import text
 
 from storage.claims import Claim, LeaseLost
-from storage.jobs import NOTE_MISSING, REFRESHED_LATELY, SEEN_REOPENED
+from storage.jobs import NOTE_MISSING, OF_TICKET, REFRESHED_LATELY, SEEN_REOPENED
 from storage.limits import REFRESH_APART
 from storage.session import Database
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
-# By the ticket's id alone: a displayed number may be another ticket's id. Each by its own index, as in
-# `other_jobs_of_ticket`.
-_JOBS = """
-    SELECT t.id, t.state, t.event, t.accepted_at, t.started_at, t.finished_at, t.seen_closed_at FROM jobs t
-    WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
-    UNION
-    SELECT d.id, d.state, d.event, d.accepted_at, d.started_at, d.finished_at, d.seen_closed_at FROM jobs d
-    WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket
-"""
 # A running job has read the ticket before, and its note will be there.
 _CLOSED = text(f"""
-    WITH found AS ({_JOBS})
+    WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = now() WHERE id IN (
         SELECT f.id FROM found f WHERE f.state = 'running' AND f.started_at < now() - :ago
         UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
@@ -31,13 +22,13 @@ _CLOSED = text(f"""
 """)  # noqa: S608 -- constants
 _LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
 _REOPENED = text(f"""
-    WITH found AS ({_JOBS}), last_note AS ({_LAST_NOTE})
+    WITH found AS {OF_TICKET}, last_note AS ({_LAST_NOTE})
     SELECT n.id FROM last_note n WHERE n.seen_closed_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM found f
         WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
 """)  # noqa: S608
 _NOT_WANTED = text(f"""
-    WITH found AS ({_JOBS})
+    WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
 _LATELY = text("""

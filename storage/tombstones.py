@@ -94,6 +94,9 @@ async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Sele
     await session.execute(stone.on_conflict_do_nothing())
 
 
+OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
+    (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END"""
+"""As `of_requester`, of an address that is folded already."""
 ARE_LEFT = text("""
     SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
         ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)
