@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import TEXT
 
 from storage import tombstones
-from storage.jobs import FORGOTTEN, OF_TICKET
+from storage.jobs import FORGOTTEN
+from storage.refreshes import OF_TICKET
 from storage.session import Database
 
 

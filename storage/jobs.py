@@ -13,16 +13,14 @@ from storage.limits import DELIVERY_KNOWN
 from storage.models import JobState
 from storage.session import Database
 
-_SIGNED = "signed:"
-
 
 def signed_key(digest: str) -> str:
     """Return the key of the signed bytes: it stays known whatever became of the job."""
-    return _SIGNED + digest
+    return f"signed:{digest}"
 
 
 def is_signed_key(key: str) -> bool:
-    return key.startswith(_SIGNED)
+    return key.startswith("signed:")
 
 
 DUPLICATE = "duplicate webhook"
@@ -50,13 +48,6 @@ SEEN_REOPENED = "(by its copy) reopened"
 RECOVERED = "(by reconciliation) recovered"
 """The last three are events of jobs without a webhook, which none may name; their last word is read as any event's."""
 OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
-
-# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
-OF_TICKET = """(
-    SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
-    UNION
-    SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from storage.jobs import OF_TICKET, OWN_EVENTS, Event
+from storage.jobs import OWN_EVENTS, Event
 from storage.limits import DELIVERY_KNOWN, MOST_RECOVERED_A_MINUTE
+from storage.refreshes import OF_TICKET
 from storage.session import Database
 
 _LOAD = text("""

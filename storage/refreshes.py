@@ -7,11 +7,17 @@ from uuid import UUID
 from sqlalchemy import text
 
 from storage.claims import Claim, LeaseLost
-from storage.jobs import NOTE_MISSING, OF_TICKET, REFRESHED_LATELY, SEEN_REOPENED
+from storage.jobs import NOTE_MISSING, REFRESHED_LATELY, SEEN_REOPENED
 from storage.limits import REFRESH_APART
 from storage.session import Database
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
+# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
+OF_TICKET = """(
+    SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+    UNION
+    SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
+"""
 # A running job has read the ticket before, and its note will be there.
 _CLOSED = text(f"""
     WITH found AS {OF_TICKET}
