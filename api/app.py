@@ -26,9 +26,9 @@ from observability import phrases
 from observability.logging import refuse_start, say
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
+from storage.known_secrets import telling
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, wait_for_database
 from storage.session import Database
-from storage.told_secrets import telling
 
 _DATABASE_CONNECTIONS = 10
 _MOST_NAMED = 10

@@ -17,8 +17,7 @@ from dispatch.gathering import Gathering
 from dispatch.queue import reaching_redis
 from observability import metrics, phrases
 from observability.logging import say
-from storage.deliveries import is_signed_key
-from storage.jobs import Event
+from storage.jobs import Event, is_signed_key
 from storage.limits import DELIVERY_KNOWN
 
 INBOX = "inbox"

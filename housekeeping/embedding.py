@@ -13,10 +13,10 @@ from observability.logging import say
 from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from storage import embeddings
+from storage.copies import people_kept
 from storage.embeddings import ToEmbed
 from storage.listings import COLLECTIONS
 from storage.paging import split
-from storage.people import people_kept
 from storage.session import DATABASE_FAILURES, Database
 
 # Tickets, and passages, of a tenant before the next tenant's turn: a large desk's first embeddings take hours.

@@ -28,17 +28,13 @@ class ModelExchange:
     """A request to a model and its answer or failure, exactly as sent and received."""
 
     prompt: str
-    """The version of it."""
     model: str
     """The one that answered, as the answer names it, or that was asked in vain."""
     host: str
-    """Where it was."""
     masking: str
-    """What was masked, as the tenant's setting had it."""
     system: str
     sent: str
     answer: dict[str, Any] | None
-    """None where no usable one came."""
     sources: Sequence[dict[str, str]]
     """What was found for the ticket: id, kind and title, and of a ticket its number, and its `desk_id` if another."""
     input_tokens: int
@@ -47,7 +43,6 @@ class ModelExchange:
     """In dollars, where the endpoint told it."""
     seconds: float
     reason: str | None = None
-    """Why there is no answer, in our own words."""
 
 
 # Each source has its requester, as its copy says: the copy may be gone when that person is forgotten. Nothing is stored
@@ -85,10 +80,7 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store an exchange, unless its ticket or a source was forgotten.
-
-    Raises one of DATABASE_FAILURES.
-    """
+    """Store an exchange, unless its ticket or a source was forgotten."""
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
@@ -108,11 +100,7 @@ async def records(
     days: int | None = None,
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
-    """Yield a tenant's records, oldest first, filtered by ticket, job and time.
-
-    `ticket_id`: any of the ticket's numbers. `days`: the retention; older records, which wait to be purged, are left
-    out. Raises one of DATABASE_FAILURES.
-    """
+    """Yield a tenant's records that meet all conditions, oldest first."""
     question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
         question = question.where(_kept_for(days))

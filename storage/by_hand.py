@@ -1,7 +1,7 @@
 """Operators' queries of the jobs, and their one change: retrying a job.
 
-Queries across tenants use `list_jobs`: ids, states and times. A job's details and its retry are under row-level
-security. None of it reads the text of a ticket or of an answer.
+Queries across tenants use `list_jobs`: ids, states and times. A job's details, the answer in its row and its retry are
+under row-level security.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,57 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy.orm import aliased
 
-from storage.dry_runs import OTHER_OF_TICKET
-from storage.jobs import DUPLICATE, RETRIED_BY_HAND
+from storage.jobs import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
 from storage.models import Job, JobEvent, JobState
 from storage.session import Database
+
+_Other = aliased(Job)
+_NUMBERS = (Job.ticket_id, Job.desk_id)
+OTHER_OF_TICKET = (
+    select(_Other.id)
+    .where(
+        _Other.tenant_id == Job.tenant_id,
+        _Other.id != Job.id,
+        or_(_Other.ticket_id.in_(_NUMBERS), _Other.desk_id.in_(_NUMBERS)),
+        _Other.state == JobState.SKIPPED,
+        _Other.reason == DRY_RUN,
+        _Other.enhancement.is_not(None),
+        # As for a note, a manual retry ignores earlier jobs (`other_jobs_of_ticket`).
+        or_(Job.retried_at.is_(None), _Other.finished_at > Job.retried_at),
+    )
+    .order_by(_Other.finished_at.desc())
+    .limit(1)
+    .correlate(Job)
+    .scalar_subquery()
+)
+"""In a question about a job: the last other job of its ticket whose dry run has left its answer; or null."""
+
+
+async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
+    found: UUID | None = await _of_job(database, tenant_id, job_id, OTHER_OF_TICKET)
+    return found
+
+
+async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    """Return the answer of a dry run."""
+    of_dry_run = (Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement, *of_dry_run)
+    return answer
+
+
+async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    """Return GPT-4's answer of any job; None before it came and after its purge."""
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement)
+    return answer
+
+
+async def _of_job(database: Database, tenant_id: str, job_id: UUID, column: Any, *conditions: Any) -> Any:
+    async with database.tenant(tenant_id) as session:
+        return await session.scalar(select(column).where(Job.id == job_id, *conditions))
+
 
 _RETRY = text(
     "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
@@ -24,7 +69,6 @@ _RETRY = text(
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
-
 _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
 
 
@@ -71,14 +115,12 @@ class Details:
     lease_owner: str | None
     lease_until: datetime | None
     answered: bool
-    """True if GPT-4's answer is in the row: another attempt does not pay for it again."""
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
     refresh: str | None
     """Why it makes a further note for a ticket that has one; None for a first one."""
     dry_run_job: UUID | None
-    """Another job of the ticket whose dry run has left its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +142,6 @@ class Retried:
     ticket_id: str
     traceparent: str | None
     was: str
-    """The state before, with its reason."""
     desk_id: str | None = None
     display_id: str | None = None
 
@@ -118,10 +159,7 @@ async def listed(
     since: datetime | None = None,
     most: int | None = None,
 ) -> list[Listed]:
-    """Return jobs that meet all given conditions, newest first.
-
-    `ticket_id`: either number of a ticket. `since`: accepted, due, started or ended since.
-    """
+    """Return jobs that meet all given conditions, newest first."""
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
     rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
     return [Listed(**row) for row in rows]
@@ -173,11 +211,9 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     NotRetried.
     """
     tenant_id = await _tenant_of(database, job_id)
-    if tenant_id is None:
-        raise NotRetried("no job has this id")
     values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
-    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values)
-    if not rows:
+    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
+    if tenant_id is None or not rows:
         raise NotRetried("no job has this id")
     (found,) = rows
     if not found["retried"]:

@@ -6,10 +6,9 @@ much earlier.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
@@ -17,6 +16,7 @@ from sqlalchemy.dialects.postgresql import TEXT
 
 from storage import tombstones
 from storage.jobs import FORGOTTEN
+from storage.refreshes import OF_TICKET
 from storage.session import Database
 
 
@@ -37,32 +37,28 @@ class VoteReason(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class NoteVersion:
+class NoteVersion(NamedTuple):
     """Prompt and model of a note; empty if unknown."""
 
     prompt: str
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedVote:
+class RecordedVote(NamedTuple):
     """A stored vote. `changed`: it is new or differs from the one before."""
 
     version: NoteVersion
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnmeasuredNote:
+class UnmeasuredNote(NamedTuple):
     """A completed job whose note's use is not measured yet."""
 
     job_id: UUID
     steps: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class FeedbackFigures:
+class FeedbackFigures(NamedTuple):
     """Feedback on the notes of one tenant, prompt and model."""
 
     version: NoteVersion
@@ -72,7 +68,6 @@ class FeedbackFigures:
     reasons: dict[str, int]
     measured: int
     taken_up: float | None
-    """The mean of what was measured, 0 to 1; None without any."""
 
     @property
     def useful_share(self) -> float | None:
@@ -118,27 +113,21 @@ _MEASURE = text(f"""
         WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
-# Not if the resolution is older than the note: closing the ticket again left it unchanged. By its id in the desk alone,
-# which a completed job has in either column: a displayed number may be another ticket's id. Each by its own index, as
-# in `other_jobs_of_ticket`. A step is a text or contains it.
-_UNMEASURED = text("""
+# Not if the resolution is older than the note: closing the ticket again left it unchanged. A step is a text or
+# contains it.
+_UNMEASURED = text(f"""
     SELECT l.id AS job_id, ARRAY(
-        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{}' ELSE s ->> 'text' END
+        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{{}}' ELSE s ->> 'text' END
         FROM jsonb_array_elements(
             CASE jsonb_typeof(l.enhancement -> 'next_steps')
             WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
-    FROM (SELECT j.id, j.enhancement, j.finished_at FROM (
-        SELECT t.id, t.state, t.finished_at, t.enhancement FROM jobs t
-        WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
-        UNION ALL
-        SELECT d.id, d.state, d.finished_at, d.enhancement FROM jobs d
-        WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket) j
+    FROM (SELECT j.id, j.enhancement, j.finished_at FROM {OF_TICKET} j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
     WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
     AND NOT EXISTS (
         SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
         AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
-""").bindparams(bindparam("ticket", type_=TEXT))
+""").bindparams(bindparam("ticket", type_=TEXT))  # noqa: S608
 _FIGURES = text("""
     SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
         coalesce(nullif(f.model, ''), j.model, '') AS model,
@@ -166,10 +155,7 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return the last completed job of a ticket (desk id) if it is unmeasured.
-
-    None if the copy's resolution is older than the note.
-    """
+    """Return a ticket's last unmeasured note, unless its resolution is older."""
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     for row in rows:
         return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
@@ -177,19 +163,13 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store once which part of a note was taken up, 0 to 1.
-
-    Return the note's version if it was stored.
-    """
+    """Store once which part of a note was taken up, 0 to 1; None if stored before."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    """Return feedback on jobs accepted since then, by prompt and model.
-
-    The prompt of a note without feedback is unknown after its answer's purge.
-    """
+    """Return feedback on jobs accepted since then, by prompt and model."""
     (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
     return [
         FeedbackFigures(

@@ -118,18 +118,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- state: [*] -> waiting: accepted
--- Of the release before: one at a time.
-CREATE OR REPLACE FUNCTION accept_job(
-    p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[], p_published boolean,
-    p_known interval, p_deadline interval)
-RETURNS uuid LANGUAGE sql SET search_path = public, pg_temp AS $$
-    SELECT a.first_id FROM accept_jobs(
-        jsonb_build_array(jsonb_build_object('tenant', p_tenant, 'id', p_id, 'ticket', p_ticket, 'event', p_event,
-                                             'traceparent', p_traceparent, 'keys', p_keys)),
-        p_published, p_known, p_deadline) a
-$$;
-
 -- state: [*] -> waiting: accepted late, from Redis
 -- state: [*] -> skipped: accepted late, a duplicate
 -- Record a webhook that waited in Redis; false for a duplicate, which was answered with an id of its own and so gets a
@@ -210,7 +198,7 @@ $$;
 -- state: running -> running: claimed from a worker that fell silent
 -- state: waiting -> waiting: another job of its ticket comes first
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
--- Take this job, which is due or whose lease ran out; by its id only the release before does. It asks about the other
+-- Take this job, which is due or whose lease ran out. It asks about the other
 -- jobs of its ticket, one claim of a ticket at a time; the second statement sees what was committed while it waited.
 -- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
 --   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
@@ -547,13 +535,6 @@ BEGIN
     RETURN true;
 END $$;
 
--- The release before calls this one.
-CREATE OR REPLACE FUNCTION keep_answer(
-    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text)
-RETURNS boolean LANGUAGE sql SET search_path = public, pg_temp AS $$
-    SELECT keep_answer(p_tenant, p_id, p_token, p_attempt, p_answer, p_model, NULL)
-$$;
-
 -- state: running -> running: the note is being posted, from now on it may be in the ticket
 CREATE OR REPLACE FUNCTION begin_posting(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_lease interval)
@@ -728,12 +709,6 @@ BEGIN
     RETURN true;
 END $$;
 
--- As the release before calls it, which knows one number of a ticket.
-CREATE OR REPLACE FUNCTION begin_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
-RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT begin_failure_note(p_tenant, p_id, p_token, p_attempt, NULL, NULL, NULL)
-$$;
-
 CREATE OR REPLACE FUNCTION end_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -891,35 +866,6 @@ BEGIN
     )
     SELECT * FROM lost;
 END $$;
-
--- The next three are the release before's, which compared ids.
-CREATE OR REPLACE FUNCTION count_published_jobs(p_lately interval) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT count(*) FROM jobs j WHERE j.state = 'waiting' AND j.published_at < now() - p_lately AND j.due_at <= now()
-$$;
-
-CREATE OR REPLACE FUNCTION published_jobs(p_most integer, p_lately interval)
-RETURNS TABLE (id uuid, published_seconds double precision)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT j.id, extract(epoch FROM now() - j.published_at) FROM jobs j
-    WHERE j.state = 'waiting' AND j.published_at < now() - p_lately AND j.due_at <= now()
-    ORDER BY j.due_at LIMIT p_most
-$$;
-
-CREATE OR REPLACE FUNCTION take_lost_jobs(p_ids uuid[], p_lately interval, p_by_hand text)
-RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH lost AS (
-        UPDATE jobs j SET published_at = clock_timestamp()
-        WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting'
-                       AND w.published_at < now() - p_lately ORDER BY w.due_at FOR UPDATE SKIP LOCKED)
-        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
-    ), told AS (
-        INSERT INTO job_events (tenant_id, job_id, attempt, what)
-        SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
-    )
-    SELECT * FROM lost
-$$;
 
 -- Redis did not take these. Nobody waits for a row that somebody holds.
 CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
@@ -1491,19 +1437,6 @@ CREATE OR REPLACE TRIGGER tickets_postings AFTER INSERT OR UPDATE OF terms, weig
     FOR EACH ROW EXECUTE FUNCTION keep_postings('t');
 CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, weights OR DELETE ON passages
     FOR EACH ROW EXECUTE FUNCTION keep_postings('p');
-
--- The release before writes a ticket's text and knows no terms: it is indexed again then.
-CREATE OR REPLACE FUNCTION mind_old_terms() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
-BEGIN
-    NEW.indexed := 0;
-    RETURN NEW;
-END $$;
-
-CREATE OR REPLACE TRIGGER tickets_old_terms BEFORE UPDATE OF subject, description, resolution ON tickets
-    FOR EACH ROW WHEN (OLD.terms = NEW.terms AND OLD.indexed = NEW.indexed
-        AND (OLD.subject, OLD.description, OLD.resolution)
-            IS DISTINCT FROM (NEW.subject, NEW.description, NEW.resolution))
-    EXECUTE FUNCTION mind_old_terms();
 
 -- The texts of the caller's tenant that have most in common with what is asked, by BM25: `worth` is a term's rarity times
 -- how often it is asked for. The rarest terms come first, until `p_budget` postings are read (of the last

@@ -13,6 +13,16 @@ from storage.limits import DELIVERY_KNOWN
 from storage.models import JobState
 from storage.session import Database
 
+
+def signed_key(digest: str) -> str:
+    """Return the key of the signed bytes: it stays known whatever became of the job."""
+    return f"signed:{digest}"
+
+
+def is_signed_key(key: str) -> bool:
+    return key.startswith("signed:")
+
+
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 REFRESHED_LATELY = "refreshed within the hour"
@@ -49,11 +59,10 @@ class Event:
     ticket_id: str
     event: str | None
     dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that is known (`storage.deliveries`)."""
+    """What makes another delivery the same one: any of these that is known (`signed_key`)."""
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
-    """What its first event says of it: our own words."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON for the `inbox`, without the remark: the last release rejects it."""
@@ -77,7 +86,6 @@ class Published:
     """True if nothing has happened to it since a person had it retried."""
     desk_id: str | None = None
     display_id: str | None = None
-    """The ticket's other number, as in the row."""
 
 
 # Duplicates only: creating two UUIDs for each row would take 1 % of a webhook.

@@ -1,21 +1,27 @@
 """Known secrets by fingerprint: their age and last use, never their text.
 
 A fingerprint is a hash of a secret with a random key of its tenant (`storage.tombstones`). The text is hashed once
-before it leaves the process, so that a server which logs its statements never receives it.
+before it leaves the process, so that a server which logs its statements never receives it. Each process reports its
+secrets.
 """
 
+import asyncio
+import contextlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import text
 
+from observability import counting, phrases, tracing
+from observability.logging import say
 from storage.limits import SECRETS_KEPT, USES_KEPT
 from storage.paging import split
-from storage.session import Database
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from storage.tombstones import new_key
 
 OF_PROCESS = "(process)"
@@ -42,11 +48,9 @@ LATELY_HOURS = 24
 # Set secrets are reported once an hour; after this time without a report they count as gone.
 _TOLD_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
-"""How many secrets the database is told of in one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSeen:
+class SecretSeen(NamedTuple):
     """A secret of a process; `uses`: webhooks it proved since the last report."""
 
     tenant_id: str
@@ -55,12 +59,8 @@ class SecretSeen:
     uses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A known secret; `uses` within a day, the first hour whole.
-
-    `asked_at` is by the database's clock.
-    """
+class Remembered(NamedTuple):
+    """A known secret; `uses` within a day, whose first hour counts whole."""
 
     setting: str
     fingerprint: bytes
@@ -83,10 +83,7 @@ def digest(setting: str, secret: str) -> bytes:
 
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
-    """Record secrets and their uses; return since when each is known.
-
-    By tenant and setting; of two places with one secret the first counts. Raises one of DATABASE_FAILURES.
-    """
+    """Record secrets and uses; return the time since when each is known."""
     told: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
         row = told.setdefault(
@@ -131,3 +128,79 @@ def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
 
 async def purge(database: Database) -> None:
     await database.call(_PURGE, uses=USES_KEPT, secrets=SECRETS_KEPT)
+
+
+LOOK_SECONDS = 15.0
+_TELL_SECONDS = 3600.0
+_ANSWER_SECONDS = 30.0
+
+
+@contextlib.asynccontextmanager
+async def telling(
+    database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
+) -> AsyncIterator["ToldSecrets"]:
+    """Report the `secrets` beside the caller's work, later if the database is away.
+
+    The ages of tenants' secrets are exported as a metric. The leader of housekeeping exports those of the processes.
+    """
+    told = ToldSecrets(database, secrets)
+
+    async def tell() -> None:
+        while True:
+            # Other parts of the process report that the database is away.
+            with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                before = told.since
+                await told.look()
+                if told.since is not before:
+                    of_tenants = {whose: since for whose, since in told.since.items() if whose[0] != OF_PROCESS}
+                    counting.secret_ages(of_tenants)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class ToldSecrets:
+    """Checks the secrets every some seconds; reports changes, and all once an hour.
+
+    `secrets` returns each secret by tenant and setting; the tenant is empty for one of the process itself. `since`:
+    when each became known, as of the last report.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._monotonic = monotonic
+        self._told: Mapping[tuple[str, str], str] | None = None
+        self._again_at = 0.0
+        self.since: Mapping[tuple[str, str], datetime] = {}
+
+    async def look(self) -> None:
+        """Report if due. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        there, now = self._secrets(), self._monotonic()
+        if there == self._told and now < self._again_at:
+            return
+        told = [seen(*whose, secret) for whose, secret in there.items()]
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    self.since = await know(self._database, told)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            say(phrases.SECRET_AGES_UNKNOWN, reason="not recorded", failure=failure)
+            return
+        self._told, self._again_at = there, now + _TELL_SECONDS
+
+    def forget(self) -> None:
+        self._told = None

@@ -3,37 +3,20 @@
 from datetime import timedelta
 
 MOST_ATTEMPTS = 8
-LAST_LOOK = timedelta(minutes=5)
-"""How long a worker has for the last look at a ticket whose note may be there."""
-LONGEST_LIFE = timedelta(days=1)
-"""How long holds may put a job's deadline off, from its acceptance or its last retry by hand on."""
-PUT_OFF_AHEAD = timedelta(minutes=5)
-"""How long before its deadline that of a job is put off which waits for its tenant's share: longer than an attempt."""
-SEEN_OPEN = timedelta(hours=1)
-"""How long it counts that a ticket was seen open: a job that is held back meanwhile does not look again."""
-ANOTHER_FIRST_WAIT = timedelta(seconds=15)
-"""How long a job waits for another one of its ticket before it looks again."""
-ECHO = timedelta(minutes=10)
-"""How long after a failure note a webhook of its ticket may be what the note itself set off."""
-REFRESH_APART = timedelta(hours=1)
-"""How long after a further note a ticket gets no other one."""
-DELIVERY_KNOWN = timedelta(minutes=10)
-"""How long a delivery is known, from the first one on."""
-KEYS_KEPT = timedelta(hours=1)
-"""How long a delivery's keys stay past their time: of an event that waited in Redis it is compared with its own."""
-REJECTIONS_KEPT = timedelta(days=7)
-"""And tickets whose webhook never came."""
-USES_KEPT = timedelta(days=7)
-"""How long it is kept how often a secret was used in an hour."""
-SECRETS_KEPT = timedelta(days=30)
-"""How long a secret that no process has any more is known: one that comes back meanwhile is as old as it was."""
-MOST_RECOVERED_A_MINUTE = 60
-"""Jobs that are made in a minute for a tenant's tickets whose webhooks never came."""
-PUBLISHED_LATELY = timedelta(seconds=3)
-"""How long after a publication nobody asks where the message is: it may be on its way."""
-OVERDUE = timedelta(minutes=1)
-"""How long past its deadline a job without an outcome is counted as one that should not be."""
-TURN_LOOKS = 16
-"""How many tenants with a waiting job a claim looks at for the one that is furthest below its share."""
-SHORTEST_TURN = timedelta(seconds=1)
-"""How long a start counts as a place at least: a tenant whose jobs all end at once must not have every turn."""
+LAST_LOOK = timedelta(minutes=5)  # for the last look at a ticket that may have the note
+LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
+PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
+SEEN_OPEN = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
+ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
+ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
+REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
+DELIVERY_KNOWN = timedelta(minutes=10)  # from the first one on
+KEYS_KEPT = timedelta(hours=1)  # after that, for events that waited in Redis
+REJECTIONS_KEPT = timedelta(days=7)  # and tickets without a webhook
+USES_KEPT = timedelta(days=7)  # of secrets, by the hour
+SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
+MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
+PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
+OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
+TURN_LOOKS = 16  # tenants that a claim compares
+SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once

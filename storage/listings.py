@@ -1,20 +1,23 @@
-"""Items in a desk's lists, tickets and solutions alike: unread and unlisted ones.
+"""Items in a desk's lists, tickets and solutions, and progress of copying.
 
 An item is stored as its id and a hash of its list values; only the copy has its text.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
+from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from storage import tombstones
-from storage.session import Database
+from storage.session import DATABASE_FAILURES, Database
 
 Collection = Literal["t", "p"]
-"""Tickets, or the passages of solutions."""
 COLLECTIONS: tuple[Collection, ...] = ("t", "p")
 # Each solution has up to twenty passages.
 _ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
@@ -52,17 +55,6 @@ _TAKE_IN = text("""
     ) SELECT count(*) AS news FROM told r LEFT JOIN before b ON b.item_id = r.id
       WHERE b.listed_at IS NULL OR b.listed_at < :since
 """)
-# Items without a list entry: copies older than the lists, and those of the release before.
-_ADOPT = {
-    collection: text(f"""
-        INSERT INTO listings (tenant_id, collection, item_id, told, seen_at)
-        SELECT DISTINCT ON (c.{key}) c.tenant_id, '{collection}', c.{key}, '', c.seen_at FROM {table} c
-        WHERE NOT starts_with(c.{key}, 'file:') AND NOT EXISTS (
-            SELECT FROM listings l WHERE l.collection = '{collection}' AND l.item_id = c.{key})
-        ON CONFLICT DO NOTHING
-    """)  # noqa: S608 -- names above
-    for collection, (table, key) in _COPIES.items()
-}
 _NEXT = text("""
     SELECT item_id FROM listings WHERE collection = :collection AND to_read <= now() ORDER BY to_read DESC LIMIT :most
 """)
@@ -77,7 +69,7 @@ _PUT_OFF = text("""
 """)
 _LEFT_OUT = """
     WITH gone AS MATERIALIZED (
-        SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND {condition} LIMIT :most
+        SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND l.{column} < :moment LIMIT :most
         FOR UPDATE SKIP LOCKED
     ), listed AS (
         DELETE FROM listings l USING gone g WHERE l.collection = '{collection}' AND l.item_id = g.item_id RETURNING 1
@@ -85,14 +77,10 @@ _LEFT_OUT = """
         DELETE FROM {table} c USING gone g WHERE c.{key} = g.item_id RETURNING 1
     ) SELECT (SELECT count(*) FROM listed) AS listed, (SELECT count(*) FROM copied) AS copied
 """
-_CONDITIONS = {
-    "unlisted": "l.seen_at < :moment",
-    "too old": "l.created_at < :moment",
-}
 _REMOVE = {
-    (collection, name): text(_LEFT_OUT.format(collection=collection, table=table, key=key, condition=condition))
+    (collection, column): text(_LEFT_OUT.format(collection=collection, table=table, key=key, column=column))
     for collection, (table, key) in _COPIES.items()
-    for name, condition in _CONDITIONS.items()
+    for column in ("seen_at", "created_at")
 }
 _REMOVE_NAMED = {
     collection: (
@@ -134,11 +122,7 @@ async def take_in(
     hours: int,
     pass_from: datetime | None = None,
 ) -> int:
-    """Record listed items: new and changed ones are to be read.
-
-    Items without all fields are read again after `hours`. `pass_from`: start of the current pass; return the number of
-    items new to it.
-    """
+    """Record listed items; return how many are new to the pass from `pass_from`."""
     told = [
         {
             "id": row.item_id,
@@ -154,14 +138,6 @@ async def take_in(
     questions = (tombstones.MAKE_KEY, _TAKE_IN)
     *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
     return int(counted["news"])
-
-
-async def adopt(database: Database, tenant_id: str, collection: Collection) -> None:
-    """Record copies without a list entry as last seen when they were made.
-
-    They are removed if no list shows them.
-    """
-    await database.call_as(tenant_id, _ADOPT[collection])
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
@@ -189,12 +165,12 @@ async def put_off(database: Database, tenant_id: str, collection: Collection, it
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
     """Delete items not listed since `moment`, with their copies; return the count."""
-    return await _remove(database, tenant_id, collection, "unlisted", moment=moment)
+    return await _remove(database, tenant_id, collection, "seen_at", moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
     """Delete items created before `moment`, with their copies; return the count."""
-    return await _remove(database, tenant_id, collection, "too old", moment=moment)
+    return await _remove(database, tenant_id, collection, "created_at", moment)
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
@@ -205,13 +181,13 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
     return len(copies)
 
 
-async def _remove(database: Database, tenant_id: str, collection: Collection, condition: str, **values: object) -> int:
+async def _remove(database: Database, tenant_id: str, collection: Collection, column: str, moment: datetime) -> int:
     """Delete in pages: each deletes postings, which blocks other writers."""
     copies, most = 0, _ROWS_AT_ONCE[collection]
     listed = most
     while listed == most:
-        question = _REMOVE[collection, condition]
-        ((counted,),) = await database.call_as(tenant_id, question, most=most, **values)
+        question = _REMOVE[collection, column]
+        ((counted,),) = await database.call_as(tenant_id, question, most=most, moment=moment)
         copies, listed = copies + counted["copied"], counted["listed"]
     return copies
 
@@ -239,7 +215,6 @@ class Extent(NamedTuple):
     listed: bool
     """True if the desk's list was read to its end at least once: before that there may be more to read."""
     read_at: datetime | None
-    """When one was last read."""
 
 
 _EXTENT = text("""
@@ -258,3 +233,107 @@ _EXTENT = text("""
 async def extent(database: Database, tenant_id: str) -> Extent:
     ((row,),) = await database.call_as(tenant_id, _EXTENT)
     return Extent(**row)
+
+
+_LOAD = text("""
+    SELECT now() AS now, p.began_at, coalesce(p.next_start, 1) AS next_start, p.last_created,
+           coalesce(p.in_order, true) AS in_order, p.complete_from, p.complete_at, p.ended_at,
+           coalesce(p.missing, 0) AS missing, p.changes_until, coalesce(p.rules, '') AS rules
+    FROM (SELECT) one LEFT JOIN passes p ON p.collection = :collection
+""")
+_HOLD = text("""
+    INSERT INTO passes AS p (tenant_id, collection, held_by, held_until)
+    VALUES (current_setting('app.tenant_id'), 't', :holder, now() + make_interval(secs => :seconds))
+    ON CONFLICT (tenant_id, collection) DO UPDATE
+        SET held_by = excluded.held_by, held_until = excluded.held_until
+        WHERE p.held_by IS NOT DISTINCT FROM excluded.held_by OR coalesce(p.held_until < now(), true)
+    RETURNING 1
+""")
+_FREE = text("UPDATE passes SET held_by = NULL, held_until = NULL WHERE collection = 't' AND held_by = :holder")
+
+
+class HeldByAnother(Exception):
+    """Another process is copying this desk."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """The row of one collection (table `passes`) and the database's time."""
+
+    now: datetime
+    began_at: datetime | None
+    next_start: int
+    last_created: datetime | None
+    in_order: bool
+    complete_from: datetime | None
+    complete_at: datetime | None
+    ended_at: datetime | None
+    missing: int
+    changes_until: datetime | None
+    rules: str
+
+    def begun(self) -> "PassState":
+        return replace(self, began_at=self.now, next_start=1, last_created=None, in_order=True)
+
+    def ended(self, missing: int | None = None) -> "PassState":
+        if missing is None:
+            return replace(self, began_at=None, ended_at=self.now)
+        ended = replace(self, began_at=None, ended_at=self.now, missing=missing)
+        return replace(ended, complete_from=self.began_at, complete_at=self.now)
+
+
+_KEPT = [name for name in PassState.__dataclass_fields__ if name != "now"]
+_SAVE = text(f"""
+    INSERT INTO passes (tenant_id, collection, {", ".join(_KEPT)})
+    SELECT current_setting('app.tenant_id'), :collection, {", ".join(f":{name}" for name in _KEPT)}
+    FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
+    ON CONFLICT (tenant_id, collection) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+""")  # noqa: S608 -- names above
+
+
+async def load_pass(database: Database, tenant_id: str, collection: Collection) -> PassState:
+    ((row,),) = await database.call_as(tenant_id, _LOAD, collection=collection)
+    return PassState(**row)
+
+
+async def save_pass(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
+    values = {name: getattr(state, name) for name in _KEPT}
+    await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
+
+
+class Holder:
+    """A holder of a desk, by `id` in its row."""
+
+    def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
+        self.id = uuid4()
+        self._database = database
+        self._tenant_id = tenant_id
+        self._seconds = seconds
+        self._renew_at = 0.0
+
+    async def insist(self) -> None:
+        """Renew the hold after half its time. Raises HeldByAnother."""
+        if time.monotonic() < self._renew_at:
+            return
+        values = {"holder": self.id, "seconds": self._seconds}
+        (rows,) = await self._database.call_as(self._tenant_id, _HOLD, **values)
+        if not rows:
+            raise HeldByAnother
+        self._renew_at = time.monotonic() + self._seconds / 2
+
+
+@asynccontextmanager
+async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
+    """Hold this desk for the block; call `insist` at least every `seconds` / 2.
+
+    Raises HeldByAnother if another process holds it, or has taken it since. It may after `seconds`, so a killed process
+    does not block longer.
+    """
+    holder = Holder(database, tenant_id, seconds)
+    await holder.insist()
+    try:
+        yield holder
+    finally:
+        # Without the database the hold expires by itself.
+        with suppress(*DATABASE_FAILURES):
+            await database.call_as(tenant_id, _FREE, holder=holder.id)

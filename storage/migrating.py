@@ -8,9 +8,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from storage.embeddings import index_embeddings
 from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_release, insist_on_utf8, revisions
 from storage.session import as_arguments, driver_url, session_options
-from storage.vector_index import index_embeddings
 
 _FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
 _OWN_FUNCTIONS = text(

@@ -1,11 +1,11 @@
-"""Typed tables, except copies; a test compares them with the migrations."""
+"""Tables that the ORM reads or writes, except copies; a test compares them."""
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import REAL, BigInteger, DateTime, Double, Text
+from sqlalchemy import BigInteger, DateTime, Double, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -50,7 +50,6 @@ class Job(Base):
     """W3C trace context of the webhook: every attempt belongs to that trace."""
     accepted_at: Mapped[datetime]
     due_at: Mapped[datetime]
-    """From when on a worker may take it; later than `accepted_at` for a retry."""
     deadline_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     """When its message was last given to Redis; null while that is still to be done."""
@@ -77,9 +76,7 @@ class Job(Base):
     desk_id: Mapped[str | None]
     """The ticket's id in the desk. Null, as the next one, while the webhook's number is the only one that is known."""
     display_id: Mapped[str | None]
-    """The number of it that people see."""
     refresh: Mapped[str | None]
-    """Why it makes a further note for a ticket that has one, as its note says it: `asked` or `reopened`."""
     seen_closed_at: Mapped[datetime | None]
     """When its ticket was first seen closed after this job's note."""
 
@@ -98,24 +95,6 @@ class JobEvent(Base):
     reason: Mapped[str | None]
 
 
-class Feedback(Base):
-    """Feedback on a job's note (`storage.feedback`), deleted with the job's row."""
-
-    __tablename__ = "feedback"
-
-    job_id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[str]
-    prompt: Mapped[str]
-    model: Mapped[str]
-    """What wrote the note, as the job's row had it; empty where it had not."""
-    vote: Mapped[str | None]
-    reason: Mapped[str | None]
-    voted_at: Mapped[datetime | None]
-    taken_up: Mapped[float | None] = mapped_column(REAL)
-    """Which part of what the ticket's resolution says stands in the note's steps, 0 to 1."""
-    taken_up_at: Mapped[datetime | None]
-
-
 class AuditRecord(Base):
     """A model request of a job with its answer or failure (`storage.audit`)."""
 
@@ -125,7 +104,6 @@ class AuditRecord(Base):
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(primary_key=True)
     ticket_id: Mapped[str]
-    """As the next three, as the job's row had it."""
     desk_id: Mapped[str | None]
     display_id: Mapped[str | None]
     requester: Mapped[bytes | None]
@@ -144,87 +122,6 @@ class AuditRecord(Base):
     cost: Mapped[float | None]
     seconds: Mapped[float]
     reason: Mapped[str | None]
-    """Why there is no answer: our own words."""
-
-
-class DeliveryKey(Base):
-    """A webhook of the last minutes, so that a duplicate gets the first one's job id."""
-
-    __tablename__ = "delivery_keys"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID]
-    expires_at: Mapped[datetime]
-
-
-class Rejection(Base):
-    """A rejected webhook of a known tenant; no body, kept for days only."""
-
-    __tablename__ = "rejections"
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    tenant_id: Mapped[str]
-    ticket_id: Mapped[str | None]
-    status: Mapped[int]
-    reason: Mapped[str]
-    rejected_at: Mapped[datetime]
-
-
-class Spending(Base):
-    """Model spending of a tenant's jobs on a UTC day, of all workers together."""
-
-    __tablename__ = "spending"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
-    tokens: Mapped[int] = mapped_column(BigInteger)
-    dollars: Mapped[float]
-
-
-class KnownSecret(Base):
-    """A secret by its keyed fingerprint: neither its text nor a part of it."""
-
-    __tablename__ = "known_secrets"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
-    setting: Mapped[str]
-    """Where it was last seen, without the tenant: a webhook secret wanders from place to place."""
-    first_seen_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime]
-    """When a process last had it."""
-    last_used_at: Mapped[datetime | None]
-    """When it last proved a webhook; of a retired one, when a webhook that it signed was last refused."""
-
-
-class SecretUse(Base):
-    """Number of webhooks that a secret proved within an hour."""
-
-    __tablename__ = "secret_uses"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
-    hour: Mapped[datetime] = mapped_column(primary_key=True)
-    uses: Mapped[int] = mapped_column(BigInteger)
-
-
-class EndedSession(Base):
-    """A console session ended by a logout; its cookie is valid until `expires_at`."""
-
-    __tablename__ = "ended_sessions"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    expires_at: Mapped[datetime]
-
-
-class TombstoneKey(Base):
-    """A tenant's secret key for tombstones, which prevents guessing ids or addresses."""
-
-    __tablename__ = "tombstone_keys"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[bytes]
 
 
 class Tombstone(Base):
@@ -235,49 +132,3 @@ class Tombstone(Base):
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
     hash: Mapped[bytes] = mapped_column(primary_key=True)
     left_at: Mapped[datetime]
-
-
-class Reconciliation(Base):
-    """Progress of a tenant's reconciliation, and findings since the last hourly line."""
-
-    __tablename__ = "reconciliations"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    first_seen_at: Mapped[datetime]
-    since: Mapped[datetime]
-    """By the desk's clock, as the next one: only what was created after that is compared."""
-    compared_until: Mapped[datetime]
-    compared_at: Mapped[datetime]
-    """By our clock."""
-    notes_until: Mapped[datetime]
-    """The notes of jobs that ended until then were looked for."""
-    last_webhook_at: Mapped[datetime | None]
-    """When the last webhook was accepted, though its job's row is purged by now."""
-    told_at: Mapped[datetime]
-    missed: Mapped[int]
-    recovered: Mapped[int]
-    notes_removed: Mapped[int]
-    reopened: Mapped[int]
-
-
-class MissingWebhook(Base):
-    """A new listed ticket without a webhook so far."""
-
-    __tablename__ = "missing_webhooks"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    ticket_id: Mapped[str] = mapped_column(primary_key=True)
-    """Its id in the desk."""
-    display_id: Mapped[str | None]
-    created_at: Mapped[datetime]
-    """By the desk's clock."""
-    seen_at: Mapped[datetime]
-    tells_all: Mapped[bool]
-    """Whether the list says all of it that the tenant's rules ask for."""
-    left_out: Mapped[bool]
-    """Whether it was read since, and those rules leave it out."""
-    missed_at: Mapped[datetime | None]
-    """As `seen_at` where no webhook was to come: the desk was polled."""
-    job_id: Mapped[UUID | None]
-    """The job that was made for it."""
-    recovered_at: Mapped[datetime | None]

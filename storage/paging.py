@@ -10,7 +10,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 from storage.session import Database
 
 PAGE = 1000
-"""Rows of a page."""
 Item = TypeVar("Item")
 
 
@@ -36,10 +35,6 @@ async def pages(
             return
         yield rest & (column <= upper)
         rest = column > upper
-
-
-def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: int = PAGE) -> list[ColumnElement[bool]]:
-    return [among(column, values_of_page) for values_of_page in split(values, size)]
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:

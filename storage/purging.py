@@ -1,9 +1,10 @@
 """Purging by age: texts first, whole rows later, in short transactions."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import text
 
@@ -43,11 +44,10 @@ async def purge_by_age(
     Answers of GPT-4 go `text_days` after their job's end, copies `text_days` after the desk last showed them. Rows, and
     a day's spending, go after `job_days`. Unfinished jobs keep everything.
 
-    `audit_days`: tenant id -> retention of audit records, None if unknown. Spending and audit records are purged for
-    these tenants; audit records of other tenants go if the tenant `has_left`.
+    `audit_days`: tenant id -> retention of audit records, None if unknown. Other tenants' records go if `has_left`.
 
-    `on_failure` gets the kinds that the database refuses to purge ("answers", "tickets"); the others are purged. Raises
-    one of DATABASE_FAILURES, or TimeoutError, if the database is away; completed batches stay purged.
+    `on_failure` gets the kinds that the database refuses to purge ("answers", "tickets"). Raises one of
+    DATABASE_FAILURES, or TimeoutError, if the database is away; completed batches stay purged.
     """
 
     @contextmanager
@@ -59,14 +59,23 @@ async def purge_by_age(
                 raise
             on_failure(kind, failure)
 
-    async def purge(kind: str, days: int) -> int:
+    async def batches(one: Callable[[], Awaitable[int | None]]) -> int:
         purged, count = 0, batch
-        with stops_no_other(kind):
-            while count == batch:
-                before_each()
-                count = await _one_batch(database, f"purge_{kind}", days, batch)
-                purged += count
+        while count == batch:
+            before_each()
+            async with asyncio.timeout(BATCH_SECONDS):
+                count = await one() or 0
+            purged += count
         return purged
+
+    async def purge(kind: str, days: int) -> int:
+        question, values = text(f"SELECT purge_{kind}(:days, :most)"), {"days": days, "most": batch}
+        with stops_no_other(kind):
+            return await batches(lambda: database.call_for_one(question, **values))
+        return 0
+
+    async def purge_records(tenant_id: str, days: int) -> None:
+        await batches(lambda: audit.purge(database, tenant_id, days, batch))
 
     answers = await purge("answers", text_days)
     copies = await purge("tickets", text_days)
@@ -74,31 +83,14 @@ async def purge_by_age(
     await purge("listings", text_days)
     for tenant_id, days in audit_days.items():
         with stops_no_other("spending"):
-            before_each()
-            async with asyncio.timeout(BATCH_SECONDS):
-                await spending.purge(database, tenant_id, job_days)
+            await batches(partial(spending.purge, database, tenant_id, job_days))
         if days is not None:
             with stops_no_other("audit records"):
-                await _purge_records(database, tenant_id, days, batch, before_each)
+                await purge_records(tenant_id, days)
     with stops_no_other("audit records"):
         before_each()
         async with asyncio.timeout(BATCH_SECONDS):
             others = [tenant_id for tenant_id in await audit.tenants(database) if tenant_id not in audit_days]
         for tenant_id in filter(has_left, others):
-            await _purge_records(database, tenant_id, 0, batch, before_each)
+            await purge_records(tenant_id, 0)
     return Purged(answers, copies, await purge("jobs", job_days))
-
-
-async def _purge_records(
-    database: Database, tenant_id: str, days: int, batch: int, before_each: Callable[[], None]
-) -> None:
-    count = batch
-    while count == batch:
-        before_each()
-        async with asyncio.timeout(BATCH_SECONDS):
-            count = await audit.purge(database, tenant_id, days, batch)
-
-
-async def _one_batch(database: Database, function: str, days: int, batch: int) -> int:
-    async with asyncio.timeout(BATCH_SECONDS):
-        return int(await database.call_for_one(text(f"SELECT {function}(:days, :most)"), days=days, most=batch))

@@ -4,27 +4,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from storage.claims import Claim, LeaseLost
 from storage.jobs import NOTE_MISSING, REFRESHED_LATELY, SEEN_REOPENED
 from storage.limits import REFRESH_APART
-from storage.models import Job, JobState
 from storage.session import Database
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
-# By the ticket's id alone: a displayed number may be another ticket's id. Each by its own index, as in
-# `other_jobs_of_ticket`.
-_JOBS = """
-    SELECT t.id, t.state, t.event, t.accepted_at, t.started_at, t.finished_at, t.seen_closed_at FROM jobs t
-    WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
+OF_TICKET = """(
+    SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
     UNION
-    SELECT d.id, d.state, d.event, d.accepted_at, d.started_at, d.finished_at, d.seen_closed_at FROM jobs d
-    WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket
+    SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
 """
 # A running job has read the ticket before, and its note will be there.
 _CLOSED = text(f"""
-    WITH found AS ({_JOBS})
+    WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = now() WHERE id IN (
         SELECT f.id FROM found f WHERE f.state = 'running' AND f.started_at < now() - :ago
         UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
@@ -32,15 +28,19 @@ _CLOSED = text(f"""
 """)  # noqa: S608 -- constants
 _LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
 _REOPENED = text(f"""
-    WITH found AS ({_JOBS}), last_note AS ({_LAST_NOTE})
+    WITH found AS {OF_TICKET}, last_note AS ({_LAST_NOTE})
     SELECT n.id FROM last_note n WHERE n.seen_closed_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM found f
         WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
 """)  # noqa: S608
 _NOT_WANTED = text(f"""
-    WITH found AS ({_JOBS})
+    WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
+_LATELY = text("""
+    SELECT max(j.finished_at) AS at FROM jobs j WHERE j.id = ANY (CAST(:ids AS uuid[])) AND j.state = 'completed'
+    AND j.refresh IS NOT NULL AND j.finished_at > now() - CAST(:apart AS interval)
+""")
 
 
 async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
@@ -59,27 +59,20 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
-    async with database.tenant(tenant_id) as session:
-        await session.execute(_CLOSED, {"ticket": ticket_id, "ago": timedelta(seconds=seconds_ago)})
+    await database.call_as(tenant_id, _CLOSED, ticket=ticket_id, ago=timedelta(seconds=seconds_ago))
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if an open ticket was seen closed since its last note.
-
-    False while a job of it is under way, and after a job for that reopening.
-    """
-    async with database.tenant(tenant_id) as session:
-        return await session.scalar(_REOPENED, {"ticket": ticket_id, "event": SEEN_REOPENED}) is not None
+    """Return True if an open ticket was closed since its last note, without a job."""
+    (rows,) = await database.call_as(tenant_id, _REOPENED, ticket=ticket_id, event=SEEN_REOPENED)
+    return bool(rows)
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
-    async with database.tenant(tenant_id) as session:
-        await session.execute(_NOT_WANTED, {"ticket": ticket_id})
+    await database.call_as(tenant_id, _NOT_WANTED, ticket=ticket_id)
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
-    made = Job.id.in_(job_ids), Job.state == JobState.COMPLETED, Job.refresh.is_not(None)
-    question = select(func.max(Job.finished_at)).where(*made, Job.finished_at > func.now() - REFRESH_APART)
-    async with database.tenant(tenant_id) as session:
-        found: datetime | None = await session.scalar(question)
-    return found
+    ((row,),) = await database.call_as(tenant_id, _LATELY, ids=list(job_ids), apart=REFRESH_APART)
+    at: datetime | None = row["at"]
+    return at

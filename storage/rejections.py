@@ -3,19 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 
 from storage.jobs import OWN_EVENTS
 from storage.limits import MOST_RECOVERED_A_MINUTE
-from storage.models import Rejection
 from storage.session import Database
 
 MOST_PER_HOUR = 200
 MOST_OF_ANYONE_PER_HOUR = 50
 MOST_FULL_PER_HOUR = 60 * MOST_RECOVERED_A_MINUTE
 """Tickets refused with 429 in an hour that are recorded: reconciliation makes no more jobs in that time."""
+_RECORD = text("""
+    INSERT INTO rejections (tenant_id, ticket_id, status, reason)
+    SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), :status, n.reason
+    FROM (SELECT CAST(:reason AS text) AS reason) n
+    WHERE :most > (
+        SELECT count(*) FROM rejections r WHERE r.rejected_at > now() - interval '1 hour'
+        AND split_part(r.reason, ':', 1) = split_part(n.reason, ':', 1)
+        AND (position(':' IN r.reason) > 0) = (position(':' IN n.reason) > 0))
+""")
 _RECORD_FULL = text("""
     WITH earlier AS (
         DELETE FROM rejections r
@@ -37,20 +45,9 @@ async def record(
     Each reason has a share, and another one with a cause. Rejections without a valid secret (not `proved`) have a
     smaller share, so that strangers do not use up the desk's.
     """
-    kind, caused = reason.partition(":")[0], ":" in reason
     most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
-    async with database.tenant(tenant_id) as session:
-        recent = (
-            select(func.count())
-            .select_from(Rejection)
-            .where(Rejection.rejected_at > func.now() - func.make_interval(0, 0, 0, 0, 1))
-            .where(func.split_part(Rejection.reason, ":", 1) == kind)
-            .where(Rejection.reason.contains(":") == caused)
-        )
-        if (await session.scalar(recent) or 0) < most:
-            await session.execute(
-                insert(Rejection).values(tenant_id=tenant_id, ticket_id=ticket_id, status=status, reason=reason)
-            )
+    values = {"ticket": ticket_id, "status": status, "reason": reason, "most": most}
+    await database.call_as(tenant_id, _RECORD, **values)
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
@@ -136,8 +133,7 @@ _HEARD_OF = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedTenant:
+class RefusedTenant(NamedTuple):
     """A tenant whose last webhook was refused and none accepted since."""
 
     tenant_id: str
@@ -151,10 +147,7 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
 
 
 async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if the tenant has this ticket, as far as known without a job.
-
-    A webhook that named it was refused lately, or the desk has listed it without a webhook.
-    """
+    """Return True if a refused webhook or the desk's list named this ticket."""
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 

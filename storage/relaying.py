@@ -52,10 +52,7 @@ async def recover(database: Database, most: int) -> list[Published]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
-    """Fail and return jobs lost in their last attempt.
-
-    A job whose note may be posted gets a last look instead.
-    """
+    """Fail and return jobs lost in their last attempt, or look for a posted note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
@@ -71,10 +68,7 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:
-    """Fail and return jobs past their deadline that no worker holds.
-
-    A job whose note may be posted gets a last look instead.
-    """
+    """Fail and return jobs past their deadline, or look for a posted note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
     return await _published(database, _EXPIRE, most=most, **values)
 

@@ -22,9 +22,6 @@ _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
-_BEFORE_RELEASE = (
-    "the database is from before 0.3.0 and can't be upgraded: drop it, create it again, and " + _MIGRATE_HINT
-)
 _POOLER_REMEDY = "connect to Postgres itself, or see docs/kubernetes.md for a pooler in session mode"
 # A busy pooler may have given the session to another client between two looks.
 _LOOKS = 5
@@ -55,18 +52,16 @@ class DatabaseUnreachable(Exception):
 
 
 def revisions() -> list[str]:
-    """Return the revisions of this code, oldest first; it needs the last one.
-
-    Revisions count up. Each leaves the tables and functions usable for the release before it, which keeps working, and
-    starting, until it is replaced.
-    """
+    """Return the revisions of this code, counting up; it needs the last one."""
     # From the file names: reading them with Alembic would take a tenth of each start.
     return sorted(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
 
 
 def insist_on_release(revision: str) -> None:
     if int(revision) < int(revisions()[0]):
-        raise DatabaseUnfit(_BEFORE_RELEASE)
+        raise DatabaseUnfit(
+            f"the database is from before 0.3.0 and can't be upgraded: drop it, create it again, and {_MIGRATE_HINT}"
+        )
 
 
 async def check(database: Database) -> None:
@@ -108,14 +103,12 @@ async def wait_for_database(database: Database) -> None:
         while True:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await check(database)
+                    return await check(database)
             except (DatabaseUnreachable, TimeoutError):
                 if not told:
                     say(phrases.SERVER_AWAITED, server="the database")
                     told = True
                 await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                return
 
 
 async def _check_server_and_role(session: AsyncSession) -> None:
@@ -127,13 +120,8 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     is_superuser, bypasses = (await session.execute(text(question))).one()
     if is_superuser or bypasses:
         raise DatabaseUnfit("the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS")
-    owns = await session.scalar(
-        text(
-            "SELECT count(*) FROM pg_class WHERE relname = 'jobs' AND relkind = 'r'"
-            " AND pg_has_role(current_user, relowner, 'MEMBER')"
-        )
-    )
-    if owns:
+    owns = "SELECT 1 FROM pg_class WHERE relname = 'jobs' AND relkind = 'r' AND pg_has_role(relowner, 'MEMBER')"
+    if await session.scalar(text(owns)):
         raise DatabaseUnfit("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
 
 
@@ -151,10 +139,9 @@ async def _check_settings(session: AsyncSession) -> None:
 
 
 async def _shares_session(database: Database) -> bool:
-    """Return True if connections share a server session (a pooler).
+    """Return True if connections share a server session, as by PgBouncer in transaction mode.
 
-    PgBouncer in transaction mode does that. The leader's lock and our settings need a session of our own. A pooler
-    gives its clients process ids of its own, so one look suffices to rule it out.
+    A pooler gives its clients process ids of its own, so one look suffices to rule it out.
     """
     async with database.connection() as one:
         first = await _session_of(one)
@@ -193,10 +180,7 @@ def insist_on_revision(revision: str, needed: str) -> None:
 
 
 def classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
-    """Classify a connection failure by `setting`: fix the settings, or wait.
-
-    psycopg has no SQLSTATE for a refused connection, only the server's sentence.
-    """
+    """Classify a connection failure by the server's message: fix or wait."""
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return DatabaseUnreachable("a table is in use (by a dump, for instance): migrate again when it is not")

@@ -1,26 +1,173 @@
-"""Search in the copies of a desk (`storage.history`): BM25 in Postgres.
+"""Search in the copies of a desk: BM25 in Postgres, and embeddings.
 
 A search reads at most 12,000 postings, rarest terms first, so its cost does not grow from ten thousand to a million
-tickets (`find_texts` in functions.sql). It runs under row-level security. Embeddings count too, if the tenant has them
-(`storage.meaning`).
+tickets (`find_texts` in functions.sql). It runs under row-level security.
+
+Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
+index if there is one, else its newest 5,000 and those with common words. No embedding is cached in the process.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+import asyncio
+import heapq
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from integrations.values import Document, SimilarTicket
 from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
-from retrieval.terms import LEAST, asked_terms, strength
-from storage.direct import Row
-from storage.meaning import FIND_TEXTS, Ask, Meaning, ask_for_none
-from storage.people import people_kept
-from storage.session import Database
-from storage.slots import TenantSlots
+from retrieval.strength import LEAST, strength, strength_by_both
+from retrieval.terms import asked_terms
+from storage.copies import people_kept
+from storage.embeddings import BY_INDEX, SCAN_WELL, distance, name_of
+from storage.session import Database, Row
+
+
+class TenantSlots:
+    """A semaphore that serves tenants in turn, and a tenant's callers in order."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The tenant whose turn it is first. A slot is free only while nobody waits."""
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str) -> AsyncIterator[None]:
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(tenant_id)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, tenant_id: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant_id, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()  # the slot was assigned just when its task was cancelled
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            tenant_id, line = next(iter(self._waiting.items()))
+            turn = line.popleft()
+            if not line:
+                del self._waiting[tenant_id]
+            if not turn.done():
+                if line:
+                    self._waiting.move_to_end(tenant_id)
+                turn.set_result(None)
+                return
+            # Callers that have left use no turn of their tenant.
+        self._free += 1
+
+
+COMPARED = 5000
+_LOOK_SECONDS = 60.0
+# Words cannot help one without common words, so none of the others comes first.
+_NEAREST = 2
+_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
+FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
+FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
+_KEPT = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
+NEWEST = text(f"{_KEPT} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
+_THESE = text(f"{_KEPT} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
+_LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collection AND s.documents > :compared)"
+
+
+@lru_cache
+def _nearest(model: int, dimensions: int) -> TextClause:
+    # A literal: the partial index of this model must be visible to the planner.
+    return text(f"""
+        ({_KEPT} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
+        ({_KEPT} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
+    """).execution_options(binary=True)
+
+
+class AskedEmbedding(Protocol):
+    """The embedding of a search text."""
+
+    model: int
+    language: str
+
+    @property
+    def vector(self) -> Sequence[float]:
+        """Its direction, a number a dimension."""
+        ...
+
+    def nearness(self, kept: bytes) -> Sequence[float]:
+        """Return the nearness to each of the concatenated embeddings."""
+        ...
+
+
+Ask = Callable[[str, str, str, Sequence[Person]], Awaitable[AskedEmbedding | None]]
+"""Gives the embedding of a tenant's text in a language, which is of these people.
+
+None for a tenant that has none, or while none can be had.
+"""
+
+
+class Weighed(NamedTuple):
+    """Copies with their strengths, best first."""
+
+    documents: list[int]
+    strengths: list[float]
+
+
+async def ask_for_none(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
+    """Return no embedding, for any tenant."""
+
+
+class Meaning:
+    """Ranks copies by words and embeddings; compares at most `compared` one by one."""
+
+    def __init__(self, database: Database, *, compared: int = COMPARED) -> None:
+        self._database = database
+        self._compared = compared
+        self._indexed: dict[int, tuple[bool, float]] = {}
+
+    async def weigh(self, tenant_id: str, asked: AskedEmbedding, words: Mapping[str, Any]) -> Weighed:
+        """Return the best copies; `words`: the parameters of `find_texts`."""
+        values = {**words, "model": asked.model, "compared": self._compared}
+        questions = [FOUND, NEWEST]
+        if await self._is_indexed(asked.model):
+            questions = [FOUND, SCAN_WELL, _nearest(asked.model, len(asked.vector))]
+            values["vector"] = str(list(asked.vector))
+        found, *_, compared = await self._database.call_as(tenant_id, *questions, **values)
+        weighed = {row["document"]: strength(row["score"], row["asked"]) for row in found}
+        missing = list(weighed.keys() - {row["document"] for row in compared})
+        if missing:
+            (others,) = await self._database.call_as(tenant_id, _THESE, **values, documents=missing)
+            compared = [*compared, *others]
+        # Embeddings of refused texts are empty.
+        compared = [row for row in compared if row["embedding"]]
+        nearness = await asyncio.to_thread(asked.nearness, b"".join(row["embedding"] for row in compared))
+        nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
+        by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
+        for near, at in {*nearest, *by_words}:
+            document, same = compared[at]["document"], compared[at]["language"] == asked.language
+            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=same)
+        best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
+        return Weighed(best, [weighed[document] for document in best])
+
+    async def _is_indexed(self, model: int) -> bool:
+        found, until = self._indexed.get(model, (False, 0.0))
+        if time.monotonic() >= until:
+            found = bool(await self._database.call_for_one(BY_INDEX, name=name_of(model)))
+            self._indexed[model] = found, time.monotonic() + _LOOK_SECONDS
+        return found
+
 
 _MOST_FOUND = 3
 _BUDGET = 12_000
@@ -57,10 +204,6 @@ _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strengt
 _asked_terms = lru_cache(maxsize=16)(asked_terms)
 
 
-def _all_languages(_tenant_id: str) -> Sequence[str]:
-    return LANGUAGES
-
-
 class SearchInPostgres:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
@@ -73,7 +216,7 @@ class SearchInPostgres:
         self,
         database: Database,
         most_at_once: int,
-        languages_of_tenant: Callable[[str], Sequence[str]] = _all_languages,
+        languages_of_tenant: Callable[[str], Sequence[str]] = lambda _: LANGUAGES,
         embedding_of: Ask = ask_for_none,
         *,
         most: int = _MOST_FOUND,

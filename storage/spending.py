@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextvars import Context
 from datetime import UTC, date, datetime
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import text
 
 from integrations.values import Spent
 from observability import phrases, tracing
 from observability.logging import say
-from storage.models import Spending
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _READ_SECONDS = 2.0
@@ -27,17 +26,19 @@ _ADD = text("""
     DO UPDATE SET tokens = s.tokens + excluded.tokens, dollars = s.dollars + excluded.dollars
     RETURNING tokens, dollars
 """)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+_SPENT = text("SELECT tokens, dollars FROM spending WHERE day = :day")
+_PURGE = text("DELETE FROM spending WHERE day <= current_date - CAST(:days AS integer)")
 
 
 class SpendingBook:
     """Spending known to one process, by its clock; `close()` it before the database."""
 
     def __init__(
-        self, database: Database, now: Callable[[], datetime] = _now, *, pause_seconds: float = _PAUSE_SECONDS
+        self,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
         self._database = database
         self._pause = pause_seconds
@@ -62,14 +63,13 @@ class SpendingBook:
     async def read(self, tenant_id: str) -> Spent:
         """Return today's spending of all workers; the known part if the database fails."""
         today = self._now().date()
-        mine = (Spending.tenant_id == tenant_id, Spending.day == today)
         try:
             with tracing.untraced():
-                async with asyncio.timeout(_READ_SECONDS), self._database.tenant(tenant_id) as session:
-                    row = (await session.execute(select(Spending.tokens, Spending.dollars).where(*mine))).one_or_none()
+                async with asyncio.timeout(_READ_SECONDS):
+                    (rows,) = await self._database.call_as(tenant_id, _SPENT, day=today)
         except (*DATABASE_FAILURES, TimeoutError):
             return self.known(tenant_id)
-        told = _NOTHING if row is None else Spent(row.tokens, row.dollars)
+        told = Spent(**rows[0]) if rows else _NOTHING
         day, known = self._known.get(tenant_id, (today, _NOTHING))
         # Values written during the read are known already; a day's sum only grows.
         self._known[tenant_id] = today, told.at_least(known) if day == today else told
@@ -105,6 +105,4 @@ async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> S
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:
-    """Remove old spending. Raises one of DATABASE_FAILURES."""
-    async with database.tenant(tenant_id) as session:
-        await session.execute(delete(Spending).where(Spending.day <= func.current_date() - days))
+    await database.call_as(tenant_id, _PURGE, days=days)

@@ -8,30 +8,41 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, any_, bindparam, cast, delete, func, literal, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.copies import Ticket
-from storage.models import Tombstone, TombstoneKey
+from storage.models import Tombstone
 from storage.session import Database
 
 _KEY_BYTES = 32
 _NOBODY = b""
+# A subquery: it is read once, however many are hashed.
+_KEY = literal_column("(SELECT key FROM tombstone_keys)", BYTEA)
 _BY_INDEX = text("SET LOCAL enable_seqscan = off")
 
 
-def of_ticket(ticket_id: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bytes]:
+def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
     """Return the keyed hash of a ticket; null while the tenant has no key."""
     return _hash("ticket", ticket_id)
 
 
 def of_requester(address: str) -> ColumnElement[bytes]:
-    """Return the keyed hash of a normalised mail address.
-
-    Empty for none; null without a tenant's key.
-    """
+    """Return the keyed hash of a mail address: empty for none, null without a key."""
     folded = fold(address)
     return _hash("requester", folded) if folded else literal(_NOBODY)
 
@@ -40,19 +51,18 @@ def fold(address: str) -> str:
     return address.strip().casefold()
 
 
-def _hash(kind: str, value: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
+def _hash(kind: str, value: str | ColumnElement[str]) -> ColumnElement[Any]:
     told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
-    # A subquery for the key: it is read once, however many are hashed.
-    return func.sha256(select(TombstoneKey.key).scalar_subquery().op("||")(told))
+    return func.sha256(_KEY.op("||")(told))
 
 
-async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
+async def lock(session: AsyncSession, *, shared: bool) -> None:
     """Lock the tenant's key, made if missing, to the transaction's end.
 
     Shared to copy, exclusive to erase: no copy misses a tombstone, and no eraser misses a copy.
     """
-    await make_key(session, tenant_id)
-    await session.execute(select(TombstoneKey.tenant_id).with_for_update(read=shared))
+    await make_key(session)
+    await session.execute(SHARE_KEY if shared else _KEEP_KEY)
 
 
 MAKE_KEY = text("""
@@ -60,15 +70,15 @@ MAKE_KEY = text("""
 """)
 SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
 """As `lock` to copy, for a transaction that is one round trip; `key` is a `new_key`."""
+_KEEP_KEY = text("SELECT tenant_id FROM tombstone_keys FOR UPDATE")
 
 
 def new_key() -> bytes:
     return secrets.token_bytes(_KEY_BYTES)
 
 
-async def make_key(session: AsyncSession, tenant_id: str) -> None:
-    key = insert(TombstoneKey).values(tenant_id=tenant_id, key=new_key())
-    await session.execute(key.on_conflict_do_nothing())
+async def make_key(session: AsyncSession) -> None:
+    await session.execute(MAKE_KEY, {"key": new_key()})
 
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
@@ -84,6 +94,9 @@ async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Sele
     await session.execute(stone.on_conflict_do_nothing())
 
 
+OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
+    (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END"""
+"""As `of_requester`, of an address that is folded already."""
 ARE_LEFT = text("""
     SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
         ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)
@@ -103,10 +116,7 @@ async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collec
 
 
 async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """Return the forgotten tickets in a transaction, by index scans from then on.
-
-    The planner takes a recently empty table for small, and would scan all of it each time.
-    """
+    """Return the forgotten tickets; use indexes, since statistics may be old."""
     listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
     hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
     tickets = {bytes(of_one): ticket_id for of_one, ticket_id in hashed}
@@ -121,7 +131,7 @@ async def bars_copy(session: AsyncSession, tenant_id: str, numbers: Sequence[str
     It need not be read again. `numbers`: the ticket's, its id first; it is forgotten by all of them from then on. Call
     it in the transaction that writes the copy, before the write.
     """
-    await lock(session, tenant_id, shared=True)
+    await lock(session, shared=True)
     if not await are_left(session, numbers, requester):
         return False
     await leave(session, tenant_id, [of_ticket(number) for number in numbers])

@@ -17,7 +17,7 @@ from config.settings import ByHandSettings
 from config.tenant_settings import setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
-from storage import by_hand, dry_runs
+from storage import by_hand
 from storage.by_hand import Details, Happened
 from storage.jobs import (
     ALREADY_ENHANCED,
@@ -74,7 +74,7 @@ def run(chosen: argparse.Namespace) -> int:
             return NOT_DONE_EXIT
         happened = await by_hand.events(database, job)
         events, remark = happened if chosen.events else None, by_hand.remark_of(happened)
-        answer = await dry_runs.answer_of(database, job.tenant_id, job.id)
+        answer = await by_hand.answer_of(database, job.tenant_id, job.id)
         note = None if answer is None else note_text(answer, job)
         told = as_json(for_machines(job, events, note, remark)) if chosen.json else story(job, events, note, remark)
         print(told)

@@ -20,8 +20,7 @@ from dispatch.queue import open_redis
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.servicedesk.desks import Desks
 from storage import listings
-from storage.listings import Extent
-from storage.passes import HeldByAnother
+from storage.listings import Extent, HeldByAnother
 from storage.session import Database
 from support.asking import ask_with
 from support.tables import age, as_json, duration, table, terminal_width

@@ -28,9 +28,18 @@ _SYSTEM = "You help technicians. Say what the cause may be and what to do next."
 _TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 _TICKETS = text(
     "SELECT ticket_id, subject, resolution FROM tickets"
-    " WHERE words @@ websearch_to_tsquery('english', :words) AND resolution <> '' LIMIT 3"
+    " WHERE to_tsvector('english', subject || ' ' || description || ' ' || resolution)"
+    " @@ websearch_to_tsquery('english', :words) AND resolution <> '' LIMIT 3"
 )
-_DOCUMENTS = text("SELECT title, body FROM passages WHERE words @@ websearch_to_tsquery('english', :words) LIMIT 3")
+_DOCUMENTS = text(
+    "SELECT title, body FROM passages"
+    " WHERE to_tsvector('english', title || ' ' || body) @@ websearch_to_tsquery('english', :words) LIMIT 3"
+)
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS peer_tickets ON tickets"
+    " USING gin (to_tsvector('english', subject || ' ' || description || ' ' || resolution))",
+    "CREATE INDEX IF NOT EXISTS peer_passages ON passages USING gin (to_tsvector('english', title || ' ' || body))",
+)
 
 log = structlog.get_logger()
 tracer = trace.get_tracer(__name__)
@@ -167,6 +176,9 @@ def enhance(job_id: str) -> None:
 
 def queue(number: int, first: int) -> None:
     Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for index in _INDEXES:
+            connection.execute(text(index))
     for ticket in map(str, range(first, first + number)):
         with Session(engine) as session:
             job = Job(tenant_id="acme", ticket_id=ticket, delivery_id=ticket)

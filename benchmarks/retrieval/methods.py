@@ -21,9 +21,8 @@ from integrations.embeddings.local import LocalModel
 from integrations.values import Document, SimilarTicket
 from retrieval.cleaning import lines_of, unwrapped
 from storage import history
-from storage.meaning import Ask, ask_for_none
 from storage.migrating import migrate
-from storage.search import SearchInPostgres
+from storage.search import Ask, SearchInPostgres, ask_for_none
 from storage.session import Database
 
 TENANT = "acme"

@@ -13,11 +13,10 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from dispatch.queue import QUEUE, UNACKED
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
-from storage.job_figures import HeldJobs
+from storage.job_figures import LATELY, HeldJobs, WorkSigns
 from storage.jobs import Event
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import Receiving
-from storage.signs import LATELY, WorkSigns
 
 REDIS_REFUSES = "it refuses our password"
 

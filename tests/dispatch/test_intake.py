@@ -19,10 +19,9 @@ from dispatch.inbox import INBOX, Inbox
 from dispatch.intake import Acceptance, Budget, NotTaken, Taken
 from dispatch.queue import QUEUE, JobQueue, open_redis
 from dispatch.relay import Relay
-from storage.direct import Row
 from storage.jobs import Event
 from storage.migrating import migrate
-from storage.session import Database
+from storage.session import Database, Row
 from tests.kit.postgres import DEADLINE, NewEvent, Store
 
 COUNT = 30

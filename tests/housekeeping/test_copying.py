@@ -18,7 +18,7 @@ from housekeeping.sources import Synced
 from housekeeping.sync import Copying
 from integrations.errors import DeskTimeout
 from observability import metrics
-from storage.passes import HeldByAnother
+from storage.listings import HeldByAnother
 from tests.kit.desk import settings
 
 DESK = settings("http://desk")

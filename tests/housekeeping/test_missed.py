@@ -11,8 +11,8 @@ from config.tenant_settings import JobShare, TicketRules, parse_names
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
-from storage import erasing, rejections
-from storage.erasable import Which
+from storage import erasure, rejections
+from storage.erasure import Which
 from storage.jobs import RECOVERED
 from tests.housekeeping.comparing import Comparing, told
 from tests.housekeeping.site import Site
@@ -174,12 +174,12 @@ async def test_a_few_are_read_in_a_round_and_the_others_in_the_next(rounds: Comp
 
 async def test_a_ticket_that_was_forgotten_is_never_made(rounds: Comparing, site: Site) -> None:
     before, between, after = site.new_tickets(3)
-    await erasing.erase(site.database, Which("acme", ticket_id=before))
+    await erasure.erase(site.database, Which("acme", ticket_id=before))
     await rounds.round()
     assert rounds.rows() == [between, after]
-    await erasing.erase(site.database, Which("acme", ticket_id=between))
+    await erasure.erase(site.database, Which("acme", ticket_id=between))
     await rounds.after_an_interval()
-    await erasing.erase(site.database, Which("acme", ticket_id=after))
+    await erasure.erase(site.database, Which("acme", ticket_id=after))
     rounds.tenant = ON
     await rounds.round()
     assert (rounds.made(), rounds.rows()) == ([], [])

@@ -151,7 +151,7 @@ async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) 
     forgotten, other = site.new_tickets(2)
     await site.sync()
     async with site.database.tenant("acme") as session:
-        await tombstones.lock(session, "acme", shared=False)
+        await tombstones.lock(session, shared=False)
         await tombstones.leave(session, "acme", [tombstones.of_ticket(forgotten)])
     assert await site.sync() == Synced(0, 0, 1)
     assert site.copies() == {other}

@@ -15,11 +15,11 @@ from config.tenants import Tenant
 from devstack.postgres import Postgres
 from storage import jobs
 from storage.claims import Claim
+from storage.job_figures import LEASES
 from storage.jobs import Event
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
-from storage.signs import LEASES
 from tests.kit.by_id import claim_by_id
 from workflow.state import Attempt, AttemptLimit
 

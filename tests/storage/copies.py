@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from storage import claims, forgotten, history
+from storage import claims, history
 from storage.session import Database
 from tests.kit.postgres import NewEvent, Table, accept, claimed
 
@@ -21,7 +21,7 @@ async def answered(
     accepted = new_event(ticket_id=ticket_id, **event)
     await accept(database, accepted)
     claim = await claimed(database, accepted.job_id)
-    await forgotten.is_forgotten(database, claim, ticket_id, requester)
+    await claims.is_forgotten(database, claim, ticket_id, requester)
     answer = {"summary": "s", "similar_tickets": [{"ticket_id": similar, "relevance": "r"}] if similar else []}
     await claims.save_answer(database, claim, answer, "m")
     await claims.complete(database, claim, "1")

@@ -145,9 +145,7 @@ async def test_a_job_that_has_or_may_get_a_note_keeps_its_keys(state: str, store
     assert await store.accept(again) == first.job_id
 
 
-async def test_of_an_event_that_waited_in_redis_the_ten_minutes_count_from_its_delivery(
-    database: Database, new_event: NewEvent
-) -> None:
+async def test_the_ten_minutes_count_from_the_delivery_of_a_late_event(database: Database, new_event: NewEvent) -> None:
     """Copies sent during an outage of Postgres are duplicates, later ones are not."""
     sent = datetime.now(UTC) - timedelta(minutes=30)
     first, copy, later = (

@@ -1,18 +1,36 @@
-"""Audit records: content, tenant, expiry, and what is not stored."""
+"""Audit records: content, tenant, expiry, erasure, and what is not stored."""
 
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from storage import audit, erasing
-from storage.erasable import Which, stored
+from storage import audit, erasure, history
+from storage.erasure import Which, stored
 from storage.models import AuditRecord
 from tests.kit.postgres import Store
-from tests.storage.copies import WHO, answered
+from tests.storage.copies import TEXT, WHO, answered, copy
 from tests.storage.exchanges import exchange
-from tests.storage.recorded_jobs import OTHER, age, kept, recorded
+
+OTHER = "someone.else@acme.example"
+
+
+async def recorded(store: Store, ticket_id: str, *sources: str, requester: str = WHO, **changed: Any) -> UUID:
+    job_id = await answered(store.database, store.new_event, ticket_id, requester)
+    if numbers := {name: changed.pop(name) for name in ("desk_id", "display_id") if name in changed}:
+        store.table.change(job_id, **numbers)
+    await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
+    return job_id
+
+
+def kept(store: Store) -> set[UUID]:
+    return {row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")}
+
+
+def age(store: Store, job_id: UUID, days: int) -> None:
+    store.table.run("UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s", days, job_id)
 
 
 async def found(store: Store, tenant_id: str = "acme", **asked: Any) -> list[AuditRecord]:
@@ -94,7 +112,7 @@ async def test_a_forgotten_ticket_has_no_record_and_is_in_none(store: Store) -> 
     other = await recorded(store, "9", "77")
     which = Which("acme", ticket_id="7")
     assert (await stored(store.database, which)).records == 3
-    assert (await erasing.erase(store.database, which, page=1)).records == 3
+    assert (await erasure.erase(store.database, which, page=1)).records == 3
     assert kept(store) == {other}
     # Nor does it get one.
     for job_id in (own, by_other_number):
@@ -113,7 +131,7 @@ async def test_a_forgotten_requester_has_no_record_though_the_job_was_purged(job
         store.table.run("DELETE FROM jobs WHERE id = %s", own)
     which = Which("acme", requester=WHO)
     assert (await stored(store.database, which)).records == 2
-    assert (await erasing.erase(store.database, which, page=1)).records == 2
+    assert (await erasure.erase(store.database, which, page=1)).records == 2
     assert kept(store) == {other}
     late = await answered(store.database, store.new_event, "10", WHO)
     for job_id in (own, naming, late):
@@ -128,7 +146,7 @@ async def test_a_tenant_that_leaves_takes_its_records_with_it(store: Store) -> N
     await audit.keep(store.database, "globex", elsewhere, exchange())
     which = Which("acme")
     assert (await stored(store.database, which)).records == 1
-    assert (await erasing.erase(store.database, which)).records == 1
+    assert (await erasure.erase(store.database, which)).records == 1
     assert kept(store) == {elsewhere}
 
 
@@ -136,3 +154,49 @@ async def test_there_is_no_record_for_a_job_of_another_tenant(store: Store) -> N
     job_id = await answered(store.database, store.new_event, "7")
     await audit.keep(store.database, "globex", job_id, exchange())
     assert kept(store) == set()
+
+
+async def test_a_requesters_ticket_among_the_sources_is_found_when_its_copy_is_gone(store: Store) -> None:
+    await copy(store.database, "101")
+    await copy(store.database, "102", OTHER)
+    await recorded(store, "8", "101", "102", requester=OTHER)
+    other = await recorded(store, "9", "102", requester=OTHER)
+    await history.remove_ticket(store.database, "acme", "101")
+    # The copy was gone by then: the record has the number alone.
+    later = await recorded(store, "10", "101", requester=OTHER)
+    naming = await answered(store.database, store.new_event, "11", OTHER, similar="101")
+    which = Which("acme", requester=WHO)
+    told = await stored(store.database, which)
+    assert (told.records, told.answers) == (2, 1)
+    erased = await erasure.erase(store.database, which, page=1)
+    assert (erased.records, erased.answers) == (2, 1)
+    assert kept(store) == {other}
+    assert store.table.job(naming)["enhancement"] is None
+    await audit.keep(store.database, "acme", later, exchange("101"))
+    assert kept(store) == {other}
+
+
+@pytest.mark.parametrize("number", ["70", "9007"])
+async def test_a_source_is_forgotten_by_either_number_of_its_ticket(number: str, store: Store) -> None:
+    source = {"id": "T70", "kind": "ticket", "number": "70", "title": "Mailbox full", "desk_id": "9007"}
+    await recorded(store, "8", requester=OTHER, sources=[source])
+    other = await recorded(store, "9", "71", requester=OTHER)
+    which = Which("acme", ticket_id=number)
+    assert (await stored(store.database, which)).records == 1
+    assert (await erasure.erase(store.database, which)).records == 1
+    assert kept(store) == {other}
+
+
+async def test_a_source_says_whose_ticket_it_is_as_the_copy_has_it(store: Store) -> None:
+    both = {"ticket_id": "9007", "display_id": "70"}
+    await history.save_ticket(store.database, "acme", both | TEXT, WHO)
+    await copy(store.database, "71", "")
+    sources = [
+        {"id": "T70", "kind": "ticket", "number": "70", "title": "a", "desk_id": "9007"},
+        {"id": "T71", "kind": "ticket", "number": "71", "title": "b"},
+        {"id": "D1", "kind": "document", "title": "71"},
+    ]
+    await recorded(store, "8", sources=sources)
+    (row,) = store.table.run("SELECT sources FROM audit_records")
+    (copied,) = store.table.run("SELECT requester FROM tickets WHERE ticket_id = '9007'")
+    assert row["sources"] == [sources[0] | {"requester": bytes(copied["requester"]).hex()}, *sources[1:]]

@@ -1,19 +1,25 @@
-"""Claims: one worker a job, and the state that an attempt leaves to the next."""
+"""Claims: one worker a job, and writes bound to its claim.
+
+A lost claim changes nothing, and an attempt leaves a defined state to the next.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from integrations.errors import NoteMissing
-from storage import by_hand, claims, leases, refreshes
-from storage.claims import Claim
+from storage import by_hand, claims, refreshes, relaying
+from storage.claims import Claim, LeaseLost
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, accept, claimed
+from workflow.lease import hold_lease
+from workflow.renewals import Renewals
 
 RAN_OUT = "now() - interval '1 second'"
 
@@ -72,7 +78,7 @@ async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Databa
         {"deadline_at": RAN_OUT, "state": "running", "lease_owner": "one", "lease_until": RAN_OUT},
     ],
 )
-async def test_a_job_that_ended_is_not_due_or_past_its_deadline_is_not_claimed(
+async def test_an_ended_undue_or_overdue_job_is_not_claimed(
     columns: dict[str, str], waiting: UUID, store: Store
 ) -> None:
     store.table.change(waiting, **columns)
@@ -130,7 +136,7 @@ async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(waiting: UUI
     assert (await claimed(store.database, waiting, "two")).attempt == 2
 
 
-async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadline(
+async def test_held_time_is_no_attempt_and_extends_the_deadline(
     waiting: UUID, database: Database, table: Table
 ) -> None:
     deadline = table.job(waiting)["deadline_at"]
@@ -184,7 +190,7 @@ async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, 
 
 
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(waiting: UUID, store: Store) -> None:
-    await leases.give_back(store.database, [await claimed(store.database, waiting)])
+    await claims.give_back(store.database, [await claimed(store.database, waiting)])
     row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
     assert row["published_at"] is not None
@@ -232,7 +238,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
         (NoteMissing().reason, False),
     ],
 )
-async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
+async def test_a_failed_job_with_a_possible_note_is_done(
     reason: str, done: bool, database: Database, new_event: NewEvent
 ) -> None:
     """Unless the last look found no note. A retry by hand makes a further note."""
@@ -247,3 +253,190 @@ async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
     asked = await claimed(database, second)
     assert asked.enhanced is done
     assert not done or await refreshes.begin(database, asked, reopened=False) == "asked"
+
+
+WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
+    "renew_lease": lambda database, claim: Renewals(database, LEASE).renew(claim),
+    "save_answer": lambda database, claim: claims.save_answer(database, claim, {"summary": "lost"}, "m"),
+    "about_to_post": lambda database, claim: claims.about_to_post(database, claim, LEASE),
+    "not_posted": claims.not_posted,
+    "complete": lambda database, claim: claims.complete(database, claim, "1"),
+    "skip": lambda database, claim: claims.skip(database, claim, "lost"),
+    "fail": lambda database, claim: claims.fail(database, claim, "lost"),
+    "retry_later": lambda database, claim: claims.retry_later(database, claim, 2, "lost"),
+    "hold_back": lambda database, claim: claims.hold_back(database, claim, 2, "lost"),
+    "give_back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
+}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("name", WRITES)
+async def test_no_write_of_an_expired_claim_changes_anything(
+    name: str, taken: bool, waiting: UUID, store: Store
+) -> None:
+    """Whether or not another worker has taken the job."""
+    first = await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    if taken:
+        # Of the same name: a worker restarted on its host may have it.
+        await claimed(store.database, waiting, first.owner)
+    before = store.table.job(waiting)
+    with pytest.raises(LeaseLost):
+        await WRITES[name](store.database, first)
+    assert store.table.job(waiting) == before
+
+
+async def failed_and_retried(database: Database, claim: Claim) -> None:
+    await claims.fail(database, claim, "ServiceDesk Plus API: 401")
+    await by_hand.retry(database, claim.job_id, DEADLINE)
+
+
+# Ways to free a job such that the next claim has the same owner and attempt number.
+SAME_NUMBER: dict[str, Callable[[Database, Claim], Awaitable[object]]] = {
+    "given back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
+    "held back": lambda database, claim: claims.hold_back(database, claim, 0, "desk rate limit"),
+    "retried by hand": failed_and_retried,
+}
+
+
+@pytest.mark.parametrize("freed", SAME_NUMBER)
+async def test_a_stale_claim_changes_nothing_in_a_later_one(
+    freed: str, waiting: UUID, database: Database, table: Table
+) -> None:
+    stale = await claimed(database, waiting)
+    await SAME_NUMBER[freed](database, stale)
+    later = await claimed(database, waiting)
+    assert (later.owner, later.attempt) == (stale.owner, stale.attempt)
+    before = table.job(waiting)
+    for write in WRITES.values():
+        with pytest.raises(LeaseLost):
+            await write(database, stale)
+        assert table.job(waiting) == before
+    await claims.complete(database, later, "1")
+
+
+async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, database: Database, table: Table) -> None:
+    claim = await claimed(database, waiting, lease=5)
+    before = table.job(waiting)["lease_until"]
+    await claims.about_to_post(database, claim, LEASE)
+    assert table.job(waiting)["lease_until"] - before > timedelta(seconds=30)
+
+
+async def test_a_posting_that_did_nothing_leaves_what_was_known_before(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await claims.about_to_post(store.database, claim, LEASE)
+    attempted = store.table.job(waiting)["note_attempted_at"]
+    await claims.not_posted(store.database, replace(claim, note_attempted_at=attempted))
+    assert store.table.job(waiting)["note_attempted_at"] == attempted
+    await claims.not_posted(store.database, claim)
+    assert store.table.job(waiting)["note_attempted_at"] is None
+
+
+ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back", "give_back")}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_a_write_in_doubt_can_be_repeated_and_no_other_one(name: str, waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await ENDS[name](store.database, claim)
+    before = store.table.job(waiting)
+    await ENDS[name](store.database, claim)
+    for other in ENDS.keys() - {name}:
+        with pytest.raises(LeaseLost):
+            await ENDS[other](store.database, claim)
+    assert store.table.job(waiting) == before
+
+
+async def test_a_stored_retry_is_known_again_after_its_publication(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+    assert await relaying.take_due(database, 1)
+    before = table.job(waiting)
+    await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+    assert table.job(waiting) == before
+
+
+async def test_a_job_freed_by_another_is_not_the_claims_own_write(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    """The relay's recovery leaves the same row as the claim's own retry."""
+    claim = await claimed(database, waiting)
+    table.change(waiting, lease_until="now() - interval '1 second'")
+    assert await relaying.recover(database, 1)
+    table.change(waiting, reason="GPT-4 timeout")
+    with pytest.raises(LeaseLost):
+        await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+
+
+async def test_a_failure_that_was_retried_by_hand_is_not_told_again(waiting: UUID, database: Database) -> None:
+    claim = await claimed(database, waiting)
+    await claims.fail(database, claim, "GPT-4 timeout")
+    await by_hand.retry(database, waiting, DEADLINE)
+    with pytest.raises(LeaseLost):
+        await claims.fail(database, claim, "GPT-4 timeout")
+
+
+async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, database: Database, table: Table) -> None:
+    claim = await claimed(database, waiting, lease=1.2)
+    async with hold_lease(Renewals(database, 1.2), claim):
+        await asyncio.sleep(1.5)
+        await claims.about_to_post(database, claim, 1.2)
+    assert table.job(waiting)["note_attempted_at"] is not None
+
+
+async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting, lease=3)
+    reached: list[str] = []
+
+    async def work() -> None:
+        # Before the lease itself ends, which would end the block too.
+        async with asyncio.timeout(2.5), hold_lease(Renewals(store.database, 3), claim):
+            store.table.change(waiting, claim_token=uuid4())
+            await asyncio.sleep(30)
+            reached.append("the note")
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert reached == []
+
+
+async def test_a_claim_expired_before_its_answer_begins_no_work(waiting: UUID, database: Database) -> None:
+    """Another worker may have called GPT-4 by now."""
+    claim = replace(await claimed(database, waiting), asked_at=time.monotonic() - LEASE)
+    reached: list[str] = []
+
+    async def work() -> None:
+        async with asyncio.timeout(2), hold_lease(Renewals(database, LEASE), claim):
+            await asyncio.sleep(0.5)
+            reached.append("GPT-4")
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert reached == []
+
+
+async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(waiting: UUID, database: Database) -> None:
+    claim = await claimed(database, waiting)
+    with pytest.raises(TimeoutError):
+        async with hold_lease(Renewals(database, LEASE), claim), asyncio.timeout(0.01):
+            await asyncio.sleep(30)
+
+
+async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, database: Database, table: Table) -> None:
+    """A process suspended after its last write must not log `claim lost` as well."""
+    claim = await claimed(database, waiting, lease=1)
+    async with hold_lease(Renewals(database, 1), claim):
+        await claims.complete(database, claim, "1")
+        time.sleep(1.2)  # noqa: ASYNC251 -- the whole loop stands still
+    assert table.job(waiting)["state"] == "completed"
+
+
+async def test_the_time_that_a_lost_worker_had_a_job_is_no_held_time(waiting: UUID, store: Store) -> None:
+    store.table.change(waiting, due_at="now() - interval '30 minutes'")
+    await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    deadline = store.table.job(waiting)["deadline_at"]
+    await claims.hold_back(store.database, await claimed(store.database, waiting, "two"), 10, "desk rate limit")
+    assert store.table.job(waiting)["deadline_at"] - deadline < timedelta(seconds=40)

@@ -1,14 +1,28 @@
-"""Fingerprints of secrets: first seen, number of uses, and confidentiality."""
+"""Fingerprints of secrets: age, uses, confidentiality, and reports of processes."""
 
+import asyncio
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 
-from storage import erasing, known_secrets
-from storage.erasable import Which
-from storage.known_secrets import CURRENT, OF_PROCESS, PREVIOUS, RETIRED, know, remembered, seen
-from storage.session import Database
+from storage import known_secrets
+from storage.known_secrets import (
+    CURRENT,
+    OF_PROCESS,
+    PREVIOUS,
+    RETIRED,
+    ToldSecrets,
+    know,
+    last_seen,
+    remembered,
+    seen,
+    telling,
+)
+from storage.session import DATABASE_FAILURES, Database
+from tests.kit.clock import Clock
 from tests.kit.postgres import Table
+from tests.kit.world import wait_for
 
 OLD, NEW = "the 0ld secret", "the n3w secret"
 
@@ -65,9 +79,7 @@ async def test_of_two_places_with_one_secret_the_first_counts(database: Database
     assert known[CURRENT].uses == 3
 
 
-async def test_nothing_that_is_stored_tells_a_secret_or_that_two_tenants_share_one(
-    database: Database, table: Table
-) -> None:
+async def test_no_row_tells_a_secret_or_that_two_tenants_share_one(database: Database, table: Table) -> None:
     """Not even by guessing: a fingerprint is made with the tenant's key."""
     same = [seen(tenant, setting, OLD) for tenant in ("acme", "globex") for setting in (CURRENT, "OPENAI_API_KEY")]
     await know(database, [*same, seen("", "OPENAI_API_KEY", OLD)])
@@ -94,13 +106,6 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
     assert table.run("SELECT * FROM secret_uses") == []
 
 
-async def test_all_of_it_goes_with_its_tenant(database: Database, table: Table) -> None:
-    await know(database, [seen(tenant, CURRENT, OLD, uses=1) for tenant in ("acme", "globex")])
-    await erasing.erase(database, Which("acme"))
-    for name in ("known_secrets", "secret_uses"):
-        assert [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name}")] == ["globex"]  # noqa: S608
-
-
 async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(database: Database, table: Table) -> None:
     """The function runs with the caller's rights, and leaves no tenant set."""
     await know(database, [seen("acme", CURRENT, OLD)])
@@ -108,3 +113,84 @@ async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(data
         await session.execute(text("SELECT know_secrets('[]')"))
         assert (await session.execute(text("SELECT * FROM known_secrets"))).all() == []
     assert len(table.run("SELECT 1 FROM known_secrets")) == 1
+
+
+KEY, KEPT_KEY = "CONSOLE_KEY", "CONSOLE_PREVIOUS_KEY"
+
+
+async def test_what_has_changed_is_told_at_once_and_the_rest_once_an_hour(database: Database, table: Table) -> None:
+    there, clock = {("", KEY): "the first"}, Clock()
+    told = ToldSecrets(database, lambda: dict(there), monotonic=clock)
+    await told.look()
+    there["", "CONSOLE_TOKEN_ANNA"] = "hers"
+    await told.look()
+    assert (await last_seen(database, OF_PROCESS)).keys() == {KEY, "CONSOLE_TOKEN_ANNA"}
+    table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=50))
+    clock.now += 3000
+    await told.look()
+    assert await untold_for(table) > timedelta(minutes=49)
+    clock.now += 600
+    await told.look()
+    assert await untold_for(table) < timedelta(minutes=1)
+
+
+async def untold_for(table: Table) -> timedelta:
+    (row,) = table.run("SELECT now() - min(last_seen_at) AS ago FROM known_secrets")
+    found: timedelta = row["ago"]
+    return found
+
+
+async def test_a_key_that_is_kept_beside_a_new_one_is_as_old_as_it_was(database: Database, table: Table) -> None:
+    await know(database, [seen("", KEY, "the first")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=80))
+    await know(database, [seen("", KEY, "the second"), seen("", KEPT_KEY, "the first")])
+    known = await last_seen(database, OF_PROCESS)
+    assert known[KEY].asked_at - known[KEY].first_seen_at < timedelta(hours=1)
+    assert known[KEPT_KEY].asked_at - known[KEPT_KEY].first_seen_at > timedelta(days=79)
+
+
+async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: Database, table: Table) -> None:
+    """For example a console that no longer runs."""
+    await know(database, [seen("", KEY, "a console's")])
+    table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=119))
+    await know(database, [seen("", "REDIS_URL", "everybody's")])
+    assert (await last_seen(database, OF_PROCESS)).keys() == {KEY, "REDIS_URL"}
+    table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s WHERE setting = %s", timedelta(minutes=2), KEY)
+    assert (await last_seen(database, OF_PROCESS)).keys() == {"REDIS_URL"}
+
+
+@pytest.mark.parametrize(("who_tells_last", "days"), [(("new",), 0), (("old", "new"), 91)])
+async def test_an_old_secret_in_use_counts(
+    who_tells_last: tuple[str, ...], days: int, database: Database, table: Table
+) -> None:
+    """It publishes the old one again after the others have published the new one."""
+    await know(database, [seen("", "REDIS_URL", "old")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    for secret in ("new", *who_tells_last):
+        await know(database, [seen("", "REDIS_URL", secret)])
+    known = (await last_seen(database, OF_PROCESS))["REDIS_URL"]
+    assert (known.asked_at - known.first_seen_at).days == days
+
+
+async def test_a_renamed_token_of_the_console_keeps_its_age(database: Database, table: Table) -> None:
+    await know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    await know(database, [seen("", "CONSOLE_TOKEN_NIGHT_SHIFT", "hers"), seen("", "CONSOLE_TOKEN_BERTA", "another")])
+    known = await last_seen(database, OF_PROCESS)
+    ages = {setting: (one.asked_at - one.first_seen_at).days for setting, one in known.items()}
+    assert ages == {"CONSOLE_TOKEN_NIGHT_SHIFT": 91, "CONSOLE_TOKEN_BERTA": 0}
+
+
+async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
+    async with telling(database, lambda: {("", KEY): "the first"}) as told:
+        await asyncio.to_thread(wait_for, lambda: told.since)
+    assert (await last_seen(database, OF_PROCESS)).keys() == {KEY}
+
+
+async def test_without_the_database_a_process_goes_on() -> None:
+    """The look itself reports the outage."""
+    away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
+    async with telling(away, lambda: {("", KEY): "the first"}) as told:
+        with pytest.raises(DATABASE_FAILURES):
+            await told.look()
+    await away.close()

@@ -54,20 +54,16 @@ def test_migrating_again_changes_nothing(server: Postgres, table: Table) -> None
 
 
 def test_migrations_at_once_from_several_places_all_succeed(empty: tuple[str, str]) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "DATABASE_ADMIN_URL": empty[0],
-        "DATABASE_URL": empty[1],
-    }
-    arguments = [sys.executable, "-m", "support.cli", "migrate"]
+    inherited = {name: os.environ.get(name, "") for name in ("PATH", "PYTHONPATH")}
+    environment = inherited | {"DATABASE_ADMIN_URL": empty[0], "DATABASE_URL": empty[1]}
+    command = [sys.executable, "-m", "support.cli", "migrate"]
     running = [
-        subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(3)
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
     ]
-    ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
-    assert [status for _, status in ended] == [0, 0, 0], ended
-    assert all(f"Database migrated: revision={NEWEST}" in output for output, _ in ended)
+    assert migrate(*empty) == NEWEST
+    for process in running:
+        assert f"Database migrated: revision={NEWEST}" in process.communicate(timeout=60)[0]
     check_now(empty[1])
 
 
@@ -76,7 +72,6 @@ def test_the_tables_are_as_the_models_describe_them(server: Postgres) -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     try:
         inspector = inspect(engine)
-        assert set(Base.metadata.tables) == set(TABLES)
         for name, described in Base.metadata.tables.items():
             real = {
                 column["name"]: (column["type"].compile(dialect), column["nullable"], "computed" in column)
@@ -134,8 +129,8 @@ def test_migrating_makes_each_function_as_the_file_has_it(empty: tuple[str, str]
     migrate(*empty)
     with psycopg.connect(empty[0], autocommit=True) as connection:
         connection.execute(
-            "CREATE OR REPLACE FUNCTION count_published_jobs(p_lately interval) RETURNS bigint"
-            " LANGUAGE sql AS 'SELECT 7::bigint'"
+            "CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean"
+            " LANGUAGE sql AS 'SELECT true'"
         )
     migrate(*empty)
     with psycopg.connect(empty[0]) as connection:
@@ -169,9 +164,7 @@ def test_an_older_revision_of_a_release_is_refused() -> None:
         insist_on_revision("0031", "0032")
 
 
-def test_a_newer_revision_is_worked_with_and_told_of(
-    empty: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_newer_revision_is_used_and_logged(empty: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """During a rollout a pod of the previous release may have to start again."""
     migrate(*empty)
     _set_revision(empty[0], "9999")
@@ -188,16 +181,11 @@ def test_a_migration_needs_the_applications_role_and_names_it(empty: tuple[str, 
         check_now(empty[1])
 
 
-def test_a_migration_by_anyone_but_the_owner_is_refused(empty: tuple[str, str]) -> None:
-    with pytest.raises(DatabaseUnfit, match="DATABASE_ADMIN_URL must be the owner"):
-        migrate(empty[1], empty[1])
-
-
-def test_a_migration_with_a_wrong_password_names_the_owners_setting(server: Postgres) -> None:
+def test_a_migration_with_unfit_rights_is_refused(empty: tuple[str, str], server: Postgres) -> None:
     wrong = server.admin_url.replace("//ai_agents_owner:", "//ai_agents_owner:x")
-    with pytest.raises(DatabaseUnfit) as refused:
-        migrate(wrong, server.url)
-    assert str(refused.value) == "DATABASE_ADMIN_URL is refused: wrong password"
+    for url, reason in ((empty[1], "must be the owner"), (wrong, "is refused: wrong password")):
+        with pytest.raises(DatabaseUnfit, match=f"^DATABASE_ADMIN_URL {reason}"):
+            migrate(url, empty[1])
 
 
 def test_a_migration_without_a_server_can_be_tried_again(server: Postgres) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from storage import by_hand, claims, refreshes, relaying
 from storage.claims import LeaseLost
@@ -79,7 +78,7 @@ async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
 
 
 @pytest.mark.parametrize(("other", "told"), OTHERS)
-async def test_a_claim_by_the_id_sees_jobs_that_were_found_to_have_it(
+async def test_a_claim_by_the_id_sees_jobs_with_it(
     other: dict[str, Any], told: tuple[bool, bool, bool], store: Store
 ) -> None:
     await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER, **other)
@@ -144,8 +143,7 @@ async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_en
 
 
 async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Store) -> None:
-    """Under either number, and by the previous release's call."""
-    before = text("SELECT begin_failure_note(:tenant, :id, :token, :attempt)")
+    """Under either number."""
     for number in range(12):
         desk_id, shown = f"99{number:04}", f"{number}"
         pair = [await claimed(store.database, await store.accept(ticket_id=named)) for named in (desk_id, shown)]
@@ -154,11 +152,6 @@ async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Stor
         known = [replace(claim, desk_id=desk_id, display_id=shown) for claim in pair]
         told = await asyncio.gather(*(claims.may_leave_failure_note(store.database, claim) for claim in known))
         assert sorted(told) == [False, True], number
-        old = await claimed(store.database, await store.accept(ticket_id=desk_id))
-        given = {"tenant": "acme", "id": old.job_id, "token": old.token, "attempt": 1}
-        await claims.fail(store.database, old, "x")
-        store.table.run("UPDATE jobs SET failure_noted_at = NULL")
-        assert [await store.database.call_for_one(before, **given) for _ in range(2)] == [True, False]
 
 
 async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:

@@ -17,10 +17,9 @@ from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.postgres_binaries import reachable_folder, remove_reachable, server_user
 from devstack.processes import Process
-from storage.leader import lead
 from storage.migrating import migrate
 from storage.schema import DatabaseUnfit, check_now
-from storage.session import Database
+from storage.session import Database, lead
 from tests.kit.postgres import Table
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -113,9 +112,7 @@ def test_one_that_drops_them_without_a_word_is_refused(mode: str, pooled: Pooled
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("round_robin", ["0", "1"])
 @pytest.mark.parametrize("others", [0, 3])
-def test_transaction_mode_is_refused_though_the_settings_are_there(
-    others: int, round_robin: str, pooled: Pooled
-) -> None:
+def test_transaction_mode_is_refused_with_the_settings(others: int, round_robin: str, pooled: Pooled) -> None:
     """Alone at the pooler, and beside idle sessions of other clients."""
     url = pooled(pool_mode="transaction", ignore_startup_parameters="options", server_round_robin=round_robin)
     idle = [psycopg.connect(url) for _ in range(others)]

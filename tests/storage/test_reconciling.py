@@ -6,14 +6,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 
-from storage import erasing, reconcile_findings, reconciling, rejections, relaying
-from storage.erasable import Which
+from storage import erasure, reconciling, rejections, relaying
+from storage.erasure import Which
 from storage.jobs import RECOVERED, Event
 from storage.limits import MOST_RECOVERED_A_MINUTE
-from storage.reconcile_findings import OpenAgain
-from storage.reconciling import SeenTicket
+from storage.reconciling import OpenAgain, SeenTicket
 from storage.session import Database
 from tests.kit.postgres import Store, Table
 
@@ -86,7 +84,7 @@ async def test_there_is_room_for_so_many_a_minute(database: Database, table: Tab
 
 async def test_a_tenant_is_first_seen_once(database: Database, table: Table) -> None:
     assert await reconciling.load(database, "acme") is None
-    assert await reconcile_findings.figures(database, "acme") is None
+    assert await reconciling.figures(database, "acme") is None
     await reconciling.begin(database, "acme", NOW - HOUR)
     await reconciling.begin(database, "acme", NOW)
     state = await reconciling.load(database, "acme")
@@ -103,11 +101,11 @@ async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_
     own = await store.accept(ticket_id="2")
     store.table.change(own, event=RECOVERED)
     await reconciling.begin(store.database, "acme", NOW - HOUR)
-    figures = await reconcile_findings.figures(store.database, "acme")
+    figures = await reconciling.figures(store.database, "acme")
     assert figures is not None
     assert figures.last_webhook_at == store.table.job(webhook)["accepted_at"]
     newer = await store.accept(ticket_id="3")
-    figures = await reconcile_findings.figures(store.database, "acme")
+    figures = await reconciling.figures(store.database, "acme")
     assert figures is not None
     assert figures.last_webhook_at == store.table.job(newer)["accepted_at"]
 
@@ -116,22 +114,22 @@ async def test_a_job_that_was_made_without_is_none_though_it_was_forgotten(store
     webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
     await reconciling.begin(store.database, "acme", NOW)
-    await erasing.erase(store.database, Which("acme", ticket_id="2"))
-    figures = await reconcile_findings.figures(store.database, "acme")
+    await erasure.erase(store.database, Which("acme", ticket_id="2"))
+    figures = await reconciling.figures(store.database, "acme")
     assert figures is not None
     assert figures.last_webhook_at == store.table.job(webhook)["accepted_at"]
 
 
 async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
     await missed(database, 3)
-    await reconcile_findings.looked_for_notes(database, "acme", NOW, removed=True)
-    assert await reconcile_findings.take_found(database, "acme") is None
+    await reconciling.looked_for_notes(database, "acme", NOW, removed=True)
+    assert await reconciling.take_found(database, "acme") is None
     table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-    told = await reconcile_findings.take_found(database, "acme")
+    told = await reconciling.take_found(database, "acme")
     assert told is not None
     assert told[1:] == (3, 0, 1, 0)
     table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-    again = await reconcile_findings.take_found(database, "acme")
+    again = await reconciling.take_found(database, "acme")
     assert again is not None
     assert again[1:] == (0, 0, 0, 0)
 
@@ -141,36 +139,22 @@ async def test_support_is_told_of_a_ticket_by_either_number(database: Database) 
     both = [SeenTicket("123640000000240013", "102", NOW)]
     await reconciling.compare(database, "acme", both, seen_at=NOW, until=NOW)
     for number in ("102", "123640000000240013"):
-        seen = await reconcile_findings.seen_without_webhook(database, "acme", ["7", number])
+        seen = await reconciling.seen_without_webhook(database, "acme", ["7", number])
         assert seen is not None
         assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
-    assert await reconcile_findings.seen_without_webhook(database, "acme", ["7"]) is None
-    assert await reconcile_findings.seen_without_webhook(database, "globex", ["102"]) is None
+    assert await reconciling.seen_without_webhook(database, "acme", ["7"]) is None
+    assert await reconciling.seen_without_webhook(database, "globex", ["102"]) is None
     heard_of = [await rejections.is_heard_of(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
     assert heard_of == [True, False]
 
 
-async def test_they_go_when_refused_webhooks_do_and_with_their_tenant(store: Store) -> None:
+async def test_they_go_when_refused_webhooks_do(store: Store) -> None:
     await missed(store.database, 3)
     await missed(store.database, 1, "globex")
     store.table.run("UPDATE missing_webhooks SET seen_at = now() - interval '8 days' WHERE ticket_id = '1'")
     await relaying.purge_short_lived(store.database)
     left = "SELECT tenant_id, ticket_id FROM missing_webhooks ORDER BY 1, 2"
     assert [tuple(row.values()) for row in store.table.run(left)] == [("acme", "0"), ("acme", "2"), ("globex", "0")]
-    await erasing.erase(store.database, Which("acme"))
-    assert [tuple(row.values()) for row in store.table.run(left)] == [("globex", "0")]
-    assert [row["tenant_id"] for row in store.table.run("SELECT tenant_id FROM reconciliations")] == ["globex"]
-
-
-async def test_a_tenants_rows_are_its_own(database: Database) -> None:
-    for tenant_id in ("acme", "globex"):
-        await missed(database, 1, tenant_id)
-    async with database.tenant("acme") as session:
-        for name in ("missing_webhooks", "reconciliations"):
-            owners = await session.scalars(text(f"SELECT tenant_id FROM {name}"))  # noqa: S608 -- names above
-            assert owners.all() == ["acme"]
-            changed = text(f"UPDATE {name} SET tenant_id = 'acme' WHERE tenant_id = 'globex' RETURNING 1")  # noqa: S608
-            assert (await session.scalars(changed)).all() == []
 
 
 async def skipped(store: Store, **columns: Any) -> UUID:
@@ -181,9 +165,7 @@ async def skipped(store: Store, **columns: Any) -> UUID:
 async def seen_open(store: Store, seconds_ago: float = 0) -> OpenAgain | None:
     window, ago = timedelta(days=1), timedelta(seconds=seconds_ago)
     about = (store.database, "acme", "7")
-    return await reconcile_findings.seen_open_again(
-        *about, reasons=["ticket deleted or closed"], window=window, ago=ago
-    )
+    return await reconciling.seen_open_again(*about, reasons=["ticket deleted or closed"], window=window, ago=ago)
 
 
 async def test_a_skip_is_mended_by_a_later_reading_and_once(store: Store) -> None:

@@ -13,20 +13,10 @@ from tests.kit.postgres import Store, Table
 from tests.kit.world import wait_for
 
 
-async def test_a_rejection_is_kept_under_its_tenant(database: Database, table: Table) -> None:
-    await rejections.record(database, "acme", "12345", 403, "signature mismatch", proved=False)
-    await rejections.record(database, "globex", None, 422, "malformed payload", proved=True)
-    rows = table.run("SELECT tenant_id, ticket_id, status, reason FROM rejections ORDER BY id")
-    assert [tuple(row.values()) for row in rows] == [
-        ("acme", "12345", 403, "signature mismatch"),
-        ("globex", None, 422, "malformed payload"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
 )
-async def test_a_flood_fills_an_hours_share_of_its_own_tenant_and_reason_only(
+async def test_a_flood_fills_its_own_share_of_an_hour(
     proved: bool, most: int, database: Database, table: Table
 ) -> None:
     table.run(
@@ -43,9 +33,7 @@ async def test_a_flood_fills_an_hours_share_of_its_own_tenant_and_reason_only(
     assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
 
 
-async def test_a_ticket_refused_with_429_has_one_row_an_hour_and_a_flood_has_an_end(
-    database: Database, table: Table
-) -> None:
+async def test_a_ticket_refused_with_429_has_a_row_an_hour_within_a_limit(database: Database, table: Table) -> None:
     """The cap equals the number of jobs that reconciliation makes in that time."""
     table.run(
         "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"

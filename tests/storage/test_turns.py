@@ -9,10 +9,9 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from storage.claims import Claim, complete
+from storage.claims import Claim, NoneMayStart, Shares, claim_next, complete, is_queue_full
 from storage.limits import TURN_LOOKS
 from storage.session import Database
-from storage.turns import NoneMayStart, Shares, claim_next, is_queue_full
 from tests.kit.postgres import LEASE, Store
 
 ALIKE = Shares()

@@ -8,10 +8,9 @@ import pytest
 
 from devstack.postgres import Postgres
 from housekeeping.embedding import embed_some
-from storage import history, vector_index
-from storage.meaning import COMPARED, AskedEmbedding
+from storage import embeddings, history
 from storage.migrating import migrate
-from storage.search import SearchInPostgres
+from storage.search import COMPARED, AskedEmbedding, SearchInPostgres
 from storage.session import Database
 from tests.kit.embedding import MeaningModel, OneEmbedder
 
@@ -81,7 +80,7 @@ async def test_the_index_of_a_model_that_nobody_has_goes(server: Postgres) -> No
     await embed_some(database, "acme", embedders.embedder)
     migrate(server.admin_url, server.url)
     assert len(indexes(server)) == 1
-    assert vector_index.name_of(await embedders.embedder.model_id()) in indexes(server)[0]
+    assert embeddings.name_of(await embedders.embedder.model_id()) in indexes(server)[0]
     await history.remove_ticket(database, "acme", "0")
     migrate(server.admin_url, server.url)
     assert indexes(server) == []

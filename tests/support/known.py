@@ -7,9 +7,9 @@ from uuid import UUID
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.job_figures import WorkSigns
 from storage.jobs import Event
 from storage.rejections import Receiving, RefusedWebhook
-from storage.signs import WorkSigns
 from support.diagnose.facts import Facts, QueueSigns
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)

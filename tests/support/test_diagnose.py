@@ -14,7 +14,7 @@ from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened
 from storage.job_figures import HeldJobs
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
 from support.diagnose.gathering import choose

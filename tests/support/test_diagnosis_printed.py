@@ -12,7 +12,7 @@ from devstack.postgres import Postgres
 from integrations.looks import ModelLook
 from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
-from storage.reconcile_findings import SeenWithoutWebhook
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.facts import Facts
 from support.diagnose.judging import judge

@@ -232,9 +232,8 @@ def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: S
             )
         for ticket_id in (*tickets, "gone"):
             connection.execute(
-                "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at,"
-                " seen_at) SELECT 'acme', %s, 's', 'd', 'r', 'Closed', o.day, o.day"
-                " FROM (SELECT now() - interval '31 days') o (day)",
+                "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)"
+                " VALUES ('acme', %s, 's', 'd', 'r', 'Closed', now() - interval '31 days')",
                 (ticket_id,),
             )
     process = system.housekeeping

@@ -14,7 +14,7 @@ from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.programs import Programs
-from storage.tenant_figures import MOST_COUNTED
+from storage.job_figures import MOST_COUNTED
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.postgres import Table
 from tests.system.burst import newcomers_during

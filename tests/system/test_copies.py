@@ -18,8 +18,8 @@ UPDATE listings SET listed_at = listed_at - interval '61 minutes', seen_at = see
 """
 pytestmark = pytest.mark.slow
 OLD = """
-INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at, seen_at)
-SELECT 'globex', 'old', 's', 'd', 'r', 'Closed', o.day, o.day FROM (SELECT now() - interval '31 days') o (day)
+INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)
+VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 """
 
 

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from config.tenants import Tenant
 from devstack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import claims, erasing, history
-from storage.erasable import Which
+from storage import claims, erasure, history
+from storage.erasure import Which
 from storage.session import Database
 from tests.kit import model as gpt4
 from tests.kit.by_id import run_job
@@ -204,7 +204,7 @@ async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_
     forgotten_by: str, named_by: str, ticket: Known
 ) -> None:
     which = Which("globex", ticket_id=getattr(ticket, forgotten_by))
-    await erasing.erase(ticket.store.database, which)
+    await erasure.erase(ticket.store.database, which)
     job_id = await ticket.job(getattr(ticket, named_by))
     assert (await ticket.run(job_id))[0]["reason"] == "forgotten"
     assert ticket.model.requests(operation="chat") == []

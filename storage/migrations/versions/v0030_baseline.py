@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "50303468c6eb989192a0b549dce197b8f9f364fd9897ab5f9336c30b18283deb"
+FUNCTIONS = "4db27538e7a12dcd7a1692e650993da1820da7b302137b62d29a00e365a3d731"
 """The digest of `storage/functions.sql`. From 0.3.0 on a change of that file takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

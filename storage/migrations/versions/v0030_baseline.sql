@@ -150,10 +150,6 @@ CREATE TABLE tickets (
     resolution text NOT NULL,
     status text NOT NULL,
     synced_at timestamptz NOT NULL DEFAULT now(),
-    seen_at timestamptz NOT NULL DEFAULT now(),
-    words tsvector NOT NULL GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', subject), 'A') ||
-        to_tsvector('english', description || ' ' || resolution)) STORED,
     requester bytea,
     display_id text,
     kinds jsonb,
@@ -178,9 +174,6 @@ CREATE TABLE passages (
     title text NOT NULL,
     body text NOT NULL,
     synced_at timestamptz NOT NULL DEFAULT now(),
-    seen_at timestamptz NOT NULL DEFAULT now(),
-    words tsvector NOT NULL GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)) STORED,
     search_id bigint GENERATED ALWAYS AS IDENTITY,
     terms integer[] NOT NULL DEFAULT '{}',
     weights real[] NOT NULL DEFAULT '{}',

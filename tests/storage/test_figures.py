@@ -1,0 +1,250 @@
+"""Figures for pages and metrics: of one tenant and of all."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from devstack.postgres import Postgres
+from storage import claims, job_figures, rejections
+from storage.job_figures import LEASES, Behind, EndCause, HeldJobs, figures_of, outcomes, signs_of_work
+from storage.jobs import ASKED_BY_HAND, RECOVERED
+from storage.reconciling import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
+from storage.rejections import OF_WEBHOOKS
+from storage.session import Database
+from tests.kit.postgres import Store, Table, claimed
+
+SINCE = timedelta(hours=1)
+Columns = dict[str, Any]
+TIMED_OUT: Columns = {"state": "failed", "reason": "GPT-4 timeout", "attempt": 8}
+
+
+def since() -> datetime:
+    return datetime.now(UTC) - SINCE
+
+
+async def ended(store: Store, minutes: int, **columns: Any) -> UUID:
+    return await store.accept(**columns, finished_at=f"now() - interval '{minutes} minutes'")
+
+
+@pytest.fixture
+async def found(store: Store) -> dict[str, UUID]:
+    return {
+        "first": await ended(store, 9, **TIMED_OUT),
+        "second": await ended(store, 5, **TIMED_OUT, enhancement='{"summary": "S"}'),
+        "third": await ended(store, 3, state="failed", reason="ServiceDesk Plus timeout"),
+        "theirs": await ended(store, 4, tenant_id="globex", **TIMED_OUT),
+        "old": await ended(store, 90, **TIMED_OUT),
+        "skipped": await ended(store, 2, state="skipped", reason="dry run"),
+        "done": await ended(store, 1, state="completed"),
+        "open": await store.accept(reason="desk unavailable"),
+    }
+
+
+def counts(causes: list[EndCause]) -> set[tuple[str, str | None, int]]:
+    return {(cause.tenant_id, cause.reason, cause.jobs) for cause in causes}
+
+
+async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], database: Database) -> None:
+    assert len(found) == 8
+    own = {("acme", "GPT-4 timeout", 2), ("acme", "ServiceDesk Plus timeout", 1)}
+    assert counts(await job_figures.causes(database, "acme", "failed", since())) == own
+    everybodys = await job_figures.causes(database, None, "failed", since())
+    assert counts(everybodys) == own | {("globex", "GPT-4 timeout", 1)}
+    assert counts(await job_figures.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
+
+
+@pytest.mark.parametrize(
+    ("tenant", "expected"),
+    [(None, ["third", "theirs", "second", "first"]), ("acme", ["third", "second", "first"]), ("nobody", [])],
+)
+async def test_jobs_are_listed_last_end_first_page_by_page(
+    tenant: str | None, expected: list[str], found: dict[str, UUID], database: Database
+) -> None:
+    names = {job_id: name for name, job_id in found.items()}
+    whole = await job_figures.ended(database, tenant, "failed", since(), most=9)
+    assert [names[job.id] for job in whole] == expected
+    behind, one_by_one = None, []
+    while page := await job_figures.ended(database, tenant, "failed", since(), behind=behind, most=1):
+        one_by_one += page
+        behind = Behind(page[-1].finished_at, page[-1].id)
+    assert one_by_one == whole
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_jobs_are_listed_by_reason_and_answer(
+    tenant: str | None, found: dict[str, UUID], database: Database
+) -> None:
+    jobs = await job_figures.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
+    answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
+    assert answered == {found["second"]: True, found["first"]: False}
+    assert await job_figures.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
+
+
+async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:
+    at = datetime.now(UTC)
+    for _ in range(5):
+        await store.accept(state="failed", reason="GPT-4 timeout", finished_at=at)
+    behind, seen = None, []
+    while page := await job_figures.ended(store.database, None, "failed", since(), behind=behind, most=2):
+        seen += [job.id for job in page]
+        behind = Behind(page[-1].finished_at, page[-1].id)
+    assert len(set(seen)) == len(seen) == 5
+
+
+async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
+    """By the time of the end, not of acceptance."""
+    long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
+    for state in ("completed", "completed", "failed", "skipped"):
+        await store.accept(state=state, finished_at="now()")
+    await store.accept(state="completed", finished_at="now() - interval '23 hours'", **long_ago)
+    await store.accept(state="failed", finished_at="now() - interval '25 hours'", **long_ago)
+    await store.accept(tenant_id="globex", state="failed", finished_at="now()", **long_ago)
+    await store.accept(tenant_id="initech", state="completed", finished_at="now()")
+    figures = await figures_of(store.database, "acme")
+    assert (figures.completed, figures.failed, figures.skipped) == (3, 1, 1)
+    assert figures.success_rate == pytest.approx(0.75)
+    asked = ["acme", "globex", "hooli", "initech"]
+    assert await outcomes(store.database, asked) == {"acme": (3, 1), "globex": (0, 1)}
+
+
+async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(store: Store) -> None:
+    """A polled desk has very many jobs without a webhook, which are not scanned."""
+    webhook = await store.accept(accepted_at="now() - interval '2 hours'")
+    store.table.run(
+        "INSERT INTO jobs (id, tenant_id, ticket_id, event, state, accepted_at, due_at, deadline_at, finished_at)"
+        " SELECT gen_random_uuid(), 'acme', n, %s, 'completed', now(), now(), now(), now()"
+        " FROM generate_series(1, %s) n",
+        *(RECOVERED, OF_WEBHOOKS["newest"]),
+    )
+    assert (await figures_of(store.database, "acme")).last_accepted_at is None
+    seen = store.table.job(webhook)["accepted_at"]
+    store.table.run(
+        "INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)"
+        " VALUES ('acme', now(), now(), %s)",
+        seen,
+    )
+    assert (await figures_of(store.database, "acme")).last_accepted_at == seen
+    assert (await rejections.receiving(store.database, "acme", ["1"])).last_accepted_at == seen
+
+
+async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
+    held = await store.accept(reason="desk unavailable")
+    again = await store.accept(reason="GPT-4 timeout")
+    theirs = await store.accept(tenant_id="globex", reason="desk unavailable")
+    for tenant, job_id, what in (
+        ("acme", held, "held back"),
+        ("acme", again, "retried"),
+        ("globex", theirs, "held back"),
+    ):
+        store.table.run(
+            "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES (%s, %s, 1, %s)", tenant, job_id, what
+        )
+    (event,) = store.table.run("SELECT at FROM job_events WHERE what = 'held back' AND tenant_id = 'acme'")
+    assert await job_figures.held_back_of(store.database, "acme") == {"desk unavailable": HeldJobs(1, event["at"])}
+    assert await job_figures.held_back_of(store.database, "nobody") == {}
+
+
+async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, database: Database, table: Table) -> None:
+    before = await signs_of_work(database)
+    assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
+    await claimed(database, waiting)
+    held = await signs_of_work(database)
+    assert (held.workers, held.running, held.silent) == (1, 1, 0)
+    assert held.last_started_at == table.job(waiting)["started_at"]
+    table.change(waiting, lease_until="now() - interval '1 second'")
+    lost = await signs_of_work(database)
+    assert (lost.workers, lost.running, lost.silent) == (0, 1, 1)
+
+
+async def test_a_job_that_ended_lately_tells_when_one_was_begun(store: Store) -> None:
+    job_id = await store.accept()
+    await claimed(store.database, job_id)
+    for minutes, is_told in ((1, True), (11, False)):
+        ended = f"now() - interval '{minutes} minutes'"
+        store.table.change(job_id, state="completed", started_at=ended, finished_at=ended)
+        assert ((await signs_of_work(store.database)).last_started_at is not None) is is_told
+
+
+@pytest.mark.parametrize(("published", "due"), [(None, "now() + interval '5 minutes'"), ("now()", "now()")])
+async def test_a_job_that_waits_again_tells_when_it_was_begun(published: str | None, due: str, store: Store) -> None:
+    """Held back until later, or due and in the queue again."""
+    job_id = await store.accept()
+    await claimed(store.database, job_id)
+    store.table.change(job_id, state="waiting", lease_until=None, published_at=published, due_at=due)
+    await store.accept(ticket_id="9")
+    assert (await signs_of_work(store.database)).last_started_at == store.table.job(job_id)["started_at"]
+    store.table.change(job_id, started_at="now() - interval '11 minutes'")
+    assert (await signs_of_work(store.database)).last_started_at is None
+
+
+async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, database: Database) -> None:
+    held = await claimed(database, waiting)
+    before = (await signs_of_work(database)).last_started_at
+    assert await claims.give_back(database, [held]) == [True]
+    assert before is not None
+    assert (await signs_of_work(database)).last_started_at == before
+
+
+async def test_a_worker_without_sessions_is_not_connected(waiting: UUID, database: Database, server: Postgres) -> None:
+    """Its leases outlast them."""
+    await claimed(database, waiting)
+    worker = Database(server.url, application_name=LEASES)
+    await worker.ask()
+    signs = await signs_of_work(database)
+    assert (signs.workers, signs.connected) == (1, True)
+    await worker.close()
+    for _ in range(100):
+        if not (signs := await signs_of_work(database)).connected:
+            break
+        await asyncio.sleep(0.05)
+    assert (signs.workers, signs.connected) == (1, False)
+
+
+def miss(
+    store: Store, ticket_id: str, missed: str, *, tenant_id: str = "acme", seen: str = "now() - interval '9 days'"
+) -> None:
+    store.table.run(
+        "INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all, missed_at)"  # noqa: S608 -- a test's own
+        f" VALUES (%s, %s, %s, now(), {seen}, true, {missed})",
+        *(tenant_id, ticket_id, f"D{ticket_id}"),
+    )
+
+
+async def both(store: Store, tenant_id: str) -> MissedLately:
+    """Return one tenant's answer, after checking that both ways agree."""
+    of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
+    figures = await figures_of(store.database, tenant_id)
+    assert of_all.get(tenant_id, MissedLately()) == figures.missed
+    return figures.missed
+
+
+async def test_those_of_a_day_are_told_that_have_no_job(store: Store) -> None:
+    assert await both(store, "acme") == MissedLately()
+    for ticket in ("1", "2", "3", "4"):
+        miss(store, ticket, f"now() - interval '{ticket} hours'")
+    miss(store, "5", "now() - interval '25 hours'")
+    miss(store, "6", "NULL")
+    miss(store, "7", "now()", seen="now()")
+    miss(store, "8", "now()", tenant_id="globex")
+    await store.accept(ticket_id="1", state="completed", finished_at="now()")
+    await store.accept(store.new_event(ticket_id="D2", event=ASKED_BY_HAND))
+    store.table.run("UPDATE missing_webhooks SET job_id = gen_random_uuid() WHERE ticket_id = '3'")
+    (row,) = store.table.run("SELECT missed_at FROM missing_webhooks WHERE ticket_id = '4'")
+    assert await both(store, "acme") == MissedLately(1, row["missed_at"])
+    assert (await both(store, "globex")).missed == 1
+    assert (await both(store, "nobody")).missed == 0
+
+
+async def test_no_more_than_so_many_of_a_tenant_are_looked_at(store: Store) -> None:
+    store.table.run(
+        "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
+        " SELECT 'acme', n, now(), now() - interval '1 hour', true, now() FROM generate_series(0, %s) n",
+        MOST_MISSED,
+    )
+    figures = await figures_of(store.database, "acme")
+    assert (figures.missed.missed, figures.missed.is_cut) == (MOST_MISSED, True)
+    of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
+    assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MOST_MISSED_OF_EACH, True)
