@@ -39,11 +39,10 @@ from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
 from storage import rejections
-from storage.deliveries import signed_key
-from storage.jobs import SIGNED_BY_PREVIOUS, Event
+from storage.claims import is_queue_full
+from storage.jobs import SIGNED_BY_PREVIOUS, Event, signed_key
 from storage.known_secrets import PREVIOUS, RETIRED
 from storage.session import DATABASE_FAILURES, Database
-from storage.turns import is_queue_full
 from webhooks.bodies import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, Unusable, is_check, parse, ticket_of
 from webhooks.signing import DELIVERY_HEADER
 

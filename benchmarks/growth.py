@@ -19,11 +19,10 @@ import psycopg
 
 from benchmarks.report import Benchmark, Goal, Report, table
 from devstack.postgres import Postgres
-from storage import by_hand, ends, job_figures, relaying, tenant_figures
-from storage.claims import Claim, complete
+from storage import by_hand, job_figures, relaying
+from storage.claims import Claim, Shares, claim_next, complete
 from storage.migrating import migrate
 from storage.session import Database
-from storage.turns import Shares, claim_next
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
@@ -134,13 +133,13 @@ ASKED: dict[str, Ask] = {
     "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),
     "the console: the queue": lambda on: job_figures.open_jobs(on.database),
     "the console: why jobs wait": lambda on: job_figures.reasons_of_waiting(on.database),
-    "the console: failures by cause": lambda on: ends.causes(on.database, None, "failed", _day_ago()),
-    "the console: the same of a tenant": lambda on: ends.causes(on.database, TENANT, "failed", _day_ago()),
-    "the console: failed jobs": lambda on: ends.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
-    "the console: the same of a tenant and a cause": lambda on: ends.ended(
+    "the console: failures by cause": lambda on: job_figures.causes(on.database, None, "failed", _day_ago()),
+    "the console: the same of a tenant": lambda on: job_figures.causes(on.database, TENANT, "failed", _day_ago()),
+    "the console: failed jobs": lambda on: job_figures.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
+    "the console: the same of a tenant and a cause": lambda on: job_figures.ended(
         on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
     ),
-    "the console: a tenant's figures": lambda on: tenant_figures.figures_of(on.database, TENANT),
+    "the console: a tenant's figures": lambda on: job_figures.figures_of(on.database, TENANT),
     "`ai-agents jobs`": lambda on: by_hand.listed(on.database, most=_SHOWN),
     "`ai-agents jobs --state failed`": lambda on: by_hand.listed(on.database, states=["failed"], most=_SHOWN),
     "`ai-agents jobs --tenant tenant-7`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),

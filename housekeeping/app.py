@@ -31,12 +31,10 @@ from observability.logging import Outage, say
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage import known_secrets
-from storage.known_secrets import OF_PROCESS
-from storage.leader import lead
+from storage.known_secrets import LOOK_SECONDS, OF_PROCESS, ToldSecrets
 from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit, wait_for_database
-from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
-from storage.told_secrets import LOOK_SECONDS, ToldSecrets
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked, lead
 
 _ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 5.0

@@ -27,11 +27,10 @@ from integrations.servicedesk.lists import DeskLists
 from observability import metrics, phrases
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
-from storage import reconcile_findings, reconciling, tombstones
-from storage.reconcile_findings import Noted
-from storage.reconciling import Compared, SeenTicket
+from storage import reconciling, tombstones
+from storage.claims import has_room
+from storage.reconciling import Compared, Noted, SeenTicket
 from storage.session import Database
-from storage.turns import has_room
 from workflow.note import is_note_of
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
@@ -120,7 +119,7 @@ class Reconciling(DeskRounds):
             metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
     async def _tell(self, tenant: Tenant) -> None:
-        told = await reconcile_findings.figures(self._database, tenant.id)
+        told = await reconciling.figures(self._database, tenant.id)
         if told is None:
             return
         # From the database, so that every leader exports the same.
@@ -129,7 +128,7 @@ class Reconciling(DeskRounds):
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
         if told.last_webhook_at is not None:
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(told.last_webhook_at.timestamp())
-        found = await reconcile_findings.take_found(self._database, tenant.id)
+        found = await reconciling.take_found(self._database, tenant.id)
         if found is not None and any(found[1:]):
             since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
             say(phrases.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
@@ -329,15 +328,15 @@ async def look_for_notes(
     Missing ones are logged. Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
-    for job in await reconcile_findings.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
+    for job in await reconciling.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, turn)
             # One by one: a reported note is not reported again if the desk fails at the next.
-            await reconcile_findings.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            await reconciling.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
             if removed:
                 metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
                 say(phrases.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await reconcile_findings.looked_for_notes(database, tenant_id, until)
+    await reconciling.looked_for_notes(database, tenant_id, until)
 
 
 async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:

@@ -21,10 +21,9 @@ from observability import counting, metrics, phrases
 from observability.logging import say
 from retrieval.language import LANGUAGES
 from retrieval.terms import taken_up
-from storage import feedback, history, listings, reconcile_findings, refreshes, tombstones
+from storage import feedback, history, listings, reconciling, refreshes, tombstones
 from storage.jobs import SEEN_REOPENED
-from storage.listings import Collection, ListedItem
-from storage.passes import Holder, PassState
+from storage.listings import Collection, Holder, ListedItem, PassState
 from storage.session import Database
 
 # Until items are read again whose lists lack fields that the rules need, or that the desk refused: once a day.
@@ -308,7 +307,7 @@ async def mind_reopening(
     elif await refreshes.was_reopened(*about):
         await ask_for_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
     ago = timedelta(seconds=seconds_ago)
-    skipped = await reconcile_findings.seen_open_again(*about, reasons=_GONE, window=_SKIP_WINDOW, ago=ago)
+    skipped = await reconciling.seen_open_again(*about, reasons=_GONE, window=_SKIP_WINDOW, ago=ago)
     if skipped is None:
         return
     if skipped.is_new:

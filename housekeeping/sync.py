@@ -17,9 +17,8 @@ from integrations.servicedesk.desks import Desks
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
-from storage import history, indexing, listings, passes
-from storage.listings import COLLECTIONS, Extent
-from storage.passes import HeldByAnother, PassState
+from storage import history, listings
+from storage.listings import COLLECTIONS, Extent, HeldByAnother, PassState
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _MOST_INDEXED = 1000
@@ -112,14 +111,14 @@ async def sync_tenant(
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
-    async with passes.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * call_seconds(settings)) as holder:
+    async with listings.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * call_seconds(settings)) as holder:
         copy = DeskCopy(database, desk, tenant, settings, pace, holder, job_deadline_seconds)
         # From stored kinds, whatever the desk answers.
         copy.synced.removed += await history.remove_forbidden(database, tenant_id, copy.rules.forbidden)
         copy.synced.removed += await history.remove_expired(database, tenant_id)
         await tell_extent(database, tenant_id)
         await _newest(copy)
-        await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
+        await history.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
         steps = [SourceSteps(copy, TicketSource(copy)), SourceSteps(copy, SolutionSource(copy))]
         while steps and monotonic() < until:
             steps = [each for each in steps if await each.go_on()]
@@ -131,18 +130,18 @@ async def sync_tenant(
 
 async def _newest(copy: DeskCopy) -> None:
     tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
-    state = await tickets.newest(await passes.load(*where, "t"))
+    state = await tickets.newest(await listings.load_pass(*where, "t"))
     try:
         state = await tickets.changed(state)
     except OutsideFailure as failure:
         # If more than this list fails, the next call reports it.
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
-    await passes.save(*where, "t", state, copy.holder.id)
+    await listings.save_pass(*where, "t", state, copy.holder.id)
     for collection in COLLECTIONS:
-        state, digest = await passes.load(*where, collection), copy.rules_digest(collection)
+        state, digest = await listings.load_pass(*where, collection), copy.rules_digest(collection)
         if state.rules != digest:
             await listings.read_what_was_left_out(*where, collection)
-            await passes.save(*where, collection, replace(state, rules=digest), copy.holder.id)
+            await listings.save_pass(*where, collection, replace(state, rules=digest), copy.holder.id)
 
 
 class SourceSteps:
@@ -179,11 +178,10 @@ class SourceSteps:
 
     async def _take_page(self) -> bool:
         """Take a page if a pass is under way or due, else return False."""
-        state = await passes.load(*self._where)
+        state = await listings.load_pass(*self._where)
         if not self._is_due(state):
             return False
         if state.began_at is None:
-            await listings.adopt(*self._where)
             state = state.begun()
         began_at = state.began_at or state.now
         page = await self._source.take_page(state.next_start, began_at)
@@ -196,7 +194,7 @@ class SourceSteps:
             behind = behind.ended()
         elif not page.has_more or self._rest_is_old(state, page, behind):
             behind = await self._complete(behind, began_at)
-        await passes.save(*self._where, behind, self._copy.holder.id)
+        await listings.save_pass(*self._where, behind, self._copy.holder.id)
         return True
 
     async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
@@ -227,7 +225,7 @@ class SourceSteps:
         return behind.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
-        state = replace(state, now=(await passes.load(*self._where)).now)
+        state = replace(state, now=(await listings.load_pass(*self._where)).now)
         before, ended = state.complete_from, state.complete_at
         if before is not None and ended is not None and began_at - ended >= _AGAIN_AFTER:
             self._copy.synced.removed += await listings.remove_unlisted(*self._where, before)

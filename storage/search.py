@@ -22,8 +22,7 @@ from sqlalchemy import TextClause, text
 from integrations.values import Document, SimilarTicket
 from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
-from retrieval.strength import LEAST, strength, strength_by_both
-from retrieval.terms import asked_terms
+from retrieval.terms import LEAST, asked_terms, strength, strength_by_both
 from storage.copies import people_kept
 from storage.embeddings import BY_INDEX, SCAN_WELL, distance, name_of
 from storage.session import Database, Row

@@ -24,9 +24,8 @@ from integrations.servicedesk import tokens as desk_tokens
 from observability import phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
-from storage import erasing, jobs, tombstones
-from storage.erasable import EndedJob, Stored, Which, jobs_among, stored
-from storage.erasing import Erased
+from storage import erasure, jobs, tombstones
+from storage.erasure import EndedJob, Erased, Stored, Which, jobs_among, stored
 from storage.jobs import Published
 from storage.paging import split
 from storage.session import Database
@@ -107,7 +106,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
 
     erased, keys = None, None
     if not which.all:
-        erased = await erasing.erase(database, which, on_ended=tell)
+        erased = await erasure.erase(database, which, on_ended=tell)
     try:
         if which.all:
             inbox = Inbox(redis)
@@ -120,7 +119,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     except QueueUnreachable:
         pass
     if erased is None:
-        erased = await erasing.erase(database, which, job_rows=keys is not None, on_ended=tell)
+        erased = await erasure.erase(database, which, job_rows=keys is not None, on_ended=tell)
     return erased, keys
 
 

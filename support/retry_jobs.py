@@ -14,7 +14,7 @@ from dispatch.outcome import How, Outcome, report_apart
 from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Listed, NotRetried, Retried
-from storage.ends import JobEnd
+from storage.job_figures import JobEnd
 from storage.jobs import RETRIED_BY_HAND
 from storage.models import JobState
 from storage.session import Database

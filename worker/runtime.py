@@ -34,14 +34,14 @@ from observability.logging import say
 from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
 from retrieval.language import LANGUAGES
+from storage.claims import NoneMayStart
+from storage.job_figures import LEASES
+from storage.known_secrets import telling
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit, wait_for_database
 from storage.search import SearchInPostgres
 from storage.session import Database
-from storage.signs import LEASES
 from storage.spending import SpendingBook
-from storage.told_secrets import telling
-from storage.turns import NoneMayStart
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobGivenBack, Pickup
 from workflow.graph import build_graph

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from dispatch.gathering import Gathering
 from observability import tracing
-from storage import leases
+from storage import claims
 from storage.claims import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database, is_away
 
@@ -45,11 +45,11 @@ class Renewals:
 
     async def _renew_all(self, held: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await leases.renew(self._database, held, self.lease_seconds)
+            return await claims.renew(self._database, held, self.lease_seconds)
 
     async def _give_all_back(self, held: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await leases.give_back(self._database, held)
+            return await claims.give_back(self._database, held)
 
 
 @contextlib.asynccontextmanager

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from config.tenants import Tenant
 from integrations.values import DeskTicket
-from storage import claims, dry_runs, history, other_jobs, refreshes
-from storage.claims import Claim
-from storage.forgotten import is_forgotten
+from storage import by_hand, claims, history, refreshes
+from storage.claims import Claim, is_forgotten
 from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
 from storage.session import Database
 from workflow.lease import insist
@@ -59,7 +58,7 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     rules = attempt.wishes().rules
     if rules.forbid(ticket.kinds):
         await insist(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
-        await insist(other_jobs.erase_answers, attempt.database, attempt.claim)
+        await insist(claims.erase_answers, attempt.database, attempt.claim)
     if rules.leave_out(ticket.kinds):
         raise NoNoteWanted(LEFT_OUT)
 
@@ -73,7 +72,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
     """In a dry run, refuse a ticket that another job answered: one paid answer a ticket."""
     if attempt.wishes().dry_run:
         claim = attempt.claim
-        if await insist(dry_runs.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id) is not None:
+        if await insist(by_hand.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id) is not None:
             raise NoNoteWanted(ALREADY_ENHANCED)
 
 

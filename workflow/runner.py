@@ -19,12 +19,10 @@ from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import history
-from storage.claims import Claim, LeaseLost
-from storage.forgotten import was_forgotten
+from storage.claims import Claim, LeaseLost, Shares, claim_next, was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT, SHORTEST_TURN
 from storage.session import DATABASE_FAILURES, Database
-from storage.turns import Shares, claim_next
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import Renewals, hold_lease, insist, settle

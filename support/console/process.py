@@ -22,9 +22,9 @@ from observability.logging import say
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.ended_sessions import EndedSessions
+from storage.known_secrets import telling
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
-from storage.told_secrets import telling
 from support.console.app import create_app
 from support.console.dependencies import Services
 from support.console.provider import Provider

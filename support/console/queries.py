@@ -16,15 +16,12 @@ from redis.exceptions import RedisError
 from config.tenants import Tenant
 from observability import phrases
 from observability.logging import say
-from storage import ends, job_figures, reconcile_findings, rejections, signs, tenant_figures
-from storage.ends import EndCause
-from storage.job_figures import MOST_A_REASON
+from storage import job_figures, reconciling, rejections
+from storage.job_figures import MOST_A_REASON, MOST_COUNTED, EndCause, TenantFigures, WorkSigns, figures_of
 from storage.job_figures import MOST_COUNTED as MOST_DUE
-from storage.reconcile_findings import MissedLately
+from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import DATABASE_FAILURES, Database, is_away
-from storage.signs import WorkSigns
-from storage.tenant_figures import MOST_COUNTED, TenantFigures, figures_of
 from support.console.templating import StateWord, Tone, counted, percent
 from support.diagnose.facts import QueueSigns, Reading, look_at_queue, nobody_works, reading_of
 from support.diagnose.reasons import cause_of, known_cause
@@ -69,7 +66,7 @@ def is_silent(failure: Exception) -> bool:
 
 
 async def causes_lately(database: Database, tenant_id: str | None) -> list[EndCause] | None:
-    return await in_time(ends.causes(database, tenant_id, "failed", datetime.now(UTC) - LATELY))
+    return await in_time(job_figures.causes(database, tenant_id, "failed", datetime.now(UTC) - LATELY))
 
 
 def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
@@ -92,7 +89,7 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
             }
         )
     rows.sort(key=lambda row: (-row["jobs"], row["code"]))
-    is_cut = sum(cause.jobs for cause in causes or ()) >= ends.MOST_COUNTED
+    is_cut = sum(cause.jobs for cause in causes or ()) >= job_figures.MOST_COUNTED
     return {"causes": None if causes is None else rows, "causes_cut": is_cut}
 
 
@@ -149,7 +146,7 @@ async def lacking(database: Database, redis: Redis) -> str:
 
 async def _signs(database: Database, redis: Redis) -> tuple[QueueSigns | None, str, WorkSigns | None, str]:
     (looked, failure), work = await asyncio.gather(
-        look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
+        look_at_queue(redis, PART_SECONDS), in_time(job_figures.signs_of_work(database))
     )
     lacks = "Redis answers" if looked is None else ""
     if work is not None and nobody_works(looked, work):
@@ -213,9 +210,9 @@ async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str)
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
-        in_time(reconcile_findings.missed_of_all(database, now - LATELY)),
+        in_time(reconciling.missed_of_all(database, now - LATELY)),
         in_time(job_figures.due_jobs(database) if lacks else asyncio.sleep(0, {})),
-        in_time(tenant_figures.outcomes(database, [tenant.id for tenant in known])),
+        in_time(job_figures.outcomes(database, [tenant.id for tenant in known])),
     )
     tenants = in_short(known, waiting, ended, refused, now, missed=missed, due=due)
     return tenants, None not in (waiting, refused, missed, due, ended)

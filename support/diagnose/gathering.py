@@ -20,11 +20,11 @@ from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
 from integrations.holds import HoldReason
 from integrations.looks import DeskLook, Sought
-from storage import by_hand, job_figures, rejections, signs
+from storage import by_hand, job_figures, rejections
 from storage.by_hand import Details, Listed
 from storage.jobs import Event
 from storage.models import JobState
-from storage.reconcile_findings import seen_without_webhook
+from storage.reconciling import seen_without_webhook
 from storage.session import DATABASE_FAILURES, Database
 from storage.tombstones import forgotten_among
 from support.diagnose.facts import Facts, QueueSigns, look_at_queue
@@ -197,7 +197,7 @@ class Gatherer:
         tenant_id = facts.tenant_id
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         rows = asyncio.gather(
-            within(signs.signs_of_work(self._database)),
+            within(job_figures.signs_of_work(self._database)),
             within(job_figures.held_back_of(self._database, tenant_id)) if tenant_id is not None else _nothing(),
             within(self._limit_reached(tenant)) if tenant is not None else _nothing(),
             within(self._held_elsewhere(tenant)) if tenant is not None else _nothing(),

@@ -12,7 +12,7 @@ from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
 from config.tenant_settings import by_tenant
-from storage import documents
+from storage import history
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask
 from support.documents.extract import MOST_SECONDS, READERS, Part, Unreadable
@@ -53,7 +53,7 @@ async def _add(database: Database, chosen: argparse.Namespace) -> int:
                 print(f"Not read: {clean(str(each['path']))}: {each['reason']}", file=sys.stderr)
     met = {each["path"] for each in done}
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if _is_folder(Path(each)))
-    for document in await documents.added(database, chosen.tenant) if folders else ():
+    for document in await history.added_documents(database, chosen.tenant) if folders else ():
         if document.path.startswith(folders) and document.path not in met:
             print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
     if not done:
@@ -65,7 +65,7 @@ async def _added(database: Database, tenant_id: str, path: Path) -> Done:
     try:
         str(path).encode()
         parts = read(path)
-        before = await documents.save(database, tenant_id, str(path), parts)
+        before = await history.save_document(database, tenant_id, str(path), parts)
     except UnicodeEncodeError:
         reason = "its name is not UTF-8"
     except Unreadable as unreadable:
@@ -85,7 +85,7 @@ def _not_read(reason: str) -> Done:
 
 
 async def _list(database: Database, chosen: argparse.Namespace) -> int:
-    found = await documents.added(database, chosen.tenant)
+    found = await history.added_documents(database, chosen.tenant)
     if chosen.json:
         print(as_json([document._asdict() for document in found]))
     elif found:
@@ -98,13 +98,13 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
     """Remove documents by path; for a folder everything below it."""
-    there = [document.path for document in await documents.added(database, chosen.tenant)]
+    there = [document.path for document in await history.added_documents(database, chosen.tenant)]
     told: list[Done] = []
     for given in chosen.paths:
         path = str(Path(given))
         meant = [each for each in there if each == path or each.startswith(f"{path}{os.sep}")]
         for each in meant or [path]:
-            parts = await documents.remove(database, chosen.tenant, each)
+            parts = await history.remove_document(database, chosen.tenant, each)
             told.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
     if chosen.json:
         print(as_json(told))

@@ -25,8 +25,8 @@ from dispatch.relay import Relay
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from observability import metrics
-from storage import claims, erasing
-from storage.erasable import Which
+from storage import claims, erasure
+from storage.erasure import Which
 from storage.session import Database
 from support.cli import main
 from tests.kit.by_id import run_job
@@ -161,7 +161,7 @@ class Driver:
         self.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
-        await erasing.erase(self.database, Which("acme", ticket_id="12345"))
+        await erasure.erase(self.database, Which("acme", ticket_id="12345"))
 
     async def forget_by_command(self) -> UUID:
         job_id = await self.job("12345")

@@ -16,10 +16,9 @@ from dispatch.inbox import Inbox
 from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay, Shortage
-from storage import by_hand, claims, leases
-from storage.direct import Row
+from storage import by_hand, claims
 from storage.limits import MOST_ATTEMPTS
-from storage.session import Database
+from storage.session import Database, Row
 from tests.kit.by_id import claim_by_id
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
@@ -99,7 +98,7 @@ async def test_restarts_use_up_no_attempt(
     waiting: UUID, database: Database, table: Table, replicas: list[Relay]
 ) -> None:
     for _ in range(MOST_ATTEMPTS + 2):
-        await leases.give_back(database, [await claimed(database, waiting)])
+        await claims.give_back(database, [await claimed(database, waiting)])
         await round_of(replicas)
     assert (table.job(waiting)["state"], table.job(waiting)["attempt"]) == ("waiting", 0)
 

@@ -14,8 +14,8 @@ from feedback.app import MOST_AT_ONCE
 from feedback.links import FeedbackLinks
 from feedback.texts import TEXTS, texts_for
 from observability.metrics import WEBHOOKS
-from storage import erasing
-from storage.erasable import Which
+from storage import erasure
+from storage.erasure import Which
 from storage.feedback import VoteReason
 from tests.feedback.visiting import KEY, NOTE, NOWHERE, OLD_KEY, Visit, rows, visiting
 from tests.kit.logs import StartLog
@@ -230,7 +230,7 @@ async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Stor
     stream = start_log()
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200
-    await erasing.erase(store.database, Which("acme", ticket_id="7"))
+    await erasure.erase(store.database, Which("acme", ticket_id="7"))
     assert rows(store) == []
     gone = {"left": visit.link(job_id, "initech"), "purged": visit.link(uuid4())}
     gone |= {"of another": visit.link(job_id, "globex"), "forgotten": visit.link(job_id)}

@@ -15,9 +15,9 @@ from housekeeping.sources import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket, ListPage
-from storage import erasing, history, passes
-from storage.erasable import Which
-from storage.passes import HeldByAnother
+from storage import erasure, history, listings
+from storage.erasure import Which
+from storage.listings import HeldByAnother
 from storage.session import Database
 from tests.housekeeping.plain_desk import NOW, PlainDesk, newest_first
 from tests.housekeeping.site import Site, put_back, site_of, synced, ticking
@@ -169,7 +169,7 @@ async def test_one_in_the_trash_goes_and_is_back_when_it_is_restored(missing: bo
 
 async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
     site.new_ticket()
-    async with passes.held(site.database, "acme", 60):
+    async with listings.held(site.database, "acme", 60):
         with pytest.raises(HeldByAnother):
             await site.sync()
         assert await synced(site.database, site.client, tenant_id="globex") == Synced(1, 0, 0)
@@ -178,11 +178,11 @@ async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
 
 async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) -> None:
     site.new_ticket()
-    async with passes.held(site.database, "acme", 0.2) as dead:
+    async with listings.held(site.database, "acme", 0.2) as dead:
         with pytest.raises(HeldByAnother):
             await site.sync()
         site.table.run("SELECT pg_sleep(0.3)")
-        async with passes.held(site.database, "acme", 60):
+        async with listings.held(site.database, "acme", 60):
             # It is alive after all, and learns that another process has its lead.
             with pytest.raises(HeldByAnother):
                 await dead.insist()
@@ -274,7 +274,7 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
     await sync(desk)
     desk.there["1000"].changed = datetime.now(UTC) + timedelta(seconds=1)
     assert (await sync(desk)).tickets == 1
-    state = await passes.load(database, "acme", "t")
+    state = await listings.load_pass(database, "acme", "t")
     assert state.changes_until is not None
     assert state.changes_until <= state.now
 
@@ -282,13 +282,13 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
 async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table: Table, database: Database) -> None:
     desk = PlainDesk.of(50)
     await sync(desk, seconds=6, monotonic=ticking())
-    first = await passes.load(database, "acme", "t")
+    first = await listings.load_pass(database, "acme", "t")
     assert first.complete_from is not None
     # Pages of what was read in this pass and is not yet listed by it.
     table.run("UPDATE listings SET seen_at = now() + interval '1 minute' WHERE item_id < '1040'")
     put_back(table, 21)
     await sync(desk, seconds=6, monotonic=ticking())
-    assert (await passes.load(database, "acme", "t")).complete_from != first.complete_from
+    assert (await listings.load_pass(database, "acme", "t")).complete_from != first.complete_from
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["copied", "new"])
@@ -373,7 +373,7 @@ async def test_a_list_that_tells_more_or_less_than_before_is_no_change(sync: Syn
 async def test_of_what_was_forgotten_no_list_is_remembered(sync: Sync, database: Database, table: Table) -> None:
     desk = PlainDesk.of(5)
     await sync(desk)
-    await erasing.erase(database, Which("acme", ticket_id="1003"))
+    await erasure.erase(database, Which("acme", ticket_id="1003"))
     rows = "SELECT item_id FROM listings WHERE item_id = '1003'"
     assert table.run(rows) == []
     desk.there["1003"] = replace(desk.there["1003"], subject="Changed")

@@ -18,7 +18,7 @@ from housekeeping.sync import tell_no_others
 from integrations.errors import DeskUnavailable
 from integrations.servicedesk.desks import Desks
 from observability import metrics
-from storage import reconcile_findings, reconciling
+from storage import reconciling
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
 from tests.housekeeping.comparing import told
@@ -191,7 +191,7 @@ async def test_a_desk_that_was_polled_missed_none(rounds: RoundsOf, desks: Simul
     assert (value("missed_tickets"), value("missed_since_webhook")) == (0, 0)
     (polled, _) = store.table.run("SELECT ticket_id, job_id FROM missing_webhooks ORDER BY seen_at")
     assert polled["job_id"] is not None
-    seen = await reconcile_findings.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
+    seen = await reconciling.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
     assert seen is not None
     assert seen.missed_at is None
     # A ticket missed after that counts.

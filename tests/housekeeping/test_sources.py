@@ -13,8 +13,8 @@ from config.tenants import Tenant
 from housekeeping.sources import Synced, mind_reopening
 from integrations.values import DeskTicket
 from simulators.servicedesk import create_desk
-from storage import erasing, history, tombstones
-from storage.erasable import Which
+from storage import erasure, history, tombstones
+from storage.erasure import Which
 from storage.feedback import Vote, record_vote
 from storage.jobs import SEEN_REOPENED
 from storage.search import SearchInPostgres
@@ -179,7 +179,7 @@ async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(cloud: Sit
     await cloud.sync(tenant_id="globex")
     assert cloud.table.run(rows) == told
     assert cloud.reads() == []
-    await erasing.erase(cloud.database, Which("globex", ticket_id="1"))
+    await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")
     assert [row["ticket_id"] for row in cloud.table.run(rows)] == [second]
     assert await tombstones.forgotten_among(cloud.database, "globex", [first, second]) == {first}
@@ -193,7 +193,7 @@ async def test_an_older_copy_is_known_as_forgotten_on_any_page(cloud: Site) -> N
         await history.save_ticket(cloud.database, "globex", copy, "sam@example.com")
     cloud.table.run("UPDATE tickets SET display_id = null")
     cloud.table.run("UPDATE passes SET complete_from = now() - interval '1 day', ended_at = now() - interval '1 day'")
-    await erasing.erase(cloud.database, Which("globex", ticket_id="1"))
+    await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")
     assert cloud.table.run("SELECT ticket_id FROM tickets WHERE ticket_id = %s", ids[0]) == []
 

@@ -18,8 +18,7 @@ from storage.claims import Claim, LeaseLost
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, accept, claimed
-from workflow.lease import hold_lease
-from workflow.renewals import Renewals
+from workflow.lease import Renewals, hold_lease
 
 RAN_OUT = "now() - interval '1 second'"
 

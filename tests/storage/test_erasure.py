@@ -21,7 +21,7 @@ from storage.claims import LeaseLost
 from storage.copies import Ticket
 from storage.erasure import Stored, Which, jobs_among, stored
 from storage.session import Database
-from support.erasing_keys import erase_keys
+from support.forget import erase_keys
 from tests.kit.postgres import NewEvent, Store, Table, accept, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
 

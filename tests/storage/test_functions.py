@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from devstack.document_tables import transitions
 from devstack.postgres import Postgres
-from devstack.transitions import transitions
 from storage.session import Database
 from tests.kit.postgres import Store, Table, claimed
 

@@ -16,8 +16,8 @@ from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
-from dispatch.acceptance import Acceptance
 from dispatch.inbox import INBOX, Inbox
+from dispatch.intake import Acceptance
 from dispatch.queue import JobQueue
 from observability import tracing
 from storage.job_figures import job_figures

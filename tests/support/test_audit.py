@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from devstack.postgres import Postgres
-from storage import audit, erasing, history
-from storage.erasable import Which
+from storage import audit, erasure, history
+from storage.erasure import Which
 from support.replay import parts_of, side_by_side
 from tests.config.given import ACME
 from tests.kit.postgres import Store
@@ -261,7 +261,7 @@ async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(store: Store, 
     under_way = asyncio.create_task(typed("replay", "--last", "2"))
     while not (asked(model) or under_way.done()):  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0.01)
-    await erasing.erase(store.database, Which("acme", ticket_id="8"))
+    await erasure.erase(store.database, Which("acme", ticket_id="8"))
     model.change("DELETE", "/faults")
     done = await under_way
     assert (done.returncode, len(asked(model))) == (1, 1)

@@ -22,9 +22,9 @@ from integrations.looks import SOUGHT, DeskLook, ModelLook, Sought
 from integrations.rate import DeskRate
 from integrations.servicedesk.looking import NoteMarks, look_at_desk
 from simulators.servicedesk import create_desk
-from storage import erasing, reconciling, rejections
+from storage import erasure, reconciling, rejections
 from storage.by_hand import Listed
-from storage.erasable import Which
+from storage.erasure import Which
 from storage.models import JobState
 from storage.reconciling import SeenTicket
 from support.check.findings import Loaded
@@ -85,7 +85,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
 
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
     """A hint to look for the webhook would mislead."""
-    await erasing.erase(store.database, Which("acme", ticket_id="124"))
+    await erasure.erase(store.database, Which("acme", ticket_id="124"))
     facts = await facts_of(gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}), OF_124)
     assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)
     other = await facts_of(gatherer(store, "acme"), AskedAbout("125", None, None))

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome
 from storage import claims, jobs
+from storage.claims import Shares, claim_next
 from storage.jobs import Event
 from storage.session import Database
-from storage.turns import Shares, claim_next
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
 from worker.consumer import TRANSPORT_NAME, OneClientChannel
 from worker.tasks import Pickup

@@ -11,9 +11,9 @@ from config.tenants import NoteSettings
 from devstack.postgres import Postgres
 from integrations.errors import OutsideFailure
 from integrations.values import SimilarTicket
-from storage import erasing
+from storage import erasure
 from storage.claims import LeaseLost
-from storage.erasable import Which
+from storage.erasure import Which
 from storage.session import Database
 from tests.kit.logs import StartLog
 from tests.kit.model import opened
@@ -147,7 +147,7 @@ async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(as
     ids = [[source["id"] for source in record["sources"]] for record in (in_vain, answered)]
     document = ids[0][1]
     assert ids == [["ticket-101", document], ["ticket-101", document, "ticket-102"]]
-    erased = await erasing.erase(store.database, Which("acme", ticket_id="101"))
+    erased = await erasure.erase(store.database, Which("acme", ticket_id="101"))
     assert (erased.records, asking.records()) == (2, [])
 
 

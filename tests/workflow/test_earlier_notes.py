@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import claims, dry_runs
+from storage import by_hand, claims
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
@@ -179,7 +179,7 @@ async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_a
     assert (await place.run(first))[1] == reason
     if fault is not None:
         assert (await place.run(second))[1] == "already enhanced"
-        assert await dry_runs.answer_of(place.store.database, "acme", first)
+        assert await by_hand.answer_of(place.store.database, "acme", first)
     assert place.paid() == 0
 
 

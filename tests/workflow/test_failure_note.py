@@ -9,9 +9,9 @@ import pytest
 
 from integrations.rate import DeskRate
 from integrations.values import SimilarTicket
-from storage import by_hand, claims, erasing, history
+from storage import by_hand, claims, erasure, history
 from storage.claims import Claim
-from storage.erasable import Which
+from storage.erasure import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.by_id import run_job
@@ -125,7 +125,7 @@ async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: F
     job_id = await jobs.store.accept(ticket_id=ticket_id)
 
     async def forget() -> None:
-        await erasing.erase(database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
+        await erasure.erase(database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
 
     claim, search = await jobs.fail(job_id), FoundThenForgotten(database, forget)
     if at == "before":

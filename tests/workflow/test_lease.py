@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from devstack.postgres import Postgres
 from storage.claims import Claim, LeaseLost
-from storage.direct import Row
-from storage.session import Database
+from storage.session import Database, Row
 from tests.kit.postgres import LEASE, Store, claimed
 from workflow.lease import Renewals, insist_shortly_before, settle
 

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
 from integrations.model.client import ModelClient
-from storage import by_hand, erasing, history
-from storage.erasable import Which
+from storage import by_hand, erasure, history
+from storage.erasure import Which
 from tests.kit import desk as desk_kit
 from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket
@@ -283,7 +283,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
     with nothing_said_of_an_error(start_log) as lines:
         async with place.runner(opening={"transport": httpx2.MockTransport(answer)}) as runner:
             real: Any = runner.model_of("acme")
-            asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(place.store.database, which))
+            asked: Any = MeanwhileForgotten(real, lambda: erasure.erase(place.store.database, which))
             assert await run_job(replace(runner, model_of=lambda _: asked), waiting)
     row = place.row(waiting)
     assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
@@ -296,7 +296,7 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
 ) -> None:
     """Redis was unavailable at the erasure, and an operator retries the job."""
     place.change(waiting, started_at="now()", attempt=1)
-    await erasing.erase(place.store.database, Which("acme", ticket_id="12345"))
+    await erasure.erase(place.store.database, Which("acme", ticket_id="12345"))
     await by_hand.retry(place.store.database, waiting, DEADLINE)
     await place.answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
     await place.answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")

@@ -25,10 +25,8 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand
-from storage.claims import Claim
-from storage.direct import Row
-from storage.session import Database
-from storage.turns import Shares
+from storage.claims import Claim, Shares
+from storage.session import Database, Row
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
 from tests.kit.by_id import run_job

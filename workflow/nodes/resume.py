@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 from integrations.errors import HeldBack, NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
-from storage import claims, other_jobs
+from storage import claims
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from workflow.answer import Content
@@ -40,7 +40,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         if note_id := await _note_of_earlier_attempt(attempt, posted_at):
             return {"note_id": note_id}
         await refuse_second_note(attempt)
-        if await insist(other_jobs.come_first, attempt.database, attempt.claim):
+        if await insist(claims.come_first, attempt.database, attempt.claim):
             # Its claim considered only running jobs, because it may have posted; the next one considers all.
             raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)

@@ -12,9 +12,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
-from storage import ends
+from storage import job_figures
 from storage.by_hand import NotRetried, why_not
-from storage.ends import Behind, EndState, JobEnd
+from storage.job_figures import Behind, EndState, JobEnd
 from storage.models import JobState
 from storage.session import DATABASE_FAILURES
 from support.arguments import MOST_RETRIED, moment
@@ -90,11 +90,11 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
     """Show the causes, and the jobs of all of them or of one."""
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
-    causes = await in_time(ends.causes(database, tenant_id, state, since))
+    causes = await in_time(job_figures.causes(database, tenant_id, state, since))
     jobs: list[JobEnd] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], codes) if codes else None
-        ended = ends.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
+        ended = job_figures.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
         jobs = await in_time(ended)
     following = ""
     if jobs is not None and len(jobs) > _PAGE:
@@ -168,8 +168,8 @@ async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
     looked = 0
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            reasons = reasons_of(await ends.causes(database, tenant_id, state, since), codes)
-            found = await ends.ended(
+            reasons = reasons_of(await job_figures.causes(database, tenant_id, state, since), codes)
+            found = await job_figures.ended(
                 database, tenant_id, state, since, reasons=reasons, behind=behind, most=_MOST_LOOKED_AT + 1
             )
             for job in found[:_MOST_LOOKED_AT]:

@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from storage.tenant_figures import figures_of
+from storage.job_figures import figures_of
 from support.console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from support.console.errors import NotFound, redirect
 from support.console.queries import (

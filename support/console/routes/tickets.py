@@ -13,8 +13,7 @@ from starlette.responses import Response
 from observability import phrases
 from observability.logging import say
 from storage import audit, by_hand, rejections
-from storage.by_hand import Details, Listed
-from storage.dry_runs import answer_in_row
+from storage.by_hand import Details, Listed, answer_in_row
 from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from storage.models import AuditRecord, JobState
 from storage.rejections import RefusedLately

@@ -12,13 +12,12 @@ from sqlalchemy import text
 from config.tenants import DeskSettings, Tenant
 from dispatch.queue import QUEUE, open_redis
 from storage import rejections
-from storage.job_figures import MOST_A_REASON
+from storage.job_figures import MOST_A_REASON, MOST_COUNTED
 from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.jobs import WORKER_LOST
-from storage.reconcile_findings import MissedLately
+from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
-from storage.tenant_figures import MOST_COUNTED
 from support.console.queries import in_short, in_time, settings_word
 from support.console.templating import StateWord
 from support.diagnose.facts import reading_of
