@@ -13,10 +13,17 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from dispatch.asking import LookQuestion, LookQuestions
 from dispatch.queue import QueueUnreachable
-from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook
-from integrations.model.looking import look_at_model
-from integrations.rate import LocalBucket, Pace, Standing
-from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from integrations.looks import (
+    DESK_LOOK,
+    MODEL_LOOK,
+    SOUGHT,
+    DeskLook,
+    ModelLook,
+    NoteMarks,
+    look_at_desk,
+    look_at_model,
+)
+from integrations.rate_limit import LocalBucket, Pace
 from observability import phrases, tracing
 from observability.logging import say
 from workflow.note import is_note, is_note_of
@@ -97,7 +104,7 @@ class Answering:
         if made is None or made[0] != tenant.desk:
             bucket = LocalBucket(pace_of_looks(tenant.desk.rate_per_minute))
             self._looks[tenant.id] = made = (tenant.desk, bucket)
-        return made[1].take(0.0, Standing.COPY)[0]
+        return made[1].take(0.0)[0]
 
 
 def pace_of_looks(calls_per_minute: int) -> Pace:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 from config.ticket_rules import Names, TicketRules, fold
-from integrations.servicedesk.contents import ListedTicket
+from integrations.servicedesk.parsing import ListedTicket
 from integrations.values import DeskTicket
 from storage.listings import Collection
 

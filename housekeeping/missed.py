@@ -17,7 +17,7 @@ from housekeeping.alone import is_its_own
 from housekeeping.new_tickets import MOST_AHEAD, list_new
 from integrations.errors import OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ListedTicket, is_number
+from integrations.servicedesk.parsing import ListedTicket, is_number
 from observability import metrics, phrases
 from observability.identifiers import other_numbers
 from observability.logging import say

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from integrations.servicedesk.contents import ListedTicket, is_number
-from integrations.servicedesk.lists import DeskLists
+from integrations.servicedesk.client import DeskLists
+from integrations.servicedesk.parsing import ListedTicket, is_number
 
 MOST_PAGES = 10
 # A desk may show a ticket after a later one.

@@ -28,7 +28,7 @@ def round_seconds(desk: DeskSettings, interval: float) -> float:
 class CopyPace:
     """At most a third of the desk's calls: the rest is for jobs.
 
-    Each call also waits for the desk's own rate and yields to jobs (`integrations.rate`).
+    Each call also waits for the desk's own rate and yields to jobs (`integrations.rate_limit`).
     """
 
     def __init__(self, rate_per_minute: int) -> None:

@@ -1,6 +1,6 @@
 """Passages of a solution for the search."""
 
-from integrations.servicedesk.contents import Solution
+from integrations.servicedesk.parsing import Solution
 
 _PASSAGE_CHARACTERS = 1500
 _MOST_PASSAGES = 20

@@ -7,7 +7,7 @@ from config.ticket_rules import fold
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused
-from integrations.servicedesk.contents import ListedSolution, Solution
+from integrations.servicedesk.parsing import ListedSolution, Solution
 from storage import history, listings
 from storage.listings import Collection, ListedItem
 

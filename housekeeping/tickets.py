@@ -10,7 +10,7 @@ from config.ticket_rules import fold_all
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from housekeeping.taken_up import measure
 from integrations.errors import DeskRefused, TicketGone
-from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
+from integrations.servicedesk.parsing import ListedTicket, ListPage, numbers_in
 from storage import history, listings, tombstones
 from storage.listings import Collection, ListedItem
 from storage.passes import PassState

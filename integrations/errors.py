@@ -5,13 +5,15 @@
     │   ├── ModelTimeout         no content for too long, or not done before the deadline
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
-    │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   ├── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   └── EmbeddingsUnavailable
     ├── Denied                  no call succeeds until an operator acts
     │   ├── ModelDenied          no credit, no permission, no such model
     │   └── DeskDenied          401; for a note also 403, of several tickets in a row
     └── Permanent               a retry gives the same result
         ├── ModelRefused         400, 403, an unusable answer, a content filter
-        └── DeskRefused         400, 403, redirects, a desk that is not configured
+        ├── DeskRefused         400, 403, redirects, a desk that is not configured
+        └── TextRefused         a text that is not embedded
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed
@@ -36,7 +38,7 @@ class OutsideFailure(Exception):
 
     also: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
+    def __init__(self, phrase: Phrase, reason: str, /, **values: object) -> None:
         super().__init__(reason)
         self.phrase = phrase
         self.reason = reason
@@ -62,13 +64,10 @@ class Permanent(OutsideFailure):
 class Denied(OutsideFailure):
     """No call succeeds until an operator acts.
 
-    `why` is a reason in `integrations.holds`, which makes a HeldBack. `what` is a status, with words or without.
+    `why` is a reason in `integrations.resilience`, whose Hold makes a HeldBack of it.
     """
 
-    def __init__(self, phrase: Phrase, server: str, what: str, why: str) -> None:
-        super().__init__(phrase, f"{server}: {what}")
-        self.values = {"reason": what}
-        self.why = why
+    why: str
 
 
 class ModelTimeout(Temporary):
@@ -84,8 +83,7 @@ class ModelUnavailable(Temporary):
     """The model's service is down; `what` is a status with words, or `connection`."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
-        self.values = {"reason": what}
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
         self.retry_after = retry_after
         self.down = _says_down(what)
 
@@ -94,15 +92,15 @@ class ModelRefused(Permanent):
     """The model's service refuses; `what` is a status or `invalid answer`."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
-        self.values = {"reason": what}
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
 
 
 class ModelDenied(Denied):
     """The model's service refuses all questions."""
 
     def __init__(self, what: str, why: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, "OpenAI API", what, why)
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
+        self.why = why
 
 
 class DeskTimeout(Temporary):
@@ -122,8 +120,7 @@ class DeskUnavailable(Temporary):
     """
 
     def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
-        self.values = {"reason": what}
+        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
         self.down = _says_down(what)
@@ -138,15 +135,38 @@ class DeskRefused(Permanent):
     """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
-        self.values = {"reason": what}
+        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
 
 
 class DeskDenied(Denied):
     """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
 
     def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
-        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", what, why)
+        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
+        self.why = why
+
+
+class NoteMissing(DeskRefused):
+    """The last check for a note of unknown outcome failed, and no attempt is left."""
+
+    def __init__(self) -> None:
+        super().__init__("note did not arrive")
+
+
+class EmbeddingsUnavailable(Temporary):
+    """No embedding now; the reason is a status, `connection`, or a missing part."""
+
+    down = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(phrases.EMBEDDINGS_FAILED, reason)
+
+
+class TextRefused(Permanent):
+    """One of the texts is refused: it is too long, or a filter rejects it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(phrases.EMBEDDINGS_FAILED, reason)
 
 
 class TicketGone(Exception):
@@ -210,11 +230,3 @@ class NoteUnsettled(HeldBack):
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__("note may still arrive", wait_seconds)
-
-
-class NoteMissing(Permanent):
-    """The last check for a note of unknown outcome failed, and no attempt is left."""
-
-    def __init__(self) -> None:
-        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API: note did not arrive")
-        self.values = {"reason": "note did not arrive"}

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 
 from dispatch.inbox import DELIVERY
 from dispatch.queue import QueueUnreachable
-from integrations import rate
-from integrations.servicedesk import tokens as desk_tokens
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
 from storage import tombstones
 from storage.erasable import Which, jobs_among
 from storage.paging import split
@@ -30,7 +30,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
     try:
         doomed = await _kept_of_jobs(redis, database, which)
         if which.all:
-            doomed += rate.keys_of(which.tenant_id)
+            doomed += rate_limit.keys_of(which.tenant_id)
             for begin in (desk_tokens.KEY, DELIVERY):
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
         return sum([int(await redis.delete(*keys)) for keys in split(doomed)])

@@ -17,7 +17,7 @@ from config.tenant_reading import read_environment
 from config.tenants import Tenant
 from config.tenants_file import key_name
 from integrations.errors import HeldBack, Temporary
-from integrations.holds import HoldReason
+from integrations.resilience import HoldReason
 from storage import audit
 from storage.models import AuditRecord
 from storage.session import Database

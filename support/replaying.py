@@ -9,8 +9,7 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from integrations.errors import Permanent
-from integrations.model.endpoints import Endpoint
-from integrations.model.models import Models
+from integrations.model.models import Endpoint, Models
 from integrations.values import ModelAnswer, Usage
 from storage.audit import is_kept
 from storage.models import AuditRecord
@@ -70,7 +69,7 @@ class Replaying:
         prompt, told = prompt_again(record, self._tenant.note, version)
         await self._models.limits.ask(self._tenant.id)
         try:
-            with self._models.endpoints.call(self.endpoint) as client:
+            with self._models.call(self.endpoint) as client:
                 answer = await client.ask(prompt, Enhancement, self._paid)
         except Permanent as refused:
             return Replayed(record, told, self.endpoint.name, None, refused.reason)

@@ -16,7 +16,7 @@ from uuid import UUID
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_names import setting_suffix
-from integrations.holds import DeskHoldReason, HoldReason
+from integrations.resilience import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand, dry_runs
 from storage.by_hand import Details, Happened

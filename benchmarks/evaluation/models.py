@@ -9,10 +9,10 @@ from benchmarks.evaluation.figures import AskedModel
 from benchmarks.evaluation.judge import judged
 from config.loading import SettingsRefused, load
 from config.settings import WorkerSettings
-from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE
+from integrations.http import Outward
 from integrations.model.client import ModelClient
-from integrations.outward import Outward
+from integrations.resilience import Breaker
 from workflow import tokens
 
 _NO_KEY = ["OPENAI_API_KEY is missing"]

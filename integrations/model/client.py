@@ -7,33 +7,91 @@ unavailable (open breaker, 429), a later `ask` may begin with it: see `unusable`
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from openai import AsyncStream
+from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
-from integrations.breaker import Breaker
-from integrations.errors import ModelDenied, ModelRefused, ModelTimeout, ModelUnavailable, Temporary
-from integrations.holds import Hold, HoldReason
-from integrations.http import connection_words
-from integrations.model.asking import Asking
-from integrations.model.bounds import ModelAnswerTooLarge
-from integrations.model.failures import CONTENT_FILTER, classed
-from integrations.model.opening import open_openai
-from integrations.model.silence import Silence
-from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
+from integrations.errors import (
+    HeldBack,
+    ModelDenied,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    OutsideFailure,
+    Temporary,
+)
+from integrations.http import (
+    PLAIN,
+    STRAIGHT,
+    AnswerTooLarge,
+    Outward,
+    bound,
+    connection_words,
+    limits_of,
+    never_connected,
+    trust,
+)
+from integrations.model.errors import CONTENT_FILTER, classed, of_too_large
+from integrations.model.streaming import Completion, Silence, read_completion
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
-from integrations.outward import STRAIGHT, Outward
+from integrations.resilience import Breaker, Hold, HoldReason
 from integrations.text import load_json
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
+
+
+def open_openai(
+    base_url: str, api_key: str, outward: Outward, *, connections: int, timeout: httpx2.Timeout
+) -> AsyncOpenAI:
+    """Return a client, without retries and redirects; `close()` it. The caller limits the whole call."""
+    return AsyncOpenAI(
+        api_key=api_key or "none",  # required by the package
+        base_url=base_url,
+        max_retries=0,
+        timeout=timeout,
+        http_client=DefaultAsyncHttpx2Client(
+            verify=trust(outward.ca_bundle),
+            trust_env=False,
+            proxy=outward.to_proxy() if outward.by_proxy(base_url) else None,
+            timeout=timeout,
+            limits=limits_of(connections),
+            follow_redirects=False,
+            headers=PLAIN,
+            event_hooks={"response": [bound]},
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One question to an endpoint; `on_paid` is called for each paid call."""
+
+    on_paid: Callable[[Usage], None]
+    started: float = field(default_factory=time.monotonic)
+    paid: Usage | None = None
+    sent: bool = False
+    """True if it has left the house, or may have."""
+
+    def pay(self, usage: Usage) -> None:
+        self.paid = usage if self.paid is None else usage.plus(self.paid)
+        self.on_paid(usage)
+
+    @property
+    def usage(self) -> Usage:
+        return self.paid or Usage()
+
+    @property
+    def milliseconds(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
 
 
 async def _ignore(_unusable: str) -> None:
@@ -103,46 +161,48 @@ class ModelClient:
         passed as `unusable` to a later `ask`, only its repair is requested. `on_unanswered` is called for a question
         that was sent, before this raises.
         """
-        asking = Asking(on_paid)
+        asking = _Asking(on_paid)
         try:
             return await self._ask(asking, prompt, answer_type, unusable, on_unusable)
         except BaseException as stopped:
             if asking.sent:
-                on_unanswered(asking.unanswered(self._host, self.name, stopped))
+                reason = "unexpected failure"
+                if isinstance(stopped, asyncio.CancelledError):
+                    reason = "stopped while it was asked"
+                elif isinstance(stopped, (HeldBack, OutsideFailure)):
+                    reason = stopped.reason
+                on_unanswered(Unanswered(self._host, self.name, reason, asking.usage, asking.milliseconds))
             raise
 
     async def _ask(
         self,
-        asking: Asking,
+        asking: _Asking,
         prompt: Prompt,
         answer_type: type[Structured],
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
     ) -> ModelAnswer[Structured]:
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        if unusable is None:
-            first = await self._complete(messages, answer_type, asking)
-            asking.pay(first.usage)
-            content = _usable(first, answer_type)
+        for repairs in (False, True) if unusable is None else (True,):
+            if repairs:
+                messages += self._wire.repair(unusable or "")
+            completion = await self._complete(messages, answer_type, asking)
+            asking.pay(completion.usage)
+            content = _usable(completion, answer_type)
             if content is not None:
-                return self._answer(content, first, asking)
-            unusable = first.text
-            await on_unusable(unusable)
-        messages += self._wire.repair(unusable)
-        second = await self._complete(messages, answer_type, asking)
-        asking.pay(second.usage)
-        content = _usable(second, answer_type)
-        if content is None:
-            raise ModelRefused("invalid answer")
-        return self._answer(content, second, asking)
+                return self._answer(content, completion, asking)
+            if not repairs:
+                unusable = completion.text
+                await on_unusable(unusable)
+        raise ModelRefused("invalid answer")
 
-    def _answer(self, content: Structured, completion: Completion, asking: Asking) -> ModelAnswer[Structured]:
+    def _answer(self, content: Structured, completion: Completion, asking: _Asking) -> ModelAnswer[Structured]:
         return ModelAnswer(
             content,
             completion.status,
             completion.model or self.name,
             completion.response_id,
-            completion.finish_reason,
+            completion.finish_reason or "unknown",
             asking.usage,
             asking.milliseconds,
             round(completion.first_seconds * 1000),
@@ -150,47 +210,43 @@ class ModelClient:
         )
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: _Asking
     ) -> Completion:
+        """Make one paid call, again without each part that the endpoint refuses, unpaid."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDenied("no key", HoldReason.KEY_REFUSED)
-            return await self._complete_with_less(messages, answer_type, asking)
+            known = refused = self._wire.refused()
+            for _ in range(_MOST_REFUSALS):
+                request = self._wire.request(messages, answer_type, refused)
+                try:
+                    with self._breaker.watch():
+                        completion = await self._call(request, asking)
+                except REFUSALS as refusal:
+                    part = refused_part(refusal, request)
+                    if part is None:
+                        raise classed(refusal) from None
+                    refused |= {part}
+                else:
+                    self._wire.keep(refused - known)
+                    return completion
+            raise ModelRefused("400 Bad Request")
 
-    async def _complete_with_less(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
-    ) -> Completion:
-        """Make one paid call, again without each part that the endpoint refuses, unpaid."""
-        known = refused = self._wire.refused()
-        for _ in range(_MOST_REFUSALS):
-            request = self._wire.request(messages, answer_type, refused)
-            try:
-                with self._breaker.watch():
-                    completion = await self._call(request, asking)
-            except REFUSALS as refusal:
-                part = refused_part(refusal, request)
-                if part is None:
-                    raise classed(refusal) from None
-                refused |= {part}
-            else:
-                self._wire.keep(refused - known)
-                return completion
-        raise ModelRefused("400 Bad Request")
-
-    async def _call(self, request: dict[str, Any], asking: Asking) -> Completion:
-        gathered = Gathered()
+    async def _call(self, request: dict[str, Any], asking: _Asking) -> Completion:
+        completion = Completion()
         try:
-            return await self._read(request, gathered, asking)
+            await self._read(request, completion, asking)
         except BaseException as stopped:
             # Received content is paid for, but a broken stream lacks the usage of its last event.
-            usage = gathered.usage_so_far(sum(len(message["content"]) for message in request["messages"]))
-            if gathered.is_whole and isinstance(stopped, Temporary):
-                return replace(gathered.completion(), usage=usage)
-            if gathered.has_content:
-                asking.pay(usage)
+            completion.estimate(sum(len(message["content"]) for message in request["messages"]))
+            if completion.is_whole and isinstance(stopped, Temporary):
+                return completion
+            if completion.has_content:
+                asking.pay(completion.usage)
             raise
+        return completion
 
-    async def _read(self, request: dict[str, Any], gathered: Gathered, asking: Asking) -> Completion:
+    async def _read(self, request: dict[str, Any], completion: Completion, asking: _Asking) -> None:
         before, asking.sent = asking.sent, True
         silence = Silence(self._idle)
         try:
@@ -203,25 +259,24 @@ class ModelClient:
                     stream=True,
                     stream_cls=AsyncStream[Any],
                 )
-                completion = await read_completion(response, gathered, silence.heard)
-                first = silence.first_heard_at
-                return completion if first is None else replace(completion, first_seconds=first - silence.began_at)
+                await read_completion(response, completion, silence.heard)
         except TimeoutError:
             raise ModelTimeout(self._idle if silence.expired() else self._total) from None
         except REFUSALS:
             raise
-        except ModelAnswerTooLarge as failure:
-            raise failure.classed() from None
-        except NotAStream as failure:
-            raise failure.failure from None
+        except AnswerTooLarge as failure:
+            raise of_too_large(failure.response) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
-            asking.not_sent_by(failure, before)
+            if never_connected(failure):
+                asking.sent = before
             raise ModelUnavailable(connection_words(failure, by_proxy=self._by_proxy)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except ValueError:
             # An event of the stream that is not JSON.
             raise ModelUnavailable("invalid answer") from None
+        if silence.first_heard_at is not None:
+            completion.first_seconds = silence.first_heard_at - silence.began_at
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import openai
 from pydantic import BaseModel
 
-from integrations.model.failures import message_of
+from integrations.model.errors import message_of
 
 REFUSALS = (openai.BadRequestError, openai.NotFoundError)
 """What may be about a part of the request, and not about the whole."""

@@ -1,12 +1,17 @@
-"""Client of ServiceDesk Plus, API v3: tickets, solutions and notes.
+"""Client of ServiceDesk Plus, API v3: tickets, solutions, notes and mails.
 
 Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves one tenant and sends that tenant's
-credentials to that tenant's desk only.
+credentials to that tenant's desk only. Fields and criteria of lists are those of public clients of both editions
+(docs/dev/outside.md).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
@@ -14,31 +19,136 @@ from config.tenants import DeskSettings, Tenant
 from integrations.errors import (
     DeskRefused,
     DeskUnavailable,
+    HeldBack,
+    OutsideFailure,
     TicketClosed,
     TicketNotFound,
 )
-from integrations.servicedesk.answers import DeskAnswer, checked
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.contents import (
+from integrations.servicedesk.parsing import (
+    DeskAnswer,
+    ListedSolution,
+    ListedTicket,
+    ListPage,
     Solution,
+    checked,
+    has_more,
     is_closed,
     is_number,
     is_trashed,
     items_of,
+    listed_solution_of,
+    listed_ticket_of,
+    moment_of,
     plain_text,
     solution_of,
     ticket_of,
 )
-from integrations.servicedesk.conversation import read_conversation
-from integrations.servicedesk.lists import DeskLists
-from integrations.servicedesk.notes import NOTE_KEYS, DeskNotes
-from integrations.servicedesk.pages import page_of
-from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
 
+NOTE_KEYS = ("note", "request_note")
+"""What a note is called in a body: on premises, and in the cloud. Builds differ."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _MOST_ROWS = 100
 # Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
 _SHORTEST_CLOUD_ID = 12
+# After this the additional fields are requested again: the refusal may have had another cause.
+_PLAIN_SECONDS = 3600.0
+_CHANGED = "last_updated_time"
+# The last three are not in every edition's list unless requested.
+_FIELDS = ["subject", "status", "group", "template", "created_time", "site", "category", _CHANGED]
+_MOST_PAGES_OF_MAILS, _MOST_PAGES_OF_NOTES = 5, 20
+_ALWAYS_READ = 3
+_DESK_CLOCK_SECONDS = 900.0
+_LONGEST_TEXT, _LONGEST_MAIL = 50_000, 5_000
+# Of a conversation; a job does not wait for a slow desk: the searches take only a second.
+_MOST_MAILS, _MOST_NOTES = 5, 3
+_CONVERSATION_SECONDS = 8.0
+
+
+class DeskLists:
+    """The list calls of a desk. Raises as `ServiceDeskPlus` does."""
+
+    def __init__(self, calls: DeskCalls, desk: DeskSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._calls = calls
+        self._fields = [*_FIELDS, *(["display_id"] if desk.edition == "cloud" else [])]
+        self._plain_until = -math.inf
+        self._monotonic = monotonic
+
+    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
+        """Return up to 100 tickets from the `start`-th on, without texts, newest first.
+
+        With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
+        order, and omit requested fields or lack them: the caller must check the items.
+        """
+        wanted: dict[str, Any] = {"row_count": _MOST_ROWS, "start_index": start}
+        if changed_since is None:
+            wanted |= {"sort_field": "created_time", "sort_order": "desc"}
+        else:
+            after = str(round(changed_since.timestamp() * 1000))
+            criterion = {"field": _CHANGED, "condition": "greater than", "value": after}
+            wanted |= {"sort_field": _CHANGED, "sort_order": "asc", "search_criteria": criterion}
+        asks = self._monotonic() >= self._plain_until
+        listed = await self._list_with(wanted) if asks else await self._list(wanted)
+        tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")]
+        return ListPage(list({ticket.ticket_id: ticket for ticket in tickets}.values()), has_more(listed))
+
+    async def _list(self, wanted: dict[str, Any]) -> DeskAnswer:
+        return checked(await self._calls.make("GET", "/requests", {"list_info": wanted}))
+
+    async def _list_with(self, wanted: dict[str, Any]) -> DeskAnswer:
+        try:
+            return await self._list({**wanted, "fields_required": self._fields})
+        except DeskRefused:
+            listed = await self._list(wanted)
+            self._plain_until = self._monotonic() + _PLAIN_SECONDS
+            return listed
+
+    async def solutions(self, start: int = 1) -> ListPage[ListedSolution]:
+        """Return up to 100 approved solutions from the `start`-th on, without texts.
+
+        Raises DeskRefused if the permission for solutions is missing, under any status.
+        """
+        wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
+        listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))
+        solutions = [listed_solution_of(item) for item in items_of(listed, "solutions")]
+        return ListPage(list({one.solution_id: one for one in solutions}.values()), has_more(listed))
+
+    async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
+        """Return ids and times of up to 500 mails of a ticket, oldest first.
+
+        A mail without a time gets `LONG_AGO`.
+        """
+        found: dict[str, datetime] = {}
+        for page in range(_MOST_PAGES_OF_MAILS):
+            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": page * _MOST_ROWS + 1}}
+            path = f"/requests/{ticket_id}/conversations"
+            answer = checked(await self._calls.make("GET", path, wanted, who=ticket_id, begun=False), ticket_id)
+            known = len(found)
+            found |= _mails_of(answer)
+            if not has_more(answer) or len(found) == known:
+                break
+        return sorted(found.items(), key=lambda mail: mail[1])
+
+    async def mail(self, ticket_id: str, mail_id: str) -> str:
+        """Return the text of a mail; empty if it does not exist, as for other items."""
+        path = f"/requests/{ticket_id}/notifications/{mail_id}"
+        answer = await self._calls.make("GET", path, who=ticket_id, begun=False)
+        return "" if answer.not_found else _mail_text(checked(answer).body.get("notification"))
+
+
+def _mails_of(answer: DeskAnswer) -> dict[str, datetime]:
+    found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
+    sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
+    return {mail: at or LONG_AGO for mail, at in sent.items()}
+
+
+def _mail_text(body: Any) -> str:
+    text = str(body.get("description") or "") if isinstance(body, dict) else ""
+    return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]
 
 
 class ServiceDeskPlus:
@@ -62,15 +172,23 @@ class ServiceDeskPlus:
         self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
         self._note_key = NOTE_KEYS[self._desk.edition == "cloud"]
         self.lists = DeskLists(self._calls, self._desk)
-        self._notes = DeskNotes(self._calls)
 
     @property
     def wants_failure_note(self) -> bool:
         return self._desk.failure_note
 
     def link_to(self, ticket_id: str) -> str:
-        """Return the ticket's browser URL; empty for an on-premises portal with a path."""
-        return page_of(self._desk, ticket_id)
+        """Return the ticket's browser URL; empty for an on-premises portal with a path.
+
+        Its URL format is undocumented; docs/dev/outside.md has the others.
+        """
+        desk = self._desk
+        if desk.edition == "cloud":
+            return f"{desk.url}/ui/requests/{quote(ticket_id, safe='')}/details"
+        if urlsplit(desk.url).path.strip("/"):
+            return ""
+        named = {"woMode": "viewWO", "woID": ticket_id} | ({"PORTALID": desk.portal_id} if desk.portal_id else {})
+        return f"{desk.url}/WorkOrder.do?{urlencode(named)}"
 
     async def id_of(self, number: str) -> str:
         """Return the desk's id for a ticket's number, calling only if it may differ.
@@ -95,20 +213,24 @@ class ServiceDeskPlus:
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """Return the ticket, closed or not. Raises TicketTrashed."""
-        body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
-        return ticket_of(body, self._desk.closed_statuses)
+        return ticket_of(await self._ticket_body(ticket_id), self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket. Raises TicketClosed, and TicketTrashed.
 
         `begun`: the desk was called for this job before, so it precedes jobs that wait for their first call.
         """
-        body = (await self._of_ticket(ticket_id, "GET", "", begun=begun)).body.get("request")
+        body = await self._ticket_body(ticket_id, begun=begun)
         if isinstance(body, dict) and not is_trashed(body) and is_closed(body, self._desk.closed_statuses):
             raise TicketClosed
         return ticket_of(body)
 
+    async def _ticket_body(self, ticket_id: str, *, begun: bool = True) -> Any:
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}", who=ticket_id, begun=begun)
+        return checked(answer, ticket_id).body.get("request")
+
     def check_notes(self, *, answered: bool) -> None:
+        """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
         self._calls.check_notes(answered=answered)
 
     async def add_note(
@@ -161,19 +283,89 @@ class ServiceDeskPlus:
         passes its unread notes to `on_held_back`; a later search continues with them as `unread`. Raises
         DeskUnavailable if the answer does not list the notes, since None lets a note be posted.
         """
-        look = self._notes.find(ticket_id, is_ours, since, unread=unread, on_held_back=on_held_back)
-        return await look
+        if unread is None:
+            oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
+            notes = [
+                (str(item["id"]), str(item.get("description") or ""))
+                for number, item in enumerate(await self._listed_notes(ticket_id))
+                if number < _ALWAYS_READ or _written_at(item) >= oldest
+            ]
+        else:
+            notes = [(note_id, "") for note_id in unread]
+        for number, (note_id, listed_text) in enumerate(notes):
+            try:
+                text = listed_text or await self._note_text(ticket_id, note_id)
+            except HeldBack:
+                if on_held_back is not None:
+                    await on_held_back([left for left, _ in notes[number:]])
+                raise
+            if is_ours(plain_text(text)):
+                return note_id
+        return None
+
+    async def _listed_notes(self, ticket_id: str) -> list[dict[str, Any]]:
+        """Return all notes, newest first, 100 per call: no known sort field works in both editions."""
+        notes: dict[str, dict[str, Any]] = {}
+        for _ in range(_MOST_PAGES_OF_NOTES):
+            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(notes) + 1}}
+            answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes", wanted, who=ticket_id)
+            listed = checked(answer, ticket_id)
+            page = {str(item["id"]): item for item in items_of(listed, "notes", "request_notes")}
+            if not has_more(listed):
+                return sorted((notes | page).values(), key=_written_at, reverse=True)
+            if page.keys() <= notes.keys():
+                break  # the same page again
+            notes |= page
+        raise DeskUnavailable("invalid answer")
+
+    async def _note_text(self, ticket_id: str, note_id: str) -> str:
+        """Return the HTML of a note; empty if it was deleted since it was listed."""
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
+        if answer.not_found:
+            return ""
+        single = checked(answer).body
+        note = next((single[key] for key in NOTE_KEYS if key in single), None)
+        # Another author's note may have no text, but it is a note.
+        if not isinstance(note, dict) or not ("description" in note or note.get("id")):
+            raise DeskUnavailable("invalid answer")
+        return str(note.get("description") or "")
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
         """Return True if the note's plain text `is_ours`; one call."""
-        return is_ours(plain_text(await self._notes.text(ticket_id, note_id)))
+        return is_ours(plain_text(await self._note_text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
         """Return the last mails and notes of a ticket, oldest first, each by one call.
 
-        Empty if the desk reports none. Notes whose plain text `is_ours` are left out.
+        They are those that were read before a failure or the timeout; it raises only if there are none of them. Empty
+        if the desk reports none. Notes whose plain text `is_ours` are left out.
         """
-        return await read_conversation(ticket, self.lists, self._notes, is_ours)
+        said: list[tuple[float, str]] = []
+        try:
+            async with asyncio.timeout(_CONVERSATION_SECONDS):
+                async for at, text in self._conversation(ticket, is_ours):
+                    said.append((at, text))
+        except TimeoutError:
+            pass
+        except (OutsideFailure, HeldBack):
+            if not said:
+                raise
+        return [text for _, text in sorted(said, key=lambda each: each[0]) if text.strip()]
+
+    async def _conversation(
+        self, ticket: DeskTicket, is_ours: Callable[[str], bool]
+    ) -> AsyncIterator[tuple[float, str]]:
+        answered = ticket.conversation
+        if answered is None:
+            answered = ticket.changed_at is not None and ticket.changed_at != ticket.created_at
+        if answered:
+            for mail_id, sent in reversed((await self.lists.mails(ticket.ticket_id))[-_MOST_MAILS:]):
+                yield sent.timestamp() if sent.year > 1 else 0.0, await self.lists.mail(ticket.ticket_id, mail_id)
+        if ticket.has_notes:
+            for note in (await self._listed_notes(ticket.ticket_id))[:_MOST_NOTES]:
+                text = str(note.get("description") or "") or await self._note_text(ticket.ticket_id, str(note["id"]))
+                if not is_ours(plain_text(text)):
+                    yield _written_at(note), unwrapped(lines_of(text)[:_LONGEST_TEXT])
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return one solution in full; None if it was deleted since it was listed."""
@@ -182,8 +374,12 @@ class ServiceDeskPlus:
             return None
         return solution_of(solution_id, checked(answer).body.get("solution"))
 
-    async def _of_ticket(
-        self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None, *, begun: bool = True
-    ) -> DeskAnswer:
-        answer = await self._calls.make(method, f"/requests/{ticket_id}{rest}", data, who=ticket_id, begun=begun)
-        return checked(answer, ticket_id)
+
+def _written_at(note: dict[str, Any]) -> float:
+    """Return the time of a listed note, in Unix seconds.
+
+    It is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. A note without a
+    time counts as the newest, so that it is read.
+    """
+    moment = moment_of(note.get("added_time") or note.get("created_time"))
+    return math.inf if moment is None else moment.timestamp()

@@ -8,15 +8,13 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
-from integrations.holds import PROBE_SECONDS, DeskHoldReason, Hold
-from integrations.http import open_client
-from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.http import Outward, open_client
+from integrations.rate_limit import DeskRate
+from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from observability import counting, metrics
 
 _TENANTS_SHARE = 4

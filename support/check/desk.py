@@ -13,14 +13,13 @@ from config.settings import DeskClientSettings
 from config.tenant_names import setting_suffix
 from config.tenants import DeskSettings, Tenant
 from config.tenants_file import key_name
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.http import open_client
-from integrations.outward import Outward
-from integrations.rate import THROTTLED, DeskRate
-from integrations.servicedesk.answers import DeskAnswer
+from integrations.http import Outward, open_client
+from integrations.rate_limit import THROTTLED, DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.tokens import DeskTokens
+from integrations.servicedesk.parsing import DeskAnswer
 from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 from webhooks.signing import WINDOW_SECONDS
 

@@ -4,9 +4,8 @@ import asyncio
 
 from config.settings import EmbeddingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedders import Embedders
-from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
-from integrations.errors import HeldBack
+from integrations.embeddings.embedder import Embedders
+from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
 from support.check.findings import Finding, Findings, checks_of
 
 NAMES = checks_of("embeddings")

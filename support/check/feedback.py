@@ -7,8 +7,7 @@ import httpx2
 from config.feedback_settings import FeedbackSettings
 from config.tenants import Tenant
 from feedback.links import FeedbackLinks
-from integrations.http import connection_words, open_client
-from integrations.outward import STRAIGHT
+from integrations.http import STRAIGHT, connection_words, open_client
 from support.check.findings import Finding, Findings, checks_of
 
 NAMES = checks_of("feedback")

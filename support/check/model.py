@@ -7,9 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable, OutsideFailure
-from integrations.holds import HoldReason
-from integrations.model.endpoints import Endpoint
-from integrations.model.models import Models
+from integrations.model.models import Endpoint, Models
+from integrations.resilience import HoldReason
 from integrations.values import Prompt, Spent
 from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 
@@ -67,7 +66,7 @@ class ModelCheck:
     async def _ask(self, rows: Findings, endpoint: Endpoint) -> None:
         host = urlsplit(endpoint.base_url).hostname or ""
         try:
-            with self._models.endpoints.call(endpoint) as client:
+            with self._models.call(endpoint) as client:
                 answer = await client.ask(_PROMPT, _Word, on_unusable=_stop)
                 less = client.done_without
         except _Unusable:

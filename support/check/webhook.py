@@ -8,8 +8,7 @@ import httpx2
 from config.settings import DeskClientSettings
 from config.tenant_names import setting_suffix
 from config.tenants import Tenant
-from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
-from integrations.outward import STRAIGHT, Outward
+from integrations.http import STRAIGHT, AnswerTooLarge, Outward, connection_words, open_client
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 from webhooks.fields import CHECK_EVENT
@@ -57,7 +56,7 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
 async def _body(response: httpx2.Response) -> object:
     """Return the JSON of an answer; None if it is invalid or too large."""
     try:
-        said: object = json.loads(await read_bounded(response))
+        said: object = json.loads(await response.aread())
     except (AnswerTooLarge, ValueError, RecursionError):
         return None
     return said

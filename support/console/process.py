@@ -18,7 +18,7 @@ from config.own_secrets import own_secrets
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
-from integrations.outward import Outward
+from integrations.http import Outward
 from observability import exposition, phrases
 from observability.logging import say
 from observability.readiness import Readiness

@@ -16,7 +16,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
-from integrations.holds import HoldReason
+from integrations.resilience import HoldReason
 from storage import by_hand, job_figures, rejections, signs
 from storage.by_hand import Details, Happened, Listed
 from storage.jobs import Event

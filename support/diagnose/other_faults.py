@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.tenant_names import setting_suffix
-from integrations.holds import DeskHoldReason, HoldReason
+from integrations.resilience import DeskHoldReason, HoldReason
 from storage.by_hand import Happened
 from storage.models import JobState
 from support.diagnose.diagnosis import SEE_WORKERS, Diagnosis

@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks import jobs
 from benchmarks.outside import DeskAndModel
-from integrations.servicedesk.answers import decode
-from integrations.servicedesk.contents import ticket_of
+from integrations.servicedesk.parsing import decode, ticket_of
 from tests.documents.readme import ROOT
 
 

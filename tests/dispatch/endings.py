@@ -15,8 +15,8 @@ from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
+from integrations.resilience import Breaker
 from storage import claims, erasing
 from storage.erasable import Which
 from storage.session import Database

@@ -17,7 +17,7 @@ from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
 from dispatch.asking import LookAsker, NotAnswered
 from housekeeping.answering import Answering, pace_of_looks
-from integrations.rate import LocalBucket, Standing
+from integrations.rate_limit import LocalBucket
 from support.diagnose.outside import HasHousekeepingLook
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
@@ -102,7 +102,7 @@ def test_looks_without_end_leave_two_thirds_of_the_desks_calls(per_minute: int) 
     """A look for a note is three calls."""
     tenths = iter(range(36_001))
     bucket = LocalBucket(pace_of_looks(per_minute), lambda: next(tenths) / 10)
-    looks = sum(bucket.take(0.0, Standing.COPY)[0] for _ in range(36_000))
+    looks = sum(bucket.take(0.0)[0] for _ in range(36_000))
     assert 0 < looks <= 60 * per_minute / 9 + 4
 
 

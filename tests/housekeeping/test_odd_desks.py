@@ -13,7 +13,7 @@ from config.ticket_rules import TicketRules, parse_names
 from housekeeping.synced import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ListedTicket, ListPage
+from integrations.servicedesk.parsing import ListedTicket, ListPage
 from storage import erasing, history, passes
 from storage.erasable import Which
 from storage.session import Database

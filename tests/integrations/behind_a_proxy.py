@@ -9,14 +9,13 @@ import trustme
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
-from integrations.http import open_client
+from integrations.http import Outward, open_client
 from integrations.model.models import Models
-from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from tests.integrations.canned import CannedServer
 from tests.integrations.street import BookInMemory, asked
 from tests.kit.proxy import ConnectProxy

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
-from integrations.holds import HoldReason
+from integrations.resilience import HoldReason
 
 NO_ENDPOINT = "No endpoints found that can handle the requested parameters."
 ROUTING = "To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection"

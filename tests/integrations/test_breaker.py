@@ -5,7 +5,6 @@ import io
 
 import pytest
 
-from integrations.breaker import Breaker
 from integrations.errors import (
     DeskRefused,
     DeskTimeout,
@@ -16,6 +15,7 @@ from integrations.errors import (
     ModelUnavailable,
     OutsideFailure,
 )
+from integrations.resilience import Breaker
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from integrations.errors import DeskUnavailable
-from integrations.servicedesk.contents import ticket_of
+from integrations.servicedesk.parsing import ticket_of
 from tests.kit.desk import EDITIONS, TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
 

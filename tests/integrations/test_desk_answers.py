@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from integrations.errors import DeskDenied, DeskRefused, DeskUnavailable, OutsideFailure
-from integrations.servicedesk.answers import UNCLEAR, DeskAnswer, decode
-from integrations.servicedesk.contents import plain_text
-from integrations.statuses import retry_after_of
+from integrations.http import retry_after_of
+from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, plain_text
 from tests.kit.desk import line_of
 
 ODD_ZONES = (

@@ -3,11 +3,11 @@
 import httpx2
 import pytest
 
-from integrations.breaker import Breaker
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, Temporary
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.tokens import DeskTokens
 from tests.kit.clock import Clock
 from tests.kit.desk import has, opened, settings
 

@@ -11,7 +11,7 @@ from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
-from integrations.holds import DeskHoldReason
+from integrations.resilience import DeskHoldReason
 from integrations.servicedesk.desks import Desks
 from tests.kit.clock import Clock
 from tests.kit.desk import holds_by, new_ticket, notes_of, opened, settings

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import is_closed, ticket_of
-from integrations.servicedesk.tokens import DeskTokens
+from integrations.servicedesk.parsing import is_closed, ticket_of
 from tests.kit.desk import Edition, line_of, opened, settings
 from tests.kit.recorded import RecordedAnswer, recorded_answers
 

@@ -13,13 +13,10 @@ import pytest
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedder import Embedder
-from integrations.embeddings.embedders import Embedders
-from integrations.embeddings.endpoint import EndpointModel
-from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
-from integrations.embeddings.local import LocalModel
-from integrations.errors import HeldBack
-from integrations.outward import STRAIGHT
+from integrations.embeddings.embedder import Embedder, Embedders
+from integrations.embeddings.models import EndpointModel, LocalModel
+from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
+from integrations.http import STRAIGHT
 from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
@@ -272,7 +269,7 @@ async def test_without_the_extra_there_is_a_reason(package: str, call: str, reas
     (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = (
         "import asyncio; from integrations.embeddings.embedder import Embedder\n"
-        "from integrations.embeddings.local import LocalModel\n"
+        "from integrations.embeddings.models import LocalModel\n"
         f"try: asyncio.run({call})\n"
         "except Exception as failure: print(failure)\n"
     )

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, ModelUnavailable
+from integrations.resilience import Breaker
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement

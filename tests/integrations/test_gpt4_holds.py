@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from integrations.errors import HeldBack, ModelDenied, ModelRefused, ModelUnavailable, OutsideFailure
-from integrations.holds import Hold, HoldReason
+from integrations.resilience import Hold, HoldReason
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.holds import HoldReason
-from integrations.outward import Outward
+from integrations.http import Outward
+from integrations.resilience import HoldReason
 from simulators.openai import create_openai
 from simulators.serving import serve_in_thread
 from tests.integrations.canned import with_certificate

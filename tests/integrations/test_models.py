@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from config.secret_files import UNREADABLE
 from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable
-from integrations.holds import HoldReason
+from integrations.resilience import HoldReason
 from tests.config.given import ACME
 from tests.integrations.street import OWN, Street, asked, at, town
 from tests.kit.desk import line_of
@@ -173,7 +173,7 @@ async def test_an_endpoint_that_was_chosen_before_a_change_is_closed_after_its_c
         chosen = its_town.models.first("acme")
         its_town.change(OPENAI_API_KEY_ACME="rotated")
         await its_town.ask()
-        assert len(its_town.models.endpoints) == 1
+        assert len(its_town.models.clients) == 1
         with its_town.models.call(chosen):
-            assert len(its_town.models.endpoints) == 2
-        assert len(its_town.models.endpoints) == 1
+            assert len(its_town.models.clients) == 2
+        assert len(its_town.models.clients) == 1

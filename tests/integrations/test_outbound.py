@@ -6,14 +6,13 @@ import pytest
 import trustme
 
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable
-from integrations.http import LARGEST_ANSWER_BYTES, open_client
-from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.http import LARGEST_ANSWER_BYTES, Outward, open_client
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from tests.integrations.canned import CannedServer, serving, with_certificate
 from tests.kit.desk import line_of
 

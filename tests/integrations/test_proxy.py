@@ -16,15 +16,14 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenants import DeskSettings, Tenant
 from devstack.free_ports import free_port
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.http import open_client
-from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.http import Outward, open_client
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
-from integrations.servicedesk.tokens import DeskTokens
 from tests.integrations.behind_a_proxy import SERVERS, TENANTS, TOKEN, OutsideServers
 from tests.integrations.canned import CannedServer, serving, with_certificate
 from tests.integrations.endpoints import whole

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import storage.jobs
 from integrations import errors
-from integrations.holds import DeskHoldReason, HoldReason
 from integrations.model.spending import SPENDING_LIMIT
-from integrations.rate import REASON as RATE_LIMIT
-from integrations.rate import THROTTLED
+from integrations.rate_limit import REASON as RATE_LIMIT
+from integrations.rate_limit import THROTTLED
+from integrations.resilience import DeskHoldReason, HoldReason
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("workflow", "worker", "dispatch", "integrations")

@@ -9,9 +9,8 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import Tenant
 from integrations.errors import HeldBack
-from integrations.looks import DeskLook, Sought
-from integrations.rate import DeskRate
-from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from integrations.looks import DeskLook, NoteMarks, Sought, look_at_desk
+from integrations.rate_limit import DeskRate
 from simulators.servicedesk import create_desk
 from tests.kit.desk import TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.simulators import DESKS, Simulator, simulator_of

@@ -17,8 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from devstack.postgres import Postgres
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
+from integrations.resilience import Breaker
 from storage import by_hand
 from storage.direct import Row
 from storage.session import Database

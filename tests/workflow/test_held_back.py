@@ -7,12 +7,12 @@ import httpx2
 import pytest
 
 from config.tenants import Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.desk import settings

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from integrations.holds import Hold
+from integrations.resilience import Hold
 from tests.kit import model as kit
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from integrations.servicedesk.contents import plain_text
+from integrations.servicedesk.parsing import plain_text
 from tests.workflow.answers import answer, claims, grounded
 from tests.workflow.shown import read
 from workflow.content import Content, NotedSource, NotedText, Suggested

@@ -3,7 +3,7 @@
 import pytest
 
 from config.tenants import NoteSettings, Tenant
-from integrations.servicedesk.contents import plain_text
+from integrations.servicedesk.parsing import plain_text
 from storage import history
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.runner import ANSWER

@@ -11,8 +11,8 @@ import pytest
 from langgraph.runtime import Runtime
 
 from config.tenants import Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
+from integrations.resilience import Breaker
 from storage import claims, dry_runs
 from storage.session import Database
 from tests.kit.by_id import run_job

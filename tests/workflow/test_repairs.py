@@ -7,9 +7,9 @@ import pytest
 from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
 from integrations.model.client import ModelClient
+from integrations.resilience import Breaker
 from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database

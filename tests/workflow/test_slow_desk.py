@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.clock import Clock

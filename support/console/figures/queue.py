@@ -103,9 +103,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 async def lacking(database: Database, redis: Redis) -> str:
     """Return the condition for taking jobs again; empty if they are taken."""
-    (looked, _), work = await asyncio.gather(
-        look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database))
-    )
+    (looked, _), work = await asyncio.gather(look_at_queue(redis, PART_SECONDS), in_time(signs.signs_of_work(database)))
     return _lacks(looked, work)
 
 

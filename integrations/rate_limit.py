@@ -3,11 +3,10 @@
 In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly (GCRA: the bucket is
 the time of the next even call; a call may come ahead of it by the burst). A caller with too long a wait is held back
 and keeps its place in the queue; later callers do not overtake it, except calls that finish started jobs. Without Redis
-each process takes a quarter of the rate.
+each process takes a quarter of the rate, and nobody has a place.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from integrations.errors import HeldBack
-from integrations.rate_script import SCRIPT
 
 KEY = "rate:"
 """How a bucket's key begins; the tenant's id follows."""
@@ -42,6 +40,60 @@ _MICROSECONDS = 1_000_000
 THROTTLED_SECONDS = 60.0
 # Zoho Projects locks for about 22 minutes; a longer wait is tried earlier, since the lock may be gone.
 LONGEST_THROTTLE_SECONDS = 3600.0
+
+# All times in microseconds, by the server's clock. The first key has the time of the next even call, the second the
+# held back callers by their place in the queue (started ones first), the third the time at which each should return.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local bucket, places, turns = unpack(KEYS)
+local standing, who = ARGV[1], ARGV[2]
+local interval, ahead, patience = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local apart, longest = tonumber(ARGV[6]), tonumber(ARGV[7])
+local expecting, late = tonumber(ARGV[8]), tonumber(ARGV[9])
+local function whole(number) return string.format('%.0f', number) end
+
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', turns, '-inf', '(' .. whole(now - late))) do
+  redis.call('ZREM', places, gone)
+  redis.call('ZREM', turns, gone)
+end
+local due = math.max(tonumber(redis.call('HGET', bucket, 'next') or 0), now)
+local wait = math.max(0, due - ahead - now)
+local turn = tonumber(redis.call('ZSCORE', turns, who) or '')
+local place = tonumber(redis.call('ZSCORE', places, who) or '')
+if not place then
+  place = standing == 'begun' and now - 8e15 or now
+end
+local before = redis.call('ZCOUNT', places, '-inf', standing == 'copy' and '+inf' or '(' .. whole(place))
+local expected = 0
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', turns, whole(now - expecting), whole(now + patience))) do
+  if tonumber(redis.call('ZSCORE', places, other)) < place then
+    expected = expected + 1
+  end
+end
+local may_pass = before == 0
+  or (turn and turn <= now + patience and wait + expected * interval <= patience)
+  or (standing ~= 'copy' and due + interval - ahead <= now)
+local kept = math.ceil((due + interval - now) / 1000) + 600000
+if may_pass and wait <= patience then
+  redis.call('ZREM', places, who)
+  redis.call('ZREM', turns, who)
+  redis.call('HSET', bucket, 'next', whole(due + interval))
+  redis.call('PEXPIRE', bucket, kept)
+  return {1, wait}
+end
+local hold = wait + before * apart
+if standing ~= 'copy' then
+  if before == 0 then
+    hold = hold - patience / 2
+  end
+  redis.call('ZADD', places, whole(place), who)
+  redis.call('ZADD', turns, whole(now + hold), who)
+  redis.call('PEXPIRE', places, kept)
+  redis.call('PEXPIRE', turns, kept)
+end
+return {0, math.min(hold, longest)}
+"""
 
 
 def keys_of(tenant_id: str) -> list[str]:
@@ -89,54 +141,23 @@ class Pace:
         return whole if standing is Standing.NEW and whole <= patience else self.interval
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    place: tuple[bool, float]
-    turn: float
-
-
 class LocalBucket:
-    """The bucket of one process while Redis is down, equal to `rate_script`.
-
-    A test compares the two.
-    """
+    """The bucket of one process, without places."""
 
     def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
         self._monotonic = monotonic
         self._next = 0.0
-        self._held: dict[str, _Held] = {}
 
-    def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
+    def take(self, patience: float) -> tuple[bool, float]:
         """Return True and seconds to wait before the call, or False and seconds to pause."""
         now = self._monotonic()
-        self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)
         wait = max(0.0, due - self._pace.ahead - now)
-        held = self._held.get(who)
-        place = held.place if held else (standing is not Standing.BEGUN, now)
-        before = sum(standing is Standing.COPY or other.place < place for other in self._held.values())
-        expected = sum(
-            now - _EXPECTED_SECONDS <= other.turn <= now + patience and other.place < place
-            for other in self._held.values()
-        )
-        may_pass = (
-            before == 0
-            or (held is not None and held.turn <= now + patience and wait + expected * self._pace.interval <= patience)
-            # Leaves a call for a caller that returns just now.
-            or (standing is not Standing.COPY and due + self._pace.interval - self._pace.ahead <= now)
-        )
-        if may_pass and wait <= patience:
-            self._held.pop(who, None)
-            self._next = due + self._pace.interval
-            return True, wait
-        hold = wait + before * self._pace.apart(standing, patience)
-        if standing is not Standing.COPY:
-            if before == 0:
-                # The next one comes a little earlier and waits, so that its call is not lost.
-                hold -= patience / 2
-            self._held[who] = _Held(place, now + hold)
-        return False, min(hold, LONGEST_HOLD_SECONDS)
+        if wait > patience:
+            return False, min(wait, LONGEST_HOLD_SECONDS)
+        self._next = due + self._pace.interval
+        return True, wait
 
 
 class DeskRate:
@@ -185,7 +206,7 @@ class DeskRate:
     async def _take(self, standing: Standing, who: str = "") -> tuple[bool, float]:
         patience = 0.0 if standing is Standing.COPY else self._patience
         taken = await self._take_shared(standing, who, patience)
-        return self._local.take(patience, standing, who) if taken is None else taken
+        return self._local.take(patience) if taken is None else taken
 
     async def _take_shared(self, standing: Standing, who: str, patience: float) -> tuple[bool, float] | None:
         """Take from the shared bucket; None without Redis, which then rests some seconds."""
@@ -210,23 +231,3 @@ class PassingRate(DeskRate):
         let_through, seconds = await self._take(Standing.COPY)
         if not let_through:
             raise HeldBack(REASON, seconds)
-
-
-class Throttle:
-    """Hold back one process's calls to a desk that has throttled one of them."""
-
-    def __init__(self, monotonic: Callable[[], float], jitter: Callable[[float, float], float]) -> None:
-        self._monotonic = monotonic
-        self._jitter = jitter
-        self._until = -math.inf
-
-    def begin(self, seconds: float | None) -> None:
-        """Hold back all calls for the desk's seconds or a minute; never shorten a hold."""
-        seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
-        self._until = max(self._until, self._monotonic() + seconds)
-
-    def check(self) -> None:
-        """Raise HeldBack while throttled. The wait extends the job's deadline."""
-        left = self._until - self._monotonic()
-        if left > 0:
-            raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))

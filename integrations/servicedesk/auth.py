@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable
-from integrations.http import AnswerTooLarge, connection_words, read_bounded
-from integrations.servicedesk.answers import is_throttled
+from integrations.http import AnswerTooLarge, connection_words
+from integrations.servicedesk.parsing import is_throttled
 
 KEY = "desk-token:"
 """How a token's key begins; the tenant's id and a colon follow."""
@@ -130,7 +130,7 @@ class DeskTokens:
                 asyncio.timeout(self._timeout),
                 self._http.stream("POST", f"{desk.accounts_url}/oauth/v2/token", data=form) as response,
             ):
-                status, content = response.status_code, await read_bounded(response)
+                status, content = response.status_code, await response.aread()
                 body = json.loads(content)
         except TimeoutError:
             raise DeskTimeout from None

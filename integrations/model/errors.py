@@ -1,4 +1,4 @@
-"""Failures of the openai package, and errors in the body of an answer, as ours.
+"""Errors of the openai package, and in the body of an answer, as ours.
 
 Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
 https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
@@ -9,16 +9,12 @@ import math
 import re
 from collections.abc import Mapping
 
+import httpx2
 import openai
 
-from integrations.errors import (
-    ModelDenied,
-    ModelRefused,
-    ModelUnavailable,
-    OutsideFailure,
-)
-from integrations.holds import HoldReason
-from integrations.statuses import retry_after_seconds, status_words
+from integrations.errors import ModelDenied, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.http import retry_after_seconds, status_words
+from integrations.resilience import HoldReason
 
 CONTENT_FILTER = "content_filter"
 """The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
@@ -58,11 +54,7 @@ _STATUSES = {
     "overloaded": 503,
 }
 """What a code means that comes without a status: in a stream, or in a body under HTTP 200."""
-_DENIED_STATUSES = {
-    401: HoldReason.KEY_REFUSED,
-    402: HoldReason.OUT_OF_CREDIT,
-    404: HoldReason.NOT_FOUND,
-}
+_DENIED_STATUSES = {401: HoldReason.KEY_REFUSED, 402: HoldReason.OUT_OF_CREDIT, 404: HoldReason.NOT_FOUND}
 # A 403 without one of these codes or messages is about the one question: OpenRouter's moderation uses it.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
@@ -133,14 +125,16 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
         denied = _denied_in_words(failure.status_code, message_of(failure))
         named = (failure.code, failure.type)
         return denied or of_status(failure.status_code, wait, *named, param=failure.param)
-    if isinstance(failure, openai.APIConnectionError):  # its timeout too: only connecting exceeds it
-        return ModelUnavailable("connection")
-    if isinstance(failure, openai.APIResponseValidationError):
-        return ModelRefused("invalid answer")
-    if isinstance(failure, openai.APIError):
-        # An error event in the middle of a stream.
-        return of_error(failure.code, failure.type, failure.message, failure.param)
-    return ModelRefused("invalid answer")
+    # The package's timeout is a connection error too: only connecting exceeds it.
+    is_down = isinstance(failure, openai.APIConnectionError)
+    return ModelUnavailable("connection") if is_down else ModelRefused("invalid answer")
+
+
+def of_too_large(response: httpx2.Response) -> OutsideFailure:
+    """Return the failure of an answer that was cut off: the status of an error is enough without its body."""
+    if response.status_code < 300:
+        return ModelUnavailable("invalid answer")
+    return of_status(response.status_code, wait_asked_for(response.headers))
 
 
 def message_of(failure: openai.APIStatusError) -> str:
