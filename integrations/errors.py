@@ -34,15 +34,19 @@ MODEL_UNAVAILABLE = "model unavailable"
 
 
 class OutsideFailure(Exception):
-    """A failed external call; `values` fill `phrase`, `also` extends its log line."""
+    """A failed external call; `values` fill `phrase`, `also` extends its log line.
 
+    `what` is a status, with words or without, or words of our own.
+    """
+
+    phrase: Phrase
+    server = ""
     also: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, phrase: Phrase, reason: str, /, **values: object) -> None:
-        super().__init__(reason)
-        self.phrase = phrase
-        self.reason = reason
-        self.values = values
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{self.server}: {what}" if self.server else what)
+        self.reason = str(self)
+        self.values: dict[str, object] = {"reason": what}
 
 
 class Temporary(OutsideFailure):
@@ -52,9 +56,11 @@ class Temporary(OutsideFailure):
     unable to do this one thing.
     """
 
-    retry_after: float | None = None
-    outcome_unknown: bool = False
-    down: bool = False
+    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
+        self.down = what == "connection" or what.startswith(("5", "connection: proxy"))
 
 
 class Permanent(OutsideFailure):
@@ -67,83 +73,76 @@ class Denied(OutsideFailure):
     `why` is a reason in `integrations.resilience`, whose Hold makes a HeldBack of it.
     """
 
-    why: str
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what)
+        self.why = why
+
+
+class _OfModel(OutsideFailure):
+    phrase = phrases.OPENAI_FAILED
+    server = "OpenAI API"
+
+
+class _OfDesk(OutsideFailure):
+    phrase = phrases.DESK_FAILED
+    server = "ServiceDesk Plus API"
+
+
+class _OfEmbeddings(OutsideFailure):
+    phrase = phrases.EMBEDDINGS_FAILED
 
 
 class ModelTimeout(Temporary):
     """GPT-4 sent nothing for `seconds`, or its answer took longer than that in all."""
 
-    down = True
+    phrase = phrases.GPT4_TIMEOUT
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(phrases.GPT4_TIMEOUT, "GPT-4 timeout", seconds=f"{seconds:g}")
+        super().__init__("GPT-4 timeout")
+        self.values = {"seconds": f"{seconds:g}"}
+        self.down = True
 
 
-class ModelUnavailable(Temporary):
+class ModelUnavailable(_OfModel, Temporary):
     """The model's service is down; `what` is a status with words, or `connection`."""
 
-    def __init__(self, what: str, retry_after: float | None = None) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
-        self.retry_after = retry_after
-        self.down = _says_down(what)
 
-
-class ModelRefused(Permanent):
+class ModelRefused(_OfModel, Permanent):
     """The model's service refuses; `what` is a status or `invalid answer`."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
 
-
-class ModelDenied(Denied):
+class ModelDenied(_OfModel, Denied):
     """The model's service refuses all questions."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}", reason=what)
-        self.why = why
 
 
 class DeskTimeout(Temporary):
     """ServiceDesk Plus did not answer in time."""
 
-    down = True
+    phrase = phrases.DESK_TIMEOUT
 
     def __init__(self, *, outcome_unknown: bool = False) -> None:
-        super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
-        self.outcome_unknown = outcome_unknown
+        super().__init__("ServiceDesk Plus timeout", outcome_unknown=outcome_unknown)
+        self.down = True
 
 
-class DeskUnavailable(Temporary):
-    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`.
+class DeskUnavailable(_OfDesk, Temporary):
+    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`."""
 
-    `unusable`: the answer is invalid, maybe only for this one request.
-    """
-
-    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
-        self.retry_after = retry_after
-        self.outcome_unknown = outcome_unknown
-        self.down = _says_down(what)
-        self.unusable = what == "invalid answer"
+    @property
+    def unusable(self) -> bool:
+        """True if the answer is invalid, maybe only for this one request."""
+        return self.values["reason"] == "invalid answer"
 
 
-def _says_down(what: str) -> bool:
-    return what == "connection" or what.startswith(("5", "connection: proxy"))
-
-
-class DeskRefused(Permanent):
+class DeskRefused(_OfDesk, Permanent):
     """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
 
-
-class DeskDenied(Denied):
+class DeskDenied(_OfDesk, Denied):
     """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
 
     def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}", reason=what)
-        self.why = why
+        super().__init__(what, why)
 
 
 class NoteMissing(DeskRefused):
@@ -153,20 +152,12 @@ class NoteMissing(DeskRefused):
         super().__init__("note did not arrive")
 
 
-class EmbeddingsUnavailable(Temporary):
-    """No embedding now; the reason is a status, `connection`, or a missing part."""
-
-    down = True
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(phrases.EMBEDDINGS_FAILED, reason)
+class EmbeddingsUnavailable(_OfEmbeddings, Temporary):
+    """No embedding now; `what` is a status, `connection`, or a missing part."""
 
 
-class TextRefused(Permanent):
+class TextRefused(_OfEmbeddings, Permanent):
     """One of the texts is refused: it is too long, or a filter rejects it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(phrases.EMBEDDINGS_FAILED, reason)
 
 
 class TicketGone(Exception):

@@ -77,12 +77,6 @@ class Outward:
         named = host if ":" in host else f"{host}:{parts.port or 443}"
         return not proxy_bypass_environment(named, {"no": self.no_proxy})
 
-    def to_proxy(self) -> httpx2.Proxy | None:
-        if self.proxy is None:
-            return None
-        tls = trust(self.ca_bundle) if self.proxy.startswith("https:") else None
-        return httpx2.Proxy(self.proxy, ssl_context=tls)
-
 
 STRAIGHT = Outward()
 """No proxy, and the usual authorities."""
@@ -165,32 +159,27 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def limits_of(connections: int) -> httpx2.Limits:
-    return httpx2.Limits(
+def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncBaseTransport:
+    limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
-
-
-def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTransport:
-    options: dict[str, Any] = {
-        "verify": trust(outward.ca_bundle),
-        "trust_env": False,
-        "limits": limits_of(connections),
-    }
+    options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
     if outward.proxy is not None:
-        through = httpx2.AsyncHTTPTransport(**options, proxy=outward.to_proxy())
+        tls = options["verify"] if outward.proxy.startswith("https:") else None
+        through = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(outward.proxy, ssl_context=tls))
         transport = ProxiedTransport(outward, through, transport)
-    return TracedTransport(transport)
+    return transport
 
 
-def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
+def open_client(*, connections: int, outward: Outward = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
     """Return a client that verifies certificates, bounds answers, and limits only the time to connect.
 
     It follows no redirect, which would forward the credentials. Each caller limits the whole call.
     """
+    transport = open_transport(connections=connections, outward=outward)
     return httpx2.AsyncClient(
-        transport=open_transport(connections=connections, outward=outward),
+        transport=TracedTransport(transport) if traced else transport,
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=10),

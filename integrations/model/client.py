@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
+from openai import AsyncOpenAI, AsyncStream
 from pydantic import BaseModel
 
 from integrations.errors import (
@@ -27,19 +27,9 @@ from integrations.errors import (
     OutsideFailure,
     Temporary,
 )
-from integrations.http import (
-    PLAIN,
-    STRAIGHT,
-    AnswerTooLarge,
-    Outward,
-    bound,
-    connection_words,
-    limits_of,
-    never_connected,
-    trust,
-)
+from integrations.http import STRAIGHT, AnswerTooLarge, Outward, connection_words, never_connected, open_client
 from integrations.model.errors import CONTENT_FILTER, classed, of_too_large
-from integrations.model.streaming import Completion, Silence, read_completion
+from integrations.model.streaming import Completion, read_completion
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.resilience import Breaker, Hold, HoldReason
 from integrations.text import load_json
@@ -47,27 +37,20 @@ from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usa
 
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
+# Silence is measured this exactly.
+_HEARD_SECONDS = 0.1
 
 
 def open_openai(
     base_url: str, api_key: str, outward: Outward, *, connections: int, timeout: httpx2.Timeout
 ) -> AsyncOpenAI:
-    """Return a client, without retries and redirects; `close()` it. The caller limits the whole call."""
+    """Return a client, without retries; `close()` it. The caller limits the whole call."""
     return AsyncOpenAI(
         api_key=api_key or "none",  # required by the package
         base_url=base_url,
         max_retries=0,
         timeout=timeout,
-        http_client=DefaultAsyncHttpx2Client(
-            verify=trust(outward.ca_bundle),
-            trust_env=False,
-            proxy=outward.to_proxy() if outward.by_proxy(base_url) else None,
-            timeout=timeout,
-            limits=limits_of(connections),
-            follow_redirects=False,
-            headers=PLAIN,
-            event_hooks={"response": [bound]},
-        ),
+        http_client=open_client(connections=connections, outward=outward, traced=False),
     )
 
 
@@ -127,7 +110,6 @@ class ModelClient:
         self._hold = hold or Hold(breaker.server)
         # Our own timeouts decide; the client's are only a safety net. Without a key nothing is sent.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
-        self._by_proxy = outward.by_proxy(base_url)
         self._client = open_openai(base_url, api_key, outward, connections=connections, timeout=net)
         self._wire = Wire(base_url, model)
 
@@ -248,7 +230,17 @@ class ModelClient:
 
     async def _read(self, request: dict[str, Any], completion: Completion, asking: _Asking) -> None:
         before, asking.sent = asking.sent, True
-        silence = Silence(self._idle)
+        began = asyncio.get_running_loop().time()
+        silence = asyncio.timeout(self._idle)
+
+        def heard() -> None:
+            now = asyncio.get_running_loop().time()
+            if not completion.first_seconds:
+                completion.first_seconds = now - began
+            # Not for each piece: that is a fiftieth of a job's CPU.
+            if now + self._idle - (silence.when() or 0.0) > _HEARD_SECONDS:
+                silence.reschedule(now + self._idle)
+
         try:
             async with asyncio.timeout(self._total), silence:
                 # Not `chat.completions.create`, which walks through a request by its types: 0.5 ms of CPU each time.
@@ -259,7 +251,7 @@ class ModelClient:
                     stream=True,
                     stream_cls=AsyncStream[Any],
                 )
-                await read_completion(response, completion, silence.heard)
+                await read_completion(response, completion, heard)
         except TimeoutError:
             raise ModelTimeout(self._idle if silence.expired() else self._total) from None
         except REFUSALS:
@@ -269,14 +261,12 @@ class ModelClient:
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
             if never_connected(failure):
                 asking.sent = before
-            raise ModelUnavailable(connection_words(failure, by_proxy=self._by_proxy)) from None
+            raise ModelUnavailable(connection_words(failure)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except ValueError:
             # An event of the stream that is not JSON.
             raise ModelUnavailable("invalid answer") from None
-        if silence.first_heard_at is not None:
-            completion.first_seconds = silence.first_heard_at - silence.began_at
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:

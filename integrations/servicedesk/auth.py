@@ -5,16 +5,17 @@ each process keeps its own token for its lifetime of an hour.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import re
 import time
-import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
 from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
@@ -30,8 +31,6 @@ _LONGEST_LIFETIME_SECONDS = 1e9
 _LOCK_SECONDS = 15
 # Characters that are valid in a header.
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-# Compares the value: an expired lock may belong to another process.
-_UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class DeskTokens:
@@ -61,13 +60,10 @@ class DeskTokens:
         name = _name(tenant_id, desk)
         if self._own(name) == token:
             del self._tokens[name]
-        if self._redis is not None:
-            try:
-                if await self._shared(name) == token:
-                    await self._redis.delete(_key(name))
-                    self._tokens.pop(name, None)
-            except RedisError:
-                return
+        if self._redis is not None and await self._shared(name) == token:
+            with suppress(RedisError):
+                await self._redis.delete(_key(name))
+                self._tokens.pop(name, None)
 
     def _own(self, name: str) -> str | None:
         token, ends = self._tokens.get(name, ("", 0.0))
@@ -88,35 +84,33 @@ class DeskTokens:
 
     async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
         """Fetch a token under the lock; other processes wait for it."""
-        lock, mine = f"{_key(name)}:lock", uuid.uuid4().hex
-        locked = False
-        for _ in range(_LOCK_SECONDS * 4):
-            try:
-                locked = self._redis is not None and bool(await self._redis.set(lock, mine, nx=True, ex=_LOCK_SECONDS))
-                if locked or self._redis is None:
-                    break
-            except RedisError:
-                break
-            await asyncio.sleep(0.25)
-            if (token := await self._shared(name)) is not None:
-                return token
-        try:
+        async with self._locked(name):
             # Checked with the lock too: another process may have fetched a token and released the lock meanwhile.
             if (token := await self._shared(name)) is not None:
                 return token
             token, lifetime = await self._request(desk)
             self._tokens[name] = (token, time.time() + lifetime)
-            await self._share(name, int(lifetime))
-        finally:
-            if self._redis is not None and locked:
-                with contextlib.suppress(RedisError):
-                    await self._redis.register_script(_UNLOCK)(keys=[lock], args=[mine])
-        return token
+            if self._redis is not None:
+                with suppress(RedisError):
+                    await self._redis.set(_key(name), json.dumps(self._tokens[name]), ex=max(1, int(lifetime)))
+            return token
 
-    async def _share(self, name: str, lifetime: int) -> None:
-        if self._redis is not None:
-            with contextlib.suppress(RedisError):
-                await self._redis.set(_key(name), json.dumps(self._tokens[name]), ex=max(1, lifetime))
+    @asynccontextmanager
+    async def _locked(self, name: str) -> AsyncIterator[None]:
+        """Take the lock, if Redis has it to give within some seconds."""
+        if self._redis is None:
+            yield
+            return
+        key, seconds, locked = f"{_key(name)}:lock", _LOCK_SECONDS, False
+        lock = Lock(self._redis, key, timeout=seconds, blocking_timeout=seconds, sleep=0.25)
+        with suppress(RedisError):
+            locked = await lock.acquire()
+        try:
+            yield
+        finally:
+            if locked:
+                with suppress(RedisError):
+                    await lock.release()
 
     async def _request(self, desk: DeskSettings) -> tuple[str, float]:
         form = {

@@ -144,8 +144,10 @@ class Parrot:
 
 
 class DrawerStuck(OutsideFailure):
+    phrase = phrases.SYNC_FAILED
+
     def __init__(self, tenant_id: str) -> None:
-        super().__init__(phrases.SYNC_FAILED, "drawer is stuck")
+        super().__init__("drawer is stuck")
         self.values = {"tenant_id": tenant_id, "reason": self.reason}
 
 
