@@ -22,8 +22,7 @@ from benchmarks.report import Benchmark, Report, table
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.programs import Programs
-from integrations.model.client import ModelClient
-from integrations.model.wire import Wire
+from integrations.model.client import ModelClient, Wire
 from integrations.resilience import Breaker
 from integrations.values import Prompt
 from storage import claims, jobs

@@ -26,7 +26,7 @@ from housekeeping.pace import CopyPaces
 from housekeeping.reconciling import Reconciling
 from housekeeping.secret_ages import SecretAges
 from housekeeping.sync import Copies
-from integrations.embeddings.embedder import Embedders
+from integrations.embeddings import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, phrases, tracing
 from observability.logging import say

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.embeddings.embedder import Embedder
+from integrations.embeddings import Embedder
 from integrations.errors import EmbeddingsUnavailable, HeldBack
 from observability import metrics, phrases, tracing
 from observability.logging import say

@@ -30,10 +30,9 @@ LARGEST_ANSWER_BYTES = 5_000_000
 KEPT_SECONDS = 3.0
 """How long an idle connection is used again: less than servers keep theirs (5 s and more), or a request would now and
 then meet a connection that is just being closed."""
-PROXY_UNREACHABLE = "connection: proxy unreachable"
 PLAIN = {"Accept-Encoding": "identity"}
 """Asked of each server: a few compressed bytes may become gigabytes."""
-_BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+_BEFORE_SENDING = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
 _LONGEST_WAIT_SECONDS = 999_999_999.0
 _IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
@@ -141,7 +140,8 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         try:
             return await self._through.handle_async_request(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
-            if connection_words(failure, by_proxy=True) != PROXY_UNREACHABLE:
+            # A TLS error comes from behind the proxy, or is about its certificate.
+            if any(isinstance(cause, ssl.SSLError) for cause in _causes(failure)):
                 raise
             raise httpx2.ProxyError("unreachable") from failure
 
@@ -223,28 +223,21 @@ async def bound(response: httpx2.Response) -> None:
         response.stream = _Bounded(response.stream, response)
 
 
-def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
-    """Return `connection` and the cause, if known, of an httpx2 failure.
-
-    `by_proxy`: the call went through a proxy.
-    """
+def connection_words(failure: Exception) -> str:
+    """Return `connection` and the cause, if known, of an httpx2 failure."""
     causes = list(_causes(failure))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "connection: certificate not trusted"
-    names = {type(cause).__name__ for cause in causes}
-    if "ProxyError" in names:
-        status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
-        return PROXY_UNREACHABLE if status is None else f"connection: proxy answered {status_words(int(status))}"
-    # A TLS error comes from behind the proxy.
-    of_tls = any(isinstance(cause, ssl.SSLError) for cause in causes)
-    if by_proxy and names & {"ConnectError", "ConnectTimeout"} and not of_tls:
-        return PROXY_UNREACHABLE
-    return "connection"
+    if not any(isinstance(cause, httpx2.ProxyError) for cause in causes):
+        return "connection"
+    status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
+    answered = "unreachable" if status is None else f"answered {status_words(int(status))}"
+    return f"connection: proxy {answered}"
 
 
 def never_connected(failure: Exception) -> bool:
     """Return True if an httpx2 call failed before anything was sent."""
-    return any(type(cause).__name__ in _BEFORE_SENDING for cause in _causes(failure))
+    return any(isinstance(cause, _BEFORE_SENDING) for cause in _causes(failure))
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

@@ -27,7 +27,7 @@ from dispatch.inbox import Inbox
 from dispatch.message import QUEUE
 from dispatch.queue import open_redis
 from feedback.links import FeedbackLinks
-from integrations.embeddings.embedder import Embedders
+from integrations.embeddings import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, metrics, phrases

@@ -2,7 +2,7 @@
 
 Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
 https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
-recorded bodies: `tests/integrations/provider_answers.py`.
+recorded bodies: `tests/integrations/provider_answers.json`.
 """
 
 import math

@@ -216,10 +216,7 @@ class ServiceDeskPlus:
         return ticket_of(await self._ticket_body(ticket_id), self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket. Raises TicketClosed, and TicketTrashed.
-
-        `begun`: the desk was called for this job before, so it precedes jobs that wait for their first call.
-        """
+        """Return the ticket. Raises TicketClosed, and TicketTrashed."""
         body = await self._ticket_body(ticket_id, begun=begun)
         if isinstance(body, dict) and not is_trashed(body) and is_closed(body, self._desk.closed_statuses):
             raise TicketClosed
@@ -230,17 +227,14 @@ class ServiceDeskPlus:
         return checked(answer, ticket_id).body.get("request")
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
         self._calls.check_notes(answered=answered)
 
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        """Add a note (HTML) to the ticket, for technicians only, and return its id.
+        """Add a note, see `workflow.ports.Desk`.
 
-        `about_to_post` is awaited right before each call: there is a second one, with the other edition's key, if the
-        first was refused for its key. After HeldBack nothing was posted, though it may have been awaited. After
-        DeskTimeout or DeskUnavailable with `outcome_unknown` the note may be in the ticket: check with `find_note`.
+        There is a second call, with the other edition's key, if the first was refused for its key.
         """
         note: dict[str, Any] = {
             "description": description,
@@ -276,12 +270,11 @@ class ServiceDeskPlus:
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """Return the id of the newest note whose plain text `is_ours`, or None.
+        """Return the id of a note, see `workflow.ports.Desk`.
 
         Lists have no texts: each note is read if it was written after `since` or up to a quarter of an hour before (the
-        desk has a clock of its own), and the newest three in any case. A search that is held back between two calls
-        passes its unread notes to `on_held_back`; a later search continues with them as `unread`. Raises
-        DeskUnavailable if the answer does not list the notes, since None lets a note be posted.
+        desk has a clock of its own), and the newest three in any case. Raises DeskUnavailable if the answer does not
+        list the notes, since None lets a note be posted.
         """
         if unread is None:
             oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS

@@ -24,7 +24,7 @@ class ApiError(Exception):
     def document(self, provider: Provider) -> Json | str:
         """Return the value under `error`, worded as by the provider.
 
-        Recorded bodies: `tests/integrations/provider_answers.py`. For local servers, LM Studio's wording is used for
+        Recorded bodies: `tests/integrations/provider_answers.json`. For local servers, LM Studio's wording is used for
         invalid parameters and Ollama's for the rest.
         """
         match provider:

@@ -4,7 +4,7 @@ import asyncio
 
 from config.settings import EmbeddingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedder import Embedders
+from integrations.embeddings import Embedders
 from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
 from support.check.findings import Finding, Findings, checks_of
 

@@ -13,8 +13,7 @@ import pytest
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedder import Embedder, Embedders
-from integrations.embeddings.models import EndpointModel, LocalModel
+from integrations.embeddings import Embedder, Embedders, EndpointModel, LocalModel
 from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
 from integrations.http import STRAIGHT
 from privacy.redaction.people import Person
@@ -268,8 +267,8 @@ async def test_without_the_extra_there_is_a_reason(package: str, call: str, reas
     """A package that fails to import stands for a missing one."""
     (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = (
-        "import asyncio; from integrations.embeddings.embedder import Embedder\n"
-        "from integrations.embeddings.models import LocalModel\n"
+        "import asyncio; from integrations.embeddings import Embedder\n"
+        "from integrations.embeddings import LocalModel\n"
         f"try: asyncio.run({call})\n"
         "except Exception as failure: print(failure)\n"
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from integrations.embeddings.embedder import Embedder
+from integrations.embeddings import Embedder
 from integrations.errors import EmbeddingsUnavailable, TextRefused
 from retrieval.space import parallel_texts
 

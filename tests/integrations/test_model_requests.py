@@ -7,12 +7,12 @@ import httpx2
 import openai
 import pytest
 
-from integrations.model.wire import Refusal, Wire, refused_part, strip_fence
-from tests.integrations.provider_answers import NO_ENDPOINT, ROUTING
+from integrations.model.client import Refusal, Wire, refused_part, strip_fence
 from tests.kit.clock import Clock
 from workflow.enhancement import Enhancement
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
+NO_ENDPOINT = "No endpoints found that can handle the requested parameters."
 MESSAGES = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "{}"}]
 
 
@@ -98,7 +98,10 @@ def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Ref
 
 
 def test_a_404_that_names_no_part_takes_one_after_the_other() -> None:
-    wire, body = Wire(OPENROUTER, "m"), {"message": f"{NO_ENDPOINT} {ROUTING}", "code": 404}
+    wire, body = (
+        Wire(OPENROUTER, "m"),
+        {"message": f"{NO_ENDPOINT} To learn more: https://openrouter.ai/docs", "code": 404},
+    )
     response = httpx2.Response(404, request=httpx2.Request("POST", OPENROUTER))
     missing = openai.NotFoundError("Error code: 404", response=response, body=body)
     left = []
