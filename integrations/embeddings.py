@@ -376,7 +376,7 @@ class Embedders:
                 base_url=settings.embeddings_base_url,
                 api_key=settings.embeddings_api_key or "",
                 name=settings.embeddings_model,
-                outward=Outward.to_embeddings(settings),
+                outward=Outward.of(settings, settings.embeddings_ca_bundle),
             )
             embedder = self._made[kind] = Embedder(model)
         if first:

@@ -23,7 +23,7 @@ import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from config.console_settings import ConsoleSettings
-from config.settings import DeskClientSettings, EmbeddingSettings, ModelAddressSettings
+from config.settings import DeskClientSettings, EmbeddingSettings
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000
@@ -51,20 +51,8 @@ class Outward:
     ca_bundle: Path | None = None
 
     @classmethod
-    def to_desks(cls, settings: DeskClientSettings) -> Self:
-        return cls(settings.https_proxy, settings.no_proxy or "", settings.servicedesk_ca_bundle)
-
-    @classmethod
-    def to_models(cls, settings: ModelAddressSettings) -> Self:
-        return cls(settings.https_proxy, settings.no_proxy or "", settings.openai_ca_bundle)
-
-    @classmethod
-    def to_embeddings(cls, settings: EmbeddingSettings) -> Self:
-        return cls(settings.https_proxy, settings.no_proxy or "", settings.embeddings_ca_bundle)
-
-    @classmethod
-    def to_provider(cls, settings: ConsoleSettings) -> Self:
-        return cls(settings.https_proxy, settings.no_proxy or "", settings.console_ca_bundle)
+    def of(cls, settings: DeskClientSettings | EmbeddingSettings | ConsoleSettings, ca_bundle: Path | None) -> Self:
+        return cls(settings.https_proxy, settings.no_proxy or "", ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
         """Return True if the proxy is used; `no_proxy` has the rules of Python's urllib."""

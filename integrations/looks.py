@@ -96,7 +96,7 @@ async def look_at_desk(
     if not tenant.desk.has_keys:
         return DeskLook(failure="this process has no key of the tenant's desk: ask where a worker runs")
     seen = DeskLook(asked=True)
-    async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
+    async with open_client(connections=2, outward=Outward.of(settings, settings.servicedesk_ca_bundle)) as http:
         rate = PassingRate(tenant.id, tenant.desk.rate_per_minute, redis)
         limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False), rate, 1)
         tokens = LentTokens(http, redis, LOOK_SECONDS)
@@ -143,7 +143,7 @@ async def look_at_model(tenant: Tenant, settings: ModelAddressSettings) -> Model
     try:
         async with (
             asyncio.timeout(LOOK_SECONDS),
-            open_client(connections=1, outward=Outward.to_models(settings)) as http,
+            open_client(connections=1, outward=Outward.of(settings, settings.openai_ca_bundle)) as http,
             http.stream("GET", url, timeout=LOOK_SECONDS),
         ):
             return ModelLook(asked=True)

@@ -65,5 +65,5 @@ def _client(name: str, settings: WorkerSettings, at_once: int) -> ModelClient:
         total_seconds=settings.openai_deadline_seconds,
         connections=at_once,
         breaker=Breaker(f"model {name}", MODEL_UNAVAILABLE),
-        outward=Outward.to_models(settings),
+        outward=Outward.of(settings, settings.openai_ca_bundle),
     )

@@ -125,7 +125,7 @@ class Models:
                 total_seconds=self._settings.openai_deadline_seconds,
                 connections=self._connections,
                 breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
-                outward=Outward.to_models(self._settings),
+                outward=Outward.of(self._settings, self._settings.openai_ca_bundle),
             )
         return self.clients[endpoint]
 

@@ -122,33 +122,37 @@ class DeskLists:
 
         A mail without a time gets `LONG_AGO`.
         """
-        found: dict[str, datetime] = {}
-        for page in range(_MOST_PAGES_OF_MAILS):
-            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": page * _MOST_ROWS + 1}}
-            path = f"/requests/{ticket_id}/conversations"
-            answer = checked(await self._calls.make("GET", path, wanted, who=ticket_id, begun=False), ticket_id)
+        items, _ = await self.of_ticket(ticket_id, "conversations", most_pages=_MOST_PAGES_OF_MAILS, begun=False)
+        mails = (item for item in items if str(item.get("type")).upper() != "NOTES")
+        sent = [(str(mail["id"]), moment_of(mail.get("sent_time") or mail.get("created_time"))) for mail in mails]
+        return sorted(((mail_id, at or LONG_AGO) for mail_id, at in sent), key=lambda mail: mail[1])
+
+    async def of_ticket(
+        self, ticket_id: str, *names: str, most_pages: int, begun: bool = True
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return the items of a ticket's list, 100 per call, and True if they are all; it has one of `names`."""
+        found: dict[str, dict[str, Any]] = {}
+        for _ in range(most_pages):
+            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(found) + 1}}
+            path = f"/requests/{ticket_id}/{names[0]}"
+            answer = checked(await self._calls.make("GET", path, wanted, who=ticket_id, begun=begun), ticket_id)
             known = len(found)
-            found |= _mails_of(answer)
-            if not has_more(answer) or len(found) == known:
-                break
-        return sorted(found.items(), key=lambda mail: mail[1])
+            found |= {str(item["id"]): item for item in items_of(answer, *names)}
+            if not has_more(answer):
+                return list(found.values()), True
+            if len(found) == known:
+                break  # the same page again
+        return list(found.values()), False
 
     async def mail(self, ticket_id: str, mail_id: str) -> str:
         """Return the text of a mail; empty if it does not exist, as for other items."""
         path = f"/requests/{ticket_id}/notifications/{mail_id}"
         answer = await self._calls.make("GET", path, who=ticket_id, begun=False)
-        return "" if answer.not_found else _mail_text(checked(answer).body.get("notification"))
-
-
-def _mails_of(answer: DeskAnswer) -> dict[str, datetime]:
-    found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
-    sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
-    return {mail: at or LONG_AGO for mail, at in sent.items()}
-
-
-def _mail_text(body: Any) -> str:
-    text = str(body.get("description") or "") if isinstance(body, dict) else ""
-    return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]
+        if answer.not_found:
+            return ""
+        body = checked(answer).body.get("notification")
+        text = str(body.get("description") or "") if isinstance(body, dict) else ""
+        return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]
 
 
 class ServiceDeskPlus:
@@ -297,19 +301,13 @@ class ServiceDeskPlus:
         return None
 
     async def _listed_notes(self, ticket_id: str) -> list[dict[str, Any]]:
-        """Return all notes, newest first, 100 per call: no known sort field works in both editions."""
-        notes: dict[str, dict[str, Any]] = {}
-        for _ in range(_MOST_PAGES_OF_NOTES):
-            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(notes) + 1}}
-            answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes", wanted, who=ticket_id)
-            listed = checked(answer, ticket_id)
-            page = {str(item["id"]): item for item in items_of(listed, "notes", "request_notes")}
-            if not has_more(listed):
-                return sorted((notes | page).values(), key=_written_at, reverse=True)
-            if page.keys() <= notes.keys():
-                break  # the same page again
-            notes |= page
-        raise DeskUnavailable("invalid answer")
+        """Return all notes, newest first: no known sort field works in both editions."""
+        notes, are_all = await self.lists.of_ticket(
+            ticket_id, "notes", "request_notes", most_pages=_MOST_PAGES_OF_NOTES
+        )
+        if not are_all:
+            raise DeskUnavailable("invalid answer")
+        return sorted(notes, key=_written_at, reverse=True)
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
         """Return the HTML of a note; empty if it was deleted since it was listed."""

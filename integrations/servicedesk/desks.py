@@ -45,7 +45,7 @@ class Desks:
         self._yields = yields
         self._timeout = settings.servicedesk_timeout_seconds
         self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
-        self._http = open_client(connections=connections, outward=Outward.to_desks(settings))
+        self._http = open_client(connections=connections, outward=Outward.of(settings, settings.servicedesk_ca_bundle))
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
         self._there: Sequence[Tenant] = ()

@@ -221,30 +221,26 @@ def _number(value: object) -> int:
 
 
 class ListedTicket(NamedTuple):
-    """A ticket in a list."""
+    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
 
     ticket_id: str
     status: str
     is_trashed: bool = False
     display_id: str = ""
-    """The number that people see; empty where it is the id, or the list does not tell."""
     kinds: Mapping[str, str] = MappingProxyType({})
-    """Its category, group, site and template, those that the list tells of: empty for none."""
     subject: str = ""
     created_at: datetime | None = None
-    """As the next one by the desk's clock; None where the list does not tell."""
     changed_at: datetime | None = None
 
 
 class ListedSolution(NamedTuple):
-    """A solution in a list."""
+    """A solution in a list; `text` is HTML, and None if the list does not have it."""
 
     solution_id: str
     title: str = ""
     topic: str = ""
     changed_at: datetime | None = None
     text: str | None = None
-    """As the desk has it; None where the list does not tell."""
     expires_at: datetime | None = None
 
 
@@ -253,7 +249,6 @@ class ListPage(NamedTuple, Generic[Item]):
 
     items: Sequence[Item]
     has_more: bool
-    """True if the desk says that there are more behind them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class _Call:
     def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
         self.clock_ahead: float | None = None
         self.made = 0
-        self._http = open_client(connections=2, outward=Outward.to_desks(settings))
+        self._http = open_client(connections=2, outward=Outward.of(settings, settings.servicedesk_ca_bundle))
         self._http.event_hooks = {"response": [self._heard]}
         self._desk = desk
         self._tenant_id = tenant_id

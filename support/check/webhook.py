@@ -34,7 +34,9 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
 
 async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientSettings | None) -> None:
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
-    http = open_client(connections=1, outward=Outward.to_desks(settings) if settings else STRAIGHT)
+    http = open_client(
+        connections=1, outward=Outward.of(settings, settings.servicedesk_ca_bundle) if settings else STRAIGHT
+    )
     headers = _proving_headers(tenant, body)
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:

@@ -165,4 +165,4 @@ async def _open(
     keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
     address = ConsoleAddress(settings.console_url)
     sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
-    return create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))
+    return create_app(services, sessions, provider=Provider(Outward.of(settings, settings.console_ca_bundle)))
