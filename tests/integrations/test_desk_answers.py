@@ -241,14 +241,6 @@ def test_a_retry_after_in_the_future_is_the_time_until_then() -> None:
     assert 60 < failure.retry_after <= 100
 
 
-@pytest.mark.parametrize(("status", "unknown"), [(429, False), (408, False), (500, True), (502, True), (504, True)])
-def test_only_a_failure_of_the_server_may_have_done_its_work_and_a_reading_has_none(status: int, unknown: bool) -> None:
-    for posted in (True, False):
-        failure = answer(status, coded(4000), posted=posted).failure()
-        assert isinstance(failure, DeskUnavailable)
-        assert failure.outcome_unknown is (unknown and posted)
-
-
 @pytest.mark.parametrize("status", [None, 17, "x", [], [1], {}, {"status_code": None}, {"status_code": True}])
 def test_a_strange_response_status_is_no_code(status: Any) -> None:
     assert answer(200, status).code == 0

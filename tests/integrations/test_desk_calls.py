@@ -239,7 +239,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
         (httpx2.ConnectTimeout("?"), DeskTimeout, False),
         (httpx2.PoolTimeout("?"), DeskTimeout, False),
         (httpx2.ConnectError("?"), DeskUnavailable, False),
-        (httpx2.Response(500), DeskUnavailable, True),
+        *((httpx2.Response(status), DeskUnavailable, True) for status in (500, 502, 504)),
         (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
         (httpx2.Response(200, json={}), DeskUnavailable, True),
         (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),

@@ -27,7 +27,7 @@ def at(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-SOLUTION = ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>")
+SOLUTION = ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>", None)
 EXPECTED: dict[str, Any] = {
     "onpremises_ticket_open": (
         *("201", "", "Plugin action test add request 2", "Open"),
@@ -46,10 +46,7 @@ EXPECTED: dict[str, Any] = {
     "onpremises_note": "337",
     "onpremises_older_note": "23",
     "onpremises_resolution": "Get resolution",
-    "onpremises_solutions": [
-        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>", None),
-        False,
-    ],
+    "onpremises_solutions": [SOLUTION, False],
     "onpremises_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
     "cloud_ticket_open": (
         *("123640000000240013", "102", "Test create request", "Open"),
@@ -69,10 +66,7 @@ EXPECTED: dict[str, Any] = {
     "cloud_notes": ["123640000000300001"],
     "cloud_note": "123640000000300001",
     "cloud_resolution": "changing resolution from demisto",
-    "cloud_solutions": [
-        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>", None),
-        False,
-    ],
+    "cloud_solutions": [SOLUTION, False],
     "cloud_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
     "failure_sort_field": ERROR + "400",
     "failure_filter_by": ERROR + "400",

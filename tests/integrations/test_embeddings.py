@@ -51,6 +51,11 @@ def embedders(tenants: dict[str, object], **settings: Any) -> Embedders:
     return Embedders(directory, HousekeepingSettings.model_validate(SETTINGS | settings))
 
 
+def sending_to(url: str) -> Embedders:
+    """Return embedders of a tenant whose texts are sent there."""
+    return embedders({EMBEDDINGS: "endpoint"}, embeddings_base_url=f"{url}/v1", embeddings_api_key="sk-test")
+
+
 async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
     try:
         return list(await model.embed(texts, asked=True))
@@ -194,8 +199,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
     """Each tenant gets only its own line."""
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     for embedder in acme.used():
         await embedder.model_id()
     for _ in range(2):
@@ -216,8 +220,7 @@ async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_word
 
 
 async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
+    acme = sending_to("http://127.0.0.1:9")
     both = await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en"))
     assert not any(both)
     (embedder,) = acme.used()
@@ -230,8 +233,7 @@ async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words
 
 
 async def test_no_job_waits_for_a_space_that_is_not_measured_yet(model: Simulator) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     assert await acme.asked("acme", "VPN", "en") is None
     (embedder,) = acme.used()
     await embedder.model_id()
@@ -307,8 +309,7 @@ async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours
 
 
 async def test_what_is_sought_for_is_masked_before_it_is_sent(model: Simulator) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     embedder = acme.of("acme")
     assert embedder is not None
     await embedder.model_id()

@@ -34,48 +34,38 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
 RATE = "429 Rate Limit"
 
 
+def status(code: int, told: str, wait: float | None = None, **more: Any) -> tuple[dict[str, Any], Any, str, Any]:
+    kind = ModelUnavailable if code in (408, 429) or code >= 500 else ModelRefused
+    return {"kind": "status", "code": code, **more}, kind, told, wait
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "shown", "retry_after"),
     [
-        ({"kind": "status", "code": 429, "retry_after": 7}, ModelUnavailable, RATE, 7.0),
-        ({"kind": "status", "code": 429, "retry_after": "soon"}, ModelUnavailable, RATE, None),
-        (
-            {"kind": "status", "code": 429, "retry_after": "Wed, 04 Nov 2020 09:00:00 GMT"},
-            ModelUnavailable,
-            RATE,
-            0.0,
-        ),
-        ({"kind": "status", "code": 408}, ModelUnavailable, "408 Request Timeout", None),
-        ({"kind": "status", "code": 500}, ModelUnavailable, "500 Internal Server Error", None),
-        ({"kind": "status", "code": 503, "retry_after": 3}, ModelUnavailable, "503 Service Unavailable", 3.0),
-        ({"kind": "status", "code": 529}, ModelUnavailable, "529 Overloaded", None),
-        ({"kind": "status", "code": 599}, ModelUnavailable, "500 Internal Server Error", None),
-        ({"kind": "status", "code": 400, "message": "No."}, ModelRefused, "400 Bad Request", None),
-        ({"kind": "status", "code": 403}, ModelRefused, "403 Forbidden", None),
-        ({"kind": "status", "code": 302}, ModelRefused, "302 Found", None),
+        status(429, RATE, 7.0, retry_after=7),
+        status(429, RATE, retry_after="soon"),
+        status(429, RATE, 0.0, retry_after="Wed, 04 Nov 2020 09:00:00 GMT"),
+        status(429, RATE, 0.4, retry_after_ms=400, retry_after=7),
+        status(429, RATE, 7.0, retry_after_ms="x", retry_after=7),
+        status(429, RATE, retry_after_ms="inf"),
+        status(408, "408 Request Timeout"),
+        status(500, "500 Internal Server Error"),
+        status(503, "503 Service Unavailable", 3.0, retry_after=3),
+        status(529, "529 Overloaded"),
+        status(599, "500 Internal Server Error"),
+        status(400, "400 Bad Request", message="No."),
+        status(403, "403 Forbidden"),
+        status(302, "302 Found"),
         ({"kind": "error_in_200", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
-        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, RATE, None),
         ({"kind": "error_in_200", "code": 403}, ModelRefused, "403 Forbidden", None),
         ({"kind": "error_event", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
-        ({"kind": "error_event", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "error_event", "code": 429}, ModelUnavailable, RATE, None),
         ({"kind": "html"}, ModelUnavailable, "invalid answer", None),
         ({"kind": "cut"}, ModelUnavailable, "connection", None),
         ({"kind": "cut", "chunks": 0}, ModelUnavailable, "connection", None),
         ({"kind": "refusal"}, ModelRefused, "invalid answer", None),
         ({"kind": "content_filter"}, ModelRefused, "content filter", None),
-        (
-            {"kind": "status", "code": 429, "retry_after_ms": 400, "retry_after": 7},
-            ModelUnavailable,
-            RATE,
-            0.4,
-        ),
-        (
-            {"kind": "status", "code": 429, "retry_after_ms": "x", "retry_after": 7},
-            ModelUnavailable,
-            RATE,
-            7.0,
-        ),
-        ({"kind": "status", "code": 429, "retry_after_ms": "inf"}, ModelUnavailable, RATE, None),
     ],
 )
 async def test_each_failure_has_its_class_and_its_line_after_one_call(
@@ -99,6 +89,7 @@ UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
 
 @pytest.mark.parametrize("kind", UNUSABLE)
 async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, model: Simulator) -> None:
+    """A second one ends it, and what both cost is told."""
     model.order(kind=kind, times=1)
     answer = await ask(model.url)
     assert answer.content.summary
@@ -109,17 +100,14 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     _, repair = model.requests()
     roles = [message["role"] for message in repair["payload"]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
-
-
-@pytest.mark.parametrize("kind", UNUSABLE)
-async def test_a_second_unusable_answer_ends_it_and_what_both_cost_is_told(kind: str, model: Simulator) -> None:
+    model.forget()
     model.order(kind=kind)
     paid: list[int] = []
     async with opened(model.url) as gpt4:
         with pytest.raises(ModelRefused) as refused:
             await gpt4.ask(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
     assert line_of(refused.value) == ERROR + "invalid answer"
-    assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]]
+    assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]][-2:]
     assert len(paid) == len(model.requests()) == 2
 
 
@@ -162,12 +150,6 @@ async def test_an_endpoint_that_knows_none_of_the_optional_parts_is_asked_withou
     for param in ("reasoning_effort", "max_completion_tokens", "stream_options"):
         model.order(kind="refuse_parameter", param=param)
     assert (await ask(model.url)).content.summary
-
-
-async def test_a_model_that_does_not_reason_is_asked_without_an_effort(model: Simulator) -> None:
-    async with opened(model.url, model="gpt-4o-mini") as gpt4:
-        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
-    assert ["reasoning_effort" in request["payload"] for request in model.requests()] == [True, False]
 
 
 @pytest.mark.parametrize(

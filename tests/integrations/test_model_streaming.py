@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure
@@ -38,10 +38,7 @@ def in_parts(parts: list[bytes]) -> Starlette:
         for part in parts:
             yield part
 
-    async def answer(_request: object) -> StreamingResponse:
-        return StreamingResponse(body(), media_type="text/event-stream")
-
-    return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+    return endpoint(body)
 
 
 @pytest.mark.parametrize(
@@ -228,12 +225,12 @@ class BreaksOff:
             raise ConnectionError
         await asyncio.sleep(3)
 
-    async def answer(self, _request: object) -> StreamingResponse:
+    def body(self) -> AsyncIterator[bytes]:
         self.calls += 1
-        return StreamingResponse(self.events(), media_type="text/event-stream")
+        return self.events()
 
     def serving(self) -> AbstractContextManager[str]:
-        return serve_in_thread(Starlette(routes=[Route("/v1/chat/completions", self.answer, methods=["POST"])]))
+        return serve_in_thread(endpoint(self.body))
 
 
 ASKED = ceil((len(PROMPT.system) + len(PROMPT.user)) / 4)
@@ -317,11 +314,7 @@ def flooding(status: int, content_type: str, opening: bytes) -> Starlette:
         for _ in range(MEGABYTES * 10):
             yield block
 
-    async def answer(_request: Request) -> Response:
-        headers = {"content-type": content_type, "retry-after": "7"}
-        return StreamingResponse(body(), status_code=status, headers=headers)
-
-    return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+    return endpoint(body, content_type, status)
 
 
 @pytest.mark.parametrize(
