@@ -51,18 +51,17 @@ _MOST_DIMENSIONS = 4096
 
 
 class EmbeddingModel(Protocol):
-    """A source of embeddings."""
+    """A source of embeddings; `server` names it in log lines.
+
+    `key`: what it is, and where; embeddings of another key are not comparable. `two_sided`: queries are embedded apart
+    from documents. `texts_at_once`: of one call. `asked_at_once`: queries; a further one would wait too long.
+    """
 
     key: str
-    """What it is, and where: embeddings of another one are not compared with its own."""
     server: str
-    """Its name in lines."""
     two_sided: bool
-    """True if it takes a text that asks apart from one that is to be found."""
     texts_at_once: int
-    """Of one call."""
     asked_at_once: int
-    """Texts that ask: who comes beyond that would wait too long."""
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         """Return the embedding of each text.
@@ -207,20 +206,13 @@ class Embedder:
     """
 
     def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.server, self.texts_at_once = model.server, model.texts_at_once
         self._model = model
         self._monotonic = monotonic
         self._rests_until = 0.0
         self._outage = Outage(phrases.EMBEDDINGS_FAILED, monotonic=monotonic)
         self._space: asyncio.Task[Space] | None = None
         self._asked: dict[tuple[str, str], asyncio.Task[AskedText]] = {}
-
-    @property
-    def server(self) -> str:
-        return self._model.server
-
-    @property
-    def texts_at_once(self) -> int:
-        return self._model.texts_at_once
 
     def begin(self) -> bool:
         """Return True if the space is measured; else start that, so that no job waits."""

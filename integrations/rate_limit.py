@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 from redis.asyncio import Redis
@@ -41,59 +42,7 @@ THROTTLED_SECONDS = 60.0
 # Zoho Projects locks for about 22 minutes; a longer wait is tried earlier, since the lock may be gone.
 LONGEST_THROTTLE_SECONDS = 3600.0
 
-# All times in microseconds, by the server's clock. The first key has the time of the next even call, the second the
-# held back callers by their place in the queue (started ones first), the third the time at which each should return.
-SCRIPT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local bucket, places, turns = unpack(KEYS)
-local standing, who = ARGV[1], ARGV[2]
-local interval, ahead, patience = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local apart, longest = tonumber(ARGV[6]), tonumber(ARGV[7])
-local expecting, late = tonumber(ARGV[8]), tonumber(ARGV[9])
-local function whole(number) return string.format('%.0f', number) end
-
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', turns, '-inf', '(' .. whole(now - late))) do
-  redis.call('ZREM', places, gone)
-  redis.call('ZREM', turns, gone)
-end
-local due = math.max(tonumber(redis.call('HGET', bucket, 'next') or 0), now)
-local wait = math.max(0, due - ahead - now)
-local turn = tonumber(redis.call('ZSCORE', turns, who) or '')
-local place = tonumber(redis.call('ZSCORE', places, who) or '')
-if not place then
-  place = standing == 'begun' and now - 8e15 or now
-end
-local before = redis.call('ZCOUNT', places, '-inf', standing == 'copy' and '+inf' or '(' .. whole(place))
-local expected = 0
-for _, other in ipairs(redis.call('ZRANGEBYSCORE', turns, whole(now - expecting), whole(now + patience))) do
-  if tonumber(redis.call('ZSCORE', places, other)) < place then
-    expected = expected + 1
-  end
-end
-local may_pass = before == 0
-  or (turn and turn <= now + patience and wait + expected * interval <= patience)
-  or (standing ~= 'copy' and due + interval - ahead <= now)
-local kept = math.ceil((due + interval - now) / 1000) + 600000
-if may_pass and wait <= patience then
-  redis.call('ZREM', places, who)
-  redis.call('ZREM', turns, who)
-  redis.call('HSET', bucket, 'next', whole(due + interval))
-  redis.call('PEXPIRE', bucket, kept)
-  return {1, wait}
-end
-local hold = wait + before * apart
-if standing ~= 'copy' then
-  if before == 0 then
-    hold = hold - patience / 2
-  end
-  redis.call('ZADD', places, whole(place), who)
-  redis.call('ZADD', turns, whole(now + hold), who)
-  redis.call('PEXPIRE', places, kept)
-  redis.call('PEXPIRE', turns, kept)
-end
-return {0, math.min(hold, longest)}
-"""
+_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
 def keys_of(tenant_id: str) -> list[str]:
@@ -181,7 +130,7 @@ class DeskRate:
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
         self._yields = yields
-        self._script = None if redis is None else redis.register_script(SCRIPT)
+        self._script = None if redis is None else redis.register_script(_SCRIPT)
         self._local = LocalBucket(Pace.of(per_minute, _SHARE_WITHOUT_REDIS), monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
@@ -204,14 +153,10 @@ class DeskRate:
             await self._sleep(seconds)
 
     async def _take(self, standing: Standing, who: str = "") -> tuple[bool, float]:
+        """Take from the shared bucket, or from this process's while Redis, after a failure, rests some seconds."""
         patience = 0.0 if standing is Standing.COPY else self._patience
-        taken = await self._take_shared(standing, who, patience)
-        return self._local.take(patience) if taken is None else taken
-
-    async def _take_shared(self, standing: Standing, who: str, patience: float) -> tuple[bool, float] | None:
-        """Take from the shared bucket; None without Redis, which then rests some seconds."""
         if self._script is None or self._monotonic() < self._redis_again_at:
-            return None
+            return self._local.take(patience)
         pace, apart = self._pace, self._pace.apart(standing, patience)
         seconds = (pace.interval, pace.ahead, patience, apart, LONGEST_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
@@ -219,7 +164,7 @@ class DeskRate:
             taken = await self._script(keys=self._keys, args=given)
         except (RedisError, OSError, TimeoutError):
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
-            return None
+            return self._local.take(patience)
         return bool(taken[0]), int(taken[1]) / _MICROSECONDS
 
 

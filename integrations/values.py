@@ -106,7 +106,8 @@ class Usage:
 
     def plus(self, other: "Usage") -> "Usage":
         cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost, self.model)
+        tokens = (self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(*tokens, cost, self.model, self.estimated or other.estimated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,17 +78,13 @@ class _Asking:
 
     on_paid: Callable[[Usage], None]
     started: float = field(default_factory=time.monotonic)
-    paid: Usage | None = None
+    usage: Usage = field(default_factory=Usage)
     sent: bool = False
     """True if it has left the house, or may have."""
 
     def pay(self, usage: Usage) -> None:
-        self.paid = usage if self.paid is None else usage.plus(self.paid)
+        self.usage = usage.plus(self.usage)
         self.on_paid(usage)
-
-    @property
-    def usage(self) -> Usage:
-        return self.paid or Usage()
 
     @property
     def milliseconds(self) -> int:

@@ -1,19 +1,9 @@
-"""The models of all tenants: their own, the process's, and its fallback.
+"""The models of all tenants: their own, the process's, and its fallback (ADR 21).
 
-Results of the first model, and the use of a fallback:
-
-| the first model                               | the fallback                                               |
-|-----------------------------------------------|------------------------------------------------------------|
-| HeldBack: breaker open, no money, key, model   | answers, at once; the first is not called                  |
-| Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
-|   connection                                   |                                                            |
-| any other Temporary: 429, a broken answer      | is not called: the first is up, and the job is retried     |
-| Permanent: a refusal, an unusable answer       | is not called: the first has answered                      |
-
-A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
-called again as soon as its breaker or hold allows it. If the fallback fails too, the job waits for the first: a
-misconfigured fallback must not end jobs which would have waited without it. Only paid calls count: an unusable answer
-or a refusal of the fallback ends the job, and a broken answer is an attempt.
+The fallback answers at once, in the same attempt, if the first model is held or down; not after a 429, an answer or a
+refusal, because the first is up then. A tenant with an address or a key of its own has none: its texts may be meant for
+that model only. If the fallback fails too, the job waits for the first: a misconfigured fallback must not end jobs.
+Only paid calls count: an unusable answer or a refusal of the fallback ends the job, and a broken answer is an attempt.
 """
 
 import asyncio

@@ -13,14 +13,7 @@ from typing import Any
 import httpx2
 
 from config.tenants import DeskSettings
-from integrations.errors import (
-    DeskDenied,
-    DeskRefused,
-    DeskTimeout,
-    DeskUnavailable,
-    HeldBack,
-    OutsideFailure,
-)
+from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
 from integrations.http import AnswerTooLarge, connection_words, retry_after_of
 from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS, DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
@@ -108,13 +101,12 @@ class DeskCalls:
     ) -> DeskAnswer:
         """Make one call, with `data` as its `input_data`.
 
-        A cloud desk that refuses the token gets a fresh one, once.
-
-        `who` and `begun` are those of `DeskRate.take`. `own_right`: the call needs a permission that tickets do not, so
-        a 401 is a DeskRefused and does not concern the credentials. A POST is a note, which needs a permission of its
-        own too. `about_to_send` is awaited right before the call is sent. Raises HeldBack before anything is sent, or
-        if the sent call surely did nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a hold DeskDenied.
-        Only answers about an outage, credentials or permissions raise.
+        A cloud desk that refuses the token gets a fresh one, once. `who` and `begun` are those of `DeskRate.take`.
+        `own_right`: the call needs a permission that tickets do not, so a 401 is a DeskRefused and does not concern the
+        credentials. A POST is a note, which needs a permission of its own too. `about_to_send` is awaited right before
+        the call is sent. Raises HeldBack before anything is sent, or if the sent call surely did nothing; DeskTimeout,
+        DeskUnavailable or DeskRefused, and without a hold DeskDenied. Only answers about an outage, credentials or
+        permissions raise.
         """
         # Checked first: jobs that find the desk down must not use up its rate.
         limits = self._limits

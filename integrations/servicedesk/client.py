@@ -16,35 +16,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import (
-    DeskRefused,
-    DeskUnavailable,
-    HeldBack,
-    OutsideFailure,
-    TicketClosed,
-    TicketNotFound,
-)
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketClosed, TicketNotFound
+from integrations.servicedesk import parsing
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.parsing import (
-    DeskAnswer,
-    ListedSolution,
-    ListedTicket,
-    ListPage,
-    Solution,
-    checked,
-    has_more,
-    is_closed,
-    is_number,
-    is_trashed,
-    items_of,
-    listed_solution_of,
-    listed_ticket_of,
-    moment_of,
-    plain_text,
-    solution_of,
-    ticket_of,
-)
+from integrations.servicedesk.parsing import DeskAnswer, ListedSolution, ListedTicket, ListPage, Solution, checked
 from integrations.values import DeskTicket
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
@@ -93,8 +69,8 @@ class DeskLists:
             wanted |= {"sort_field": _CHANGED, "sort_order": "asc", "search_criteria": criterion}
         asks = self._monotonic() >= self._plain_until
         listed = await self._list_with(wanted) if asks else await self._list(wanted)
-        tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")]
-        return ListPage(list({ticket.ticket_id: ticket for ticket in tickets}.values()), has_more(listed))
+        tickets = [parsing.listed_ticket_of(item) for item in parsing.items_of(listed, "requests")]
+        return ListPage(list({ticket.ticket_id: ticket for ticket in tickets}.values()), parsing.has_more(listed))
 
     async def _list(self, wanted: dict[str, Any]) -> DeskAnswer:
         return checked(await self._calls.make("GET", "/requests", {"list_info": wanted}))
@@ -114,8 +90,8 @@ class DeskLists:
         """
         wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))
-        solutions = [listed_solution_of(item) for item in items_of(listed, "solutions")]
-        return ListPage(list({one.solution_id: one for one in solutions}.values()), has_more(listed))
+        solutions = [parsing.listed_solution_of(item) for item in parsing.items_of(listed, "solutions")]
+        return ListPage(list({one.solution_id: one for one in solutions}.values()), parsing.has_more(listed))
 
     async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
         """Return ids and times of up to 500 mails of a ticket, oldest first.
@@ -124,7 +100,9 @@ class DeskLists:
         """
         items, _ = await self.of_ticket(ticket_id, "conversations", most_pages=_MOST_PAGES_OF_MAILS, begun=False)
         mails = (item for item in items if str(item.get("type")).upper() != "NOTES")
-        sent = [(str(mail["id"]), moment_of(mail.get("sent_time") or mail.get("created_time"))) for mail in mails]
+        sent = [
+            (str(mail["id"]), parsing.moment_of(mail.get("sent_time") or mail.get("created_time"))) for mail in mails
+        ]
         return sorted(((mail_id, at or LONG_AGO) for mail_id, at in sent), key=lambda mail: mail[1])
 
     async def of_ticket(
@@ -137,8 +115,8 @@ class DeskLists:
             path = f"/requests/{ticket_id}/{names[0]}"
             answer = checked(await self._calls.make("GET", path, wanted, who=ticket_id, begun=begun), ticket_id)
             known = len(found)
-            found |= {str(item["id"]): item for item in items_of(answer, *names)}
-            if not has_more(answer):
+            found |= {str(item["id"]): item for item in parsing.items_of(answer, *names)}
+            if not parsing.has_more(answer):
                 return list(found.values()), True
             if len(found) == known:
                 break  # the same page again
@@ -173,13 +151,10 @@ class ServiceDeskPlus:
         if tenant.desk is None:
             raise DeskRefused("no desk configured")
         self._desk: DeskSettings = tenant.desk
+        self.wants_failure_note = tenant.desk.failure_note
         self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
         self._note_key = NOTE_KEYS[self._desk.edition == "cloud"]
         self.lists = DeskLists(self._calls, self._desk)
-
-    @property
-    def wants_failure_note(self) -> bool:
-        return self._desk.failure_note
 
     def link_to(self, ticket_id: str) -> str:
         """Return the ticket's browser URL; empty for an on-premises portal with a path.
@@ -201,30 +176,34 @@ class ServiceDeskPlus:
         named an id would cost a third of the desk's rate. Raises TicketNotFound if no ticket has the number;
         DeskUnavailable if the answer is another ticket, because the note would be added to a wrong ticket.
         """
-        if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
+        if self._desk.edition != "cloud" or not parsing.is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
             return number
         criterion = {"field": "display_id", "condition": "is", "value": number}
         wanted = {"list_info": {"row_count": 1, "search_criteria": criterion}}
-        found = items_of(
+        found = parsing.items_of(
             checked(await self._calls.make("GET", "/requests", wanted, who=number, begun=False)), "requests"
         )
         if not found:
             raise TicketNotFound(number)
         desk_id = str(found[0]["id"])
-        if len(found) > 1 or str(found[0].get("display_id")) != number or not is_number(desk_id):
+        if len(found) > 1 or str(found[0].get("display_id")) != number or not parsing.is_number(desk_id):
             raise DeskUnavailable("invalid answer")
         return desk_id
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """Return the ticket, closed or not. Raises TicketTrashed."""
-        return ticket_of(await self._ticket_body(ticket_id), self._desk.closed_statuses)
+        return parsing.ticket_of(await self._ticket_body(ticket_id), self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket. Raises TicketClosed, and TicketTrashed."""
         body = await self._ticket_body(ticket_id, begun=begun)
-        if isinstance(body, dict) and not is_trashed(body) and is_closed(body, self._desk.closed_statuses):
+        if (
+            isinstance(body, dict)
+            and not parsing.is_trashed(body)
+            and parsing.is_closed(body, self._desk.closed_statuses)
+        ):
             raise TicketClosed
-        return ticket_of(body)
+        return parsing.ticket_of(body)
 
     async def _ticket_body(self, ticket_id: str, *, begun: bool = True) -> Any:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}", who=ticket_id, begun=begun)
@@ -296,7 +275,7 @@ class ServiceDeskPlus:
                 if on_held_back is not None:
                     await on_held_back([left for left, _ in notes[number:]])
                 raise
-            if is_ours(plain_text(text)):
+            if is_ours(parsing.plain_text(text)):
                 return note_id
         return None
 
@@ -323,7 +302,7 @@ class ServiceDeskPlus:
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
         """Return True if the note's plain text `is_ours`; one call."""
-        return is_ours(plain_text(await self._note_text(ticket_id, note_id)))
+        return is_ours(parsing.plain_text(await self._note_text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
         """Return the last mails and notes of a ticket, oldest first, each by one call.
@@ -355,7 +334,7 @@ class ServiceDeskPlus:
         if ticket.has_notes:
             for note in (await self._listed_notes(ticket.ticket_id))[:_MOST_NOTES]:
                 text = str(note.get("description") or "") or await self._note_text(ticket.ticket_id, str(note["id"]))
-                if not is_ours(plain_text(text)):
+                if not is_ours(parsing.plain_text(text)):
                     yield _written_at(note), unwrapped(lines_of(text)[:_LONGEST_TEXT])
 
     async def read_solution(self, solution_id: str) -> Solution | None:
@@ -363,7 +342,7 @@ class ServiceDeskPlus:
         answer = await self._calls.make("GET", f"/solutions/{solution_id}", own_right=True)
         if answer.not_found:
             return None
-        return solution_of(solution_id, checked(answer).body.get("solution"))
+        return parsing.solution_of(solution_id, checked(answer).body.get("solution"))
 
 
 def _written_at(note: dict[str, Any]) -> float:
@@ -372,5 +351,5 @@ def _written_at(note: dict[str, Any]) -> float:
     It is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. A note without a
     time counts as the newest, so that it is read.
     """
-    moment = moment_of(note.get("added_time") or note.get("created_time"))
+    moment = parsing.moment_of(note.get("added_time") or note.get("created_time"))
     return math.inf if moment is None else moment.timestamp()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devstack.free_ports import free_port
-from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
 from tests.kit.desk import line_of
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.simulators import Simulator
@@ -109,12 +109,6 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     assert line_of(refused.value) == ERROR + "invalid answer"
     assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]][-2:]
     assert len(paid) == len(model.requests()) == 2
-
-
-async def test_a_repair_that_can_not_be_made_now_may_be_made_later(model: Simulator) -> None:
-    model.order(kind="malformed", times=1)
-    model.order(kind="status", code=503, times=1)
-    assert isinstance(await failure_of(model.url), Temporary)
 
 
 async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:

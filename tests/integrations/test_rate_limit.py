@@ -149,7 +149,6 @@ class SimulatedJob:
 
     came: float
     calls: list[float] = field(default_factory=list)
-    holds: int = 0
 
 
 class Simulation:
@@ -199,7 +198,6 @@ class Simulation:
         try:
             await self._rate.take(who, begun=bool(job.calls))
         except HeldBack as held:
-            job.holds += 1
             self.away.add(who)
             self.at(now + held.seconds + self._random.uniform(0, 2), lambda: self._step(who))
             return
