@@ -190,24 +190,17 @@ class ServiceDeskPlus:
             raise DeskUnavailable("invalid answer")
         return desk_id
 
-    async def read_ticket(self, ticket_id: str) -> DeskTicket:
+    async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket, closed or not. Raises TicketTrashed."""
-        return parsing.ticket_of(await self._ticket_body(ticket_id), self._desk.closed_statuses)
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}", who=ticket_id, begun=begun)
+        return parsing.ticket_of(checked(answer, ticket_id).body.get("request"), self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket. Raises TicketClosed, and TicketTrashed."""
-        body = await self._ticket_body(ticket_id, begun=begun)
-        if (
-            isinstance(body, dict)
-            and not parsing.is_trashed(body)
-            and parsing.is_closed(body, self._desk.closed_statuses)
-        ):
+        ticket = await self.read_ticket(ticket_id, begun=begun)
+        if ticket.closed:
             raise TicketClosed
-        return parsing.ticket_of(body)
-
-    async def _ticket_body(self, ticket_id: str, *, begun: bool = True) -> Any:
-        answer = await self._calls.make("GET", f"/requests/{ticket_id}", who=ticket_id, begun=begun)
-        return checked(answer, ticket_id).body.get("request")
+        return ticket
 
     def check_notes(self, *, answered: bool) -> None:
         self._calls.check_notes(answered=answered)
@@ -225,24 +218,24 @@ class ServiceDeskPlus:
             "mark_first_response": False,
             "add_to_linked_requests": False,
         }
+        if self._desk.edition == "cloud":
+            note["notify_technician"] = False
+
+        def post(key: str) -> Awaitable[DeskAnswer]:
+            path = f"/requests/{ticket_id}/notes"
+            return self._calls.make("POST", path, {key: note}, about_to_post, who=ticket_id)
+
         key = self._note_key
-        answer = await self._post_note(ticket_id, key, note, about_to_post)
+        answer = await post(key)
         if answer.names_extra_key:
             # The other edition's key: nothing was done, so this does not post twice.
-            key = self._note_key = next(other for other in NOTE_KEYS if other != key)
-            answer = await self._post_note(ticket_id, key, note, about_to_post)
+            self._note_key = next(other for other in NOTE_KEYS if other != key)
+            answer = await post(self._note_key)
         created = checked(answer, ticket_id).body
         for name in NOTE_KEYS:
             if isinstance(created.get(name), dict):
                 return str(created[name].get("id", ""))
         raise DeskUnavailable("invalid answer", outcome_unknown=True)
-
-    async def _post_note(
-        self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None
-    ) -> DeskAnswer:
-        extra = {"notify_technician": False} if self._desk.edition == "cloud" else {}
-        path, body = f"/requests/{ticket_id}/notes", {key: note | extra}
-        return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
 
     async def find_note(
         self,

@@ -118,17 +118,6 @@ async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found
             assert len(asked) == 20
 
 
-async def test_the_clouds_other_key_for_a_list_of_notes_is_understood(desks: Simulator, tokens: Redis) -> None:
-    ticket_id = new_ticket(desks, "cloud")
-    desks.change("PATCH", "/desks/globex", note_list_key="request_notes")
-    try:
-        async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
-            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
-            assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
-    finally:
-        desks.change("PATCH", "/desks/globex", note_list_key="notes")
-
-
 async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     async with opened(settings(desks.url)) as desk:
@@ -177,23 +166,30 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
     assert announced == [0, 1, 2]
 
 
-@EDITIONS
+@pytest.mark.parametrize(
+    ("edition", "key", "value", "usual", "statuses"),
+    [
+        ("onpremises", "note_key", "request_note", None, [400, 200]),
+        ("cloud", "note_key", "note", None, [400, 200]),
+        ("cloud", "note_list_key", "request_notes", "notes", [200]),
+    ],
+)
 async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
-    edition: Edition, desks: Simulator, tokens: Redis
+    edition: Edition, key: str, value: str, usual: str | None, statuses: list[int], desks: Simulator, tokens: Redis
 ) -> None:
     """Old builds on premises use the cloud's key.
 
     A client of both editions, rapid7/insightconnect-plugins, sends `note` alone.
     """
-    ticket_id, name = new_ticket(desks, edition), TENANT_OF[edition]
-    desks.change("PATCH", f"/desks/{name}", note_key="note" if edition == "cloud" else "request_note")
+    ticket_id, desk_settings = new_ticket(desks, edition), f"/desks/{TENANT_OF[edition]}"
+    desks.change("PATCH", desk_settings, **{key: value})
     try:
         async with opened(settings(desks.url, edition), redis=tokens) as desk:
             ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
             assert await desk.find_note(ticket_id, has("Ref 1-a"), datetime.now(UTC)) == ours
     finally:
-        desks.change("PATCH", f"/desks/{name}", note_key=None)
-    assert [call["status"] for call in desks.requests(operation="add_note")] == [400, 200]
+        desks.change("PATCH", desk_settings, **{key: usual})
+    assert [call["status"] for call in desks.requests(operation="add_note")] == statuses
 
 
 async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
@@ -251,6 +247,13 @@ NO_LISTS = [
 ]
 
 
+ONE = {"notes": [{"id": "7"}]}
+NO_NOTES = [
+    *((ONE, each) for each in (*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"})),
+    *((ONE, each) for each in (DONE, DONE | {"solution": {}})),
+]
+
+
 def shown(document: Any) -> str:
     return json.dumps(document)[:60]
 
@@ -264,9 +267,9 @@ def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> h
     return httpx2.MockTransport(answer)
 
 
-@pytest.mark.parametrize("listed", NO_LISTS, ids=shown)
-async def test_an_answer_that_is_no_list_of_notes_does_not_say_that_there_is_none(listed: dict[str, Any]) -> None:
-    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
+@pytest.mark.parametrize(("listed", "single"), [*((each, None) for each in NO_LISTS), *NO_NOTES], ids=shown)
+async def test_an_answer_that_is_no_list_or_no_note_does_not_say_that_there_is_none(listed: Any, single: Any) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
         with pytest.raises(OutsideFailure):
             await desk.find_note("1", has("Ref 1-a"))
 
@@ -283,24 +286,16 @@ async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[
 
 
 @pytest.mark.parametrize(
-    "single",
-    [*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"}, DONE, DONE | {"solution": {}}],
+    ("listed", "single"),
+    [
+        *((each, None) for each in (LISTED, LISTED | {"list_info": INFO}, LISTED | {"notes": []}, DONE)),
+        *((LISTED | ONE, DONE | {"note": note}) for note in ({"id": "7", "description": None}, {"id": "7"})),
+        (LISTED | ONE, DONE | {"note": {"description": "of a person"}}),
+    ],
     ids=shown,
 )
-async def test_an_answer_that_is_no_note_does_not_say_that_it_is_another_one(single: dict[str, Any]) -> None:
-    async with opened(settings("http://desk"), transport=desk_with({"notes": [{"id": "7"}]}, single)) as desk:
-        with pytest.raises(DeskUnavailable, match="invalid answer"):
-            await desk.find_note("1", has("Ref 1-a"))
-
-
-@pytest.mark.parametrize("listed", [LISTED, LISTED | {"list_info": INFO}, LISTED | {"notes": []}, DONE], ids=shown)
-async def test_a_desk_that_says_success_may_leave_an_empty_list_out(listed: dict[str, Any]) -> None:
-    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
-        assert await desk.find_note("1", has("Ref 1-a")) is None
-
-
-@pytest.mark.parametrize("note", [{"id": "7", "description": None}, {"id": "7"}, {"description": "of a person"}])
-async def test_a_note_without_text_is_somebody_elses(note: dict[str, Any]) -> None:
-    transport = desk_with(LISTED | {"notes": [{"id": "7"}]}, DONE | {"note": note})
-    async with opened(settings("http://desk"), transport=transport) as desk:
+async def test_an_empty_list_may_be_left_out_and_a_note_without_text_is_somebody_elses(
+    listed: Any, single: Any
+) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
         assert await desk.find_note("1", has("Ref 1-a")) is None
