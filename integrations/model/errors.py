@@ -36,14 +36,9 @@ _NAMED_PARAMS = frozenset(
 """The codes and parameters of a refusal that lines and rows may name; a server may put any text into either."""
 _RATE = "rate_limit_exceeded"
 _NO_CREDIT = (
-    "insufficient_quota",
-    "credit_balance_exhausted",
-    "organization_spend_limit_exceeded",
-    "organization_usage_limit_exceeded",
-    "project_spend_limit_exceeded",
-    "billing_not_active",
-    "billing_hard_limit_reached",
-    "exceeded_current_quota_error",
+    *("insufficient_quota", "credit_balance_exhausted", "exceeded_current_quota_error"),
+    *("organization_spend_limit_exceeded", "organization_usage_limit_exceeded", "project_spend_limit_exceeded"),
+    *("billing_not_active", "billing_hard_limit_reached"),
 )
 _STATUSES = {
     **dict.fromkeys((_RATE, *_NO_CREDIT), 429),

@@ -83,11 +83,7 @@ def limits(most_failures: int = 5) -> Limits:
     return Limits(breaker, DeskRate("acme", 100_000, None), 8)
 
 
-async def read_ticket(url: str, ca_bundle: Path | None = None) -> str:
-    return await read_ticket_by(Outward(ca_bundle=ca_bundle), url)
-
-
-async def read_ticket_by(outward: Outward, url: str = "https://desk.test", **changed: Any) -> str:
+async def read_ticket(outward: Outward, url: str = "https://desk.test", **changed: Any) -> str:
     desk = DeskSettings(**{"url": url, "edition": "onpremises", "api_key": "key-of-acme", **changed})
     async with open_client(connections=2, outward=outward) as http:
         client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
@@ -112,10 +108,10 @@ async def test_a_certificate_must_be_for_its_name_and_by_a_trusted_authority(
 ) -> None:
     with serving(CannedServer(), with_certificate(authority, name)) as server:
         if name == "localhost" and trusted:
-            assert await read_ticket(server.url, bundle) == "S"
+            assert await read_ticket(Outward(ca_bundle=bundle), server.url) == "S"
         else:
             with pytest.raises(DeskUnavailable) as refused:
-                await read_ticket(server.url, bundle if trusted else None)
+                await read_ticket(Outward(ca_bundle=bundle if trusted else None), server.url)
             assert line_of(refused.value) == "ServiceDesk Plus API error: connection: certificate not trusted"
     assert server.authorities == (["key-of-acme"] if name == "localhost" and trusted else [])
 
@@ -126,7 +122,7 @@ async def test_an_answer_that_is_too_large_or_compressed_is_not_read() -> None:
             serving(CannedServer(body=body, encoding=encoding)) as server,
             pytest.raises(DeskUnavailable, match="invalid answer"),
         ):
-            await read_ticket(server.url)
+            await read_ticket(Outward(), server.url)
 
 
 async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
@@ -192,7 +188,7 @@ async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_el
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
     cloud = {"client_id": "i", "client_secret": "s", "refresh_token": "r", "accounts_url": "https://accounts.test"}
-    assert await read_ticket_by(way, edition="cloud", **cloud) == "S"
+    assert await read_ticket(way, edition="cloud", **cloud) == "S"
     assert await outside.ask(way) == "S"
     assert outside.proxy.asked == ["accounts.test:443", "desk.test:443", "model.test:443"]
     assert outside.desk.authorities == ["Zoho-oauthtoken token-1"]
@@ -221,7 +217,7 @@ async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: Ou
 async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outside: OutsideServers) -> None:
     tls = with_certificate(outside.authority) if scheme == "https" else None
     with serving(CannedServer(), tls) as here, serving(CannedServer(body=whole()), tls) as model:
-        assert await read_ticket_by(outside.way(), here.url) == "S"
+        assert await read_ticket(outside.way(), here.url) == "S"
         assert await outside.ask(outside.way(), model.url) == "S"
     assert outside.proxy.asked == []
     assert here.authorities == ["key-of-acme"]
@@ -261,7 +257,7 @@ async def test_another_proxy_of_the_environment_is_not_used(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(environment, f"http://127.0.0.1:{outside.proxy.port}")
     way = outside.way(proxy=None)
-    for call in (read_ticket_by, outside.ask):
+    for call in (read_ticket, outside.ask):
         with pytest.raises(OutsideFailure):
             await call(way)
     assert outside.proxy.asked == []
@@ -298,7 +294,7 @@ async def test_its_trouble_is_said_without_its_address_and_is_temporary(
                 url = f"https://acme:{secret}@localhost:{tls.port}"
         way = replace(way, proxy=url or way.proxy)
         port = ":8443" if "reach" in trouble else ""
-        for call, name, api in ((read_ticket_by, "desk", "ServiceDesk Plus"), (outside.ask, "model", "OpenAI")):
+        for call, name, api in ((read_ticket, "desk", "ServiceDesk Plus"), (outside.ask, "model", "OpenAI")):
             with pytest.raises(OutsideFailure) as failed:
                 await call(way, f"https://{name}.test{port}")
             assert line_of(failed.value) == f"{api} API error: {words}"
@@ -312,7 +308,7 @@ async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outsi
     proxy = ConnectProxy(outside.proxy.outside)
     with serving_proxy(proxy, with_certificate(outside.authority)):
         way = outside.way(f"https://localhost:{proxy.port}")
-        assert await read_ticket_by(way) == await outside.ask(way) == "S"
+        assert await read_ticket(way) == await outside.ask(way) == "S"
     assert proxy.asked == ["desk.test:443", "model.test:443"]
 
 
