@@ -129,20 +129,17 @@ class DeskAnswer:
 
     def failure(self) -> OutsideFailure:
         """Return the failure of the answer; its line has the desk's code if needed."""
-        failure = self._failure()
+        status = self.effective_status
+        failure: OutsideFailure = DeskDenied() if self.unauthorized else DeskRefused(str(status))
+        if status == UNCLEAR:
+            failure = DeskUnavailable("invalid answer", outcome_unknown=self.posted)
+        elif self.put_off or 500 <= status < 600:
+            # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
+            failure = DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         told = self.code if 200 <= self.status < 300 else self.status
-        if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:
+        if told not in (UNCLEAR, status) and told not in _HTTP_OF_CODE:
             failure.also = {"desk_code": told}
         return failure
-
-    def _failure(self) -> OutsideFailure:
-        status = self.effective_status
-        if status == UNCLEAR:
-            return DeskUnavailable("invalid answer", outcome_unknown=self.posted)
-        if self.put_off or 500 <= status < 600:
-            # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
-            return DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
-        return DeskDenied() if self.unauthorized else DeskRefused(str(status))
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
@@ -158,9 +155,7 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
     by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
     if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):
         return replace(answer, throttled=True)
-    if body is known:
-        return answer
-    if 200 <= status < 300:
+    if body is not known and 200 <= status < 300:
         # A login page or a proxy's page under 200: the operation may not have happened.
         raise DeskUnavailable("invalid answer", outcome_unknown=posted)
     return answer
@@ -350,10 +345,14 @@ def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
 
 
 def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
-    text = str(item["description"]) if item.get("description") else None
-    changed_at = moment_of(item.get("last_updated_time"))
-    about = (str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")))
-    return ListedSolution(*about, changed_at, text, _expiry_of(item))
+    return ListedSolution(
+        str(item["id"]),
+        str(item.get("title") or ""),
+        _name(item.get("topic")),
+        moment_of(item.get("last_updated_time")),
+        str(item["description"]) if item.get("description") else None,
+        _expiry_of(item),
+    )
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
