@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.embeddings.embedder import Embedder
-from integrations.embeddings.failures import EmbeddingsUnavailable
-from integrations.errors import HeldBack
+from integrations.embeddings import Embedder
+from integrations.errors import EmbeddingsUnavailable, HeldBack
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from privacy.redaction.people import Person

@@ -5,13 +5,15 @@
     │   ├── ModelTimeout         no content for too long, or not done before the deadline
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
-    │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   ├── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   └── EmbeddingsUnavailable
     ├── Denied                  no call succeeds until an operator acts
     │   ├── ModelDenied          no credit, no permission, no such model
     │   └── DeskDenied          401; for a note also 403, of several tickets in a row
     └── Permanent               a retry gives the same result
         ├── ModelRefused         400, 403, an unusable answer, a content filter
-        └── DeskRefused         400, 403, redirects, a desk that is not configured
+        ├── DeskRefused         400, 403, redirects, a desk that is not configured
+        └── TextRefused         a text that is not embedded
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed
@@ -32,15 +34,19 @@ MODEL_UNAVAILABLE = "model unavailable"
 
 
 class OutsideFailure(Exception):
-    """A failed external call; `values` fill `phrase`, `also` extends its log line."""
+    """A failed external call; `values` fill `phrase`, `also` extends its log line.
 
+    `what` is a status, with words or without, or words of our own.
+    """
+
+    phrase: Phrase
+    server = ""
     also: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
-        super().__init__(reason)
-        self.phrase = phrase
-        self.reason = reason
-        self.values = values
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{self.server}: {what}" if self.server else what)
+        self.reason = str(self)
+        self.values: dict[str, object] = {"reason": what}
 
 
 class Temporary(OutsideFailure):
@@ -50,9 +56,11 @@ class Temporary(OutsideFailure):
     unable to do this one thing.
     """
 
-    retry_after: float | None = None
-    outcome_unknown: bool = False
-    down: bool = False
+    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
+        self.down = what == "connection" or what.startswith(("5", "connection: proxy"))
 
 
 class Permanent(OutsideFailure):
@@ -62,91 +70,94 @@ class Permanent(OutsideFailure):
 class Denied(OutsideFailure):
     """No call succeeds until an operator acts.
 
-    `why` is a reason in `integrations.holds`, which makes a HeldBack. `what` is a status, with words or without.
+    `why` is a reason in `integrations.resilience`, whose Hold makes a HeldBack of it.
     """
 
-    def __init__(self, phrase: Phrase, server: str, what: str, why: str) -> None:
-        super().__init__(phrase, f"{server}: {what}")
-        self.values = {"reason": what}
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what)
         self.why = why
+
+
+class _OfModel(OutsideFailure):
+    phrase = phrases.OPENAI_FAILED
+    server = "OpenAI API"
+
+
+class _OfDesk(OutsideFailure):
+    phrase = phrases.DESK_FAILED
+    server = "ServiceDesk Plus API"
+
+
+class _OfEmbeddings(OutsideFailure):
+    phrase = phrases.EMBEDDINGS_FAILED
 
 
 class ModelTimeout(Temporary):
     """GPT-4 sent nothing for `seconds`, or its answer took longer than that in all."""
 
-    down = True
+    phrase = phrases.GPT4_TIMEOUT
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(phrases.GPT4_TIMEOUT, "GPT-4 timeout", seconds=f"{seconds:g}")
+        super().__init__("GPT-4 timeout")
+        self.values = {"seconds": f"{seconds:g}"}
+        self.down = True
 
 
-class ModelUnavailable(Temporary):
+class ModelUnavailable(_OfModel, Temporary):
     """The model's service is down; `what` is a status with words, or `connection`."""
 
-    def __init__(self, what: str, retry_after: float | None = None) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
-        self.values = {"reason": what}
-        self.retry_after = retry_after
-        self.down = _says_down(what)
 
-
-class ModelRefused(Permanent):
+class ModelRefused(_OfModel, Permanent):
     """The model's service refuses; `what` is a status or `invalid answer`."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
-        self.values = {"reason": what}
 
-
-class ModelDenied(Denied):
+class ModelDenied(_OfModel, Denied):
     """The model's service refuses all questions."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, "OpenAI API", what, why)
 
 
 class DeskTimeout(Temporary):
     """ServiceDesk Plus did not answer in time."""
 
-    down = True
+    phrase = phrases.DESK_TIMEOUT
 
     def __init__(self, *, outcome_unknown: bool = False) -> None:
-        super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
-        self.outcome_unknown = outcome_unknown
+        super().__init__("ServiceDesk Plus timeout", outcome_unknown=outcome_unknown)
+        self.down = True
 
 
-class DeskUnavailable(Temporary):
-    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`.
+class DeskUnavailable(_OfDesk, Temporary):
+    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`."""
 
-    `unusable`: the answer is invalid, maybe only for this one request.
-    """
-
-    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
-        self.values = {"reason": what}
-        self.retry_after = retry_after
-        self.outcome_unknown = outcome_unknown
-        self.down = _says_down(what)
-        self.unusable = what == "invalid answer"
+    @property
+    def unusable(self) -> bool:
+        """True if the answer is invalid, maybe only for this one request."""
+        return self.values["reason"] == "invalid answer"
 
 
-def _says_down(what: str) -> bool:
-    return what == "connection" or what.startswith(("5", "connection: proxy"))
-
-
-class DeskRefused(Permanent):
+class DeskRefused(_OfDesk, Permanent):
     """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
-        self.values = {"reason": what}
 
-
-class DeskDenied(Denied):
+class DeskDenied(_OfDesk, Denied):
     """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
 
     def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
-        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", what, why)
+        super().__init__(what, why)
+
+
+class NoteMissing(DeskRefused):
+    """The last check for a note of unknown outcome failed, and no attempt is left."""
+
+    def __init__(self) -> None:
+        super().__init__("note did not arrive")
+
+
+class EmbeddingsUnavailable(_OfEmbeddings, Temporary):
+    """No embedding now; `what` is a status, `connection`, or a missing part."""
+
+
+class TextRefused(_OfEmbeddings, Permanent):
+    """One of the texts is refused: it is too long, or a filter rejects it."""
 
 
 class TicketGone(Exception):
@@ -210,11 +221,3 @@ class NoteUnsettled(HeldBack):
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__("note may still arrive", wait_seconds)
-
-
-class NoteMissing(Permanent):
-    """The last check for a note of unknown outcome failed, and no attempt is left."""
-
-    def __init__(self) -> None:
-        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API: note did not arrive")
-        self.values = {"reason": "note did not arrive"}

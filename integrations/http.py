@@ -1,30 +1,79 @@
-"""The HTTP client of each process, with a span per request and bounded answers."""
+"""HTTP to external services: proxy and authorities, a span per request, bounded answers, statuses.
+
+`HTTP_PROXY` and `ALL_PROXY` are ignored: a key for an `http://` address in the own network must not reach a proxy.
+"""
 
 import asyncio
+import ipaddress
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed does not have it
 
 import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from integrations.outward import STRAIGHT, Outward
-from integrations.statuses import status_words
+from config.console_settings import ConsoleSettings
+from config.settings import DeskClientSettings, EmbeddingSettings
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000
 KEPT_SECONDS = 3.0
 """How long an idle connection is used again: less than servers keep theirs (5 s and more), or a request would now and
 then meet a connection that is just being closed."""
+PLAIN = {"Accept-Encoding": "identity"}
+"""Asked of each server: a few compressed bytes may become gigabytes."""
+_BEFORE_SENDING = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
+_LONGEST_WAIT_SECONDS = 999_999_999.0
+_IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 
-_BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """The network settings of one kind of calls.
+
+    `proxy` may contain credentials and is not in the repr; `no_proxy` are names that are called directly. `ca_bundle`
+    (PEM) is trusted in addition to the usual authorities, also for the proxy.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: str = ""
+    ca_bundle: Path | None = None
+
+    @classmethod
+    def of(cls, settings: DeskClientSettings | EmbeddingSettings | ConsoleSettings, ca_bundle: Path | None) -> Self:
+        return cls(settings.https_proxy, settings.no_proxy or "", ca_bundle)
+
+    def by_proxy(self, url: str) -> bool:
+        """Return True if the proxy is used; `no_proxy` has the rules of Python's urllib."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if self.proxy is None or parts.scheme != "https" or _is_this_host(host):
+            return False
+        # An IPv6 address with a port would be parsed as another address.
+        named = host if ":" in host else f"{host}:{parts.port or 443}"
+        return not proxy_bypass_environment(named, {"no": self.no_proxy})
 
 
-class AnswerTooLarge(Exception):
-    """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request."""
+STRAIGHT = Outward()
+"""No proxy, and the usual authorities."""
+
+
+def _is_this_host(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
@@ -79,7 +128,8 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         try:
             return await self._through.handle_async_request(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
-            if connection_words(failure, by_proxy=True) != PROXY_UNREACHABLE:
+            # A TLS error comes from behind the proxy, or is about its certificate.
+            if any(isinstance(cause, ssl.SSLError) for cause in _causes(failure)):
                 raise
             raise httpx2.ProxyError("unreachable") from failure
 
@@ -90,88 +140,92 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
 
 @lru_cache(maxsize=8)
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trust the usual authorities and those of `ca_bundle`, a PEM file.
-
-    `config.settings` has checked the file.
-    """
+    """Trust the usual authorities and those of `ca_bundle`, a PEM file that `config.settings` has checked."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))
     return context
 
 
-def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
-    """Return the TLS context for the proxy itself; None for a proxy without TLS."""
-    return trust(outward.ca_bundle) if (outward.proxy or "").startswith("https:") else None
-
-
-def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> TracedTransport:
+def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncBaseTransport:
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
     options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
     if outward.proxy is not None:
-        to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
-        transport = ProxiedTransport(outward, httpx2.AsyncHTTPTransport(**options, proxy=to_proxy), transport)
-    return TracedTransport(transport)
+        tls = options["verify"] if outward.proxy.startswith("https:") else None
+        through = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(outward.proxy, ssl_context=tls))
+        transport = ProxiedTransport(outward, through, transport)
+    return transport
 
 
-def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
-    """Return a client that verifies certificates and limits only the time to connect.
+def open_client(*, connections: int, outward: Outward = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
+    """Return a client that verifies certificates, bounds answers, and limits only the time to connect.
 
     It follows no redirect, which would forward the credentials. Each caller limits the whole call.
     """
+    transport = open_transport(connections=connections, outward=outward)
     return httpx2.AsyncClient(
-        transport=open_transport(connections=connections, outward=outward),
+        transport=TracedTransport(transport) if traced else transport,
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=10),
-        headers={"Accept-Encoding": "identity"},
+        headers=PLAIN,
+        event_hooks={"response": [bound]},
         # All tenants share this client, and some share a host: sessions must not mix.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
-async def read_bounded(response: httpx2.Response) -> bytes:
-    """Return the body. Raises AnswerTooLarge before more is in memory."""
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise AnswerTooLarge
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > LARGEST_ANSWER_BYTES:
-            raise AnswerTooLarge
-        parts.append(part)
-    return b"".join(parts)
+class AnswerTooLarge(Exception):
+    """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request; `response` has its head."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__("answer too large")
+        self.response = response
 
 
-PROXY_UNREACHABLE = "connection: proxy unreachable"
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream, response: httpx2.Response) -> None:
+        self._stream = stream
+        self._response = response
+        self._size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise AnswerTooLarge(self._response)
+        async for part in self._stream:
+            self._size += len(part)
+            if self._size > LARGEST_ANSWER_BYTES:
+                raise AnswerTooLarge(self._response)
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
-def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
-    """Return `connection` and the cause, if known, of an httpx2 failure.
+async def bound(response: httpx2.Response) -> None:
+    """Make reading the body raise AnswerTooLarge before more is in memory; a response hook."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Bounded(response.stream, response)
 
-    `by_proxy`: the call went through a proxy.
-    """
+
+def connection_words(failure: Exception) -> str:
+    """Return `connection` and the cause, if known, of an httpx2 failure."""
     causes = list(_causes(failure))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "connection: certificate not trusted"
-    names = {type(cause).__name__ for cause in causes}
-    if "ProxyError" in names:
-        status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
-        return PROXY_UNREACHABLE if status is None else f"connection: proxy answered {status_words(int(status))}"
-    # A TLS error comes from behind the proxy.
-    of_tls = any(isinstance(cause, ssl.SSLError) for cause in causes)
-    if by_proxy and names & {"ConnectError", "ConnectTimeout"} and not of_tls:
-        return PROXY_UNREACHABLE
-    return "connection"
+    if not any(isinstance(cause, httpx2.ProxyError) for cause in causes):
+        return "connection"
+    status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
+    answered = "unreachable" if status is None else f"answered {status_words(int(status))}"
+    return f"connection: proxy {answered}"
 
 
 def never_connected(failure: Exception) -> bool:
     """Return True if an httpx2 call failed before anything was sent."""
-    return any(type(cause).__name__ in _BEFORE_SENDING for cause in _causes(failure))
+    return any(isinstance(cause, _BEFORE_SENDING) for cause in _causes(failure))
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
@@ -179,3 +233,42 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
+
+
+def known_status(status: int) -> int:
+    """Return the status, or its class for a nonstandard one, to bound metric labels."""
+    if status in _OPENAI_WORDS or status in set(HTTPStatus):
+        return status
+    return status // 100 * 100 if 100 <= status < 600 else 500
+
+
+def status_words(status: int) -> str:
+    """Return a status with fixed words of our own, such as `429 Rate Limit`."""
+    known = known_status(status)
+    return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
+
+
+def retry_after_of(headers: Mapping[str, str]) -> str | None:
+    """Return `Retry-After`, else Zoho's `retry_after` in `X-Rate-Limit`."""
+    plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return plain if within is None or retry_after_seconds(plain) else within[1]
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Return `Retry-After`, seconds or an HTTP date, as seconds; None if malformed.
+
+    An HTTP date is in GMT: another zone is unreliable.
+    """
+    value = (header or "").strip()
+    if value.isdecimal():
+        return float(value[:9])
+    if not value.endswith(" GMT"):
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.utcoffset():  # the parser takes the first of two zones
+        return None
+    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)

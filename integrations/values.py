@@ -13,7 +13,13 @@ Structured = TypeVar("Structured", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class DeskTicket:
-    """A ticket of the desk; texts are plain lines, without HTML and mail wrapping."""
+    """A ticket of the desk; texts are plain lines, without HTML and mail wrapping.
+
+    `requester`: the mail address, for `storage.tombstones`, never for a prompt, a line or a span. `display_id`: the
+    number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
+    `conversation`: whether mails were sent. What the desk does not report is None. `terms`: the desk's own names of
+    categories, groups, services and assets, no people.
+    """
 
     ticket_id: str
     subject: str
@@ -23,23 +29,17 @@ class DeskTicket:
     status: str
     resolution: str
     requester: str = field(default="", repr=False)
-    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
     display_id: str = ""
-    """The number that people see; empty where the desk has none beside the ticket's id."""
     group: str = ""
     site: str = ""
     template: str = ""
     created_at: datetime | None = None
-    """As the next one by the desk's clock; None where it does not tell."""
     changed_at: datetime | None = None
     closed: bool = False
     people: tuple[Person, ...] = field(default=(), repr=False)
-    """Whom the desk names for it, the requester first."""
     conversation: bool | None = None
-    """True if mails were sent about it since, False if not; None where the desk does not tell."""
     has_notes: bool = False
     terms: tuple[str, ...] = field(default=(), repr=False)
-    """The desk's own names of categories, groups, services and assets: no people."""
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -53,22 +53,20 @@ class DeskTicket:
 
 @dataclass(frozen=True, slots=True)
 class SimilarTicket:
-    """A resolved, similar ticket."""
+    """A resolved, similar ticket.
+
+    `strength`: the probability that it is about the same. `category` and `group` are in small letters, if known.
+    """
 
     ticket_id: str
     subject: str
     resolution: str
     display_id: str = ""
-    """The number that people see; empty where it is the id."""
     created_at: datetime | None = field(default=None, compare=False)
-    """By the desk's clock, where it is known."""
     strength: float = field(default=0.0, compare=False)
-    """How likely it is that it is about the same, between 0 and 1."""
     category: str = field(default="", compare=False)
-    """As the next one in small letters; empty where the desk has not told."""
     group: str = field(default="", compare=False)
     people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
-    """Whom the desk names for it."""
 
     @property
     def shown(self) -> str:
@@ -77,12 +75,11 @@ class SimilarTicket:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A passage of the knowledge base that may help."""
+    """A passage of the knowledge base that may help; `strength` as of a similar ticket."""
 
     title: str
     text: str
     strength: float = field(default=0.0, compare=False)
-    """As for a similar ticket."""
     expires_at: datetime | None = field(default=None, compare=False)
 
 
@@ -109,21 +106,18 @@ class Usage:
 
     def plus(self, other: "Usage") -> "Usage":
         cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost, self.model)
+        tokens = (self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(*tokens, cost, self.model, self.estimated or other.estimated)
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question that was sent, or may have been, without a usable answer."""
+    """A question that was sent to `host`, or may have been, without a usable answer; `usage` was paid."""
 
     host: str
-    """Where it was sent."""
     model: str
-    """The one that was asked."""
     reason: str
-    """In our own words."""
     usage: Usage
-    """What was paid for all the same."""
     milliseconds: int
 
 
@@ -144,7 +138,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer(Generic[Structured]):
-    """A usable answer. `usage` includes every paid call for it."""
+    """A usable answer of `host`. `usage` includes every paid call for it.
+
+    `first_milliseconds`: until the first content of the last call; 0 if it came whole.
+    """
 
     content: Structured
     status: int
@@ -154,6 +151,4 @@ class ModelAnswer(Generic[Structured]):
     usage: Usage
     milliseconds: int
     first_milliseconds: int = 0
-    """Until the first content of the last call came; 0 of an answer that came whole."""
     host: str = ""
-    """Where it came from, a fallback's too."""

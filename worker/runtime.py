@@ -25,7 +25,7 @@ from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QUEUE, open_redis, warn_of_eviction
 from feedback.links import FeedbackLinks
-from integrations.embeddings.embedders import Embedders
+from integrations.embeddings import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, metrics, phrases

@@ -16,8 +16,7 @@ from benchmarks.retrieval.sets import Article, Incoming, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT
 from housekeeping.embedding import embed_some
-from integrations.embeddings.embedder import AskedText, Embedder
-from integrations.embeddings.local import LocalModel
+from integrations.embeddings import AskedText, Embedder, LocalModel
 from integrations.values import Document, SimilarTicket
 from retrieval.cleaning import lines_of, unwrapped
 from storage import history

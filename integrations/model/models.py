@@ -1,55 +1,59 @@
-"""The models of all tenants: their own, the process's, and its fallback.
+"""The models of all tenants: their own, the process's, and its fallback (ADR 21).
 
-Results of the first model, and the use of a fallback:
-
-| the first model                               | the fallback                                               |
-|-----------------------------------------------|------------------------------------------------------------|
-| HeldBack: breaker open, no money, key, model   | answers, at once; the first is not called                  |
-| Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
-|   connection                                   |                                                            |
-| any other Temporary: 429, a broken answer      | is not called: the first is up, and the job is retried     |
-| Permanent: a refusal, an unusable answer       | is not called: the first has answered                      |
-
-A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
-called again as soon as its breaker or hold allows it. If the fallback fails too, the job waits for the first: a
-misconfigured fallback must not end jobs which would have waited without it. Only paid calls count: an unusable answer
-or a refusal of the fallback ends the job, and a broken answer is an attempt.
+The fallback answers at once, in the same attempt, if the first model is held or down; not after a 429, an answer or a
+refusal, because the first is up then. A tenant with an address or a key of its own has none: its texts may be meant for
+that model only. If the fallback fails too, the job waits for the first: a misconfigured fallback must not end jobs.
+Only paid calls count: an unusable answer or a refusal of the fallback ends the job, and a broken answer is an attempt.
 """
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, Temporary
+from integrations.http import Outward
 from integrations.model.client import ModelClient
-from integrations.model.endpoints import Endpoint, Endpoints
 from integrations.model.spending import Book, SpendingLimits
-from integrations.outward import Outward
+from integrations.resilience import Breaker
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
-from observability import metrics, phrases
+from observability import counting, metrics, phrases
 from observability.logging import say
 
 _CLOSED_SECONDS = 30.0
 _QUIET_SECONDS = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at an address, with a key; `server` names it in logs and metrics."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    name: str
+    server: str
+
+
 class Models:
     """The models by tenant; `close()` them. `connections` are for each endpoint.
 
-    Each endpoint is open from its first use until its settings are gone.
+    Each endpoint has a client, its connections and its breaker, from its first use until its settings are gone.
     """
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
         self._tenants = tenants
         self._settings = settings
         self._connections = connections
-        self.endpoints = Endpoints(self._open)
+        self.clients: dict[Endpoint, ModelClient] = {}
+        self._calls: Counter[ModelClient] = Counter()
+        self._retired: set[ModelClient] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._replaced_at: dict[str, float] = {}
         self._kept_for: tuple[Sequence[Tenant], int] = ((), 0)
         self.limits = SpendingLimits(tenants, book)
@@ -101,23 +105,49 @@ class Models:
         now = self._tenants.process_key(name)
         return at_start if now is None else now
 
+    def client(self, endpoint: Endpoint) -> ModelClient:
+        if endpoint not in self.clients:
+            self.clients[endpoint] = ModelClient(
+                api_key=endpoint.api_key,
+                base_url=endpoint.base_url,
+                model=endpoint.name,
+                idle_seconds=self._settings.openai_timeout_seconds,
+                total_seconds=self._settings.openai_deadline_seconds,
+                connections=self._connections,
+                breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
+                outward=Outward.of(self._settings, self._settings.openai_ca_bundle),
+            )
+        return self.clients[endpoint]
+
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """Yield the client of an endpoint; afterwards close unconfigured endpoints."""
+        """Yield the client of an endpoint, which stays open during the block."""
+        client = self.client(endpoint)
+        self._calls[client] += 1
         try:
-            with self.endpoints.call(endpoint) as client:
-                yield client
+            yield client
         finally:
+            self._calls[client] -= 1
             self._close_gone()
 
     def _close_gone(self) -> None:
-        tenants, kept_for = self._tenants.all(), self._kept_for
+        """Close the clients of unconfigured endpoints and remove their metrics; running calls end normally."""
+        tenants = self._tenants.all()
         # An endpoint that was chosen before a change may have been opened after it.
-        if tenants is kept_for[0] and len(self.endpoints) == kept_for[1]:
-            return
-        firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
-        self.endpoints.keep({*firsts, *fallbacks})
-        self._kept_for = (tenants, len(self.endpoints))
+        if tenants is not self._kept_for[0] or len(self.clients) != self._kept_for[1]:
+            wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
+            gone = self.clients.keys() - wanted
+            self._retired |= {self.clients.pop(endpoint) for endpoint in gone}
+            # An endpoint with another key has the same name, and the metric is its own now.
+            for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
+                counting.server_gone(server)
+            self._kept_for = (tenants, len(self.clients))
+        for client in [client for client in self._retired if not self._calls[client]]:
+            self._retired.remove(client)
+            del self._calls[client]
+            task = asyncio.create_task(client.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         now = time.monotonic()
@@ -125,20 +155,10 @@ class Models:
             say(phrases.FALLBACK_USED, server=first.server, fallback=fallback.server)
         self._replaced_at[first.server] = now
 
-    def _open(self, endpoint: Endpoint) -> ModelClient:
-        return ModelClient(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            model=endpoint.name,
-            idle_seconds=self._settings.openai_timeout_seconds,
-            total_seconds=self._settings.openai_deadline_seconds,
-            connections=self._connections,
-            breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
-            outward=Outward.to_models(self._settings),
-        )
-
     async def close(self) -> None:
-        await self.endpoints.close()
+        for client in self.clients.values():
+            await client.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
 
 class TenantModel:
@@ -165,14 +185,14 @@ class TenantModel:
         first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
         self._models.limits.check(self._tenant_id)
         try:
-            self._models.endpoints.check(first)
-        except HeldBack:
+            self._models.client(first).check()
+        except HeldBack as held:
             if fallback is None:
                 raise
-            with suppress(HeldBack):
-                self._models.endpoints.check(fallback)
-                return
-            raise
+            try:
+                self._models.client(fallback).check()
+            except HeldBack:
+                raise held from None
 
     async def ask(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,29 +13,21 @@ from typing import Any
 import httpx2
 
 from config.tenants import DeskSettings
-from integrations.breaker import Breaker
-from integrations.errors import (
-    DeskDenied,
-    DeskRefused,
-    DeskTimeout,
-    DeskUnavailable,
-    HeldBack,
-    OutsideFailure,
-)
-from integrations.holds import DeskHoldReason, Hold
-from integrations.http import AnswerTooLarge, connection_words, read_bounded
-from integrations.rate import DeskRate, Throttle
-from integrations.servicedesk.answers import DeskAnswer, decode
-from integrations.servicedesk.tokens import DeskTokens
-from integrations.statuses import retry_after_of
+from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
+from integrations.http import AnswerTooLarge, connection_words, retry_after_of
+from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS, DeskRate
+from integrations.resilience import Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.auth import DeskTokens
+from integrations.servicedesk.parsing import DeskAnswer, decode
 from observability import timing
 from observability.logging import say
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
+# How often a call that needs a permission of its own, while others succeed with that token, gets a fresh token: the
+# next one would lack that permission too, and one in ten minutes is a tenth of a desk's tokens.
 _FRESH_TOKEN_SECONDS = 3600.0
-"""How often a right of its own is asked for with a fresh token: one in ten minutes is a tenth of a desk's tokens."""
 MOST_REFUSED_TICKETS = 3
 """A note that is refused with 403 may be refused for its ticket; those of so many in a row are for a missing right."""
 
@@ -80,15 +73,11 @@ class DeskCalls:
         self._http = http
         self._tokens = tokens
         self._timeout = timeout_seconds
-        self._breaker = limits.breaker
-        self._rate = limits.rate
-        self._check = limits.check
-        self._hold = limits.hold
-        self._note_hold = limits.note_hold
+        self._limits = limits
         self._refused_tickets: set[str] = set()
         self._jitter = jitter
         self._monotonic = monotonic
-        self._throttle = Throttle(monotonic, jitter)
+        self._throttled_until = -math.inf
         # The credentials that were last accepted, for any call.
         self._taken: dict[str, str] = {}
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
@@ -96,8 +85,8 @@ class DeskCalls:
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
-        if self._note_hold is not None:
-            self._note_hold.check(pays=not answered)
+        if self._limits.note_hold is not None:
+            self._limits.note_hold.check(pays=not answered)
 
     async def make(
         self,
@@ -112,25 +101,24 @@ class DeskCalls:
     ) -> DeskAnswer:
         """Make one call, with `data` as its `input_data`.
 
-        A cloud desk that refuses the token gets a fresh one, once. A call that needs a permission of its own, while
-        others succeed with that token, gets one at most once an hour: the next token would lack that permission too.
-
-        `who` and `begun` are those of `DeskRate.take`. `own_right`: the call needs a permission that tickets do not, so
-        a 401 is a DeskRefused and does not concern the credentials. A POST is a note, which needs a permission of its
-        own too. `about_to_send` is awaited right before the call is sent. Raises HeldBack before anything is sent, or
-        if the sent call surely did nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a hold DeskDenied.
-        Only answers about an outage, credentials or permissions raise.
+        A cloud desk that refuses the token gets a fresh one, once. `who` and `begun` are those of `DeskRate.take`.
+        `own_right`: the call needs a permission that tickets do not, so a 401 is a DeskRefused and does not concern the
+        credentials. A POST is a note, which needs a permission of its own too. `about_to_send` is awaited right before
+        the call is sent. Raises HeldBack before anything is sent, or if the sent call surely did nothing; DeskTimeout,
+        DeskUnavailable or DeskRefused, and without a hold DeskDenied. Only answers about an outage, credentials or
+        permissions raise.
         """
         # Checked first: jobs that find the desk down must not use up its rate.
-        self._breaker.check()
-        self._throttle.check()
-        holds = [each for each in (self._hold, self._note_hold if method == "POST" else None) if each is not None]
+        limits = self._limits
+        limits.breaker.check()
+        self._check_throttle()
+        holds = [each for each in (limits.hold, limits.note_hold if method == "POST" else None) if each is not None]
         for each in holds:
             each.check()
         async with self._place():
-            await self._rate.take(who, begun=begun)
+            await limits.rate.take(who, begun=begun)
             # Checked last: a copy waits minutes for its turn.
-            self._check()
+            limits.check()
             with ExitStack() as watches:
                 watched = [(each, watches.enter_context(each.watch())) for each in holds]
                 call = watches.enter_context(timing.external_call("servicedesk", self._tenant_id, OutsideFailure))
@@ -139,16 +127,21 @@ class DeskCalls:
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for each, one in watched:
                     # A sender without permission for notes may get these other answers too.
-                    one.granted = answer.succeeded if each is self._note_hold else not answer.put_off
-        self._insist_on_rate(answer)
-        return answer
-
-    def _insist_on_rate(self, answer: DeskAnswer) -> None:
+                    one.granted = answer.succeeded if each is limits.note_hold else not answer.put_off
         if answer.throttled:
             failure = answer.failure()
             say(failure.phrase, failure.values, also=failure.also)
-            self._throttle.begin(answer.retry_after)
-            self._throttle.check()
+            asked = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
+            until = self._monotonic() + min(asked, LONGEST_THROTTLE_SECONDS)
+            self._throttled_until = max(self._throttled_until, until)
+            self._check_throttle()
+        return answer
+
+    def _check_throttle(self) -> None:
+        """Raise HeldBack while the desk throttles this process. The wait extends the job's deadline."""
+        left = self._throttled_until - self._monotonic()
+        if left > 0:
+            raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -173,7 +166,7 @@ class DeskCalls:
         *,
         own_right: bool,
     ) -> DeskAnswer:
-        with self._breaker.watch():
+        with self._limits.breaker.watch():
             headers = await self._credentials()
             if about_to_send is not None:
                 await about_to_send()
@@ -182,7 +175,7 @@ class DeskCalls:
                 await self._tokens.drop(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
                 # One more call. A refused token did nothing, so the call may be held back.
-                await self._rate.take(who, begun=True)
+                await self._limits.rate.take(who, begun=True)
                 answer = await self._send(method, path, data, headers)
             if answer.down:
                 raise answer.failure()
@@ -233,7 +226,7 @@ class DeskCalls:
                     headers={"Accept": _ACCEPT, **headers},
                 ) as response,
             ):
-                content = await read_bounded(response)
+                content = await response.aread()
                 return decode(response.status_code, content, retry_after_of(response.headers), posted=posted)
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise DeskTimeout from None

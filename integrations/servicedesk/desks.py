@@ -8,15 +8,13 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
-from integrations.holds import PROBE_SECONDS, DeskHoldReason, Hold
-from integrations.http import open_client
-from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.http import Outward, open_client
+from integrations.rate_limit import DeskRate
+from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from observability import counting, metrics
 
 _TENANTS_SHARE = 4
@@ -47,7 +45,7 @@ class Desks:
         self._yields = yields
         self._timeout = settings.servicedesk_timeout_seconds
         self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
-        self._http = open_client(connections=connections, outward=Outward.to_desks(settings))
+        self._http = open_client(connections=connections, outward=Outward.of(settings, settings.servicedesk_ca_bundle))
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
         self._there: Sequence[Tenant] = ()

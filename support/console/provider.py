@@ -25,9 +25,16 @@ from starlette.responses import Response
 
 from config.addresses import address_problem
 from config.console_access import OidcSettings
-from integrations.http import AnswerTooLarge, connection_words, open_transport
-from integrations.model.bounds import PLAIN, bound
-from integrations.outward import STRAIGHT, Outward
+from integrations.http import (
+    PLAIN,
+    STRAIGHT,
+    AnswerTooLarge,
+    Outward,
+    TracedTransport,
+    bound,
+    connection_words,
+    open_transport,
+)
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures of ID tokens: `none` proves nothing, and with HS256 the client would have the key."""
@@ -62,7 +69,7 @@ class _HttpClient(AsyncOAuth2Client):  # type: ignore[misc] # Authlib has no typ
     def __init__(self, *args: Any, outward: Outward, **options: Any) -> None:
         super().__init__(
             *args,
-            transport=open_transport(connections=1, outward=outward),
+            transport=TracedTransport(open_transport(connections=1, outward=outward)),
             trust_env=False,
             follow_redirects=False,
             timeout=_CALL_SECONDS,

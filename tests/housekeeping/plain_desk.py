@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from integrations.errors import DeskRefused, OutsideFailure
-from integrations.servicedesk.contents import ListedSolution, ListedTicket, ListPage, Solution
+from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution
 from integrations.values import DeskTicket
 
 NOW = datetime.now(UTC)

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
-from integrations.servicedesk.contents import ListedTicket, ListPage
+from integrations.servicedesk.parsing import ListedTicket, ListPage
 from storage.session import Database
 from tests.housekeeping.comparing import Comparing
 from tests.housekeeping.plain_desk import SOON, PlainDesk, PlainTicket, add, newest_first

@@ -1,10 +1,11 @@
 """Endpoints that repeat one answer, and the bodies of answers."""
 
 import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 _NONE = {"value": "", "strength": "weak"}
@@ -21,9 +22,14 @@ ADVICE = {
 }
 
 
-def endpoint(body: bytes, content_type: str) -> Starlette:
+def endpoint(
+    body: bytes | Callable[[], AsyncIterator[bytes]], content_type: str = "text/event-stream", status: int = 200
+) -> Starlette:
     async def answer(_request: object) -> Response:
-        return Response(body, headers={"content-type": content_type})
+        headers = {"content-type": content_type, "retry-after": "7"}
+        if isinstance(body, bytes):
+            return Response(body, status, headers)
+        return StreamingResponse(body(), status, headers)
 
     return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
 

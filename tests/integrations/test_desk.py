@@ -1,4 +1,7 @@
-"""ServiceDesk Plus, both editions: reading tickets, writing and finding notes."""
+"""ServiceDesk Plus, both editions: tickets, their numbers, pages and conversations, solutions, lists."""
+
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -8,8 +11,17 @@ from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
+from integrations.errors import (
+    DeskRefused,
+    DeskUnavailable,
+    HeldBack,
+    OutsideFailure,
+    TicketClosed,
+    TicketNotFound,
+    TicketTrashed,
+)
 from integrations.servicedesk.desks import Desks
+from integrations.servicedesk.parsing import ticket_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
@@ -17,13 +29,15 @@ from tests.kit.simulators import Simulator
 
 @EDITIONS
 async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    """Its requester stands in no text of it, and a character that was cut in half is left out."""
     ticket_id = new_ticket(
         desks,
         edition,
-        subject="Zoë &amp; the <b>VPN</b>",
-        description="<div>It drops&nbsp;<br>every 5&nbsp;minutes</div>",
+        subject="Zoë &amp; the <b>VPN</b> \ud83d",
+        description="<div>It drops&nbsp;<br>every 5&nbsp;minutes</div>\udc00",
         priority="High",
         category="Network",
+        requester="robin\x00.adeyemi@acme.example",
     )
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         ticket = await desk.read_open_ticket(ticket_id)
@@ -31,27 +45,8 @@ async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator
     assert (ticket.ticket_id, ticket.subject) == (ticket_id, "Zoë & the VPN")
     assert ticket.description == "It drops\nevery 5 minutes"
     assert (ticket.priority, ticket.category, ticket.status, ticket.resolution) == ("High", "Network", "Open", "")
-
-
-@EDITIONS
-async def test_whose_ticket_it_is_is_read_and_stands_in_no_text_of_it(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
-    ticket_id = new_ticket(desks, edition, requester="robin\x00.adeyemi@acme.example")
-    async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        ticket = await desk.read_ticket(ticket_id)
     assert ticket.requester == "robin.adeyemi@acme.example"
     assert "adeyemi" not in f"{ticket}"
-
-
-@EDITIONS
-async def test_a_ticket_whose_text_was_cut_within_a_character_can_be_worked_with(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
-    ticket_id = new_ticket(desks, edition, subject="My screen \ud83d", description="\udc00 broke")
-    async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        ticket = await desk.read_ticket(ticket_id)
-    assert (ticket.subject + ticket.description).encode()
 
 
 @EDITIONS
@@ -100,14 +95,6 @@ async def test_one_of_several_portals_is_named_in_the_address_or_by_a_header(des
 
 
 @EDITIONS
-async def test_a_ticket_on_hold_is_open(edition: Edition, desks: Simulator, tokens: Redis) -> None:
-    ticket_id = new_ticket(desks, edition)
-    desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", status="On Hold")
-    async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        assert (await desk.read_open_ticket(ticket_id)).status == "On Hold"
-
-
-@EDITIONS
 async def test_a_ticket_that_is_not_there_is_told_from_one_that_fails(
     edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
@@ -148,59 +135,57 @@ async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticke
     assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
 
 
-async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
-    values = {
-        "SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}",
-        "SERVICEDESK_API_KEY_ACME": "k",
-        "WEBHOOK_SECRET_GLOBEX": "s",
-    }
-    clock = Clock()
+@pytest.fixture
+async def found() -> AsyncIterator[tuple[Desks, dict[str, str], Clock]]:
+    """Return desks whose only one is away, and the settings that they are made from."""
+    values, clock = (
+        {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"},
+        Clock(),
+    )
+    limits = {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
     tenants = TenantDirectory(lambda: values, monotonic=clock)
-    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
-    first = found.of("acme")
-    assert found.of("acme") is first
+    redis = open_redis("redis://127.0.0.1:1/0")
+    desks = Desks(tenants, DeskClientSettings.model_validate(limits), redis, connections=2)
+    yield desks, values, clock
+    await desks.close()
+
+
+async def test_a_tenant_has_the_desk_that_is_configured_now(found: tuple[Desks, dict[str, str], Clock]) -> None:
+    desks, values, clock = found
+    first = desks.of("acme")
+    assert desks.of("acme") is first
     # This must not reset the breaker, the note's key and the calls in flight.
-    values["WEBHOOK_SECRET_ACME"] = "rotated"
+    values |= {"WEBHOOK_SECRET_ACME": "rotated", "WEBHOOK_SECRET_GLOBEX": "s"}
     clock.now += 6
-    assert [tenant.webhook_secrets for tenant in tenants.all()] == [("rotated",), ("s",)]
-    assert found.of("acme") is first
+    assert desks.of("acme") is first
     values["SERVICEDESK_API_KEY_ACME"] = "rotated"
     clock.now += 6
-    assert found.of("acme") is not first
+    assert desks.of("acme") is not first
     for unknown in ("globex", "nobody"):
         with pytest.raises(DeskUnavailable, match="no desk configured"):
-            found.of(unknown)
+            desks.of(unknown)
     with pytest.raises(DeskUnavailable, match="connection"):
-        await found.of("acme").read_ticket("1")
+        await desks.of("acme").read_ticket("1")
     with pytest.raises(HeldBack, match="desk key changed"):
         await first.read_ticket("1")
-    await found.close()
 
 
-async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called() -> None:
+async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called(
+    found: tuple[Desks, dict[str, str], Clock],
+) -> None:
     """Also for callers that already hold the desk."""
-    values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
-    clock = Clock()
-    tenants = TenantDirectory(lambda: values, monotonic=clock)
-    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
-    first = found.of("acme")
+    desks, values, clock = found
+    first = desks.of("acme")
     values["tenants.toml"] = "acme.servicedesk.rate_per_minute = 'fast'"
     clock.now += 6
-    assert found.of("acme") is first
+    assert desks.of("acme") is first
     del values["SERVICEDESK_API_KEY_ACME"]
     clock.now += 6
     with pytest.raises(HeldBack, match="tenant closed") as held:
-        found.of("acme")
+        desks.of("acme")
     assert not held.value.extends_deadline
     with pytest.raises(HeldBack, match="tenant closed"):
         await first.read_ticket("1")
-    await found.close()
-
-
-def _desk_client_settings() -> DeskClientSettings:
-    return DeskClientSettings.model_validate(
-        {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
-    )
 
 
 async def test_what_a_desk_lists_twice_counts_once() -> None:
@@ -214,3 +199,168 @@ async def test_what_a_desk_lists_twice_counts_once() -> None:
         expected = [str(number) for number in range(200)]
         assert [each.ticket_id for each in (await desk.lists.tickets()).items] == expected
         assert [each.solution_id for each in (await desk.lists.solutions()).items] == expected
+
+
+@EDITIONS
+async def test_an_id_is_called_by_itself_and_nothing_is_asked(edition: Edition, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks, edition)
+    async with opened(settings(desks.url, edition)) as desk:
+        assert await desk.id_of(ticket_id) == ticket_id
+        # On premises there is one number; in the cloud an invalid number is not searched for.
+        odd = "5" if edition == "onpremises" else "x-5"
+        assert await desk.id_of(odd) == odd
+    assert desks.requests() == []
+
+
+async def test_the_number_that_people_see_is_searched_for_and_both_are_read(desks: Simulator, tokens: Redis) -> None:
+    ids = [new_ticket(desks, "cloud") for _ in range(3)]
+    shown = [desks.look(f"/tickets/globex/{ticket_id}")["display_id"] for ticket_id in ids]
+    async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
+        assert [await desk.id_of(number) for number in shown] == ids
+        assert (await desk.read_ticket(ids[0])).shown == shown[0]
+        listed = {ticket.ticket_id: ticket.display_id for ticket in (await desk.lists.tickets()).items}
+        assert [listed[ticket_id] for ticket_id in ids] == shown
+        with pytest.raises(TicketNotFound):
+            await desk.id_of("99999999999")
+        # A real desk answers a read by this number so.
+        with pytest.raises(TicketNotFound):
+            await desk.read_ticket(shown[0])
+    assert [one["operation"] for one in desks.requests() if one["operation"] != "token"][:3] == ["list_tickets"] * 3
+
+
+def listing(*tickets: Any) -> dict[str, Any]:
+    return {"requests": list(tickets), "response_status": [{"status_code": 2000}]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        listing({"id": "123640000000240013", "display_id": "103"}),
+        listing({"id": "123640000000240013"}),
+        listing({"id": "1 or so", "display_id": "102"}),
+        listing({"id": "123640000000240013", "display_id": "102"}, {"id": "2", "display_id": "102"}),
+        listing("102"),
+        {"response_status": [{"status_code": 4000}]},
+    ],
+)
+async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, Any]) -> None:
+    """The note would be in another ticket."""
+
+    def answered(request: httpx2.Request) -> httpx2.Response:
+        token = {"access_token": "t", "expires_in": 3600}
+        return httpx2.Response(200, json=token if request.url.path.endswith("/token") else answer)
+
+    async with opened(settings("http://desk", "cloud"), transport=httpx2.MockTransport(answered)) as desk:
+        with pytest.raises(OutsideFailure, match=r"ServiceDesk Plus API: (invalid answer|400)"):
+            await desk.id_of("102")
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("102", "102"),
+        (102, "102"),
+        (None, "7"),
+        ("", "7"),
+        ("102\nerror", "7"),
+        ("١٠٢", "7"),
+        ("1" * 21, "7"),
+        ({}, "7"),
+    ],
+)
+async def test_a_number_that_is_none_is_not_shown(told: object, shown: str) -> None:
+    """It would be in log lines, spans and notes."""
+    body = {"request": {"id": "7", "display_id": told}, "response_status": {"status_code": 2000}}
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))
+    async with opened(settings("http://desk"), transport=transport) as desk:
+        assert (await desk.read_ticket("7")).shown == shown
+
+
+ODD = "1/../../x?y&z=2"
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "ticket_id", "page"),
+    [
+        ("https://d.example:8080", {}, "103", "https://d.example:8080/WorkOrder.do?woMode=viewWO&woID=103"),
+        ("https://desk", {"portal_id": "2"}, "103", "https://desk/WorkOrder.do?woMode=viewWO&woID=103&PORTALID=2"),
+        ("https://desk/app/it", {}, "103", ""),
+        ("https://sdp/app/it", {"edition": "cloud"}, "103", "https://sdp/app/it/ui/requests/103/details"),
+        ("https://desk", {}, ODD, "https://desk/WorkOrder.do?woMode=viewWO&woID=1%2F..%2F..%2Fx%3Fy%26z%3D2"),
+        ("https://sdp", {"edition": "cloud"}, ODD, "https://sdp/ui/requests/1%2F..%2F..%2Fx%3Fy%26z%3D2/details"),
+    ],
+)
+async def test_a_ticket_has_the_page_that_people_open(url: str, more: Any, ticket_id: str, page: str) -> None:
+    async with opened(settings("", url=url, **more)) as desk:
+        assert desk.link_to(ticket_id) == page
+
+
+READS = ("list_conversations", "read_notification", "list_notes", "read_note")
+
+
+async def said(desks: Simulator, tokens: Redis, edition: Edition, ticket_id: str) -> list[str]:
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_ticket(ticket_id)
+        return await desk.read_conversation(ticket, lambda text: text.startswith("ours"))
+
+
+def calls(desks: Simulator) -> list[int]:
+    return [len(desks.requests(operation=name)) for name in READS]
+
+
+@EDITIONS
+async def test_of_a_new_ticket_nothing_is_read(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    assert await said(desks, tokens, edition, new_ticket(desks, edition)) == []
+    assert calls(desks) == [0, 0, 0, 0]
+
+
+@EDITIONS
+async def test_of_200_replies_the_last_are_read_and_notes_of_ours_are_left_out(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    where = f"/tickets/{TENANT_OF[edition]}/{ticket_id}"
+    for number in range(200):
+        desks.change("POST", f"{where}/mails", text=f"<p>Try number {number}.</p>")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for text in ("Replaced the cable.", "ours"):
+            await desk.add_note(ticket_id, f"<p>{text}</p>")
+    desks.change("PATCH", where, subject="Still")
+    texts = await said(desks, tokens, edition, ticket_id)
+    assert "Replaced the cable." in texts
+    assert "ours" not in texts
+    assert [text for text in texts if text.startswith("Try")] == [f"Try number {n}." for n in range(195, 200)]
+    assert calls(desks) == [2 if edition == "onpremises" else 3, 5, 1, 2]
+
+
+async def test_what_was_read_before_a_failure_is_kept(desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("POST", f"/tickets/acme/{ticket_id}/mails", text="Try it again.")
+    async with opened(settings(desks.url), redis=tokens) as desk:
+        await desk.add_note(ticket_id, "<p>Replaced the cable.</p>")
+    desks.order(kind="status", code=500, operation="list_notes")
+    assert await said(desks, tokens, "onpremises", ticket_id) == ["Try it again."]
+    desks.order(kind="status", code=500, operation="list_conversations")
+    with pytest.raises(DeskUnavailable):
+        await said(desks, tokens, "onpremises", ticket_id)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_read"),
+    [
+        ({"has_conversation": True}, True),
+        ({"has_conversation": "true"}, True),
+        ({"has_conversation": False, "last_updated_time": {"value": "1700000099000"}}, False),
+        ({"has_conversation": "maybe"}, None),
+        ({}, None),
+    ],
+)
+def test_whether_mails_were_sent_is_what_the_desk_tells(told: dict[str, object], *, is_read: bool | None) -> None:
+    assert ticket_of({"id": "1", **told}).conversation is is_read
+
+
+@pytest.mark.parametrize("odd", [None, "Robin", [], 7, {}, {"name": None}, {"name": 7, "phone": 49, "email_id": []}])
+def test_people_are_named_whatever_a_desk_has_in_their_place(odd: object) -> None:
+    ticket = ticket_of({"id": "1", "requester": {"name": "Zoë Adeyemi", "mobile": "0171"}, "technician": odd})
+    assert (ticket.people[0].name, ticket.people[0].numbers) == ("Zoë Adeyemi", ("0171",))
+    assert len(ticket.people) <= 2

@@ -1,15 +1,186 @@
-"""A failed call: its possible effect, and its second try with a fresh token."""
+"""Calls of ServiceDesk Plus: failures and their possible effects, breaker, holds, no call done twice."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
-from integrations.breaker import Breaker
-from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, Temporary
-from integrations.rate import DeskRate
+from config.settings import DeskClientSettings
+from config.tenant_directory import TenantDirectory
+from dispatch.queue import open_redis
+from integrations.errors import (
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    HeldBack,
+    OutsideFailure,
+    Temporary,
+    TicketGone,
+    TicketNotFound,
+)
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker, DeskHoldReason
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.tokens import DeskTokens
+from integrations.servicedesk.desks import Desks
 from tests.kit.clock import Clock
-from tests.kit.desk import has, opened, settings
+from tests.kit.desk import EDITIONS, Edition, has, holds_by, line_of, new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.simulators import Simulator
+
+TIMEOUT = "ServiceDesk Plus API timeout"
+ERROR = "ServiceDesk Plus API error: "
+FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
+    ({"kind": "silence"}, DeskTimeout, TIMEOUT),
+    ({"kind": "slow", "seconds": 2}, DeskTimeout, TIMEOUT),
+    ({"kind": "status", "code": 408}, DeskUnavailable, ERROR + "408"),
+    ({"kind": "status", "code": 500}, DeskUnavailable, ERROR + "500"),
+    ({"kind": "status", "code": 503}, DeskUnavailable, ERROR + "503"),
+    ({"kind": "status", "code": 400}, DeskRefused, ERROR + "400"),
+    ({"kind": "status", "code": 403}, DeskRefused, ERROR + "403"),
+    ({"kind": "inner_failure"}, DeskUnavailable, ERROR + "500"),
+    ({"kind": "inner_failure", "inner_code": 4002}, DeskRefused, ERROR + "403"),
+    ({"kind": "warning"}, DeskRefused, ERROR + "3000"),
+    ({"kind": "html"}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "not_json"}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "huge", "megabytes": 6}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "redirect"}, DeskRefused, ERROR + "302"),
+    ({"kind": "cut"}, DeskUnavailable, ERROR + "connection"),
+    ({"kind": "cut_after"}, DeskUnavailable, ERROR + "connection"),
+]
+
+
+@EDITIONS
+@pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
+async def test_each_failure_of_a_reading_has_its_class_and_its_line_after_one_call(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    desks.order(operation="read_ticket", **fault)
+    async with opened(settings(desks.url, edition), redis=tokens, timeout=1.5) as desk:
+        with pytest.raises(OutsideFailure) as failed:
+            await desk.read_open_ticket(ticket_id)
+    assert (type(failed.value), line_of(failed.value)) == (kind, shown)
+    assert len(desks.requests(operation="read_ticket")) == 1
+
+
+@pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
+async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, desks: Simulator
+) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(operation="add_note", **fault)
+    async with opened(settings(desks.url), timeout=1.5) as desk:
+        with pytest.raises(OutsideFailure) as failed:
+            await desk.add_note(ticket_id, "<p>x</p>")
+    assert (type(failed.value), line_of(failed.value)) == (kind, shown)
+    assert len(desks.requests(operation="add_note")) == 1
+    done_all_the_same = {"slow", "cut", "cut_after"}
+    assert len(notes_of(desks, ticket_id)) == (1 if fault["kind"] in done_all_the_same else 0)
+
+
+@EDITIONS
+@pytest.mark.parametrize("operation", ["read_ticket", "add_note"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "throttled", "shape": "code"},
+        {"kind": "throttled", "shape": "object"},
+        {"kind": "status", "code": 429},
+        {"kind": "inner_failure", "inner_code": 4015},
+    ],
+    ids=str,
+)
+async def test_a_throttled_call_holds_the_calls_of_the_desk(
+    fault: dict[str, Any], operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+) -> None:
+    ticket_id, log = new_ticket(desks, edition), start_log()
+    desks.order(operation=operation, **fault)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for _ in range(2):
+            with pytest.raises(HeldBack, match="desk throttled") as held:
+                await (desk.add_note(ticket_id, "x") if operation == "add_note" else desk.read_open_ticket(ticket_id))
+            assert held.value.extends_deadline
+    assert log.getvalue().count(ERROR + "429") == len(desks.requests(operation=operation)) == 1
+
+
+async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="huge", megabytes=50, operation="read_ticket")
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskUnavailable):
+            await desk.read_ticket(ticket_id)
+    async with asyncio.timeout(5):
+        while (outcome := desks.requests(operation="read_ticket")[0]["outcome"]) == "open":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert outcome == "client_left"
+
+
+@pytest.mark.parametrize(("header", "seconds"), [(7, 7.0), ("soon", None), (None, None)])
+@pytest.mark.parametrize("code", [408, 503])
+async def test_retry_after_goes_along(code: int, header: Any, seconds: float | None, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="status", code=code, **({} if header is None else {"retry_after": header}))
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskUnavailable) as failed:
+            await desk.read_ticket(ticket_id)
+    assert failed.value.retry_after == seconds
+
+
+async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> None:
+    """A held back note is not recorded as possibly posted."""
+    ticket_id = new_ticket(desks)
+    written: list[str] = []
+
+    async def about_to_post() -> None:
+        written.append("posted")
+
+    desks.order(kind="status", code=503)
+    async with opened(settings(desks.url)) as desk:
+        for _ in range(5):
+            with pytest.raises(DeskUnavailable):
+                await desk.read_open_ticket(ticket_id)
+        for call in (desk.read_open_ticket(ticket_id), desk.add_note(ticket_id, "x", about_to_post)):
+            with pytest.raises(HeldBack, match="desk unavailable"):
+                await call
+    assert len(desks.requests(ticket_id=ticket_id)) == 5
+    assert written == []
+
+
+async def test_a_silent_desk_holds_a_few_calls_and_the_others_are_held_back(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="silence")
+    async with opened(settings(desks.url), timeout=2, most_at_once=3) as desk:
+        started = time.monotonic()
+        calls = [asyncio.ensure_future(desk.read_open_ticket(ticket_id)) for _ in range(10)]
+        done, _ = await asyncio.wait(calls, timeout=1.7)
+        assert len(done) == 7
+        assert all(isinstance(call.exception(), HeldBack) for call in done)
+        assert {str(call.exception()) for call in done} == {"held back: desk busy"}
+        await asyncio.wait(calls)
+        assert sum(isinstance(call.exception(), DeskTimeout) for call in calls) == 3
+        assert time.monotonic() - started < 4
+    assert len(desks.requests(ticket_id=ticket_id)) == 3
+
+
+async def test_a_busy_desk_that_answers_holds_nobody_back(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="slow", seconds=0.05)
+    async with opened(settings(desks.url), most_at_once=8) as desk:
+        await asyncio.gather(*(desk.read_open_ticket(ticket_id) for _ in range(30)))
+
+
+async def test_a_desk_that_has_not_the_ticket_is_not_down(desks: Simulator) -> None:
+    async with opened(settings(desks.url)) as desk:
+        for _ in range(10):
+            with pytest.raises(TicketNotFound):
+                await desk.read_open_ticket("999999")
+
 
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
@@ -75,7 +246,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
         (httpx2.ConnectTimeout("?"), DeskTimeout, False),
         (httpx2.PoolTimeout("?"), DeskTimeout, False),
         (httpx2.ConnectError("?"), DeskUnavailable, False),
-        (httpx2.Response(500), DeskUnavailable, True),
+        *((httpx2.Response(status), DeskUnavailable, True) for status in (500, 502, 504)),
         (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
         (httpx2.Response(200, json={}), DeskUnavailable, True),
         (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
@@ -100,3 +271,165 @@ async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
             with pytest.raises(kind) as failed:
                 await call
             assert failed.value.outcome_unknown is outcome
+
+
+REFUSED = "ServiceDesk Plus API error: 401"
+WHY = DeskHoldReason.CREDENTIALS_REFUSED.value
+NO_NOTES = DeskHoldReason.NOTES_REFUSED.value
+
+
+@pytest.fixture
+def expired(desks: Simulator) -> Iterator[str]:
+    """Return a ticket of a desk on premises whose key has expired since."""
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", "/desks/acme", api_key="made anew")
+    yield ticket_id
+    desks.change("PATCH", "/desks/acme", api_key="acme-key")
+
+
+def is_held() -> float | None:
+    return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
+
+
+async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
+    expired: str, desks: Simulator, start_log: StartLog
+) -> None:
+    clock, log = Clock(), start_log()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        for tries in (1, 2, 3):
+            calls = (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets())
+            for call in calls:
+                with pytest.raises(HeldBack, match=WHY) as held:
+                    await call
+                assert held.value.extends_deadline
+                assert held.value.seconds >= 30
+            assert len(desks.requests()) == log.getvalue().count(REFUSED) == tries
+            assert is_held() == 1
+            clock.now += 30
+        desks.change("PATCH", "/desks/acme", api_key="acme-key")
+        assert await desk.add_note(expired, "x")
+        assert (await desk.read_open_ticket(expired)).ticket_id == expired
+    told = log.getvalue()
+    assert told.count(f"Hold error: desk of acme: {WHY}") == told.count("Hold ended: desk of acme") == 1
+    assert is_held() == 0
+    assert len(notes_of(desks, expired)) == 1
+
+
+async def test_calls_that_are_refused_at_the_same_time_are_told_once(
+    expired: str, desks: Simulator, start_log: StartLog
+) -> None:
+    log = start_log()
+    async with opened(settings(desks.url), holds=holds_by(Clock())) as desk:
+        calls = [desk.read_open_ticket(expired) for _ in range(6)]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+    assert {str(failure) for failure in done} == {f"held back: {WHY}"}
+    assert log.getvalue().count(REFUSED) == 1
+
+
+async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_asked_for() -> None:
+    asked = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(400, json={"error": "invalid_code"})
+
+    transport = httpx2.MockTransport(answer)
+    async with opened(settings("http://desk", "cloud"), transport=transport, holds=holds_by(Clock())) as desk:
+        for _ in range(3):
+            with pytest.raises(HeldBack, match=WHY):
+                await desk.read_ticket("1")
+    assert asked == ["/globex/oauth/v2/token"]
+
+
+async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
+    desks: Simulator, start_log: StartLog
+) -> None:
+    """Fewer may be refused for good. Unpaid jobs try once in ten minutes."""
+    one, two, three = (new_ticket(desks) for _ in range(3))
+    clock, log = Clock(), start_log()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        for refused in ([one, two, one, two], [three, one]):
+            desks.order(kind="status", code=403, operation="add_note")
+            for ticket_id in refused:
+                with pytest.raises(DeskRefused, match="403"):
+                    await desk.add_note(ticket_id, "x")
+                desk.check_notes(answered=False)
+            if three not in refused:
+                desks.forget()
+                await desk.add_note(one, "x")
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            await desk.add_note(two, "x")
+        # The desk's answer to another call is no answer to this one.
+        assert (await desk.read_open_ticket(one)).ticket_id == one
+        for _ in range(19):
+            clock.now += 30
+            desk.check_notes(answered=True)
+            with pytest.raises(HeldBack, match=NO_NOTES):
+                await desk.add_note(two, "x")
+            with pytest.raises(HeldBack, match=NO_NOTES):
+                desk.check_notes(answered=False)
+        clock.now += 30
+        desk.check_notes(answered=False)
+        with pytest.raises(HeldBack):
+            desk.check_notes(answered=False)
+        desks.forget()
+        await desk.add_note(three, "x")
+        desk.check_notes(answered=False)
+    assert log.getvalue().count(f"Hold error: desk of acme: {NO_NOTES}") == 1
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 408])
+async def test_a_hold_for_notes_lasts_until_a_note_is_taken(code: int, desks: Simulator) -> None:
+    ticket_id, clock = new_ticket(desks), Clock()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        desks.order(kind="status", code=401, operation="add_note", times=1)
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            await desk.add_note(ticket_id, "x")
+        clock.now += 30
+        desks.order(kind="status", code=code, operation="add_note", times=1)
+        with pytest.raises((OutsideFailure, TicketGone)):
+            await desk.add_note(ticket_id, "x")
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            desk.check_notes(answered=False)
+        clock.now += 30
+        assert await desk.add_note(ticket_id, "x")
+        desk.check_notes(answered=False)
+
+
+async def test_a_desk_that_has_had_its_calls_has_not_taken_the_key(expired: str, desks: Simulator) -> None:
+    clock = Clock()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        with pytest.raises(HeldBack, match=WHY):
+            await desk.read_ticket(expired)
+        clock.now += 30
+        desks.order(kind="status", code=408, operation="read_ticket", times=1)
+        with pytest.raises(DeskUnavailable, match="408"):
+            await desk.read_ticket(expired)
+        with pytest.raises(HeldBack, match=WHY):
+            await desk.read_ticket(expired)
+    assert is_held() == 1
+
+
+async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: Simulator) -> None:
+    values = {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
+    clock = Clock()
+    tenants = TenantDirectory(lambda: values, monotonic=clock)
+    limits = {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
+    found = Desks(
+        tenants, DeskClientSettings.model_validate(limits), open_redis("redis://127.0.0.1:1/0"), connections=2
+    )
+    for _ in range(2):
+        with pytest.raises(HeldBack, match=WHY):
+            await found.of("acme").read_ticket(expired)
+    assert len(desks.requests()) == is_held() == 1
+    values["SERVICEDESK_API_KEY_ACME"] = "made anew"
+    clock.now += 6
+    assert (await found.of("acme").read_ticket(expired)).ticket_id == expired
+    assert is_held() == 0
+    # The tenant leaves, and the next call for any tenant notices.
+    values.clear()
+    clock.now += 6
+    with pytest.raises(DeskUnavailable, match="no desk configured"):
+        found.of("globex")
+    assert is_held() is REGISTRY.get_sample_value("ai_agents_breaker_open", {"server": "desk of acme"}) is None
+    await found.close()

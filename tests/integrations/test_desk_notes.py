@@ -1,15 +1,28 @@
-"""ServiceDesk Plus, both editions: writing and finding notes."""
+"""ServiceDesk Plus, both editions: notes are written once, and found."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from integrations.errors import DeskUnavailable
-from tests.kit.desk import EDITIONS, Edition, has, new_ticket, notes_of, opened, settings
+from integrations.errors import DeskUnavailable, OutsideFailure
+from tests.kit.desk import (
+    EDITIONS,
+    EXTRA_KEY_REFUSED,
+    TENANT_OF,
+    Edition,
+    has,
+    line_of,
+    new_ticket,
+    notes_of,
+    opened,
+    settings,
+)
 from tests.kit.simulators import Simulator
 
 
@@ -105,17 +118,6 @@ async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found
             assert len(asked) == 20
 
 
-async def test_the_clouds_other_key_for_a_list_of_notes_is_understood(desks: Simulator, tokens: Redis) -> None:
-    ticket_id = new_ticket(desks, "cloud")
-    desks.change("PATCH", "/desks/globex", note_list_key="request_notes")
-    try:
-        async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
-            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
-            assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
-    finally:
-        desks.change("PATCH", "/desks/globex", note_list_key="notes")
-
-
 async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     async with opened(settings(desks.url)) as desk:
@@ -123,3 +125,177 @@ async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(de
         await desk.add_note(ticket_id, "<p>deleted right now</p>")
         desks.order(kind="status", code=404, operation="read_note", times=1)
         assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
+
+
+class OtherDesk:
+    """An on-premises desk that expects the cloud's key, or refuses with `refusal`."""
+
+    def __init__(self, refusal: tuple[int, dict[str, Any]] | None = None, *, pause: float = 0) -> None:
+        self.keys: list[str] = []
+        self._refusal = refusal
+        self._pause = pause
+
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
+        # In the body only: proxies log addresses.
+        assert request.url.query == b""
+        assert request.headers["accept"] == "application/vnd.manageengine.sdp.v3+json"
+        (key,) = json.loads(parse_qs(request.content.decode())["input_data"][0])
+        self.keys.append(key)
+        await asyncio.sleep(self._pause)
+        if self._refusal is not None:
+            return httpx2.Response(self._refusal[0], json=self._refusal[1])
+        if key != "request_note":
+            return httpx2.Response(400, json=EXTRA_KEY_REFUSED)
+        return httpx2.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
+
+    @property
+    def transport(self) -> httpx2.MockTransport:
+        return httpx2.MockTransport(self.answer)
+
+
+async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
+    """The second call may be stored without an answer, so both are announced."""
+    other, announced = OtherDesk(), []
+
+    async def about_to_post() -> None:
+        announced.append(len(other.keys))
+
+    async with opened(settings("http://desk"), transport=other.transport) as desk:
+        assert [await desk.add_note("1", "x", about_to_post) for _ in range(2)] == ["7", "7"]
+    assert other.keys == ["note", "request_note", "request_note"]
+    assert announced == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("edition", "key", "value", "usual", "statuses"),
+    [
+        ("onpremises", "note_key", "request_note", None, [400, 200]),
+        ("cloud", "note_key", "note", None, [400, 200]),
+        ("cloud", "note_list_key", "request_notes", "notes", [200]),
+    ],
+)
+async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
+    edition: Edition, key: str, value: str, usual: str | None, statuses: list[int], desks: Simulator, tokens: Redis
+) -> None:
+    """Old builds on premises use the cloud's key.
+
+    A client of both editions, rapid7/insightconnect-plugins, sends `note` alone.
+    """
+    ticket_id, desk_settings = new_ticket(desks, edition), f"/desks/{TENANT_OF[edition]}"
+    desks.change("PATCH", desk_settings, **{key: value})
+    try:
+        async with opened(settings(desks.url, edition), redis=tokens) as desk:
+            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+            assert await desk.find_note(ticket_id, has("Ref 1-a"), datetime.now(UTC)) == ours
+    finally:
+        desks.change("PATCH", desk_settings, **{key: usual})
+    assert [call["status"] for call in desks.requests(operation="add_note")] == statuses
+
+
+async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
+    other = OtherDesk((400, EXTRA_KEY_REFUSED))
+    async with opened(settings("http://desk"), transport=other.transport) as desk:
+        with pytest.raises(OutsideFailure):
+            await desk.add_note("1", "x")
+    assert other.keys == ["note", "request_note"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
+async def test_no_other_failure_is_answered_with_a_second_post(status: int) -> None:
+    message = {"status_code": 4001, "message": "the given id does not exist"}
+    document = {"response_status": {"status_code": 4000, "messages": [message]}}
+    other = OtherDesk((status, EXTRA_KEY_REFUSED if status not in (200, 400) else document))
+    async with opened(settings("http://desk"), transport=other.transport) as desk:
+        with pytest.raises(OutsideFailure):
+            await desk.add_note("1", "x")
+    assert other.keys == ["note"]
+
+
+async def test_notes_that_are_refused_at_the_same_time_all_get_the_other_key() -> None:
+    other = OtherDesk(pause=0.01)
+    async with opened(settings("http://desk"), transport=other.transport) as desk:
+        ids = await asyncio.gather(*(desk.add_note(str(number), "x") for number in range(4)))
+        assert ids == ["7"] * 4
+        before = len(other.keys)
+        await desk.add_note("9", "x")
+    assert other.keys[before:] == ["request_note"]
+
+
+DONE: dict[str, Any] = {"response_status": {"status_code": 2000, "status": "success"}}
+LISTED: dict[str, Any] = {"response_status": [{"status_code": 2000, "status": "success"}]}
+INFO = {"has_more_rows": False, "row_count": 0}
+NOT_THE_APIS: list[dict[str, Any]] = [
+    {},
+    {"error": "maintenance"},
+    {"response_status": {"status": "failed"}},
+    {"response_status": [{"status_code": "9" * 5000}]},
+]
+NO_LISTS = [
+    {"notes": None},
+    {"notes": {}},
+    {"notes": [17]},
+    {"notes": [{}]},
+    LISTED | {"notes": None},
+    # The same page again and again.
+    LISTED | {"notes": [{"id": "5"}], "list_info": {"has_more_rows": True}},
+    # The same list under another edition's name.
+    LISTED | {"ticket_notes": [{"id": "5"}]},
+    {
+        "response_status": [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}],
+        "notes": [],
+    },
+]
+
+
+ONE = {"notes": [{"id": "7"}]}
+NO_NOTES = [
+    *((ONE, each) for each in (*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"})),
+    *((ONE, each) for each in (DONE, DONE | {"solution": {}})),
+]
+
+
+def shown(document: Any) -> str:
+    return json.dumps(document)[:60]
+
+
+def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx2.MockTransport:
+    """Return a desk that answers lists with `listed`, and single notes with `single`."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=listed if request.url.path.endswith("s") else single)
+
+    return httpx2.MockTransport(answer)
+
+
+@pytest.mark.parametrize(("listed", "single"), [*((each, None) for each in NO_LISTS), *NO_NOTES], ids=shown)
+async def test_an_answer_that_is_no_list_or_no_note_does_not_say_that_there_is_none(listed: Any, single: Any) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
+        with pytest.raises(OutsideFailure):
+            await desk.find_note("1", has("Ref 1-a"))
+
+
+@pytest.mark.parametrize("answer", NOT_THE_APIS, ids=shown)
+async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(answer, answer)) as desk:
+        readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.lists.tickets(), desk.lists.solutions())
+        for call in readings:
+            with pytest.raises(DeskUnavailable) as failed:
+                await call
+            assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
+            assert not failed.value.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    ("listed", "single"),
+    [
+        *((each, None) for each in (LISTED, LISTED | {"list_info": INFO}, LISTED | {"notes": []}, DONE)),
+        *((LISTED | ONE, DONE | {"note": note}) for note in ({"id": "7", "description": None}, {"id": "7"})),
+        (LISTED | ONE, DONE | {"note": {"description": "of a person"}}),
+    ],
+    ids=shown,
+)
+async def test_an_empty_list_may_be_left_out_and_a_note_without_text_is_somebody_elses(
+    listed: Any, single: Any
+) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
+        assert await desk.find_note("1", has("Ref 1-a")) is None

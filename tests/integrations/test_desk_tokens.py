@@ -208,7 +208,7 @@ async def test_a_token_lives_for_an_hour_unless_it_says_otherwise(told: bytes, s
 async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("integrations.servicedesk.tokens._LOCK_SECONDS", 1)
+    monkeypatch.setattr("integrations.servicedesk.auth._LOCK_SECONDS", 1)
     asked: list[str] = []
     desk = settings("http://desk", "cloud")
     (lock,) = await _locks_while_fetching(desk, redis)

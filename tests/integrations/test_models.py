@@ -1,16 +1,25 @@
-"""Model selection per tenant, with its address and key."""
+"""A tenant's model: its address and key, the fallback, and the daily budget."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from config.secret_files import UNREADABLE
-from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable
-from integrations.holds import HoldReason
+from config.tenant_directory import TenantDirectory
+from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable
+from integrations.model import spending
+from integrations.resilience import HoldReason
+from integrations.values import Spent, Unanswered, Usage
+from observability import metrics
 from tests.config.given import ACME
-from tests.integrations.street import OWN, Street, asked, at, town
+from tests.integrations.street import OWN, BookInMemory, Street, asked, at, town
+from tests.kit.clock import Clock
 from tests.kit.desk import line_of
+from tests.kit.logs import StartLog
+from tests.kit.tenants_toml import given
 
 BASE_URL = "acme.openai.base_url"
 
@@ -173,7 +182,214 @@ async def test_an_endpoint_that_was_chosen_before_a_change_is_closed_after_its_c
         chosen = its_town.models.first("acme")
         its_town.change(OPENAI_API_KEY_ACME="rotated")
         await its_town.ask()
-        assert len(its_town.models.endpoints) == 1
+        assert len(its_town.models.clients) == 1
         with its_town.models.call(chosen):
-            assert len(its_town.models.endpoints) == 2
-        assert len(its_town.models.endpoints) == 1
+            assert len(its_town.models.clients) == 2
+        assert len(its_town.models.clients) == 1
+
+
+FALLBACK = {
+    "openai_fallback_model": "spare",
+    "openai_fallback_api_key": "of-fallback",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "fallback", "ends", "houses"),
+    [
+        (503, {}, "spare in fallback", ["process", "fallback"]),
+        (429, {}, ModelUnavailable, ["process"]),
+        (400, {}, ModelRefused, ["process"]),
+        ({"message": {"content": "", "refusal": "No."}}, {}, ModelRefused, ["process"]),
+        (503, 503, ModelUnavailable, ["process", "fallback"]),
+        (503, 400, ModelUnavailable, ["process", "fallback"]),
+        (503, {"message": {"content": "", "refusal": "No."}}, ModelRefused, ["process", "fallback"]),
+    ],
+    ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
+)
+async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
+    first: Any, fallback: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
+) -> None:
+    stream = start_log()
+    street.says |= {"process": first, "fallback": fallback}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
+        paid: list[Usage] = []
+        if isinstance(ends, str):
+            assert (await asked(its_town.models.of("acme"), paid)).model == ends
+            assert {usage.model for usage in paid} == {"spare"}
+            said = stream.getvalue()
+            assert said.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
+            assert said.count("OpenAI API error: 503 Service Unavailable") == 1
+        else:
+            with pytest.raises(ends):
+                await asked(its_town.models.of("acme"))
+    assert [came[0] for came in street.came] == houses
+
+
+async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> None:
+    street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback").replace("127.0.0.1", "localhost")}
+    told: list[Unanswered] = []
+    async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
+        with pytest.raises(ModelRefused):
+            await asked(its_town.models.of("acme"), in_vain=told)
+        street.says.pop("fallback")
+        await asked(its_town.models.of("acme"), in_vain=told)
+    down = ("127.0.0.1", "small", "OpenAI API: 503 Service Unavailable", 0)
+    refused = ("localhost", "spare", "OpenAI API: invalid answer", 70)
+    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
+
+
+async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(
+    street: Street, start_log: StartLog
+) -> None:
+    """One line, however many jobs there are."""
+    stream = start_log()
+    street.says["process"] = 503
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process) as its_town:
+        for _ in range(7):
+            assert (await its_town.ask("globex")).model == "spare in fallback"
+        assert [came[0] for came in street.came].count("process") == 5
+        assert stream.getvalue().count("Fallback used") == 1
+        assert stream.getvalue().count("OpenAI API error: 503") == 5
+        street.says["fallback"] = 503
+        for _ in range(5):
+            with pytest.raises(HeldBack, match="model unavailable"):
+                await asked(its_town.models.of("globex"))
+        with pytest.raises(HeldBack, match="model unavailable"):
+            its_town.models.of("globex").check()
+    assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
+
+
+async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, start_log: StartLog) -> None:
+    """The first model is not called for it again."""
+    stream = start_log()
+    street.says["process"] = 402
+    async with town(street, FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}) as its_town:
+        for _ in range(2):
+            assert (await its_town.ask("globex")).model == "spare in fallback"
+            its_town.models.of("globex").check()
+    assert [came[0] for came in street.came] == ["process", "fallback", "fallback"]
+    assert stream.getvalue().count("OpenAI API error: 402 Payment Required") == 1
+    assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
+
+
+async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
+    street: Street, start_log: StartLog
+) -> None:
+    """It is held like a refused key, and continues with the next key."""
+    stream = start_log()
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback") as its_town:
+        await its_town.ask()
+        its_town.change(OPENAI_API_KEY="")
+        for _ in range(2):
+            assert (await its_town.ask()).model == "spare in fallback"
+        held = {"server": "model at 127.0.0.1", "reason": "model key refused"}
+        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 1
+        its_town.change(OPENAI_API_KEY="another")
+        await its_town.ask()
+        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 0
+    assert [came[1] for came in street.came] == ["of-process", "of-fallback", "of-fallback", "another"]
+    assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
+
+
+@pytest.mark.parametrize("own", [OWN, OWN | {"acme.openai.base_url": "/acme/v1"}], ids=["key", "address"])
+async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
+    own: dict[str, str], street: Street
+) -> None:
+    own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
+    street.says |= {"process": 503, "acme": 503}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, **own) as its_town:
+        with pytest.raises(ModelUnavailable):
+            await its_town.ask()
+    assert [came[0] for came in street.came] == ["acme" if "acme.openai.base_url" in own else "process"]
+
+
+async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
+    street: Street,
+) -> None:
+    """Each call obeys the settings of its own time."""
+    elsewhere = {"openai_fallback_base_url": at(street, "fb"), "openai_fallback_api_key": "of-fb"}
+    process = {"openai_fallback_model": "fb", "openai_timeout_seconds": 0.3, **elsewhere}
+    street.says["process"] = "wait"
+    async with town(street, process) as its_town:
+        running = asyncio.create_task(asked(its_town.models.of("acme")))
+        while not street.came:  # noqa: ASYNC110 -- another thread's memory
+            await asyncio.sleep(0.01)
+        its_town.change(**OWN | {"acme.openai.base_url": at(street, "acme")})
+        with pytest.raises(ModelTimeout):
+            await running
+    street.says.clear()
+    assert [house for house, _, _ in street.came] == ["process"]
+
+
+async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
+    street: Street, start_log: StartLog
+) -> None:
+    """All processes count: another one has spent most of it."""
+    stream = start_log()
+    async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
+        await its_town.ask()
+        its_town.book.elsewhere = Spent(850)
+        await its_town.ask()
+        for _ in range(2):
+            with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+                await its_town.ask()
+        assert dict(sample_of("acme")) == {"acme": 1.05}
+        its_town.change(**{"acme.openai.daily_tokens": 2000, "acme.openai.daily_dollars": 2.5})
+        await its_town.ask()
+        its_town.change(**{"acme.openai.daily_dollars": 1.5})
+        with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+            await its_town.ask()
+    line = "Spending limit of today reached: tenant_id=acme, tokens=1050, dollars=1.00"
+    assert stream.getvalue().count(line) == 1
+    assert stream.getvalue().count("Spending limit of today reached") == 2
+    assert len(street.came) == 3
+
+
+def sample_of(tenant_id: str) -> list[tuple[str, float]]:
+    (family,) = metrics.SPENDING_USED.collect()
+    return [(s.labels["tenant_id"], s.value) for s in family.samples if s.labels["tenant_id"] == tenant_id]
+
+
+@pytest.mark.parametrize(
+    ("before_midnight", "seconds"), [(timedelta(hours=20), 3600), (timedelta(minutes=5), 301), (timedelta(0), 3600)]
+)
+def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight: timedelta, seconds: int) -> None:
+    clock, values = Clock(), given({**ACME, "acme.openai.daily_tokens": 10})
+    moment = datetime(2026, 3, 2, tzinfo=UTC) - before_midnight
+    tenants = TenantDirectory(lambda: values, monotonic=clock)
+    limits = spending.SpendingLimits(tenants, BookInMemory(here=Spent(10)), lambda: moment)
+    with pytest.raises(HeldBack) as held:
+        limits.check("acme")
+    assert (held.value.seconds, held.value.extends_deadline) == (seconds, True)
+
+
+async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
+    """OpenAI reports no cost, and some local servers no tokens."""
+    stream = start_log()
+    values = given({**ACME, "acme.openai.daily_dollars": 1})
+    limits = spending.SpendingLimits(TenantDirectory(lambda: values), BookInMemory())
+    for _ in range(2):
+        limits.paid("acme", Usage(5, 5))
+    told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
+    assert stream.getvalue().count(told) == 1
+
+
+async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
+    """Its dollars are estimated by the token price of the last complete call."""
+    stream, book = start_log(), BookInMemory()
+    values = given({**ACME, "acme.openai.daily_dollars": 1})
+    limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
+    limits.paid("acme", Usage(70, 30, estimated=True))
+    assert book.here == Spent(100)
+    limits.paid("acme", Usage(70, 30, 0.5))
+    limits.paid("acme", Usage(70, 30, estimated=True))
+    assert book.here == Spent(300, 1.0)
+    with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+        limits.check("acme")
+    assert "without effect" not in stream.getvalue()

@@ -10,14 +10,13 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
-from integrations.holds import DeskHoldReason, Hold
 from integrations.http import open_client
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from observability import metrics
 from tests.kit.clock import Clock
 from tests.kit.simulators import Simulator

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from integrations.embeddings.embedder import Embedder
-from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
+from integrations.embeddings import Embedder
+from integrations.errors import EmbeddingsUnavailable, TextRefused
 from retrieval.space import parallel_texts
 
 DIMENSIONS = 64

@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
-from integrations.holds import Hold
+from integrations.http import STRAIGHT, Outward
 from integrations.model.client import ModelClient
-from integrations.outward import STRAIGHT, Outward
+from integrations.resilience import Breaker, Hold
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.answer import Enhancement
 from workflow.prompt import Instructions, TicketCase, case_of

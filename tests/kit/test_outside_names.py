@@ -25,9 +25,10 @@ from config.settings import LogSettings
 from config.tenant_settings import TENANT_SETTINGS
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
-from dispatch.queue import QUEUE, UNACKED
-from integrations import rate
-from integrations.servicedesk import tokens as desk_tokens
+from dispatch.queue import QUEUE
+from dispatch.queue import UNACKED
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
 from observability import metrics, phrases, tracing
 from observability.identifiers import TAGS
 from support.cli import build_parser
@@ -115,7 +116,7 @@ def _usage(*verb: str) -> str:
 
 def redis_keys() -> set[str]:
     keys = {*(f"{kept}:" for kept in Kept), inbox.INBOX, inbox.DELIVERY, asking.QUESTIONS, asking.ANSWER}
-    return keys | {rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
+    return keys | {rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
 
 
 def kubernetes_names() -> set[str]:

@@ -26,7 +26,7 @@ def test_settings_are_taken_out_and_nothing_else(name: str) -> None:
 
 
 def test_tests_pass_in_a_shell_that_has_settings(tmp_path: Path) -> None:
-    files = ["tests/integrations/test_model_fallback.py", "tests/config/test_startup.py"]
+    files = ["tests/integrations/test_models.py", "tests/config/test_startup.py"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}", *files],
         env=os.environ | {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "FEEDBACK_PORT": "1"},

@@ -20,8 +20,8 @@ from uuid_utils.compat import uuid7
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import TENANTS_TOML
 from devstack.free_ports import free_port
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
+from integrations.resilience import Breaker
 from observability import counting, exposition, metrics, timing
 from observability.start import follow_tenants, say_unusable
 from tests.kit.clock import Clock

@@ -1,7 +1,7 @@
 """Fault orders at either simulator: their targets and refused orders.
 
-The effects of each fault are tested by its callers: tests/integrations/test_desk_failures.py, test_gpt4.py and
-test_gpt4_time.py there, and each row of tests/system/test_fault_table.py.
+The effects of each fault are tested by its callers: tests/integrations/test_desk_calls.py,
+test_model_client.py and test_model_streaming.py there, and each row of tests/system/test_fault_table.py.
 """
 
 import json

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
 from integrations.values import SimilarTicket
 from storage import by_hand, claims, erasure, history
 from storage.claims import Claim

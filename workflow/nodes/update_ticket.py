@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import HeldBack, OutsideFailure, TicketGone
-from integrations.holds import DeskHoldReason
+from integrations.resilience import DeskHoldReason
 from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims

@@ -1,1 +1,0 @@
-"""Text embeddings, by a model in this process or by an endpoint."""

@@ -1,0 +1,157 @@
+"""Errors of the openai package, and in the body of an answer, as ours.
+
+Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
+https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
+recorded bodies: `tests/integrations/provider_answers.json`.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+import httpx2
+import openai
+
+from integrations.errors import ModelDenied, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.http import retry_after_seconds, status_words
+from integrations.resilience import HoldReason
+
+CONTENT_FILTER = "content_filter"
+"""The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
+_LATER = {408, 409, 425, 429}
+_NAMED_CODES = frozenset(
+    {
+        *("unsupported_value", "unsupported_parameter", "unknown_parameter", "missing_required_parameter"),
+        *("invalid_value", "invalid_type", "invalid_json_schema", "integer_above_max_value", "integer_below_min_value"),
+        *("context_length_exceeded", "string_above_max_length", "invalid_prompt", "content_policy_violation"),
+        *("unsupported_model", "OperationNotSupported", CONTENT_FILTER),
+    }
+)
+_NAMED_PARAMS = frozenset(
+    {
+        *("model", "messages", "stream", "stream_options", "response_format", "reasoning_effort", "reasoning"),
+        *("max_completion_tokens", "max_tokens", "temperature", "top_p", "provider"),
+    }
+)
+"""The codes and parameters of a refusal that lines and rows may name; a server may put any text into either."""
+_RATE = "rate_limit_exceeded"
+_NO_CREDIT = (
+    *("insufficient_quota", "credit_balance_exhausted", "exceeded_current_quota_error"),
+    *("organization_spend_limit_exceeded", "organization_usage_limit_exceeded", "project_spend_limit_exceeded"),
+    *("billing_not_active", "billing_hard_limit_reached"),
+)
+_STATUSES = {
+    **dict.fromkeys((_RATE, *_NO_CREDIT), 429),
+    CONTENT_FILTER: 400,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "server_error": 500,
+    "overloaded": 503,
+}
+"""What a code means that comes without a status: in a stream, or in a body under HTTP 200."""
+_DENIED_STATUSES = {401: HoldReason.KEY_REFUSED, 402: HoldReason.OUT_OF_CREDIT, 404: HoldReason.NOT_FOUND}
+# A 403 without one of these codes or messages is about the one question: OpenRouter's moderation uses it.
+_DENIED_CODES = {
+    **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
+    "invalid_api_key": HoldReason.KEY_REFUSED,
+    "model_not_found": HoldReason.NOT_FOUND,
+    "AuthenticationTypeDisabled": HoldReason.KEY_REFUSED,
+    "unsupported_country_region_territory": HoldReason.NOT_PERMITTED,
+}
+_NO_SUCH_MODEL = "is not a valid model ID"
+"""How OpenRouter's 400 for a model that it does not have ends."""
+_DENIED_MESSAGES = {
+    "Key limit exceeded": HoldReason.OUT_OF_CREDIT,
+    "Access denied due to Virtual Network/Firewall rules": HoldReason.NOT_PERMITTED,
+    "A Virtual Network is configured for this resource": HoldReason.NOT_PERMITTED,
+    "Public access is disabled": HoldReason.NOT_PERMITTED,
+}
+"""How a 403 begins that has no code of its own and is about all questions: OpenRouter's, and Azure's."""
+
+
+def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> OutsideFailure:
+    """Return the failure for an HTTP status and its codes.
+
+    `param` is the refused part of the question.
+    """
+    named = [code for code in codes if isinstance(code, str)]
+    if CONTENT_FILTER in named:
+        return ModelRefused(status_words(status) + _named_part(named, param))
+    # OpenRouter: a 402 with a Retry-After is a temporary budget.
+    passes = status == 402 and retry_after is not None
+    why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
+    if why is not None and not passes:
+        # Without its code, a credit status would look like one for the rate or for the question.
+        code = next((code for code in named if code in _NO_CREDIT), None)
+        return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
+    if passes or status in _LATER or status >= 500:
+        unavailable = ModelUnavailable(status_words(status), retry_after)
+        if status == 429 and _RATE in named:
+            unavailable.reason += f" (code {_RATE})"  # only in the row: the log line must match the FAQ
+        return unavailable
+    return ModelRefused(status_words(status) + _named_part(named, param))
+
+
+def _named_part(codes: list[str], param: object) -> str:
+    """Return the refused part: ` (code unsupported_value, param temperature)`."""
+    root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
+    code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
+    told = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
+    return f" ({told})" if told else ""
+
+
+def of_error(code: object, kind: object, message: object = None, param: object = None) -> OutsideFailure:
+    """Return the failure for an error body without an HTTP status."""
+    status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
+    return _denied_in_words(status, message) or of_status(status, None, code, kind, param=param)
+
+
+def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
+    text = message if isinstance(message, str) else ""
+    why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
+    if status == 403:
+        why = next((why for words, why in _DENIED_MESSAGES.items() if text.startswith(words)), None)
+    return None if why is None else ModelDenied(status_words(status), why)
+
+
+def classed(failure: openai.OpenAIError) -> OutsideFailure:
+    if isinstance(failure, openai.APIStatusError):
+        wait = wait_asked_for(failure.response.headers)
+        denied = _denied_in_words(failure.status_code, message_of(failure))
+        named = (failure.code, failure.type)
+        return denied or of_status(failure.status_code, wait, *named, param=failure.param)
+    # The package's timeout is a connection error too: only connecting exceeds it.
+    is_down = isinstance(failure, openai.APIConnectionError)
+    return ModelUnavailable("connection") if is_down else ModelRefused("invalid answer")
+
+
+def of_too_large(response: httpx2.Response) -> OutsideFailure:
+    """Return the failure of an answer that was cut off: the status of an error is enough without its body."""
+    if response.status_code < 300:
+        return ModelUnavailable("invalid answer")
+    return of_status(response.status_code, wait_asked_for(response.headers))
+
+
+def message_of(failure: openai.APIStatusError) -> str:
+    """Return the error message in the body, or else the package's text.
+
+    LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
+    """
+    body: object = failure.body
+    told: object = body.get("message") if isinstance(body, dict) else body
+    return told if isinstance(told, str) else failure.message
+
+
+def wait_asked_for(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of `retry-after-ms`, else of `Retry-After`, as openai does."""
+    try:
+        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
+    except ValueError:
+        seconds = math.nan
+    return seconds if 0 <= seconds < math.inf else retry_after_seconds(headers.get("retry-after"))
+
+
+def _status_of(code: object) -> int | None:
+    if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
+        return int(code)
+    return _STATUSES.get(code) if isinstance(code, str) else None

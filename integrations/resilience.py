@@ -1,0 +1,239 @@
+"""Circuit breakers for servers that are down, and holds for refusals that only an operator can fix.
+
+Each process has breakers and holds of its own, so a fault is noticed once and not by each job. A server does not
+recover by itself from a hold, such as one for credit or keys: it begins with the first refusal, and its time is not
+counted against the jobs' deadlines.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from prometheus_client import Gauge
+
+from integrations.errors import Denied, HeldBack, OutsideFailure, Temporary
+from observability import metrics, phrases
+from observability.logging import say
+
+MOST_FAILURES = 5
+REST_SECONDS = 15.0
+PROBE_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 300.0
+# A held job comes again after this part of the time that the hold has lasted: over a day it would else come 2,900
+# times. Never earlier than the next probe, and never later than `LONGEST_WAIT_SECONDS`.
+_WAIT_OF_HOLD = 0.1
+# Every job that waits for a try has come again by then: after so long without one there is none that waits.
+_STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
+
+
+class Breaker:
+    """Open after `most_failures` in a row that mean "down".
+
+    After `rest_seconds` one call probes the server. `server` names the server in log lines, and in the metric if
+    `shown`; `reason` is the reason of held back jobs.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        reason: str,
+        *,
+        most_failures: int = MOST_FAILURES,
+        rest_seconds: float = REST_SECONDS,
+        shown: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.server = server
+        self._reason = reason
+        self._most_failures = most_failures
+        self._rest = rest_seconds
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._failures = 0
+        self._open_until: float | None = None
+        self._trying = False
+        # Results of calls that began in an earlier era are ignored: they are out of date.
+        self._era = 0
+        if shown:
+            metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
+
+    def check(self) -> None:
+        """Raise HeldBack while the breaker is open."""
+        if self._open_until is None:
+            return
+        left = self._open_until - self._monotonic()
+        if left > 0:
+            raise self._held_back(left)
+        if self._trying:
+            # The probe's outcome is pending; most arrive within a moment.
+            raise self._held_back(self._rest / 3)
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Guard one call, the block, and count its outcome.
+
+        A Temporary failure that is `down` counts against the server; any other answer, even a refusal, shows that it is
+        up. A cancelled call does not count. Raises HeldBack while open.
+        """
+        self.check()
+        era = self._era
+        trial = self._open_until is not None
+        self._trying = trial
+        try:
+            yield
+        except OutsideFailure as failure:
+            self._heard(era, down=isinstance(failure, Temporary) and failure.down)
+            raise
+        else:
+            self._heard(era, down=False)
+        finally:
+            if trial and era == self._era:
+                self._trying = False  # no outcome: the next call probes
+
+    def _heard(self, era: int, *, down: bool) -> None:
+        if era != self._era:
+            return
+        if not down:
+            self._failures = 0
+            if self._open_until is not None:
+                self._turn(None)
+                say(phrases.BREAKER_CLOSED, server=self.server)
+            return
+        self._failures += 1
+        if self._open_until is not None:
+            self._turn(self._monotonic() + self._rest)
+        elif self._failures >= self._most_failures:
+            self._turn(self._monotonic() + self._rest)
+            say(phrases.BREAKER_OPENED, server=self.server, count=self._failures, seconds=f"{self._rest:g}")
+
+    def _turn(self, open_until: float | None) -> None:
+        self._open_until = open_until
+        self._trying = False
+        self._era += 1
+
+    def _held_back(self, seconds: float) -> HeldBack:
+        # Jitter spreads the retries; none comes before the rest is over.
+        return HeldBack(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)
+
+
+class HoldReason(StrEnum):
+    """Reasons to hold all jobs of a model, as shown to people."""
+
+    KEY_REFUSED = "model key refused"
+    OUT_OF_CREDIT = "model out of credit"
+    NOT_FOUND = "model not found"
+    NOT_PERMITTED = "model not permitted"
+
+
+class DeskHoldReason(StrEnum):
+    """Reasons to hold all jobs of a tenant's desk."""
+
+    CREDENTIALS_REFUSED = "desk credentials refused"
+    NOTES_REFUSED = "desk notes not permitted"
+
+
+@dataclass(slots=True)
+class WatchedCall:
+    """One call under a hold."""
+
+    granted: bool = True
+    """Set it to False where the answer does not say that what was refused is granted by now."""
+
+
+class Hold:
+    """Hold jobs after a Denied for one of `reasons`, until a probe succeeds.
+
+    Every `probe_seconds` one job's call probes. Only watched calls count, so each permission has a hold of its own.
+    `server` names the model's service, or a desk, in the log lines of begin and end, and in the metric, `gauge`.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        reasons: Iterable[StrEnum] = HoldReason,
+        gauge: Gauge = metrics.MODEL_HELD,
+        probe_seconds: float = PROBE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._server = server
+        self._probe = probe_seconds
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._reasons = tuple(reasons)
+        self._reason: StrEnum | None = None
+        self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
+        # Results of calls that began in an earlier era are ignored: they are out of date.
+        self._era = 0
+        for reason in self._reasons:
+            gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
+
+    def _shown(self, reason: StrEnum) -> float:
+        # Another process may have finished the held jobs, so that this one gets no probe.
+        return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
+
+    def check(self, *, pays: bool = False) -> None:
+        """Raise HeldBack while the hold lasts.
+
+        `pays`: the job has costs before this call. Probes are left to jobs that have paid already, except one every ten
+        minutes, because theirs may be refused for reasons of their own.
+        """
+        if self._reason is None:
+            return
+        now = self._monotonic()
+        if now < (self._pays_at if pays else self._try_at):
+            raise self._held_back(self._reason)
+        if pays:
+            self._pays_at = now + _STALE_SECONDS
+
+    @contextmanager
+    def watch(self) -> Iterator[WatchedCall]:
+        """Guard one call, the block. Raises HeldBack while the hold lasts.
+
+        A Denied for one of the reasons becomes HeldBack, whose time is not counted against the job's deadline. Other
+        failures do not affect the hold, nor does an answer that sets `granted` to False.
+        """
+        self.check()
+        era = self._era
+        if self._reason is not None:
+            self._try_at = self._monotonic() + self._probe
+        watched = WatchedCall()
+        try:
+            yield watched
+        except Denied as denied:
+            reason = next((reason for reason in self._reasons if reason == denied.why), None)
+            if reason is None:
+                raise
+            if era == self._era:
+                self._refused(denied, reason)
+            raise self._held_back(reason) from None
+        if watched.granted and era == self._era and self._reason is not None:
+            self._reason = None
+            self._era += 1
+            say(phrases.HOLD_ENDED, server=self._server)
+
+    def _refused(self, denied: Denied, reason: StrEnum) -> None:
+        # Logged here, once per probe, because no attempt of a job has failed.
+        say(denied.phrase, denied.values)
+        now = self._monotonic()
+        self._refused_at, self._try_at = now, now + self._probe
+        if self._reason is None:
+            self._began_at = now
+            self._pays_at = now + _STALE_SECONDS
+            self._era += 1
+        if self._reason is not reason:
+            self._reason = reason
+            say(phrases.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
+
+    def _held_back(self, reason: StrEnum) -> HeldBack:
+        now = self._monotonic()
+        left = self._try_at - now if self._try_at > now else self._probe
+        seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
+        # Jitter spreads the retries.
+        return HeldBack(reason.value, seconds + self._jitter(0, seconds / 5))

@@ -1,0 +1,441 @@
+"""Answers of ServiceDesk Plus's API v3, and their contents as own values.
+
+`response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and the
+operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may be only in
+`messages[].status_code` under an outer 4000. The worst of several counts. Throttling is a 429, or under any status the
+code 4015 or one of Zoho's names, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED` (docs/dev/outside.md).
+
+Each field of a content may be missing or of another kind than documented; texts become plain, and are cut to a storable
+length.
+"""
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from integrations.errors import (
+    DeskDenied,
+    DeskRefused,
+    DeskUnavailable,
+    OutsideFailure,
+    TicketNotFound,
+    TicketTrashed,
+)
+from integrations.http import known_status, retry_after_seconds
+from integrations.text import load_json
+from integrations.values import DeskTicket
+from privacy.redaction.people import Person
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
+
+SUCCESS = 2000
+WARNING = 3000
+NOT_FOUND = 4007
+UNCLEAR = -1
+"""In place of a code: the answer says that it failed and not why, or its code is no code."""
+
+EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+_THROTTLED_CODES = frozenset({429, 4015})
+_THROTTLED = b"THROTTLES_LIMIT_EXCEEDED"
+_TEXTS = frozenset({"request", "note", "request_note", "solution", "notification"})
+_TEXTS |= {f"{name}s" for name in _TEXTS} | {"conversations"}
+"""The names of tickets and the like, whose texts may contain the name of a throttling error."""
+_HTTP_OF_CODE = dict.fromkeys((4001, 4012, 4014, 4016, 4021), 400)
+_HTTP_OF_CODE |= {4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
+_LATER = {408, 425, 429, 500, 502, 503, 504}
+_NOT_DONE = {"failed", "failure", "error", "warning"}
+_MOST_DIGITS = 9
+_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+# The safe limit of a text index, for description and resolution together: it has room for 1,048,575 bytes of words, and
+# a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
+_LONGEST_TEXT = 50_000
+_LONGEST_NAME = 1_000
+# A time in milliseconds: until the year 2286. A bare number from the year 2001 on: any shorter one is no time.
+_LONGEST_TIME, _SHORTEST_BARE_TIME = 13, 12
+_LONGEST_NUMBER = 20
+_CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
+_ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
+# Attributes of a request in the vendor's v3 API; each is an object with a name, or a list of them.
+_THINGS = (
+    *("category", "subcategory", "item", "group", "site", "template"),
+    *("service_category", "assets", "configuration_items"),
+)
+_LONGEST_PERSONAL = 300
+_MOST_PEOPLE, _MOST_TERMS = 20, 50
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class DeskAnswer:
+    """A decoded answer: HTTP status, API code (0 if absent), JSON, wait in seconds.
+
+    `posted`: the call changes something, which may have happened even if the answer is a failure.
+    """
+
+    status: int
+    code: int
+    body: dict[str, Any]
+    retry_after: float | None
+    posted: bool = False
+    throttled: bool = False
+    """True if the desk refused it for the rate of calls, whatever the status."""
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.throttled and 200 <= self.status < 300 and self.code in (0, SUCCESS)
+
+    @property
+    def not_found(self) -> bool:
+        """True if the ticket, or another requested object, does not exist."""
+        # A 404 without one of the API's codes comes from a wrong address: no reason to report the ticket as gone.
+        return not self.throttled and (self.code == NOT_FOUND or (self.status == 404 and self.code > 0))
+
+    @property
+    def down(self) -> bool:
+        return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
+
+    @property
+    def put_off(self) -> bool:
+        """True for a retry later; any caller may get it, before credentials are checked."""
+        return self.effective_status in _LATER
+
+    @property
+    def unauthorized(self) -> bool:
+        return self.effective_status == 401
+
+    @property
+    def names_extra_key(self) -> bool:
+        """True if the key was the other edition's, so that surely nothing was done."""
+        return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
+
+    @property
+    def effective_status(self) -> int:
+        """The equivalent HTTP status (400 for an unknown code), or UNCLEAR, or WARNING."""
+        if self.throttled:
+            return 429
+        if self.status < 200 or self.status >= 300:
+            return known_status(self.status)
+        if self.code in (UNCLEAR, WARNING):
+            return self.code
+        if self.code in _HTTP_OF_CODE:
+            return _HTTP_OF_CODE[self.code]
+        # Some desks repeat the HTTP status in the code.
+        return known_status(self.code) if 400 <= self.code < 600 else 400
+
+    def failure(self) -> OutsideFailure:
+        """Return the failure of the answer; its line has the desk's code if needed."""
+        status = self.effective_status
+        failure: OutsideFailure = DeskDenied() if self.unauthorized else DeskRefused(str(status))
+        if status == UNCLEAR:
+            failure = DeskUnavailable("invalid answer", outcome_unknown=self.posted)
+        elif self.put_off or 500 <= status < 600:
+            # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
+            failure = DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
+        told = self.code if 200 <= self.status < 300 else self.status
+        if told not in (UNCLEAR, status) and told not in _HTTP_OF_CODE:
+            failure.also = {"desk_code": told}
+        return failure
+
+
+def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
+    """Parse an answer into storable texts. Raises DeskUnavailable for other formats."""
+    wait = retry_after_seconds(retry_after)
+    try:
+        body = load_json(content)
+    except ValueError:
+        body = None
+    known: dict[str, Any] = body if isinstance(body, dict) else {}
+    answer = DeskAnswer(status, _code(known), known, wait, posted)
+    outer = content if body is None else json.dumps(_without_texts(body)).encode()
+    by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
+    if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):
+        return replace(answer, throttled=True)
+    if body is not known and 200 <= status < 300:
+        # A login page or a proxy's page under 200: the operation may not have happened.
+        raise DeskUnavailable("invalid answer", outcome_unknown=posted)
+    return answer
+
+
+def is_throttled(content: bytes) -> bool:
+    return _THROTTLED in content.upper()
+
+
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _without_texts(each) for name, each in value.items() if name not in _TEXTS}
+    return value
+
+
+def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
+    """Return a successful answer, or raise its failure or TicketNotFound."""
+    if answer.succeeded:
+        return answer
+    if ticket_id is not None and answer.not_found:
+        raise TicketNotFound(ticket_id)
+    raise answer.failure()
+
+
+def _code(body: dict[str, Any]) -> int:
+    statuses = body.get("response_status")
+    entries = statuses if isinstance(statuses, list) else [statuses]
+    return max((_code_of(entry) for entry in entries if isinstance(entry, dict)), key=_badness, default=0)
+
+
+def _code_of(entry: dict[str, Any]) -> int:
+    outer = _number(entry.get("status_code"))
+    messages = entry.get("messages")
+    inner = [
+        _number(message.get("status_code"))
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, dict)
+    ]
+    worst = max(inner, key=_badness, default=0)
+    code = worst if worst >= WARNING or worst == UNCLEAR else outer
+    says_not_done = str(entry.get("status")).casefold() in _NOT_DONE
+    return UNCLEAR if says_not_done and code in (0, SUCCESS) else code
+
+
+def _badness(code: int) -> int:
+    if code > WARNING:
+        return 5
+    return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)
+
+
+def _number(value: object) -> int:
+    text = str(value) if isinstance(value, int | str) else ""
+    if not text.isdecimal():
+        return 0
+    return int(text) if len(text) <= _MOST_DIGITS else UNCLEAR
+
+
+class ListedTicket(NamedTuple):
+    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
+
+    ticket_id: str
+    status: str
+    is_trashed: bool = False
+    display_id: str = ""
+    kinds: Mapping[str, str] = MappingProxyType({})
+    subject: str = ""
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+class ListedSolution(NamedTuple):
+    """A solution in a list; `text` is HTML, and None if the list does not have it."""
+
+    solution_id: str
+    title: str = ""
+    topic: str = ""
+    changed_at: datetime | None = None
+    text: str | None = None
+    expires_at: datetime | None = None
+
+
+class ListPage(NamedTuple, Generic[Item]):
+    """A page of one of the desk's lists."""
+
+    items: Sequence[Item]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An article of the desk's knowledge base, as plain text."""
+
+    solution_id: str
+    title: str
+    text: str
+    topic: str = ""
+    expires_at: datetime | None = None
+
+
+def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
+    """Return the list under the present one of `keys`; its items have ids.
+
+    Editions differ in the key. A desk may omit an empty list. That counts only for a success without a list of another
+    name, which may be the same under an unknown key. Raises DeskUnavailable for anything else.
+    """
+    body = answer.body
+    found = next((body[key] for key in keys if key in body), None)
+    if found is None and answer.code == SUCCESS and not any(key in body for key in keys):
+        others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
+        found = None if others else []
+    if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
+        raise DeskUnavailable("invalid answer")
+    return found
+
+
+def has_more(answer: DeskAnswer) -> bool:
+    info = answer.body.get("list_info")
+    return isinstance(info, dict) and _truth(info.get("has_more_rows")) is True
+
+
+def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
+    """Return True if the ticket is closed, or its status in `closed_statuses`.
+
+    The statuses are casefolded. The cloud's status has `in_progress` (true for one on hold). On premises it has only a
+    name, which each site can change: closed by one of the default names, or because it has a `completed_time`.
+    """
+    value = body.get("status")
+    status = value if isinstance(value, dict) else {}
+    names = {str(status.get(field, "")).casefold() for field in ("name", "internal_name")}
+    if names & closed_statuses:
+        return True
+    if status.get("in_progress") is not None:
+        return _truth(status["in_progress"]) is False
+    return bool(names & _CLOSED) or body.get("completed_time") is not None
+
+
+def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
+    """Return the ticket of an answer. Raises TicketTrashed or DeskUnavailable."""
+    if isinstance(body, dict) and is_trashed(body):
+        raise TicketTrashed
+    if not isinstance(body, dict) or not body.get("id"):
+        raise DeskUnavailable("invalid answer")
+    return DeskTicket(
+        ticket_id=str(body["id"]),
+        subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
+        description=unwrapped(lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT]),
+        priority=_name(body.get("priority")),
+        category=_name(body.get("category")),
+        status=_name(body.get("status")),
+        resolution=_solved(body),
+        requester=_name(body.get("requester"), "email_id"),
+        display_id=_other_number(body),
+        group=_name(body.get("group")),
+        site=_name(body.get("site")),
+        template=_name(body.get("template")),
+        created_at=moment_of(body.get("created_time")),
+        changed_at=moment_of(body.get("last_updated_time")),
+        closed=is_closed(body, closed_statuses),
+        people=people_of(body),
+        conversation=_truth(body.get("has_conversation")),
+        has_notes=_truth(body.get("has_notes")) is True,
+        terms=terms_of(body),
+    )
+
+
+def _solved(body: dict[str, Any]) -> str:
+    """Return a ticket's solution: its resolution and the closure comments."""
+    said = (("resolution", "content"), ("closure_info", "closure_comments"))
+    found = [str(part.get(name) or "") for key, name in said if isinstance(part := body.get(key), dict)]
+    lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
+    return "\n".join(filter(None, lines))[:_LONGEST_TEXT]
+
+
+def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
+    return ListedTicket(
+        str(item["id"]),
+        _name(item.get("status")),
+        is_trashed(item),
+        _other_number(item),
+        kinds={kind: _name(item[kind]) for kind in ("category", "group", "site", "template") if kind in item},
+        subject=str(item.get("subject") or ""),
+        created_at=moment_of(item.get("created_time")),
+        changed_at=moment_of(item.get("last_updated_time")),
+    )
+
+
+def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
+    return ListedSolution(
+        str(item["id"]),
+        str(item.get("title") or ""),
+        _name(item.get("topic")),
+        moment_of(item.get("last_updated_time")),
+        str(item["description"]) if item.get("description") else None,
+        _expiry_of(item),
+    )
+
+
+def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
+    return {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
+
+
+def solution_of(solution_id: str, body: Any) -> Solution:
+    """Return the solution of an answer. Raises DeskUnavailable if it is none."""
+    if not isinstance(body, dict):
+        raise DeskUnavailable("invalid answer")
+    return Solution(
+        solution_id,
+        title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
+        text=lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        topic=_name(body.get("topic")),
+        expires_at=_expiry_of(body),
+    )
+
+
+def _expiry_of(body: dict[str, Any]) -> datetime | None:
+    expiry = moment_of(body.get("expiry_date"))
+    return expiry if expiry is not None and expiry.timestamp() > 0 else None
+
+
+def moment_of(value: Any) -> datetime | None:
+    """Return the time of `{"value": "<epoch ms>"}`, or in some builds the number."""
+    told = str(value.get("value") if isinstance(value, dict) else value)
+    shortest = 1 if isinstance(value, dict) else _SHORTEST_BARE_TIME
+    if not (told.isascii() and told.isdecimal() and shortest <= len(told) <= _LONGEST_TIME):
+        return None
+    return datetime.fromtimestamp(int(told) / 1000, UTC)
+
+
+def _other_number(body: dict[str, Any]) -> str:
+    """Return a display number that differs from the id; only digits, for the logs."""
+    number = str(body.get("display_id") or "")
+    return number if is_number(number) and number != str(body["id"]) else ""
+
+
+def is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+
+
+def _name(value: Any, key: str = "name") -> str:
+    return str(value.get(key) or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
+
+
+def is_trashed(body: dict[str, Any]) -> bool:
+    return _truth(body.get("is_trashed")) is True
+
+
+def _truth(value: Any) -> bool | None:
+    return {"true": True, "false": False}.get(str(value).lower())
+
+
+def plain_text(markup: str) -> str:
+    """Return HTML as plain text: tags removed, entities resolved, white space folded."""
+    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())
+
+
+def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
+    """Return the people of a ticket's body, the requester first, each once."""
+    told = map(_person, _objects_in(ticket, _ROLES))
+    return tuple(dict.fromkeys(person for person in told if any(person)))[:_MOST_PEOPLE]
+
+
+def _objects_in(ticket: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    values = [each for value in map(ticket.get, names) for each in (value if isinstance(value, list) else [value])]
+    return [each for each in values if isinstance(each, dict)]
+
+
+def _person(body: dict[str, Any]) -> Person:
+    def those(*names: str) -> tuple[str, ...]:
+        values = (str(body.get(name) or "").strip()[:_LONGEST_PERSONAL] for name in names)
+        return tuple(dict.fromkeys(filter(None, values)))
+
+    name = those("name") or those("first_name", "last_name")
+    # Login and employee id were in no observed ticket; if present, they must be masked too.
+    others = those("login_name", "employee_id")
+    return Person(" ".join(name), those("email_id", "sms_mail"), those("phone", "mobile"), others)
+
+
+def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
+    """Return the desk's names of categories, groups, services and assets, each once."""
+    names = (str(each.get("name") or "").strip()[:_LONGEST_PERSONAL] for each in _objects_in(ticket, _THINGS))
+    return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]

@@ -1,0 +1,400 @@
+"""Outbound HTTP: TLS, proxy, bounded answers, credentials for one host only, and spans."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+import trustme
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from redis.asyncio import Redis
+
+from config.settings import HousekeepingSettings, WorkerSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
+from devstack.free_ports import free_port
+from integrations.errors import DeskUnavailable, HeldBack, OutsideFailure
+from integrations.http import LARGEST_ANSWER_BYTES, Outward, TracedTransport, open_client
+from integrations.model.models import Models
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.desks import Desks
+from observability import tracing
+from tests.integrations.canned import CannedServer, serving, with_certificate
+from tests.integrations.endpoints import whole
+from tests.integrations.street import BookInMemory, asked
+from tests.kit.desk import line_of
+from tests.kit.logs import StartLog
+from tests.kit.proxy import ConnectProxy, serving_proxy
+
+SERVERS: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
+TENANTS = TenantDirectory(
+    lambda: {
+        "WEBHOOK_SECRET_ACME": "long-enough-to-be-a-secret-of-acme",
+        "SERVICEDESK_URL_ACME": "https://desk.test",
+        "SERVICEDESK_API_KEY_ACME": "key-of-acme",
+    }
+)
+TOKEN = b'{"access_token": "token-1", "expires_in": 3600}'
+
+
+@dataclass
+class OutsideServers:
+    """Three servers behind the proxy, with certificates of a private authority."""
+
+    proxy: ConnectProxy
+    desk: CannedServer
+    accounts: CannedServer
+    model: CannedServer
+    authority: trustme.CA
+    bundle: Path
+
+    def way(self, url: str = "", **changed: Any) -> Outward:
+        """Return the outbound settings for the proxy."""
+        return replace(Outward(url or f"http://127.0.0.1:{self.proxy.port}", "", self.bundle), **changed)
+
+    async def ask(self, outward: Outward, url: str = "https://model.test") -> str:
+        settings = WorkerSettings(
+            **SERVERS,
+            openai_api_key="sk-test",
+            openai_base_url=f"{url}/v1",
+            https_proxy=outward.proxy,
+            no_proxy=outward.no_proxy,
+            openai_ca_bundle=outward.ca_bundle,
+        )
+        models = Models(TENANTS, settings, BookInMemory(), connections=2)
+        try:
+            return (await asked(models.of("acme"))).content.summary
+        finally:
+            await models.close()
+
+
+def limits(most_failures: int = 5) -> Limits:
+    breaker = Breaker("desk", "desk unavailable", most_failures=most_failures)
+    return Limits(breaker, DeskRate("acme", 100_000, None), 8)
+
+
+async def read_ticket(outward: Outward, url: str = "https://desk.test", **changed: Any) -> str:
+    desk = DeskSettings(**{"url": url, "edition": "onpremises", "api_key": "key-of-acme", **changed})
+    async with open_client(connections=2, outward=outward) as http:
+        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+        return (await client.read_ticket("1")).subject
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("outside") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("localhost", False), ("desk.example", True)])
+async def test_a_certificate_must_be_for_its_name_and_by_a_trusted_authority(
+    name: str, trusted: bool, authority: trustme.CA, bundle: Path
+) -> None:
+    with serving(CannedServer(), with_certificate(authority, name)) as server:
+        if name == "localhost" and trusted:
+            assert await read_ticket(Outward(ca_bundle=bundle), server.url) == "S"
+        else:
+            with pytest.raises(DeskUnavailable) as refused:
+                await read_ticket(Outward(ca_bundle=bundle if trusted else None), server.url)
+            assert line_of(refused.value) == "ServiceDesk Plus API error: connection: certificate not trusted"
+    assert server.authorities == (["key-of-acme"] if name == "localhost" and trusted else [])
+
+
+async def test_an_answer_that_is_too_large_or_compressed_is_not_read() -> None:
+    for body, encoding in ((b" " * (LARGEST_ANSWER_BYTES + 1), ""), (b"\x1f\x8b", "gzip"), (b"?", "br")):
+        with (
+            serving(CannedServer(body=body, encoding=encoding)) as server,
+            pytest.raises(DeskUnavailable, match="invalid answer"),
+        ):
+            await read_ticket(Outward(), server.url)
+
+
+async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
+    issued = CannedServer(body=b'{"access_token": "token-1", "expires_in": 3600}')
+    with serving(issued) as accounts, serving(CannedServer()) as first, serving(CannedServer()) as second:
+        async with open_client(connections=2) as http:
+            tokens = DeskTokens(http, None, 5)
+            for desk_server, token in ((first, b"token-1"), (second, b"token-2")):
+                accounts.body = b'{"access_token": "%s", "expires_in": 3600}' % token
+                desk = DeskSettings(
+                    url=desk_server.url,
+                    edition="cloud",
+                    client_id="id",
+                    client_secret="secret",
+                    refresh_token="refresh",
+                    accounts_url=accounts.url,
+                )
+                await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
+    assert first.authorities == ["Zoho-oauthtoken token-1"]
+    assert second.authorities == ["Zoho-oauthtoken token-2"]
+
+
+async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() -> None:
+    with serving(CannedServer()) as server:
+        async with open_client(connections=2) as http:
+            for tenant_id in ("acme", "globex"):
+                desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")
+                client = ServiceDeskPlus(Tenant(tenant_id, desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+                await client.read_ticket("1")
+                await client.read_ticket("1")
+    assert server.cookies == [""] * 4
+
+
+PASSWORD = "p%40ss-word"
+
+
+@pytest.fixture(scope="module")
+def _outside(authority: trustme.CA, bundle: Path) -> Iterator[OutsideServers]:
+    desk, accounts, model = CannedServer(), CannedServer(body=TOKEN), CannedServer(body=whole())
+    with ExitStack() as stack:
+        proxy = ConnectProxy()
+        for name, server in (("desk.test", desk), ("accounts.test", accounts), ("model.test", model)):
+            stack.enter_context(serving(server, with_certificate(authority, name)))
+            proxy.outside[f"{name}:443"] = urlsplit(server.url).port or 0
+        stack.enter_context(serving_proxy(proxy))
+        yield OutsideServers(proxy, desk, accounts, model, authority, bundle)
+
+
+@pytest.fixture
+def outside(_outside: OutsideServers) -> OutsideServers:
+    """Start the servers, without calls, and a proxy without authentication."""
+    _outside.proxy.credentials = ""
+    _outside.proxy.asked.clear()
+    for server in (_outside.desk, _outside.accounts, _outside.model):
+        server.authorities.clear()
+    return _outside
+
+
+async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_else_is(
+    outside: OutsideServers, spans: InMemorySpanExporter
+) -> None:
+    """With credentials, which no span contains; span addresses are the server's."""
+    outside.proxy.credentials = "acme:p@ss-word"
+    way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
+    cloud = {"client_id": "i", "client_secret": "s", "refresh_token": "r", "accounts_url": "https://accounts.test"}
+    assert await read_ticket(way, edition="cloud", **cloud) == "S"
+    assert await outside.ask(way) == "S"
+    assert outside.proxy.asked == ["accounts.test:443", "desk.test:443", "model.test:443"]
+    assert outside.desk.authorities == ["Zoho-oauthtoken token-1"]
+    assert outside.model.authorities == ["Bearer sk-test"]
+    told = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
+    assert [span["server.address"] for span in told if "server.address" in span] == ["accounts.test", "desk.test"]
+    assert "ss-word" not in str(told) + repr(way)
+
+
+async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: OutsideServers) -> None:
+    proxy = f"http://127.0.0.1:{outside.proxy.port}"
+    settings = HousekeepingSettings(
+        **SERVERS, https_proxy=proxy, no_proxy="desk.other", servicedesk_ca_bundle=outside.bundle
+    )
+    redis = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1)
+    desks = Desks(TENANTS, settings, redis, connections=2)
+    try:
+        assert (await desks.of("acme").read_ticket("1")).subject == "S"
+    finally:
+        await desks.close()
+        await redis.aclose()
+    assert outside.proxy.asked == ["desk.test:443"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outside: OutsideServers) -> None:
+    tls = with_certificate(outside.authority) if scheme == "https" else None
+    with serving(CannedServer(), tls) as here, serving(CannedServer(body=whole()), tls) as model:
+        assert await read_ticket(outside.way(), here.url) == "S"
+        assert await outside.ask(outside.way(), model.url) == "S"
+    assert outside.proxy.asked == []
+    assert here.authorities == ["key-of-acme"]
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "past"),
+    [
+        ("", "https://desk.test", False),
+        ("desk.test", "https://desk.test", True),
+        ("other.test, .TEST", "https://desk.test:8443", True),
+        ("test", "https://desk.test", True),
+        ("esk.test", "https://desk.test", False),
+        ("desk.test:8443", "https://desk.test:8443", True),
+        ("desk.test:8443", "https://desk.test", False),
+        ("10.1.2.3,fd00::7", "https://10.1.2.3", True),
+        ("10.1.2.3,fd00::7", "https://[fd00::7]:8443", True),
+        ("10.1.2.0/24", "https://10.1.2.3", False),
+        ("*", "https://desk.test", True),
+        ("", "http://desk.test", True),
+        ("", "https://localhost:8080", True),
+        ("", "https://127.8.8.8", True),
+        ("", "https://[::1]", True),
+    ],
+)
+def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, url: str, past: bool) -> None:
+    assert Outward("http://proxy.test:3128", no_proxy).by_proxy(url) is not past
+    assert not Outward(None, no_proxy).by_proxy(url)
+
+
+@pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
+async def test_another_proxy_of_the_environment_is_not_used(
+    environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting counts, since it may be in a file of secrets."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(environment, f"http://127.0.0.1:{outside.proxy.port}")
+    way = outside.way(proxy=None)
+    for call in (read_ticket, outside.ask):
+        with pytest.raises(OutsideFailure):
+            await call(way)
+    assert outside.proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ("asks for credentials", "connection: proxy answered 407 Proxy Authentication Required"),
+        ("does not reach it", "connection: proxy answered 502 Bad Gateway"),
+        ("is away", "connection: proxy unreachable"),
+        ("shows another certificate", "connection: certificate not trusted"),
+        ("has a certificate of its own", "connection: certificate not trusted"),
+    ],
+)
+async def test_its_trouble_is_said_without_its_address_and_is_temporary(
+    trouble: str, words: str, outside: OutsideServers, start_log: StartLog
+) -> None:
+    """The breaker opens if it is away: jobs wait instead of failing one by one."""
+    stream = start_log()
+    secret, url, way = "hunter2-secret", "", outside.way()
+    with ExitStack() as stack:
+        match trouble:
+            case "asks for credentials":
+                outside.proxy.credentials = "acme:other"
+                url = f"http://acme:{secret}@127.0.0.1:{outside.proxy.port}"
+            case "is away":
+                url = f"http://acme:{secret}@127.0.0.1:{free_port()}"
+            case "shows another certificate":
+                way = replace(way, ca_bundle=None)
+            case "has a certificate of its own":
+                other = trustme.CA()
+                tls = stack.enter_context(serving_proxy(ConnectProxy(outside.proxy.outside), with_certificate(other)))
+                url = f"https://acme:{secret}@localhost:{tls.port}"
+        way = replace(way, proxy=url or way.proxy)
+        port = ":8443" if "reach" in trouble else ""
+        for call, name, api in ((read_ticket, "desk", "ServiceDesk Plus"), (outside.ask, "model", "OpenAI")):
+            with pytest.raises(OutsideFailure) as failed:
+                await call(way, f"https://{name}.test{port}")
+            assert line_of(failed.value) == f"{api} API error: {words}"
+            assert (failed.value.outcome_unknown, failed.value.down) == (False, "proxy" in words)  # type: ignore[attr-defined]
+            assert secret not in repr(failed.value)
+    assert outside.desk.authorities == outside.model.authorities == []
+    assert secret not in stream.getvalue()
+
+
+async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outside: OutsideServers) -> None:
+    proxy = ConnectProxy(outside.proxy.outside)
+    with serving_proxy(proxy, with_certificate(outside.authority)):
+        way = outside.way(f"https://localhost:{proxy.port}")
+        assert await read_ticket(way) == await outside.ask(way) == "S"
+    assert proxy.asked == ["desk.test:443", "model.test:443"]
+
+
+async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside: OutsideServers) -> None:
+    outside.proxy.credentials = "acme:other"
+    desk = DeskSettings(url="https://desk.test", edition="onpremises", api_key="key-of-acme")
+    async with open_client(connections=2, outward=outside.way()) as http:
+        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits(1))
+        with pytest.raises(OutsideFailure) as failed:
+            await client.add_note("1", "<p>note</p>")
+        assert not failed.value.outcome_unknown  # type: ignore[attr-defined]
+        # The next jobs wait.
+        with pytest.raises(HeldBack, match="desk unavailable"):
+            await client.add_note("1", "<p>note</p>")
+
+
+def client(answer: httpx2.MockTransport) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=TracedTransport(answer))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "port"),
+    [
+        ("https://desk.example/app/it%20desk/api?input_data=text", "https://desk.example/app/it%20desk/api", 443),
+        ("http://user:password@desk.example:8080/api#part", "http://desk.example:8080/api", 8080),
+    ],
+)
+async def test_a_request_has_a_span_with_its_address_and_without_its_query(
+    asked: str, told: str, port: int, spans: InMemorySpanExporter
+) -> None:
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(201)
+
+    async with client(httpx2.MockTransport(answer)) as http:
+        await http.post(asked, content=b"text of a ticket")
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.kind, span.status.status_code) == ("POST", SpanKind.CLIENT, StatusCode.UNSET)
+    assert span.attributes == {
+        "http.request.method": "POST",
+        "http.response.status_code": 201,
+        "server.address": "desk.example",
+        "server.port": port,
+        "url.full": told,
+    }
+    assert "traceparent" not in seen[0].headers
+
+
+async def refused(_: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(429)
+
+
+async def unreachable(_: httpx2.Request) -> httpx2.Response:
+    raise httpx2.ConnectError("text of a stranger")
+
+
+async def silent(_: httpx2.Request) -> httpx2.Response:
+    await asyncio.sleep(60)
+    return httpx2.Response(200)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (refused, "429"),
+        (unreachable, "httpx2.ConnectError"),
+        (silent, "asyncio.exceptions.CancelledError"),
+    ],
+)
+async def test_a_request_that_failed_is_red_and_quotes_nobody(
+    answer: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]], told: str, spans: InMemorySpanExporter
+) -> None:
+    async with client(httpx2.MockTransport(answer)) as http:
+        with suppress(httpx2.ConnectError, TimeoutError):
+            async with asyncio.timeout(0.2):
+                await http.get("http://desk.example/")
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, told)
+    assert "text of a stranger" not in span.to_json()
+
+
+async def test_untraced_work_makes_no_span(spans: InMemorySpanExporter) -> None:
+    async with client(httpx2.MockTransport(lambda _: httpx2.Response(200))) as http:
+        with tracing.untraced():
+            await http.get("http://desk.example/")
+    assert spans.get_finished_spans() == ()

@@ -1,0 +1,371 @@
+"""GPT-4's client: requests, an endpoint's refusals, answers, and each kind of failure."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from devstack.free_ports import free_port
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.model.client import Refusal, Wire, refused_part, strip_fence
+from tests.kit.clock import Clock
+from tests.kit.desk import line_of
+from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
+from tests.kit.simulators import Simulator
+from workflow.enhancement import Enhancement
+from workflow.prompts import Instructions
+
+ERROR = "OpenAI API error: "
+
+
+async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> None:
+    answer = await ask(model.url)
+    assert "mailbox" in answer.content.summary.lower()
+    assert answer.content.likely_cause.sources == ["ticket-101"]
+    (kept,) = model.look("/answers")["answers"]
+    assert (answer.status, answer.model, answer.finish_reason) == (200, "gpt-6-luna", "stop")
+    assert answer.response_id == kept["id"]
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (
+        kept["usage"]["prompt_tokens"],
+        kept["usage"]["completion_tokens"],
+    )
+    assert answer.usage.cost is None
+    assert kept["stream"] is True
+
+
+RATE = "429 Rate Limit"
+
+
+def status(code: int, told: str, wait: float | None = None, **more: Any) -> tuple[dict[str, Any], Any, str, Any]:
+    kind = ModelUnavailable if code in (408, 429) or code >= 500 else ModelRefused
+    return {"kind": "status", "code": code, **more}, kind, told, wait
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "shown", "retry_after"),
+    [
+        status(429, RATE, 7.0, retry_after=7),
+        status(429, RATE, retry_after="soon"),
+        status(429, RATE, 0.0, retry_after="Wed, 04 Nov 2020 09:00:00 GMT"),
+        status(429, RATE, 0.4, retry_after_ms=400, retry_after=7),
+        status(429, RATE, 7.0, retry_after_ms="x", retry_after=7),
+        status(429, RATE, retry_after_ms="inf"),
+        status(408, "408 Request Timeout"),
+        status(500, "500 Internal Server Error"),
+        status(503, "503 Service Unavailable", 3.0, retry_after=3),
+        status(529, "529 Overloaded"),
+        status(599, "500 Internal Server Error"),
+        status(400, "400 Bad Request", message="No."),
+        status(403, "403 Forbidden"),
+        status(302, "302 Found"),
+        ({"kind": "error_in_200", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, RATE, None),
+        ({"kind": "error_in_200", "code": 403}, ModelRefused, "403 Forbidden", None),
+        ({"kind": "error_event", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_event", "code": 429}, ModelUnavailable, RATE, None),
+        ({"kind": "html"}, ModelUnavailable, "invalid answer", None),
+        ({"kind": "cut"}, ModelUnavailable, "connection", None),
+        ({"kind": "cut", "chunks": 0}, ModelUnavailable, "connection", None),
+        ({"kind": "refusal"}, ModelRefused, "invalid answer", None),
+        ({"kind": "content_filter"}, ModelRefused, "content filter", None),
+    ],
+)
+async def test_each_failure_has_its_class_and_its_line_after_one_call(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, retry_after: float | None, model: Simulator
+) -> None:
+    model.order(**fault)
+    failure = await failure_of(model.url)
+    assert (type(failure), line_of(failure)) == (kind, ERROR + shown)
+    assert "error on our side" not in str(failure)
+    assert getattr(failure, "retry_after", None) == retry_after
+    assert len(model.requests()) == 1
+
+
+async def test_an_endpoint_that_is_not_there_is_a_connection_failure() -> None:
+    failure = await failure_of(f"http://127.0.0.1:{free_port()}")
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, ERROR + "connection")
+
+
+UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, model: Simulator) -> None:
+    """A second one ends it, and what both cost is told."""
+    model.order(kind=kind, times=1)
+    answer = await ask(model.url)
+    assert answer.content.summary
+    usages = [kept["usage"] for kept in model.look("/answers")["answers"]]
+    assert len(usages) == 2
+    assert answer.usage.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
+    assert answer.usage.output_tokens == sum(usage["completion_tokens"] for usage in usages)
+    _, repair = model.requests()
+    roles = [message["role"] for message in repair["payload"]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    model.forget()
+    model.order(kind=kind)
+    paid: list[int] = []
+    async with opened(model.url) as gpt4:
+        with pytest.raises(ModelRefused) as refused:
+            await gpt4.ask(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
+    assert line_of(refused.value) == ERROR + "invalid answer"
+    assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]][-2:]
+    assert len(paid) == len(model.requests()) == 2
+
+
+async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:
+    model.order(kind="fenced")
+    assert (await ask(model.url)).content.summary
+    assert len(model.requests()) == 1
+
+
+async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
+    model.order(kind="hostile")
+    async with opened(model.url) as gpt4:
+        content = (await gpt4.ask(Instructions().prompt(case_in(BARE)), Enhancement)).content
+    for text in (content.summary, content.likely_cause.text, *(step.text for step in content.next_steps)):
+        assert len(text) <= 1500
+        assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")
+
+
+@pytest.mark.parametrize("param", ["reasoning_effort", "max_completion_tokens", "stream_options"])
+async def test_what_an_endpoint_refuses_is_left_out_and_not_tried_again(param: str, model: Simulator) -> None:
+    model.order(kind="refuse_parameter", param=param)
+    async with opened(model.url) as gpt4:
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        first = len(model.requests())
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+    assert first == 2
+    assert len(model.requests()) == first + 1
+    whole, left = (set(model.requests()[number]["payload"]) for number in (0, -1))
+    assert whole - left == {param}
+
+
+async def test_an_endpoint_that_knows_none_of_the_optional_parts_is_asked_without_them(model: Simulator) -> None:
+    model.order(kind="no_json_schema")
+    for param in ("reasoning_effort", "max_completion_tokens", "stream_options"):
+        model.order(kind="refuse_parameter", param=param)
+    assert (await ask(model.url)).content.summary
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "refuse_parameter", "param": "reasoning_effort"}, {"kind": "no_json_schema"}]
+)
+async def test_jobs_that_are_refused_at_the_same_time_all_learn_from_it(
+    fault: dict[str, Any], model: Simulator
+) -> None:
+    model.order(**fault)
+    async with opened(model.url) as gpt4:
+        answers = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(6)))
+    assert all(answer.content.summary for answer in answers)
+    if fault["kind"] == "no_json_schema":
+        assert model.requests()[-1]["payload"]["response_format"] == {"type": "json_object"}
+
+
+NO_FORMAT = {"kind": "status", "code": 400, "param": "response_format"}
+
+
+def formats(model: Simulator) -> list[Any]:
+    asked = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
+    return [form.get("type") for form in asked]
+
+
+@pytest.mark.parametrize(
+    ("faults", "first"),
+    [
+        ([{**NO_FORMAT, "times": 3}], ["json_schema", "json_object", None]),
+        ([{**NO_FORMAT, "times": 1}, {**NO_FORMAT, "param": "model", "times": 1}], ["json_schema", "json_object"]),
+    ],
+    ids=["refused whatever is left out", "refused for something else in the end"],
+)
+async def test_a_job_that_fails_all_the_same_teaches_the_next_one_nothing(
+    faults: list[dict[str, Any]], first: list[Any], model: Simulator
+) -> None:
+    for fault in faults:
+        model.order(**fault)
+    async with opened(model.url) as gpt4:
+        with pytest.raises(ModelRefused):
+            await gpt4.ask(PROMPT, Enhancement)
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+    assert formats(model) == [*first, "json_schema"]
+
+
+OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
+NO_ENDPOINT = "No endpoints found that can handle the requested parameters."
+MESSAGES = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "{}"}]
+
+
+def refusal(message: str, param: str | None = None) -> openai.BadRequestError:
+    request = httpx2.Request("POST", OPENAI)
+    body = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return openai.BadRequestError(message, response=httpx2.Response(400, request=request), body=body)
+
+
+def unsupported(param: str) -> openai.BadRequestError:
+    return refusal(f"Unsupported parameter: '{param}' is not supported with this model.", param)
+
+
+def asked(wire: Wire) -> dict[str, Any]:
+    return wire.request(MESSAGES, Enhancement, wire.refused())
+
+
+def learn(wire: Wire, refused: Refusal) -> bool:
+    """Learn from a refusal; the request without the refused part succeeds."""
+    part = refused_part(refused, asked(wire))
+    wire.keep(frozenset({part} if part else ()))
+    return part is not None
+
+
+def schema_of(request: dict[str, Any]) -> Any:
+    return request["response_format"]["json_schema"]["schema"]
+
+
+def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() -> None:
+    request = asked(Wire(OPENAI, "gpt-6-luna"))
+    assert request["response_format"]["json_schema"]["strict"] is True
+    assert schema_of(request) == Enhancement.model_json_schema()
+    assert (request["model"], request["messages"]) == ("gpt-6-luna", MESSAGES)
+    assert (request["stream"], request["stream_options"]) == (True, {"include_usage": True})
+    assert request["reasoning_effort"] == "none"
+    assert request["max_completion_tokens"] > 0
+    assert not {"max_tokens", "extra_body", "temperature"} & set(request)
+
+
+@pytest.mark.parametrize("base_url", [OPENROUTER, "https://eu.openrouter.ai/api/v1"])
+def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
+    request = asked(Wire(base_url, "openai/gpt-6-luna"))
+    assert request["extra_body"] == {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
+    assert request["max_tokens"] > 0
+    assert not {"max_completion_tokens", "reasoning_effort"} & set(request)
+    # A host that only looks like it.
+    for other in ("https://notopenrouter.ai/v1", "https://openrouter.ai.example/v1"):
+        assert "extra_body" not in asked(Wire(other, "m"))
+
+
+def test_the_schema_is_strict_in_every_object_of_it() -> None:
+    schema = schema_of(asked(Wire(OPENAI, "m")))
+    objects = [schema, *schema["$defs"].values()]
+    assert len(objects) == 4
+    for part in objects:
+        assert part["additionalProperties"] is False
+        assert set(part["required"]) == set(part["properties"])
+
+
+@pytest.mark.parametrize(
+    ("refused", "left_out"),
+    [
+        (
+            refusal("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "max_tokens"),
+            "max_tokens",
+        ),
+        (refusal("Unknown field: 'provider'"), "provider"),
+        (refusal("No such thing.", "provider.require_parameters"), "provider"),
+        (refusal("Reasoning can't be turned off.", "reasoning"), "reasoning"),
+        (refusal('Unrecognized key "reasoning"'), "reasoning"),
+        (refusal("No provider available"), None),
+        (refusal("No allowed provider available for 'openai/gpt-6-luna'"), None),
+    ],
+)
+def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Refusal, left_out: str | None) -> None:
+    wire = Wire(OPENROUTER, "m")
+    assert learn(wire, refused) is (left_out is not None)
+    request = asked(wire)
+    whole = {"max_tokens", "provider", "reasoning"}
+    assert whole - {*request, *request["extra_body"]} == ({left_out} if left_out else set())
+
+
+def test_a_404_that_names_no_part_takes_one_after_the_other() -> None:
+    wire, body = (
+        Wire(OPENROUTER, "m"),
+        {"message": f"{NO_ENDPOINT} To learn more: https://openrouter.ai/docs", "code": 404},
+    )
+    response = httpx2.Response(404, request=httpx2.Request("POST", OPENROUTER))
+    missing = openai.NotFoundError("Error code: 404", response=response, body=body)
+    left = []
+    while learn(wire, missing):
+        request = asked(wire)
+        left.append((request.get("response_format", {}).get("type"), *request["extra_body"]))
+    every = ("provider", "reasoning")
+    assert left == [("json_object", *every), ("json_object", "provider"), (None, "provider"), (None,)]
+    assert asked(wire)["max_tokens"]
+    other = openai.NotFoundError("Error code: 404", response=response, body={"message": "No endpoints found for m."})
+    assert not learn(Wire(OPENROUTER, "m"), other)
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "left_out"),
+    [
+        ("This response_format type is unavailable now", None, "json_schema"),
+        ("Extra inputs are not permitted: ('body', 'reasoning_effort')", None, "reasoning_effort"),
+        ("Unsupported: `stream_options.include_usage`", None, "stream_options"),
+        ("Use 'max_tokens' instead of 'max_completion_tokens'.", None, "max_completion_tokens"),
+        ("my_response_format is bad", None, None),
+        ("Reasoning about this provider failed", None, None),
+        # `param` decides.
+        ("Bad text: 'response_format'", "messages", None),
+        ("We could not parse the JSON body of your request.", "messages", None),
+        ("This model's maximum context length is 8192", "messages", None),
+    ],
+)
+def test_without_param_the_message_may_name_the_parameter(
+    message: str, param: str | None, left_out: str | None
+) -> None:
+    assert refused_part(refusal(message, param), asked(Wire(OPENAI, "m"))) == left_out
+
+
+def test_what_was_learned_expires() -> None:
+    clock = Clock(0.0)
+    wire = Wire(OPENAI, "m", clock)
+    assert learn(wire, unsupported("reasoning_effort"))
+    clock.now = 300.0
+    assert learn(wire, refusal("no schemas", "response_format"))
+    clock.now = 601.0
+    assert "reasoning_effort" in asked(wire)
+    assert asked(wire)["response_format"] == {"type": "json_object"}
+    clock.now = 901.0
+    assert asked(wire) == asked(Wire(OPENAI, "m"))
+
+
+def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
+    wire = Wire(OPENAI, "m")
+    assert learn(wire, refusal("'response_format' of type 'json_schema' is not supported", "response_format"))
+    second = asked(wire)
+    assert second["response_format"] == {"type": "json_object"}
+    assert learn(wire, refusal("Invalid schema for response_format"))
+    third = asked(wire)
+    assert "response_format" not in third
+    for request in (second, third):
+        system, user = request["messages"]
+        assert system["content"].startswith("Rules.")
+        assert json.dumps(Enhancement.model_json_schema()) in system["content"]
+        assert user == MESSAGES[1]
+    assert MESSAGES[0]["content"] == "Rules."
+    assert not learn(wire, refusal("response_format again"))
+    assert "response_format" not in asked(wire)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ('```json\n{"a": 1}\n```', '{"a": 1}'),
+        ('```\n{"a": 1}\n```', '{"a": 1}'),
+        (' \n```json\r\n{"a":\n 1}\n``` \n', '{"a":\n 1}'),
+        ('```json\n{"a": "```"}\n```', '{"a": "```"}'),
+        ('Sure! ```json\n{"a": 1}\n```', 'Sure! ```json\n{"a": 1}\n```'),
+        ("", ""),
+    ],
+)
+def test_a_fence_around_an_answer_is_taken_off(text: str, inside: str) -> None:
+    assert strip_fence(text) == inside
+
+
+def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
+    wire = Wire(OPENAI, "m")
+    shown, request = wire.repair("x" * 100_000)
+    assert (shown["role"], request["role"]) == ("assistant", "user")
+    assert 0 < len(shown["content"]) < 10_000
+    assert wire.repair("")[0]["content"] != ""

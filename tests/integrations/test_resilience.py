@@ -1,0 +1,298 @@
+"""Breakers of servers that are down, and holds of a model that refuses everyone."""
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from integrations.errors import (
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    HeldBack,
+    ModelDenied,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    OutsideFailure,
+)
+from integrations.resilience import Breaker, Hold, HoldReason
+from tests.kit.clock import Clock
+from tests.kit.logs import StartLog
+from tests.kit.model import PROMPT, opened
+from tests.kit.simulators import Simulator
+from workflow.answer import Enhancement
+
+DOWN = [
+    DeskTimeout(),
+    DeskUnavailable("503"),
+    DeskUnavailable("connection"),
+    ModelTimeout(30),
+    ModelUnavailable("500 Internal GuardedServer Error"),
+    ModelUnavailable("connection"),
+]
+UP = [
+    DeskUnavailable("429", 60),
+    DeskUnavailable("408"),
+    DeskRefused("403"),
+    ModelUnavailable("429 Rate Limit"),
+    ModelRefused("400 Bad Request"),
+]
+
+
+class GuardedServer:
+    """A breaker before a server whose answers the test sets."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.breaker = Breaker("desk of acme", "desk unavailable", monotonic=self.clock, jitter=lambda low, _high: low)
+
+    def call(self, failure: Exception | None = None) -> None:
+        """Make one call; raises the caller's error."""
+        with self.breaker.watch():
+            if failure is not None:
+                raise failure
+
+    def fail(self, failure: OutsideFailure | None = None, times: int = 5) -> None:
+        for _ in range(times):
+            with pytest.raises(OutsideFailure):
+                self.call(failure or DeskTimeout())
+
+    def held_back(self) -> float:
+        """Return the seconds for which a call is held back."""
+        with pytest.raises(HeldBack) as held:
+            self.call()
+        with pytest.raises(HeldBack):
+            self.breaker.check()
+        assert held.value.reason == "desk unavailable"
+        return held.value.seconds
+
+
+@pytest.fixture
+def guarded() -> GuardedServer:
+    return GuardedServer()
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+@pytest.mark.parametrize("failure", DOWN, ids=str)
+def test_five_failures_that_say_down_open_it_for_fifteen_seconds(
+    guarded: GuardedServer, failure: OutsideFailure
+) -> None:
+    guarded.fail(failure, 4)
+    guarded.breaker.check()
+    guarded.fail(failure, 1)
+    assert guarded.held_back() == 15
+    guarded.clock.now += 10
+    assert guarded.held_back() == 5
+
+
+@pytest.mark.parametrize("failure", UP, ids=str)
+def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: OutsideFailure) -> None:
+    guarded.fail(failure, 20)
+    guarded.fail(times=4)
+    guarded.fail(failure, 1)
+    guarded.fail(times=4)
+    guarded.call()
+
+
+def test_failures_count_only_in_a_row(guarded: GuardedServer) -> None:
+    for _ in range(5):
+        guarded.fail(times=4)
+        guarded.call()
+    guarded.breaker.check()
+
+
+def test_one_trial_closes_it_for_all(guarded: GuardedServer, log: io.StringIO) -> None:
+    guarded.fail()
+    guarded.clock.now += 15
+    with guarded.breaker.watch():
+        assert guarded.held_back() == 5
+    guarded.call()
+    guarded.fail(times=4)
+    guarded.call()
+    opened, closed = log.getvalue().splitlines()
+    assert "Breaker error: desk of acme failed 5 times in a row, jobs held back for 15s" in opened
+    assert "Breaker closed: desk of acme is back" in closed
+
+
+def test_a_trial_that_fails_opens_it_again_and_says_nothing(guarded: GuardedServer, log: io.StringIO) -> None:
+    guarded.fail()
+    for _ in range(3):
+        guarded.clock.now += 15
+        guarded.fail(times=1)
+        assert guarded.held_back() == 15
+    assert len(log.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), RuntimeError()], ids=repr)
+def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedServer, end: BaseException) -> None:
+    guarded.fail()
+    guarded.clock.now += 15
+    with pytest.raises(type(end)), guarded.breaker.watch():
+        raise end
+    guarded.call()
+    guarded.breaker.check()
+
+
+def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
+    """Sixty jobs call a silent desk; some of their timeouts come after the opening."""
+    late = [guarded.breaker.watch() for _ in range(3)]
+    for call in late:
+        call.__enter__()
+    guarded.fail()
+    guarded.clock.now += 10
+    late[0].__exit__(None, None, None)
+    late[1].__exit__(DeskTimeout, DeskTimeout(), None)
+    assert guarded.held_back() == 5
+    guarded.clock.now += 5
+    with guarded.breaker.watch():
+        late[2].__exit__(None, None, None)
+        assert guarded.held_back() == 5
+
+
+def test_held_back_jobs_do_not_come_back_all_at_once() -> None:
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    with pytest.raises(DeskTimeout), breaker.watch():
+        raise DeskTimeout
+    seconds = set()
+    for _ in range(20):
+        with pytest.raises(HeldBack) as held:
+            breaker.check()
+        seconds.add(held.value.seconds)
+    assert len(seconds) > 10
+    assert 14.9 < min(seconds) <= max(seconds) <= 18
+
+
+NO_CREDIT = ModelDenied("402 Payment Required", HoldReason.OUT_OF_CREDIT)
+SERVER = "model of a test of holds"
+
+
+class HeldModel:
+    """A hold before a model whose answers the test sets."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.hold = Hold(SERVER, monotonic=self.clock, jitter=lambda _low, high: high)
+
+    def ask(self, failure: Exception | None = None) -> None:
+        """Send one question; raises the job's error."""
+        with self.hold.watch():
+            if failure is not None:
+                raise failure
+
+    def held_for(self, failure: Exception | None = None) -> float:
+        """Return the seconds for which a question is held back."""
+        with pytest.raises(HeldBack) as held:
+            self.ask(failure)
+        assert (held.value.reason, held.value.extends_deadline) == (HoldReason.OUT_OF_CREDIT, True)
+        return held.value.seconds
+
+    def shown(self) -> dict[str, float | None]:
+        """Return the metric by reason, without zeros."""
+        found = {
+            reason: REGISTRY.get_sample_value("ai_agents_model_held", {"server": SERVER, "reason": reason})
+            for reason in HoldReason
+        }
+        return {reason: value for reason, value in found.items() if value}
+
+
+@pytest.fixture
+def held() -> HeldModel:
+    return HeldModel()
+
+
+def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: HeldModel, log: io.StringIO) -> None:
+    assert held.held_for(NO_CREDIT) == 36
+    held.clock.now += 29
+    with pytest.raises(HeldBack):
+        held.hold.check()
+    assert held.held_for() == pytest.approx(3.5, abs=0.6)
+    held.clock.now += 1
+    held.hold.check()
+    assert held.held_for(NO_CREDIT) == 36
+    assert held.shown() == {HoldReason.OUT_OF_CREDIT: 1.0}
+    told = log.getvalue()
+    assert told.count(f"Hold error: {SERVER}: model out of credit, its jobs wait and one tries every 30s") == 1
+    assert told.count("OpenAI API error: 402 Payment Required") == 2
+    held.clock.now += 30
+    held.ask()
+    held.hold.check()
+    assert held.shown() == {}
+    assert log.getvalue().count(f"Hold ended: {SERVER} answers again") == 1
+
+
+def test_while_one_tries_no_other_does(held: HeldModel) -> None:
+    held.held_for(NO_CREDIT)
+    held.clock.now += 30
+    with held.hold.watch():
+        assert held.held_for() == 36
+    held.ask()
+
+
+@pytest.mark.parametrize("failure", [ModelUnavailable("503 Service Unavailable"), ModelRefused("400 Bad Request")])
+def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: OutsideFailure) -> None:
+    held.held_for(NO_CREDIT)
+    held.clock.now += 30
+    with pytest.raises(type(failure)):
+        held.ask(failure)
+    assert held.held_for() == 36
+    held.clock.now += 30
+    held.ask()
+
+
+def test_a_job_waits_for_a_tenth_of_a_long_hold_and_five_minutes_at_most(held: HeldModel) -> None:
+    waits = []
+    for minutes in (0, 4, 16, 80, 800):
+        held.clock.now += minutes * 60
+        waits.append(held.held_for(NO_CREDIT) / 1.2)
+    assert waits == pytest.approx([30, 30, 120, 300, 300])
+
+
+def test_a_hold_that_no_job_of_this_process_meets_any_more_is_not_shown(held: HeldModel) -> None:
+    held.held_for(NO_CREDIT)
+    held.clock.now += 599
+    assert held.shown()
+    held.clock.now += 2
+    assert held.shown() == {}
+    held.ask()
+
+
+def test_another_reason_has_a_line_of_its_own(held: HeldModel, log: io.StringIO) -> None:
+    held.held_for(NO_CREDIT)
+    held.clock.now += 30
+    with pytest.raises(HeldBack, match="model key refused"):
+        held.ask(ModelDenied("401 Unauthorized", HoldReason.KEY_REFUSED))
+    assert held.shown() == {HoldReason.KEY_REFUSED: 1.0}
+    assert log.getvalue().count("Hold error: ") == 2
+
+
+WRONG: list[dict[str, Any]] = [
+    {"kind": "status", "code": 429, "word": "project_spend_limit_exceeded"},
+    {"kind": "error_in_200", "code": 402},
+    {"kind": "error_event", "word": "insufficient_quota", "code": 429},
+]
+
+
+@pytest.mark.parametrize("fault", WRONG, ids=lambda fault: fault["kind"])
+async def test_all_jobs_that_are_under_way_are_held_by_the_first_refusal(
+    fault: dict[str, Any], model: Simulator, log: io.StringIO
+) -> None:
+    model.order(**fault)
+    clock = Clock()
+    async with opened(model.url, hold=Hold(SERVER, monotonic=clock)) as gpt4:
+        asked = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(5)), return_exceptions=True)
+        assert [str(held) for held in asked] == ["held back: model out of credit"] * 5
+        with pytest.raises(HeldBack):
+            gpt4.check()
+        assert log.getvalue().count("OpenAI API error: ") == log.getvalue().count("Hold error: ") == 1
+        model.forget()
+        clock.now += 30
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        gpt4.check()
+    assert "sk-test" not in log.getvalue()
