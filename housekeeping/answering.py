@@ -12,9 +12,16 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookQuestion, LookQuestions
 from dispatch.queue import QueueUnreachable
-from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook
-from integrations.model.looking import look_at_model
-from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from integrations.looks import (
+    DESK_LOOK,
+    MODEL_LOOK,
+    SOUGHT,
+    DeskLook,
+    ModelLook,
+    NoteMarks,
+    look_at_desk,
+    look_at_model,
+)
 from observability import phrases, tracing
 from observability.logging import say
 from workflow.note import is_note, is_note_of

@@ -23,7 +23,7 @@ from housekeeping.embedding import EmbeddingTurns
 from housekeeping.reconcile import Reconciling
 from housekeeping.rounds import AT_ONCE, CopyPaces, DeskRounds
 from housekeeping.sync import Copying
-from integrations.embeddings.embedders import Embedders
+from integrations.embeddings import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import counting, exposition, phrases, tracing
 from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog

@@ -20,10 +20,9 @@ from dispatch.intake import WhyRecovered, recover_job
 from dispatch.queue import QueueUnreachable
 from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, is_its_own
 from integrations.errors import OutsideFailure, TicketGone
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ListedTicket, is_number
+from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
-from integrations.servicedesk.lists import DeskLists
+from integrations.servicedesk.parsing import ListedTicket, is_number
 from observability import metrics, phrases
 from observability.identifiers import bound, other_numbers
 from observability.logging import say

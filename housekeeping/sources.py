@@ -15,7 +15,7 @@ from dispatch.intake import ask_for_refresh
 from housekeeping.rounds import CopyPace
 from integrations.errors import DeskRefused, OutsideFailure, TicketClosed, TicketGone, TicketNotFound
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
+from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
 from integrations.values import DeskTicket
 from observability import counting, metrics, phrases
 from observability.logging import say

@@ -26,8 +26,7 @@ from integrations.http import AnswerTooLarge, Outward
 from integrations.model.client import open_openai
 from integrations.model.errors import classed
 from observability import phrases
-from observability.logging import say
-from observability.outage import Outage
+from observability.logging import Outage, say
 from privacy.redaction.people import Person
 from privacy.redaction.redaction import without_personal
 

@@ -22,8 +22,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from config.console_settings import ConsoleSettings
-from config.settings import DeskClientSettings, EmbeddingSettings
+from config.settings import ConsoleSettings, DeskClientSettings, EmbeddingSettings
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000

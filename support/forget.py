@@ -19,8 +19,8 @@ from config.tenant_directory import names_tenant, read_environment
 from dispatch.inbox import DELIVERY, Inbox
 from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable, open_redis
-from integrations import rate
-from integrations.servicedesk import tokens as desk_tokens
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
 from observability import phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
@@ -133,7 +133,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
     try:
         doomed = await _kept_of_jobs(redis, database, which)
         if which.all:
-            doomed += rate.keys_of(which.tenant_id)
+            doomed += rate_limit.keys_of(which.tenant_id)
             for begin in (desk_tokens.KEY, DELIVERY):
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
         return sum([int(await redis.delete(*keys)) for keys in split(doomed)])

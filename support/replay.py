@@ -20,9 +20,8 @@ from config.tenant_directory import TenantDirectory, read_environment
 from config.tenant_settings import key_name, setting_suffix
 from config.tenants import Tenant
 from integrations.errors import HeldBack, Permanent, Temporary
-from integrations.holds import HoldReason
-from integrations.model.endpoints import Endpoint
-from integrations.model.models import Models
+from integrations.model.models import Endpoint, Models
+from integrations.resilience import HoldReason
 from integrations.values import ModelAnswer
 from storage import audit
 from storage.models import AuditRecord
@@ -133,7 +132,7 @@ async def _replay(
         prompt, version = prompt_again(record, tenant.note, chosen.prompt)
         try:
             await models.limits.ask(tenant.id)
-            with models.endpoints.call(endpoint) as client:
+            with models.call(endpoint) as client:
                 answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
             replayed = Replayed(record, version, answer.model, answer)
             answers += 1

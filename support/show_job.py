@@ -15,7 +15,7 @@ from typing import Any
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_settings import setting_suffix
-from integrations.holds import DeskHoldReason, HoldReason
+from integrations.resilience import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Happened

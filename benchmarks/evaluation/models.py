@@ -10,10 +10,10 @@ from benchmarks.evaluation.cases import EvaluatedTicket
 from benchmarks.evaluation.judge import Judgement, judged
 from benchmarks.report import table
 from config.settings import SettingsRefused, WorkerSettings, load
-from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE
+from integrations.http import Outward
 from integrations.model.client import ModelClient
-from integrations.outward import Outward
+from integrations.resilience import Breaker
 from workflow.prompt import count_tokens
 
 _CONFIDENCES = ("high", "medium", "low")
@@ -149,5 +149,5 @@ def _client(name: str, settings: WorkerSettings, at_once: int) -> ModelClient:
         total_seconds=settings.openai_deadline_seconds,
         connections=at_once,
         breaker=Breaker(f"model {name}", MODEL_UNAVAILABLE),
-        outward=Outward.to_models(settings),
+        outward=Outward.of(settings, settings.openai_ca_bundle),
     )

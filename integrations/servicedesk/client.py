@@ -22,8 +22,7 @@ from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.parsing import DeskAnswer, ListedSolution, ListedTicket, ListPage, Solution, checked
 from integrations.values import DeskTicket
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 
 NOTE_KEYS = ("note", "request_note")
 """What a note is called in a body: on premises, and in the cloud. Builds differ."""

@@ -30,8 +30,7 @@ from integrations.http import known_status, retry_after_seconds
 from integrations.text import load_json
 from integrations.values import DeskTicket
 from privacy.redaction.people import Person
-from retrieval.markup import lines_of
-from retrieval.wrapping import unwrapped
+from retrieval.cleaning import lines_of, unwrapped
 
 SUCCESS = 2000
 WARNING = 3000

@@ -11,14 +11,13 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_settings import key_name, setting_suffix
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.http import open_client
-from integrations.outward import Outward
-from integrations.rate import THROTTLED, DeskRate
-from integrations.servicedesk.answers import DeskAnswer
+from integrations.http import Outward, open_client
+from integrations.rate_limit import THROTTLED, DeskRate
+from integrations.resilience import Breaker
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.tokens import DeskTokens
+from integrations.servicedesk.parsing import DeskAnswer
 from support.check.findings import Finding, Findings, proxy_remedy
 
 _REQUESTS = "SDPOnDemand.requests.ALL"
@@ -48,8 +47,8 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     async def heard(response: httpx2.Response) -> None:
         answers.append(response)
 
-    async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
-        http.event_hooks = {"response": [heard]}
+    async with open_client(connections=2, outward=Outward.of(settings, settings.servicedesk_ca_bundle)) as http:
+        http.event_hooks["response"].append(heard)
         tokens = DeskTokens(http, redis, settings.servicedesk_timeout_seconds)
         rate = DeskRate(tenant.id, desk.rate_per_minute, redis)
         limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)

@@ -7,12 +7,17 @@ from pydantic import BaseModel, ConfigDict
 
 from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings.embedders import Embedders
-from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
-from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable, OutsideFailure
-from integrations.holds import HoldReason
-from integrations.model.endpoints import Endpoint
-from integrations.model.models import Models
+from integrations.embeddings import Embedders
+from integrations.errors import (
+    EmbeddingsUnavailable,
+    HeldBack,
+    ModelTimeout,
+    ModelUnavailable,
+    OutsideFailure,
+    TextRefused,
+)
+from integrations.model.models import Endpoint, Models
+from integrations.resilience import HoldReason
 from integrations.values import Prompt, Spent
 from support.check.findings import Finding, Findings, proxy_remedy
 
@@ -74,7 +79,7 @@ class ModelCheck:
             raise _Unusable
 
         try:
-            with self._models.endpoints.call(endpoint) as client:
+            with self._models.call(endpoint) as client:
                 answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
                 less = client.done_without
         except _Unusable:

@@ -13,8 +13,7 @@ from config.settings import DeskClientSettings, FeedbackSettings
 from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 from feedback.links import FeedbackLinks
-from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
-from integrations.outward import STRAIGHT, Outward
+from integrations.http import STRAIGHT, AnswerTooLarge, Outward, connection_words, open_client
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, proxy_remedy
 from webhooks.bodies import CHECK_EVENT
@@ -33,7 +32,9 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
         none = "this process has neither a webhook secret nor a token of it"
         return rows.not_checked("its desk is polled, and sends none" if tenant.polled else none)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
-    http = open_client(connections=1, outward=Outward.to_desks(settings) if settings else STRAIGHT)
+    http = open_client(
+        connections=1, outward=Outward.of(settings, settings.servicedesk_ca_bundle) if settings else STRAIGHT
+    )
     if tenant.webhook_secrets:
         headers = signed_headers(tenant.webhook_secrets[0], body, time.time())
     else:
@@ -41,7 +42,7 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
             try:
-                said: object = json.loads(await read_bounded(response))
+                said: object = json.loads(await response.aread())
             except (AnswerTooLarge, ValueError, RecursionError):
                 said = None
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:

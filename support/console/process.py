@@ -15,7 +15,7 @@ from config.settings import ConsoleSettings, SettingsRefused
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
-from integrations.outward import Outward
+from integrations.http import Outward
 from observability import exposition, phrases
 from observability.health import Readiness
 from observability.logging import say
@@ -122,7 +122,7 @@ async def _main(
         keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
         address = ConsoleAddress(settings.console_url)
         sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
-        console = create_app(services, sessions, provider=Provider(Outward.to_provider(settings)))
+        console = create_app(services, sessions, provider=Provider(Outward.of(settings, settings.console_ca_bundle)))
         await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
         end_loading()
         told_to_stop = asyncio.Event()

@@ -18,8 +18,8 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
-from integrations.holds import HoldReason
 from integrations.looks import DeskLook, Sought
+from integrations.resilience import HoldReason
 from storage import by_hand, job_figures, rejections
 from storage.by_hand import Details, Listed
 from storage.jobs import Event

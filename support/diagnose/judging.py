@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from config.tenant_settings import key_name, setting_suffix
-from integrations.holds import DeskHoldReason, HoldReason
+from integrations.resilience import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState

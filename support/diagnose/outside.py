@@ -10,9 +10,17 @@ from redis.asyncio import Redis
 
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import Kind, LookAsker, NotAnswered
-from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook, Sought
-from integrations.model.looking import look_at_model
-from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from integrations.looks import (
+    DESK_LOOK,
+    MODEL_LOOK,
+    SOUGHT,
+    DeskLook,
+    ModelLook,
+    NoteMarks,
+    Sought,
+    look_at_desk,
+    look_at_model,
+)
 from storage.by_hand import Details
 from storage.jobs import ALREADY_ENHANCED
 from storage.models import JobState

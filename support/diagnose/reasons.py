@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 
 from integrations.errors import MODEL_UNAVAILABLE
-from integrations.holds import DeskHoldReason, HoldReason
 from integrations.model.spending import SPENDING_LIMIT
-from integrations.rate import REASON as RATE_LIMIT
-from integrations.rate import THROTTLED
+from integrations.rate_limit import REASON as RATE_LIMIT
+from integrations.rate_limit import THROTTLED
+from integrations.resilience import DeskHoldReason, HoldReason
 from storage.jobs import (
     ALREADY_ENHANCED,
     ANOTHER_FIRST,

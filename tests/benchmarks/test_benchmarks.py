@@ -12,8 +12,7 @@ from benchmarks.__main__ import BENCHMARKS
 from benchmarks.growth import ASKED
 from benchmarks.load import Plan, request
 from benchmarks.outside import DeskAndModel
-from integrations.servicedesk.answers import decode
-from integrations.servicedesk.contents import ticket_of
+from integrations.servicedesk.parsing import decode, ticket_of
 from tests.documents.readme import ROOT
 from webhooks.signing import signed_headers
 from workflow.prompt import CURRENT

@@ -22,8 +22,8 @@ from dispatch.intake import Acceptance
 from dispatch.outcome import How
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
+from integrations.resilience import Breaker
 from observability import metrics
 from storage import claims, erasure
 from storage.erasure import Which

@@ -9,8 +9,8 @@ from config.settings import HousekeepingSettings
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
 from dispatch.queue import QUEUE, UNACKED
-from integrations import rate
-from integrations.servicedesk import tokens as desk_tokens
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
 from storage.session import driver_url
 from tests.documents.readme import ROOT
 from workflow.kept_answers import Kept
@@ -53,7 +53,7 @@ def test_columns_that_hold_text_from_outside_are_not_told_as_ids(tables: MetaDat
 def test_each_key_in_redis_stands_there() -> None:
     """By prefix; tests/system/test_forget.py checks a running system."""
     ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
-    ours |= {asking.QUESTIONS, asking.ANSWER, rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
+    ours |= {asking.QUESTIONS, asking.ANSWER, rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
     assert told == ours | CELERYS
 

@@ -14,7 +14,7 @@ from config.tenant_settings import TicketRules, parse_names
 from housekeeping.sources import Synced
 from integrations.errors import DeskTimeout, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ListedTicket, ListPage
+from integrations.servicedesk.parsing import ListedTicket, ListPage
 from storage import erasure, history, listings
 from storage.erasure import Which
 from storage.listings import HeldByAnother

@@ -15,8 +15,8 @@ from tests.kit.clock import Clock
 from tests.kit.desk import line_of
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
-from workflow.prompts import Instructions
+from workflow.answer import Enhancement
+from workflow.prompt import Instructions
 
 ERROR = "OpenAI API error: "
 

@@ -24,7 +24,7 @@ from tests.kit.desk import line_of
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
-from workflow.enhancement import Enhancement
+from workflow.answer import Enhancement
 
 SUMMARY = "Zoë's VPN — it's “down”"
 TEXT = json.dumps(ADVICE | {"summary": SUMMARY}, ensure_ascii=False)

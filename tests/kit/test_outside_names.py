@@ -25,8 +25,7 @@ from config.settings import LogSettings
 from config.tenant_settings import TENANT_SETTINGS
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
-from dispatch.queue import QUEUE
-from dispatch.queue import UNACKED
+from dispatch.queue import QUEUE, UNACKED
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from observability import metrics, phrases, tracing

@@ -18,9 +18,8 @@ from devstack.postgres import Postgres
 from dispatch.asking import LookAsker, LookQuestions
 from dispatch.queue import open_redis
 from integrations.errors import HeldBack
-from integrations.looks import SOUGHT, DeskLook, ModelLook, Sought
-from integrations.rate import DeskRate
-from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from integrations.looks import SOUGHT, DeskLook, ModelLook, NoteMarks, Sought, look_at_desk
+from integrations.rate_limit import DeskRate
 from simulators.servicedesk import create_desk
 from storage import erasure, reconciling, rejections
 from storage.by_hand import Listed

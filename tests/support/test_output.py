@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 
 from devstack.postgres import Postgres
-from integrations.holds import DeskHoldReason, HoldReason
+from integrations.resilience import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
 from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
 from support.arguments import moment

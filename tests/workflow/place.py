@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from config.tenant_settings import TicketRules, parse_names
 from config.tenants import Tenant
-from integrations.holds import Hold
+from integrations.resilience import Hold
 from integrations.values import DeskTicket, Document, SimilarTicket
 from privacy.redaction.people import Person
 from storage.session import Database

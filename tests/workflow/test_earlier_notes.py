@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from langgraph.runtime import Runtime
 
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
+from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, claims
 from storage.session import Database

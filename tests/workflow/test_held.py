@@ -13,14 +13,13 @@ import pytest
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
-from integrations.holds import Hold
 from integrations.model.models import Models
-from integrations.rate import DeskRate
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker, Hold
+from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.config.given import ACME

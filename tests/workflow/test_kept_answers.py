@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
-from integrations.breaker import Breaker
 from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
+from integrations.resilience import Breaker
 from storage import by_hand, claims
 from tests.kit.clock import Clock
 from tests.kit.model import opened

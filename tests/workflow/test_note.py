@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from integrations.servicedesk.contents import plain_text
+from integrations.servicedesk.parsing import plain_text
 from tests.workflow.answers import answer, claims, grounded, read
 from workflow.answer import Content, NotedSource, NotedText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html

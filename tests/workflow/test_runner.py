@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.tenant_settings import JobShare
 from config.tenants import Tenant
 from devstack.postgres import Postgres
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
+from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand
 from storage.claims import Claim, Shares
