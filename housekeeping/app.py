@@ -141,7 +141,7 @@ class TenantsLeft:
 class SecretAges:
     """Ages of the `secrets` of this process and of others, by tenant and setting.
 
-    Tenants' secrets of other processes are exported there (`storage.told_secrets`).
+    Tenants' secrets of other processes are exported there (`storage.known_secrets`).
     """
 
     def __init__(

@@ -44,7 +44,7 @@ def round_seconds(desk: DeskSettings, interval: float) -> float:
 
 
 class CopyPace:
-    """At most a third of the desk's calls; each yields to jobs, too (`integrations.rate`)."""
+    """At most a third of the desk's calls; each yields to jobs, too (`integrations.rate_limit`)."""
 
     def __init__(self, rate_per_minute: int) -> None:
         self._most, self._seconds = _pace_of(rate_per_minute)

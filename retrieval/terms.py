@@ -48,7 +48,7 @@ _STOP_WORDS = {
 # Weaker finds count as none. One in ten of the best right finds is lost by that.
 LEAST = 0.35
 # A logistic regression over the training half of the set in benchmarks/retrieval, among 475, 200, 60 and 15 earlier
-# tickets (benchmarks/retrieval/fit.py); docs/benchmarks.md has the results on the other half.
+# tickets; docs/benchmarks.md has the results on the other half.
 _BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
 # Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
 _BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26

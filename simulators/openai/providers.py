@@ -35,7 +35,7 @@ class ApiError(Exception):
     def document(self, provider: Provider) -> Document | str:
         """Return the value under `error`, worded as by the provider.
 
-        Recorded bodies: `tests/integrations/provider_answers.py`. For local servers, LM Studio's wording is used for
+        Recorded bodies: `tests/integrations/provider_answers.json`. For local servers, LM Studio's wording is used for
         invalid parameters and Ollama's for the rest.
         """
         match provider:

@@ -1,6 +1,6 @@
 """Causes by job reason: a verdict, a sentence for the client and an action.
 
-Reasons are defined in `integrations.errors`, `integrations.holds`, `storage.jobs` and `workflow.retry`; a test
+Reasons are defined in `integrations.errors`, `integrations.resilience`, `storage.jobs` and `workflow.retry`; a test
 covers all of them.
 """
 
