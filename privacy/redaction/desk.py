@@ -187,7 +187,7 @@ class DeskPeople:
 
 def _is_short_name(key: str, *, is_first: bool) -> bool:
     is_name = key in first_names() or key in unsure_names() or key in also_names()
-    return is_name or (is_first and len(key) > _SHORTEST_NICKNAME and not is_known(key))
+    return is_name or (is_first and len(key) >= _SHORTEST_NICKNAME and not is_known(key))
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

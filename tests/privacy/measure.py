@@ -1,9 +1,9 @@
 """Recall and precision of redaction on marked texts.
 
 `sets/` has marked texts by writers who saw neither the code nor other sets. The engine was written with `first` in
-view, and changed after each of the others up to `tenth` was measured and read. `eleventh` was measured after the last
-change and never read: its figures in docs/redaction.md are the ones of unseen texts. `tuning` has English and German
-tickets of earlier writers, with no products marked.
+view, and changed after each of the others up to `twelfth` was measured and read. `thirteenth` was measured after the
+last change and never read: its figures in docs/redaction.md are the ones of unseen texts. `tuning` has English and
+German tickets of earlier writers, with no products marked.
 """
 
 import json
@@ -23,9 +23,9 @@ SETS = Path(__file__).parent / "sets"
 LANGUAGES = ("en", "de", "fr", "es")
 SET_NAMES = (
     *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
-    "eleventh",
+    *("eleventh", "twelfth", "thirteenth"),
 )
-UNSEEN = "eleventh"
+UNSEEN = "thirteenth"
 GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "product": "at most .02",
     "desk_person": "1.0",
