@@ -10,7 +10,6 @@ from config import exits
 from config.settings import WorkerSettings
 from devstack import document_tables as tables
 
-
 # The table of redaction measures all sets, which takes 20 s.
 SLOW = "redaction.md"
 
