@@ -21,7 +21,7 @@ RECALL = {
     "seventh": {"desk_person": 1.0, "person": 0.95, "login": 0.93, "secret": 0.95, "id": 0.97, "phone": 0.98},
     "tenth": {"desk_person": 0.99, "person": 0.95, "login": 0.89, "secret": 0.92, "id": 0.95, "bank": 0.97},
     "eleventh": {"desk_person": 1.0, "person": 0.96, "login": 0.85, "secret": 0.97, "id": 0.97, "phone": 1.0},
-    "twelfth": {"desk_person": 1.0, "person": 0.95, "login": 0.93, "secret": 0.93, "id": 0.96, "phone": 1.0, "bank": 1.0},
+    "twelfth": {"desk_person": 1.0, "person": 0.95, "login": 0.93, "secret": 0.93, "id": 0.96, "phone": 1.0},
     "thirteenth": {"desk_person": 1.0, "person": 0.94, "login": 0.81, "secret": 0.98, "id": 0.91, "phone": 1.0},
     "tuning": {"desk_person": 0.99, "person": 0.93, "secret": 0.86, "id": 0.85, "phone": 0.98, "bank": 1.0},
 }
