@@ -67,7 +67,7 @@ def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> 
     world.desk_fault(kind="silence", tenant="globex", operation="list_tickets")
     copied_anew(system)
     wait_for(lambda: "old" not in copied(world, "globex"), 20)
-    assert "tenant_id=globex" not in system.housekeeping.output()
+    assert "Sync completed: tenant_id=globex" not in system.housekeeping.output()
 
 
 def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, world: World) -> None:
