@@ -156,22 +156,18 @@ def test_a_fault_is_told_and_decided_as_the_table_says(
     if row.meanwhile is not None and row.before is not None:
         assert len(outside.notes(ticket_id, row.tenant)) == row.notes
     assert calls[name] == row.calls
-    assert_nothing_is_doubled(row, own)
-
-
-def assert_nothing_is_doubled(row: FaultRow, lines: list[str]) -> None:
-    """Check for one start and one end an attempt, one update, and known failures."""
+    # One start and one end an attempt, one update, and known failures.
     begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
-    said = Counter(begin for line in lines for begin in begins if f" {begin}: " in f" {line}")
+    said = Counter(begin for line in own for begin in begins if f" {begin}: " in f" {line}")
     failures = row.attempts - (row.ends != "failed")
     # This many concurrent faults may open a breaker: a job that is held back begins again, which is no attempt.
-    held_back = sum("Job requeued: " in line and "held back for" in line for line in lines)
+    held_back = sum("Job requeued: " in line and "held back for" in line for line in own)
     wanted = {"Task started": row.attempts + held_back, "Task failed": failures}
     wanted |= {"Task completed": 1, "ServiceDesk Plus ticket updated": 1} if row.ends == "completed" else {}
     wanted |= {"Task skipped": 1} if row.ends == "skipped" else {}
     assert said == Counter(wanted)
     # Each failed attempt has two lines at level ERROR: the phrase, and the decision.
-    told = [line for line in lines if "error" in line.lower() and "Breaker error" not in line]
+    told = [line for line in own if "error" in line.lower() and "Breaker error" not in line]
     assert len(told) == 2 * failures
 
 
