@@ -217,7 +217,7 @@ def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: 
     wait_for(lambda: world.job(ticket_id, "globex").get("reason") == "desk credentials refused")
     assert "Besides" not in diagnose(system, ticket_id, "globex").said["says"]
     world.openai_fault(kind="status", code=401, match="")
-    other = world.create_ticket("The model refuses")
+    other = world.create_ticket("The model refuses", id="700700700")
     wait_for(lambda: world.job(other).get("reason") == "model key refused")
     told = diagnose(system, ticket_id, "globex")
     assert told.said["verdict"] == "desk_failing"
