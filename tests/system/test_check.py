@@ -86,7 +86,7 @@ def evicting(system: System) -> Iterator[dict[str, str]]:
 
 
 DESK_URL = "SERVICEDESK_URL_ACME"
-ENDPOINT = {"acme.servicedesk.embeddings": "endpoint"}
+ENDPOINT: dict[str, Any] = {"acme.servicedesk.embeddings": "endpoint"}
 # One of each subject is planted each time, the others with the slow tests.
 OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
 Around = Callable[[System], AbstractContextManager[dict[str, str]]]
