@@ -169,7 +169,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit: they are among the oldest each time.
-    done = on(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
+    done = say(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
     assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:
@@ -261,7 +261,7 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     handbook = tmp_path / "handbook.md"
     handbook.write_text(HANDBOOK)
     (tmp_path / "broken.pdf").write_text("%PDF-1.7")
-    added = on(system, "documents", "add", str(tmp_path), "--tenant", "acme")
+    added = documents(system, "add", str(tmp_path))
     assert added.returncode == 1
     assert added.stdout.splitlines()[1].split() == ["added", "1", str(handbook)]
     assert f"Not read: {tmp_path / 'broken.pdf'}: it is broken" in added.stderr

@@ -12,9 +12,10 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT, other_settings
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import run
+from tests.system.by_hand import here
 from tests.system.outcomes import figures
 
+pytestmark = pytest.mark.usefixtures("untouched_logging")
 NOT_NEEDED = "Secrets that this process does not need: "
 
 
@@ -90,7 +91,7 @@ def test_the_age_of_each_secret_is_told_by_a_process_that_has_it(apart: System) 
 
 def test_the_status_of_secrets_has_those_of_other_processes_too(apart: System) -> None:
     def told() -> set[str]:
-        answer = run("secrets", "status", "--tenant", "globex", "--json", **apart.api.environment)
+        answer = here("secrets", "status", "--tenant", "globex", "--json", **apart.api.environment)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"] for row in json.loads(answer.stdout)}
 
@@ -99,7 +100,7 @@ def test_the_status_of_secrets_has_those_of_other_processes_too(apart: System) -
 
 def checked(apart: System, process: Process) -> dict[str, dict[str, str]]:
     url = apart.state["api_url"] + "/webhook"
-    answer = run("check", "--json", "--tenant", "acme", "--url", url, **process.environment)
+    answer = here("check", "--json", "--tenant", "acme", "--url", url, **process.environment)
     assert answer.returncode == 0, answer.stdout
     return {row["name"]: row for row in json.loads(answer.stdout)}
 
@@ -118,7 +119,7 @@ def test_a_check_fails_in_nothing_that_the_process_beside_it_can_not_see(apart: 
 def test_a_diagnosis_beside_the_api_blames_no_desk(apart: System, outside: World) -> None:
     ticket = outside.create_ticket()
     outside.ended(ticket)
-    answer = run("diagnose", "--ticket", ticket, "--tenant", "acme", "--json", **apart.api.environment)
+    answer = here("diagnose", "--ticket", ticket, "--tenant", "acme", "--json", **apart.api.environment)
     said = json.loads(answer.stdout)
     assert said["verdict"] == "delivered", said
     assert "no key of the tenant's desk" in answer.stdout

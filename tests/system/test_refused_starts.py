@@ -9,7 +9,6 @@ import pytest
 
 from devstack.postgres import Postgres
 from tests.kit.loaded import LoadedPrograms
-from tests.system.by_hand import run
 
 REFUSED = 78
 NOWHERE = "postgresql://a:b@127.0.0.1:1/x"
@@ -139,12 +138,11 @@ def test_a_database_from_before_the_first_release_is_refused_with_the_remedy(
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
-def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str) -> None:
+def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str, loaded: LoadedPrograms) -> None:
     """An option that the Redis client cannot read: not ready, its value not shown."""
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
-    done = run(*verb.split(), **ENOUGH | unforeseen)
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
+    status, output = loaded.run(verb, ENOUGH | unforeseen)
+    assert status != 0
     assert "ready." not in output
     assert "Hunter2" not in output
     assert "error" in output
@@ -186,8 +184,7 @@ def test_a_secrets_directory_that_can_not_be_listed_is_told(
         assert "is missing" not in output
 
 
-def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
+def test_migrate_says_when_the_database_is_away_and_can_be_tried_again(loaded: LoadedPrograms) -> None:
     """Status 75, for callers that retry."""
-    done = run("migrate", DATABASE_URL=NOWHERE, DATABASE_ADMIN_URL=NOWHERE)
-    assert done.returncode == 75
-    assert "does not answer" in done.stdout + done.stderr
+    status, output = loaded.run("migrate", {"DATABASE_URL": NOWHERE, "DATABASE_ADMIN_URL": NOWHERE})
+    assert (status, "does not answer" in output) == (75, True)

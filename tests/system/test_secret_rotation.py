@@ -21,11 +21,11 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, run
+from tests.system.by_hand import Answer, here, run
 from tests.system.diagnosing import diagnose
 from tests.system.outcomes import figures
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ class Operator:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return `secrets status` of acme's webhook secrets, by setting."""
-        answer = run("secrets", "status", "--tenant", "acme", "--json", **self._settings)
+        answer = here("secrets", "status", "--tenant", "acme", "--json", **self._settings)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
 
