@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from devstack.free_ports import free_port
 from devstack.valkey import Valkey
 from dispatch.queue import QUEUE, TASK, TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis, warn_of_eviction
-from tests.kit.forgetful import Forgetful
+from tests.kit.proxy import Forgetful
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

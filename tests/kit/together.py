@@ -13,14 +13,10 @@ ON_QUICK = frozenset(
     f"test_{name}"
     for name in (
         "check",
-        "cut_off",
         "endings",
         "full_log",
         "interruptions",
-        "last_looks",
-        "once",
         "outages",
-        "placeholders",
         "redis_faults",
         "starts",
     )

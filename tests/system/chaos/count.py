@@ -1,20 +1,126 @@
 """Outcome of each accepted webhook, from simulators, rows and log."""
 
+import re
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from devstack.processes import Process
+from observability import phrases
+from observability.phrases import Phrase
 from storage.jobs import DUPLICATE
-from tests.system.chaos.held import Excuse
-from tests.system.chaos.said import ENDED, Comparison
-from tests.system.chaos.stage import Stage
+from tests.system.chaos.stage import Death, Excuse, Stage
 from tests.system.chaos.stream import AcceptedWebhook
 
-_POLL_SECONDS = 0.3
+ENDED = ("completed", "skipped", "failed")
+# `Task failed` with these words means that the job goes on; any others end it.
+_GOES_ON = ("will be retried", "left to another attempt", "will be looked for once more")
+_AWAIT_SECONDS, _POLL_SECONDS = 10.0, 0.3
+# In the report.
+_MOST_TOLD = 5
+
+
+def _beginning(phrase: Phrase) -> str:
+    return phrase.template.partition("{job_id}")[0]
+
+
+_WHAT = {
+    _beginning(phrases.TASK_STARTED): "started",
+    _beginning(phrases.TASK_COMPLETED): "completed",
+    _beginning(phrases.TASK_SKIPPED): "skipped",
+    _beginning(phrases.TASK_FAILED): "failed",
+}
+_LINE = re.compile(f"({'|'.join(map(re.escape, _WHAT))})([0-9a-f-]{{36}})([^\n]*)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    job_id: str
+    process: str
+    what: str
+    """One of ENDED for a final line, else `started` or `goes on`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    missing: tuple[str, ...]
+    """Jobs that ended without a line, and without an excuse."""
+    unsaid: int
+    """Jobs that ended without one, because the process was killed in between."""
+    others: tuple[str, ...]
+    """All else that is wrong, in words."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Return the problems in words, limited to a readable number."""
+        without = [f"job {job_id} ended without a line, and no process was killed then" for job_id in self.missing]
+        return without[:_MOST_TOLD] + list(self.others[:_MOST_TOLD])
+
+
+def said_in(process: str, log: str) -> list[Said]:
+    """Return the lines of a log, without an incomplete last one."""
+    return [
+        Said(job_id, process, "goes on" if any(words in rest for words in _GOES_ON) else _WHAT[beginning])
+        for beginning, job_id, rest in _LINE.findall(log)
+    ]
+
+
+def judged(
+    job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], said: Iterable[Said], deaths: Sequence[Death]
+) -> Comparison:
+    by_job: defaultdict[str, list[Said]] = defaultdict(list)
+    for line in said:
+        by_job[line.job_id].append(line)
+    missing, others, unsaid = [], [], 0
+    for job_id in sorted(job_ids):
+        row, lines = rows.get(job_id, {"state": "not there"}), by_job[job_id]
+        state, final = row["state"], [line.what for line in lines if line.what in ENDED]
+        if state not in ENDED:
+            others.append(f"job {job_id} has no end: its row is {state}, its final lines are {final}")
+        elif not final and any(_cut_off(row, lines, death) for death in deaths):
+            unsaid += 1
+        elif not final:
+            missing.append(job_id)
+        elif final != [state]:
+            others.append(f"job {job_id} is {state} in its row, and its final lines are {final}")
+    return Comparison(tuple(missing), unsaid, tuple(others))
+
+
+def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> bool:
+    """Return True if a death explains the missing line.
+
+    Only the worker that began a job completes it; other ends may be a relay's.
+    """
+    its_own = row["state"] != "completed" or any(line.process == death.process for line in lines)
+    return its_own and death.cut_off(row["finished"])
+
+
+def await_told(
+    processes: Sequence[Process], job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], deaths: Sequence[Death]
+) -> Comparison:
+    """Return the comparison once no line is missing or time is up.
+
+    A line follows the row's end after a moment.
+    """
+    wanted = list(job_ids)
+    give_up_at = time.monotonic() + _AWAIT_SECONDS
+    while True:
+        said = [line for process in processes for line in said_in(process.name, _log_of(process))]
+        told = judged(wanted, rows, said, deaths)
+        if not told.missing or time.monotonic() > give_up_at:
+            return told
+        time.sleep(_POLL_SECONDS)
+
+
+def _log_of(process: Process) -> str:
+    """Return the log of the process's whole life, including restarts."""
+    return process.log_path.read_text(encoding="utf-8", errors="replace")
+
+
 _ROWS = (
     "SELECT id::text, state, reason, attempt, extract(epoch FROM finished_at)::float AS finished,"
     " extract(epoch FROM published_at - due_at)::float AS published_late,"
@@ -24,8 +130,6 @@ _ROWS = (
 _HELD_SECONDS = 60
 # Time until the relay looks for the job if the worker lives.
 _CLAIMED_SECONDS = 10
-# Of tickets that are paid for again; the table has their number.
-_MOST_TOLD = 5
 _Call = dict[str, Any]
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import redis
 
-from tests.system.chaos.count import Count, await_ends, count, is_held
-from tests.system.chaos.leases import too_many
-from tests.system.chaos.said import Comparison, await_told
+from tests.system.chaos.count import Comparison, Count, await_ends, await_told, count, is_held
 from tests.system.chaos.scenarios import Scenario
-from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage
+from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage, too_many
 from tests.system.chaos.stream import AcceptedWebhook, Stream
 
 _RATE = 5.0
