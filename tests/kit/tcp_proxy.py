@@ -26,12 +26,13 @@ class TcpProxy:
         self._server = (parts.hostname or "", parts.port or 5432)
 
     def close(self) -> None:
-        """Accept no more connections."""
+        """End all connections and accept no more."""
         # Closing alone does not wake a waiting thread.
-        with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
+        self._door.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
         self._door.close()
+        for pair in self.pairs:
+            _end(pair)
 
     def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         """Copy data until the source ends."""
@@ -50,3 +51,11 @@ class TcpProxy:
     def _run(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             self.pass_on(source, sink)
+        _end((source, sink))
+
+
+def _end(pair: tuple[socket.socket, socket.socket]) -> None:
+    for end in pair:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()

@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx2
@@ -22,6 +21,7 @@ from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, open_redis
 from storage.jobs import Event
 from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings, other_settings
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
@@ -217,55 +217,30 @@ def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Ite
         holder.communicate()
 
 
-class Cable:
+class Cable(TcpProxy):
     """A proxy to Postgres that goes silent after a statement with `cut_at`.
 
     From then on no data passes in either direction, not even its answer, and no connection is closed, as when a
     host loses its network.
     """
 
+    cut_at: bytes | None = None
+
     def __init__(self, database_url: str) -> None:
-        parts = urlsplit(database_url)
-        self._server = (parts.hostname or "", parts.port or 5432)
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = parts._replace(
-            netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{self._door.getsockname()[1]}"
-        ).geturl()
-        self.cut_at: bytes | None = None
-        self.is_cut = threading.Event()
-        self._ends: list[socket.socket] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
+        self.is_cut, self._closing = threading.Event(), threading.Event()
+        super().__init__(database_url)
 
     def close(self) -> None:
-        self.is_cut.set()
-        self._door.shutdown(socket.SHUT_RDWR)
-        self._accepting.join()
-        for end in (self._door, *self._ends):
-            with suppress(OSError):
-                end.close()
+        self._closing.set()
+        super().close()
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._door.accept()
-                self._ends.append(client)
-                if self.is_cut.is_set():
-                    continue
-                server = socket.create_connection(self._server)
-                self._ends.append(server)
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if self.is_cut.is_set():
-                    return
-                if self.cut_at is not None and self.cut_at in data:
-                    self.is_cut.set()
-                sink.sendall(data)
-            sink.close()
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        while (data := source.recv(65536)) and not self.is_cut.is_set():
+            if self.cut_at is not None and self.cut_at in data:
+                self.is_cut.set()
+            sink.sendall(data)
+        if self.is_cut.is_set():
+            self._closing.wait()
 
 
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:

@@ -8,7 +8,6 @@ from tests.system.chaos.count import (
     ENDED,
     Comparison,
     Count,
-    Death,
     Said,
     answers_beyond_one,
     is_held,
