@@ -1,13 +1,10 @@
 """Housekeeping on real processes: a stuck desk delays no other copy and no purge."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied
 
@@ -24,16 +21,14 @@ VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+def system(start_system: StartSystem) -> System:
     """Start a system that copies once, and then not for five minutes.
 
     A desk may be silent for long.
     """
-    folder: Path = tmp_path_factory.mktemp("copies")
     settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
-    with System(folder, settings=settings, openai_seconds=0.3, launch=loaded) as running:
-        yield running
+    return start_system(settings=settings, openai_seconds=0.3)
 
 
 def new_ticket(world: World) -> str:

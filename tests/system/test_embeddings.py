@@ -1,26 +1,23 @@
 """Embeddings in a whole system: made by housekeeping, used by workers, optional."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+def system(start_system: StartSystem) -> System:
     settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
-    settings |= {"acme.servicedesk.embeddings": "endpoint"}
-    with System(tmp_path_factory.mktemp("embeddings"), settings=settings, openai_seconds=0.3, launch=loaded) as running:
-        of_model = running.workers[0].environment
-        running.configure({f"EMBEDDINGS_{name}": of_model[f"OPENAI_{name}"] for name in ("BASE_URL", "API_KEY")})
-        for process in (running.housekeeping, *running.workers):
-            running.restart(process)
-        yield running
+    running = start_system(settings=settings | {"acme.servicedesk.embeddings": "endpoint"}, openai_seconds=0.3)
+    of_model = running.workers[0].environment
+    running.configure({f"EMBEDDINGS_{name}": of_model[f"OPENAI_{name}"] for name in ("BASE_URL", "API_KEY")})
+    for process in (running.housekeeping, *running.workers):
+        running.restart(process)
+    return running
 
 
 def sent(world: World) -> list[str]:

@@ -1,14 +1,12 @@
 """Expiring solutions of the knowledge base: used in notes until that moment only."""
 
 import time
-from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 
 pytestmark = pytest.mark.slow
@@ -16,10 +14,8 @@ LIVES_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("expired")
-    with System(folder, settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1, launch=loaded) as running:
-        yield running
+def system(start_system: StartSystem) -> System:
+    return start_system(settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1)
 
 
 def add(system: System, title: str, text: str, expires_at: float) -> None:
@@ -48,7 +44,6 @@ def test_a_note_rests_on_a_solution_until_it_expires(system: System, world: Worl
         connection.execute("UPDATE passes SET ended_at = now() - interval '2 hours', complete_from = NULL")
     wait_for(lambda: "Zeppelin hangar door, new way" in copied(world), LIVES_SECONDS / 2)
     # Nothing is copied from now on, so the existing copy has to be left out.
-    assert system.housekeeping is not None
     system.housekeeping.stop(8)
     asked = asked_with(world, "Zeppelin hangar door stuck, monday")
     assert ("green knob" in asked, "brass wheel" in asked) == (True, False)

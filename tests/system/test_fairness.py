@@ -2,13 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note
 from tests.system.stories import lines_of
@@ -17,12 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+def system(start_system: StartSystem) -> System:
     """Start a system whose GPT-4 takes 3 s, so that a desk can go down meanwhile."""
-    with System(
-        tmp_path_factory.mktemp("fairness"), settings=SHORT, openai_seconds=3, housekeeping=False, launch=loaded
-    ) as running:
-        yield running
+    return start_system(openai_seconds=3, housekeeping=False)
 
 
 def assert_done_once(world: World, tickets: dict[str, str], tenant: str) -> None:

@@ -3,14 +3,11 @@
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World
 from tests.system.outcomes import assert_one_note
 
@@ -22,11 +19,8 @@ def rates(**per_minute: int) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    folder: Path = tmp_path_factory.mktemp("rates")
-    settings = SHORT | rates(acme=11, globex=10)
-    with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False, launch=loaded) as running:
-        yield running
+def system(start_system: StartSystem) -> System:
+    return start_system(settings=SHORT | rates(acme=11, globex=10), workers=2, openai_seconds=0.5, housekeeping=False)
 
 
 def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None:

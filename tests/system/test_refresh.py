@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here, job_to_come, sync_twice
 
@@ -16,11 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("refresh") / ".devstack"
-    settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
-    with System(folder, settings=settings, openai_seconds=0.1, launch=loaded) as running:
-        yield running
+def system(start_system: StartSystem) -> System:
+    return start_system(settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1)
 
 
 def enhance(system: System, ticket_id: str, *words: str) -> Answer:

@@ -1,13 +1,36 @@
-"""Shared assertion rewriting for the processes of pytest-xdist on a clean clone.
-
-pytest caches the rewritten module beside its source. All processes would rewrite all modules at the same time; so
-each starts at another place, and finds the others' results.
-"""
+"""Runs of pytest-xdist: shared assertion rewriting, and one process for the system `quick`."""
 
 import contextlib
 import importlib
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]  # it has no types
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # likewise
+
+ON_QUICK = frozenset(
+    f"test_{name}"
+    for name in (
+        "check",
+        "endings",
+        "full_log",
+        "interruptions",
+        "outages",
+        "redis_faults",
+        "starts",
+    )
+)
+
+
+class _Together(LoadFileScheduling):  # type: ignore[misc]  # likewise
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "quick" if Path(file).stem in ON_QUICK else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Together | None:
+    """Replace the scheduler of `--dist loadfile`."""
+    return _Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
