@@ -17,8 +17,7 @@ import pytest
 from devstack.system import System
 from storage import rejections
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, ApiDoor, opened
-from tests.system.odd_requests import GOOD, SETTINGS, all_odd
+from tests.system.door import GOOD, MOST_MORE_MB, SETTINGS, ApiDoor, all_odd, opened
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
 
 POST = b"POST /webhook HTTP/1.1\r\nHost: api\r\n"
@@ -53,7 +52,6 @@ def mutated(raw: bytes, chance: random.Random) -> bytes:
 
 
 SENDER_SECONDS = 1.5
-WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDESK_API_KEY_INITECH": "key-of-initech"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,7 @@ def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor
 
     One tenant has no secret. It starts afresh, since its memory is measured.
     """
-    settings = WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
+    settings = SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, workers=0, housekeeping=False) as running:
         yield from opened(running)
 
