@@ -243,6 +243,7 @@ class Cable(TcpProxy):
             self._closing.wait()
 
 
+@pytest.mark.slow
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
     """The relay has an event with a locked delivery, and another tenant's ten retries."""
     around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)

@@ -136,6 +136,7 @@ def test_a_worker_that_starts_while_redis_is_read_only_waits_for_it(
     assert_one_note(around, around.create_ticket())
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_while_the_cluster_is_down_waits(around: World, quick: System, tmp_path: Path) -> None:
     """A server without hash slots answers CLUSTERDOWN to each command with a key."""
     worker = quick.workers[0]

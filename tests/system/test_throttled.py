@@ -33,8 +33,11 @@ def housekeeping_lines(system: System, words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("shape", "code", "wait_in"),
     [
-        *(("title", 400, "Retry-After"), ("object", 400, "X-Rate-Limit"), ("list", 503, "X-Rate-Limit")),
-        *(("code", 400, "Retry-After"), ("code", 429, "Retry-After")),
+        ("title", 400, "Retry-After"),
+        pytest.param("object", 400, "X-Rate-Limit", marks=pytest.mark.slow),
+        pytest.param("list", 503, "X-Rate-Limit", marks=pytest.mark.slow),
+        pytest.param("code", 400, "Retry-After", marks=pytest.mark.slow),
+        pytest.param("code", 429, "Retry-After", marks=pytest.mark.slow),
     ],
 )
 def test_a_throttled_job_waits_as_long_as_the_desk_asks_and_completes(
