@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,24 +138,24 @@ class Count:
     fault: str
     seconds: float
     accepted: int
-    refused: int
+    refused: int = 0
     """Deliveries that never got their 202 (one 503 that is tried again is none of them)."""
-    completed: int
-    lost: int
+    completed: int = 0
+    lost: int = 0
     """Accepted, and not ended with a note (nothing here closes tickets or gives up for good)."""
-    doubled: int
+    doubled: int = 0
     """Notes, or jobs, beyond one for each webhook; but for those of `held_in_post`."""
-    paid_twice: int
+    paid_twice: int = 0
     """Answers of GPT-4 beyond one for each job, though the one before was safe or no process was stopped by force."""
-    excused: int
+    excused: int = 0
     """Answers beyond one, where the one before went to a process that was killed, held still or too late."""
-    cut_off: int
+    cut_off: int = 0
     """Calls that our side broke off before the answer was complete, and made again later."""
-    unsaid: int
+    unsaid: int = 0
     """Jobs that ended without a line, since the process was killed in between."""
-    held_in_post: int
+    held_in_post: int = 0
     """Notes beyond one, where the process was held still beyond its lease in the POST: no writer can help that."""
-    missed: int
+    missed: int = 0
     """Jobs whose message was in the hands of a worker that was killed before its claim: the relay makes up for it."""
     problems: tuple[str, ...] = ()
 
@@ -197,8 +197,9 @@ def count(
 ) -> Count:
     """Compare each webhook's ticket, row and calls; add the problems of stage and log."""
     problems, stage.problems = [*stage.problems, *told.problems], []
-    lost = doubled = completed = held_in_post = 0
-    wrong = []
+    sums: Counter[str] = Counter()
+    wrong, paid_again = [], []
+    calls = _calls(stage)
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
@@ -207,37 +208,27 @@ def count(
             ended = stage.world.jobs(webhook.ticket_id, webhook.tenant_id)
         states = [row["state"] for row in ended]
         done = "completed" in states and bool(notes)
-        twice = max(0, len(notes) - 1) + max(0, states.count("completed") - 1)
-        if len(notes) == 2 and stage.held_posting & set(webhook.job_ids):
-            held_in_post, twice = held_in_post + 1, twice - 1
-        completed += done
-        lost += not done
-        doubled += twice
+        held = len(notes) == 2 and bool(stage.held_posting & set(webhook.job_ids))
+        twice = max(0, len(notes) - 1) + max(0, states.count("completed") - 1) - held
         if twice or not done:
             wrong.append(f"ticket {webhook.ticket_id} has {len(notes)} notes; its jobs: {ended or webhook.job_ids}")
-    problems += wrong[:_MOST_TOLD]
-    calls = _judged_calls(stage, accepted)
-    problems += [f"ticket {one.ticket_id} paid again: {one.story}" for one in calls if one.paid_twice][:_MOST_TOLD]
-    paid_twice, excused, cut_off = (
-        sum(one.paid_twice for one in calls),
-        sum(one.excused for one in calls),
-        sum(one.cut_off for one in calls),
-    )
+        asked = calls[webhook.ticket_id]
+        excuses = [excuse for excuse in stage.all_excuses if excuse.job_id in webhook.job_ids]
+        beyond, excused = answers_beyond_one(asked, excuses)
+        if beyond:
+            paid_again.append(f"ticket {webhook.ticket_id} paid again: {_story(asked, excuses)}")
+        cut_off = sum(call["outcome"] == "client_left" for call in asked[:-1])
+        sums.update(completed=done, lost=not done, doubled=twice, held_in_post=held)
+        sums.update(paid_twice=beyond, excused=excused, cut_off=cut_off)
     return Count(
         fault,
         seconds,
         len(accepted),
         refused,
-        completed,
-        lost,
-        doubled,
-        paid_twice,
-        excused,
-        cut_off,
-        told.unsaid,
-        held_in_post,
-        sum(is_missed(row) for row in rows.values()),
-        tuple(problems),
+        unsaid=told.unsaid,
+        missed=sum(is_missed(row) for row in rows.values()),
+        problems=(*problems, *wrong[:_MOST_TOLD], *paid_again[:_MOST_TOLD]),
+        **sums,
     )
 
 
@@ -249,29 +240,6 @@ def is_held(row: dict[str, Any]) -> bool:
 def is_missed(row: dict[str, Any]) -> bool:
     """Return True if the job was published again after a held message timed out."""
     return (row["published_late"] or 0) >= _HELD_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """One ticket's calls: extra answers with and without excuse, and aborted calls."""
-
-    ticket_id: str
-    paid_twice: int
-    excused: int
-    cut_off: int
-    story: str
-
-
-def _judged_calls(stage: Stage, accepted: Sequence[AcceptedWebhook]) -> list[_Calls]:
-    by_ticket = _calls(stage)
-    judged = []
-    for webhook in accepted:
-        asked = by_ticket[webhook.ticket_id]
-        excuses = [excuse for excuse in stage.all_excuses if excuse.job_id in webhook.job_ids]
-        beyond, excused = answers_beyond_one(asked, excuses)
-        cut_off = sum(call["outcome"] == "client_left" for call in asked[:-1])
-        judged.append(_Calls(webhook.ticket_id, beyond, excused, cut_off, _story(asked, excuses)))
-    return judged
 
 
 def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
@@ -290,17 +258,14 @@ def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tup
     """
     unused, without, excused = list(excuses), 0, 0
     for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
-        fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]), _ended(call))]
+        began = float(call["time"])
+        fitting = [excuse for excuse in unused if excuse.covers(began, began + float(call["seconds"]))]
         if fitting:
             unused.remove(fitting[0])
             excused += 1
         else:
             without += 1
     return without, excused
-
-
-def _ended(call: _Call) -> float:
-    return float(call["time"]) + float(call["seconds"])
 
 
 def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
