@@ -28,6 +28,8 @@ QUICK = {
     "SERVICEDESK_TIMEOUT_SECONDS": "5",
     "NOTE_SETTLE_SECONDS": "5",
 }
+# A loop that hangs for 2 s ends its process.
+IMPATIENT = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
 # A tenant that the API serves and the worker does not know.
 UNKNOWN_TO_THE_WORKER = "initech"
 # A tenant that no process can serve, and an invalid tenant id.
