@@ -55,7 +55,7 @@ def _serve(connection: socket.socket) -> dict[str, Any] | None:
 
 
 def _become(told: dict[str, Any]) -> None:
-    """Make this process like a new one of `devstack.launching`."""
+    """Make this process like a newly started one."""
     os.setsid()
     for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, told["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
         opened = os.open(path, flags, 0o666)
