@@ -18,7 +18,6 @@ from observability import phrases
 from observability.logging import say
 from storage import job_figures, reconciling, rejections
 from storage.job_figures import MOST_A_REASON, MOST_COUNTED, EndCause, TenantFigures, WorkSigns, figures_of
-from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import DATABASE_FAILURES, Database, is_away
@@ -171,7 +170,7 @@ def _warnings(
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[dict[str, str]]:
     """Return the reasons for the tenant's waiting jobs; at the count limit each may have more."""
-    cut = sum(figures.reasons.values()) >= MOST_DUE
+    cut = sum(figures.reasons.values()) >= MOST_COUNTED
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
 
@@ -241,7 +240,7 @@ def in_short(
         for each in refused or ()
     }
     # The count is cut, for unknown tenants.
-    due_cut = sum(due.values()) >= MOST_DUE
+    due_cut = sum(due.values()) >= MOST_COUNTED
 
     def short(tenant: Tenant) -> TenantInShort:
         completed, failures = ended.get(tenant.id, (0, 0))

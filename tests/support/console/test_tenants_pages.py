@@ -13,7 +13,6 @@ from config.tenants import DeskSettings, Tenant
 from dispatch.queue import QUEUE, open_redis
 from storage import rejections
 from storage.job_figures import MOST_A_REASON, MOST_COUNTED
-from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.jobs import WORKER_LOST
 from storage.reconciling import MissedLately
 from storage.rejections import RefusedTenant
@@ -334,7 +333,7 @@ async def test_without_the_database_the_settings_are_told(redis: Redis, away: Da
         ),
         (
             ("few", "none"),
-            {"due": {"few": MOST_DUE}},
+            {"due": {"few": MOST_COUNTED}},
             [
                 ("few", "stands", "10,000 or more due that nobody takes"),
                 ("none", "not counted", "more jobs are due than are counted"),
