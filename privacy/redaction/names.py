@@ -118,15 +118,14 @@ class _Names:
                 if tuple(self.keys[at : at + len(parts)]) == parts:
                     self.classes[at : at + len(parts)] = [PRODUCT] * len(parts)
                     break
+            if key in also_names():
+                is_said = self._behind(at) in {"'s", "’s"} or self._key(at + 1) in _SAYING
+                if not is_said and not (self._goes_on(at) and self._may(at + 1)):
+                    twofold.append(at)
             word = self._text(at)
-            is_said = self._behind(at) in {"'s", "’s"} or self._key(at + 1) in _SAYING
-            is_before_name = self._goes_on(at) and self._may(at + 1)
-            if key in also_names() and not (is_said or is_before_name):
-                twofold.append(at)
-            if self.classes[at] in WORD + UNKNOWN and not word.isupper() and not word.startswith(_MAC):
-                # "FactoryTalk", "PostgreSQL"
-                self.classes[at] = PRODUCT if any(map(str.isupper, word[1:])) else self.classes[at]
-
+            # "FactoryTalk", "PostgreSQL"
+            if word[1:].lower() != word[1:] and not word.isupper() and self.classes[at] in WORD + UNKNOWN:
+                self.classes[at] = self.classes[at] if word.startswith(_MAC) else PRODUCT
         if self.classes.count(PRODUCT) > 1:
             for at in twofold:
                 self.classes[at] = UNSURE if self.classes[at] == FIRST else self.classes[at]

@@ -19,7 +19,7 @@ _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”�
 # Some characters become a whole phrase.
 _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
-_DIGITS = re.compile(r"\d(?:\D{0,4}\d){3,40}")
+_DIGITS = re.compile(r"\d(?:\D{0,3}\d){4,40}|\d{4}(?=[A-Z]\b)")
 _MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
 _BLANKS = re.compile(r" {2,60}")
 _NO_HEAD = re.compile(r"\d{3}|@")
@@ -96,7 +96,7 @@ class ReadText(NamedTuple):
         return sorted([self.begins[at] for word in self.places.keys() & words for at in self.places[word]])
 
     def numbers(self) -> list[tuple[int, int]]:
-        """Return the parts with four digits close together, and what is around them."""
+        """Return the parts with five digits close together, or four and a letter, and what is around them."""
         parts: list[tuple[int, int]] = []
         for found in _DIGITS.finditer(self.text):
             begin, end = max(0, found.start() - 12), found.end() + 14
@@ -125,8 +125,7 @@ def reading(text: str) -> ReadText:
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at, word in enumerate(pieces[1::2]):
         places[word].append(at)
-    key_of = {word: spelled(word) for word in places}
-    keys = [key_of[word] for word in pieces[1::2]]
+    keys = list(map(spelled, pieces[1::2]))
     return ReadText(text, low, found, pieces[2::2], keys, list(_cells(text)), ends[:-1:2], places)
 
 
