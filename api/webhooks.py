@@ -52,7 +52,7 @@ _LOOK_SECONDS = 1.0
 
 
 class WebhookPayload(BaseModel):
-    """The part of the body that the system reads; whatever else the desk's admin adds is ignored."""
+    """The known fields of the body; other fields are ignored."""
 
     tenant_id: str = Field(description="The tenant, as in `WEBHOOK_SECRET_<TENANT>`.", examples=["acme"])
     ticket_id: str = Field(
@@ -71,7 +71,7 @@ class Accepted(BaseModel):
 
 
 class Checked(BaseModel):
-    """The answer to a webhook that only asked whether it would be taken."""
+    """The answer to a check event, which queues no job."""
 
     status: str = Field(description="`verified`")
     tenant_id: str

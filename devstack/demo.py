@@ -1,4 +1,4 @@
-"""`python -m devstack demo`: sample tickets processed by the whole system, told by the lines that support greps."""
+"""`python -m devstack demo`: sample tickets through the whole system, shown by its log lines."""
 
 import json
 import re
@@ -62,7 +62,7 @@ class TicketStory:
 
 
 def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
-    """Update the ticket's story from a log line; return it if the line tells a new stage."""
+    """Update the ticket's story from a log line; return it if the line begins a new stage."""
     ids = _IDS.search(line)
     story = stories.get((ids[2], ids[1])) if ids else None
     if ids is None or story is None:

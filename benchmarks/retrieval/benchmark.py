@@ -15,7 +15,7 @@ from benchmarks.retrieval.times import Times, multiply, timed
 from retrieval.terms import LEAST
 
 Rankings = Mapping[str, Sequence[str]]
-"""Of each query, by its id, the families of the tickets that were found, best first."""
+"""Query id -> families of the found tickets, best first."""
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
 _OURS, _BOTH = "ours", "ours with embeddings"
