@@ -23,7 +23,6 @@ _SECONDS = 3.0
 
 
 def listen(settings: ApiSettings) -> socket.socket | None:
-    """Bind the port if feedback is enabled. Raises SettingsRefused."""
     return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, "FEEDBACK_PORT")
 
 

@@ -52,7 +52,6 @@ class WebhookRefused(Exception):
 
     @property
     def answer(self) -> str:
-        """Return the reason and the fix; a 403 reveals neither."""
         if self.status == 403:
             return "forbidden"
         return f"{self.reason}: {self.cause.told}" if self.cause else self.reason
@@ -153,7 +152,6 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
 
 
 async def _read_within(parts: AsyncIterator[bytes], limit: int) -> bytes | None:
-    """Return the joined parts, or None as soon as they exceed `limit` bytes."""
     body = bytearray()
     async for part in parts:
         body += part

@@ -84,7 +84,6 @@ def _ip(host: str) -> _Address | None:
 
 
 def _reached(address: _Address) -> Iterator[_Address]:
-    """Yield the address, and any embedded IPv4 address that a gateway would route to."""
     yield address
     if isinstance(address, ipaddress.IPv4Address):
         return

@@ -112,7 +112,6 @@ def read_access(
 
 
 def _group(name: str) -> str:
-    """Return the group that a file changes with, or "" if it is not a login setting."""
     for prefix in (_TOKEN, _ROLE):
         if name.startswith(prefix) and len(name) > len(prefix):
             return f"token {name.removeprefix(prefix)}"
@@ -196,7 +195,6 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
 
 
 def _read(parse: Callable[[str], Parsed], name: str, values: Mapping[str, str]) -> Parsed:
-    """Parse a setting. Raises ValueError with a sentence that starts with its name."""
     if name not in values:
         raise ValueError(f"{name} is missing")
     if values[name] == UNREADABLE:
@@ -216,7 +214,6 @@ def _parse_role(text: str) -> ConsoleRole:
 
 
 def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
-    """Parse comma-separated `VALUE=ROLE` entries in order."""
     roles: dict[str, ConsoleRole] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         value, _, role = entry.rpartition("=")

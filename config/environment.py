@@ -42,7 +42,6 @@ def tenants_file() -> Path | None:
 
 
 def spans_leave_the_process() -> bool:
-    """Return True if a collector is configured and tracing is not disabled."""
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
     off = (
         os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"

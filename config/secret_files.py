@@ -27,8 +27,6 @@ NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 
 
 class _File(NamedTuple):
-    """A file as read: UNREADABLE if it is not text."""
-
     text: str
     changed: float
 
@@ -108,7 +106,6 @@ class SecretFiles:
         return dict(self._values)
 
     def _found(self) -> dict[str, _File]:
-        """Return the files of the folder. Raises OSError if it is missing or unreadable."""
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
@@ -116,7 +113,6 @@ class SecretFiles:
         return {name: file for name, file in files.items() if file is not None}
 
     def _settled_values(self, found: dict[str, _File]) -> dict[str, str]:
-        """Return the values after the settled changes, and report the files that are not applied."""
         # Taken after the texts, so that a write in between is recognised as new.
         now = self._now()
         values = {name: self._values.get(name, "") for name in found}
@@ -142,7 +138,6 @@ class SecretFiles:
         return _Change(text, known.since if known.text == text else now, known.began)
 
     def _holds(self, name: str, file: _File, now: float) -> bool:
-        """Return True if a write may be in progress, so that the file's group must wait."""
         return not self._is_settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
 
     def _is_settled(self, name: str, file: _File, now: float) -> bool:
@@ -155,7 +150,6 @@ class SecretFiles:
         return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
 
     def _problem(self, name: str, file: _File, now: float) -> str | None:
-        """Return why a change is not applied, though no write delays it; None if it is."""
         if file.text == UNREADABLE:
             return unreadable(name)
         if not self._is_settled(name, file, now):
@@ -180,7 +174,6 @@ def unreadable(name: str) -> str:
 
 
 def _file(path: Path) -> _File | None:
-    """Return the file, or None if it is missing or not a regular file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None

@@ -40,7 +40,6 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return the text of the setting's file, or None. Raises SettingsRefused."""
         folder = os.environ.get("SECRETS_DIR")
         path = Path(folder or "") / field_name.upper()
         try:
@@ -86,7 +85,6 @@ class LogSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by _SecretFiles
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources by precedence: files, environment, caller's defaults."""
         return _SecretFiles(settings_cls), env_settings, init_settings
 
 
@@ -138,7 +136,6 @@ _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})
 
 
 def _page_url(url: str) -> str:
-    """Check that the address can be the start of a link. Raises ValueError."""
     parts = urlsplit(url)
     if parts.query or parts.fragment or "@" in parts.netloc or not _AS_IN_A_LINK.fullmatch(url):
         raise ValueError("must be http(s)://HOST[:PORT][/PATH]")
@@ -146,7 +143,6 @@ def _page_url(url: str) -> str:
 
 
 def _signing_key(key: str) -> str:
-    """Strip the key and check its length against brute force. Raises ValueError."""
     if len(key.strip()) < _SHORTEST_KEY:
         raise ValueError(f"must be {_SHORTEST_KEY} characters at least")
     return key.strip()
@@ -393,7 +389,6 @@ class TraceSettings(TraceFileSettings, ByHandSettings):
 
 
 def _origin(url: str) -> str:
-    """Normalize the address to a browser's origin. Raises ValueError."""
     if (problem := address_problem(url, secure=True)) is not None:
         raise ValueError(problem)
     if not url.isascii():
@@ -407,7 +402,6 @@ def _origin(url: str) -> str:
 
 
 def _not_guessed(key: str) -> str:
-    """Reject a key that could be guessed to forge cookies. Raises ValueError."""
     if len(set(key)) < FEWEST_CHARACTERS:
         raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
     return key

@@ -187,7 +187,6 @@ def _other_holders(tenant: Tenant, tenants: Mapping[str, Variables]) -> list[str
 
 
 def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple[Tenant, list[str]]:
-    """Return the successor of the tenant `old`, and the problems of its settings."""
     settings, of_table = _settings(old.id, variables, table)
     required = settings.webhook.require_timestamp if settings else old.require_timestamp
     of_webhook = _webhook_problems(old.id, variables, require_timestamp=required)
@@ -225,7 +224,6 @@ def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple
 
 
 def _settings(tenant_id: str, variables: Variables, table: object) -> tuple[TenantSettings | None, list[str]]:
-    """Return the settings in a tenant's table, or None and their problems."""
     suffix = setting_suffix(tenant_id)
     settings, wrong = settings_of(tenant_id, table)
     for name, path in REMOVED.items():
@@ -260,7 +258,6 @@ def _of_table(settings: TenantSettings) -> dict[str, Any]:
 
 
 def _desk(variables: Variables, settings: TenantSettings) -> DeskSettings | None:
-    """Return the desk or None. The settings must have no problem."""
     if not _has_desk(variables):
         return None
     edition = variables.get("SERVICEDESK_EDITION", "onpremises").lower()

@@ -379,7 +379,6 @@ def tables_in(text: str) -> Tables:
 
 
 def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:
-    """Return the settings in a tenant's table, or None and their problems."""
     try:
         return TenantSettings.model_validate({} if table is None else table), []
     except ValidationError as failure:
@@ -397,7 +396,6 @@ def key_name(tenant_id: str | None, path: str) -> str:
 
 
 def has_path(table: object, path: str) -> bool:
-    """Return True if a tenant's table has the key at a dotted path."""
     for key in path.split("."):
         if not isinstance(table, Mapping) or key not in table:
             return False

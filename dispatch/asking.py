@@ -84,7 +84,6 @@ class LookQuestions:
         self._redis = redis
 
     async def take(self) -> LookQuestion | None:
-        """Take the oldest valid question within a second. Raises QueueUnreachable."""
         with reaching_redis(), suppress(ValidationError):
             # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
@@ -93,7 +92,6 @@ class LookQuestions:
         return None
 
     async def answer(self, question: LookQuestion, answer: str) -> None:
-        """Store the answer for some seconds. Raises QueueUnreachable."""
         key = f"{ANSWER}{question.id}"
         with reaching_redis():
             async with self._redis.pipeline() as pipeline:

@@ -87,7 +87,6 @@ class Inbox:
         return events[0] if events else None
 
     async def some(self, most: int) -> list[Event]:
-        """Return about `most` events at most."""
         with reaching_redis():
             if not await self._redis.hlen(INBOX):
                 return []
@@ -124,7 +123,6 @@ class Inbox:
 
 
 def _event(key: str, stored: str) -> Event | None:
-    """Return the event; None if malformed, unfit for Postgres or under another key."""
     if len(stored.encode(errors="replace")) > _LONGEST_EVENT:
         return None
     try:

@@ -146,7 +146,6 @@ class Acceptance:
         return Taken(first_id, duplicate=first_id != event.job_id)
 
     async def _record(self, event: Event, until: float) -> UUID | None:
-        """Write the row and publish; return the (first) job's id, None without Postgres."""
         try:
             first_id, published = await self._rows.put(event)
         except WaitedTooLong:
@@ -268,7 +267,6 @@ async def recover_job(
 
 @contextmanager
 def _without_webhook(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
-    """Yield the event of a new job, whose trace begins in this block."""
     job_id = uuid7()
     ids = {"ticket_id": ticket_id, "tenant_id": tenant_id, "job_id": str(job_id)}
     with bound(**ids, **others), tracing.span(span, parent=tracing.own_trace()):

@@ -134,7 +134,6 @@ class JobQueue:
 
 
 async def eviction_policy(redis: Redis) -> str | None:
-    """Return `maxmemory-policy`; None if Redis refuses to show it or is silent."""
     try:
         memory = await redis.info("memory")
     except (RedisError, OSError):

@@ -188,7 +188,6 @@ class Relay:
             await relaying.purge_short_lived(self._database)
 
     async def _end_overdue(self) -> None:
-        """Fail jobs past their deadline, after putting off those that wait for their tenant's limit."""
         if most := self._most_running():
             await relaying.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
         for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):

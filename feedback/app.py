@@ -121,7 +121,6 @@ Link = Annotated[JobLink, Depends(read_link)]
 
 @router.api_route(PATH + "{token}", methods=["GET", "HEAD"])
 async def ask(request: Request, _link: Link) -> Response:
-    """Show the question."""
     return _page(request, 200)
 
 
@@ -132,7 +131,6 @@ async def vote(
     vote: Annotated[list[Vote], Form(min_length=1, max_length=1)],
     reason: Annotated[VoteReason | None, Form()] = None,
 ) -> Response:
-    """Record a vote."""
     # Reasons only apply to NOT_USEFUL.
     reason = reason if vote[0] is Vote.NOT_USEFUL else None
     state = request.app.state
@@ -189,7 +187,6 @@ async def _show_error(request: Request, error: Exception) -> Response:
 
 
 async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Add security headers, and answer failures that the web server would print."""
     try:
         response = await call_next(request)
     except ClientDisconnect:

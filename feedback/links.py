@@ -39,7 +39,6 @@ class FeedbackLinks:
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:
-        """Return the links of these settings; None if feedback is disabled."""
         if settings.feedback_url is None or settings.feedback_key is None:
             return None
         previous = settings.feedback_previous_key if isinstance(settings, FeedbackPageSettings) else None

@@ -202,7 +202,6 @@ class MissedTickets:
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: Compared) -> None:
-        """Count tickets seen an interval ago without a job as missed; at once if no webhook is expected."""
         waits = timedelta() if self.tenant.polled else self.interval * _WHOLE_INTERVAL
         limits = {"before": state.now - waits, "oldest": state.now - self.window}
         tickets = await reconciling.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)

@@ -25,7 +25,6 @@ _LEAST_CALLS = 30
 
 
 def is_its_own(failure: OutsideFailure) -> bool:
-    """Return True if the failure most likely concerns the requested item only."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)
 
 

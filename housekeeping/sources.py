@@ -99,7 +99,6 @@ class DeskCopy:
         return self.tenant().rules
 
     def rules_digest(self, collection: Collection) -> str:
-        """Return a hash of the names whose items are not copied; empty without any."""
         rules = self.rules
         named = {kind: sorted(names) for kind, names in rules.forbidden.items()}
         told = named if collection == "t" else sorted(rules.never_topics)
@@ -125,7 +124,6 @@ class TakenPage(NamedTuple):
 
 
 def digest(*told: object) -> str:
-    """Return a short hash of an item's values in a list."""
     return hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -138,7 +136,6 @@ class TicketSource:
         self._copy = copy
 
     async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
-        """List a page, newest first if the desk sorts, and record it for the pass."""
         await self._copy.turn()
         listed = await self._copy.desk.lists.tickets(start)
         kept, news = await self._take(listed.items, pass_from)
@@ -275,7 +272,6 @@ class TicketSource:
 
 
 async def _measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
-    """Store once how much of our note is in a closed ticket's resolution."""
     if not (ticket.closed and ticket.resolution):
         return
     note = await feedback.unmeasured_note(database, tenant_id, ticket.ticket_id)

@@ -82,8 +82,6 @@ class Copying(DeskRounds):
         metrics.SYNCS.labels(tenant_id, "failed").inc()
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
-        """Copy one desk for about `seconds`, at its own pace across rounds."""
-
         def tenant() -> Tenant:
             # A tenant that has just left has no desk to copy.
             return self._tenants.get(tenant_id) or Tenant(tenant_id)
@@ -177,7 +175,6 @@ class SourceSteps:
         return False
 
     async def _take_page(self) -> bool:
-        """Take a page if a pass is under way or due, else return False."""
         state = await listings.load_pass(*self._where)
         if not self._is_due(state):
             return False
@@ -254,7 +251,6 @@ class SourceSteps:
         return len(items)
 
     async def _read(self, item_id: str) -> OutsideFailure | None:
-        """Read one item, putting it off if it fails; return the desk's failure."""
         failure: OutsideFailure | None = None
         try:
             await self._source.read(item_id)
@@ -293,7 +289,6 @@ def _behind(state: PassState, page: TakenPage) -> PassState:
 
 
 async def tell_extent(database: Database, tenant_id: str) -> Extent:
-    """Export and return how much of a desk is copied. Raises one of DATABASE_FAILURES."""
     extent = await listings.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)

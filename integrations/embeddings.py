@@ -117,7 +117,6 @@ def _reason(failure: OutsideFailure) -> str:
 
 
 def _checked(answer: object, count: int) -> list[Sequence[float]]:
-    """Return the embeddings in order, validated: the package does not do it."""
     data = getattr(answer, "data", None)
     rows = data if isinstance(data, list) else []
     numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]
@@ -219,7 +218,6 @@ class Embedder:
         return task.done() and not task.cancelled() and task.exception() is None
 
     async def model_id(self) -> int:
-        """Return a number of the model and format; a new one means new embeddings."""
         return self._id_of(await self._measured())
 
     def _id_of(self, space: "Space") -> int:

@@ -121,7 +121,6 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         self._past = past
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request. Raises httpx2.ProxyError, or a transport error."""
         if not self._outward.by_proxy(str(request.url)):
             return await self._past.handle_async_request(request)
         try:
@@ -242,7 +241,6 @@ def known_status(status: int) -> int:
 
 
 def status_words(status: int) -> str:
-    """Return a status with fixed words of our own, such as `429 Rate Limit`."""
     known = known_status(status)
     return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
 

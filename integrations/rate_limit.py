@@ -46,7 +46,6 @@ _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
 def keys_of(tenant_id: str) -> list[str]:
-    """Return the keys of a tenant's bucket: next call, queue places, turns."""
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 

@@ -43,7 +43,6 @@ class DeskTicket:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Kind -> name, for a tenant's rules."""
         return {"category": self.category, "group": self.group, "site": self.site, "template": self.template}
 
     @property

@@ -46,7 +46,6 @@ def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> N
 
 
 def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:
-    """Count input and output tokens of one paid answer, and its cost if known."""
     for direction, count in zip(("input", "output"), tokens, strict=True):
         metrics.GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
     if cost is not None:
@@ -70,7 +69,6 @@ def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
 
 
 def server_gone(server: str) -> None:
-    """Remove the gauges of a server no longer called: a model or a tenant's desk."""
     for gauge in (metrics.BREAKER_OPEN, metrics.MODEL_HELD, metrics.DESK_HELD):
         gauge.remove_by_labels({"server": server})
 

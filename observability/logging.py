@@ -158,7 +158,6 @@ def _one_line(least: int, render: _Processor) -> _Processor:
 
 
 def _add_context(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Add identifiers (those of the line itself take precedence), trace id and time."""
     for name, value in identifiers.current().items():
         event.setdefault(name, value)
     context = trace.get_current_span().get_span_context()
@@ -209,7 +208,6 @@ def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
 
 
 def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Return the line as text (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     line = f"{timestamp} {level:<7} {plain(phrase, _LONGEST_EVENT)}"
     identifiers = ", ".join(f"{name}: {value}" for name, value in _identifiers(event).items())
@@ -217,7 +215,6 @@ def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Return the line as one JSON object (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     identifiers = _identifiers(event)
     line = {"timestamp": timestamp, "level": level, "event": plain(phrase, _LONGEST_EVENT)}

@@ -43,7 +43,6 @@ def end_loading() -> None:
 
 
 def end_refused(problems: list[str]) -> NoReturn:
-    """Log each problem and exit with the status for unusable settings."""
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)
 

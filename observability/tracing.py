@@ -171,7 +171,6 @@ def span(
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
-    """Start a child span for a call to a server. The caller ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
 
 
@@ -223,7 +222,6 @@ def context_of(traceparent_header: str | None) -> Context | None:
 
 
 def own_trace() -> Context:
-    """Return an empty parent, for a new trace."""
     return Context()
 
 

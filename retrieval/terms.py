@@ -104,7 +104,6 @@ def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tupl
 
 
 def _words(text: str) -> Iterator[str]:
-    """Yield each word, and the parts of a code; case is kept for one-letter words."""
     for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
         token = found.group()
         parts = _PARTS.findall(token)
@@ -142,7 +141,6 @@ def _stemmer(language: str) -> Stemmer.Stemmer:
 
 
 def _number(stem: str) -> int:
-    """Return the term's number: signed, as Postgres integers are."""
     number = zlib.crc32(stem.encode(errors="replace"))
     return number - (1 << 32) if number >= 1 << 31 else number
 

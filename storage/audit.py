@@ -80,7 +80,6 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store an exchange, unless its ticket or a source was forgotten."""
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}

@@ -45,7 +45,6 @@ async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> U
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return the answer of a dry run."""
     of_dry_run = (Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
     answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement, *of_dry_run)
     return answer

@@ -147,7 +147,6 @@ async def save_answer(
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
-    """Record that the note may be in the ticket from now on; renew the lease."""
     await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
 
 

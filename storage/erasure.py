@@ -172,7 +172,6 @@ def _names(address: str) -> ColumnElement[bool]:
 
 
 def _sources_of_requester(address: str) -> Select[Any]:
-    """Return numbers of a requester's tickets among sources: copies may be gone."""
     source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
     told = cast(source, JSONB)
     both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), text("NULL"), type_=ARRAY(Text))
@@ -204,7 +203,6 @@ async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]
 async def _forgotten_records(
     session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
 ) -> list[tuple[UUID, datetime]]:
-    """Return keys of records of a forgotten ticket, requester or source."""
     found = (await session.execute(_RECORDS.where(those))).all()
     forgotten = also | await tombstones.among(session, _tickets_of(found))
     return [

@@ -45,7 +45,6 @@ def way_of(languages: Sequence[str]) -> int:
 
 
 async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
-    """Index `most` tickets and passages of another indexing method; return the count."""
     done = 0
     both: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
     for copies in both:

@@ -53,7 +53,6 @@ async def job_figures(database: Database) -> JobFigures:
 
 
 async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
-    """Return the numbers of jobs held back, by tenant and reason, without zeros."""
     rows = await database.call(_HELD_BACK)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
@@ -90,7 +89,6 @@ async def due_jobs(database: Database) -> dict[str, int]:
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    """Return numbers of jobs that wait again, by tenant and reason."""
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 

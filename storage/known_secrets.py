@@ -100,7 +100,6 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
 
 
 async def remembered(database: Database, tenant_id: str, places: Mapping[str, str]) -> dict[str, Remembered]:
-    """Return known facts by setting of a tenant's secrets (setting -> secret)."""
     key, rows = await database.call_as(tenant_id or OF_PROCESS, _KEY, _REMEMBERED, hours=LATELY_HOURS)
     by_fingerprint = {bytes(row["fingerprint"]): Remembered(**row) for row in rows}
     known = {

@@ -164,12 +164,10 @@ async def put_off(database: Database, tenant_id: str, collection: Collection, it
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete items not listed since `moment`, with their copies; return the count."""
     return await _remove(database, tenant_id, collection, "seen_at", moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    """Delete items created before `moment`, with their copies; return the count."""
     return await _remove(database, tenant_id, collection, "created_at", moment)
 
 

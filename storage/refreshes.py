@@ -63,7 +63,6 @@ async def note_closed(database: Database, tenant_id: str, ticket_id: str, second
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if an open ticket was closed since its last note, without a job."""
     (rows,) = await database.call_as(tenant_id, _REOPENED, ticket=ticket_id, event=SEEN_REOPENED)
     return bool(rows)
 

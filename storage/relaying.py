@@ -47,7 +47,6 @@ async def take_due(database: Database, most: int) -> list[Published]:
 
 
 async def recover(database: Database, most: int) -> list[Published]:
-    """Let jobs of lost workers wait again if they have attempts left; return them."""
     return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 

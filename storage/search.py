@@ -137,7 +137,6 @@ class Meaning:
         self._indexed: dict[int, tuple[bool, float]] = {}
 
     async def weigh(self, tenant_id: str, asked: AskedEmbedding, words: Mapping[str, Any]) -> Weighed:
-        """Return the best copies; `words`: the parameters of `find_texts`."""
         values = {**words, "model": asked.model, "compared": self._compared}
         questions = [FOUND, NEWEST]
         if await self._is_indexed(asked.model):

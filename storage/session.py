@@ -36,7 +36,6 @@ _dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
-    """Begin the span of a statement, named by a called function."""
     if tracing.is_untraced():
         return None
     operation = name = statement.split(None, 1)[0].upper()
@@ -153,7 +152,6 @@ def is_refused(failure: Exception) -> bool:
 def _insist_on_silence(
     connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
 ) -> None:
-    """Replace a connection that received data while idle: mostly its end."""
     if entry.info.get("used"):
         poll = select.poll()
         poll.register(connection.driver_connection.fileno(), select.POLLIN)
@@ -259,7 +257,6 @@ class Database:
 
     @asynccontextmanager
     async def _direct(self, statement: str, *, piped: bool = False) -> AsyncIterator[Any]:
-        """Yield a driver's connection in a span; raise SQLAlchemy's exceptions."""
         try:
             lent = await self._engine.raw_connection()
         except psycopg.Error as failure:
@@ -289,7 +286,6 @@ class Database:
                 await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
 
     async def call_for_one(self, question: TextClause, **values: Any) -> Any:
-        """Return the single value of a database function; None without a row."""
         rows = await self.call(question, **values)
         return next(iter(rows[0].values())) if rows else None
 

@@ -42,8 +42,6 @@ def _job_id(given: str) -> UUID:
 
 
 def _text(pattern: str, problem: str) -> Callable[[str], str]:
-    """Return a type of text; its message does not quote the value, which may be personal data."""
-
     def parse(given: str) -> str:
         if not re.fullmatch(pattern, given) or not (given.isprintable() and given.strip()):
             raise argparse.ArgumentTypeError(problem)

@@ -71,7 +71,6 @@ def ask_with(
 
 
 def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Return a verb's settings; if they are refused, log why and exit with 78."""
     try:
         return load(kind, **defaults)
     except SettingsRefused as refused:

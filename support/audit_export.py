@@ -61,16 +61,13 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
 
 
 def dollars(cost: float | None) -> str:
-    """Format the cost of an answer; `-` if the endpoint reported none."""
     return "-" if cost is None else f"{cost:.4f}"
 
 
 def for_machines(record: AuditRecord) -> dict[str, Any]:
-    """Return a record for JSON, without the requester's hash."""
     names = [column.name for column in AuditRecord.__table__.columns if column.name != "requester"]
     return {name: getattr(record, name) for name in names} | {"sources": sources_told(record)}
 
 
 def sources_told(record: AuditRecord) -> list[dict[str, str]]:
-    """Return the sources of a record, without the requester's hash."""
     return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]

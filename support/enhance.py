@@ -23,7 +23,6 @@ from support.tables import as_json, when
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Create a job for the named ticket; return 1 if it is refused."""
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         jobs = await by_hand.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
@@ -55,7 +54,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:
-    """Return why the job would wait behind another one or be skipped at once, or empty."""
     of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
     for job in of_ticket:
         if job.state in (JobState.WAITING, JobState.RUNNING):

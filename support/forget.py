@@ -95,8 +95,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _forget(database: Database, redis: Redis, which: Which, deadline_seconds: int) -> tuple[Erased, int | None]:
-    """Erase rows and keys; return both results, None for the keys if Redis did not answer."""
-
     def tell(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):

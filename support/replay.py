@@ -117,7 +117,6 @@ async def _replay(
     tenant: Tenant,
     records: Sequence[AuditRecord],
 ) -> int:
-    """Request each record's answer of the endpoint alone, without a fallback, and print it."""
     print(
         f"Calls of {endpoint.name} at {urlsplit(endpoint.base_url).hostname or ''} that will be paid for: "
         f"{len(records)}, and a second one for each answer that has to be repaired.",

@@ -65,8 +65,6 @@ _TAGS = re.compile("<[^>]*>")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print the job; return 1 if there is none."""
-
     async def work(database: Database, _settings: ByHandSettings) -> int:
         job = await by_hand.details(database, chosen.job)
         if job is None:

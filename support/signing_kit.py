@@ -56,7 +56,6 @@ def _read(name: str) -> str:
 
 
 def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
-    """Return the tenant's secret or token; or None and the action."""
     tenants, _ = parse_tenants(read_environment(secrets_dir())(), keys=())
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"

@@ -80,7 +80,6 @@ async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirec
 
 
 async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any) -> str:
-    """Copy in rounds; return the reason for an incomplete end, else empty."""
     refused, reason = 0, ""
     while True:
         copying = asyncio.create_task(copies.copy(tenant.id, tenant.desk, _ROUND_SECONDS))

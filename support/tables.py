@@ -44,7 +44,6 @@ def stop_printing() -> None:
 
 
 def clean(cell: str) -> str:
-    """Replace line breaks and characters that a terminal would interpret."""
     # Not printable: control characters, direction marks and lone surrogates.
     return "".join(character if character.isprintable() else "?" for character in cell)
 

@@ -91,8 +91,6 @@ _ENDS = {
 
 
 class _Spans:
-    """Spans so far; at most one wait, or one Worker with one step, is open."""
-
     def __init__(self, job: Details) -> None:
         self._job = job
         asked_by = RECOVER if job.event == jobs.RECOVERED else REFRESH if job.event in jobs.OWN_EVENTS else WEBHOOK
@@ -104,7 +102,6 @@ class _Spans:
         self._posted = False
 
     def take(self, event: Happened) -> None:
-        """Apply an event; one of a later release is ignored."""
         if event.what in _ENDS:
             self._take_end(event, _ENDS[event.what])
             return
@@ -164,7 +161,6 @@ class _Spans:
             self._wait = self._add(name, event.attempt + counts, event.at)
 
     def told(self) -> list[TimelineSpan]:
-        """Return the spans, the last wait split at the due time of the row."""
         last = max(place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE))
         wait, due_at = self._spans[last], self._job.due_at
         # Else the row has the time of a later claim, from a worker that fell silent.
@@ -179,7 +175,6 @@ class _Spans:
         return [*self._spans[:last], *parts, *self._spans[last + 1 :]]
 
     def _begin_step(self, event: Happened, name: str = "") -> None:
-        """Begin the next step: the update if GPT-4 answered or the note may exist."""
         name = name or (SERVICEDESK_UPDATE if self._posted or self._answered else CONTEXT_AND_GPT4)
         self._step = self._add(name, event.attempt, event.at, level=1)
 

@@ -91,7 +91,6 @@ class Pickup:
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:
-        """Make a row of the job's event in the inbox, and return the job's state."""
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await jobs.accept_late(self._database, event, self._deadline)

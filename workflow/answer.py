@@ -13,7 +13,6 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202
 
 
 def printable(text: str) -> str:
-    """Return the text without control and direction characters."""
     return _UNPRINTABLE.sub("", text)
 
 

@@ -168,7 +168,6 @@ class Defanging:
         return out + told.original(at, len(told.text))
 
     def _known_part(self, command: str, behind: str) -> tuple[str, str | None]:
-        """Return the part of a command that a source has, and the source, or None."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
             stands = command[:end].rstrip(_TRAILING + "`")
@@ -216,7 +215,6 @@ def _found(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _known_as(link: str) -> str:
-    """Return the comparison key of a link: hosts ignore case, paths do not."""
     head = _HEAD.match(link)
     end = head.end() if head else 0
     return (link[:end].lower() + link[end:]).rstrip("/")

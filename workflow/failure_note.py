@@ -62,7 +62,6 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
 
 
 async def _leave(attempt: Attempt) -> None:
-    """Add the note. Raises NoNoteWanted if its ticket, or one that it names, was erased."""
     ticket = await _read(attempt)
     claim = attempt.claim
     await refuse_ticket(attempt, ticket)

@@ -160,7 +160,6 @@ def _name(source: FoundSource) -> str:
 
 
 def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
-    """Return the answer with source ids: a model may use other names or brackets."""
     known = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
     known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
     known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
@@ -307,7 +306,6 @@ class _Backing:
         return self._found[text]
 
     def _base(self, one: Specific, text: str) -> Specific:
-        """Return a known name without suffixes: srv-mail02-Dienst, CorpLinks."""
         if one.is_number:
             return one
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):

@@ -82,6 +82,5 @@ class AnswersInRedis:
             return None
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Delete these values of a job, or all of them."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(f"{each}:{job_id}" for each in what or Kept))

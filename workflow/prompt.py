@@ -65,7 +65,6 @@ class FoundSource:
 
     @property
     def as_found(self) -> tuple[str, str]:
-        """Title and text before redaction."""
         return _texts_of(self.found)
 
     def as_json(self) -> dict[str, Any]:
@@ -137,7 +136,6 @@ def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
 
 
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
-    """Return the redacted start of a text, cut after a word; and whether it is whole."""
     if len(text) <= most:
         return mask(text), True
     # The end of a longer text may be half a value, and is dropped.
@@ -180,7 +178,6 @@ def count_tokens(text: str) -> int:
 
 
 def _begin_of(text: str, most: int) -> str:
-    """Return the start of a text within `most` tokens, cut after a word with `…`."""
     if most <= 0:
         return ""
     tokens = _encoding().encode_ordinary(text)

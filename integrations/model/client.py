@@ -62,7 +62,6 @@ _HEARD_SECONDS = 0.1
 def open_openai(
     base_url: str, api_key: str, outward: Outward, *, connections: int, timeout: httpx2.Timeout
 ) -> AsyncOpenAI:
-    """Return a client, without retries; `close()` it. The caller limits the whole call."""
     return AsyncOpenAI(
         api_key=api_key or "none",  # required by the package
         base_url=base_url,
@@ -74,8 +73,6 @@ def open_openai(
 
 @dataclass(slots=True)
 class _Asking:
-    """One question to an endpoint; `on_paid` is called for each paid call."""
-
     on_paid: Callable[[Usage], None]
     started: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=Usage)

@@ -126,7 +126,6 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
 
 
 def of_too_large(response: httpx2.Response) -> OutsideFailure:
-    """Return the failure of an answer that was cut off: the status of an error is enough without its body."""
     if response.status_code < 300:
         return ModelUnavailable("invalid answer")
     return of_status(response.status_code, wait_asked_for(response.headers))

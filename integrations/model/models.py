@@ -121,7 +121,6 @@ class Models:
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """Yield the client of an endpoint, which stays open during the block."""
         client = self.client(endpoint)
         self._calls[client] += 1
         try:
@@ -131,7 +130,6 @@ class Models:
             self._close_gone()
 
     def _close_gone(self) -> None:
-        """Close the clients of unconfigured endpoints and remove their metrics; running calls end normally."""
         tenants = self._tenants.all()
         # An endpoint that was chosen before a change may have been opened after it.
         if tenants is not self._kept_for[0] or len(self.clients) != self._kept_for[1]:
@@ -181,7 +179,6 @@ class TenantModel:
         return self._models.first(self._tenant_id).base_url
 
     def check(self) -> None:
-        """Raise HeldBack if neither model is available, or the day's limit is reached."""
         first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
         self._models.limits.check(self._tenant_id)
         try:

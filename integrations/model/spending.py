@@ -109,7 +109,6 @@ class SpendingLimits:
 
 
 def used(limits: ModelSettings, spent: Spent) -> float:
-    """Return the spent part of the nearer limit; 0 without any."""
     tokens = spent.tokens / limits.daily_tokens if limits.daily_tokens else 0.0
     dollars = spent.dollars / limits.daily_dollars if limits.daily_dollars else 0.0
     return max(tokens, dollars)

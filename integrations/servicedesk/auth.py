@@ -83,7 +83,6 @@ class DeskTokens:
         return self._own(name)
 
     async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
-        """Fetch a token under the lock; other processes wait for it."""
         async with self._locked(name):
             # Checked with the lock too: another process may have fetched a token and released the lock meanwhile.
             if (token := await self._shared(name)) is not None:
@@ -97,7 +96,6 @@ class DeskTokens:
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[None]:
-        """Take the lock, if Redis has it to give within some seconds."""
         if self._redis is None:
             yield
             return

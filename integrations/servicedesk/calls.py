@@ -145,7 +145,6 @@ class DeskCalls:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """Take one of the slots. Raises HeldBack after a second without a free one."""
         try:
             async with asyncio.timeout(_PLACE_SECONDS):
                 await self._places.acquire()

@@ -190,12 +190,10 @@ class ServiceDeskPlus:
         return desk_id
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket, closed or not. Raises TicketTrashed."""
         answer = await self._calls.make("GET", f"/requests/{ticket_id}", who=ticket_id, begun=begun)
         return parsing.ticket_of(checked(answer, ticket_id).body.get("request"), self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket. Raises TicketClosed, and TicketTrashed."""
         ticket = await self.read_ticket(ticket_id, begun=begun)
         if ticket.closed:
             raise TicketClosed
@@ -281,7 +279,6 @@ class ServiceDeskPlus:
         return sorted(notes, key=_written_at, reverse=True)
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
-        """Return the HTML of a note; empty if it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
         if answer.not_found:
             return ""

@@ -173,7 +173,6 @@ def _without_texts(value: Any) -> Any:
 
 
 def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
-    """Return a successful answer, or raise its failure or TicketNotFound."""
     if answer.succeeded:
         return answer
     if ticket_id is not None and answer.not_found:
@@ -294,7 +293,6 @@ def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
 
 
 def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
-    """Return the ticket of an answer. Raises TicketTrashed or DeskUnavailable."""
     if isinstance(body, dict) and is_trashed(body):
         raise TicketTrashed
     if not isinstance(body, dict) or not body.get("id"):
@@ -323,7 +321,6 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
 
 
 def _solved(body: dict[str, Any]) -> str:
-    """Return a ticket's solution: its resolution and the closure comments."""
     said = (("resolution", "content"), ("closure_info", "closure_comments"))
     found = [str(part.get(name) or "") for key, name in said if isinstance(part := body.get(key), dict)]
     lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
@@ -359,7 +356,6 @@ def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
 
 
 def solution_of(solution_id: str, body: Any) -> Solution:
-    """Return the solution of an answer. Raises DeskUnavailable if it is none."""
     if not isinstance(body, dict):
         raise DeskUnavailable("invalid answer")
     return Solution(
@@ -386,7 +382,6 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def _other_number(body: dict[str, Any]) -> str:
-    """Return a display number that differs from the id; only digits, for the logs."""
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
 
@@ -413,7 +408,6 @@ def plain_text(markup: str) -> str:
 
 
 def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
-    """Return the people of a ticket's body, the requester first, each once."""
     told = map(_person, _objects_in(ticket, _ROLES))
     return tuple(dict.fromkeys(person for person in told if any(person)))[:_MOST_PEOPLE]
 
@@ -435,6 +429,5 @@ def _person(body: dict[str, Any]) -> Person:
 
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
-    """Return the desk's names of categories, groups, services and assets, each once."""
     names = (str(each.get("name") or "").strip()[:_LONGEST_PERSONAL] for each in _objects_in(ticket, _THINGS))
     return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]

@@ -67,7 +67,6 @@ def cards(read: ReadText) -> Iterator[Detection]:
 
 
 def _end_of(written: str, length: int) -> int | None:
-    """Return where so many letters and digits end; None if there are fewer, or the word goes on."""
     count = 0
     for place, each in enumerate(written):
         count += each.isalnum()

@@ -78,8 +78,6 @@ def persons(
 
 
 class _Names:
-    """The words of one text with their classes, and which of them are a part of a name."""
-
     def __init__(self, read: ReadText, owners: dict[int, set[int]], found: Sequence[Detection]) -> None:
         self.read, self.keys, self.owners = read, read.keys, owners
         self.count = len(read.keys)

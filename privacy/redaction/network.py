@@ -49,7 +49,6 @@ def _is_host(read: ReadText, name: str, begin: int) -> bool:
 
 
 def _is_qualified(labels: list[str]) -> bool:
-    """Return True for the name of a machine under a domain, or one that is known inside only."""
     if labels[-1].isdigit() or not labels[0] or _FILE.fullmatch(".".join(labels)):
         return False
     if labels[-1] in terms("host_end") and labels[-1] not in terms("host_end_of_longer"):

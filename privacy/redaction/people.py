@@ -84,7 +84,6 @@ def logins_of(name: str, parts: Iterable[str]) -> Iterator[str]:
 
 
 def _whole(name: str) -> list[str]:
-    """Return all parts of a name, particles too, the surname last."""
     name = _BESIDE.sub(" ", name.partition("@")[0])
     last, _, first = name.partition(",")
     return [part for part in map(spelled, _PART.findall(f"{first} {last}")) if part not in TITLES][:_MOST_PARTS]

@@ -128,7 +128,6 @@ class Finder:
 
 
 def _repeated(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
-    """Find a number, a secret or a login again where nothing beside it shows what it is."""
     values = dict.fromkeys((text[find.begin : find.end], find.kind) for find in finds if find.kind in _REPEATED)
     for value, kind in islice(values, _MOST_REPEATED):
         if len(value) < _SHORTEST_REPEATED or (kind != "LOGIN" and not any(map(str.isdigit, value))):

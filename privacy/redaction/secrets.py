@@ -86,7 +86,6 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
-    """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
     for form in (_STRONG, _SAID, _QUOTE, _ADJACENT):
         if not (found := form.match(read.text, label.end())):
@@ -190,7 +189,6 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
 
 
 def _is_mixed(value: str) -> bool:
-    """Return True for letters with digits or signs that are no date, version, path or size."""
     if len(value) < 5 or sum(map(str.isalpha, value)) < 2 or value.rstrip("!?*").isalpha():
         return False
     named = re.fullmatch(r"([^\W\d_]+)[-_ ]?\d{1,4}", value)
@@ -274,7 +272,6 @@ def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the last column of a list of accounts, and "name: secret" where the text speaks of accounts."""
     if any(word in read.low for word in terms("login_hints")):
         lines = list(_LISTED.finditer(read.text))
         for sign in " / ", " - ":

@@ -72,7 +72,6 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
 
 
 async def _get(calls: DeskCalls, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
-    """Read a path. Raises OutsideFailure for an unsuccessful answer, or HeldBack."""
     answer = await calls.make("GET", path, data, who="check")
     if not answer.succeeded:
         raise answer.failure()
@@ -80,7 +79,6 @@ async def _get(calls: DeskCalls, path: str, data: dict[str, Any] | None = None) 
 
 
 async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSettings, tenant_id: str) -> None:
-    """Check read access to a ticket, its notes and solutions."""
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
     paths = [("desk solutions", _SOLUTIONS, "/solutions", _ONE)]
     if ticket_id:
@@ -104,7 +102,6 @@ async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSetti
 
 
 def _what(failure: OutsideFailure | HeldBack) -> str:
-    """Return the status, or the connection's failure; empty for a silent server."""
     return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
 
 

@@ -66,7 +66,6 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         return response
 
     async def _admit(self, request: Request) -> None:
-        """Set the request's session. Raises HTTPException or a database error."""
         if not self._sessions.address.knows(request.headers.get("host", "")):
             raise ErrorPage(400, "Another address", "The console is not reached by this name: CONSOLE_URL says which.")
         if request.method not in _METHODS:

@@ -74,7 +74,6 @@ def require_operator(user: CurrentUser) -> None:
 
 
 def check_origin(request: Request, sessions: SessionsDep) -> None:
-    """Refuse a form of another site."""
     if not sessions.address.is_own(request):
         raise CsrfFailed
 
@@ -104,14 +103,12 @@ def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
 
 
 def parse_ticket_id(given: str) -> str:
-    """Return a ticket's number. Raises NotFound."""
     if not TICKET_ID.fullmatch(given):
         raise NotFound
     return given
 
 
 def parse_job_id(given: str) -> UUID:
-    """Return a job's id. Raises NotFound."""
     if not JOB_ID.fullmatch(given):
         raise NotFound
     return UUID(given)

@@ -85,7 +85,6 @@ def draw(line: Timeline, shape: Shape = WIDE) -> Picture:
 
 
 def _with_holds(spans: Sequence[TimelineSpan]) -> list[TimelineSpan]:
-    """Distinguish the time that a job was held from a pause before a retry."""
     told: list[TimelineSpan] = []
     held = ""
     for span in spans:

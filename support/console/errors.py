@@ -152,7 +152,6 @@ def _to_login(request: Request) -> Response:
 
 
 def redirect(path: str) -> Response:
-    """Redirect to a local path without changing it."""
     if local_path(path) != path:
         raise ValueError("a route leads out of the console")
     return Response(b"", 303, {"Location": path})
@@ -164,7 +163,6 @@ def local_path(text: str) -> str:
 
 
 def _path_of(url: str) -> str:
-    """Return path and query of one of the console's own URLs, else the first page."""
     try:
         return local_path(urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl())
     except ValueError:

@@ -103,7 +103,6 @@ router = APIRouter(route_class=ConsoleRoute)
 
 @router.get("/login")
 async def login_page(request: Request, sessions: SessionsDep, to: NextQuery = "") -> Response:
-    """Show the form; lead on who is logged in."""
     session = sessions.read(request)
     if session is not None and not await sessions.is_ended(session):
         return redirect(local_path(to))
@@ -119,7 +118,6 @@ async def log_in(
     csrf: Annotated[str, Form()] = "",
     to: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
-    """Log in by a token."""
     login_id = sessions.read_login(request).get("id")
     if not login_id or not sessions.is_csrf(csrf, login_id):
         return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
@@ -140,7 +138,6 @@ async def log_in(
 async def to_provider(
     request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
-    """Lead to the provider."""
     # Authlib keeps state, nonce and verifier in the request's session.
     begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
     async with login.asking():
@@ -152,7 +149,6 @@ async def to_provider(
 
 @router.get(_BACK)
 async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep) -> Response:
-    """Log in who comes back from the provider."""
     begun = request.scope["session"] = sessions.read_login(request)
     to = begun.get("next", "")
     try:
@@ -179,7 +175,6 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
 
 @router.post("/logout")
 async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> Response:
-    """End the session."""
     session = sessions.read(request)
     if session is None:
         return redirect("/login")

@@ -80,8 +80,6 @@ class _HttpClient(AsyncOAuth2Client):  # type: ignore[misc] # Authlib has no typ
 
 
 class _App(StarletteOAuth2App):  # type: ignore[misc]
-    """The provider's client. `read_at` is the time of its metadata."""
-
     client_cls = _HttpClient
 
     def __init__(self, oidc: OidcSettings, outward: Outward, monotonic: Callable[[], float]) -> None:
@@ -187,7 +185,6 @@ class Provider:
         return Person(subject, next(filter(None, names), subject), named)
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
-        """Return the client with its metadata. Raises ProviderUnavailable, at once for some seconds after a failure."""
         async with self._loading:
             now = self._monotonic()
             if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:
@@ -206,7 +203,6 @@ class Provider:
 
 @contextlib.asynccontextmanager
 async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
-    """Limit the time of calls, and convert their failures to ProviderUnavailable."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -223,7 +219,6 @@ async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
 
 
 def _is_address(url: object) -> bool:
-    """Return True for a URL that may receive a code, a secret or a user."""
     if not isinstance(url, str):
         return False
     try:

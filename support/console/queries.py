@@ -139,7 +139,6 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 
 async def lacking(database: Database, redis: Redis) -> str:
-    """Return what due jobs lack to be taken: `a worker runs`; empty for nothing."""
     return (await _signs(database, redis))[3]
 
 
@@ -183,7 +182,6 @@ def _reasons_of_all(reasons: Mapping[tuple[str, str], int], lacks: str) -> list[
 
 
 def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: str) -> list[dict[str, str]]:
-    """Describe the reasons, most frequent first; counts in `cut` are lower bounds."""
     told = []
     for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
         cause = known_cause(reason)

@@ -72,7 +72,6 @@ class ConsoleKeys:
         self.now = now
 
     def sign(self, purpose: str, content: object) -> str:
-        """Return the JSON-compatible `content` as a text signed for this purpose."""
         signed: str = self._serializer(purpose).dumps([int(self.now()), content])
         return signed
 
@@ -179,11 +178,9 @@ class Sessions:
         return await self._ended.has(session.id)
 
     async def end(self, session: Session) -> None:
-        """End a session at all consoles. Raises DATABASE_FAILURES or TimeoutError."""
         await self._ended.end(session.id, timedelta(seconds=LASTS_SECONDS))
 
     def begin(self, account: Account, response: Response) -> None:
-        """Start a session with a new id, which prevents fixation."""
         self._write(response, secrets.token_urlsafe(18), int(self._keys.now()), account)
 
     def renew(self, session: Session, response: Response) -> None:
@@ -219,7 +216,6 @@ class Sessions:
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
 
     def _role(self, account: Account, access: ConsoleAccess) -> ConsoleRole | None:
-        """Return the current role of an account whose token or provider is still the same."""
         oidc = access.oidc
         if account.kind == _TOKEN:
             proofs = [(token.token, token.role) for token in access.tokens if token.name == account.id]
@@ -236,5 +232,4 @@ class Sessions:
 
 
 def _provider(oidc: OidcSettings) -> str:
-    """Return the provider's identity, claim included: values depend on the claim."""
     return "\0".join((oidc.issuer, oidc.client_id, oidc.claim))

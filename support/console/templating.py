@@ -35,7 +35,6 @@ class StateWord(NamedTuple):
 
 
 def counted(count: int, most: int | None = None) -> str:
-    """Return a count, limited to `most`."""
     return f"{count:,}" if most is None or count < most else f"{most:,} or more"
 
 

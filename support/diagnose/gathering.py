@@ -160,7 +160,6 @@ class Gatherer:
         return await self._of_rows(facts, jobs)
 
     async def _after_removal(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        """Switch to the job of a further note if the earlier note was removed."""
         removed = next((job for job in jobs if facts.job is not None and job.id == facts.job.id), None)
         if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
             return facts
@@ -179,7 +178,6 @@ class Gatherer:
         return None if chosen is None else await by_hand.details(self._database, chosen.id)
 
     async def _tenant(self, ticket_id: str) -> str | None:
-        """Return the ticket's tenant by jobs, refused webhooks and desk lists, or None."""
         known = [tenant.id for tenant in self._tenants.all()]
         owners = set(await by_hand.owners(self._database, ticket_id))
 
@@ -313,7 +311,6 @@ async def facts_without_database(
 
 
 async def _queue(redis: Redis | None) -> tuple[QueueSigns | None, str]:
-    """Return the queue's state, or the failure; neither without an address."""
     return (None, "") if redis is None else await look_at_queue(redis, STORE_SECONDS)
 
 
@@ -325,7 +322,6 @@ async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:
 
 
 async def within(part: Awaitable[Part]) -> Part | None:
-    """Return a store's answer; None if it fails or takes longer than STORE_SECONDS."""
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await part

@@ -77,7 +77,6 @@ def _judge(facts: Facts) -> Diagnosis:
 
 
 def _told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
-    """Return the diagnosis whose sentence continues the ticket's name."""
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if says.endswith("?") else "."
@@ -85,7 +84,6 @@ def _told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: st
 
 
 def _enhance_by_hand(facts: Facts, way: str) -> str:
-    """Return the action `way`, with the command for {}, unless the ticket is closed."""
     if facts.desk.ticket == "closed":
         return "it is closed in the desk: no note is made unless it is opened again"
     return way.format(f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`")
@@ -206,7 +204,6 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
 
 
 def _of_rules(facts: Facts) -> str:
-    """Return the hint at the tenant's rules; the desk's list can be enough to leave a ticket out, unstored."""
     if not facts.has_rules or facts.missing is not None:
         return ""
     return f"see whether {key_name(facts.tenant_id, 'tickets')} leaves it out: then no job is made of it"
@@ -253,7 +250,6 @@ def _lacks_context(facts: Facts) -> bool:
 
 
 def _cause_of_end(facts: Facts) -> JobCause:
-    """Return the cause of an ended job; for a passed deadline the failure before it."""
     cause = cause_of(facts.job.reason if facts.job else None)
     if cause.verdict is VerdictCode.DEADLINE_PASSED:
         met = [known_cause(event.reason or "") for event in facts.events or ()]
@@ -290,7 +286,6 @@ def _mends_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _as_of_then(facts: Facts, cause: JobCause) -> str:
-    """Return the cause's sentence, in the past for a hold that was not seen lately."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
@@ -400,7 +395,6 @@ def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
 
 
 def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
-    """Return the diagnosis of an open or failed job with its other faults."""
     job = facts.job
     if job is None or job.state in (JobState.COMPLETED, JobState.SKIPPED) or found.verdict is VerdictCode.DELIVERED:
         return found
@@ -422,7 +416,6 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
 
 
 def _faults_of_model(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield a fault of the model's server or account, with the reason that has the action."""
     if facts.model.asked and facts.model.failure:
         yield f"the model's server fails just now: {facts.model.failure}", ""
         return

@@ -44,7 +44,6 @@ class Outside(Protocol):
 
 
 def sought_of(ticket_id: str, job: Details | None) -> Sought:
-    """Return the desk lookup: the job's note if it may exist, else the ticket."""
     if job is None:
         return Sought(ticket_id)
     number = job.desk_id or job.ticket_id

@@ -56,7 +56,6 @@ class Evidence(NamedTuple):
 
 
 def evidence(facts: Facts) -> list[Evidence]:
-    """Return past events in order, then the present state."""
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
     return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *(Evidence(None, what) for what in _now(facts))]
 
@@ -256,7 +255,6 @@ def _of_job(facts: Facts, job: Details) -> _Line:
 
 
 def _of_no_job(facts: Facts) -> _Line:
-    """Return the line by the verdict's evidence, in the same order."""
     missing, webhooks = facts.missing, facts.webhooks
     # The desk's list has the id, whichever number was given.
     listed = {"ticket_id": missing.ticket_id} if missing is not None else {}

@@ -24,7 +24,6 @@ Done = dict[str, object]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run the subcommand; return 1 if a file is unreadable or a document missing."""
     does = {"add": _add, "list": _list, "remove": _remove}[chosen.what]
 
     async def work(database: Database, settings: ByHandSettings) -> int:
@@ -97,7 +96,6 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
-    """Remove documents by path; for a folder everything below it."""
     there = [document.path for document in await history.added_documents(database, chosen.tenant)]
     told: list[Done] = []
     for given in chosen.paths:

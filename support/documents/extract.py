@@ -152,7 +152,6 @@ def _sections_of_html(markup: str) -> Iterator[Section]:
 
 
 def _sections(lines: Iterable[str]) -> Iterator[Section]:
-    """Yield each heading with its text; one without text joins the next heading."""
     heading, below, is_named = "", list[str](), True
     for line in lines:
         text = line.lstrip("> ")

@@ -86,7 +86,6 @@ def settings() -> bytes:
 
 
 def ticket_of(path: str) -> str:
-    """Return the ticket's id from the desk's file. Raises NotSent."""
     if not path:
         raise NotSent("the desk gave no file: the command ends in $COMPLETE_V3_JSON_FILE")
     try:
@@ -106,7 +105,6 @@ def ticket_of(path: str) -> str:
 
 
 def _text(raw: bytes) -> str:
-    """Decode a text of any encoding; only its digits are needed."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             return raw.decode(encoding, "replace")
@@ -157,7 +155,6 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
 
 
 def _told(text: str) -> Dict[str, object]:
-    """Return the JSON object of an answer; empty if it is none."""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):

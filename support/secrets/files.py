@@ -178,7 +178,6 @@ def write_new(path: Path, text: str, model: os.stat_result | None = None) -> Non
 
 
 def _model(folder: Path, name: str) -> os.stat_result:
-    """Return the model for a file's owner and rights: itself, or the directory."""
     path = folder / name
     return path.stat() if path.exists() else folder.stat()
 

@@ -86,8 +86,6 @@ _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
 
 
 class _Texts(NamedTuple):
-    """Texts of a step: before it, after it, and with variables alone."""
-
     would: str
     done: str
     by_hand: str
@@ -247,7 +245,6 @@ class _Rotation:
         )
 
     def _insist_on_step(self) -> None:
-        """Raise NotRotated if the state of the tenant's secrets does not permit the step."""
         places, step, tenant = self._places, self._step, self._tenant
         if step is RotationStep.TOKEN:
             if not places.token.secret:
@@ -325,7 +322,6 @@ class _Rotation:
             raise NotRotated(CONFIGURATION_EXIT, f"{says} ends it.")
 
     def _write(self, folder: Path, new: str) -> None:
-        """Take the step. Raises NotRotated, after showing a new secret that is valid."""
         out = Path(self._chosen.out) if new and self._chosen.out else None
         counts = False
         try:
@@ -364,7 +360,6 @@ class _Rotation:
             print(f"The new secret, which is not shown again:\n\n{new}\n")
 
     def _record(self) -> list[str]:
-        """Record the secrets in the database; return a line to print if that fails."""
         try:
             present = read_places(self._tenant, self._folder).secrets
             seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
@@ -414,7 +409,6 @@ def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
 
 
 def _ask(question: Callable[[Database], Awaitable[Told]]) -> Told:
-    """Return the database's answer. Raises Untold: a rotation also works without it."""
     try:
         asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
         return run_within(_DATABASE_SECONDS, asked)

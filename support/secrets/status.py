@@ -77,7 +77,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    """Return the secrets in `places`, and reported ones of other kinds, or all of them for a process."""
     known = await known_secrets.remembered(database, tenant_id, places)
     told = await known_secrets.last_seen(database, tenant_id)
     kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
@@ -86,7 +85,6 @@ async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -
 
 
 def _kind(setting: str) -> str:
-    """Return the kind of a secret: a process has only the kinds that it uses."""
     return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
 
 

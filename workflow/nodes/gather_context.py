@@ -115,14 +115,12 @@ async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> Non
 
 
 async def find_tickets(attempt: Attempt, ticket: DeskTicket) -> Sequence[SimilarTicket]:
-    """Search for similar tickets, as in `Search`."""
     hidden = attempt.wishes().rules.hidden_from(ticket.kinds)
     words, claim = (ticket.subject, ticket.description), attempt.claim
     return await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, hidden, ticket.people)
 
 
 async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Document]:
-    """Search for documents, as in `Search`."""
     words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
     return await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people)
 
@@ -134,7 +132,6 @@ async def _conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
 
 
 async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, found: _Found, otherwise: str) -> None:
-    """Add the results; a failure is only logged."""
     try:
         found[find] = tuple(await find(attempt, ticket))
     except DATABASE_FAILURES as failure:

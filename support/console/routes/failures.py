@@ -119,7 +119,6 @@ def _format_behind(job: JobEnd) -> str:
 
 
 def _parse_behind(given: str) -> Behind | None:
-    """Parse the end of a page; None for the first one. Raises BadRequest."""
     if not given:
         return None
     at, _, wanted = given.partition("_")
@@ -131,7 +130,6 @@ def _parse_behind(given: str) -> Behind | None:
 
 @router.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
 async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) -> Response:
-    """Let one job wait again, and lead to its ticket; or say why it can't."""
     try:
         await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
     except NotRetried as refused:
@@ -141,7 +139,6 @@ async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) ->
 
 @router.get("/failures/preview", dependencies=[Depends(require_operator)])
 async def preview(request: Request, user: CurrentUser, services: ServicesDep, chosen: FilterDep) -> Response:
-    """Show which jobs a retry of the chosen causes would let wait again, and the cost; changes nothing."""
     if not chosen.codes:
         # The page asks for a cause.
         return await failures(request, user, services, chosen)
@@ -196,7 +193,6 @@ async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
 async def retry_several(
     request: Request, user: CurrentUser, services: ServicesDep, jobs: Annotated[str, Form()] = ""
 ) -> Response:
-    """Let the jobs of a preview wait again, and show the result of each."""
     given = [part for part in jobs.split(",") if part]
     if not given or len(given) > MOST_RETRIED:
         raise BadRequest(f"From 1 to {MOST_RETRIED} jobs are retried at a time.")

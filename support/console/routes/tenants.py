@@ -29,7 +29,6 @@ router = APIRouter(route_class=ConsoleRoute)
 
 @router.get("/")
 async def overview(request: Request, user: CurrentUser, services: ServicesDep, still: str = "") -> Response:
-    """Show the overview."""
     database, sees_all = services.database, user.tenant_id is None
     queue, causes = await asyncio.gather(
         queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
@@ -52,14 +51,12 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, s
 
 @router.get("/live/queue")
 async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    """Show the queue alone, which replaces that part of the overview."""
     context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
     return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/tenants")
 async def tenants(request: Request, user: CurrentUser, services: ServicesDep, after: str = "") -> Response:
-    """Show a page of the tenants, by id; one tenant's people are led to their own."""
     if user.tenant_id is not None:
         return redirect(f"/tenants/{user.tenant_id}")
     known = sorted(services.tenants.all(), key=lambda each: each.id)
@@ -80,7 +77,6 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
 
 @router.get("/tenants/{tenant_id}")
 async def tenant(request: Request, user: CurrentUser, services: ServicesDep, tenant_id: VisibleTenant) -> Response:
-    """Show one tenant."""
     found = services.tenants.get(tenant_id)
     if found is None:
         raise NotFound

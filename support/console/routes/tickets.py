@@ -68,7 +68,6 @@ router = APIRouter(route_class=ConsoleRoute)
 async def search(
     request: Request, user: CurrentUser, services: ServicesDep, scope: TenantScope, q: str = ""
 ) -> Response:
-    """Lead to the ticket or job, or to a choice if several tenants have it."""
     given = q.strip()
     if not given:
         return redirect("/")
@@ -125,7 +124,6 @@ async def ticket(
     ticket_id: TicketId,
     job: str = "",
 ) -> Response:
-    """Show a ticket, by that job of it if one is chosen."""
     job_id = parse_job_id(job) if job else None
     if job_id is not None:
         found = await visible_job(services, user, job_id)
@@ -154,7 +152,6 @@ async def ticket(
 
 @router.get("/jobs/{job_id}")
 async def job(found: VisibleJob) -> Response:
-    """Lead to the page of a job's ticket."""
     return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
 
 
