@@ -11,28 +11,16 @@ from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
 from api.webhooks import ANSWERS
-from config import exits
+from config import exits, settings
 from config.console_access import ACCESS_SETTINGS
-from config.settings import (
-    ApiSettings,
-    ByHandSettings,
-    ConsoleSettings,
-    DiagnoseSettings,
-    ForgetSettings,
-    HousekeepingSettings,
-    LogSettings,
-    MigrateSettings,
-    SyncSettings,
-    TraceSettings,
-    WorkerSettings,
-)
+from config.settings import LogSettings
 from config.tenant_settings import FIELDS, TENANT_SETTINGS
 from observability import exposition, metrics
 from support.check.findings import CHECKS
@@ -41,28 +29,18 @@ from support.diagnose.verdicts import FAQ, VerdictCode
 ROOT = Path(__file__).resolve().parents[1]
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
-PROCESSES: dict[str, type[LogSettings]] = {
-    "api": ApiSettings,
-    "worker": WorkerSettings,
-    "housekeeping": HousekeepingSettings,
-    "console": ConsoleSettings,
-    "jobs, show, retry, feedback, audit, documents, secrets": ByHandSettings,
-    "diagnose": DiagnoseSettings,
-    "trace": TraceSettings,
-    "sync": SyncSettings,
-    "forget": ForgetSettings,
-    "migrate": MigrateSettings,
-}
 FUNCTIONS = ROOT / "storage" / "functions.sql"
 _TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
+_COMMAND = re.compile(r"`(?:ai-agents )?([a-z]+)`")
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
 
 Row = tuple[str, ...]
-Table = Callable[[], list[Row]]
 
 
-def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row]:
-    """Return one row per setting, in the order of the processes that use it."""
+def setting_rows() -> list[Row]:
+    """Return one row per setting; the docstring of a class of settings names its commands."""
+    kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
+    processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
     found: dict[str, tuple[str, str, list[str]]] = {}
     for process, kind in processes.items():
         for name, field in kind.model_fields.items():
@@ -81,7 +59,6 @@ def words(head: Row, meanings: Mapping[str, str], suffix: str = "") -> list[Row]
 
 
 def tenant_keys() -> list[Row]:
-    """Return one row per key of `tenants.toml`, relative to the tenant's table."""
     rows: list[Row] = [("key", "default", "meaning")]
     for path, field in FIELDS.items():
         default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
@@ -102,7 +79,7 @@ def metric_rows() -> list[Row]:
 
 
 def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
-    """Return the label names: there is no public way to ask, but a child is made of exactly these."""
+    # There is no public way to ask for them, but a child is made of exactly these.
     for names in (names for count in range(1, 5) for names in combinations(metrics.LABELS, count)):
         labels = dict.fromkeys(names, "")
         with suppress(ValueError):
@@ -113,13 +90,10 @@ def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
 
 
 def panels(page: str) -> list[Row]:
-    rows = []
-    for panel in json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]:
-        if panel["type"] != "row":
-            normal, _, rest = panel["description"].removeprefix("**Normal:** ").partition("\n\n**Otherwise:** ")
-            runbook = re.findall(r"`docs/(runbooks/\S+)`$", rest)[0]
-            rows.append((panel["title"], normal, _link(runbook)))
-    return [("panel", "normally", "runbook"), *rows]
+    described = re.compile(r"(?s)\*\*Normal:\*\* (.+?)\n\n.*`docs/(runbooks/\S+)`")
+    of_page = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
+    found = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in of_page)
+    return [("panel", "normally", "runbook"), *((title, one[1], _link(one[2])) for title, one in found if one)]
 
 
 def _link(runbook: str) -> str:
@@ -128,21 +102,21 @@ def _link(runbook: str) -> str:
 
 
 def alerts() -> list[Row]:
-    rows = []
+    rows: list[Row] = [("alert", "says", "for", "severity")]
     for rule in _rules():
         says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
         runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
         alert = f"[{rule['alert']}]({runbook}#{rule['alert'].lower()})"
         rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", says), rule["for"], rule["labels"]["severity"]))
-    return [("alert", "says", "for", "severity"), *rows]
+    return rows
 
 
 def runbooks() -> list[Row]:
-    rows = []
-    for path in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
-        led = [rule["alert"] for rule in _rules() if rule["annotations"]["runbook_url"].endswith(path.name)]
-        rows.append((_link(f"runbooks/{path.name}"), ", ".join(f"`{alert}`" for alert in led)))
-    return [("runbook", "alerts"), *rows]
+    led: dict[str, list[str]] = {}
+    for rule in _rules():
+        led.setdefault(rule["annotations"]["runbook_url"].removeprefix("docs/"), []).append(f"`{rule['alert']}`")
+    pages = [f"runbooks/{path.name}" for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))]
+    return [("runbook", "alerts"), *((_link(page), ", ".join(led.get(page, ""))) for page in pages)]
 
 
 def _rules() -> list[dict[str, Any]]:
@@ -151,55 +125,42 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def statuses() -> list[Row]:
-    meanings = {202: "Taken, or known already: `job_id` is what the logs call it"}
-    meanings |= {404: "Another address", 405: "Another method than POST"}
-    meanings |= {int(status): answer["description"] for status, answer in ANSWERS.items()}
-    return [("status", "means"), *((str(status), means) for status, means in sorted(meanings.items()))]
+    meanings = {"202": "Taken, or known already: `job_id` is what the logs call it"}
+    meanings |= {"404": "Another address", "405": "Another method than POST"}
+    meanings |= {str(status): answer["description"] for status, answer in ANSWERS.items()}
+    return [("status", "means"), *sorted(meanings.items())]
 
 
 def exit_rows() -> list[Row]:
-    meanings = (exits.OF_COMMANDS, exits.OF_PROCESSES)
-    rows = [(str(status), *(of.get(status, "") for of in meanings)) for status in sorted({*meanings[0], *meanings[1]})]
+    one, other = exits.OF_COMMANDS, exits.OF_PROCESSES
+    rows = [(str(status), one.get(status, ""), other.get(status, "")) for status in sorted(one | other)]
     return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 
 
 def verdict_rows() -> list[Row]:
-    """Return one row per verdict of `ai-agents diagnose`: exit status and FAQ heading."""
     faq = FAQ.removeprefix("docs/")
-    rows = [
-        (f"`{code}`", str(code.status), code.means, f"[{code.anchor}]({faq}#{code.anchor})") for code in VerdictCode
-    ]
+    rows = [(f"`{one}`", str(one.status), one.means, f"[{one.anchor}]({faq}#{one.anchor})") for one in VerdictCode]
     return [("verdict", "status", "means", "the FAQ goes on at"), *rows]
 
 
-class Transition(NamedTuple):
-    """A state change by a function; `[*]` is the state before there is a row."""
-
-    before: str
-    after: str
-    what: str
-    function: str
-
-
-def transitions() -> list[Transition]:
-    """Return the transitions in the comments of `storage/functions.sql`."""
-    found: list[Transition] = []
-    told: list[tuple[str, str, str]] = []
+def transitions() -> list[Row]:
+    """Return before, after, event and function of each transition in `storage/functions.sql`."""
+    found: list[Row] = []
+    of_next: list[Row] = []
     for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
-        if function:
-            found += [Transition(*one, function) for one in told]
-        told = [] if function else [*told, (before, after, what)]
+        found += [(*each, function) for each in of_next if function]
+        of_next = [] if function else [*of_next, (before, after, what)]
     return found
 
 
 def transition_rows() -> list[Row]:
-    rows = [(f"`{one.before}`", f"`{one.after}`", one.what, f"`{one.function}`") for one in transitions()]
+    rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
     return [("before", "after", "what happened", "function"), *rows]
 
 
-TABLES: dict[str, Table] = {
+TABLES: dict[str, Callable[[], list[Row]]] = {
     "checks": lambda: words(("row", "in order when"), CHECKS),
-    "settings": settings,
+    "settings": setting_rows,
     "tenant settings": lambda: words(("setting", "meaning"), TENANT_SETTINGS, "<TENANT>"),
     "tenant keys": tenant_keys,
     "console access": lambda: words(("setting", "is"), ACCESS_SETTINGS),
@@ -217,14 +178,14 @@ TABLES: dict[str, Table] = {
 }
 
 
-def filled(text: str, tables: Mapping[str, Table] = TABLES) -> str:
+def filled(text: str) -> str:
     """Return the text with each table generated. Raises KeyError for an unknown name."""
-    return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(tables[found[2]]())}\n\n{found[3]}", text)
+    return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(TABLES[found[2]]())}\n\n{found[3]}", text)
 
 
 def markdown(rows: list[Row]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    head, *lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
 
 
 def documents() -> list[Path]:

@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import Field
 
 from config import exits
-from config.settings import WorkerSettings
 from devstack import document_tables as tables
 
 # The table of redaction measures all sets, which takes 20 s.
@@ -32,14 +30,6 @@ def test_each_table_stands_in_one_document() -> None:
     texts = [path.read_text(encoding="utf-8") for path in tables.documents()]
     told = [name for text in texts for name in re.findall(r"<!-- table: ([a-z ]+) -->", text)]
     assert sorted(told) == sorted(tables.TABLES)
-
-
-def test_a_changed_default_makes_a_table_stale() -> None:
-    class Changed(WorkerSettings):
-        lease_seconds: float = Field(46, description=str(WorkerSettings.model_fields["lease_seconds"].description))
-
-    before, after = (set(tables.settings({"worker": kind})) for kind in (WorkerSettings, Changed))
-    assert {row[:3] for row in before ^ after} == {("`LEASE_SECONDS`", "all", value) for value in ("`45`", "`46`")}
 
 
 def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() -> None:

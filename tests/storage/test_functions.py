@@ -315,14 +315,14 @@ def test_a_function_changes_the_state_as_its_comments_say(function: str, table: 
                 assert told, (case, after)
             if told and function not in TELL_OF_NO_STATE:
                 seen.add((before, after))
-    assert seen == {(one.before, one.after) for one in transitions() if one.function == function}
+    assert seen == {(before, after) for before, after, _, by in transitions() if by == function}
 
 
 def test_each_function_that_tells_of_a_job_is_called_here() -> None:
-    assert {one.function for one in transitions()} == CALLS.keys() - SILENT - TELL_OF_NO_STATE
+    assert {function for *_, function in transitions()} == CALLS.keys() - SILENT - TELL_OF_NO_STATE
 
 
 def test_the_drawing_shows_each_change_and_no_other() -> None:
     drawn = set(re.findall(r"(?m)^    (\S+) --> (\S+): ", PAGE.read_text(encoding="utf-8")))
     purged = {(state, "[*]") for state in ("completed", "skipped", "failed")}
-    assert drawn == {(one.before, one.after) for one in transitions()} | purged
+    assert drawn == {(before, after) for before, after, *_ in transitions()} | purged
