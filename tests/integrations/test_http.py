@@ -1,11 +1,12 @@
 """Outbound HTTP: TLS, proxy, bounded answers, credentials for one host only, and spans."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import httpx2
@@ -44,6 +45,7 @@ TENANTS = TenantDirectory(
         "SERVICEDESK_API_KEY_ACME": "key-of-acme",
     }
 )
+CLOUD_KEYS: dict[str, Any] = {"client_id": "i", "client_secret": "s", "refresh_token": "r"}
 TOKEN = b'{"access_token": "token-1", "expires_in": 3600}'
 
 
@@ -116,30 +118,23 @@ async def test_a_certificate_must_be_for_its_name_and_by_a_trusted_authority(
     assert server.authorities == (["key-of-acme"] if name == "localhost" and trusted else [])
 
 
-async def test_an_answer_that_is_too_large_or_compressed_is_not_read() -> None:
-    for body, encoding in ((b" " * (LARGEST_ANSWER_BYTES + 1), ""), (b"\x1f\x8b", "gzip"), (b"?", "br")):
-        with (
-            serving(CannedServer(body=body, encoding=encoding)) as server,
-            pytest.raises(DeskUnavailable, match="invalid answer"),
-        ):
-            await read_ticket(Outward(), server.url)
+@pytest.mark.parametrize(
+    ("body", "encoding"), [(b" " * (LARGEST_ANSWER_BYTES + 1), ""), (b"\x1f\x8b", "gzip"), (b"?", "br")]
+)
+async def test_an_answer_that_is_too_large_or_compressed_is_not_read(body: bytes, encoding: str) -> None:
+    canned = CannedServer(body=body, encoding=encoding)
+    with serving(canned) as server, pytest.raises(DeskUnavailable, match="invalid answer"):
+        await read_ticket(Outward(), server.url)
 
 
 async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
-    issued = CannedServer(body=b'{"access_token": "token-1", "expires_in": 3600}')
-    with serving(issued) as accounts, serving(CannedServer()) as first, serving(CannedServer()) as second:
+    with serving(CannedServer()) as accounts, serving(CannedServer()) as first, serving(CannedServer()) as second:
         async with open_client(connections=2) as http:
             tokens = DeskTokens(http, None, 5)
             for desk_server, token in ((first, b"token-1"), (second, b"token-2")):
-                accounts.body = b'{"access_token": "%s", "expires_in": 3600}' % token
-                desk = DeskSettings(
-                    url=desk_server.url,
-                    edition="cloud",
-                    client_id="id",
-                    client_secret="secret",
-                    refresh_token="refresh",
-                    accounts_url=accounts.url,
-                )
+                accounts.body = TOKEN.replace(b"token-1", token)
+                cloud = CLOUD_KEYS | {"accounts_url": accounts.url}
+                desk = DeskSettings(url=desk_server.url, edition="cloud", **cloud)
                 await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
     assert first.authorities == ["Zoho-oauthtoken token-1"]
     assert second.authorities == ["Zoho-oauthtoken token-2"]
@@ -151,8 +146,8 @@ async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() 
             for tenant_id in ("acme", "globex"):
                 desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")
                 client = ServiceDeskPlus(Tenant(tenant_id, desk=desk), http, DeskTokens(http, None, 5), 5, limits())
-                await client.read_ticket("1")
-                await client.read_ticket("1")
+                for _ in range(2):
+                    await client.read_ticket("1")
     assert server.cookies == [""] * 4
 
 
@@ -187,7 +182,7 @@ async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_el
     """With credentials, which no span contains; span addresses are the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
-    cloud = {"client_id": "i", "client_secret": "s", "refresh_token": "r", "accounts_url": "https://accounts.test"}
+    cloud = CLOUD_KEYS | {"accounts_url": "https://accounts.test"}
     assert await read_ticket(way, edition="cloud", **cloud) == "S"
     assert await outside.ask(way) == "S"
     assert outside.proxy.asked == ["accounts.test:443", "desk.test:443", "model.test:443"]
@@ -200,9 +195,8 @@ async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_el
 
 async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: OutsideServers) -> None:
     proxy = f"http://127.0.0.1:{outside.proxy.port}"
-    settings = HousekeepingSettings(
-        **SERVERS, https_proxy=proxy, no_proxy="desk.other", servicedesk_ca_bundle=outside.bundle
-    )
+    ways = {"https_proxy": proxy, "no_proxy": "desk.other", "servicedesk_ca_bundle": outside.bundle}
+    settings = HousekeepingSettings(**SERVERS, **ways)
     redis = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1)
     desks = Desks(TENANTS, settings, redis, connections=2)
     try:
@@ -359,14 +353,6 @@ async def test_a_request_has_a_span_with_its_address_and_without_its_query(
     assert "traceparent" not in seen[0].headers
 
 
-async def refused(_: httpx2.Request) -> httpx2.Response:
-    return httpx2.Response(429)
-
-
-async def unreachable(_: httpx2.Request) -> httpx2.Response:
-    raise httpx2.ConnectError("text of a stranger")
-
-
 async def silent(_: httpx2.Request) -> httpx2.Response:
     await asyncio.sleep(60)
     return httpx2.Response(200)
@@ -375,13 +361,14 @@ async def silent(_: httpx2.Request) -> httpx2.Response:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (refused, "429"),
-        (unreachable, "httpx2.ConnectError"),
+        (Mock(return_value=httpx2.Response(429)), "429"),
+        (Mock(side_effect=httpx2.ConnectError("text of a stranger")), "httpx2.ConnectError"),
         (silent, "asyncio.exceptions.CancelledError"),
     ],
+    ids=["refused", "unreachable", "silent"],
 )
 async def test_a_request_that_failed_is_red_and_quotes_nobody(
-    answer: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]], told: str, spans: InMemorySpanExporter
+    answer: Any, told: str, spans: InMemorySpanExporter
 ) -> None:
     async with client(httpx2.MockTransport(answer)) as http:
         with suppress(httpx2.ConnectError, TimeoutError):

@@ -26,19 +26,12 @@ from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
 
 DOWN = [
-    DeskTimeout(),
-    DeskUnavailable("503"),
-    DeskUnavailable("connection"),
-    ModelTimeout(30),
-    ModelUnavailable("500 Internal GuardedServer Error"),
-    ModelUnavailable("connection"),
+    *(DeskTimeout(), DeskUnavailable("503"), DeskUnavailable("connection")),
+    *(ModelTimeout(30), ModelUnavailable("500 Internal Server Error"), ModelUnavailable("connection")),
 ]
 UP = [
-    DeskUnavailable("429", 60),
-    DeskUnavailable("408"),
-    DeskRefused("403"),
-    ModelUnavailable("429 Rate Limit"),
-    ModelRefused("400 Bad Request"),
+    *(DeskUnavailable("429", 60), DeskUnavailable("408"), DeskRefused("403")),
+    *(ModelUnavailable("429 Rate Limit"), ModelRefused("400 Bad Request")),
 ]
 
 
@@ -81,9 +74,7 @@ def log(start_log: StartLog) -> io.StringIO:
 
 
 @pytest.mark.parametrize("failure", DOWN, ids=str)
-def test_five_failures_that_say_down_open_it_for_fifteen_seconds(
-    guarded: GuardedServer, failure: OutsideFailure
-) -> None:
+def test_five_failures_that_say_down_open_it_for_a_while(guarded: GuardedServer, failure: OutsideFailure) -> None:
     guarded.fail(failure, 4)
     guarded.breaker.check()
     guarded.fail(failure, 1)
@@ -97,13 +88,9 @@ def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: OutsideFai
     guarded.fail(failure, 20)
     guarded.fail(times=4)
     guarded.fail(failure, 1)
-    guarded.fail(times=4)
-    guarded.call()
-
-
-def test_failures_count_only_in_a_row(guarded: GuardedServer) -> None:
     for _ in range(5):
         guarded.fail(times=4)
+        # Failures count only in a row.
         guarded.call()
     guarded.breaker.check()
 
@@ -113,8 +100,6 @@ def test_one_trial_closes_it_for_all(guarded: GuardedServer, log: io.StringIO) -
     guarded.clock.now += 15
     with guarded.breaker.watch():
         assert guarded.held_back() == 5
-    guarded.call()
-    guarded.fail(times=4)
     guarded.call()
     opened, closed = log.getvalue().splitlines()
     assert "Breaker error: desk of acme failed 5 times in a row, jobs held back for 15s" in opened
@@ -195,10 +180,8 @@ class HeldModel:
 
     def shown(self) -> dict[str, float | None]:
         """Return the metric by reason, without zeros."""
-        found = {
-            reason: REGISTRY.get_sample_value("ai_agents_model_held", {"server": SERVER, "reason": reason})
-            for reason in HoldReason
-        }
+        labels = [{"server": SERVER, "reason": reason} for reason in HoldReason]
+        found = {one["reason"]: REGISTRY.get_sample_value("ai_agents_model_held", one) for one in labels}
         return {reason: value for reason, value in found.items() if value}
 
 
@@ -227,22 +210,17 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
     assert log.getvalue().count(f"Hold ended: {SERVER} answers again") == 1
 
 
-def test_while_one_tries_no_other_does(held: HeldModel) -> None:
-    held.held_for(NO_CREDIT)
-    held.clock.now += 30
-    with held.hold.watch():
-        assert held.held_for() == 36
-    held.ask()
-
-
 @pytest.mark.parametrize("failure", [ModelUnavailable("503 Service Unavailable"), ModelRefused("400 Bad Request")])
 def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: OutsideFailure) -> None:
+    """And while one tries, no other does."""
     held.held_for(NO_CREDIT)
     held.clock.now += 30
     with pytest.raises(type(failure)):
         held.ask(failure)
     assert held.held_for() == 36
     held.clock.now += 30
+    with held.hold.watch():
+        assert held.held_for() == 36
     held.ask()
 
 
@@ -272,14 +250,15 @@ def test_another_reason_has_a_line_of_its_own(held: HeldModel, log: io.StringIO)
     assert log.getvalue().count("Hold error: ") == 2
 
 
-WRONG: list[dict[str, Any]] = [
-    {"kind": "status", "code": 429, "word": "project_spend_limit_exceeded"},
-    {"kind": "error_in_200", "code": 402},
-    {"kind": "error_event", "word": "insufficient_quota", "code": 429},
-]
-
-
-@pytest.mark.parametrize("fault", WRONG, ids=lambda fault: fault["kind"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "code": 429, "word": "project_spend_limit_exceeded"},
+        {"kind": "error_in_200", "code": 402},
+        {"kind": "error_event", "word": "insufficient_quota", "code": 429},
+    ],
+    ids=lambda fault: str(fault["kind"]),
+)
 async def test_all_jobs_that_are_under_way_are_held_by_the_first_refusal(
     fault: dict[str, Any], model: Simulator, log: io.StringIO
 ) -> None:
