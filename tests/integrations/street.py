@@ -21,7 +21,7 @@ from integrations.servicedesk.desks import Desks
 from integrations.values import ModelAnswer, Spent, Unanswered, Usage
 from simulators.serving import serve_in_thread
 from tests.config.given import ACME, CLOUD
-from tests.integrations.endpoints import ADVICE
+from tests.integrations.canned import ADVICE
 from tests.kit.clock import Clock
 from tests.kit.model import PROMPT
 from tests.kit.tenants_toml import given

@@ -315,10 +315,8 @@ async def test_what_was_read_before_a_failure_is_kept(desks: Simulator, tokens: 
 @pytest.mark.parametrize(
     ("told", "is_read"),
     [
-        ({"has_conversation": True}, True),
-        ({"has_conversation": "true"}, True),
+        *(({"has_conversation": told}, is_read) for told, is_read in ((True, True), ("true", True), ("maybe", None))),
         ({"has_conversation": False, "last_updated_time": {"value": "1700000099000"}}, False),
-        ({"has_conversation": "maybe"}, None),
         ({}, None),
     ],
 )

@@ -19,7 +19,7 @@ from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, Ou
 from integrations.http import LARGEST_ANSWER_BYTES
 from integrations.values import ModelAnswer, Usage
 from simulators.serving import serve_in_thread
-from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
+from tests.integrations.canned import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, ask, failure_of, opened

@@ -180,17 +180,6 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
         assert shown() == [None, None]
 
 
-async def test_an_endpoint_that_was_chosen_before_a_change_is_closed_after_its_call(street: Street) -> None:
-    async with town(street, **OWN) as its_town:
-        chosen = its_town.models.first("acme")
-        its_town.change(OPENAI_API_KEY_ACME="rotated")
-        await its_town.ask()
-        assert len(its_town.models.clients) == 1
-        with its_town.models.call(chosen):
-            assert len(its_town.models.clients) == 2
-        assert len(its_town.models.clients) == 1
-
-
 @pytest.mark.parametrize(
     ("first", "second", "ends", "houses"),
     [

@@ -129,10 +129,7 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
 async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_enhancement(
     other: dict[str, Any], may: bool, named: str, store: Store
 ) -> None:
-    """Under either number.
-
-    A person who retries a job may have seen the other one's note.
-    """
+    """A person who retries a job may have seen the other one's note."""
     await store.accept(ticket_id=DESK_ID, **other)
     claim = await claimed(store.database, await store.accept(ticket_id=named))
     await claims.fail(store.database, claim, "x")
@@ -162,12 +159,9 @@ async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:
     )
     store.table.run("ANALYZE jobs")
     (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
-    cases: list[dict[str, Any]] = [{}, {"desk_id": DESK_ID, "display_id": "77"}]
-    for numbers in cases:
-        job_id = await store.accept(ticket_id="77", **numbers)
-        given = {"p_id": f"'{job_id}'", "p_echo": "interval '1 hour'", "p_missing": "'x'"}
-        question = asked["prosrc"]
-        for name, value in given.items():
+    for numbers in ({}, {"desk_id": DESK_ID, "display_id": "77"}):
+        job_id, question = await store.accept(ticket_id="77", **numbers), asked["prosrc"]
+        for name, value in (("p_id", f"'{job_id}'"), ("p_echo", "interval '1 hour'"), ("p_missing", "'x'")):
             question = question.replace(name, value)
         plan = "\n".join(row["QUERY PLAN"] for row in store.table.run(f"EXPLAIN {question}"))
         assert "Seq Scan" not in plan, plan
