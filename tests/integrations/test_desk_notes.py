@@ -228,7 +228,7 @@ NOT_THE_APIS: list[dict[str, Any]] = [
 ]
 FAILED_TOO = [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}]
 NO_LISTS = [
-    *({"notes": odd} for odd in (None, {}, [17], [{}])),
+    *({"notes": None}, {"notes": {}}, {"notes": [17]}, {"notes": [{}]}),
     LISTED | {"notes": None},
     # The same page again and again.
     LISTED | {"notes": [{"id": "5"}], "list_info": {"has_more_rows": True}},
@@ -237,7 +237,7 @@ NO_LISTS = [
     {"response_status": FAILED_TOO, "notes": []},
 ]
 ONE = {"notes": [{"id": "7"}]}
-NO_NOTES = [*NOT_THE_APIS, *({"note": odd} for odd in (None, [], {}, "x")), DONE, DONE | {"solution": {}}]
+NO_NOTES = [*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"}, DONE, DONE | {"solution": {}}]
 
 
 def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx2.MockTransport:

@@ -194,7 +194,7 @@ async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_el
 
 async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: OutsideServers) -> None:
     proxy = f"http://127.0.0.1:{outside.proxy.port}"
-    ways = {"https_proxy": proxy, "no_proxy": "desk.other", "servicedesk_ca_bundle": outside.bundle}
+    ways: dict[str, Any] = {"https_proxy": proxy, "no_proxy": "desk.other", "servicedesk_ca_bundle": outside.bundle}
     settings = HousekeepingSettings(**SERVERS, **ways)
     redis = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1)
     desks = Desks(TENANTS, settings, redis, connections=2)

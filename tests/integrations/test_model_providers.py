@@ -119,7 +119,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
 )
 def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it(provider: str, config: Any) -> None:
     schema = {"name": "a", "schema": {"type": "object", "properties": {}}}
-    body = {"messages": [{"role": "user", "content": "Hi"}]}
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
     body |= {"response_format": {"type": "json_schema", "json_schema": schema}}
     with simulated(provider, **config) as url, httpx2.Client(base_url=url, trust_env=False) as client:
         for _, path, asked, status in [row for row in REFUSED if row[0] == provider]:

@@ -78,15 +78,16 @@ async def test_an_answer_is_read_however_it_is_cut(content_type: str, parts: lis
     assert (answer.usage, answer.finish_reason) == (Usage(7, 3, None), "stop")
 
 
+NOTHING: list[Any] = []
 NO_STREAMS = [
     *(b"", b": comment\n\n", b"data: \xff\xfe\n\n"),
-    *(stream(event) for event in ("[DONE]", "not json", "17", [], "[" * 100_000)),
-    *(stream({"choices": odd}) for odd in (5, ["x"], [None], [[]], {"0": {}})),
+    *(stream(event) for event in ("[DONE]", "not json", "17", NOTHING, "[" * 100_000)),
+    *(stream({"choices": odd}) for odd in (5, ["x"], [None], [NOTHING], {"0": NOTHING})),
     *(stream({"choices": [{"delta": odd}]}) for odd in ("abc", [1], {"content": 5}, {"content": ["a"]})),
 ]
 NO_WHOLES = [
     *(b"", b"null", b"[]", b'"ok"', b"{}", b"[" * 100_000, b"\xff\xfe"),
-    *(whole(choices=odd) for odd in (None, [], [{}], [{"message": None}], ["x"], "x")),
+    *(whole(choices=odd) for odd in (None, NOTHING, [{}], [{"message": None}], ["x"], "x")),
     *(whole(choices=[{"message": {"content": odd}}]) for odd in (5, ["a"], {"a": 1})),
 ]
 

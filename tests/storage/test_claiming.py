@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -97,9 +98,9 @@ async def test_an_answer_survives_the_attempt_that_paid_for_it(waiting: UUID, st
 @pytest.mark.parametrize(
     ("end", "outcome"),
     [
-        (lambda *claim: claims.complete(*claim, "77"), ("completed", None, "77")),
-        (lambda *claim: claims.skip(*claim, "ticket not found"), ("skipped", "ticket not found", None)),
-        (lambda *claim: claims.fail(*claim, "OpenAI API: 401"), ("failed", "OpenAI API: 401", None)),
+        (partial(claims.complete, note_id="77"), ("completed", None, "77")),
+        (partial(claims.skip, reason="ticket not found"), ("skipped", "ticket not found", None)),
+        (partial(claims.fail, reason="OpenAI API: 401"), ("failed", "OpenAI API: 401", None)),
     ],
 )
 async def test_a_job_ends_with_its_outcome_and_no_claim(end: Any, outcome: Any, waiting: UUID, store: Store) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -388,9 +389,10 @@ async def purge(database: Database, batch: int = 500) -> Purged:
 
 async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -> None:
     async def job(tenant_id: str, days: int | None) -> UUID:
-        ended = {"state": "completed", "finished_at": f"now() - interval '{days} days'", "note_id": "7"}
-        accepted = {"enhancement": '{"summary": "s"}', "accepted_at": "now() - interval '400 days'"}
-        return await store.accept(tenant_id=tenant_id, **accepted, **({} if days is None else ended))
+        columns: dict[str, Any] = {"enhancement": '{"summary": "s"}', "accepted_at": "now() - interval '400 days'"}
+        if days is not None:
+            columns |= {"state": "completed", "finished_at": f"now() - interval '{days} days'", "note_id": "7"}
+        return await store.accept(tenant_id=tenant_id, **columns)
 
     still_open, young = await job("acme", None), await job("acme", 29)
     tenants = ("acme", "globex", "globex")

@@ -12,8 +12,7 @@ from sqlalchemy import text
 from benchmarks.growth import ASKED, LINEAR, Filled
 from devstack.postgres import Postgres
 from storage import claims, job_figures, rejections
-from storage.by_hand import Listed
-from storage.job_figures import LEASES, Behind, EndCause, HeldJobs, figures_of, outcomes, signs_of_work
+from storage.job_figures import LEASES, Behind, EndCause, HeldJobs, JobEnd, figures_of, outcomes, signs_of_work
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.reconciling import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from storage.rejections import OF_WEBHOOKS
@@ -73,8 +72,8 @@ async def test_jobs_are_listed_last_end_first_page_by_page(
     assert await all_pages(database, tenant, most=1) == whole
 
 
-async def all_pages(database: Database, tenant: str | None, most: int) -> list[Listed]:
-    behind, seen = None, []
+async def all_pages(database: Database, tenant: str | None, most: int) -> list[JobEnd]:
+    behind, seen = None, list[JobEnd]()
     while page := await job_figures.ended(database, tenant, "failed", since(), behind=behind, most=most):
         seen += page
         behind = Behind(page[-1].finished_at, page[-1].id)

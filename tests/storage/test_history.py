@@ -51,10 +51,9 @@ async def test_a_resolved_ticket_about_the_same_is_found_and_the_ticket_itself_i
     await save(database, "1")
     await save(database, "2", PRINTER)
     await save(database, "3", (VPN[0], VPN[1], ""))
-    about = ("VPN drops again", "It dropped twice at home.", {})
-    search = SearchInPostgres(database, 2)
-    assert await search.similar_tickets("acme", "0", *about) == [SimilarTicket("1", VPN[0], VPN[2])]
-    assert await search.similar_tickets("acme", "1", *about) == []
+    about, search = ("VPN drops again", "It dropped twice at home."), SearchInPostgres(database, 2)
+    assert await search.similar_tickets("acme", "0", *about, {}) == [SimilarTicket("1", VPN[0], VPN[2])]
+    assert await search.similar_tickets("acme", "1", *about, {}) == []
 
 
 async def test_a_ticket_is_told_by_the_number_that_people_see(store: Store) -> None:

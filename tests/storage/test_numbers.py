@@ -159,7 +159,8 @@ async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:
     )
     store.table.run("ANALYZE jobs")
     (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
-    for numbers in ({}, {"desk_id": DESK_ID, "display_id": "77"}):
+    with_both: dict[str, Any] = {"desk_id": DESK_ID, "display_id": "77"}
+    for numbers in ({}, with_both):
         job_id, question = await store.accept(ticket_id="77", **numbers), asked["prosrc"]
         for name, value in (("p_id", f"'{job_id}'"), ("p_echo", "interval '1 hour'"), ("p_missing", "'x'")):
             question = question.replace(name, value)
