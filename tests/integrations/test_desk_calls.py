@@ -61,7 +61,7 @@ async def call(desk: ServiceDeskPlus, operation: str, ticket_id: str) -> object:
     [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")],
 )
 @pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
-async def test_each_failure_has_its_class_and_its_line_after_one_call(
+async def test_each_failure_has_its_class_and_line(
     fault: dict[str, Any],
     kind: type[OutsideFailure],
     shown: str,
@@ -92,8 +92,8 @@ async def test_each_failure_has_its_class_and_its_line_after_one_call(
     ],
     ids=str,
 )
-async def test_a_throttled_call_holds_the_calls_of_the_desk(
-    fault: dict[str, Any], operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+async def test_a_throttled_call_holds_all(
+    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
 ) -> None:
     ticket_id, log = new_ticket(desks, edition), start_log()
     desks.order(operation=operation, **fault)
@@ -235,9 +235,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
     ],
     ids=repr,
 )
-async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
-    failure: Exception | httpx2.Response, kind: type[Temporary], *, unknown: bool
-) -> None:
+async def test_only_a_posting_has_an_unknown_outcome(failure: Any, kind: type[Temporary], unknown: bool) -> None:
     def answer(_request: httpx2.Request) -> httpx2.Response:
         if isinstance(failure, Exception):
             raise failure
@@ -269,9 +267,7 @@ def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
 
-async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
-    expired: str, desks: Simulator, start_log: StartLog
-) -> None:
+async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, start_log: StartLog) -> None:
     """Once for all calls that are refused at the same time."""
     clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
@@ -313,9 +309,7 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
     assert asked == ["/globex/oauth/v2/token"]
 
 
-async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
-    desks: Simulator, start_log: StartLog
-) -> None:
+async def test_notes_refused_in_three_tickets_hold_all(desks: Simulator, start_log: StartLog) -> None:
     """Fewer may be refused for good. Unpaid jobs try once in ten minutes."""
     one, two, three = (new_ticket(desks) for _ in range(3))
     clock, log = Clock(), start_log()

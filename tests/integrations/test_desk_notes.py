@@ -27,9 +27,7 @@ from tests.kit.simulators import Simulator
 
 
 @EDITIONS
-async def test_a_note_is_for_technicians_only_and_arrives_as_it_was_written(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
+async def test_a_note_is_for_technicians_only(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     ticket_id = new_ticket(desks, edition)
     written = "<div><b>A &amp; B</b> = 100 % + Zoë; €<br>line</div>"
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
@@ -59,9 +57,7 @@ async def test_a_note_is_found_by_its_marker_among_others(edition: Edition, desk
 
 
 @EDITIONS
-async def test_only_notes_since_the_attempt_are_read_and_the_newest_three(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
+async def test_notes_since_the_attempt_are_read(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     """The desk's clock may differ by a quarter of an hour."""
     ticket_id = new_ticket(desks, edition)
     now = datetime.now(UTC)
@@ -277,8 +273,6 @@ async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[
         (LISTED | ONE, DONE | {"note": {"description": "of a person"}}),
     ],
 )
-async def test_an_empty_list_may_be_left_out_and_a_note_without_text_is_somebody_elses(
-    listed: Any, single: Any
-) -> None:
+async def test_an_empty_list_or_note_may_lack_its_field(listed: Any, single: Any) -> None:
     async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
         assert await desk.find_note("1", has("Ref 1-a")) is None

@@ -123,8 +123,8 @@ async def test_an_accounts_host_that_gives_no_more_tokens_may_give_some_later(de
         ({"kind": "silence"}, DeskTimeout, "timeout"),
     ],
 )
-async def test_an_accounts_host_in_trouble_is_a_desk_in_trouble(
-    fault: dict[str, object], kind: type[Temporary], shown: str, desk: CloudDesk, redis: Redis
+async def test_an_accounts_host_in_trouble_is_a_desk_failure(
+    fault: Any, kind: type[Temporary], shown: str, desk: CloudDesk, redis: Redis
 ) -> None:
     """The fetch that failed does not hold up the next one."""
     desk.order(operation="token", times=1, **fault)
@@ -185,9 +185,7 @@ async def test_a_token_lives_for_an_hour_unless_it_says_otherwise(told: bytes, s
     assert seconds - 5 <= await redis.ttl(key) <= seconds
 
 
-async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_lock_of_anothers_fetch_stays(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """As does a fetch whose lock ran out and is another's by now."""
     monkeypatch.setattr("integrations.servicedesk.auth._LOCK_SECONDS", 1)
     asked: list[str] = []

@@ -275,9 +275,7 @@ async def test_without_the_extra_there_is_a_reason_and_who_wants_none_needs_no_n
         ({EMBEDDINGS: "local"}, False),
     ],
 )
-async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours_the_text(
-    settings: dict[str, object], *, is_masked: bool
-) -> None:
+async def test_texts_for_an_endpoint_are_masked(settings: Any, is_masked: bool) -> None:
     text = "Zoë can't reach robin@acme.example."
     its_own = embedders(settings, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
     async with closing(its_own) as acme:

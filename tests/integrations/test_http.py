@@ -104,9 +104,7 @@ def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("localhost", False), ("desk.example", True)])
-async def test_a_certificate_must_be_for_its_name_and_by_a_trusted_authority(
-    name: str, trusted: bool, authority: trustme.CA, bundle: Path
-) -> None:
+async def test_a_certificate_is_verified(name: str, trusted: bool, authority: trustme.CA, bundle: Path) -> None:
     with serving(CannedServer(), with_certificate(authority, name)) as server:
         if name == "localhost" and trusted:
             assert await read_ticket(Outward(ca_bundle=bundle), server.url) == "S"
@@ -175,9 +173,7 @@ def outside(_outside: OutsideServers) -> OutsideServers:
     return _outside
 
 
-async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_else_is(
-    outside: OutsideServers, spans: InMemorySpanExporter
-) -> None:
+async def test_all_servers_are_called_through_the_proxy(outside: OutsideServers, spans: InMemorySpanExporter) -> None:
     """With credentials, which no span contains; span addresses are the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
@@ -241,7 +237,7 @@ def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, 
 
 
 @pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
-async def test_another_proxy_of_the_environment_is_not_used(
+async def test_no_proxy_of_the_environment_is_used(
     environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The setting counts, since it may be in a file of secrets."""
@@ -265,7 +261,7 @@ async def test_another_proxy_of_the_environment_is_not_used(
         ("has a certificate of its own", "connection: certificate not trusted"),
     ],
 )
-async def test_its_trouble_is_said_without_its_address_and_is_temporary(
+async def test_a_failing_proxy_is_temporary_and_leaks_nothing(
     trouble: str, words: str, outside: OutsideServers, start_log: StartLog
 ) -> None:
     """The breaker opens if it is away: jobs wait instead of failing one by one."""
@@ -328,7 +324,7 @@ def client(answer: httpx2.MockTransport) -> httpx2.AsyncClient:
         ("http://user:password@desk.example:8080/api#part", "http://desk.example:8080/api", 8080),
     ],
 )
-async def test_a_request_has_a_span_with_its_address_and_without_its_query(
+async def test_a_request_has_a_span_without_its_query(
     asked: str, told: str, port: int, spans: InMemorySpanExporter
 ) -> None:
     seen: list[httpx2.Request] = []
@@ -367,9 +363,7 @@ async def silent(_: httpx2.Request) -> httpx2.Response:
     ],
     ids=["refused", "unreachable", "silent"],
 )
-async def test_a_request_that_failed_is_red_and_quotes_nobody(
-    answer: Any, told: str, spans: InMemorySpanExporter
-) -> None:
+async def test_a_failed_request_is_red_and_quotes_nobody(answer: Any, told: str, spans: InMemorySpanExporter) -> None:
     async with client(httpx2.MockTransport(answer)) as http:
         with suppress(httpx2.ConnectError, TimeoutError):
             async with asyncio.timeout(0.2):

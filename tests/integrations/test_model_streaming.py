@@ -87,7 +87,7 @@ NO_STREAMS = [
 ]
 NO_WHOLES = [
     *(b"", b"null", b"[]", b'"ok"', b"{}", b"[" * 100_000, b"\xff\xfe"),
-    *(whole(choices=odd) for odd in (None, NOTHING, [{}], [{"message": None}], ["x"], "x")),
+    *(whole(choices=odd) for odd in (None, NOTHING, [{"message": None}], ["x"], "x")),
     *(whole(choices=[{"message": {"content": odd}}]) for odd in (5, ["a"], {"a": 1})),
 ]
 
@@ -169,9 +169,7 @@ IDLE = 0.4
         {"kind": "empty_deltas", "seconds": 0.05, "chunks": 3},
     ],
 )
-async def test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent(
-    fault: dict[str, Any], model: Simulator
-) -> None:
+async def test_no_content_for_too_long_is_a_timeout(fault: dict[str, Any], model: Simulator) -> None:
     model.order(**fault)
     failure = await failure_of(model.url, idle=IDLE)
     assert type(failure) is ModelTimeout
@@ -270,7 +268,7 @@ MEGABYTES = 40
     ],
 )
 async def test_an_answer_without_end_is_not_kept_in_memory(
-    status: int, content_type: str, opening: bytes, expected: tuple[type[OutsideFailure], str]
+    status: int, content_type: str, opening: bytes, expected: Any
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield opening

@@ -49,9 +49,7 @@ async def came_to(street: Street) -> None:
     ],
     ids=["nothing of its own", "a model", "a key", "all"],
 )
-async def test_a_tenant_is_asked_for_where_its_settings_say(
-    own: Any, came: tuple[str, str, str], street: Street
-) -> None:
+async def test_settings_say_where_a_tenant_is_asked_for(own: Any, came: Any, street: Street) -> None:
     """No key goes to another's address; and one with a key or an address of its own has no fallback."""
     own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
     async with town(street, fallback(street), **own) as its_town:
@@ -193,7 +191,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
     ],
     ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
 )
-async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
+async def test_the_first_model_decides_about_the_fallback(
     first: Any, second: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
 ) -> None:
     stream = start_log()
@@ -226,9 +224,7 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
     assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
 
 
-async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_log: StartLog) -> None:
     """One line, however many jobs there are."""
     stream = start_log()
     street.says["process"] = 503
@@ -260,9 +256,7 @@ async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Stre
     assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
 
 
-async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_without_the_firsts_key_the_fallback_answers(street: Street, start_log: StartLog) -> None:
     """It is held like a refused key, and continues with the next key."""
     stream = start_log()
     async with town(
@@ -280,7 +274,7 @@ async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
     assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
 
 
-async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
+async def test_a_tenant_with_its_own_has_no_fallback_any_more(
     street: Street,
 ) -> None:
     """Each call obeys the settings of its own time."""
@@ -297,9 +291,7 @@ async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_mo
     assert [house for house, _, _ in street.came] == ["process"]
 
 
-async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_log: StartLog) -> None:
     """All processes count: another one has spent most of it."""
     stream = start_log()
     async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:

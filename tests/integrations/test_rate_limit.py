@@ -210,9 +210,7 @@ class Simulation:
 
 
 @pytest.mark.parametrize("per_minute", [1, 2, 12, 13, 60, 300])
-async def test_many_jobs_at_once_all_complete_and_later_ones_do_not_starve_them(
-    per_minute: int, redis_url: str
-) -> None:
+async def test_a_burst_completes_and_does_not_starve(per_minute: int, redis_url: str) -> None:
     """A burst, then as many new jobs as the desk can serve; the line must move."""
     world, interval = Simulation(redis_url, per_minute), interval_of(per_minute)
     for _ in range(20):

@@ -251,9 +251,7 @@ def test_another_reason_has_a_line_of_its_own(held: HeldModel, log: io.StringIO)
     ],
     ids=lambda fault: str(fault["kind"]),
 )
-async def test_all_jobs_that_are_under_way_are_held_by_the_first_refusal(
-    fault: dict[str, Any], model: Simulator, log: io.StringIO
-) -> None:
+async def test_the_first_refusal_holds_all_jobs(fault: Any, model: Simulator, log: io.StringIO) -> None:
     model.order(**fault)
     clock = Clock()
     async with opened(model.url, hold=Hold(SERVER, monotonic=clock)) as gpt4:

@@ -129,7 +129,7 @@ async def test_a_retry_counts_and_held_time_neither_counts_nor_runs(held: bool, 
 
 
 @pytest.mark.parametrize(("extends_deadline", "longer"), [(True, 150), (False, 0)])
-async def test_the_time_until_a_job_finds_itself_held_again_is_held_time_too(
+async def test_time_between_holds_is_held_time(
     extends_deadline: bool, longer: int, waiting: UUID, store: Store
 ) -> None:
     """Time in the queue and at a slow desk is treated like the hold itself."""
@@ -242,9 +242,7 @@ WRITES: dict[str, Write] = {
 
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize("name", WRITES)
-async def test_no_write_of_an_expired_claim_changes_anything(
-    name: str, taken: bool, waiting: UUID, store: Store
-) -> None:
+async def test_no_write_of_an_expired_claim_has_an_effect(name: str, taken: bool, waiting: UUID, store: Store) -> None:
     """Whether or not another worker has taken the job."""
     first = await claimed(store.database, waiting)
     store.table.change(waiting, lease_until=RAN_OUT)

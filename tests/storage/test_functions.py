@@ -119,7 +119,7 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
 
 @pytest.mark.parametrize("function", BOUND_TO_A_CLAIM)
 @pytest.mark.parametrize("state", ["running", "failed"])
-async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
+async def test_a_claimed_job_needs_its_tenant_and_token(
     function: str, state: str, waiting: UUID, database: Database, table: Table, server: Postgres
 ) -> None:
     claim = await claimed(database, waiting)
@@ -134,9 +134,7 @@ async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
     assert [event["what"] for event in table.run("SELECT what FROM job_events ORDER BY id")] == ["accepted", "claimed"]
 
 
-async def test_functions_of_the_caller_are_under_row_level_security(
-    waiting: UUID, store: Store, server: Postgres
-) -> None:
+async def test_functions_of_the_caller_obey_row_security(waiting: UUID, store: Store, server: Postgres) -> None:
     """A caller sees and writes the named tenant's rows alone, for one call."""
     before = store.table.job(waiting)
     await store.accept(state="completed")

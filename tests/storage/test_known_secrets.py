@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -145,9 +146,7 @@ async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: D
 
 
 @pytest.mark.parametrize(("who_tells_last", "days"), [(("new",), 0), (("old", "new"), 91)])
-async def test_an_old_secret_in_use_counts(
-    who_tells_last: tuple[str, ...], days: int, database: Database, table: Table
-) -> None:
+async def test_an_old_secret_in_use_counts(who_tells_last: Any, days: int, database: Database, table: Table) -> None:
     """It publishes the old one again after the others have published the new one."""
     await know(database, [seen("", "REDIS_URL", "old")])
     table.run(LONG_AGO)
@@ -160,9 +159,7 @@ async def test_an_old_secret_in_use_counts(
     ("before", "after"),
     [(KEY, (KEPT_KEY, KEY)), ("CONSOLE_TOKEN_ANNA", ("CONSOLE_TOKEN_NIGHT", "CONSOLE_TOKEN_BERTA"))],
 )
-async def test_a_kept_key_and_a_renamed_token_keep_their_age(
-    before: str, after: tuple[str, str], database: Database, table: Table
-) -> None:
+async def test_a_renamed_secret_keeps_its_age(before: str, after: Any, database: Database, table: Table) -> None:
     await know(database, [seen("", before, "hers")])
     table.run(LONG_AGO)
     await know(database, [seen("", after[0], "hers"), seen("", after[1], "another")])

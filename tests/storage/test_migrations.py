@@ -109,7 +109,7 @@ def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
     assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
 
 
-def test_migrating_makes_each_function_as_the_file_has_it_and_leaves_those_of_others_alone(
+def test_migrating_restores_our_functions_and_no_others(
     empty: tuple[str, str],
 ) -> None:
     """Functions changed by hand or left by another release are created again."""

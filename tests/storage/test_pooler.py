@@ -93,9 +93,7 @@ def refusal(url: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_one_that_refuses_or_drops_the_settings_of_our_sessions_is_refused(
-    mode: str, server: Postgres, pooled: Pooled
-) -> None:
+def test_one_without_the_settings_of_our_sessions_is_refused(mode: str, server: Postgres, pooled: Pooled) -> None:
     """It is no server that is awaited; a migration through it is refused too."""
     said = refusal(pooled(pool_mode=mode))
     assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")

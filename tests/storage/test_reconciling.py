@@ -184,9 +184,7 @@ async def test_a_ticket_with_a_note_or_a_later_job_needs_no_other(state: str, st
 @pytest.mark.parametrize(
     ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
 )
-async def test_a_flood_fills_its_own_share_of_an_hour(
-    proved: bool, most: int, database: Database, table: Table
-) -> None:
+async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, database: Database, table: Table) -> None:
     table.run(
         "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)",
         most - 1,

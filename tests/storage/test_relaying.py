@@ -239,7 +239,7 @@ AGED = "now() - interval '23 hours 50 minutes'"
         pytest.param(HELD, IN_A_MINUTE | {"accepted_at": "now() - interval '1 day'"}, 1, id="a day old"),
     ],
 )
-async def test_a_deadline_is_put_off_while_a_job_waits_for_its_share(
+async def test_a_wait_for_its_share_puts_off_a_deadline(
     other: Columns | None, its_own: Columns, minutes: int, store: Store
 ) -> None:
     if other is not None:

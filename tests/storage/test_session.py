@@ -78,9 +78,7 @@ async def test_sqlalchemy_has_transactions_on_the_connection(single: Database, w
     assert table.job(waiting)["model"] == "m"
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_the_next(
-    single: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_cancelled_call_leaves_no_answer(single: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Each cancellation within the first milliseconds hits another point."""
     slow = text("SELECT pg_sleep(0.03)::text AS slept")
     for step in range(40):
@@ -147,9 +145,7 @@ async def test_the_next_statement_has_a_span_of_its_own(traced: Database, spans:
     ]
 
 
-async def test_the_call_of_a_function_is_named_by_it_and_setting_the_tenant_has_none(
-    traced: Database, spans: InMemorySpanExporter
-) -> None:
+async def test_a_span_is_named_by_its_function(traced: Database, spans: InMemorySpanExporter) -> None:
     async with traced.tenant("acme"):
         pass
     await job_figures(traced)
@@ -212,7 +208,7 @@ def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
     return ended
 
 
-async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_just_died(
+async def test_a_webhook_is_recorded_over_a_fresh_connection(
     server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
 ) -> None:
     """Postgres works, so the event need not wait in Redis, which may be unavailable."""

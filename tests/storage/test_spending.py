@@ -71,9 +71,7 @@ async def test_a_new_day_begins_at_nothing_and_the_old_one_is_written(database: 
     assert table.run(ROWS) == [{"tenant_id": "acme", "day": date(2026, 3, 1), "tokens": 10, "dollars": 0.0}]
 
 
-async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(
-    interrupted: Interrupted, table: Table
-) -> None:
+async def test_a_database_that_is_away_is_written_later(interrupted: Interrupted, table: Table) -> None:
     book = SpendingBook(interrupted, pause_seconds=0.01)
     interrupted.away = True
     book.paid("acme", Spent(10))
@@ -87,9 +85,7 @@ async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(
     assert [row["tokens"] for row in table.run(ROWS)] == [15]
 
 
-async def test_what_is_written_while_the_sum_is_read_is_not_lost_from_it(
-    interrupted: Interrupted, table: Table
-) -> None:
+async def test_what_is_written_meanwhile_is_in_the_sum(interrupted: Interrupted, table: Table) -> None:
     book = SpendingBook(interrupted)
 
     async def pay() -> None:
