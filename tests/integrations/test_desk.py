@@ -49,9 +49,7 @@ async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator
 @pytest.mark.parametrize(
     "change", [{"status": "Closed"}, {"status": "Done", "in_progress": False}, {"is_trashed": True}]
 )
-async def test_a_closed_or_trashed_ticket_is_gone(
-    edition: Edition, change: Any, desks: Simulator, tokens: Redis
-) -> None:
+async def test_a_closed_ticket_is_gone(edition: Edition, change: Any, desks: Simulator, tokens: Redis) -> None:
     ticket_id = new_ticket(desks, edition)
     desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", **change)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:

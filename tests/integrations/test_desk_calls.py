@@ -62,13 +62,7 @@ async def call(desk: ServiceDeskPlus, operation: str, ticket_id: str) -> object:
 )
 @pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
 async def test_each_failure_has_its_class_and_line(
-    fault: dict[str, Any],
-    kind: type[OutsideFailure],
-    shown: str,
-    operation: str,
-    edition: Edition,
-    tokens: Redis,
-    desks: Simulator,
+    fault: Any, kind: Any, shown: str, operation: str, edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
     ticket_id = new_ticket(desks, edition)
     desks.order(operation=operation, **fault)

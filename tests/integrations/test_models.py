@@ -274,9 +274,7 @@ async def test_without_the_firsts_key_the_fallback_answers(street: Street, start
     assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
 
 
-async def test_a_tenant_with_its_own_has_no_fallback_any_more(
-    street: Street,
-) -> None:
+async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) -> None:
     """Each call obeys the settings of its own time."""
     street.says["process"] = "wait"
     async with town(street, {**fallback(street), "openai_timeout_seconds": 0.3}) as its_town:

@@ -128,16 +128,14 @@ async def test_a_retry_counts_and_held_time_neither_counts_nor_runs(held: bool, 
     assert (second.attempt, second.started_before) == (1 if held else 2, True)
 
 
-@pytest.mark.parametrize(("extends_deadline", "longer"), [(True, 150), (False, 0)])
-async def test_time_between_holds_is_held_time(
-    extends_deadline: bool, longer: int, waiting: UUID, store: Store
-) -> None:
+@pytest.mark.parametrize(("extends", "longer"), [(True, 150), (False, 0)])
+async def test_time_between_holds_is_held_time(extends: bool, longer: int, waiting: UUID, store: Store) -> None:
     """Time in the queue and at a slow desk is treated like the hold itself."""
     deadline = store.table.job(waiting)["deadline_at"]
     for _ in range(3):
         store.table.change(waiting, due_at="now() - interval '40 seconds'")
         held = await claimed(store.database, waiting)
-        await claims.hold_back(store.database, held, 10, "of a test", extends_deadline=extends_deadline)
+        await claims.hold_back(store.database, held, 10, "of a test", extends_deadline=extends)
     more = (store.table.job(waiting)["deadline_at"] - deadline).total_seconds()
     assert longer <= more < longer + 30
 

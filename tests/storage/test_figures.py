@@ -17,7 +17,7 @@ from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.reconciling import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from storage.rejections import OF_WEBHOOKS
 from storage.session import Database
-from tests.kit.postgres import Store, Table, claimed
+from tests.kit.postgres import Store, claimed
 
 SINCE = timedelta(hours=1)
 Columns = dict[str, Any]
@@ -138,15 +138,23 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
     assert await job_figures.held_back_of(store.database, "nobody") == {}
 
 
-async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, database: Database, table: Table) -> None:
-    before = await signs_of_work(database)
+async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
+    """Its leases outlast its sessions."""
+    before = await signs_of_work(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
-    await claimed(database, waiting)
-    held = await signs_of_work(database)
-    assert (held.workers, held.running, held.silent) == (1, 1, 0)
-    assert held.last_started_at == table.job(waiting)["started_at"]
-    table.change(waiting, lease_until="now() - interval '1 second'")
-    lost = await signs_of_work(database)
+    await claimed(store.database, waiting)
+    worker = Database(server.url, application_name=LEASES)
+    await worker.ask()
+    held = await signs_of_work(store.database)
+    assert (held.workers, held.running, held.silent, held.connected) == (1, 1, 0, True)
+    assert held.last_started_at == store.table.job(waiting)["started_at"]
+    await worker.close()
+    async with asyncio.timeout(5):
+        while (await signs_of_work(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.05)
+    assert (await signs_of_work(store.database)).workers == 1
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    lost = await signs_of_work(store.database)
     assert (lost.workers, lost.running, lost.silent) == (0, 1, 1)
 
 
@@ -171,20 +179,6 @@ async def test_a_job_that_waits_again_or_ended_tells_when_it_was_begun(now: Colu
     ended = {"finished_at": long_ago} if "finished_at" in now else {}
     store.table.change(job_id, started_at=long_ago, **ended)
     assert (await signs_of_work(store.database)).last_started_at is None
-
-
-async def test_a_worker_without_sessions_is_not_connected(waiting: UUID, database: Database, server: Postgres) -> None:
-    """Its leases outlast them."""
-    await claimed(database, waiting)
-    worker = Database(server.url, application_name=LEASES)
-    await worker.ask()
-    signs = await signs_of_work(database)
-    assert (signs.workers, signs.connected) == (1, True)
-    await worker.close()
-    async with asyncio.timeout(5):
-        while (await signs_of_work(database)).connected:  # noqa: ASYNC110 -- another server's memory
-            await asyncio.sleep(0.05)
-    assert (await signs_of_work(database)).workers == 1
 
 
 def miss(

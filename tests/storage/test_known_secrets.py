@@ -167,13 +167,10 @@ async def test_a_renamed_secret_keeps_its_age(before: str, after: Any, database:
 
 
 async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
+    """Without the database too; the look itself reports the outage."""
     async with telling(database, lambda: {("", KEY): "the first"}) as told:
         await asyncio.to_thread(wait_for, lambda: told.since)
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY}
-
-
-async def test_without_the_database_a_process_goes_on() -> None:
-    """The look itself reports the outage."""
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
     async with telling(away, lambda: {("", KEY): "the first"}) as told:
         with pytest.raises(DATABASE_FAILURES):

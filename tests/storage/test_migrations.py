@@ -109,9 +109,7 @@ def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
     assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
 
 
-def test_migrating_restores_our_functions_and_no_others(
-    empty: tuple[str, str],
-) -> None:
+def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) -> None:
     """Functions changed by hand or left by another release are created again."""
     with psycopg.connect(empty[0], autocommit=True) as connection:
         for name in ("theirs", "secret"):
@@ -176,9 +174,7 @@ def test_a_migration_with_unfit_rights_is_refused(empty: tuple[str, str], server
     for url, reason in ((empty[1], "must be the owner"), (wrong, "is refused: wrong password")):
         with pytest.raises(DatabaseUnfit, match=f"^DATABASE_ADMIN_URL {reason}"):
             migrate(url, empty[1])
-
-
-def test_a_migration_without_a_server_can_be_tried_again(server: Postgres) -> None:
+    # One without a server can be tried again.
     with pytest.raises(DatabaseUnreachable):
         migrate(server.admin_url.replace(f":{server.port}/", ":1/"), server.url)
 

@@ -122,9 +122,7 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
         ({"state": "skipped"}, True),
     ],
 )
-async def test_a_ticket_gets_one_failure_note_or_an_enhancement(
-    other: Any, may: bool, named: str, store: Store
-) -> None:
+async def test_a_ticket_gets_one_failure_note_or_none(other: Any, may: bool, named: str, store: Store) -> None:
     """A person who retries a job may have seen the other one's note."""
     await store.accept(ticket_id=DESK_ID, **other)
     claim = await claimed(store.database, await store.accept(ticket_id=named))

@@ -51,20 +51,17 @@ async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None
     assert due.job_id == job["id"]
 
 
-async def test_a_webhook_that_came_in_the_meantime_is_the_job(store: Store) -> None:
-    await missed(store.database)
-    await store.accept(ticket_id="0")
-    assert not await reconciling.recover(store.database, event(), HOUR)
-    assert (await reconciling.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
-    assert len(store.table.run("SELECT * FROM jobs")) == 1
-
-
-async def test_what_nobody_has_missed_is_not_made(store: Store) -> None:
+async def test_what_nobody_missed_or_a_webhook_told_meanwhile_is_not_made(store: Store) -> None:
     await reconciling.begin(store.database, "acme", NOW - HOUR)
     await reconciling.compare(store.database, "acme", tickets(1), seen_at=NOW, until=NOW)
     assert not await reconciling.recover(store.database, event(), HOUR)
     assert not await reconciling.recover(store.database, event(tenant_id="globex"), HOUR)
     assert store.table.run("SELECT * FROM jobs") == []
+    await missed(store.database)
+    await store.accept(ticket_id="0")
+    assert not await reconciling.recover(store.database, event(), HOUR)
+    assert (await reconciling.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
+    assert len(store.table.run("SELECT * FROM jobs")) == 1
 
 
 async def test_there_is_room_for_so_many_a_minute(database: Database, table: Table) -> None:
