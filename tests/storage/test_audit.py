@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from storage import audit, erasure, history
 from storage.erasure import Which, stored
@@ -82,20 +81,6 @@ async def test_what_was_asked_in_vain_is_told_and_not_among_what_is_asked_again(
     (newest,) = await audit.newest(store.database, "acme", 9, days=30)
     assert newest.answer
     assert (await audit.last_of_jobs(store.database, "acme", [job_id], days=30))[job_id].answer
-
-
-async def test_records_are_purged_by_the_days_of_their_tenant_and_not_with_their_jobs(store: Store) -> None:
-    old = [await recorded(store, "7") for _ in range(3)]
-    young = await recorded(store, "8")
-    store.table.change(young, finished_at="now() - interval '91 days'")
-    assert await store.database.call_for_one(text("SELECT purge_jobs(90, 500)")) == 1
-    for job_id in old:
-        age(store, job_id, 31)
-    age(store, young, 29)
-    assert await audit.purge(store.database, "globex", 0, 10) == 0
-    assert [await audit.purge(store.database, "acme", 30, 2) for _ in range(3)] == [2, 1, 0]
-    assert kept(store) == {young}
-    assert await audit.purge(store.database, "acme", 0, 2) == 1
 
 
 async def test_a_forgotten_ticket_has_no_record_and_is_in_none(store: Store) -> None:

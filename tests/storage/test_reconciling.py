@@ -178,14 +178,14 @@ async def test_a_ticket_with_a_note_or_a_later_job_needs_no_other(state: str, st
     assert await seen_open(store) is None
 
 
+FLOOD = "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)"
+
+
 @pytest.mark.parametrize(
     ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
 )
 async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, database: Database, table: Table) -> None:
-    table.run(
-        "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)",
-        most - 1,
-    )
+    table.run(FLOOD, most - 1)
     others = [("acme", "flood: known cause"), ("acme", "malformed payload: line 1"), ("globex", "flood")]
     for tenant_id, reason in [("acme", "flood")] * 3 + others:
         await rejections.record(database, tenant_id, "1", 403, reason, proved=proved)
@@ -256,12 +256,9 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
 
 
 async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:
-    question = (
-        "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)"
-    )
-    table.run(question, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
+    table.run(FLOOD, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
     assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
-    table.run(question, 1)
+    table.run(FLOOD, 1)
     assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up
 
 

@@ -203,16 +203,6 @@ async def test_who_waits_comes_tenant_by_tenant_and_in_order_within_one() -> Non
     assert await line.end() == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-async def test_as_many_as_there_are_slots_go_at_once() -> None:
-    line = Line(2)
-    await line.join("a1", "a2", "a3", "b1")
-    assert line.began == ["a1", "a2"]
-    line.ends["a1"].set()
-    await asyncio.sleep(0.01)
-    assert line.began == ["a1", "a2", "a3"]
-    assert await line.end() == ["a1", "a2", "a3", "b1"]
-
-
 async def test_who_left_while_it_waited_costs_its_tenant_no_turn() -> None:
     line = Line(1)
     await line.join("a0", "b1", "c1", "b2", "b3")
