@@ -209,7 +209,7 @@ class Simulation:
         return max(bisect_left(calls, first + 60) - index for index, first in enumerate(calls))
 
 
-@pytest.mark.parametrize("per_minute", [1, 2, 12, 13, 60, 300])
+@pytest.mark.parametrize("per_minute", [1, 12, 13, 60])
 async def test_a_burst_completes_and_does_not_starve(per_minute: int, redis_url: str) -> None:
     """A burst, then as many new jobs as the desk can serve; the line must move."""
     world, interval = Simulation(redis_url, per_minute), interval_of(per_minute)
