@@ -1,13 +1,21 @@
-"""An HTTP server, with or without TLS, that repeats one answer."""
+"""Servers that repeat one answer, with or without TLS, and the bodies of a model's answers."""
 
+import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
 
 import trustme
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from simulators.serving import serve_in_thread
+from tests.kit.proxy import with_tls
 
 TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_code": 2000, "status": "success"}}'
 
@@ -22,43 +30,69 @@ class CannedServer:
     authorities: list[str] = field(default_factory=list)
     cookies: list[str] = field(default_factory=list)
 
+    async def answer(self, request: Request) -> Response:
+        await request.body()
+        self.authorities.append(request.headers.get("authtoken", "") + request.headers.get("authorization", ""))
+        self.cookies.append(request.headers.get("cookie", ""))
+        headers = {"set-cookie": "JSESSIONID=session-of-acme; Path=/", "content-type": "application/json"}
+        return Response(self.body, headers=headers | ({"content-encoding": self.encoding} if self.encoding else {}))
+
 
 @contextmanager
 def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            server.authorities.append(self.headers.get("authtoken", "") + self.headers.get("authorization", ""))
-            server.cookies.append(self.headers.get("cookie", ""))
-            self.send_response(200)
-            self.send_header("set-cookie", "JSESSIONID=session-of-acme; Path=/")
-            self.send_header("content-type", "application/json")
-            if server.encoding:
-                self.send_header("content-encoding", server.encoding)
-            self.end_headers()
-            self.wfile.write(server.body)
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        listener.socket = tls.wrap_socket(listener.socket, server_side=True)
-    server.url = f"{'http' if tls is None else 'https'}://localhost:{listener.server_port}"
-    thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        listener.shutdown()
-        thread.join()
-        listener.server_close()
+    routes = [Route("/{path:path}", server.answer, methods=["GET", "POST"])]
+    with serve_in_thread(Starlette(routes=routes)) as url:
+        port = urlsplit(url).port or 0
+        if tls is None:
+            server.url = f"http://localhost:{port}"
+            yield server
+        else:
+            with with_tls(port, tls) as tls_port:
+                server.url = f"https://localhost:{tls_port}"
+                yield server
 
 
 def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return context
+
+
+_NONE = {"value": "", "strength": "weak"}
+ADVICE = {
+    "summary": "S",
+    "likely_cause": {"text": "", "sources": []},
+    "next_steps": [],
+    "sources": [],
+    "confidence": "low",
+    "questions": [],
+    "category": _NONE,
+    "priority": _NONE,
+    "group": _NONE,
+}
+
+
+def endpoint(
+    body: bytes | Callable[[], AsyncIterator[bytes]], content_type: str = "text/event-stream", status: int = 200
+) -> Starlette:
+    async def answer(_request: object) -> Response:
+        headers = {"content-type": content_type, "retry-after": "7"}
+        if isinstance(body, bytes):
+            return Response(body, status, headers)
+        return StreamingResponse(body(), status, headers)
+
+    return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+
+
+def stream(*events: Any) -> bytes:
+    return b"".join(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode() for event in events)
+
+
+def piece(text: str | None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
+
+
+def whole(**changed: Any) -> bytes:
+    message = {"role": "assistant", "content": json.dumps(ADVICE)}
+    body = {"id": "c1", "model": "m-1", "choices": [{"message": message, "finish_reason": "stop"}]}
+    return json.dumps(body | changed).encode()

@@ -13,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from config.settings import WorkerSettings
+from config.settings import DeskClientSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
+from dispatch.queue import open_redis
 from integrations.model.models import Models, TenantModel
+from integrations.servicedesk.desks import Desks
 from integrations.values import ModelAnswer, Spent, Unanswered, Usage
 from simulators.serving import serve_in_thread
 from tests.config.given import ACME, CLOUD
-from tests.integrations.endpoints import ADVICE
+from tests.integrations.canned import ADVICE
 from tests.kit.clock import Clock
 from tests.kit.model import PROMPT
 from tests.kit.tenants_toml import given
@@ -137,6 +139,17 @@ async def town(street: Street, process: dict[str, Any] | None = None, /, **value
         yield Town(own, clock, models, book)
     finally:
         await models.close()
+
+
+@asynccontextmanager
+async def desks_of(values: dict[str, str], clock: Clock) -> AsyncIterator[Desks]:
+    """Open the desks of tenants whose settings may change, without Redis."""
+    limits = {"database_url": "postgresql://a@b/c", "redis_url": "redis://127.0.0.1:1/0"}
+    settings = DeskClientSettings.model_validate(limits | {"servicedesk_timeout_seconds": 5})
+    redis = open_redis("redis://127.0.0.1:1/0")
+    desks = Desks(TenantDirectory(lambda: values, monotonic=clock), settings, redis, connections=2)
+    yield desks
+    await desks.close()
 
 
 def at(street: Street, house: str) -> str:

@@ -1,7 +1,6 @@
 """Calls of ServiceDesk Plus: failures and their possible effects, breaker, holds, no call done twice."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +9,6 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from config.settings import DeskClientSettings
-from config.tenant_directory import TenantDirectory
-from dispatch.queue import open_redis
 from integrations.errors import (
     DeskRefused,
     DeskTimeout,
@@ -27,7 +23,8 @@ from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.desks import Desks
+from integrations.servicedesk.client import ServiceDeskPlus
+from tests.integrations.street import desks_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, Edition, has, holds_by, line_of, new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
@@ -37,7 +34,7 @@ TIMEOUT = "ServiceDesk Plus API timeout"
 ERROR = "ServiceDesk Plus API error: "
 FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
     ({"kind": "silence"}, DeskTimeout, TIMEOUT),
-    ({"kind": "slow", "seconds": 2}, DeskTimeout, TIMEOUT),
+    ({"kind": "slow", "seconds": 1}, DeskTimeout, TIMEOUT),
     ({"kind": "status", "code": 408}, DeskUnavailable, ERROR + "408"),
     ({"kind": "status", "code": 500}, DeskUnavailable, ERROR + "500"),
     ({"kind": "status", "code": 503}, DeskUnavailable, ERROR + "503"),
@@ -55,33 +52,28 @@ FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
 ]
 
 
-@EDITIONS
+async def call(desk: ServiceDeskPlus, operation: str, ticket_id: str) -> object:
+    return await (desk.add_note(ticket_id, "x") if operation == "add_note" else desk.read_open_ticket(ticket_id))
+
+
+@pytest.mark.parametrize(
+    ("operation", "edition"),
+    [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")],
+)
 @pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
-async def test_each_failure_of_a_reading_has_its_class_and_its_line_after_one_call(
-    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, edition: Edition, desks: Simulator, tokens: Redis
+async def test_each_failure_has_its_class_and_line(
+    fault: Any, kind: Any, shown: str, operation: str, edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
     ticket_id = new_ticket(desks, edition)
-    desks.order(operation="read_ticket", **fault)
-    async with opened(settings(desks.url, edition), redis=tokens, timeout=1.5) as desk:
+    desks.order(operation=operation, **fault)
+    timeout = 0.5 if kind is DeskTimeout else 5
+    async with opened(settings(desks.url, edition), redis=tokens, timeout=timeout) as desk:
         with pytest.raises(OutsideFailure) as failed:
-            await desk.read_open_ticket(ticket_id)
+            await call(desk, operation, ticket_id)
     assert (type(failed.value), line_of(failed.value)) == (kind, shown)
-    assert len(desks.requests(operation="read_ticket")) == 1
-
-
-@pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
-async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
-    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, desks: Simulator
-) -> None:
-    ticket_id = new_ticket(desks)
-    desks.order(operation="add_note", **fault)
-    async with opened(settings(desks.url), timeout=1.5) as desk:
-        with pytest.raises(OutsideFailure) as failed:
-            await desk.add_note(ticket_id, "<p>x</p>")
-    assert (type(failed.value), line_of(failed.value)) == (kind, shown)
-    assert len(desks.requests(operation="add_note")) == 1
-    done_all_the_same = {"slow", "cut", "cut_after"}
-    assert len(notes_of(desks, ticket_id)) == (1 if fault["kind"] in done_all_the_same else 0)
+    assert len(desks.requests(operation=operation)) == 1
+    done_all_the_same = operation == "add_note" and fault["kind"] in ("slow", "cut", "cut_after")
+    assert len(notes_of(desks, ticket_id, edition)) == done_all_the_same
 
 
 @EDITIONS
@@ -89,22 +81,20 @@ async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
 @pytest.mark.parametrize(
     "fault",
     [
-        {"kind": "throttled", "shape": "code"},
-        {"kind": "throttled", "shape": "object"},
-        {"kind": "status", "code": 429},
-        {"kind": "inner_failure", "inner_code": 4015},
+        *({"kind": "throttled", "shape": shape} for shape in ("code", "object")),
+        *({"kind": "status", "code": 429}, {"kind": "inner_failure", "inner_code": 4015}),
     ],
     ids=str,
 )
-async def test_a_throttled_call_holds_the_calls_of_the_desk(
-    fault: dict[str, Any], operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+async def test_a_throttled_call_holds_all(
+    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
 ) -> None:
     ticket_id, log = new_ticket(desks, edition), start_log()
     desks.order(operation=operation, **fault)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         for _ in range(2):
             with pytest.raises(HeldBack, match="desk throttled") as held:
-                await (desk.add_note(ticket_id, "x") if operation == "add_note" else desk.read_open_ticket(ticket_id))
+                await call(desk, operation, ticket_id)
             assert held.value.extends_deadline
     assert log.getvalue().count(ERROR + "429") == len(desks.requests(operation=operation)) == 1
 
@@ -156,27 +146,20 @@ async def test_a_silent_desk_holds_a_few_calls_and_the_others_are_held_back(desk
     ticket_id = new_ticket(desks)
     desks.order(kind="silence")
     async with opened(settings(desks.url), timeout=2, most_at_once=3) as desk:
-        started = time.monotonic()
         calls = [asyncio.ensure_future(desk.read_open_ticket(ticket_id)) for _ in range(10)]
-        done, _ = await asyncio.wait(calls, timeout=1.7)
-        assert len(done) == 7
-        assert all(isinstance(call.exception(), HeldBack) for call in done)
-        assert {str(call.exception()) for call in done} == {"held back: desk busy"}
-        await asyncio.wait(calls)
-        assert sum(isinstance(call.exception(), DeskTimeout) for call in calls) == 3
-        assert time.monotonic() - started < 4
+        done, pending = await asyncio.wait(calls, timeout=1.7)
+        assert [str(call.exception()) for call in done] == ["held back: desk busy"] * 7
+        done, _ = await asyncio.wait(pending, timeout=2.3)
+        assert [type(call.exception()) for call in done] == [DeskTimeout] * 3
     assert len(desks.requests(ticket_id=ticket_id)) == 3
 
 
-async def test_a_busy_desk_that_answers_holds_nobody_back(desks: Simulator) -> None:
+async def test_a_desk_that_answers_or_has_not_the_ticket_holds_nobody_back(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     desks.order(kind="slow", seconds=0.05)
     async with opened(settings(desks.url), most_at_once=8) as desk:
         await asyncio.gather(*(desk.read_open_ticket(ticket_id) for _ in range(30)))
-
-
-async def test_a_desk_that_has_not_the_ticket_is_not_down(desks: Simulator) -> None:
-    async with opened(settings(desks.url)) as desk:
+        desks.forget()
         for _ in range(10):
             with pytest.raises(TicketNotFound):
                 await desk.read_open_ticket("999999")
@@ -185,33 +168,28 @@ async def test_a_desk_that_has_not_the_ticket_is_not_down(desks: Simulator) -> N
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
 
-class TokenRefusingDesk:
-    def __init__(self) -> None:
-        self.notes = 0
-
-    def answer(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path.endswith("/token"):
-            return httpx2.Response(200, json={"access_token": f"t{self.notes}"})
-        self.notes += 1
-        return httpx2.Response(401) if self.notes == 1 else httpx2.Response(200, json=NOTE)
-
-
 async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
     """The refused call did nothing, so its repeat waits like any other."""
-    server, begun = TokenRefusingDesk(), []
+    posted, begun = list[str](), []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/token"):
+            return httpx2.Response(200, json={"access_token": f"t{len(posted)}"})
+        posted.append(request.url.path)
+        return httpx2.Response(401) if len(posted) == 1 else httpx2.Response(200, json=NOTE)
 
     async def about_to_post() -> None:
-        begun.append(server.notes)
+        begun.append(len(posted))
 
-    desk, transport = settings("http://desk", "cloud"), httpx2.MockTransport(server.answer)
+    desk, transport = settings("http://desk", "cloud"), httpx2.MockTransport(answer)
     # One call each four minutes.
     async with opened(desk, transport=transport, rate=DeskRate("globex", 1, None)) as hurried:
         with pytest.raises(HeldBack, match="desk rate limit"):
             await hurried.add_note("1", "x", about_to_post)
-    assert (begun, server.notes) == ([0], 1)
+    assert (begun, len(posted)) == ([0], 1)
     async with opened(desk, transport=transport) as unhurried:
         assert await unhurried.add_note("1", "x", about_to_post) == "7"
-    assert (begun, server.notes) == ([0, 1], 2)
+    assert (begun, len(posted)) == ([0, 1], 2)
 
 
 async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
@@ -239,12 +217,9 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
 @pytest.mark.parametrize(
     ("failure", "kind", "unknown"),
     [
-        (httpx2.ReadTimeout("?"), DeskTimeout, True),
-        (TimeoutError(), DeskTimeout, True),
-        (httpx2.ReadError("?"), DeskUnavailable, True),
-        (httpx2.RemoteProtocolError("?"), DeskUnavailable, True),
-        (httpx2.ConnectTimeout("?"), DeskTimeout, False),
-        (httpx2.PoolTimeout("?"), DeskTimeout, False),
+        *((failure, DeskTimeout, True) for failure in (httpx2.ReadTimeout("?"), TimeoutError())),
+        *((failure, DeskUnavailable, True) for failure in (httpx2.ReadError("?"), httpx2.RemoteProtocolError("?"))),
+        *((failure, DeskTimeout, False) for failure in (httpx2.ConnectTimeout("?"), httpx2.PoolTimeout("?"))),
         (httpx2.ConnectError("?"), DeskUnavailable, False),
         *((httpx2.Response(status), DeskUnavailable, True) for status in (500, 502, 504)),
         (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
@@ -254,22 +229,17 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
     ],
     ids=repr,
 )
-async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
-    failure: Exception | httpx2.Response, kind: type[Temporary], *, unknown: bool
-) -> None:
-    def answer(_request: httpx2.Request) -> httpx2.Response:
+async def test_only_a_posting_has_an_unknown_outcome(failure: Any, kind: type[Temporary], unknown: bool) -> None:
+    def answer(_request: httpx2.Request) -> Any:
         if isinstance(failure, Exception):
             raise failure
         return failure
 
     async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as client:
-        for call, outcome in (
-            (client.add_note("1", "x"), unknown),
-            (client.read_ticket("1"), False),
-            (client.find_note("1", has("x")), False),
-        ):
+        calls = (client.add_note("1", "x"), client.read_ticket("1"), client.find_note("1", has("x")))
+        for called, outcome in zip(calls, (unknown, False, False), strict=True):
             with pytest.raises(kind) as failed:
-                await call
+                await called
             assert failed.value.outcome_unknown is outcome
 
 
@@ -291,21 +261,24 @@ def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
 
-async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
-    expired: str, desks: Simulator, start_log: StartLog
-) -> None:
+async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, start_log: StartLog) -> None:
+    """Once for all calls that are refused at the same time."""
     clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        at_once = [desk.read_open_ticket(expired) for _ in range(6)]
+        refused = await asyncio.gather(*at_once, return_exceptions=True)
+        assert {str(failure) for failure in refused} == {f"held back: {WHY}"}
+        assert log.getvalue().count(REFUSED) == 1
+        desks.forget()
         for tries in (1, 2, 3):
-            calls = (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets())
-            for call in calls:
+            clock.now += 30
+            for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets()):
                 with pytest.raises(HeldBack, match=WHY) as held:
                     await call
-                assert held.value.extends_deadline
-                assert held.value.seconds >= 30
-            assert len(desks.requests()) == log.getvalue().count(REFUSED) == tries
+                assert (held.value.extends_deadline, held.value.seconds >= 30) == (True, True)
+            assert len(desks.requests()) == log.getvalue().count(REFUSED) - 1 == tries
             assert is_held() == 1
-            clock.now += 30
+        clock.now += 30
         desks.change("PATCH", "/desks/acme", api_key="acme-key")
         assert await desk.add_note(expired, "x")
         assert (await desk.read_open_ticket(expired)).ticket_id == expired
@@ -313,17 +286,6 @@ async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
     assert told.count(f"Hold error: desk of acme: {WHY}") == told.count("Hold ended: desk of acme") == 1
     assert is_held() == 0
     assert len(notes_of(desks, expired)) == 1
-
-
-async def test_calls_that_are_refused_at_the_same_time_are_told_once(
-    expired: str, desks: Simulator, start_log: StartLog
-) -> None:
-    log = start_log()
-    async with opened(settings(desks.url), holds=holds_by(Clock())) as desk:
-        calls = [desk.read_open_ticket(expired) for _ in range(6)]
-        done = await asyncio.gather(*calls, return_exceptions=True)
-    assert {str(failure) for failure in done} == {f"held back: {WHY}"}
-    assert log.getvalue().count(REFUSED) == 1
 
 
 async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_asked_for() -> None:
@@ -341,9 +303,7 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
     assert asked == ["/globex/oauth/v2/token"]
 
 
-async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
-    desks: Simulator, start_log: StartLog
-) -> None:
+async def test_notes_refused_in_three_tickets_hold_all(desks: Simulator, start_log: StartLog) -> None:
     """Fewer may be refused for good. Unpaid jobs try once in ten minutes."""
     one, two, three = (new_ticket(desks) for _ in range(3))
     clock, log = Clock(), start_log()
@@ -378,6 +338,19 @@ async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_wou
     assert log.getvalue().count(f"Hold error: desk of acme: {NO_NOTES}") == 1
 
 
+async def test_a_desk_that_puts_calls_off_has_not_taken_the_key(expired: str, desks: Simulator) -> None:
+    clock = Clock()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        with pytest.raises(HeldBack, match=WHY):
+            await desk.read_ticket(expired)
+        clock.now += 30
+        desks.order(kind="status", code=408, operation="read_ticket", times=1)
+        for failure, why in ((DeskUnavailable, "408"), (HeldBack, WHY)):
+            with pytest.raises(failure, match=why):
+                await desk.read_ticket(expired)
+    assert is_held() == 1
+
+
 @pytest.mark.parametrize("code", [400, 403, 404, 408])
 async def test_a_hold_for_notes_lasts_until_a_note_is_taken(code: int, desks: Simulator) -> None:
     ticket_id, clock = new_ticket(desks), Clock()
@@ -396,40 +369,20 @@ async def test_a_hold_for_notes_lasts_until_a_note_is_taken(code: int, desks: Si
         desk.check_notes(answered=False)
 
 
-async def test_a_desk_that_has_had_its_calls_has_not_taken_the_key(expired: str, desks: Simulator) -> None:
-    clock = Clock()
-    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
-        with pytest.raises(HeldBack, match=WHY):
-            await desk.read_ticket(expired)
-        clock.now += 30
-        desks.order(kind="status", code=408, operation="read_ticket", times=1)
-        with pytest.raises(DeskUnavailable, match="408"):
-            await desk.read_ticket(expired)
-        with pytest.raises(HeldBack, match=WHY):
-            await desk.read_ticket(expired)
-    assert is_held() == 1
-
-
 async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: Simulator) -> None:
-    values = {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
-    clock = Clock()
-    tenants = TenantDirectory(lambda: values, monotonic=clock)
-    limits = {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
-    found = Desks(
-        tenants, DeskClientSettings.model_validate(limits), open_redis("redis://127.0.0.1:1/0"), connections=2
-    )
-    for _ in range(2):
-        with pytest.raises(HeldBack, match=WHY):
-            await found.of("acme").read_ticket(expired)
-    assert len(desks.requests()) == is_held() == 1
-    values["SERVICEDESK_API_KEY_ACME"] = "made anew"
-    clock.now += 6
-    assert (await found.of("acme").read_ticket(expired)).ticket_id == expired
-    assert is_held() == 0
-    # The tenant leaves, and the next call for any tenant notices.
-    values.clear()
-    clock.now += 6
-    with pytest.raises(DeskUnavailable, match="no desk configured"):
-        found.of("globex")
-    assert is_held() is REGISTRY.get_sample_value("ai_agents_breaker_open", {"server": "desk of acme"}) is None
-    await found.close()
+    clock, values = Clock(), {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
+    async with desks_of(values, clock) as found:
+        for _ in range(2):
+            with pytest.raises(HeldBack, match=WHY):
+                await found.of("acme").read_ticket(expired)
+        assert len(desks.requests()) == is_held() == 1
+        values["SERVICEDESK_API_KEY_ACME"] = "made anew"
+        clock.now += 6
+        assert (await found.of("acme").read_ticket(expired)).ticket_id == expired
+        assert is_held() == 0
+        # The tenant leaves, and the next call for any tenant notices.
+        values.clear()
+        clock.now += 6
+        with pytest.raises(DeskUnavailable, match="no desk configured"):
+            found.of("globex")
+        assert is_held() is REGISTRY.get_sample_value("ai_agents_breaker_open", {"server": "desk of acme"}) is None

@@ -27,9 +27,7 @@ from tests.kit.simulators import Simulator
 
 
 @EDITIONS
-async def test_a_note_is_for_technicians_only_and_arrives_as_it_was_written(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
+async def test_a_note_is_for_technicians_only(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     ticket_id = new_ticket(desks, edition)
     written = "<div><b>A &amp; B</b> = 100 % + Zoë; €<br>line</div>"
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
@@ -59,9 +57,7 @@ async def test_a_note_is_found_by_its_marker_among_others(edition: Edition, desk
 
 
 @EDITIONS
-async def test_only_notes_since_the_attempt_are_read_and_the_newest_three(
-    edition: Edition, desks: Simulator, tokens: Redis
-) -> None:
+async def test_notes_since_the_attempt_are_read(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     """The desk's clock may differ by a quarter of an hour."""
     ticket_id = new_ticket(desks, edition)
     now = datetime.now(UTC)
@@ -127,10 +123,11 @@ async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(de
         assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
 
 
-class OtherDesk:
+class OtherDesk(httpx2.MockTransport):
     """An on-premises desk that expects the cloud's key, or refuses with `refusal`."""
 
     def __init__(self, refusal: tuple[int, dict[str, Any]] | None = None, *, pause: float = 0) -> None:
+        super().__init__(self.answer)
         self.keys: list[str] = []
         self._refusal = refusal
         self._pause = pause
@@ -148,10 +145,6 @@ class OtherDesk:
             return httpx2.Response(400, json=EXTRA_KEY_REFUSED)
         return httpx2.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
 
-    @property
-    def transport(self) -> httpx2.MockTransport:
-        return httpx2.MockTransport(self.answer)
-
 
 async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
     """The second call may be stored without an answer, so both are announced."""
@@ -160,7 +153,7 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
     async def about_to_post() -> None:
         announced.append(len(other.keys))
 
-    async with opened(settings("http://desk"), transport=other.transport) as desk:
+    async with opened(settings("http://desk"), transport=other) as desk:
         assert [await desk.add_note("1", "x", about_to_post) for _ in range(2)] == ["7", "7"]
     assert other.keys == ["note", "request_note", "request_note"]
     assert announced == [0, 1, 2]
@@ -192,28 +185,29 @@ async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_f
     assert [call["status"] for call in desks.requests(operation="add_note")] == statuses
 
 
-async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
-    other = OtherDesk((400, EXTRA_KEY_REFUSED))
-    async with opened(settings("http://desk"), transport=other.transport) as desk:
-        with pytest.raises(OutsideFailure):
-            await desk.add_note("1", "x")
-    assert other.keys == ["note", "request_note"]
+NO_SUCH_ID = {"response_status": {"status_code": 4000, "messages": [{"status_code": 4001, "message": "no such id"}]}}
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
-async def test_no_other_failure_is_answered_with_a_second_post(status: int) -> None:
-    message = {"status_code": 4001, "message": "the given id does not exist"}
-    document = {"response_status": {"status_code": 4000, "messages": [message]}}
-    other = OtherDesk((status, EXTRA_KEY_REFUSED if status not in (200, 400) else document))
-    async with opened(settings("http://desk"), transport=other.transport) as desk:
+@pytest.mark.parametrize(
+    ("status", "document", "keys"),
+    [
+        # Both keys are refused: no third time.
+        (400, EXTRA_KEY_REFUSED, ["note", "request_note"]),
+        *((status, NO_SUCH_ID, ["note"]) for status in (200, 400)),
+        *((status, EXTRA_KEY_REFUSED, ["note"]) for status in (401, 403, 500)),
+    ],
+)
+async def test_no_other_failure_is_answered_with_a_second_post(status: int, document: Any, keys: list[str]) -> None:
+    other = OtherDesk((status, document))
+    async with opened(settings("http://desk"), transport=other) as desk:
         with pytest.raises(OutsideFailure):
             await desk.add_note("1", "x")
-    assert other.keys == ["note"]
+    assert other.keys == keys
 
 
 async def test_notes_that_are_refused_at_the_same_time_all_get_the_other_key() -> None:
     other = OtherDesk(pause=0.01)
-    async with opened(settings("http://desk"), transport=other.transport) as desk:
+    async with opened(settings("http://desk"), transport=other) as desk:
         ids = await asyncio.gather(*(desk.add_note(str(number), "x") for number in range(4)))
         assert ids == ["7"] * 4
         before = len(other.keys)
@@ -225,37 +219,21 @@ DONE: dict[str, Any] = {"response_status": {"status_code": 2000, "status": "succ
 LISTED: dict[str, Any] = {"response_status": [{"status_code": 2000, "status": "success"}]}
 INFO = {"has_more_rows": False, "row_count": 0}
 NOT_THE_APIS: list[dict[str, Any]] = [
-    {},
-    {"error": "maintenance"},
-    {"response_status": {"status": "failed"}},
+    *({}, {"error": "maintenance"}, {"response_status": {"status": "failed"}}),
     {"response_status": [{"status_code": "9" * 5000}]},
 ]
+FAILED_TOO = [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}]
 NO_LISTS = [
-    {"notes": None},
-    {"notes": {}},
-    {"notes": [17]},
-    {"notes": [{}]},
+    *({"notes": None}, {"notes": {}}, {"notes": [17]}, {"notes": [{}]}),
     LISTED | {"notes": None},
     # The same page again and again.
     LISTED | {"notes": [{"id": "5"}], "list_info": {"has_more_rows": True}},
     # The same list under another edition's name.
     LISTED | {"ticket_notes": [{"id": "5"}]},
-    {
-        "response_status": [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}],
-        "notes": [],
-    },
+    {"response_status": FAILED_TOO, "notes": []},
 ]
-
-
 ONE = {"notes": [{"id": "7"}]}
-NO_NOTES = [
-    *((ONE, each) for each in (*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"})),
-    *((ONE, each) for each in (DONE, DONE | {"solution": {}})),
-]
-
-
-def shown(document: Any) -> str:
-    return json.dumps(document)[:60]
+NO_NOTES = [*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"}, DONE, DONE | {"solution": {}}]
 
 
 def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx2.MockTransport:
@@ -267,14 +245,16 @@ def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> h
     return httpx2.MockTransport(answer)
 
 
-@pytest.mark.parametrize(("listed", "single"), [*((each, None) for each in NO_LISTS), *NO_NOTES], ids=shown)
+@pytest.mark.parametrize(
+    ("listed", "single"), [*((each, None) for each in NO_LISTS), *((ONE, each) for each in NO_NOTES)]
+)
 async def test_an_answer_that_is_no_list_or_no_note_does_not_say_that_there_is_none(listed: Any, single: Any) -> None:
     async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
         with pytest.raises(OutsideFailure):
             await desk.find_note("1", has("Ref 1-a"))
 
 
-@pytest.mark.parametrize("answer", NOT_THE_APIS, ids=shown)
+@pytest.mark.parametrize("answer", NOT_THE_APIS)
 async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[str, Any]) -> None:
     async with opened(settings("http://desk"), transport=desk_with(answer, answer)) as desk:
         readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.lists.tickets(), desk.lists.solutions())
@@ -292,10 +272,7 @@ async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[
         *((LISTED | ONE, DONE | {"note": note}) for note in ({"id": "7", "description": None}, {"id": "7"})),
         (LISTED | ONE, DONE | {"note": {"description": "of a person"}}),
     ],
-    ids=shown,
 )
-async def test_an_empty_list_may_be_left_out_and_a_note_without_text_is_somebody_elses(
-    listed: Any, single: Any
-) -> None:
+async def test_an_empty_list_or_note_may_lack_its_field(listed: Any, single: Any) -> None:
     async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
         assert await desk.find_note("1", has("Ref 1-a")) is None

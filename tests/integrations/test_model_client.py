@@ -1,27 +1,48 @@
-"""GPT-4's client: requests, an endpoint's refusals, answers, and each kind of failure."""
+"""GPT-4's client: requests, refusals, answers, and each kind of failure; known answers of providers."""
 
 import asyncio
+import io
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
 import pytest
+import trustme
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from devstack.free_ports import free_port
-from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.errors import HeldBack, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.http import Outward
 from integrations.model.client import Refusal, Wire, refused_part, strip_fence
+from integrations.resilience import HoldReason
+from simulators.openai import create_openai
+from simulators.serving import serve_in_thread
+from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
+from tests.kit.logs import StartLog
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
-from tests.kit.simulators import Simulator
+from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
+from tests.kit.simulators import FAST_MODEL, Simulator
 from workflow.answer import Enhancement
 from workflow.prompt import Instructions
 
 ERROR = "OpenAI API error: "
 
 
-async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> None:
+@pytest.mark.parametrize("fenced", [False, True])
+async def test_an_answer_is_validated_and_its_cost_is_told(fenced: bool, model: Simulator) -> None:
+    if fenced:
+        model.order(kind="fenced")
     answer = await ask(model.url)
     assert "mailbox" in answer.content.summary.lower()
     assert answer.content.likely_cause.sources == ["ticket-101"]
@@ -34,6 +55,7 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
     )
     assert answer.usage.cost is None
     assert kept["stream"] is True
+    assert len(model.requests()) == 1
 
 
 RATE = "429 Rate Limit"
@@ -73,8 +95,8 @@ def status(code: int, told: str, wait: float | None = None, **more: Any) -> tupl
         ({"kind": "content_filter"}, ModelRefused, "content filter", None),
     ],
 )
-async def test_each_failure_has_its_class_and_its_line_after_one_call(
-    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, retry_after: float | None, model: Simulator
+async def test_each_failure_has_its_class_and_line(
+    fault: Any, kind: Any, shown: str, retry_after: Any, model: Simulator
 ) -> None:
     model.order(**fault)
     failure = await failure_of(model.url)
@@ -116,12 +138,6 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     assert len(paid) == len(model.requests()) == 2
 
 
-async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:
-    model.order(kind="fenced")
-    assert (await ask(model.url)).content.summary
-    assert len(model.requests()) == 1
-
-
 async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
     model.order(kind="hostile")
     async with opened(model.url) as gpt4:
@@ -131,7 +147,10 @@ async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
         assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")
 
 
-@pytest.mark.parametrize("param", ["reasoning_effort", "max_completion_tokens", "stream_options"])
+OPTIONAL = ("reasoning_effort", "max_completion_tokens", "stream_options")
+
+
+@pytest.mark.parametrize("param", OPTIONAL)
 async def test_what_an_endpoint_refuses_is_left_out_and_not_tried_again(param: str, model: Simulator) -> None:
     model.order(kind="refuse_parameter", param=param)
     async with opened(model.url) as gpt4:
@@ -144,20 +163,13 @@ async def test_what_an_endpoint_refuses_is_left_out_and_not_tried_again(param: s
     assert whole - left == {param}
 
 
-async def test_an_endpoint_that_knows_none_of_the_optional_parts_is_asked_without_them(model: Simulator) -> None:
-    model.order(kind="no_json_schema")
-    for param in ("reasoning_effort", "max_completion_tokens", "stream_options"):
-        model.order(kind="refuse_parameter", param=param)
-    assert (await ask(model.url)).content.summary
-
-
 @pytest.mark.parametrize(
     "fault", [{"kind": "refuse_parameter", "param": "reasoning_effort"}, {"kind": "no_json_schema"}]
 )
-async def test_jobs_that_are_refused_at_the_same_time_all_learn_from_it(
-    fault: dict[str, Any], model: Simulator
-) -> None:
+async def test_jobs_refused_at_once_all_learn(fault: dict[str, Any], model: Simulator) -> None:
     model.order(**fault)
+    for param in OPTIONAL if fault["kind"] == "no_json_schema" else ():
+        model.order(kind="refuse_parameter", param=param)
     async with opened(model.url) as gpt4:
         answers = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(6)))
     assert all(answer.content.summary for answer in answers)
@@ -181,9 +193,7 @@ def formats(model: Simulator) -> list[Any]:
     ],
     ids=["refused whatever is left out", "refused for something else in the end"],
 )
-async def test_a_job_that_fails_all_the_same_teaches_the_next_one_nothing(
-    faults: list[dict[str, Any]], first: list[Any], model: Simulator
-) -> None:
+async def test_a_job_that_fails_teaches_nothing(faults: Any, first: Any, model: Simulator) -> None:
     for fault in faults:
         model.order(**fault)
     async with opened(model.url) as gpt4:
@@ -194,7 +204,6 @@ async def test_a_job_that_fails_all_the_same_teaches_the_next_one_nothing(
 
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
-NO_ENDPOINT = "No endpoints found that can handle the requested parameters."
 MESSAGES = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "{}"}]
 
 
@@ -219,18 +228,18 @@ def learn(wire: Wire, refused: Refusal) -> bool:
     return part is not None
 
 
-def schema_of(request: dict[str, Any]) -> Any:
-    return request["response_format"]["json_schema"]["schema"]
-
-
 def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() -> None:
     request = asked(Wire(OPENAI, "gpt-6-luna"))
+    schema = request["response_format"]["json_schema"]["schema"]
     assert request["response_format"]["json_schema"]["strict"] is True
-    assert schema_of(request) == Enhancement.model_json_schema()
+    assert schema == Enhancement.model_json_schema()
+    assert len(schema["$defs"]) == 3
+    for part in (schema, *schema["$defs"].values()):
+        assert part["additionalProperties"] is False
+        assert set(part["required"]) == set(part["properties"])
     assert (request["model"], request["messages"]) == ("gpt-6-luna", MESSAGES)
     assert (request["stream"], request["stream_options"]) == (True, {"include_usage": True})
-    assert request["reasoning_effort"] == "none"
-    assert request["max_completion_tokens"] > 0
+    assert (request["reasoning_effort"], request["max_completion_tokens"] > 0) == ("none", True)
     assert not {"max_tokens", "extra_body", "temperature"} & set(request)
 
 
@@ -245,22 +254,10 @@ def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
         assert "extra_body" not in asked(Wire(other, "m"))
 
 
-def test_the_schema_is_strict_in_every_object_of_it() -> None:
-    schema = schema_of(asked(Wire(OPENAI, "m")))
-    objects = [schema, *schema["$defs"].values()]
-    assert len(objects) == 4
-    for part in objects:
-        assert part["additionalProperties"] is False
-        assert set(part["required"]) == set(part["properties"])
-
-
 @pytest.mark.parametrize(
     ("refused", "left_out"),
     [
-        (
-            refusal("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "max_tokens"),
-            "max_tokens",
-        ),
+        (unsupported("max_tokens"), "max_tokens"),
         (refusal("Unknown field: 'provider'"), "provider"),
         (refusal("No such thing.", "provider.require_parameters"), "provider"),
         (refusal("Reasoning can't be turned off.", "reasoning"), "reasoning"),
@@ -275,24 +272,6 @@ def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Ref
     request = asked(wire)
     whole = {"max_tokens", "provider", "reasoning"}
     assert whole - {*request, *request["extra_body"]} == ({left_out} if left_out else set())
-
-
-def test_a_404_that_names_no_part_takes_one_after_the_other() -> None:
-    wire, body = (
-        Wire(OPENROUTER, "m"),
-        {"message": f"{NO_ENDPOINT} To learn more: https://openrouter.ai/docs", "code": 404},
-    )
-    response = httpx2.Response(404, request=httpx2.Request("POST", OPENROUTER))
-    missing = openai.NotFoundError("Error code: 404", response=response, body=body)
-    left = []
-    while learn(wire, missing):
-        request = asked(wire)
-        left.append((request.get("response_format", {}).get("type"), *request["extra_body"]))
-    every = ("provider", "reasoning")
-    assert left == [("json_object", *every), ("json_object", "provider"), (None, "provider"), (None,)]
-    assert asked(wire)["max_tokens"]
-    other = openai.NotFoundError("Error code: 404", response=response, body={"message": "No endpoints found for m."})
-    assert not learn(Wire(OPENROUTER, "m"), other)
 
 
 @pytest.mark.parametrize(
@@ -310,9 +289,7 @@ def test_a_404_that_names_no_part_takes_one_after_the_other() -> None:
         ("This model's maximum context length is 8192", "messages", None),
     ],
 )
-def test_without_param_the_message_may_name_the_parameter(
-    message: str, param: str | None, left_out: str | None
-) -> None:
+def test_the_message_may_name_the_parameter(message: str, param: Any, left_out: Any) -> None:
     assert refused_part(refusal(message, param), asked(Wire(OPENAI, "m"))) == left_out
 
 
@@ -347,20 +324,11 @@ def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
     assert "response_format" not in asked(wire)
 
 
-@pytest.mark.parametrize(
-    ("text", "inside"),
-    [
-        ('{"a": 1}', '{"a": 1}'),
-        ('```json\n{"a": 1}\n```', '{"a": 1}'),
-        ('```\n{"a": 1}\n```', '{"a": 1}'),
-        (' \n```json\r\n{"a":\n 1}\n``` \n', '{"a":\n 1}'),
-        ('```json\n{"a": "```"}\n```', '{"a": "```"}'),
-        ('Sure! ```json\n{"a": 1}\n```', 'Sure! ```json\n{"a": 1}\n```'),
-        ("", ""),
-    ],
-)
-def test_a_fence_around_an_answer_is_taken_off(text: str, inside: str) -> None:
-    assert strip_fence(text) == inside
+@pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "```\n{}\n```", " \n```json\r\n{}\n``` \n"])
+def test_a_fence_around_an_answer_is_taken_off(fence: str) -> None:
+    for inside in ('{"a":\n 1}', '{"a": "```"}'):
+        assert strip_fence(fence.replace("{}", inside)) == inside
+    assert strip_fence("Sure! ```json\n{}\n```") == "Sure! ```json\n{}\n```"
 
 
 def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
@@ -369,3 +337,141 @@ def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
     assert (shown["role"], request["role"]) == ("assistant", "user")
     assert 0 < len(shown["content"]) < 10_000
     assert wire.repair("")[0]["content"] != ""
+
+
+@dataclass(frozen=True)
+class ProviderAnswer:
+    """An answer that was seen or documented; it `becomes` a reason to hold, or a failure whose line has `told`."""
+
+    provider: str
+    status: int
+    becomes: str
+    told: str
+    body: Any
+    source: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.told} {self.source.rpartition('/')[2]}"
+
+
+ANSWERS = [
+    ProviderAnswer(**row)
+    for row in json.loads(Path(__file__).with_name("provider_answers.json").read_text(encoding="utf-8"))
+]
+
+
+@pytest.fixture(scope="module")
+def answering() -> Iterator[str]:
+    """Serve each known answer under its number."""
+
+    async def answer(request: Request) -> Response:
+        known = ANSWERS[int(request.path_params["number"])]
+        if isinstance(known.body, str):
+            return Response(known.body, known.status, known.headers, "text/event-stream")
+        return Response(json.dumps(known.body), known.status, known.headers, "application/json")
+
+    with serve_in_thread(Starlette(routes=[Route("/{number}/v1/chat/completions", answer, methods=["POST"])])) as url:
+        yield url
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+@pytest.mark.parametrize("known", ANSWERS, ids=str)
+async def test_each_known_answer_is_understood(known: ProviderAnswer, answering: str, log: io.StringIO) -> None:
+    """Support's line is logged once: by the client for a hold, else by the worker."""
+    line = f"OpenAI API error: {known.told}"
+    async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
+        with pytest.raises((OutsideFailure, HeldBack)) as stopped:
+            await gpt4.ask(PROMPT, Enhancement)
+    failure = stopped.value
+    assert isinstance(failure, OutsideFailure | HeldBack)
+    if isinstance(failure, OutsideFailure):
+        assert type(failure).__name__ == known.becomes
+        assert failure.phrase.template.format(**failure.values) == line
+        assert getattr(failure, "retry_after", None) == known.wait
+        assert log.getvalue() == ""
+    else:
+        assert (failure.reason, failure.extends_deadline) == (HoldReason[known.becomes], True)
+        assert log.getvalue().count(line) == log.getvalue().count(f"Hold error: model: {failure.reason}") == 1
+
+
+@contextmanager
+def simulated(provider: str, **config: Any) -> Iterator[str]:
+    with serve_in_thread(create_openai({**FAST_MODEL, "provider": provider, **config})) as url:
+        yield url
+
+
+def document_of(status: int, provider: str) -> list[Any]:
+    """Return the known bodies of a provider with that status."""
+    return [known.body for known in ANSWERS if (known.provider, known.status) == (provider, status)]
+
+
+REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
+    ("openrouter", "/api/v1", {"key": "sk-wrong"}, 401),
+    ("openrouter", "/api/v1", {"model": "gpt-6-luna"}, 400),
+    ("openrouter", "/api/v1", {"model": "openai/gpt-6-luna", "provider": {"require_parameters": True}}, 404),
+    ("azure", "/openai/v1", {"key": "sk-wrong"}, 401),
+    ("azure", "/openai/v1", {"model": "gpt-6-luna"}, 404),
+    ("azure", "/v1", {"model": "enhancer"}, 404),
+    ("local", "/v1", {"model": "x", "key": "anything"}, 404),
+]
+
+
+@pytest.mark.parametrize(
+    ("provider", "config"),
+    [("openrouter", {"lacks": ["json_schema"]}), ("azure", {"models": ["enhancer"]}), ("local", {"models": ["llama"]})],
+)
+def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it(provider: str, config: Any) -> None:
+    schema = {"name": "a", "schema": {"type": "object", "properties": {}}}
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    body |= {"response_format": {"type": "json_schema", "json_schema": schema}}
+    with simulated(provider, **config) as url, httpx2.Client(base_url=url, trust_env=False) as client:
+        for _, path, asked, status in [row for row in REFUSED if row[0] == provider]:
+            order = body | {"model": asked.get("model", "enhancer"), "provider": asked.get("provider")}
+            key = {"authorization": f"Bearer {asked.get('key', 'sk-test')}"}
+            answer = client.post(f"{path}/chat/completions", json=order, headers=key)
+            assert answer.status_code == status, answer.text
+            assert answer.json() in document_of(status, provider)
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "key", "lacks"),
+    [
+        # Azure is asked under the deployment's own name; a local server takes any key and need not know the formats.
+        ("azure", "/openai", "sk-test", []),
+        *(
+            ("local", "", "anything", lacks)
+            for lacks in (["json_schema"], ["json_object"], ["json_schema", "json_object"])
+        ),
+    ],
+)
+async def test_a_provider_with_models_of_its_own_answers(provider: str, path: str, key: str, lacks: list[str]) -> None:
+    with simulated(provider, models=["enhancer"], lacks=lacks) as url:
+        async with opened(url + path, key=key, model="enhancer") as gpt4:
+            assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+
+
+async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
+    """The proxy keeps OpenRouter's host name; other hosts are called like OpenAI."""
+    with simulated("openrouter", lacks=["json_schema", "json_object", "reasoning"]) as url:
+        authority, bundle, port = trustme.CA(), tmp_path / "authority.pem", urlsplit(url).port or 0
+        authority.cert_pem.write_to_path(str(bundle))
+        with (
+            with_tls(port, with_certificate(authority, "openrouter.ai")) as its_port,
+            serving_proxy(ConnectProxy({"openrouter.ai:443": its_port})) as proxy,
+        ):
+            way = Outward(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
+            async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", outward=way) as gpt4:
+                answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            received = (await client.get(f"{url}/_sim/requests")).json()["requests"]
+    asked = [request["payload"] for request in received]
+    assert all(answer.usage.cost for answer in answers)
+    formats = [(request.get("response_format", {}).get("type"), "reasoning" in request) for request in asked]
+    assert formats == [("json_schema", True), ("json_object", True), ("json_object", False), *[(None, False)] * 2]
+    assert all(request["provider"] == {"require_parameters": True} for request in asked)

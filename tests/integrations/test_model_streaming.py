@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure
 from integrations.http import LARGEST_ANSWER_BYTES
-from integrations.values import Usage
+from integrations.values import ModelAnswer, Usage
 from simulators.serving import serve_in_thread
-from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
+from tests.integrations.canned import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, ask, failure_of, opened
@@ -33,87 +33,80 @@ PIECES = [piece(TEXT[:20]), piece(TEXT[20:], finish_reason="stop"), USAGE_EVENT]
 STREAMED = stream(*(json.dumps(event, ensure_ascii=False) for event in PIECES), "[DONE]")
 
 
-def in_parts(parts: list[bytes]) -> Starlette:
+STREAM, JSON = "text/event-stream", "application/json"
+NO_DELTA = {"choices": [{"index": 0, "delta": None}]}
+CHARACTERS = stream(*map(piece, TEXT), NO_DELTA, piece(None, finish_reason="stop"), USAGE_EVENT, "[DONE]")
+WHOLE = whole(choices=[{"message": {"content": TEXT}, "finish_reason": "stop"}], usage=USAGE_EVENT["usage"])
+
+
+async def answer_of(app: Starlette) -> ModelAnswer[Enhancement]:
+    with serve_in_thread(app) as url:
+        return await ask(url)
+
+
+async def failure_from(app: Starlette) -> tuple[type[OutsideFailure], str]:
+    with serve_in_thread(app) as url:
+        failure = await failure_of(url)
+    return type(failure), line_of(failure)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "parts"),
+    [
+        pytest.param(STREAM, [STREAMED], id="one part"),
+        pytest.param(STREAM, [STREAMED[at : at + 1] for at in range(len(STREAMED))], id="a byte each"),
+        pytest.param(
+            STREAM, [STREAMED[at : at + 7] for at in range(0, len(STREAMED), 7)], id="in the middle of letters"
+        ),
+        pytest.param(STREAM, [STREAMED.replace(b"\n", b"\r\n")], id="lines that end with CRLF"),
+        pytest.param(STREAM, [STREAMED.replace(b"data: ", b"data:")], id="no space before the data"),
+        pytest.param(STREAM, [STREAMED.replace(b'"choices": ', b'\ndata: "choices": ')], id="an event of two lines"),
+        pytest.param(STREAM, [b": wait\n\nevent: x\nid: 1\nretry: 5\n" + STREAMED], id="comments and other fields"),
+        pytest.param(STREAM, [b"\n\n" + STREAMED + b"data: {}\n\n"], id="more after the end"),
+        pytest.param(STREAM, [STREAMED.removesuffix(b"data: [DONE]\n\n")], id="no word of the end"),
+        pytest.param(f"{STREAM}; charset=utf-8", [CHARACTERS], id="many pieces"),
+        pytest.param(JSON, [b" \n" * 50, WHOLE], id="whole after white space"),
+    ],
+)
+async def test_an_answer_is_read_however_it_is_cut(content_type: str, parts: list[bytes]) -> None:
     async def body() -> AsyncIterator[bytes]:
         for part in parts:
             yield part
 
-    return endpoint(body)
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        pytest.param([STREAMED], id="one part"),
-        pytest.param([STREAMED[at : at + 1] for at in range(len(STREAMED))], id="a byte each"),
-        pytest.param([STREAMED[at : at + 7] for at in range(0, len(STREAMED), 7)], id="in the middle of letters"),
-        pytest.param([STREAMED.replace(b"\n", b"\r\n")], id="lines that end with CRLF"),
-        pytest.param([STREAMED.replace(b"data: ", b"data:")], id="no space before the data"),
-        pytest.param([STREAMED.replace(b'"choices": ', b'\ndata: "choices": ')], id="an event of two lines"),
-        pytest.param([b": wait\n\nevent: x\nid: 1\nretry: 5\n" + STREAMED], id="comments and other fields"),
-        pytest.param([b"\n\n" + STREAMED + b"data: {}\n\n"], id="more after the end"),
-        pytest.param([STREAMED.removesuffix(b"data: [DONE]\n\n")], id="no word of the end"),
-    ],
-)
-async def test_a_stream_is_read_however_it_is_cut(parts: list[bytes]) -> None:
-    with serve_in_thread(in_parts(parts)) as url:
-        answer = await ask(url)
+    answer = await answer_of(endpoint(body, content_type))
     assert answer.content.summary == SUMMARY
     assert (answer.usage, answer.finish_reason) == (Usage(7, 3, None), "stop")
 
 
-STREAM, JSON = "text/event-stream", "application/json"
-
-
-def message(content: Any) -> bytes:
-    return whole(choices=[{"message": {"content": content}}])
+NOTHING: list[Any] = []
+NO_STREAMS = [
+    *(b"", b": comment\n\n", b"data: \xff\xfe\n\n"),
+    *(stream(event) for event in ("[DONE]", "not json", "17", NOTHING, "[" * 100_000)),
+    *(stream({"choices": odd}) for odd in (5, ["x"], [None], [NOTHING], {"0": NOTHING})),
+    *(stream({"choices": [{"delta": odd}]}) for odd in ("abc", [1], {"content": 5}, {"content": ["a"]})),
+]
+NO_WHOLES = [
+    *(b"", b"null", b"[]", b'"ok"', b"{}", b"[" * 100_000, b"\xff\xfe"),
+    *(whole(choices=odd) for odd in (None, NOTHING, [{"message": None}], ["x"], "x")),
+    *(whole(choices=[{"message": {"content": odd}}]) for odd in (5, ["a"], {"a": 1})),
+]
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (stream({"choices": ["x"]}), STREAM),
-        (stream({"choices": [None]}), STREAM),
-        (stream({"choices": [[]]}), STREAM),
-        (stream({"choices": {"0": {}}}), STREAM),
-        (stream({"choices": [{"delta": "abc"}]}), STREAM),
-        (stream({"choices": [{"delta": [1]}]}), STREAM),
-        (stream({"choices": [{"delta": {"content": 5}}]}), STREAM),
-        (stream({"choices": [{"delta": {"content": ["a"]}}]}), STREAM),
-        (stream("[" * 100_000), STREAM),
-        (b"data: \xff\xfe\n\n", STREAM),
-        (b"", STREAM),
-        (b": comment\n\n", STREAM),
-        (stream("[DONE]"), STREAM),
-        (stream("not json"), STREAM),
-        (stream("17"), STREAM),
-        (stream([]), STREAM),
-        (stream({"choices": 5}), STREAM),
-        *((body, JSON) for body in (b"", b"null", b"[]", b'"ok"', b"{}", b"[" * 100_000, b"\xff\xfe")),
-        (whole(choices=None), JSON),
-        (whole(choices=[]), JSON),
-        (whole(choices=[{}]), JSON),
-        (whole(choices=[{"message": None}]), JSON),
+        *((body, STREAM) for body in NO_STREAMS),
+        *((body, JSON) for body in NO_WHOLES),
         (b"<html>Sign in</html>", "text/html"),
-        (whole(choices=["x"]), JSON),
-        (whole(choices="x"), JSON),
-        (message(5), JSON),
-        (message(["a"]), JSON),
-        (message({"a": 1}), JSON),
     ],
 )
 async def test_a_200_that_is_no_answer_may_be_one_later(body: bytes, content_type: str) -> None:
-    with serve_in_thread(endpoint(body, content_type)) as url:
-        failure = await failure_of(url)
-    assert (type(failure), line_of(failure)) == (ModelUnavailable, "OpenAI API error: invalid answer")
+    assert await failure_from(endpoint(body, content_type)) == (ModelUnavailable, INVALID)
 
 
+INVALID = "OpenAI API error: invalid answer"
 USAGES = [
-    *("null", "{}", '{"prompt_tokens": null}', '{"cost": "much"}'),
-    '"hunter2 ticket text"',
-    '["hunter2"]',
-    "5",
-    "true",
+    *("null", "{}", '{"prompt_tokens": null}', '{"cost": "much"}', '"hunter2 ticket text"', '["hunter2"]', "5", "true"),
     '{"prompt_tokens": [1], "completion_tokens": "hunter2", "cost": {"a": 1}}',
     '{"prompt_tokens": 1e400, "completion_tokens": -5, "cost": 1e400}',
     '{"prompt_tokens": NaN, "completion_tokens": true, "cost": true}',
@@ -127,10 +120,8 @@ async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_
     log = start_log()
     streamed = stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": "U"}, "[DONE]")
     body = (streamed if content_type == STREAM else whole(usage="U")).replace(b'"U"', usage.encode())
-    with serve_in_thread(endpoint(body, content_type)) as url:
-        answer = await ask(url)
-    assert answer.content.summary == "S"
-    assert answer.usage == Usage(0, 0, None)
+    answer = await answer_of(endpoint(body, content_type))
+    assert (answer.content.summary, answer.usage) == ("S", Usage(0, 0, None))
     assert "hunter2" not in log.getvalue()
     assert "Warning" not in log.getvalue()
 
@@ -139,8 +130,7 @@ async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_
 async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) -> None:
     bodies = [(whole(**odd), JSON), (stream({**piece(json.dumps(ADVICE), finish_reason=5), **odd}, "[DONE]"), STREAM)]
     for body, content_type in bodies:
-        with serve_in_thread(endpoint(body, content_type)) as url:
-            answer = await ask(url)
+        answer = await answer_of(endpoint(body, content_type))
         assert (answer.content.summary, answer.model, answer.response_id) == ("S", "gpt-6-luna", "")
 
 
@@ -150,24 +140,18 @@ async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None
     names = {"model": f"gpt{odd}-6", "id": f"{odd}1"}
     text = json.dumps(ADVICE | {"summary": "SX"}).replace("X", odd)
     escaped = json.dumps(ADVICE | {"summary": f"S{odd}"})
-    bodies = [
-        *(
-            (whole(choices=[{"message": {"content": one}, "finish_reason": f"stop{odd}"}], **names), JSON)
-            for one in (text, escaped)
-        ),
-        (stream({**piece(text, finish_reason=f"stop{odd}"), **names}, "[DONE]"), STREAM),
-    ]
-    for body, content_type in bodies:
-        with serve_in_thread(endpoint(body, content_type)) as url:
-            answer = await ask(url)
+    finish = f"stop{odd}"
+    messages = [[{"message": {"content": one}, "finish_reason": finish}] for one in (text, escaped)]
+    bodies = [(whole(choices=choices, **names), JSON) for choices in messages]
+    for body, kind in (*bodies, (stream({**piece(text, finish_reason=finish), **names}, "[DONE]"), STREAM)):
+        answer = await answer_of(endpoint(body, kind))
         assert (answer.content.summary, answer.model, answer.response_id) == ("S", "gpt-6", "1")
         assert answer.finish_reason == "stop"
 
 
 @pytest.mark.parametrize("nothing", [None, {}, False, ""])
 async def test_no_error_beside_an_answer_is_none(nothing: Any) -> None:
-    with serve_in_thread(endpoint(whole(error=nothing), JSON)) as url:
-        assert (await ask(url)).content.summary == "S"
+    assert (await answer_of(endpoint(whole(error=nothing), JSON))).content.summary == "S"
 
 
 IDLE = 0.4
@@ -185,9 +169,7 @@ IDLE = 0.4
         {"kind": "empty_deltas", "seconds": 0.05, "chunks": 3},
     ],
 )
-async def test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent(
-    fault: dict[str, Any], model: Simulator
-) -> None:
+async def test_no_content_for_too_long_is_a_timeout(fault: dict[str, Any], model: Simulator) -> None:
     model.order(**fault)
     failure = await failure_of(model.url, idle=IDLE)
     assert type(failure) is ModelTimeout
@@ -195,22 +177,17 @@ async def test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent(
 
 
 async def test_a_slow_but_steady_answer_may_take_longer_than_the_silence_allowed(model: Simulator) -> None:
+    """One that begins late as well; but the whole is capped."""
     model.order(kind="slow_stream", seconds=0.15)
     answer = await ask(model.url, idle=0.6)
     assert answer.content.summary
     assert answer.milliseconds > 1000
-
-
-async def test_an_answer_that_begins_late_but_in_time_is_an_answer(model: Simulator) -> None:
-    model.order(kind="keep_alive", seconds=0.05, comments=3)
-    assert (await ask(model.url, idle=IDLE)).content.summary
-
-
-async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> None:
-    model.order(kind="slow_stream", seconds=0.15)
     failure = await failure_of(model.url, idle=0.4, total=0.5)
     assert type(failure) is ModelTimeout
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
+    model.forget()
+    model.order(kind="keep_alive", seconds=0.05, comments=3)
+    assert (await ask(model.url, idle=IDLE)).content.summary
 
 
 class BreaksOff:
@@ -275,74 +252,36 @@ async def test_what_came_of_a_stream_that_breaks_off_is_paid_for(pieces: list[An
     assert heard == paid
 
 
-USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        (whole(usage=USAGE), "application/json"),
-        (b" \n" * 50 + whole(usage=USAGE), "application/json"),
-        (stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": USAGE}, "[DONE]"), "text/event-stream"),
-        (
-            b": OPENROUTER PROCESSING\n\n"
-            + stream(*(piece(character) for character in json.dumps(ADVICE)))
-            + stream({"choices": [{"index": 0, "delta": None}]}, piece(None, finish_reason="stop"))
-            + stream({"choices": [], "usage": USAGE}, "[DONE]"),
-            "text/event-stream; charset=utf-8",
-        ),
-    ],
-    ids=["whole", "whole after white space", "one piece", "many pieces"],
-)
-async def test_an_answer_counts_in_whatever_pieces_it_comes(body: bytes, content_type: str) -> None:
-    with serve_in_thread(endpoint(body, content_type)) as url:
-        answer = await ask(url)
-    assert answer.content.summary == "S"
-    assert answer.usage == Usage(7, 5, 0.25)
-
-
-INVALID = "OpenAI API error: invalid answer"
 MEGABYTES = 40
 
 
-def flooding(status: int, content_type: str, opening: bytes) -> Starlette:
-    """Start an endpoint that sends 40 MB after `opening`."""
-
-    async def body() -> AsyncIterator[bytes]:
-        yield opening
-        block = b"A" * 100_000
-        for _ in range(MEGABYTES * 10):
-            yield block
-
-    return endpoint(body, content_type, status)
-
-
 @pytest.mark.parametrize(
-    ("status", "content_type", "opening", "kind", "line"),
+    ("status", "content_type", "opening", "expected"),
     [
-        (200, JSON, b'{"choices": "', ModelUnavailable, INVALID),
-        (200, STREAM, b"data: ", ModelUnavailable, INVALID),
-        (200, STREAM, b": ", ModelUnavailable, INVALID),
-        (200, STREAM, b"data: {}\n" * 2, ModelUnavailable, INVALID),
-        (503, JSON, b'{"error": "', ModelUnavailable, "OpenAI API error: 503 Service Unavailable"),
-        (403, JSON, b'{"error": "', ModelRefused, "OpenAI API error: 403 Forbidden"),
-        (400, JSON, b'{"error": "response_format', ModelRefused, "OpenAI API error: 400 Bad Request"),
+        (200, JSON, b'{"choices": "', (ModelUnavailable, INVALID)),
+        (200, STREAM, b"data: ", (ModelUnavailable, INVALID)),
+        (200, STREAM, b": ", (ModelUnavailable, INVALID)),
+        (200, STREAM, b"data: {}\n" * 2, (ModelUnavailable, INVALID)),
+        (503, JSON, b'{"error": "', (ModelUnavailable, "OpenAI API error: 503 Service Unavailable")),
+        (403, JSON, b'{"error": "', (ModelRefused, "OpenAI API error: 403 Forbidden")),
+        (400, JSON, b'{"error": "response_format', (ModelRefused, "OpenAI API error: 400 Bad Request")),
     ],
 )
 async def test_an_answer_without_end_is_not_kept_in_memory(
-    status: int, content_type: str, opening: bytes, kind: type[OutsideFailure], line: str
+    status: int, content_type: str, opening: bytes, expected: Any
 ) -> None:
-    with serve_in_thread(flooding(status, content_type, opening)) as url:
-        tracemalloc.start()
-        try:
-            failure = await failure_of(url)
-            _, most = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert (type(failure), line_of(failure)) == (kind, line)
+    async def body() -> AsyncIterator[bytes]:
+        yield opening
+        for _ in range(MEGABYTES * 10):
+            yield b"A" * 100_000
+
+    tracemalloc.start()
+    try:
+        assert await failure_from(endpoint(body, content_type, status)) == expected
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert most < 5 * LARGEST_ANSWER_BYTES < MEGABYTES * 1_000_000
-    if status == 503:
-        assert getattr(failure, "retry_after", None) == 7
 
 
 async def test_an_answer_is_asked_for_plain_and_a_packed_one_is_refused() -> None:
@@ -354,7 +293,5 @@ async def test_an_answer_is_asked_for_plain_and_a_packed_one_is_refused() -> Non
         return Response(packed, headers={"content-type": JSON, "content-encoding": "gzip"})
 
     app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
-    with serve_in_thread(app) as url:
-        failure = await failure_of(url)
-    assert (type(failure), line_of(failure)) == (ModelUnavailable, INVALID)
+    assert await failure_from(app) == (ModelUnavailable, INVALID)
     assert seen == ["identity"]

@@ -13,7 +13,6 @@ from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnava
 from integrations.model import spending
 from integrations.resilience import HoldReason
 from integrations.values import Spent, Unanswered, Usage
-from observability import metrics
 from tests.config.given import ACME
 from tests.integrations.street import OWN, BookInMemory, Street, asked, at, town
 from tests.kit.clock import Clock
@@ -22,6 +21,22 @@ from tests.kit.logs import StartLog
 from tests.kit.tenants_toml import given
 
 BASE_URL = "acme.openai.base_url"
+KEY_REFUSED = {"server": "model at 127.0.0.1", "reason": HoldReason.KEY_REFUSED.value}
+
+
+def fallback(street: Street) -> dict[str, str]:
+    """Return the process's settings for a fallback, house `fallback`."""
+    named = {"openai_fallback_model": "spare", "openai_fallback_api_key": "of-fallback"}
+    return named | {"openai_fallback_base_url": at(street, "fallback")}
+
+
+def sample(name: str, labels: dict[str, str]) -> float | None:
+    return REGISTRY.get_sample_value(f"ai_agents_{name}", labels)
+
+
+async def came_to(street: Street) -> None:
+    while not street.came:  # noqa: ASYNC110 -- another thread's memory
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -30,22 +45,26 @@ BASE_URL = "acme.openai.base_url"
         ({}, ("process", "of-process", "gpt-6-luna")),
         ({"acme.openai.model": "small"}, ("process", "of-process", "small")),
         (OWN, ("process", "of-acme", "gpt-6-luna")),
-        (OWN | {"acme.openai.base_url": "/acme/v1", "acme.openai.model": "m"}, ("acme", "of-acme", "m")),
+        (OWN | {BASE_URL: "/acme/v1", "acme.openai.model": "m"}, ("acme", "of-acme", "m")),
     ],
     ids=["nothing of its own", "a model", "a key", "all"],
 )
-async def test_a_tenant_is_asked_for_where_its_settings_say(
-    own: dict[str, str], came: tuple[str, str, str], street: Street
-) -> None:
-    """No key goes to another's address."""
+async def test_settings_say_where_a_tenant_is_asked_for(own: Any, came: Any, street: Street) -> None:
+    """No key goes to another's address; and one with a key or an address of its own has no fallback."""
     own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
-    async with town(street, **own) as its_town:
+    async with town(street, fallback(street), **own) as its_town:
         answer = await its_town.ask()
         await its_town.ask("globex")
         model = its_town.models.of("acme")
         assert (model.name, model.base_url) == (came[2], at(street, came[0]))
-    assert answer.model == f"{came[2]} in {came[0]}"
-    assert street.came == [came, ("process", "of-process", "gpt-6-luna")]
+        assert answer.model == f"{came[2]} in {came[0]}"
+        assert street.came == [came, ("process", "of-process", "gpt-6-luna")]
+        street.says |= {"process": 503, "acme": 503}
+        if "OPENAI_API_KEY_ACME" in own:
+            with pytest.raises(ModelUnavailable):
+                await its_town.ask()
+        else:
+            assert (await its_town.ask()).model == "spare in fallback"
 
 
 async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs(street: Street) -> None:
@@ -56,8 +75,7 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
         with its_town.models.call(its_town.models.first("acme")) as before:
             pass
         running = asyncio.create_task(asked(model))
-        while not street.came:  # noqa: ASYNC110 -- another thread's memory
-            await asyncio.sleep(0.01)
+        await came_to(street)
         its_town.change(**{"OPENAI_API_KEY_ACME": "rotated", BASE_URL: at(street, "new")})
         await asked(model)
         assert not before._client.is_closed()
@@ -104,20 +122,15 @@ async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(stree
         its_town.change(OPENAI_API_KEY="rotated")
         for tenant_id in ("acme", "globex"):
             assert (await its_town.ask(tenant_id)).status == 200
-    held = REGISTRY.get_sample_value(
-        "ai_agents_model_held", {"server": "model at 127.0.0.1", "reason": "model key refused"}
-    )
-    assert held == 0
+    assert sample("model_held", KEY_REFUSED) == 0
     assert [came[1] for came in street.came] == ["refused", "rotated", "rotated"]
 
 
 @pytest.mark.parametrize("changed", ["", "sk-\u2013", "two\nlines", UNREADABLE], ids=["gone", "odd", "lines", "bytes"])
 async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(changed: str, street: Street) -> None:
     """The first model's key must not go to the fallback's address."""
-    process = {"openai_fallback_model": "spare", "openai_fallback_api_key": "of-fallback"}
-    process |= {"openai_fallback_base_url": at(street, "fallback")}
     keys = {"OPENAI_API_KEY": "of-process", "OPENAI_FALLBACK_API_KEY": "of-fallback"}
-    async with town(street, process, **OWN, **keys) as its_town:
+    async with town(street, fallback(street), **OWN, **keys) as its_town:
         its_town.change(OPENAI_FALLBACK_API_KEY=changed)
         street.says["process"] = 401
         with pytest.raises(HeldBack, match="model key refused"):
@@ -149,9 +162,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
 
     def shown() -> list[float | None]:
         server = {"server": "model of acme"}
-        held = server | {"reason": HoldReason.KEY_REFUSED.value}
-        gauges = [("ai_agents_breaker_open", server), ("ai_agents_model_held", held)]
-        return [REGISTRY.get_sample_value(name, labels) for name, labels in gauges]
+        return [sample("breaker_open", server), sample("model_held", KEY_REFUSED | server)]
 
     street.says["acme"] = 401
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
@@ -167,35 +178,8 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
         assert shown() == [None, None]
 
 
-async def test_the_first_word_is_waited_for_as_long_as_the_settings_say(street: Street) -> None:
-    """A local server on a CPU may need longer than the default."""
-    street.says["process"] = "wait"
-    async with town(street, {"openai_timeout_seconds": 0.3}) as its_town:
-        with pytest.raises(ModelTimeout) as failed:
-            await its_town.ask()
-    street.says.clear()
-    assert line_of(failed.value) == "GPT-4 API call failed: timeout after 0.3s"
-
-
-async def test_an_endpoint_that_was_chosen_before_a_change_is_closed_after_its_call(street: Street) -> None:
-    async with town(street, **OWN) as its_town:
-        chosen = its_town.models.first("acme")
-        its_town.change(OPENAI_API_KEY_ACME="rotated")
-        await its_town.ask()
-        assert len(its_town.models.clients) == 1
-        with its_town.models.call(chosen):
-            assert len(its_town.models.clients) == 2
-        assert len(its_town.models.clients) == 1
-
-
-FALLBACK = {
-    "openai_fallback_model": "spare",
-    "openai_fallback_api_key": "of-fallback",
-}
-
-
 @pytest.mark.parametrize(
-    ("first", "fallback", "ends", "houses"),
+    ("first", "second", "ends", "houses"),
     [
         (503, {}, "spare in fallback", ["process", "fallback"]),
         (429, {}, ModelUnavailable, ["process"]),
@@ -207,13 +191,12 @@ FALLBACK = {
     ],
     ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
 )
-async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
-    first: Any, fallback: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
+async def test_the_first_model_decides_about_the_fallback(
+    first: Any, second: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
 ) -> None:
     stream = start_log()
-    street.says |= {"process": first, "fallback": fallback}
-    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
-    async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
+    street.says |= {"process": first, "fallback": second}
+    async with town(street, fallback(street), **{"acme.openai.model": "small"}) as its_town:
         paid: list[Usage] = []
         if isinstance(ends, str):
             assert (await asked(its_town.models.of("acme"), paid)).model == ends
@@ -229,7 +212,7 @@ async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
 
 async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> None:
     street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
-    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback").replace("127.0.0.1", "localhost")}
+    process = {name: value.replace("127.0.0.1", "localhost") for name, value in fallback(street).items()}
     told: list[Unanswered] = []
     async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
         with pytest.raises(ModelRefused):
@@ -241,14 +224,11 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
     assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
 
 
-async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_log: StartLog) -> None:
     """One line, however many jobs there are."""
     stream = start_log()
     street.says["process"] = 503
-    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
-    async with town(street, process) as its_town:
+    async with town(street, fallback(street)) as its_town:
         for _ in range(7):
             assert (await its_town.ask("globex")).model == "spare in fallback"
         assert [came[0] for came in street.came].count("process") == 5
@@ -267,7 +247,7 @@ async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Stre
     """The first model is not called for it again."""
     stream = start_log()
     street.says["process"] = 402
-    async with town(street, FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}) as its_town:
+    async with town(street, fallback(street)) as its_town:
         for _ in range(2):
             assert (await its_town.ask("globex")).model == "spare in fallback"
             its_town.models.of("globex").check()
@@ -276,60 +256,40 @@ async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Stre
     assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
 
 
-async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_without_the_firsts_key_the_fallback_answers(street: Street, start_log: StartLog) -> None:
     """It is held like a refused key, and continues with the next key."""
     stream = start_log()
-    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
-    async with town(street, process, OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback") as its_town:
+    async with town(
+        street, fallback(street), OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback"
+    ) as its_town:
         await its_town.ask()
         its_town.change(OPENAI_API_KEY="")
         for _ in range(2):
             assert (await its_town.ask()).model == "spare in fallback"
-        held = {"server": "model at 127.0.0.1", "reason": "model key refused"}
-        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 1
+        assert sample("model_held", KEY_REFUSED) == 1
         its_town.change(OPENAI_API_KEY="another")
         await its_town.ask()
-        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 0
+        assert sample("model_held", KEY_REFUSED) == 0
     assert [came[1] for came in street.came] == ["of-process", "of-fallback", "of-fallback", "another"]
     assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
 
 
-@pytest.mark.parametrize("own", [OWN, OWN | {"acme.openai.base_url": "/acme/v1"}], ids=["key", "address"])
-async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
-    own: dict[str, str], street: Street
-) -> None:
-    own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
-    street.says |= {"process": 503, "acme": 503}
-    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
-    async with town(street, process, **own) as its_town:
-        with pytest.raises(ModelUnavailable):
-            await its_town.ask()
-    assert [came[0] for came in street.came] == ["acme" if "acme.openai.base_url" in own else "process"]
-
-
-async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
-    street: Street,
-) -> None:
+async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) -> None:
     """Each call obeys the settings of its own time."""
-    elsewhere = {"openai_fallback_base_url": at(street, "fb"), "openai_fallback_api_key": "of-fb"}
-    process = {"openai_fallback_model": "fb", "openai_timeout_seconds": 0.3, **elsewhere}
     street.says["process"] = "wait"
-    async with town(street, process) as its_town:
+    async with town(street, {**fallback(street), "openai_timeout_seconds": 0.3}) as its_town:
         running = asyncio.create_task(asked(its_town.models.of("acme")))
-        while not street.came:  # noqa: ASYNC110 -- another thread's memory
-            await asyncio.sleep(0.01)
+        await came_to(street)
         its_town.change(**OWN | {"acme.openai.base_url": at(street, "acme")})
-        with pytest.raises(ModelTimeout):
+        with pytest.raises(ModelTimeout) as failed:
             await running
     street.says.clear()
+    # As long as the settings say: a local server on a CPU may need longer than the default.
+    assert line_of(failed.value) == "GPT-4 API call failed: timeout after 0.3s"
     assert [house for house, _, _ in street.came] == ["process"]
 
 
-async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
-    street: Street, start_log: StartLog
-) -> None:
+async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_log: StartLog) -> None:
     """All processes count: another one has spent most of it."""
     stream = start_log()
     async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
@@ -339,7 +299,7 @@ async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
         for _ in range(2):
             with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
                 await its_town.ask()
-        assert dict(sample_of("acme")) == {"acme": 1.05}
+        assert sample("spending_used_ratio", {"tenant_id": "acme"}) == 1.05
         its_town.change(**{"acme.openai.daily_tokens": 2000, "acme.openai.daily_dollars": 2.5})
         await its_town.ask()
         its_town.change(**{"acme.openai.daily_dollars": 1.5})
@@ -349,11 +309,6 @@ async def test_past_the_limit_of_the_day_nothing_is_asked_until_it_is_raised(
     assert stream.getvalue().count(line) == 1
     assert stream.getvalue().count("Spending limit of today reached") == 2
     assert len(street.came) == 3
-
-
-def sample_of(tenant_id: str) -> list[tuple[str, float]]:
-    (family,) = metrics.SPENDING_USED.collect()
-    return [(s.labels["tenant_id"], s.value) for s in family.samples if s.labels["tenant_id"] == tenant_id]
 
 
 @pytest.mark.parametrize(
@@ -370,26 +325,19 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
 
 
 async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
-    """OpenAI reports no cost, and some local servers no tokens."""
-    stream = start_log()
-    values = given({**ACME, "acme.openai.daily_dollars": 1})
-    limits = spending.SpendingLimits(TenantDirectory(lambda: values), BookInMemory())
-    for _ in range(2):
-        limits.paid("acme", Usage(5, 5))
-    told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
-    assert stream.getvalue().count(told) == 1
-
-
-async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
-    """Its dollars are estimated by the token price of the last complete call."""
+    """OpenAI reports no cost, and some local servers no tokens. An estimate is not called untold."""
     stream, book = start_log(), BookInMemory()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
     limits.paid("acme", Usage(70, 30, estimated=True))
-    assert book.here == Spent(100)
     limits.paid("acme", Usage(70, 30, 0.5))
+    # Its dollars are those of the last complete call.
     limits.paid("acme", Usage(70, 30, estimated=True))
     assert book.here == Spent(300, 1.0)
     with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
         limits.check("acme")
     assert "without effect" not in stream.getvalue()
+    for _ in range(2):
+        limits.paid("acme", Usage(5, 5))
+    told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
+    assert stream.getvalue().count(told) == 1

@@ -1,29 +1,30 @@
-"""Erasure of a ticket, a requester or a tenant: deleted, kept and blocked data.
-
-Also of a ticket with two numbers, of a tenant with much data, and interrupted.
-"""
+"""Erasure of a ticket, a requester or a tenant, and purging by age: deleted, kept and blocked data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import func
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
 from privacy.redaction.people import Person
-from storage import claims, erasure, history, tombstones
+from storage import audit, claims, erasure, history, listings, tombstones
 from storage.claims import LeaseLost
 from storage.copies import Ticket
 from storage.erasure import Stored, Which, jobs_among, stored
+from storage.listings import ListedItem
+from storage.purging import Purged, purge_by_age
 from storage.session import Database
 from support.forget import erase_keys
-from tests.kit.postgres import NewEvent, Store, Table, accept, claimed
+from tests.kit.postgres import Store, Table, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
+from tests.storage.exchanges import exchange
 
 
 async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_stays(store: Store) -> None:
@@ -34,9 +35,7 @@ async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_s
     naming = await answered(store.database, store.new_event, "8", similar="7")
     other = await answered(store.database, store.new_event, "9", similar="77")
     elsewhere = await answered(store.database, store.new_event, "7", tenant_id="globex")
-    at_work = store.new_event(ticket_id="8")
-    await store.accept(at_work)
-    await claimed(store.database, at_work.job_id)
+    await claimed(store.database, await store.accept(ticket_id="8"))
     which = Which("acme", ticket_id="7")
     assert await stored(store.database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
     erased = await erasure.erase(store.database, which)
@@ -70,6 +69,10 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
     await copy(store.database, "2", f" {WHO.upper()} ")
     await copy(store.database, "3", "someone.else@acme.example")
     await copy(store.database, "4", "")
+    # Copies from before have no requester yet.
+    store.table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '2'")
+    assert (await stored(store.database, Which("acme", requester=WHO))).unattributed == 1
+    await copy(store.database, "2", f" {WHO.upper()} ")
     purged_copy = await answered(store.database, store.new_event, "5")
     erased = await erasure.erase(store.database, Which("acme", requester="jordan.reyes@ACME.example"))
     assert (erased.copies, erased.answers) == (2, 1)
@@ -123,37 +126,27 @@ async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, 
     assert keys[0] != keys[1]
 
 
-async def test_copies_from_before_are_told_of(database: Database, table: Table) -> None:
-    await copy(database, "1")
-    await copy(database, "2", "")
-    table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
-    assert (await stored(database, Which("acme", requester=WHO))).unattributed == 1
-
-
 @pytest.mark.parametrize("running", [True, False])
-async def test_an_open_job_is_skipped_and_its_worker_loses_it(
-    running: bool, waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting) if running else None
-    erased = await erasure.erase(database, Which("acme", ticket_id="12345"))
+async def test_an_open_job_is_skipped_and_its_worker_loses_it(running: bool, waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting) if running else None
+    erased = await erasure.erase(store.database, Which("acme", ticket_id="12345"))
     assert [(job.job_id, job.was_running) for job in erased.ended] == [(waiting, running)]
-    row = table.job(waiting)
+    row = store.table.job(waiting)
     assert (row["state"], row["reason"], row["claim_token"], row["lease_until"]) == ("skipped", "forgotten", None, None)
     assert row["finished_at"] is not None
     if claim is not None:
         with pytest.raises(LeaseLost):
-            await claims.save_answer(database, claim, {"summary": "s"}, "m")
-        assert await claims.was_forgotten(database, claim)
-        assert table.job(waiting)["enhancement"] is None
+            await claims.save_answer(store.database, claim, {"summary": "s"}, "m")
+        assert await claims.was_forgotten(store.database, claim)
+        assert store.table.job(waiting)["enhancement"] is None
 
 
-async def test_all_goes_but_rows_with_messages(
-    database: Database, new_event: NewEvent, waiting: UUID, table: Table
-) -> None:
+async def test_all_goes_but_rows_with_messages(waiting: UUID, store: Store) -> None:
+    database, table = store.database, store.table
     for tenant_id in ("acme", "globex"):
         await copy(database, "7", tenant_id=tenant_id)
         await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
-        await answered(database, new_event, "7", tenant_id=tenant_id)
+        await answered(database, store.new_event, "7", tenant_id=tenant_id)
     await erasure.erase(database, Which("acme", ticket_id="8"))
     assert await stored(database, Which("acme")) == Stored(3, 1, 1, 0)
     # Without Redis the rows stay, because they name the owners of the answers.
@@ -161,18 +154,11 @@ async def test_all_goes_but_rows_with_messages(
     table.change(waiting, state="waiting")
     erased = await erasure.erase(database, Which("acme"))
     assert ([job.job_id for job in erased.ended], erased.rows) == ([waiting], 1)
-    left = {
-        name: [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name} ORDER BY 1")]  # noqa: S608 -- ours
-        for name in ("jobs", "delivery_keys", "tickets", "passages", "tombstones", "tombstone_keys")
-    }
-    assert left == {
-        "jobs": ["acme", "globex"],
-        "delivery_keys": ["globex"],
-        "tickets": ["globex"],
-        "passages": ["globex", "globex"],
-        "tombstones": [],
-        "tombstone_keys": ["globex"],
-    }
+    both, other = ["acme", "globex"], ["globex"]
+    expected = {"jobs": both, "delivery_keys": other, "tickets": other, "passages": other * 2}
+    for name, left in (expected | {"tombstones": [], "tombstone_keys": other}).items():
+        rows = table.run(f"SELECT tenant_id FROM {name} ORDER BY 1")  # noqa: S608 -- one of ours
+        assert [row["tenant_id"] for row in rows] == left, name
     assert (await erasure.erase(database, Which("acme"))).rows == 1
 
 
@@ -200,17 +186,15 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
     assert copies(table) == [("acme", "8")]
 
 
-async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
-    other = await answered(database, new_event, "7", tenant_id="globex")
-    assert await jobs_among(database, "acme", [waiting, other]) == {waiting: ["12345"]}
+async def test_only_a_tenants_own_jobs_are_told_as_its(waiting: UUID, store: Store) -> None:
+    other = await answered(store.database, store.new_event, "7", tenant_id="globex")
+    assert await jobs_among(store.database, "acme", [waiting, other]) == {waiting: ["12345"]}
 
 
 async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:
     """Jobs reach the reading of their ticket before, during and after the erasure."""
-    events = [store.new_event(ticket_id=str(number)) for number in range(12)]
-    for event in events:
-        await store.accept(event)
-    held = [await claimed(store.database, event.job_id) for event in events]
+    jobs = [await store.accept(ticket_id=str(number)) for number in range(12)]
+    held = [await claimed(store.database, job_id) for job_id in jobs]
 
     async def read(number: int) -> bool:
         await asyncio.sleep(number * 0.003)
@@ -231,18 +215,16 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) ->
 
 
 @pytest.mark.parametrize("whose", ["agent@acme.example", "", None])
-async def test_a_copy_without_a_requester_goes_by_what_a_job_says_of_its_ticket(
-    whose: str | None, database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await copy(database, "1", whose or "")
-    await copy(database, "2", "agent@acme.example")
+async def test_a_copy_without_a_requester_goes_by_what_a_job_says(whose: str | None, store: Store) -> None:
+    await copy(store.database, "1", whose or "")
+    await copy(store.database, "2", "agent@acme.example")
     if whose is None:
-        table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
-    await answered(database, new_event, "1", WHO)
+        store.table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
+    await answered(store.database, store.new_event, "1", WHO)
     which = Which("acme", requester=WHO)
-    assert (await stored(database, which)).copies == 1
-    assert (await erasure.erase(database, which)).copies == 1
-    assert copies(table) == [("acme", "2")]
+    assert (await stored(store.database, which)).copies == 1
+    assert (await erasure.erase(store.database, which)).copies == 1
+    assert copies(store.table) == [("acme", "2")]
 
 
 @pytest.mark.parametrize("named", ["12", "4711"])
@@ -294,9 +276,9 @@ JOBS = """INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at, finish
 
 
 @contextmanager
-def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
+def before_each(change: str, table: Table, body: str) -> Iterator[None]:
     table.run(f"CREATE FUNCTION before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN OLD; END $$")
-    table.run(f"CREATE TRIGGER before BEFORE DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION before()")
+    table.run(f"CREATE TRIGGER before BEFORE {change} FOR EACH ROW EXECUTE FUNCTION before()")
     try:
         yield
     finally:
@@ -330,7 +312,7 @@ async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Datab
     """The whole erasure takes twice the statement timeout."""
     await copy(hasty, "1")
     table.run(COPIES, 2, 100)
-    with at_each_deletion_of("tickets", table, "PERFORM pg_sleep(0.02)"):
+    with before_each("DELETE ON tickets", table, "PERFORM pg_sleep(0.02)"):
         assert (await erasure.erase(hasty, Which("acme"), page=10)).copies == 100
     assert copies(table) == []
 
@@ -340,13 +322,11 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     await copy(store.database, "1", tenant_id="globex")
     store.table.run(COPIES, 2, 25)
     store.table.run(JOBS, 1, 25)
-    waiting = [store.new_event(ticket_id=str(number % 3)) for number in range(7)]
-    for event in waiting:
-        await store.accept(event)
+    waiting = {await store.accept(ticket_id=str(number % 3)) for number in range(7)}
     assert await stored(store.database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
     erased = await erasure.erase(store.database, Which("acme"), page=3)
     assert (erased.copies, erased.answers, len(erased.ended), erased.rows) == (25, 25, 7, 25)
-    assert {job.job_id for job in erased.ended} == {event.job_id for event in waiting}
+    assert {job.job_id for job in erased.ended} == waiting
     assert copies(store.table) == [("globex", "1")]
     assert store.table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
         {"state": "skipped", "reason": "forgotten", "event": None}
@@ -354,50 +334,190 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     assert (await erasure.erase(store.database, Which("acme"), page=3)).rows == 7
 
 
-async def test_an_interrupted_erasure_stops_new_text_and_goes_on(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_an_interrupted_erasure_stops_new_text_and_goes_on(store: Store) -> None:
     """The owner of the rest is known although the copies that named it are gone."""
+    database, table = store.database, store.table
     for number in range(1, 10):
         await copy(database, str(number))
     # Their rows do not name the owner.
-    own, naming = [await answered(database, new_event, *of, "") for of in (("2",), ("20",))]
+    own, naming = [await answered(database, store.new_event, ticket_id, "") for ticket_id in ("2", "20")]
     table.run("UPDATE jobs SET requester = NULL")
     table.change(naming, enhancement='{"similar_tickets": [{"ticket_id": "1"}]}')
-    at_work = new_event(ticket_id="30")
-    await accept(database, at_work)
-    claim = await claimed(database, at_work.job_id)
-    assert not await claims.is_forgotten(database, claim, "30", WHO)
+    at_work = await store.accept(ticket_id="30")
+    assert not await claims.is_forgotten(database, await claimed(database, at_work), "30", WHO)
     told: list[str] = []
     which = Which("acme", requester=WHO)
     with (
-        at_each_deletion_of("tickets", table, "IF OLD.ticket_id = '5' THEN RAISE EXCEPTION 'no'; END IF"),
+        before_each("DELETE ON tickets", table, "IF OLD.ticket_id = '5' THEN RAISE EXCEPTION 'no'; END IF"),
         pytest.raises(DBAPIError),
     ):
         await erasure.erase(database, which, page=2, on_ended=lambda ended: told.extend(job.ticket_id for job in ended))
-    assert copies(table) == [("acme", str(number)) for number in range(5, 10)]
+    numbers = [str(number) for number in range(1, 10)]
+    assert copies(table) == [("acme", number) for number in numbers[4:]]
     # Running jobs are stopped, and new text is dropped.
     assert told == ["30"]
-    assert table.job(at_work.job_id)["reason"] == "forgotten"
+    assert table.job(at_work)["reason"] == "forgotten"
     assert not await copy(database, "3", "")
     assert not await copy(database, "11")
     assert table.job(own)["enhancement"] is not None
     erased = await erasure.erase(database, which, page=2)
     assert (erased.copies, erased.answers, list(erased.ended)) == (5, 2, [])
     assert (table.job(own)["enhancement"], table.job(naming)["enhancement"]) == (None, None)
-    numbers = [str(number) for number in range(1, 10)]
     assert await tombstones.forgotten_among(database, "acme", [*numbers, "20"]) == set(numbers)
 
 
-async def test_keys_in_redis_are_found_though_rows_name_no_owner(
-    database: Database, new_event: NewEvent, redis: Redis
-) -> None:
+async def test_keys_in_redis_are_found_though_rows_name_no_owner(store: Store, redis: Redis) -> None:
     """The command asks for another run if Redis was unavailable."""
+    database = store.database
     await copy(database, "2", WHO)
-    own, naming, other = [await answered(database, new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
+    own, naming, other = [await answered(database, store.new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
     await erasure.erase(database, Which("acme", requester=WHO))
     await redis.set(f"answer:{own}", "[]")
     await redis.set(f"masked-unusable:{naming}", '{"ticket_id": "2"')
     await redis.set(f"masked-unusable:{other}", '{"ticket_id": "22"')
     assert await erase_keys(redis, database, Which("acme", requester=WHO)) == 2
     assert await redis.keys("*:*") == [f"masked-unusable:{other}"]
+
+
+async def purge(database: Database, batch: int = 500) -> Purged:
+    def fail(kind: str, failure: Exception) -> None:
+        raise AssertionError(kind) from failure
+
+    days = {"acme": 10, "globex": None, "hooli": 0}
+    return await purge_by_age(database, text_days=30, job_days=90, audit_days=days, batch=batch, on_failure=fail)
+
+
+async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -> None:
+    async def job(tenant_id: str, days: int | None) -> UUID:
+        columns: dict[str, Any] = {"enhancement": '{"summary": "s"}', "accepted_at": "now() - interval '400 days'"}
+        if days is not None:
+            columns |= {"state": "completed", "finished_at": f"now() - interval '{days} days'", "note_id": "7"}
+        return await store.accept(tenant_id=tenant_id, **columns)
+
+    still_open, young = await job("acme", None), await job("acme", 29)
+    tenants = ("acme", "globex", "globex")
+    old = [await job(tenant_id, 31) for tenant_id in tenants]
+    for tenant_id in tenants:
+        await job(tenant_id, 91)
+    assert await purge(store.database, batch=2) == Purged(answers=6, copies=0, jobs=3)
+    rows = {row["id"]: row for row in store.table.run("SELECT * FROM jobs")}
+    assert set(rows) == {still_open, young, *old}
+    assert {job_id for job_id, row in rows.items() if row["enhancement"]} == {still_open, young}
+    assert all(rows[job_id]["note_id"] == "7" for job_id in old)
+    assert not await purge(store.database)
+
+
+async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Database, table: Table) -> None:
+    for tenant_id in ("acme", "globex"):
+        for ticket_id in ("1", "2"):
+            await history.save_ticket(database, tenant_id, {"ticket_id": ticket_id, **TEXT})
+        await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
+        await history.save_passages(database, tenant_id, "2", "VPN", ["c"])
+    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    table.run("UPDATE passages SET synced_at = now() - interval '31 days' WHERE source_id = '1'")
+    listed = [ListedItem("2", "as it was"), ListedItem("3", "new")]
+    await listings.take_in(database, "acme", "t", listed, hours=20)
+    assert await purge(database, batch=2) == Purged(answers=0, copies=7, jobs=0)
+    assert table.run("SELECT tenant_id, ticket_id FROM tickets") == [{"tenant_id": "acme", "ticket_id": "2"}]
+    assert {row["body"] for row in table.run("SELECT body FROM passages")} == {"c"}
+
+
+async def test_what_is_known_of_lists_goes_with_the_copies(database: Database, table: Table) -> None:
+    for tenant_id in ("acme", "globex"):
+        for collection in ("t", "p"):
+            listed = [ListedItem("1", "a"), ListedItem("2", "b")]
+            await listings.take_in(database, tenant_id, collection, listed, hours=20)
+    table.run("UPDATE listings SET seen_at = now() - interval '31 days' WHERE item_id = '1'")
+    await purge(database, batch=2)
+    assert {row["item_id"] for row in table.run("SELECT item_id FROM listings")} == {"2"}
+
+
+async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Database, table: Table) -> None:
+    await keep_old_copies(database, table)
+    async with database.tenant("acme") as session:
+        await session.execute(select(Ticket).with_for_update())
+        assert await purge(database) == Purged(0, 2, 0)
+    assert await purge(database) == Purged(0, 1, 0)
+
+
+async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table: Table) -> None:
+    """Only of these tenants: `forget --all` takes the spending of one that has left."""
+    for tenant_id in ("acme", "globex", "left"):
+        for days in (0, 89, 91):
+            table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, current_date - %s)", tenant_id, days)
+    await purge(database)
+    left = table.run("SELECT tenant_id, count(*) AS days FROM spending GROUP BY 1 ORDER BY 1")
+    assert [tuple(row.values()) for row in left] == [("acme", 2), ("globex", 2), ("left", 3)]
+
+
+async def test_audit_records_go_by_their_tenants_days_unless_those_are_not_known(store: Store) -> None:
+    """And not with their jobs."""
+    for tenant_id in ("acme", "globex", "hooli", "left"):
+        for days in (9, 11):
+            job_id = await store.accept(tenant_id=tenant_id, finished_at="now() - interval '91 days'")
+            await audit.keep(store.database, tenant_id, job_id, exchange())
+            store.table.change(job_id, state="completed")
+            change = "UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s"
+            store.table.run(change, days, job_id)
+    assert (await purge(store.database, batch=1)).jobs == 8
+    counted = "SELECT tenant_id, count(*) FROM audit_records GROUP BY 1 ORDER BY 1"
+    left = [tuple(row.values()) for row in store.table.run(counted)]
+    assert left == [("acme", 1), ("globex", 2), ("left", 2)]
+
+
+async def test_all_records_go_of_a_tenant_that_has_left_and_of_no_other(store: Store) -> None:
+    for tenant_id in ("acme", "broken", "left", "left", "quiet"):
+        job_id = await store.accept(tenant_id=tenant_id)
+        await audit.keep(store.database, tenant_id, job_id, exchange())
+    assert await audit.tenants(store.database) == ["acme", "broken", "left", "quiet"]
+    asked: list[str] = []
+
+    def has_left(tenant_id: str) -> bool:
+        asked.append(tenant_id)
+        return tenant_id == "left"
+
+    failed: list[str] = []
+    await purge_by_age(
+        store.database,
+        text_days=30,
+        job_days=90,
+        audit_days={"acme": 10, "broken": None},
+        has_left=has_left,
+        batch=1,
+        on_failure=lambda kind, _: failed.append(kind),
+    )
+    assert (asked, failed) == (["left", "quiet"], [])
+    assert await audit.tenants(store.database) == ["acme", "broken", "quiet"]
+
+
+async def keep_old_copies(database: Database, table: Table) -> None:
+    await history.save_ticket(database, "acme", {"ticket_id": "1", **TEXT})
+    await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
+    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
+
+
+async def purge_all_but_tickets(database: Database) -> None:
+    failed: list[str] = []
+    purged = await purge_by_age(
+        database, text_days=30, job_days=90, audit_days={}, on_failure=lambda kind, _: failed.append(kind)
+    )
+    assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
+
+
+async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database: Database, table: Table) -> None:
+    await keep_old_copies(database, table)
+    with before_each("DELETE ON tickets", table, "RAISE EXCEPTION 'no'"):
+        await purge_all_but_tickets(database)
+    assert await purge(database) == Purged(answers=0, copies=1, jobs=0)
+
+
+async def test_a_kind_that_somebody_has_locked_stops_no_other(server: Postgres, store: Store) -> None:
+    """It is left for the next purge, so that no lock is awaited for long."""
+    await keep_old_copies(store.database, store.table)
+    hasty = Database(server.url, application_name="hasty", lock_seconds=0.2)
+    async with store.database.tenant("acme") as session:
+        await session.execute(text("LOCK TABLE tickets"))
+        await purge_all_but_tickets(hasty)
+    await hasty.close()
+    assert await purge(store.database) == Purged(answers=0, copies=1, jobs=0)

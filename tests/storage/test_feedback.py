@@ -25,6 +25,10 @@ def answer(prompt: str | None, *steps: object) -> str:
     return json.dumps({"next_steps": list(steps)} | ({} if prompt is None else {"prompt": prompt}))
 
 
+async def vote(store: Store, job_id: UUID, of: Vote = Vote.USEFUL, reason: VoteReason | None = None) -> Any:
+    return await feedback.record_vote(store.database, "acme", job_id, of, reason)
+
+
 async def note(store: Store, prompt: str | None = "7", **columns: Any) -> UUID:
     return await store.accept(**NOTE | {"enhancement": answer(prompt, "Reboot.")} | columns)
 
@@ -34,20 +38,14 @@ def rows(store: Store) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("prompt", "kept"), [("7", "7"), (None, "")])
-async def test_a_vote_keeps_the_version_of_its_note_after_the_purge(
-    prompt: str | None, kept: str, store: Store
-) -> None:
+async def test_a_vote_keeps_the_version_of_its_note_after_the_purge(prompt: Any, kept: str, store: Store) -> None:
     job_id = await note(store, prompt)
-    vote = (store.database, "acme", job_id)
-    recorded = await feedback.record_vote(*vote, Vote.USEFUL, None)
-    assert recorded is not None
+    recorded = await vote(store, job_id)
     assert (recorded.version, recorded.changed) == (NoteVersion(kept, "m-1"), True)
     store.table.change(job_id, enhancement=None)
-    again = await feedback.record_vote(*vote, Vote.USEFUL, None)
-    other = await feedback.record_vote(*vote, Vote.NOT_USEFUL, VoteReason.OTHER)
-    assert again is not None
-    assert other is not None
-    assert (again.changed, other.changed, other.version) == (False, True, NoteVersion(kept, "m-1"))
+    assert not (await vote(store, job_id)).changed
+    other = await vote(store, job_id, Vote.NOT_USEFUL, VoteReason.OTHER)
+    assert (other.changed, other.version) == (True, NoteVersion(kept, "m-1"))
     (row,) = rows(store)
     assert (row["prompt"], row["vote"], row["reason"], row["taken_up"]) == (kept, "not useful", "other", None)
 
@@ -63,13 +61,9 @@ async def test_there_is_no_vote_for_a_job_of_another_tenant_or_of_none(store: St
 async def test_a_row_goes_with_its_job(store: Store) -> None:
     gone, stays = await note(store, finished_at="now() - interval '91 days'"), await note(store)
     for job_id in (gone, stays):
-        await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
-    assert await _purged_jobs(store) == 1
+        await vote(store, job_id)
+    assert await store.database.call_for_one(text("SELECT purge_jobs(90, 500)")) == 1
     assert [row["job_id"] for row in rows(store)] == [stays]
-
-
-async def _purged_jobs(store: Store) -> int:
-    return int(await store.database.call_for_one(text("SELECT purge_jobs(90, 500)")))
 
 
 async def test_what_is_forgotten_has_no_feedback_any_more_and_gets_none(store: Store) -> None:
@@ -77,13 +71,13 @@ async def test_what_is_forgotten_has_no_feedback_any_more_and_gets_none(store: S
     naming = await answered(store.database, store.new_event, "8", "someone.else@acme.example", similar="7")
     of_requester = await answered(store.database, store.new_event, "9", WHO)
     for job_id in (own, naming, of_requester):
-        await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+        await vote(store, job_id)
     await erasure.erase(store.database, Which("acme", ticket_id="7"))
     assert {row["job_id"] for row in rows(store)} == {naming, of_requester}
     await erasure.erase(store.database, Which("acme", requester=WHO))
     assert {row["job_id"] for row in rows(store)} == {naming}
     for job_id in (own, of_requester):
-        assert await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None) is None
+        assert await vote(store, job_id) is None
         assert await feedback.record_taken_up(store.database, "acme", job_id, 1) is None
     await erasure.erase(store.database, Which("acme"))
     assert rows(store) == []
@@ -113,37 +107,30 @@ async def test_the_last_note_of_a_ticket_is_measured_once(steps: list[object], s
 
 
 async def test_a_vote_on_another_note_of_the_job_takes_no_measure_along(store: Store) -> None:
+    """Nor does a measure take a vote along."""
     job_id = await note(store)
     await feedback.record_taken_up(store.database, "acme", job_id, 0.5)
-    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
-    assert [row["taken_up"] for row in rows(store)] == [0.5]
+    await vote(store, job_id)
     store.table.change(job_id, enhancement=None)
-    await feedback.record_vote(store.database, "acme", job_id, Vote.NOT_USEFUL, None)
-    assert [row["taken_up"] for row in rows(store)] == [0.5]
+    await vote(store, job_id, Vote.NOT_USEFUL)
+    assert [(row["taken_up"], row["vote"]) for row in rows(store)] == [(0.5, "not useful")]
     store.table.change(job_id, enhancement=answer("8", "Reboot."))
-    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    await vote(store, job_id)
     (row,) = rows(store)
     assert (row["prompt"], row["vote"], row["taken_up"], row["taken_up_at"]) == ("8", "useful", None, None)
-
-
-async def test_a_measure_of_another_note_takes_no_vote_along(store: Store) -> None:
-    job_id = await note(store)
-    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
     store.table.change(job_id, model="m-2")
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.5) is None
-    (row,) = rows(store)
-    assert (row["model"], row["vote"], row["taken_up"]) == ("m-1", "useful", None)
+    assert [(row["model"], row["vote"], row["taken_up"]) for row in rows(store)] == [("m-1", "useful", None)]
 
 
 async def test_the_first_votes_of_a_double_click_change_it_once(store: Store, server: Postgres) -> None:
     """Each begins before the other's row is there; the wait for that row must end."""
     job_id = await note(store)
     # The tenant's first vote creates its key, for which the others wait.
-    await feedback.record_vote(store.database, "acme", await note(store), Vote.USEFUL, None)
-    vote = (store.database, "acme", job_id, Vote.USEFUL, None)
+    await vote(store, await note(store))
     with psycopg.connect(server.superuser_url) as other:
         other.execute("INSERT INTO feedback (tenant_id, job_id, prompt, model) VALUES ('acme', %s, '', '')", (job_id,))
-        both = [asyncio.create_task(feedback.record_vote(*vote)) for _ in range(2)]
+        both = [asyncio.create_task(vote(store, job_id)) for _ in range(2)]
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while len(store.table.run(waiting)) < len(both):  # noqa: ASYNC110 -- another server's memory
             await asyncio.sleep(0.01)
@@ -161,7 +148,7 @@ async def test_the_first_votes_of_a_double_click_change_it_once(store: Store, se
 )
 async def test_a_job_without_a_note_takes_no_vote(columns: dict[str, str], taken: bool, store: Store) -> None:
     job_id = await note(store, **columns)
-    recorded = await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    recorded = await vote(store, job_id)
     assert (recorded is not None, len(rows(store))) == (taken, int(taken))
 
 
@@ -181,8 +168,8 @@ async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -
     await note(store, tenant_id="globex")
     unknown = await note(store, state="failed", enhancement=None, model=None, note_attempted_at="now()")
     votes = [(Vote.USEFUL, None)] * 2 + [(Vote.NOT_USEFUL, VoteReason.OTHER), (Vote.NOT_USEFUL, None)]
-    for job_id, (vote, reason) in zip([*voted, unknown], [*votes, (Vote.USEFUL, None)], strict=True):
-        await feedback.record_vote(store.database, "acme", job_id, vote, reason)
+    for job_id, what in zip([*voted, unknown], [*votes, (Vote.USEFUL, None)], strict=True):
+        await vote(store, job_id, *what)
     for job_id, ratio in zip(voted, (0.5, 0.25), strict=False):
         await feedback.record_taken_up(store.database, "acme", job_id, ratio)
     # The version of their notes is still known.

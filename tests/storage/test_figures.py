@@ -1,20 +1,23 @@
-"""Figures for pages and metrics: of one tenant and of all."""
+"""Figures for pages and metrics: of one tenant and of all, by statements that read few rows."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from benchmarks.growth import ASKED, LINEAR, Filled
 from devstack.postgres import Postgres
 from storage import claims, job_figures, rejections
-from storage.job_figures import LEASES, Behind, EndCause, HeldJobs, figures_of, outcomes, signs_of_work
+from storage.job_figures import LEASES, Behind, EndCause, HeldJobs, JobEnd, figures_of, outcomes, signs_of_work
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.reconciling import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from storage.rejections import OF_WEBHOOKS
 from storage.session import Database
-from tests.kit.postgres import Store, Table, claimed
+from tests.kit.postgres import Store, claimed
 
 SINCE = timedelta(hours=1)
 Columns = dict[str, Any]
@@ -60,23 +63,23 @@ async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], d
     ("tenant", "expected"),
     [(None, ["third", "theirs", "second", "first"]), ("acme", ["third", "second", "first"]), ("nobody", [])],
 )
-async def test_jobs_are_listed_last_end_first_page_by_page(
-    tenant: str | None, expected: list[str], found: dict[str, UUID], database: Database
-) -> None:
+async def test_jobs_are_listed_page_by_page(tenant: str | None, expected: Any, found: Any, database: Database) -> None:
     names = {job_id: name for name, job_id in found.items()}
     whole = await job_figures.ended(database, tenant, "failed", since(), most=9)
     assert [names[job.id] for job in whole] == expected
-    behind, one_by_one = None, []
-    while page := await job_figures.ended(database, tenant, "failed", since(), behind=behind, most=1):
-        one_by_one += page
+    assert await all_pages(database, tenant, most=1) == whole
+
+
+async def all_pages(database: Database, tenant: str | None, most: int) -> list[JobEnd]:
+    behind, seen = None, list[JobEnd]()
+    while page := await job_figures.ended(database, tenant, "failed", since(), behind=behind, most=most):
+        seen += page
         behind = Behind(page[-1].finished_at, page[-1].id)
-    assert one_by_one == whole
+    return seen
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
-async def test_jobs_are_listed_by_reason_and_answer(
-    tenant: str | None, found: dict[str, UUID], database: Database
-) -> None:
+async def test_jobs_are_listed_by_reason_and_answer(tenant: str | None, found: Any, database: Database) -> None:
     jobs = await job_figures.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
     answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
     assert answered == {found["second"]: True, found["first"]: False}
@@ -85,13 +88,9 @@ async def test_jobs_are_listed_by_reason_and_answer(
 
 async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:
     at = datetime.now(UTC)
-    for _ in range(5):
-        await store.accept(state="failed", reason="GPT-4 timeout", finished_at=at)
-    behind, seen = None, []
-    while page := await job_figures.ended(store.database, None, "failed", since(), behind=behind, most=2):
-        seen += [job.id for job in page]
-        behind = Behind(page[-1].finished_at, page[-1].id)
-    assert len(set(seen)) == len(seen) == 5
+    ids = {await store.accept(state="failed", reason="GPT-4 timeout", finished_at=at) for _ in range(5)}
+    seen = [job.id for job in await all_pages(store.database, None, most=2)]
+    assert (len(seen), {*seen}) == (5, ids)
 
 
 async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
@@ -121,86 +120,65 @@ async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(sto
     )
     assert (await figures_of(store.database, "acme")).last_accepted_at is None
     seen = store.table.job(webhook)["accepted_at"]
-    store.table.run(
-        "INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)"
-        " VALUES ('acme', now(), now(), %s)",
-        seen,
-    )
+    compared = "INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)"
+    store.table.run(compared + " VALUES ('acme', now(), now(), %s)", seen)
     assert (await figures_of(store.database, "acme")).last_accepted_at == seen
     assert (await rejections.receiving(store.database, "acme", ["1"])).last_accepted_at == seen
 
 
 async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
+    insert = "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES (%s, %s, 1, %s) RETURNING at"
     held = await store.accept(reason="desk unavailable")
     again = await store.accept(reason="GPT-4 timeout")
     theirs = await store.accept(tenant_id="globex", reason="desk unavailable")
-    for tenant, job_id, what in (
-        ("acme", held, "held back"),
-        ("acme", again, "retried"),
-        ("globex", theirs, "held back"),
-    ):
-        store.table.run(
-            "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES (%s, %s, 1, %s)", tenant, job_id, what
-        )
-    (event,) = store.table.run("SELECT at FROM job_events WHERE what = 'held back' AND tenant_id = 'acme'")
+    (event,) = store.table.run(insert, "acme", held, "held back")
+    store.table.run(insert, "acme", again, "retried")
+    store.table.run(insert, "globex", theirs, "held back")
     assert await job_figures.held_back_of(store.database, "acme") == {"desk unavailable": HeldJobs(1, event["at"])}
     assert await job_figures.held_back_of(store.database, "nobody") == {}
 
 
-async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, database: Database, table: Table) -> None:
-    before = await signs_of_work(database)
+async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
+    """Its leases outlast its sessions."""
+    before = await signs_of_work(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
-    await claimed(database, waiting)
-    held = await signs_of_work(database)
-    assert (held.workers, held.running, held.silent) == (1, 1, 0)
-    assert held.last_started_at == table.job(waiting)["started_at"]
-    table.change(waiting, lease_until="now() - interval '1 second'")
-    lost = await signs_of_work(database)
+    await claimed(store.database, waiting)
+    worker = Database(server.url, application_name=LEASES)
+    await worker.ask()
+    held = await signs_of_work(store.database)
+    assert (held.workers, held.running, held.silent, held.connected) == (1, 1, 0, True)
+    assert held.last_started_at == store.table.job(waiting)["started_at"]
+    await worker.close()
+    async with asyncio.timeout(5):
+        while (await signs_of_work(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.05)
+    assert (await signs_of_work(store.database)).workers == 1
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    lost = await signs_of_work(store.database)
     assert (lost.workers, lost.running, lost.silent) == (0, 1, 1)
 
 
-async def test_a_job_that_ended_lately_tells_when_one_was_begun(store: Store) -> None:
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"state": "waiting", "published_at": None, "due_at": "now() + interval '5 minutes'"},
+        {"state": "waiting", "published_at": "now()", "due_at": "now()"},
+        {"state": "completed", "finished_at": "now()"},
+    ],
+    ids=["held back", "in the queue again", "ended"],
+)
+async def test_a_job_that_waits_again_or_ended_tells_when_it_was_begun(now: Columns, store: Store) -> None:
     job_id = await store.accept()
-    await claimed(store.database, job_id)
-    for minutes, is_told in ((1, True), (11, False)):
-        ended = f"now() - interval '{minutes} minutes'"
-        store.table.change(job_id, state="completed", started_at=ended, finished_at=ended)
-        assert ((await signs_of_work(store.database)).last_started_at is not None) is is_told
-
-
-@pytest.mark.parametrize(("published", "due"), [(None, "now() + interval '5 minutes'"), ("now()", "now()")])
-async def test_a_job_that_waits_again_tells_when_it_was_begun(published: str | None, due: str, store: Store) -> None:
-    """Held back until later, or due and in the queue again."""
-    job_id = await store.accept()
-    await claimed(store.database, job_id)
-    store.table.change(job_id, state="waiting", lease_until=None, published_at=published, due_at=due)
+    claim = await claimed(store.database, job_id)
+    before = (await signs_of_work(store.database)).last_started_at
+    assert await claims.give_back(store.database, [claim]) == [True]
+    store.table.change(job_id, lease_until=None, **now)
     await store.accept(ticket_id="9")
-    assert (await signs_of_work(store.database)).last_started_at == store.table.job(job_id)["started_at"]
-    store.table.change(job_id, started_at="now() - interval '11 minutes'")
+    assert (await signs_of_work(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]
+    long_ago = "now() - interval '11 minutes'"
+    ended = {"finished_at": long_ago} if "finished_at" in now else {}
+    store.table.change(job_id, started_at=long_ago, **ended)
     assert (await signs_of_work(store.database)).last_started_at is None
-
-
-async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, database: Database) -> None:
-    held = await claimed(database, waiting)
-    before = (await signs_of_work(database)).last_started_at
-    assert await claims.give_back(database, [held]) == [True]
-    assert before is not None
-    assert (await signs_of_work(database)).last_started_at == before
-
-
-async def test_a_worker_without_sessions_is_not_connected(waiting: UUID, database: Database, server: Postgres) -> None:
-    """Its leases outlast them."""
-    await claimed(database, waiting)
-    worker = Database(server.url, application_name=LEASES)
-    await worker.ask()
-    signs = await signs_of_work(database)
-    assert (signs.workers, signs.connected) == (1, True)
-    await worker.close()
-    for _ in range(100):
-        if not (signs := await signs_of_work(database)).connected:
-            break
-        await asyncio.sleep(0.05)
-    assert (signs.workers, signs.connected) == (1, False)
 
 
 def miss(
@@ -248,3 +226,30 @@ async def test_no_more_than_so_many_of_a_tenant_are_looked_at(store: Store) -> N
     assert (figures.missed.missed, figures.missed.is_cut) == (MOST_MISSED, True)
     of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
     assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MOST_MISSED_OF_EACH, True)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    folder = tmp_path_factory.mktemp("filled")
+    folder.chmod(0o755)
+    with Filled(folder, 20_000) as on:
+        on.open_for(1_000)
+        yield on
+
+
+async def rows_read(on: Filled) -> int:
+    await on.database.call(text("SELECT pg_stat_force_next_flush()"))
+    read = "SELECT seq_tup_read + idx_tup_fetch AS read FROM pg_stat_user_tables WHERE relname = 'jobs'"
+    return int(await on.database.call_for_one(text(read)))
+
+
+async def test_frequent_statements_read_few_rows_of_many(filled: Filled) -> None:
+    """The relay counts a thousand, and the running ones."""
+    await filled.connect()
+    found = {}
+    for name, ask in ASKED.items():
+        before = await rows_read(filled)
+        await ask(filled)
+        found[name] = await rows_read(filled) - before
+    await filled.database.close()
+    assert {name: read for name, read in found.items() if read > 1_000}.keys() <= LINEAR, found

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,56 +16,60 @@ from storage import erasure, history
 from storage.erasure import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.postgres import Table
+from tests.kit.postgres import Store, Table
 
 VPN = ("VPN drops every few minutes", "The VPN client connects and then drops at home.", "Use TCP port 443.")
 PRINTER = ("Printer prints blank pages", "The office printer feeds paper, the pages are blank.", "Replaced the toner.")
 
 
-async def save(
-    database: Database, ticket_id: str, text: tuple[str, str, str], tenant_id: str = "acme", status: str = "Closed"
-) -> None:
-    subject, description, resolution = text
-    ticket = {"ticket_id": ticket_id, "subject": subject, "description": description, "resolution": resolution}
-    await history.save_ticket(database, tenant_id, ticket | {"status": status})
+def ticket(ticket_id: str, text: tuple[str, str, str] = VPN, **more: str) -> dict[str, str]:
+    texts = dict(zip(("subject", "description", "resolution"), text, strict=True))
+    return {"ticket_id": ticket_id, **texts, "status": "Closed", **more}
+
+
+async def save(database: Database, ticket_id: str, text: tuple[str, str, str] = VPN, tenant_id: str = "acme") -> None:
+    await history.save_ticket(database, tenant_id, ticket(ticket_id, text))
 
 
 async def find(
     database: Database,
-    subject: str,
-    description: str = "",
+    subject: str = VPN[0],
+    description: str = VPN[1],
     tenant_id: str = "acme",
     own: str = "0",
-    never: str = "",
+    rules: TicketRules | None = None,
 ) -> list[str]:
-    forbidden = TicketRules(never=parse_names(never)).forbidden
+    forbidden = {} if rules is None else rules.forbidden
     found = await SearchInPostgres(database, 2).similar_tickets(tenant_id, own, subject, description, forbidden)
     return [ticket.ticket_id for ticket in found]
 
 
-async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Database) -> None:
-    await save(database, "1", VPN)
+def never(names: str) -> TicketRules:
+    return TicketRules(never=parse_names(names))
+
+
+async def test_a_resolved_ticket_about_the_same_is_found_and_the_ticket_itself_is_not(database: Database) -> None:
+    await save(database, "1")
     await save(database, "2", PRINTER)
-    found = await SearchInPostgres(database, 2).similar_tickets(
-        "acme", "0", "VPN drops again", "It dropped twice at home.", {}
-    )
-    assert found == [SimilarTicket("1", VPN[0], VPN[2])]
+    await save(database, "3", (VPN[0], VPN[1], ""))
+    about, search = ("VPN drops again", "It dropped twice at home."), SearchInPostgres(database, 2)
+    assert await search.similar_tickets("acme", "0", *about, {}) == [SimilarTicket("1", VPN[0], VPN[2])]
+    assert await search.similar_tickets("acme", "1", *about, {}) == []
 
 
-async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database, table: Table) -> None:
+async def test_a_ticket_is_told_by_the_number_that_people_see(store: Store) -> None:
     """It comes with the copy or from a list; a copy is removed by either number."""
-    await save(database, "4711", VPN)
+    database = store.database
+    await save(database, "4711")
     await history.number_tickets(database, "acme", {})
     await history.number_tickets(database, "acme", {"4711": "12", "999": "13"})
     search = SearchInPostgres(database, 2)
-    assert [(one.ticket_id, one.shown) for one in await search.similar_tickets("acme", "0", *VPN[:2], {})] == [
-        ("4711", "12")
-    ]
-    ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id="4712", status="Closed")
-    await history.save_ticket(database, "acme", ticket | {"display_id": "14"})
+    (found,) = await search.similar_tickets("acme", "0", *VPN[:2], {})
+    assert (found.ticket_id, found.shown) == ("4711", "12")
+    await history.save_ticket(database, "acme", ticket("4712", display_id="14"))
     assert [one.shown for one in await search.similar_tickets("acme", "4711", *VPN[:2], {})] == ["14"]
     assert [await history.remove_ticket(database, "acme", number) for number in ("12", "13", "4712")] == [1, 0, 1]
-    assert table.run("SELECT ticket_id FROM tickets") == []
+    assert store.table.run("SELECT ticket_id FROM tickets") == []
 
 
 @pytest.mark.parametrize(
@@ -80,25 +85,20 @@ async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database
         ({"group": "Network", "site": "Turin"}, "site:Graz", ["2"]),
     ],
 )
-async def test_what_is_kept_within_a_group_or_a_site_helps_its_own_tickets_alone(
-    asks: dict[str, str], within: str, found: list[str], database: Database
-) -> None:
+async def test_a_group_or_site_keeps_its_copies(asks: Any, within: str, found: list[str], database: Database) -> None:
     kept, other = {"group": "finance", "site": "graz"}, {"group": "network", "site": "lille"}
     for ticket_id, kinds in (("1", kept), ("2", other)):
-        ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id=ticket_id)
-        await history.save_ticket(database, "acme", {**ticket, "status": "Closed"}, kinds=kinds)
+        await history.save_ticket(database, "acme", ticket(ticket_id), kinds=kinds)
     hidden = TicketRules(within=parse_names(within)).hidden_from(asks)
     search = SearchInPostgres(database, 2)
     assert sorted(one.ticket_id for one in await search.similar_tickets("acme", "0", *VPN[:2], hidden)) == found
-
-
-def test_what_is_never_used_is_hidden_from_its_own_as_well() -> None:
-    rules = TicketRules(never=parse_names("group:HR"), within=parse_names("group:Finance, site:Graz"))
-    assert rules.hidden_from({"group": "HR", "site": "Graz"}) == {"group": {"hr", "finance"}}
+    # What is never used is hidden from its own as well.
+    rules = TicketRules(never=parse_names("group:Finance"), within=parse_names(within))
+    assert "finance" in rules.hidden_from(asks)["group"]
 
 
 @pytest.mark.parametrize(
-    ("kinds", "never", "found"),
+    ("kinds", "names", "found"),
     [
         ({"group": "Büro  HR", "category": "Network"}, "group:bu\u0308ro hr", False),
         ({"group": "Büro HR"}, "group:Payroll, group:BÜRO HR", False),
@@ -111,65 +111,55 @@ def test_what_is_never_used_is_hidden_from_its_own_as_well() -> None:
         (None, "event:ticket.deleted", True),
     ],
 )
-async def test_a_copy_is_found_and_kept_by_the_rules_that_are_in_force(
-    kinds: dict[str, str] | None, never: str, found: bool, database: Database, table: Table
-) -> None:
-    ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id="1", status="Closed")
+async def test_a_copy_is_found_and_kept_by_rules(kinds: Any, names: str, found: bool, store: Store) -> None:
     folded = None if kinds is None else fold_all(kinds)
-    await history.save_ticket(database, "acme", ticket, kinds=folded)
-    await history.save_ticket(database, "globex", ticket, kinds=folded)
-    assert await find(database, *VPN[:2]) == ["1"]
-    assert await find(database, *VPN[:2], never=never) == (["1"] if found else [])
-    rules = TicketRules(never=parse_names(never))
-    forbidden = rules.forbid(kinds or {})
-    assert await history.remove_forbidden(database, "acme", rules.forbidden) == forbidden
-    assert len(table.run("SELECT 1 FROM tickets")) == 2 - forbidden
+    for tenant_id in ("acme", "globex"):
+        await history.save_ticket(store.database, tenant_id, ticket("1"), kinds=folded)
+    assert await find(store.database) == ["1"]
+    assert await find(store.database, rules=never(names)) == (["1"] if found else [])
+    forbidden = never(names).forbid(kinds or {})
+    assert await history.remove_forbidden(store.database, "acme", never(names).forbidden) == forbidden
+    assert len(store.table.run("SELECT 1 FROM tickets")) == 2 - forbidden
 
 
 async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(database: Database) -> None:
     """Until the desk refuses to show it: then nothing is known."""
     for ticket_id in ("1", "2"):
-        await save(database, ticket_id, VPN)
+        await save(database, ticket_id)
     await history.note_kinds(database, "acme", {})
     await history.note_kinds(database, "acme", {"1": {"category": "network", "group": "it"}, "2": {}, "3": {}})
-    assert await find(database, *VPN[:2], never="group:HR, category:Salaries") == ["1"]
+    assert await find(database, rules=never("group:HR, category:Salaries")) == ["1"]
     await history.note_kinds(database, "acme", {"1": {"group": "hr"}})
-    assert await find(database, *VPN[:2], never="group:HR") == []
-    assert await find(database, *VPN[:2], never="group:IT, category:Salaries") == ["1"]
+    assert await find(database, rules=never("group:HR")) == []
+    assert await find(database, rules=never("group:IT, category:Salaries")) == ["1"]
     await history.hide_kinds(database, "acme", "1")
-    assert await find(database, *VPN[:2], never="group:IT") == []
-
-
-async def test_the_ticket_itself_and_unresolved_ones_are_left_out(database: Database) -> None:
-    await save(database, "1", VPN)
-    await save(database, "2", (VPN[0], VPN[1], ""))
-    assert await find(database, VPN[0], VPN[1], own="1") == []
-    assert await find(database, VPN[0], VPN[1], own="2") == ["1"]
+    assert await find(database, rules=never("group:IT")) == []
 
 
 async def test_what_has_most_in_common_comes_first_and_three_are_enough(database: Database) -> None:
     await save(database, "1", ("VPN drops", "Every few minutes.", "Changed the cable."))
     await save(database, "2", ("VPN", "It is slow.", "Restarted."))
-    await save(database, "9", VPN)
+    await save(database, "9")
     found = await find(database, "VPN drops every few minutes", "The VPN client connects, then drops.")
     assert found[:2] == ["9", "1"]
     for number in range(3, 8):
-        await save(database, str(number), VPN)
-    assert await find(database, VPN[0], VPN[1]) == ["3", "4", "5"]
+        await save(database, str(number))
+    assert await find(database) == ["3", "4", "5"]
 
 
-@pytest.mark.parametrize("subject", ["Coffee machine leaks", "", "the and of with", "!!! ??? ...", "a b c", "12 34"])
-async def test_with_nothing_in_common_nothing_is_found(subject: str, database: Database) -> None:
-    await save(database, "1", VPN)
+LONG = "My coffee machine in the kitchen leaks water onto the floor whenever somebody starts it at home in winter"
+
+
+@pytest.mark.parametrize(
+    ("subject", "description"),
+    [*((odd, "") for odd in ("", "the and of with", "!!! ??? ...", "a b c", "12 34")), ("Coffee machine leaks", LONG)],
+    ids=["empty", "stop words", "marks", "letters", "numbers", "one word of a long text"],
+)
+async def test_with_too_little_in_common_nothing_is_found(subject: str, description: str, database: Database) -> None:
+    await save(database, "1")
     await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
-    assert await find(database, subject) == []
-    assert await SearchInPostgres(database, 2).documents("acme", subject, "") == []
-
-
-async def test_one_word_in_common_is_not_enough_for_a_long_ticket(database: Database) -> None:
-    await save(database, "1", VPN)
-    long = "My coffee machine in the kitchen leaks water onto the floor whenever somebody starts it at home in winter"
-    assert await find(database, "Coffee machine leaks", long) == []
+    assert await find(database, subject, description) == []
+    assert await SearchInPostgres(database, 2).documents("acme", subject, description) == []
 
 
 @pytest.mark.parametrize(
@@ -189,52 +179,43 @@ async def test_one_word_in_common_is_not_enough_for_a_long_ticket(database: Data
     ],
 )
 async def test_strange_words_break_nothing_and_hide_nothing(subject: str, database: Database) -> None:
-    await save(database, "1", VPN)
+    await save(database, "1")
     await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
     assert await find(database, subject, "x" * 100_000) == ["1"]
     assert len(await SearchInPostgres(database, 2).documents("acme", subject, "")) == 1
 
 
 async def test_a_tenant_finds_its_own_tickets_and_documents_only(database: Database) -> None:
-    await save(database, "1", VPN, tenant_id="globex")
+    await save(database, "1", tenant_id="globex")
     await history.save_passages(database, "globex", "1", VPN[0], [VPN[1]])
-    assert await find(database, VPN[0], VPN[1]) == []
+    assert await find(database) == []
     assert await SearchInPostgres(database, 2).documents("acme", VPN[0], VPN[1]) == []
-    assert await find(database, VPN[0], VPN[1], tenant_id="globex") == ["1"]
+    assert await find(database, tenant_id="globex") == ["1"]
 
 
 async def test_documents_are_found_by_title_and_text_best_first(database: Database) -> None:
+    best = ["Use port 443.", "The VPN client drops: reinstall."]
     await history.save_passages(database, "acme", "1", "Printers", ["Toner and paper.", "The VPN is not needed."])
-    await history.save_passages(
-        database, "acme", "2", "VPN drops", ["Use port 443.", "The VPN client drops: reinstall."]
-    )
+    await history.save_passages(database, "acme", "2", "VPN drops", best)
     found = await SearchInPostgres(database, 2).documents("acme", "VPN drops", "")
-    assert found[0] == Document("VPN drops", "The VPN client drops: reinstall.")
-    assert found[1] == Document("VPN drops", "Use port 443.")
+    assert found[:2] == [Document("VPN drops", text) for text in reversed(best)]
 
 
-async def test_a_changed_ticket_replaces_its_copy(database: Database, table: Table) -> None:
-    await save(database, "1", VPN, status="Open")
+async def test_a_changed_ticket_or_solution_replaces_its_copy(store: Store) -> None:
+    database = store.database
+    await save(database, "1")
     await save(database, "1", PRINTER)
-    await save(database, "1", VPN, tenant_id="globex", status="Open")
-    assert await find(database, VPN[0]) == []
+    await save(database, "1", tenant_id="globex")
+    assert await find(database) == []
     assert await find(database, PRINTER[0]) == ["1"]
-    assert len(table.run("SELECT 1 FROM tickets")) == 2
-
-
-async def test_a_changed_solution_replaces_all_its_passages(database: Database, table: Table) -> None:
-    await history.save_passages(database, "acme", "1", "Old", ["a", "b", "c"])
-    await history.save_passages(database, "acme", "2", "Other", ["d"])
-    await history.save_passages(database, "globex", "1", "Elsewhere", ["e"])
+    assert len(store.table.run("SELECT 1 FROM tickets")) == 2
+    for tenant_id, number, bodies in (("acme", "1", "abc"), ("acme", "2", "d"), ("globex", "1", "e")):
+        await history.save_passages(database, tenant_id, number, "Title", list(bodies))
     await history.save_passages(database, "acme", "1", "New", ["f"])
-    rows = table.run("SELECT tenant_id, title, body FROM passages ORDER BY body")
-    assert [(row["tenant_id"], row["title"], row["body"]) for row in rows] == [
-        ("acme", "Other", "d"),
-        ("globex", "Elsewhere", "e"),
-        ("acme", "New", "f"),
-    ]
+    rows = store.table.run("SELECT title, body FROM passages ORDER BY body")
+    assert [tuple(row.values()) for row in rows] == [("Title", "d"), ("Title", "e"), ("New", "f")]
     await history.save_passages(database, "acme", "1", "New", [])
-    assert len(table.run("SELECT 1 FROM passages")) == 2
+    assert len(store.table.run("SELECT 1 FROM passages")) == 2
 
 
 PARTS = [("handbook: VPN", "Use port 443 for the VPN."), ("handbook: Scanner", "Clean the rollers.")]
@@ -257,32 +238,31 @@ async def test_a_document_is_found_replaced_and_removed_by_its_path(database: Da
     assert await history.remove_document(database, "acme", "handbook.md") == 1
     assert await history.added_documents(database, "acme") == []
     assert await titles(database, "Scanner jams") == ["Scanner jams"]
-
-
-async def test_a_purge_leaves_it_and_the_erasure_of_its_tenant_takes_it(database: Database, table: Table) -> None:
-    await history.save_document(database, "acme", "handbook.md", PARTS)
-    table.run("UPDATE passages SET synced_at = now() - interval '2 years'")
-    assert await database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
-    await erasure.erase(database, Which("acme"))
-    assert table.run("SELECT * FROM passages") == []
-
-
-async def test_half_a_character_in_a_path_or_a_text_is_left_out(database: Database) -> None:
+    # Half a character is left out.
     await history.save_document(database, "acme", "hand\ud83dbook\x00.md", [("VPN\ud83d", "Use port 443.\x00")])
     assert [one.path for one in await history.added_documents(database, "acme")] == ["handbook.md"]
     assert await history.remove_document(database, "acme", "hand\ud83dbook\x00.md") == 1
 
 
-async def test_one_of_many_parts_is_replaced_removed_and_forgotten_bit_by_bit(database: Database, table: Table) -> None:
-    parts = [(f"handbook: page {number}", f"Port {number} is open.") for number in range(60)]
+async def test_a_purge_leaves_it_and_the_erasure_of_its_tenant_takes_it(store: Store) -> None:
+    await history.save_document(store.database, "acme", "handbook.md", PARTS)
+    store.table.run("UPDATE passages SET synced_at = now() - interval '2 years'")
+    assert await store.database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
+    await erasure.erase(store.database, Which("acme"))
+    assert store.table.run("SELECT * FROM passages") == []
+
+
+async def test_one_of_many_parts_is_replaced_removed_and_forgotten_bit_by_bit(store: Store) -> None:
+    database, parts = store.database, [(f"handbook: page {number}", f"Port {number} is open.") for number in range(60)]
     assert await history.save_document(database, "acme", "handbook.pdf", parts) == 0
     assert await history.save_document(database, "acme", "handbook.pdf", parts[:51]) == 60
     assert await history.remove_document(database, "acme", "handbook.pdf") == 51
     await history.save_document(database, "acme", "handbook.pdf", parts)
     await history.save_document(database, "globex", "handbook.pdf", parts[:1])
     assert (await erasure.erase(database, Which("acme"))).copies == 60
-    assert table.run("SELECT tenant_id FROM passages") == [{"tenant_id": "globex"}]
-    assert table.run("SELECT tenant_id, documents FROM collection_sizes") == [{"tenant_id": "globex", "documents": 1}]
+    assert store.table.run("SELECT tenant_id FROM passages") == [{"tenant_id": "globex"}]
+    sizes = store.table.run("SELECT tenant_id, documents FROM collection_sizes")
+    assert sizes == [{"tenant_id": "globex", "documents": 1}]
 
 
 TEXTS = ("VPN drops at home", "Scanner sends empty files", "VPN certificate expired", "Payslip shows the wrong sum")
@@ -290,13 +270,7 @@ TEXTS = ("VPN drops at home", "Scanner sends empty files", "VPN certificate expi
 
 def numbered(number: int, resolution: str = "Restarted it.") -> dict[str, str]:
     subject = TEXTS[number % len(TEXTS)]
-    return {
-        "ticket_id": str(number),
-        "subject": subject,
-        "description": f"{subject} since {number}",
-        "resolution": resolution,
-        "status": "Closed",
-    }
+    return ticket(str(number), (subject, f"{subject} since {number}", resolution))
 
 
 def assert_in_step(table: Table) -> None:
@@ -314,7 +288,8 @@ def assert_in_step(table: Table) -> None:
     assert {tuple(row.values())[:2]: row["documents"] for row in sizes} == found
 
 
-async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table: Table) -> None:
+async def test_they_follow_whatever_becomes_of_a_copy(store: Store) -> None:
+    database, table = store.database, store.table
     for tenant_id in ("acme", "globex"):
         for number in range(6):
             await history.save_ticket(database, tenant_id, numbered(number), "robin@acme.example")
@@ -322,6 +297,9 @@ async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table:
     assert_in_step(table)
     await history.save_ticket(database, "acme", numbered(1, "Changed the cable, then rebooted."))
     await history.save_ticket(database, "acme", numbered(2, resolution=""))
+    # A text without terms counts for nothing.
+    assert weighed_terms("", "the", "en") == {}
+    await history.save_ticket(database, "acme", ticket("6", ("", "", "the")))
     await history.save_passages(database, "acme", "1", "VPN", ["Use port 8443."])
     assert_in_step(table)
     assert await history.remove_ticket(database, "acme", "4") == 1
@@ -333,8 +311,9 @@ async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table:
     assert_in_step(table)
 
 
-async def test_copies_of_before_are_indexed_once(database: Database, table: Table) -> None:
+async def test_copies_of_before_are_indexed_once(store: Store) -> None:
     """Copies of a release without an index, and of another index version."""
+    database, table = store.database, store.table
     for number in range(250):
         await history.save_ticket(database, "acme", numbered(number))
     await history.save_passages(database, "acme", "1", "VPN", ["a port", "b port"])
@@ -347,19 +326,19 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
     assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 
 
-async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(database: Database, table: Table) -> None:
+async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(store: Store) -> None:
     """Their texts have most terms in common."""
 
     async def write(worker: int) -> None:
         for number in range(worker, 80, 4):
-            await history.save_ticket(database, "acme", numbered(number, f"Restarted {worker}."))
+            await history.save_ticket(store.database, "acme", numbered(number, f"Restarted {worker}."))
 
     async def erase() -> None:
         for number in range(0, 80, 3):
-            await history.remove_ticket(database, "acme", str(number))
+            await history.remove_ticket(store.database, "acme", str(number))
 
     await asyncio.gather(*map(write, range(4)), erase(), write(1))
-    assert_in_step(table)
+    assert_in_step(store.table)
 
 
 QUESTION = text(
@@ -373,7 +352,8 @@ async def found_by(database: Database, tenant_id: str, asked: dict[int, float], 
     return [row["document"] for row in rows]
 
 
-async def test_no_question_finds_another_tenants_texts(database: Database, table: Table) -> None:
+async def test_no_question_finds_another_tenants_texts(store: Store) -> None:
+    database, table = store.database, store.table
     for number in range(8):
         await history.save_ticket(database, "globex", numbered(number))
     await history.save_ticket(database, "acme", numbered(0))
@@ -407,9 +387,3 @@ async def test_a_search_reads_no_more_than_its_budget(database: Database) -> Non
 async def test_odd_questions_find_nothing(asked: dict[int, float], database: Database) -> None:
     await history.save_ticket(database, "acme", numbered(1))
     assert await found_by(database, "acme", asked) == []
-
-
-async def test_a_text_without_terms_is_not_found_and_counts_for_nothing(database: Database, table: Table) -> None:
-    await history.save_ticket(database, "acme", numbered(1) | {"subject": "", "description": "", "resolution": "the"})
-    assert weighed_terms("", "the", "en") == {}
-    assert_in_step(table)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -70,30 +71,26 @@ def test_migrations_at_once_from_several_places_all_succeed(empty: tuple[str, st
 def test_the_tables_are_as_the_models_describe_them(server: Postgres) -> None:
     engine = create_engine(driver_url(server.superuser_url))
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    try:
-        inspector = inspect(engine)
+    with closing(engine.connect()) as connection:
+        inspector = inspect(connection)
         for name, described in Base.metadata.tables.items():
-            real = {
-                column["name"]: (column["type"].compile(dialect), column["nullable"], "computed" in column)
-                for column in inspector.get_columns(name)
-            }
-            assert real == {
-                column.name: (column.type.compile(dialect), column.nullable, column.computed is not None)
-                for column in described.columns
-            }
+            columns = {column["name"]: column for column in inspector.get_columns(name)}
+            assert columns.keys() == {column.name for column in described.columns}
+            for column in described.columns:
+                real, computed = columns[column.name], column.computed is not None
+                assert real["type"].compile(dialect) == column.type.compile(dialect)
+                assert (real["nullable"], "computed" in real) == (column.nullable, computed)
             keys = [column.name for column in described.primary_key]
             assert inspector.get_pk_constraint(name)["constrained_columns"] == keys
-    finally:
-        engine.dispose()
+    engine.dispose()
 
 
 def test_a_role_without_grants_is_refused(empty: tuple[str, str], server: Postgres, table: Table) -> None:
     migrate(*empty)
     table.run("CREATE ROLE stranger LOGIN PASSWORD 'p'")
     try:
-        stranger = f"postgresql://stranger:p@127.0.0.1:{server.port}/empty"
         with pytest.raises(DatabaseUnfit, match="run `ai-agents migrate` with DATABASE_ADMIN_URL"):
-            check_now(stranger)
+            check_now(f"postgresql://stranger:p@127.0.0.1:{server.port}/empty")
     finally:
         table.run("DROP ROLE stranger")
 
@@ -112,33 +109,24 @@ def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
     assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
 
 
-def test_migrating_leaves_the_functions_of_others_alone(empty: tuple[str, str]) -> None:
+def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) -> None:
+    """Functions changed by hand or left by another release are created again."""
     with psycopg.connect(empty[0], autocommit=True) as connection:
-        connection.execute("CREATE FUNCTION theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-        connection.execute("CREATE FUNCTION secret() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        for name in ("theirs", "secret"):
+            connection.execute(f"CREATE FUNCTION {name}() RETURNS int LANGUAGE sql AS 'SELECT 1'".encode())
         connection.execute("REVOKE ALL ON FUNCTION secret() FROM PUBLIC")
         connection.execute("CREATE PROCEDURE nightly() LANGUAGE sql AS 'SELECT 1'")
-    migrate(*empty)
+        migrate(*empty)
+        changed = "FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+        connection.execute(f"CREATE OR REPLACE {changed}".encode())
+        migrate(*empty)
+        question = "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        found = [row for row in connection.execute(question) if row[0] not in ("theirs", "secret", "nightly")]
+    assert sorted(found) == sorted(FUNCTION.findall(FUNCTIONS.read_text(encoding="utf-8")))
+    assert len(found) > 30
     with psycopg.connect(empty[1]) as connection:
         question = "SELECT has_function_privilege('theirs()', 'EXECUTE'), has_function_privilege('secret()', 'EXECUTE')"
         assert connection.execute(question).fetchone() == (True, False)
-
-
-def test_migrating_makes_each_function_as_the_file_has_it(empty: tuple[str, str]) -> None:
-    """Functions changed by hand or left by another release are created again."""
-    migrate(*empty)
-    with psycopg.connect(empty[0], autocommit=True) as connection:
-        connection.execute(
-            "CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean"
-            " LANGUAGE sql AS 'SELECT true'"
-        )
-    migrate(*empty)
-    with psycopg.connect(empty[0]) as connection:
-        found = connection.execute(
-            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-        ).fetchall()
-    assert sorted(found) == sorted(FUNCTION.findall(FUNCTIONS.read_text(encoding="utf-8")))
-    assert len(found) > 30
 
 
 def test_a_migration_waits_for_a_lock_for_seconds_only(empty: tuple[str, str]) -> None:
@@ -186,12 +174,9 @@ def test_a_migration_with_unfit_rights_is_refused(empty: tuple[str, str], server
     for url, reason in ((empty[1], "must be the owner"), (wrong, "is refused: wrong password")):
         with pytest.raises(DatabaseUnfit, match=f"^DATABASE_ADMIN_URL {reason}"):
             migrate(url, empty[1])
-
-
-def test_a_migration_without_a_server_can_be_tried_again(server: Postgres) -> None:
-    nowhere = server.admin_url.replace(f":{server.port}/", ":1/")
+    # One without a server can be tried again.
     with pytest.raises(DatabaseUnreachable):
-        migrate(nowhere, server.url)
+        migrate(server.admin_url.replace(f":{server.port}/", ":1/"), server.url)
 
 
 async def test_a_check_works_inside_a_running_loop(server: Postgres) -> None:

@@ -52,9 +52,7 @@ OTHERS: list[tuple[dict[str, Any], tuple[bool, bool, bool]]] = [
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("other", "told"), OTHERS)
-async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
-    other: dict[str, Any], told: tuple[bool, bool, bool], known: bool, store: Store
-) -> None:
+async def test_a_job_of_the_other_number_is_seen_by_the_id(other: Any, told: Any, known: bool, store: Store) -> None:
     """The id comes from the webhook or an attempt; the claim does not know it yet."""
     columns: dict[str, Any] = {"ticket_id": DESK_ID}
     if known:
@@ -78,9 +76,7 @@ async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
 
 
 @pytest.mark.parametrize(("other", "told"), OTHERS)
-async def test_a_claim_by_the_id_sees_jobs_with_it(
-    other: dict[str, Any], told: tuple[bool, bool, bool], store: Store
-) -> None:
+async def test_a_claim_by_the_id_sees_jobs_with_it(other: Any, told: Any, store: Store) -> None:
     await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER, **other)
     claim = await claim_by_id(store.database, await store.accept(ticket_id=DESK_ID), "one", LEASE)
     assert claim is not None
@@ -126,13 +122,8 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
         ({"state": "skipped"}, True),
     ],
 )
-async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_enhancement(
-    other: dict[str, Any], may: bool, named: str, store: Store
-) -> None:
-    """Under either number.
-
-    A person who retries a job may have seen the other one's note.
-    """
+async def test_a_ticket_gets_one_failure_note_or_none(other: Any, may: bool, named: str, store: Store) -> None:
+    """A person who retries a job may have seen the other one's note."""
     await store.accept(ticket_id=DESK_ID, **other)
     claim = await claimed(store.database, await store.accept(ticket_id=named))
     await claims.fail(store.database, claim, "x")
@@ -162,12 +153,10 @@ async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:
     )
     store.table.run("ANALYZE jobs")
     (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
-    cases: list[dict[str, Any]] = [{}, {"desk_id": DESK_ID, "display_id": "77"}]
-    for numbers in cases:
-        job_id = await store.accept(ticket_id="77", **numbers)
-        given = {"p_id": f"'{job_id}'", "p_echo": "interval '1 hour'", "p_missing": "'x'"}
-        question = asked["prosrc"]
-        for name, value in given.items():
+    with_both: dict[str, Any] = {"desk_id": DESK_ID, "display_id": "77"}
+    for numbers in ({}, with_both):
+        job_id, question = await store.accept(ticket_id="77", **numbers), asked["prosrc"]
+        for name, value in (("p_id", f"'{job_id}'"), ("p_echo", "interval '1 hour'"), ("p_missing", "'x'")):
             question = question.replace(name, value)
         plan = "\n".join(row["QUERY PLAN"] for row in store.table.run(f"EXPLAIN {question}"))
         assert "Seq Scan" not in plan, plan

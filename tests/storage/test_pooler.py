@@ -93,20 +93,14 @@ def refusal(url: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_one_that_refuses_the_settings_of_our_sessions_is_no_server_that_is_awaited(mode: str, pooled: Pooled) -> None:
+def test_one_without_the_settings_of_our_sessions_is_refused(mode: str, server: Postgres, pooled: Pooled) -> None:
+    """It is no server that is awaited; a migration through it is refused too."""
     said = refusal(pooled(pool_mode=mode))
     assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
-
-
-def test_a_migration_through_it_is_refused_too(server: Postgres, pooled: Pooled) -> None:
-    with pytest.raises(DatabaseUnfit, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
-        migrate(pooled(server.admin_url, pool_mode="transaction"), server.url)
-
-
-@pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_one_that_drops_them_without_a_word_is_refused(mode: str, pooled: Pooled) -> None:
     said = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
     assert said.startswith("DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to")
+    with pytest.raises(DatabaseUnfit, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
+        migrate(pooled(server.admin_url, pool_mode=mode), server.url)
 
 
 @pytest.mark.usefixtures("kept")

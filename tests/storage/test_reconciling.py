@@ -1,4 +1,4 @@
-"""Records of tickets without a webhook: one job each, kept as long as rejections."""
+"""Webhooks that were refused or never came: rows without a body, capped, and one job each for missed tickets."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -7,13 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.refusals import RejectionRecorder
 from storage import erasure, reconciling, rejections, relaying
 from storage.erasure import Which
-from storage.jobs import RECOVERED, Event
+from storage.jobs import ASKED_BY_HAND, RECOVERED, Event
 from storage.limits import MOST_RECOVERED_A_MINUTE
 from storage.reconciling import OpenAgain, SeenTicket
 from storage.session import Database
 from tests.kit.postgres import Store, Table
+from tests.kit.world import wait_for
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
@@ -49,20 +51,17 @@ async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None
     assert due.job_id == job["id"]
 
 
-async def test_a_webhook_that_came_in_the_meantime_is_the_job(store: Store) -> None:
-    await missed(store.database)
-    await store.accept(ticket_id="0")
-    assert not await reconciling.recover(store.database, event(), HOUR)
-    assert (await reconciling.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
-    assert len(store.table.run("SELECT * FROM jobs")) == 1
-
-
-async def test_what_nobody_has_missed_is_not_made(store: Store) -> None:
+async def test_what_nobody_missed_or_a_webhook_told_meanwhile_is_not_made(store: Store) -> None:
     await reconciling.begin(store.database, "acme", NOW - HOUR)
     await reconciling.compare(store.database, "acme", tickets(1), seen_at=NOW, until=NOW)
     assert not await reconciling.recover(store.database, event(), HOUR)
     assert not await reconciling.recover(store.database, event(tenant_id="globex"), HOUR)
     assert store.table.run("SELECT * FROM jobs") == []
+    await missed(store.database)
+    await store.accept(ticket_id="0")
+    assert not await reconciling.recover(store.database, event(), HOUR)
+    assert (await reconciling.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
+    assert len(store.table.run("SELECT * FROM jobs")) == 1
 
 
 async def test_there_is_room_for_so_many_a_minute(database: Database, table: Table) -> None:
@@ -96,42 +95,32 @@ async def test_a_tenant_is_first_seen_once(database: Database, table: Table) -> 
     assert row == {"ours": True, "moved": True}
 
 
+async def last_webhook_at(store: Store) -> datetime | None:
+    figures = await reconciling.figures(store.database, "acme")
+    return figures and figures.last_webhook_at
+
+
 async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_none(store: Store) -> None:
+    """Also once that was forgotten."""
     webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '3 days'")
-    own = await store.accept(ticket_id="2")
-    store.table.change(own, event=RECOVERED)
-    await reconciling.begin(store.database, "acme", NOW - HOUR)
-    figures = await reconciling.figures(store.database, "acme")
-    assert figures is not None
-    assert figures.last_webhook_at == store.table.job(webhook)["accepted_at"]
-    newer = await store.accept(ticket_id="3")
-    figures = await reconciling.figures(store.database, "acme")
-    assert figures is not None
-    assert figures.last_webhook_at == store.table.job(newer)["accepted_at"]
-
-
-async def test_a_job_that_was_made_without_is_none_though_it_was_forgotten(store: Store) -> None:
-    webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
-    await reconciling.begin(store.database, "acme", NOW)
+    await reconciling.begin(store.database, "acme", NOW - HOUR)
+    assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
     await erasure.erase(store.database, Which("acme", ticket_id="2"))
-    figures = await reconciling.figures(store.database, "acme")
-    assert figures is not None
-    assert figures.last_webhook_at == store.table.job(webhook)["accepted_at"]
+    assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
+    newer = await store.accept(ticket_id="3")
+    assert await last_webhook_at(store) == store.table.job(newer)["accepted_at"]
 
 
 async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
     await missed(database, 3)
     await reconciling.looked_for_notes(database, "acme", NOW, removed=True)
     assert await reconciling.take_found(database, "acme") is None
-    table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-    told = await reconciling.take_found(database, "acme")
-    assert told is not None
-    assert told[1:] == (3, 0, 1, 0)
-    table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-    again = await reconciling.take_found(database, "acme")
-    assert again is not None
-    assert again[1:] == (0, 0, 0, 0)
+    for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
+        table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
+        told = await reconciling.take_found(database, "acme")
+        assert told is not None
+        assert told[1:] == found
 
 
 async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
@@ -187,3 +176,103 @@ async def test_a_ticket_with_a_note_or_a_later_job_needs_no_other(state: str, st
     if state == "waiting":
         await store.accept(ticket_id="0", desk_id="7")
     assert await seen_open(store) is None
+
+
+FLOOD = "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)"
+
+
+@pytest.mark.parametrize(
+    ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
+)
+async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, database: Database, table: Table) -> None:
+    table.run(FLOOD, most - 1)
+    others = [("acme", "flood: known cause"), ("acme", "malformed payload: line 1"), ("globex", "flood")]
+    for tenant_id, reason in [("acme", "flood")] * 3 + others:
+        await rejections.record(database, tenant_id, "1", 403, reason, proved=proved)
+    counts = table.run("SELECT tenant_id, reason, count(*) FROM rejections GROUP BY 1, 2 ORDER BY 1, 2")
+    assert [tuple(row.values()) for row in counts] == [("acme", "flood", most), *((*other, 1) for other in others)]
+    table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
+    await rejections.record(database, "acme", "1", 403, "flood", proved=proved)
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
+
+
+async def test_a_ticket_refused_with_429_has_a_row_an_hour_within_a_limit(database: Database, table: Table) -> None:
+    """The cap equals the number of jobs that reconciliation makes in that time."""
+    table.run(
+        "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
+        " SELECT 'acme', number::text, 429, 'full' FROM generate_series(1, %s) AS number",
+        rejections.MOST_FULL_PER_HOUR - 1,
+    )
+    for tenant_id, ticket_id in (("acme", "a"), ("acme", "a"), ("acme", "b"), ("globex", "b")):
+        await rejections.record_full(database, tenant_id, ticket_id, "full")
+    question = "SELECT tenant_id, ticket_id FROM rejections WHERE ticket_id IN ('a', 'b') ORDER BY id"
+    assert [tuple(row.values()) for row in table.run(question)] == [("acme", "a"), ("globex", "b")]
+    table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
+    for ticket_id in ("a", "b"):
+        await rejections.record_full(database, "acme", ticket_id, "full")
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE ticket_id IN ('a', 'b')") == [{"kept": 4}]
+
+
+async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Database, table: Table) -> None:
+    recorder = RejectionRecorder(database)
+    for _ in range(200):
+        recorder.record("acme", None, 403, "token mismatch", proved=False)
+    recorder.record("acme", "77", 403, "signature mismatch: signed with a line break behind the secret", proved=True)
+    work = asyncio.create_task(recorder.run())
+    await asyncio.to_thread(wait_for, lambda: table.run("SELECT 1 FROM rejections WHERE ticket_id = '77'"))
+    work.cancel()
+
+
+async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -> None:
+    """Since the last accepted one; nothing of another tenant's."""
+    table, retired = store.table, "signature mismatch: signed with the retired secret"
+    for tenant_id, ticket_id, reason, minutes in (
+        ("acme", "1", retired, 90),
+        ("acme", "2", retired, 30),
+        ("acme", "3", "stale timestamp", 25),
+        ("acme", "1", retired, 20),
+        ("acme", None, "malformed payload", 10),
+        ("globex", "1", "token mismatch", 5),
+    ):
+        insert = "INSERT INTO rejections (tenant_id, ticket_id, status, reason, rejected_at)"
+        values = " VALUES (%s, %s, 403, %s, now() - make_interval(mins => %s))"
+        table.run(insert + values, tenant_id, ticket_id, reason, minutes)
+    accepted = await store.accept(ticket_id="9")
+    table.change(accepted, accepted_at="now() - interval '1 hour'")
+    told = await rejections.receiving(store.database, "acme", ["1", "11"])
+    assert [refused.reason for refused in told.refused] == [retired, retired]
+    assert told.since is not None
+    assert 29 < (told.refused[0].at - told.since).total_seconds() / 60 + 20 < 31
+    assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
+    assert told.last_accepted_at == table.job(accepted)["accepted_at"]
+    assert not told.shares_used_up
+    # A job requested by hand is not a webhook.
+    table.change(accepted, event=ASKED_BY_HAND)
+    told = await rejections.receiving(store.database, "acme", ["1"])
+    assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
+    assert [await rejections.is_heard_of(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
+    nothing = await rejections.receiving(store.database, "initech", ["1"])
+    assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
+
+
+async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:
+    table.run(FLOOD, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
+    assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+    table.run(FLOOD, 1)
+    assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+
+
+async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(store: Store) -> None:
+    """A job that was made without a webhook does not show that one was accepted."""
+    for tenant_id, status, reason in (
+        ("acme", 403, "signature mismatch"),
+        ("acme", 422, "malformed payload"),
+        ("globex", 403, "token mismatch"),
+        ("initech", 403, "stale timestamp"),
+    ):
+        await rejections.record(store.database, tenant_id, "1", status, reason, proved=True)
+    store.table.run("UPDATE rejections SET rejected_at = now() - interval '2 days' WHERE tenant_id = 'initech'")
+    store.table.change(await store.accept(), event=ASKED_BY_HAND)
+    await store.accept(tenant_id="globex")
+    (told,) = await rejections.refused_tenants(store.database, datetime.now(UTC) - timedelta(days=1))
+    assert (told.tenant_id, told.reason) == ("acme", "malformed payload")

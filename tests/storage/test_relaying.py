@@ -20,6 +20,12 @@ Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]
 
 
+PAST, TO_COME = ("now() - interval '1 second'", "now() + interval '1 minute'")
+OVERDUE: Columns = {"deadline_at": PAST}
+HELD: Columns = {"state": "running", "lease_owner": "one", "lease_until": TO_COME}
+SILENT = HELD | {"lease_until": PAST}
+
+
 @pytest.fixture
 def accept(store: Store) -> Accept:
     return partial(store.accept, published=False)
@@ -39,26 +45,17 @@ async def test_a_due_job_comes_with_what_publishing_takes(accept: Accept, databa
 
 async def test_only_waiting_unpublished_due_jobs_are_taken_and_each_once(accept: Accept, database: Database) -> None:
     due = {await accept(), await accept(tenant_id="globex")}
-    await accept(published=True)
-    await accept(due_at="now() + interval '1 minute'")
-    await accept(state="completed")
-    await accept(state="running", lease_until="now() + interval '1 minute'")
+    for other in ({"published": True}, {"due_at": TO_COME}, {"state": "completed"}, HELD):
+        await accept(**other)
     assert ids(await relaying.take_due(database, 10)) == due
     assert await relaying.take_due(database, 10) == []
 
 
-async def test_the_longest_due_are_taken_first(accept: Accept, database: Database) -> None:
-    old = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in (5, 4, 3, 2, 1)]
-    assert ids(await relaying.take_due(database, 2)) == set(old[:2])
-    assert ids(await relaying.take_due(database, 2)) == set(old[2:4])
-    assert ids(await relaying.take_due(database, 2)) == {old[4]}
-
-
 async def test_of_each_tenant_as_many_are_taken(accept: Accept, database: Database) -> None:
-    """A tenant's delayed flood does not delay another tenant's retry."""
+    """The longest due first. A tenant's delayed flood does not delay another tenant's retry."""
     flood = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in range(30, 0, -1)]
     late = {await accept(tenant_id="globex"), await accept(tenant_id="hooli")}
-    await accept(tenant_id="initech", due_at="now() + interval '1 minute'")
+    await accept(tenant_id="initech", due_at=TO_COME)
     assert ids(await relaying.take_due(database, 12)) == late | set(flood[:10])
     assert ids(await relaying.take_due(database, 12)) == set(flood[10:22])
 
@@ -81,21 +78,18 @@ async def test_relays_at_the_same_time_take_no_job_twice(accept: Accept, databas
 
 
 async def test_a_job_that_redis_did_not_take_is_due_again(accept: Accept, database: Database, table: Table) -> None:
-    taken = await accept()
-    running = await accept(published=True, state="running", lease_until="now() + interval '1 minute'")
+    taken, running = await accept(), await accept(published=True, **HELD)
     await relaying.take_due(database, 10)
-    await relaying.unpublish(database, [taken, running, uuid4()])
+    for unpublished, due in (([taken, running, uuid4()], {taken}), ([], set())):
+        await relaying.unpublish(database, unpublished)
+        assert ids(await relaying.take_due(database, 10)) == due
     assert table.job(running)["published_at"] is not None
-    assert ids(await relaying.take_due(database, 10)) == {taken}
-    await relaying.unpublish(database, [])
-    assert await relaying.take_due(database, 10) == []
 
 
 async def test_a_job_whose_worker_fell_silent_waits_again(accept: Accept, database: Database, table: Table) -> None:
-    silent: Columns = {"published": True, "state": "running", "lease_owner": "one", "attempt": 1}
-    lost = await accept(**silent, lease_until="now() - interval '1 second'")
-    await accept(**silent, lease_until="now() + interval '1 second'")
-    await accept(**silent, lease_until="now() - interval '1 second'", deadline_at="now() - interval '1 second'")
+    lost = await accept(published=True, **SILENT, attempt=1)
+    await accept(published=True, **HELD, attempt=1)
+    await accept(published=True, **SILENT, **OVERDUE, attempt=1)
     (recovered,) = await relaying.recover(database, 10)
     assert (recovered.job_id, recovered.attempt) == (lost, 1)
     row = table.job(lost)
@@ -105,31 +99,28 @@ async def test_a_job_whose_worker_fell_silent_waits_again(accept: Accept, databa
 
 
 async def test_a_job_past_its_deadline_fails_with_a_reason(accept: Accept, database: Database, table: Table) -> None:
-    past: Columns = {"deadline_at": "now() - interval '1 second'"}
-    waiting = await accept(**past)
-    retried = await accept(**past, reason="GPT-4 timeout", due_at="now() + interval '1 hour'")
-    silent = await accept(**past, state="running", lease_owner="one", lease_until="now() - interval '1 second'")
-    held = await accept(**past, state="running", lease_owner="one", lease_until="now() + interval '1 minute'")
-    ended = await accept(**past, state="completed")
-    in_time = await accept()
+    waiting, silent = await accept(**OVERDUE), await accept(**OVERDUE, **SILENT)
+    retried = await accept(**OVERDUE, reason="GPT-4 timeout", due_at="now() + interval '1 hour'")
+    others = {
+        await accept(**OVERDUE, **HELD): "running",
+        await accept(**OVERDUE, state="completed"): "completed",
+        await accept(): "waiting",
+    }
     assert ids(await relaying.expire(database, 10, "deadline passed")) == {waiting, retried, silent}
     assert {table.job(job)["state"] for job in (waiting, retried, silent)} == {"failed"}
     assert table.job(waiting)["reason"] == "deadline passed"
     assert table.job(retried)["reason"] == "deadline passed (last: GPT-4 timeout)"
     assert (table.job(silent)["lease_owner"], table.job(silent)["lease_until"]) == (None, None)
     assert table.job(silent)["finished_at"] is not None
-    assert [table.job(job)["state"] for job in (held, ended, in_time)] == ["running", "completed", "waiting"]
+    assert {job: table.job(job)["state"] for job in others} == others
     assert await relaying.expire(database, 10, "deadline passed") == []
 
 
 async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, database: Database) -> None:
     """No job falls between the deadlines of a claim and of the relay."""
-    past: Columns = {"deadline_at": "now() - interval '1 second'"}
-    silent: Columns = {"state": "running", "lease_owner": "one", "lease_until": "now() - interval '1 second'"}
-    for columns in ({}, silent):
-        job_id = await accept(**columns)
-        assert await claim_by_id(database, job_id, "two", 45) is not None
-        job_id = await accept(**columns, **past)
+    for columns in ({}, SILENT):
+        assert await claim_by_id(database, await accept(**columns), "two", 45) is not None
+        job_id = await accept(**columns, **OVERDUE)
         assert ids(await relaying.expire(database, 10, "deadline passed")) == {job_id}
 
 
@@ -137,13 +128,9 @@ OLD: Columns = {"published_at": "now() - interval '10 seconds'"}
 
 
 async def test_jobs_due_a_message_are_counted_after_some_seconds(accept: Accept, database: Database) -> None:
-    await accept(**OLD)
-    await accept(**OLD, tenant_id="globex")
-    await accept(published=True)
-    await accept()
-    await accept(**OLD, state="running", lease_until="now() + interval '1 minute'")
-    await accept(**OLD, state="failed")
-    await accept(**OLD, due_at="now() + interval '1 minute'")
+    counted: list[Columns] = [OLD, OLD | {"tenant_id": "globex"}, OLD | HELD]
+    for columns in (*counted, {"published": True}, {}, OLD | {"state": "failed"}, OLD | {"due_at": TO_COME}):
+        await accept(**columns)
     assert await relaying.count_listed(database, 9) == (2, 1)
     assert await relaying.count_listed(database, 1) == (1, 1)
 
@@ -161,15 +148,14 @@ async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(acce
     # Recently published ones are skipped.
     assert await relaying.take_without_message(store.database, 1, 10) == []
     assert ids(await relaying.take_without_message(store.database, 0, 10)) == {waiting[2]}
-    assert store.table.job(just_published)["state"], store.table.job(ended)["state"] == ("waiting", "completed")
+    assert [store.table.job(job)["state"] for job in (just_published, ended)] == ["waiting", "completed"]
 
 
 async def test_no_more_are_published_again_than_asked_for(accept: Accept, database: Database) -> None:
     for _ in range(5):
         await accept(**OLD)
-    assert len(await relaying.take_without_message(database, 1, 2)) == 2
-    assert len(await relaying.take_without_message(database, 1, 2)) == 2
-    assert await relaying.take_without_message(database, 1, 2) == []
+    taken = [await relaying.take_without_message(database, 1, 2) for _ in range(3)]
+    assert [len(some) for some in taken] == [2, 2, 0]
 
 
 async def test_relays_at_the_same_time_do_not_make_up_for_the_same_loss(accept: Accept, database: Database) -> None:
@@ -182,20 +168,12 @@ async def test_relays_at_the_same_time_do_not_make_up_for_the_same_loss(accept: 
 async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database: Database, table: Table) -> None:
     for _ in range(2):
         await accept()
-    table.run(
-        "UPDATE delivery_keys SET expires_at = now() - interval '61 minutes'"
-        " WHERE ctid = (SELECT ctid FROM delivery_keys LIMIT 1)"
-    )
-    for days in (0, 6, 8):
-        table.run(
-            "INSERT INTO rejections (tenant_id, status, reason, rejected_at)"
-            " VALUES ('acme', 403, %s, now() - make_interval(days => %s))",
-            str(days),
-            days,
-        )
-    table.run(
-        "INSERT INTO ended_sessions SELECT i, now() + make_interval(secs => i::int) FROM unnest('{-1, 60}'::text[]) i"
-    )
+    one = "ctid = (SELECT ctid FROM delivery_keys LIMIT 1)"
+    table.run(f"UPDATE delivery_keys SET expires_at = now() - interval '61 minutes' WHERE {one}")  # noqa: S608 -- above
+    refused = "INSERT INTO rejections (tenant_id, status, reason, rejected_at) SELECT 'acme', 403, days, now() - "
+    table.run(refused + "make_interval(days => days) FROM unnest('{0, 6, 8}'::int[]) days")
+    sessions = "SELECT i, now() + make_interval(secs => i::int) FROM unnest('{-1, 60}'::text[]) i"
+    table.run(f"INSERT INTO ended_sessions {sessions}")
     await relaying.purge_short_lived(database)
     assert table.run("SELECT id FROM ended_sessions") == [{"id": "60"}]
     assert len(table.run("SELECT 1 FROM delivery_keys")) == 1
@@ -204,11 +182,10 @@ async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database
 
 
 async def test_the_figures_tell_what_has_not_ended_and_what_should_have(accept: Accept, store: Store) -> None:
-    waiting, overdue, retried, ended = [await accept() for _ in range(4)]
-    store.table.run("UPDATE jobs SET due_at = now() - interval '40 seconds' WHERE id = %s", waiting)
-    store.table.run("UPDATE jobs SET deadline_at = now() - interval '2 minutes' WHERE id = %s", overdue)
-    store.table.run("UPDATE jobs SET due_at = now() + interval '1 minute' WHERE id = %s", retried)
-    store.table.run("UPDATE jobs SET state = 'failed', deadline_at = now() - interval '1 day' WHERE id = %s", ended)
+    await accept(due_at="now() - interval '40 seconds'")
+    await accept(deadline_at="now() - interval '2 minutes'")
+    await accept(due_at=TO_COME)
+    await accept(state="failed", deadline_at="now() - interval '1 day'")
     figures = await job_figures(store.database)
     assert (figures.waiting, figures.running, figures.without_outcome) == (3, 0, 1)
     assert 40 <= figures.oldest_waiting_seconds < 60
@@ -227,28 +204,51 @@ async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store
     assert await jobs_held_back(database) == {("acme", key): 2, ("globex", credit): 1}
 
 
-async def test_an_overdue_job_with_a_possible_note_gets_a_last_look(
-    accept: Accept, database: Database, table: Table
-) -> None:
-    job_id = await accept()
-    overdue = "UPDATE jobs SET deadline_at = now() - interval '1 second', note_attempted_at = now() WHERE id = %s"
-    table.run(overdue, job_id)
+async def test_an_overdue_job_with_a_possible_note_gets_a_last_look(accept: Accept, store: Store) -> None:
+    database, job_id = store.database, await accept(**OVERDUE, note_attempted_at="now()")
     assert await relaying.expire(database, 10, "deadline passed") == []
-    row = table.job(job_id)
+    row = store.table.job(job_id)
     assert (row["state"], row["attempt"], row["published_at"]) == ("waiting", 8, None)
-    assert [job.job_id for job in await relaying.take_due(database, 10)] == [job_id]
-    table.run(overdue, job_id)
-    assert [job.job_id for job in await relaying.expire(database, 10, "deadline passed")] == [job_id]
-    assert table.job(job_id)["state"] == "failed"
+    assert ids(await relaying.take_due(database, 10)) == {job_id}
+    store.table.change(job_id, **OVERDUE)
+    assert ids(await relaying.expire(database, 10, "deadline passed")) == {job_id}
+    assert store.table.job(job_id)["state"] == "failed"
 
 
-HALF_AN_HOUR = 1800
-IN_FLIGHT: dict[str, Any] = {"state": "running", "lease_until": "now() + interval '1 minute'"}
-IN_A_MINUTE, IN_TEN = (f"now() + interval '{minutes} minutes'" for minutes in (1, 10))
+IN_A_MINUTE: Columns = {"deadline_at": TO_COME}
+AGED = "now() - interval '23 hours 50 minutes'"
 
 
-async def put_off(database: Database) -> None:
-    await relaying.put_off_deadlines(database, {"acme": 1}, HALF_AN_HOUR, 10)
+@pytest.mark.parametrize(
+    ("other", "its_own", "minutes"),
+    [
+        pytest.param(HELD, IN_A_MINUTE, 30, id="it waits for its share"),
+        pytest.param(HELD, {"deadline_at": "now() - interval '1 minute'"}, 30, id="and its deadline has passed"),
+        pytest.param(HELD, {"deadline_at": "now() + interval '10 minutes'"}, 10, id="its deadline is far"),
+        pytest.param(HELD, IN_A_MINUTE | {"accepted_at": AGED}, 10, id="until it is a day old"),
+        pytest.param(
+            *(HELD, IN_A_MINUTE | {"accepted_at": "now() - interval '9 days'", "retried_at": AGED}, 10),
+            id="until a day after its last retry",
+        ),
+        pytest.param(None, IN_A_MINUTE, 1, id="nothing of its tenant is in flight"),
+        pytest.param(HELD | {"tenant_id": "globex"}, IN_A_MINUTE, 1, id="another tenant's is"),
+        pytest.param(SILENT, IN_A_MINUTE, 1, id="its worker fell silent"),
+        pytest.param(HELD, IN_A_MINUTE | {"tenant_id": "globex"}, 1, id="a tenant without a limit"),
+        pytest.param(HELD, IN_A_MINUTE | {"tenant_id": "hooli"}, 1, id="a limit that is not reached"),
+        pytest.param(HELD, IN_A_MINUTE | {"published_at": None}, 1, id="a time or a message"),
+        pytest.param(HELD, IN_A_MINUTE | {"accepted_at": "now() - interval '1 day'"}, 1, id="a day old"),
+    ],
+)
+async def test_a_wait_for_its_share_puts_off_a_deadline(
+    other: Any, its_own: Columns, minutes: int, store: Store
+) -> None:
+    if other is not None:
+        for tenant_id in (other.get("tenant_id", "acme"), "hooli"):
+            await store.accept(**other | {"tenant_id": tenant_id})
+    job_id = await store.accept(**its_own)
+    await relaying.put_off_deadlines(store.database, {"acme": 1, "hooli": 2}, 1800, 10)
+    assert round(minutes_left(store.table, job_id)) == minutes
+    assert await relaying.expire(store.database, 10, "deadline passed") == []
 
 
 def minutes_left(table: Table, job_id: object) -> float:
@@ -256,59 +256,10 @@ def minutes_left(table: Table, job_id: object) -> float:
     return float(row["left"] / timedelta(minutes=1))
 
 
-async def test_a_job_that_waits_for_its_share_gets_new_time(store: Store, database: Database, table: Table) -> None:
-    await store.accept(published=True, **IN_FLIGHT)
-    near = await store.accept(published=True, deadline_at=IN_A_MINUTE)
-    passed = await store.accept(published=True, deadline_at="now() - interval '1 minute'")
-    far = await store.accept(published=True, deadline_at=IN_TEN)
-    await put_off(database)
-    assert [round(minutes_left(table, job_id)) for job_id in (near, passed, far)] == [30, 30, 10]
-    assert await relaying.expire(database, 10, "deadline passed") == []
-
-
-@pytest.mark.parametrize(
-    ("others", "its_own"),
-    [
-        pytest.param({}, {}, id="nothing of its tenant is in flight"),
-        pytest.param(IN_FLIGHT | {"tenant_id": "globex"}, {}, id="another tenant's is"),
-        pytest.param(IN_FLIGHT | {"lease_until": "now() - interval '1 second'"}, {}, id="its worker fell silent"),
-        pytest.param(IN_FLIGHT, {"tenant_id": "globex"}, id="a tenant without a limit"),
-        pytest.param(IN_FLIGHT, {"published_at": None}, id="a time or a message"),
-        pytest.param(IN_FLIGHT, {"accepted_at": "now() - interval '1 day'"}, id="a day old"),
-    ],
-)
-async def test_what_waits_for_anything_else_is_counted(
-    others: dict[str, Any], its_own: dict[str, Any], store: Store, database: Database, table: Table
-) -> None:
-    if others:
-        await store.accept(published=True, **others)
-    job_id = await store.accept(published=True, **{"deadline_at": IN_A_MINUTE} | its_own)
-    await put_off(database)
-    assert round(minutes_left(table, job_id)) == 1
-
-
-async def test_a_limit_that_is_not_reached_puts_off_nothing(store: Store, database: Database, table: Table) -> None:
-    await store.accept(published=True, **IN_FLIGHT)
-    job_id = await store.accept(published=True, deadline_at=IN_A_MINUTE)
-    await relaying.put_off_deadlines(database, {"acme": 2}, HALF_AN_HOUR, 10)
-    assert round(minutes_left(table, job_id)) == 1
-
-
-async def test_it_is_put_off_to_a_day_after_its_last_retry(store: Store, database: Database, table: Table) -> None:
-    await store.accept(published=True, **IN_FLIGHT)
-    day_ago = "now() - interval '23 hours 50 minutes'"
-    old = await store.accept(published=True, deadline_at=IN_A_MINUTE, accepted_at=day_ago)
-    retried = await store.accept(
-        published=True, deadline_at=IN_A_MINUTE, accepted_at="now() - interval '9 days'", retried_at=day_ago
-    )
-    await put_off(database)
-    assert [round(minutes_left(table, job_id)) for job_id in (old, retried)] == [10, 10]
-
-
-async def test_a_short_deadline_is_put_off_at_its_half(store: Store, database: Database, table: Table) -> None:
-    await store.accept(published=True, **IN_FLIGHT)
-    waits = await store.accept(published=True, deadline_at="now() + interval '40 seconds'")
-    await relaying.put_off_deadlines(database, {"acme": 1}, 60, 10)
-    assert minutes_left(table, waits) < 0.7
-    await relaying.put_off_deadlines(database, {"acme": 1}, 120, 10)
-    assert minutes_left(table, waits) > 1.9
+async def test_a_short_deadline_is_put_off_at_its_half(store: Store) -> None:
+    await store.accept(**HELD)
+    waits = await store.accept(deadline_at="now() + interval '40 seconds'")
+    await relaying.put_off_deadlines(store.database, {"acme": 1}, 60, 10)
+    assert minutes_left(store.table, waits) < 0.7
+    await relaying.put_off_deadlines(store.database, {"acme": 1}, 120, 10)
+    assert minutes_left(store.table, waits) > 1.9

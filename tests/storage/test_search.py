@@ -1,10 +1,13 @@
 """Search by embeddings beside words, and its slots shared by tenants in turn."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
+import psycopg
 import pytest
 from sqlalchemy import TextClause
 
@@ -12,7 +15,8 @@ from devstack.postgres import Postgres
 from housekeeping.embedding import embed_some
 from retrieval.terms import asked_terms
 from storage import embeddings, history, search
-from storage.search import AskedEmbedding, Meaning, SearchInPostgres, TenantSlots
+from storage.migrating import migrate
+from storage.search import COMPARED, AskedEmbedding, Meaning, SearchInPostgres, TenantSlots
 from storage.session import Database, Row
 from tests.kit.embedding import DIMENSIONS, MeaningModel, OneEmbedder
 from tests.kit.postgres import Table
@@ -38,10 +42,9 @@ class TwoTenants:
         embedder = self.embedders.of(tenant_id)
         return None if embedder is None else await embedder.asked(text, language)
 
-    async def copy(self, number: str, subject: str, tenant_id: str = "acme", **more: str) -> None:
+    async def copy(self, number: str, subject: str, tenant_id: str = "acme", group: str = "") -> None:
         copy = {"ticket_id": number, "subject": subject, "description": subject, "resolution": "r", "status": "Closed"}
-        kinds = {"group": more.pop("group")} if "group" in more else None
-        await history.save_ticket(self.database, tenant_id, copy | more, kinds=kinds)
+        await history.save_ticket(self.database, tenant_id, copy, kinds={"group": group} if group else None)
 
     async def embed(self, tenant_id: str = "acme") -> int:
         made, left = await embed_some(self.database, tenant_id, self.embedders.embedder)
@@ -54,20 +57,14 @@ class TwoTenants:
         return [each.ticket_id for each in found if each.strength > 0.3]
 
 
-async def test_what_says_the_same_in_another_language_is_found(by_both: TwoTenants) -> None:
-    await by_both.copy("1", "Der Tunnel ist weg seit der Umstellung")
-    await by_both.copy("2", "Das Mousepad ist weg seit der Umstellung")
-    assert await by_both.found() == []
-    assert await by_both.embed() == 2
-    assert await by_both.found() == ["1"]
-
-
 async def test_words_count_beside_it_and_alone_for_a_copy_that_has_none_yet(by_both: TwoTenants) -> None:
+    """What says the same in another language is found by it alone."""
     await by_both.copy("1", "VPN drops at home")
+    await by_both.copy("4", "Das Mousepad ist weg seit der Umstellung")
     assert await by_both.found() == ["1"]
-    await by_both.embed()
+    assert await by_both.embed() == 2
     await by_both.copy("2", "The VPN drops at home again")
-    await by_both.copy("3", "Tunnel collapsed in the morning")
+    await by_both.copy("3", "Der Tunnel ist weg seit der Umstellung")
     assert set(await by_both.found()) == {"1", "2"}
     await by_both.embed()
     assert set(await by_both.found()) == {"1", "2", "3"}
@@ -122,13 +119,14 @@ async def test_an_embedding_goes_with_its_copy_and_with_its_text(by_both: TwoTen
 
 async def test_what_changed_while_its_embedding_was_made_gets_none_of_the_old_text(by_both: TwoTenants) -> None:
     await by_both.copy("1", "Mousepad")
-    (before,) = await embeddings.to_embed(by_both.database, "acme", "t", await by_both.embedders.embedder.model_id(), 9)
+    model_id = await by_both.embedders.embedder.model_id()
+    (before,) = await embeddings.to_embed(by_both.database, "acme", "t", model_id, 9)
     await by_both.copy("1", "Tunnel")
     made = [(before, "en", bytes(DIMENSIONS))]
-    await embeddings.save(by_both.database, "acme", "t", await by_both.embedders.embedder.model_id(), made)
-    assert await embeddings.count_left(by_both.database, "acme", await by_both.embedders.embedder.model_id()) == 1
+    await embeddings.save(by_both.database, "acme", "t", model_id, made)
+    assert await embeddings.count_left(by_both.database, "acme", model_id) == 1
     await history.remove_ticket(by_both.database, "acme", "1")
-    await embeddings.save(by_both.database, "acme", "t", await by_both.embedders.embedder.model_id(), made)
+    await embeddings.save(by_both.database, "acme", "t", model_id, made)
 
 
 async def test_embeddings_of_another_model_are_not_compared_and_are_made_anew(by_both: TwoTenants) -> None:
@@ -150,15 +148,14 @@ async def test_the_newest_copies_are_compared_and_those_with_common_words(by_bot
     await by_both.embed()
     newest = [row["search_id"] for row in table.run("SELECT search_id FROM tickets ORDER BY search_id DESC LIMIT 3")]
     asked = await by_both.embedders.embedder.asked("VPN", "en")
-    question = {"collection": "t", "model": asked.model, "compared": 3}
-    (rows,) = await by_both.database.call_as("acme", search.NEWEST, **question)
+    (rows,) = await by_both.database.call_as("acme", search.NEWEST, collection="t", model=asked.model, compared=3)
     assert [row["document"] for row in rows] == newest
     assert {len(row["embedding"]) for row in rows} == {DIMENSIONS}
     terms = asked_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}
     weighed = await Meaning(by_both.database, compared=3).weigh("acme", asked, terms)
-    by_words = next(row["search_id"] for row in table.run("SELECT search_id FROM tickets WHERE ticket_id = '2'"))
-    assert set(weighed.documents) == {*newest, by_words}
-    assert weighed.documents[0] == by_words
+    (by_words,) = table.run("SELECT search_id FROM tickets WHERE ticket_id = '2'")
+    assert set(weighed.documents) == {*newest, by_words["search_id"]}
+    assert weighed.documents[0] == by_words["search_id"]
 
 
 async def test_a_tenant_without_embeddings_and_an_empty_one_are_searched_by_words(by_both: TwoTenants) -> None:
@@ -170,38 +167,33 @@ async def test_a_tenant_without_embeddings_and_an_empty_one_are_searched_by_word
 
 
 class Line:
-    """Named tasks that each hold a slot until released."""
+    """Named tasks that each hold a slot until released; the first letter of a name is its tenant."""
 
     def __init__(self, slots: int) -> None:
         self.slots = TenantSlots(slots)
         self.began: list[str] = []
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ends: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.ends: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def join(self, *names: str) -> None:
-        """Start tasks; the first letter of a name is its tenant."""
-        for name in names:
-            self._ends[name] = asyncio.Event()
-            self._tasks[name] = asyncio.create_task(self._hold(name))
+        self.tasks |= {name: asyncio.create_task(self._hold(name)) for name in names}
         await asyncio.sleep(0.01)
 
     async def _hold(self, name: str) -> None:
         async with self.slots.take(name[0]):
             self.began.append(name)
-            await self._ends[name].wait()
-
-    def let_go(self, name: str) -> None:
-        self._ends[name].set()
+            await self.ends[name].wait()
 
     def leave(self, *names: str) -> None:
         for name in names:
-            self._tasks[name].cancel()
+            self.tasks[name].cancel()
 
     async def end(self) -> list[str]:
         """Release all; return the names in order of start."""
-        for event in self._ends.values():
-            event.set()
-        await asyncio.wait(self._tasks.values(), timeout=5)
+        while not all(task.done() for task in self.tasks.values()):
+            for event in self.ends.values():
+                event.set()
+            await asyncio.sleep(0)
         return self.began
 
 
@@ -209,16 +201,6 @@ async def test_who_waits_comes_tenant_by_tenant_and_in_order_within_one() -> Non
     line = Line(1)
     await line.join("a0", "a1", "a2", "a3", "b1", "b2", "c1")
     assert await line.end() == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
-
-
-async def test_as_many_as_there_are_slots_go_at_once() -> None:
-    line = Line(2)
-    await line.join("a1", "a2", "a3", "b1")
-    assert line.began == ["a1", "a2"]
-    line.let_go("a1")
-    await asyncio.sleep(0.01)
-    assert line.began == ["a1", "a2", "a3"]
-    assert await line.end() == ["a1", "a2", "a3", "b1"]
 
 
 async def test_who_left_while_it_waited_costs_its_tenant_no_turn() -> None:
@@ -266,4 +248,74 @@ async def test_a_small_tenant_waits_for_two_searches_of_a_flood_at_most(server: 
     assert done["acme"] <= 4  # two that were under way, one in between, and one that may end in the same moment
     await asyncio.gather(*flood)
     assert done["acme"] == 40
+    await database.close()
+
+
+_PLACES = sorted(Path("/usr/lib/postgresql").glob("*/lib/vector.so"))
+
+
+@pytest.fixture
+def with_vectors(tmp_path: Path) -> Iterator[Postgres]:
+    """Start a Postgres with a real pgvector, whose index a migration makes."""
+    if not _PLACES:
+        pytest.skip("no Postgres with pgvector is installed")
+    server = Postgres(tmp_path / "server", binaries=_PLACES[-1].parents[1] / "bin")
+    server.start()
+    with psycopg.connect(server.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+    yield server
+    server.discard()
+
+
+async def copies_of(database: Database, tenant_id: str, *subjects: str) -> None:
+    for number, subject in enumerate(subjects):
+        ticket = {"ticket_id": str(number), "subject": subject, "description": "", "resolution": "r"}
+        await history.save_ticket(database, tenant_id, ticket | {"status": "Closed"})
+
+
+def indexes(server: Postgres) -> list[str]:
+    with psycopg.connect(server.superuser_url) as connection:
+        rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'embeddings_near%'").fetchall()
+    return [str(row[0]) for row in rows]
+
+
+async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_without(with_vectors: Postgres) -> None:
+    migrate(with_vectors.admin_url, with_vectors.url)
+    database = Database(with_vectors.url, application_name="tests")
+    model = MeaningModel(Tunnel="a tunnel", VPN="a tunnel")
+    embedders = OneEmbedder(model, "acme", "globex")
+    await copies_of(database, "acme", "Tunnel", *(f"Scanner {number}" for number in range(1, 40)))
+    await copies_of(database, "globex", *("Tunnel of globex" for _ in range(20)))
+    for tenant_id in ("acme", "globex"):
+        assert (await embed_some(database, tenant_id, embedders.embedder))[1] == 0
+    assert indexes(with_vectors) == []
+    for _ in range(2):
+        migrate(with_vectors.admin_url, with_vectors.url)
+    (made,) = indexes(with_vectors)
+    assert "USING hnsw" in made
+    asked = AsyncMock(return_value=await embedders.embedder.asked("VPN drops", "en"))
+    search = SearchInPostgres(database, 2, embedding_of=asked, least=0.0)
+    assert (await search.similar_tickets("acme", "", "VPN drops", "", {}))[0].ticket_id == "0"
+    with psycopg.connect(with_vectors.superuser_url, autocommit=True) as connection:
+        # As if there were more than are compared one by one.
+        connection.execute("UPDATE collection_sizes SET documents = %s", (COMPARED + 1,))
+    for tenant_id, name in (("acme", "Tunnel"), ("globex", "Tunnel of globex")):
+        found = await search.similar_tickets(tenant_id, "", "VPN drops", "", {})
+        assert found[0].subject == name
+        assert not any("globex" in each.subject for each in found) or tenant_id == "globex"
+    await database.close()
+
+
+async def test_the_index_of_a_model_that_nobody_has_goes(with_vectors: Postgres) -> None:
+    migrate(with_vectors.admin_url, with_vectors.url)
+    database = Database(with_vectors.url, application_name="tests")
+    await copies_of(database, "acme", "Tunnel")
+    embedders = OneEmbedder(MeaningModel(), "acme")
+    await embed_some(database, "acme", embedders.embedder)
+    migrate(with_vectors.admin_url, with_vectors.url)
+    assert len(indexes(with_vectors)) == 1
+    assert embeddings.name_of(await embedders.embedder.model_id()) in indexes(with_vectors)[0]
+    await history.remove_ticket(database, "acme", "0")
+    migrate(with_vectors.admin_url, with_vectors.url)
+    assert indexes(with_vectors) == []
     await database.close()

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -30,31 +30,31 @@ _TENANT = text("SELECT current_setting('app.tenant_id', true) AS tenant")
 _BROKEN = text("SELECT 1 / length(:nothing) AS number")
 
 
-@pytest.fixture
-async def single(server: Postgres) -> AsyncIterator[Database]:
-    """Open a pool of one connection, which shows the state left by each statement."""
-    database = Database(server.url, application_name="tests", pool_size=1)
+@asynccontextmanager
+async def opened(server: Postgres, name: str = "tests", pool_size: int = 1, **more: Any) -> AsyncIterator[Database]:
+    database = Database(server.url, application_name=name, pool_size=pool_size, **more)
     yield database
     await database.close()
 
 
+@pytest.fixture
+async def single(server: Postgres) -> AsyncIterator[Database]:
+    """Open a pool of one connection, which shows the state left by each statement."""
+    async with opened(server) as database:
+        yield database
+
+
 async def test_statements_together_see_what_those_before_them_did(single: Database, waiting: UUID) -> None:
+    """In one transaction of their tenant, whose rows alone they see, and which leaves no tenant behind."""
     changed, looked, tenant = await single.call_as("acme", _CHANGE, _LOOK, _TENANT, id=waiting, model="m")
     assert changed == looked == [{"model": "m"}]
     assert tenant == [{"tenant": "acme"}]
-
-
-async def test_they_see_their_tenants_rows_alone_and_leave_no_tenant_behind(single: Database, waiting: UUID) -> None:
     assert await single.call_as("globex", _CHANGE, _LOOK, id=waiting, model="m") == [[], []]
     assert [row["tenant"] or None for row in await single.call(_TENANT)] == [None]
-
-
-async def test_nothing_is_written_if_one_of_them_fails(single: Database, waiting: UUID, table: Table) -> None:
     with pytest.raises(DBAPIError) as failed:
-        await single.call_as("acme", _CHANGE, _BROKEN, id=waiting, model="m", nothing="")
+        await single.call_as("acme", _CHANGE, _BROKEN, id=waiting, model="another", nothing="")
     assert not is_away(failed.value)
-    assert table.job(waiting)["model"] is None
-    assert await single.call_as("acme", _LOOK, id=waiting) == [[{"model": None}]]
+    assert await single.call_as("acme", _LOOK, id=waiting) == [[{"model": "m"}]]
 
 
 async def test_sqlalchemy_has_transactions_on_the_connection(single: Database, waiting: UUID, table: Table) -> None:
@@ -72,9 +72,7 @@ async def test_sqlalchemy_has_transactions_on_the_connection(single: Database, w
     assert table.job(waiting)["model"] == "m"
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_the_next(
-    single: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_cancelled_call_leaves_no_answer(single: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Each cancellation within the first milliseconds hits another point."""
     slow = text("SELECT pg_sleep(0.03)::text AS slept")
     for step in range(40):
@@ -91,9 +89,8 @@ PERSON = "text of a person"
 
 @pytest.fixture
 async def traced(server: Postgres) -> AsyncIterator[Database]:
-    database = Database(server.url, application_name="test", pool_size=1, traced=True)
-    yield database
-    await database.close()
+    async with opened(server, traced=True) as database:
+        yield database
 
 
 async def test_a_statement_has_a_span(traced: Database, spans: InMemorySpanExporter) -> None:
@@ -142,13 +139,9 @@ async def test_the_next_statement_has_a_span_of_its_own(traced: Database, spans:
     ]
 
 
-async def test_setting_the_tenant_makes_none(traced: Database, spans: InMemorySpanExporter) -> None:
+async def test_a_span_is_named_by_its_function(traced: Database, spans: InMemorySpanExporter) -> None:
     async with traced.tenant("acme"):
         pass
-    assert spans.get_finished_spans() == ()
-
-
-async def test_the_call_of_a_function_is_named_by_it(traced: Database, spans: InMemorySpanExporter) -> None:
     await job_figures(traced)
     (span,) = spans.get_finished_spans()
     assert span.name == "SELECT job_figures"
@@ -160,36 +153,26 @@ _CONNECTIONS = 5
 
 @pytest.fixture
 async def pool(server: Postgres) -> AsyncIterator[Database]:
-    opened = Database(server.url, application_name="stale", pool_size=_CONNECTIONS)
-    await asyncio.gather(*(opened.ask() for _ in range(_CONNECTIONS)))
-    yield opened
-    await opened.close()
+    async with opened(server, "stale", _CONNECTIONS) as database:
+        await asyncio.gather(*(database.ask() for _ in range(_CONNECTIONS)))
+        yield database
 
 
-async def end_them(table: Table) -> int:
-    """End the connections as a server restart does; return their number."""
-    ended = table.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'stale'")
-    return len(ended)
-
-
-async def test_each_of_them_is_replaced_before_it_is_used(pool: Database, table: Table) -> None:
-    assert await end_them(table) == _CONNECTIONS
-    await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
-    for _ in range(2 * _CONNECTIONS):
-        await pool.ask()
-
-
-async def test_who_leads_takes_none_of_them(pool: Database, table: Table) -> None:
-    assert await end_them(table) == _CONNECTIONS
-    async with lead(pool, "an office") as still_leads:
-        await still_leads()
-
-
-async def test_a_connection_that_is_well_is_used_again(pool: Database, table: Table) -> None:
+@pytest.mark.parametrize("leads", [False, True])
+async def test_each_of_them_is_replaced_before_it_is_used(leads: bool, pool: Database, table: Table) -> None:
+    """As after a restart of the server. One that is well is used again."""
     question = "SELECT pid FROM pg_stat_activity WHERE application_name = 'stale' ORDER BY pid"
     before = table.run(question)
     await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
     assert table.run(question) == before
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'stale'"
+    assert len(table.run(ended)) == _CONNECTIONS
+    if leads:
+        async with lead(pool, "an office") as still_leads:
+            await still_leads()
+    await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
+    for _ in range(2 * _CONNECTIONS):
+        await pool.ask()
 
 
 async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -> None:
@@ -219,7 +202,7 @@ def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
     return ended
 
 
-async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_just_died(
+async def test_a_webhook_is_recorded_over_a_fresh_connection(
     server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
 ) -> None:
     """Postgres works, so the event need not wait in Redis, which may be unavailable."""
@@ -236,9 +219,8 @@ async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_ju
 
 @pytest.fixture
 async def other(server: Postgres) -> AsyncIterator[Database]:
-    opened = Database(server.url, application_name="another process", pool_size=2)
-    yield opened
-    await opened.close()
+    async with opened(server, "another process", 2) as database:
+        yield database
 
 
 async def leads(database: Database, office: str = "housekeeping", seconds: float = 2) -> bool:
@@ -250,25 +232,24 @@ async def leads(database: Database, office: str = "housekeeping", seconds: float
 
 
 async def test_there_is_one_leader_at_a_time_for_each_office(database: Database, other: Database) -> None:
-    async with lead(database, "housekeeping"):
-        assert not await leads(other, seconds=0.3)
-        assert await leads(other, "another office")
+    """One that failed or left is replaced, or leads again."""
 
-
-async def test_a_leader_that_failed_or_left_is_replaced_or_leads_again(database: Database, other: Database) -> None:
-    with pytest.raises(ValueError, match="failed"):
+    async def fail() -> None:
         async with lead(database, "housekeeping"):
+            assert not await leads(other, seconds=0.3)
+            assert await leads(other, "another office")
             raise ValueError("failed")
+
+    with pytest.raises(ValueError, match="failed"):
+        await fail()
     assert await leads(other)
     assert await leads(database)
 
 
 async def test_a_leader_without_connection_is_replaced(server: Postgres, other: Database, table: Table) -> None:
-    dead = Database(server.url, application_name="dead", pool_size=1)
-    async with lead(dead, "housekeeping") as still_leads:
+    async with opened(server, "dead") as dead, lead(dead, "housekeeping") as still_leads:
         await still_leads()
         table.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dead'")
         assert await leads(other)
         with pytest.raises(DATABASE_FAILURES):
             await still_leads()
-    await dead.close()

@@ -1,10 +1,11 @@
 """Today's spending over all processes, restarts and database outages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import TextClause
 from sqlalchemy.exc import OperationalError
 
@@ -17,13 +18,27 @@ from tests.kit.postgres import Table
 ROWS = "SELECT tenant_id, day, tokens, dollars FROM spending ORDER BY 1, 2"
 
 
-class Away(Database):
+class Interrupted(Database):
+    """A database that may be away, and that may do something meanwhile after each call."""
+
     away = False
+    meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
         if self.away:
             raise OperationalError("?", None, Exception("away"))
-        return await super().call_as(tenant_id, *questions, **values)
+        found = await super().call_as(tenant_id, *questions, **values)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return found
+
+
+@pytest.fixture
+async def interrupted(server: Postgres) -> AsyncIterator[Interrupted]:
+    database = Interrupted(server.url, application_name="tests", pool_size=2)
+    yield database
+    await database.close()
 
 
 async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(database: Database, table: Table) -> None:
@@ -56,42 +71,27 @@ async def test_a_new_day_begins_at_nothing_and_the_old_one_is_written(database: 
     assert table.run(ROWS) == [{"tenant_id": "acme", "day": date(2026, 3, 1), "tokens": 10, "dollars": 0.0}]
 
 
-async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(server: Postgres, table: Table) -> None:
-    database = Away(server.url, application_name="tests", pool_size=1)
-    book = SpendingBook(database, pause_seconds=0.01)
-    database.away = True
+async def test_a_database_that_is_away_is_written_later(interrupted: Interrupted, table: Table) -> None:
+    book = SpendingBook(interrupted, pause_seconds=0.01)
+    interrupted.away = True
     book.paid("acme", Spent(10))
     book.paid("acme", Spent(5))
     assert await book.read("acme") == Spent(15)
     await asyncio.sleep(0.03)
     assert table.run(ROWS) == []
-    database.away = False
+    interrupted.away = False
     assert await book.read("acme") == Spent(15)
     await book.close()
     assert [row["tokens"] for row in table.run(ROWS)] == [15]
-    await database.close()
 
 
-class Overtaken(Database):
-    meanwhile: Callable[[], Awaitable[object]] | None
-
-    async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
-        found = await super().call_as(tenant_id, *questions, **values)
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            await meanwhile()
-        return found
-
-
-async def test_what_is_written_while_the_sum_is_read_is_not_lost_from_it(server: Postgres, table: Table) -> None:
-    database = Overtaken(server.url, application_name="tests", pool_size=2)
-    book = SpendingBook(database)
+async def test_what_is_written_meanwhile_is_in_the_sum(interrupted: Interrupted, table: Table) -> None:
+    book = SpendingBook(interrupted)
 
     async def pay() -> None:
         book.paid("acme", Spent(15))
         await book.close()
 
-    database.meanwhile = pay
+    interrupted.meanwhile = pay
     assert await book.read("acme") == Spent(15)
     assert [row["tokens"] for row in table.run(ROWS)] == [15]
-    await database.close()

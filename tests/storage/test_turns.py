@@ -32,16 +32,12 @@ def tenants(claims: list[Claim]) -> Counter[str]:
 
 
 async def test_a_tenant_alone_has_every_place_and_its_oldest_job_goes_first(store: Store) -> None:
+    """A newcomer is claimed before a flood that came first."""
     accepted = await flood(store, "acme", 5)
-    assert [claim.job_id for claim in await take(store.database, times=5)] == accepted
-    assert await claim_next(store.database, "one", LEASE, ALIKE) is None
-
-
-async def test_a_newcomer_is_claimed_before_the_flood_that_came_first(store: Store) -> None:
-    await flood(store, "acme", 20)
-    await take(store.database, times=3)
+    assert [claim.job_id for claim in await take(store.database, times=3)] == accepted[:3]
     (newcomer,) = await flood(store, "globex", 1)
-    assert (await take(store.database))[0].job_id == newcomer
+    assert [claim.job_id for claim in await take(store.database, times=3)] == [newcomer, *accepted[3:]]
+    assert await claim_next(store.database, "one", LEASE, ALIKE) is None
 
 
 async def test_places_are_shared_and_not_starts(store: Store) -> None:
@@ -58,18 +54,18 @@ async def test_places_are_shared_and_not_starts(store: Store) -> None:
     assert tenants(running) == {"slow": 3, "quick": 3}
 
 
-async def test_a_tenant_of_weight_three_has_three_times_the_places(store: Store) -> None:
-    await flood(store, "acme", 12)
-    await flood(store, "globex", 12)
-    shares = Shares(weights={"acme": 3})
-    assert tenants(await take(store.database, shares, times=12)) == {"acme": 9, "globex": 3}
-
-
-async def test_starts_that_ended_at_once_count_as_places(store: Store) -> None:
-    await flood(store, "acme", 9)
-    await flood(store, "globex", 9)
-    shares = Shares(charged={"acme": 4})
-    assert tenants(await take(store.database, shares, times=6)) == {"globex": 5, "acme": 1}
+@pytest.mark.parametrize(
+    ("shares", "times", "places"),
+    [
+        (Shares(weights={"acme": 3}), 12, {"acme": 9, "globex": 3}),
+        # Starts that ended at once count as places.
+        (Shares(charged={"acme": 4}), 6, {"globex": 5, "acme": 1}),
+    ],
+)
+async def test_a_tenant_has_places_by_its_weight(shares: Shares, times: int, places: Any, store: Store) -> None:
+    for tenant in ("acme", "globex"):
+        await flood(store, tenant, 12)
+    assert tenants(await take(store.database, shares, times=times)) == places
 
 
 async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> None:
@@ -119,20 +115,15 @@ async def test_what_waits_for_anything_counts_towards_a_limit_of_waiting_jobs(st
     assert not await is_queue_full(store.database, known, 3)
 
 
-async def test_two_limited_tenants_at_once_do_not_wait_for_each_other(store: Store) -> None:
-    for tenant in ("acme", "globex"):
-        await flood(store, tenant, 4)
-    shares = Shares(most_running={"acme": 1, "globex": 1})
-    claims = [claim_next(store.database, "one", LEASE, shares) for _ in range(16)]
+@pytest.mark.parametrize(("most", "taken"), [({}, 10), ({"acme": 1, "globex": 1}, 1)], ids=["unlimited", "limited"])
+async def test_claims_at_once_get_a_job_each(most: dict[str, int], taken: int, store: Store) -> None:
+    accepted = [job_id for tenant in ("acme", "globex") for job_id in await flood(store, tenant, 10)]
+    claims = [claim_next(store.database, "one", LEASE, Shares(most_running=most)) for _ in range(20)]
     found = await asyncio.gather(*claims, return_exceptions=True)
-    assert tenants([claim for claim in found if isinstance(claim, Claim)]) == {"acme": 1, "globex": 1}
-    assert [claim for claim in found if not isinstance(claim, Claim | NoneMayStart)] == []
-
-
-async def test_claims_at_once_get_a_job_each(store: Store) -> None:
-    accepted = [*await flood(store, "acme", 10), *await flood(store, "globex", 10)]
-    found = await asyncio.gather(*(claim_next(store.database, "one", LEASE, ALIKE) for _ in range(20)))
-    assert sorted(claim.job_id for claim in found if claim) == sorted(accepted)
+    claimed = [claim for claim in found if isinstance(claim, Claim)]
+    assert tenants(claimed) == {"acme": taken, "globex": taken}
+    assert len({claim.job_id for claim in claimed} & set(accepted)) == 2 * taken
+    assert all(isinstance(claim, Claim | NoneMayStart) for claim in found)
 
 
 async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store, server: Postgres) -> None:
