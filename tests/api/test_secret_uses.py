@@ -32,11 +32,7 @@ async def post(receiver: Receiver, headers: dict[str, str], body: bytes = BODY) 
     return status
 
 
-@pytest.mark.parametrize(
-    ("setting", "remark"),
-    [(CURRENT, None), (PREVIOUS, SIGNED_BY_PREVIOUS), (TOKEN, None)],
-    ids=["current", "previous", "token"],
-)
+@pytest.mark.parametrize(("setting", "remark"), [(CURRENT, None), (PREVIOUS, SIGNED_BY_PREVIOUS), (TOKEN, None)])
 async def test_what_proves_a_webhook_is_noted(setting: str, remark: str | None) -> None:
     receiver = Receiver(TenantDirectory(lambda: SETTINGS))
     secret = SETTINGS[f"{setting}_ACME"]

@@ -48,16 +48,11 @@ def refusal(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_each_scheme_verifies_under_the_current_and_the_previous_secret(scheme: Scheme, secret: str) -> None:
+def test_each_scheme_verifies_under_its_secret_and_for_its_body_alone(scheme: Scheme, secret: str) -> None:
     verify(SECRETS, scheme(secret), BODY, NOW)
-    assert refusal(scheme(secret), secrets=tuple(other for other in SECRETS if other != secret)) == MISMATCH
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_changed_body_or_a_wrong_secret_does_not_verify(scheme: Scheme) -> None:
-    assert refusal(scheme(), body=BODY + b" ") == MISMATCH
-    assert refusal(scheme("somebody else's secret")) == MISMATCH
-    assert refusal(scheme(), secrets=()) == MISMATCH
+    others = tuple(other for other in SECRETS if other != secret)
+    assert [refusal(scheme(secret), secrets=left) for left in (others, ())] == [MISMATCH] * 2
+    assert refusal(scheme(secret), body=BODY + b" ") == MISMATCH
 
 
 def test_the_hex_may_stand_alone_in_capitals_and_with_spaces_around_it() -> None:
@@ -90,7 +85,7 @@ def test_one_good_signature_among_several_is_enough() -> None:
 @pytest.mark.parametrize("scheme", [ours, standard])
 def test_a_signed_timestamp_holds_for_300_seconds_in_both_directions(scheme: Scheme) -> None:
     for seconds in (-300, 0, 300):
-        verify(SECRETS, scheme(timestamp=str(NOW + seconds)), BODY, NOW)
+        verify(SECRETS, scheme(timestamp=str(NOW + seconds)), BODY, NOW, require_timestamp=True)
     for seconds in (-301, 301, -(10**8), 10**8):
         assert refusal(scheme(timestamp=str(NOW + seconds))) == "stale timestamp"
 
@@ -136,12 +131,6 @@ def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme
     assert refusal(added, require_timestamp=True) in ("timestamp missing", MISMATCH)
 
 
-@pytest.mark.parametrize("scheme", [ours, standard])
-def test_a_signed_timestamp_is_all_that_is_required(scheme: Scheme) -> None:
-    verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
-    assert refusal(scheme(timestamp=""), require_timestamp=True) == "stale timestamp"
-
-
 def test_without_a_signature_header_nothing_is_verified() -> None:
     assert refusal({}) == "signature missing"
     assert refusal({"x-servicedesk-timestamp": str(NOW), "webhook-id": "msg_1"}) == "signature missing"
@@ -149,16 +138,18 @@ def test_without_a_signature_header_nothing_is_verified() -> None:
 
 @pytest.mark.parametrize("name", ["x-servicedesk-signature", "x-hub-signature-256", "webhook-signature"])
 @pytest.mark.parametrize(
-    "value", ["", " ", "sha256=", "v1,", "v1", ",", "sha256=zz", "sha256=abc", "v1,v1,v1", "=" * 64]
+    "value",
+    [
+        *["", " ", "sha256=", "v1,", "v1", ",", "sha256=zz", "sha256=abc", "v1,v1,v1", "=" * 64],
+        *["é", "\x00", "\x7f", "\x85", "日本", "v1,é", "v1,\u0660", "sha256=é", "sha256=\x00\x00"],
+    ],
 )
-def test_an_empty_or_malformed_signature_is_a_mismatch(name: str, value: str) -> None:
+def test_an_empty_malformed_or_strange_signature_is_a_mismatch(name: str, value: str) -> None:
     assert refusal({name: value, "webhook-id": "msg_1", "webhook-timestamp": str(NOW)}) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize(
-    "strange", ["é", "\x00", "\x7f", "\x85", "日本", "v1,é", "v1,\u0660", "sha256=é", "sha256=\x00\x00"]
-)
+@pytest.mark.parametrize("strange", ["é", "\x00", "v1,\u0660"])
 def test_strange_characters_in_any_header_are_refused_and_break_nothing(scheme: Scheme, strange: str) -> None:
     signed = scheme()
     for name in signed:

@@ -218,54 +218,23 @@ def test_files_win_over_the_environment_and_empty_ones_count_as_unset(
     assert read_environment(tmp_path / "gone")()["WEBHOOK_SECRET_ACME"] == "from the environment"
 
 
-def test_a_file_that_is_being_replaced_closes_no_door(tmp_path: Path) -> None:
-    secret = tmp_path / "WEBHOOK_SECRET_ACME"
-    secret.write_text("s3cret")
-    clock = Clock()
-    tenants = TenantDirectory(read_environment(tmp_path), monotonic=clock)
-    secret.write_bytes(b"half of it: \xc3")
-    clock.now += 6
-    (acme,) = tenants.all()
-    assert acme.webhook_secrets == ("s3cret",)
-
-
-def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minute(tmp_path: Path) -> None:
+def test_a_text_counts_once_its_file_was_left_alone(folder: Folder) -> None:
     """By the file's own time: one reading is enough for a change of some seconds ago."""
-    secret, clock = tmp_path / "WEBHOOK_SECRET_ACME", Clock()
-    secret.write_text("s3cret, whole")
-    files = SecretFiles(tmp_path, now=clock)
-
-    def read(text: str, age: float) -> str:
-        secret.write_text(text)
-        os.utime(secret, (clock.now - age, clock.now - age))
-        return files.read()["WEBHOOK_SECRET_ACME"]
-
-    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes the present text
-    assert read("an0ther", 1) == "s3cret, whole"
-    assert read("an0ther", 2) == "an0ther"
-    assert read("an0", 59) == "an0ther"
-    assert read("", 3600) == "an0ther"
-    assert read("an0", 60) == "an0"
-    assert read("from a clock ahead", -60) == "an0"
-    clock.now += 5
-    assert read("from a clock ahead", -60) == "from a clock ahead"
-    secret.unlink()
-    assert files.read() == {}
+    for text, age, counts in (("an0ther", 1.0, False), ("an0ther", 2.0, True), ("ahead of our clock", -60.0, False)):
+        folder.write("WEBHOOK_SECRET_ACME", text, age)
+        assert (folder.after(0)["WEBHOOK_SECRET_ACME"] == text) == counts
+    folder.now += 5
+    folder.write("WEBHOOK_SECRET_ACME", "ahead of our clock", -60.0)
+    assert folder.after(0)["WEBHOOK_SECRET_ACME"] == "ahead of our clock"
 
 
-def test_a_tenants_files_change_together(tmp_path: Path) -> None:
+def test_a_tenants_files_change_together(folder: Folder) -> None:
     """Half a rotation would refuse the secret that is still in use."""
-    current, previous = tmp_path / "WEBHOOK_SECRET_ACME", tmp_path / "PREVIOUS_WEBHOOK_SECRET_ACME"
-    current.write_text("0ld")
-    read = read_environment(tmp_path)
-    read()
-    for path, text in ((current, "n3w"), (previous, "0ld")):
-        path.write_text(text)
-    settled = time.time() - 10
-    os.utime(current, (settled, settled))
-    assert (read()["WEBHOOK_SECRET_ACME"], "PREVIOUS_WEBHOOK_SECRET_ACME" in read()) == ("0ld", False)
-    os.utime(previous, (settled, settled))
-    assert (read()["WEBHOOK_SECRET_ACME"], read()["PREVIOUS_WEBHOOK_SECRET_ACME"]) == ("n3w", "0ld")
+    folder.write("WEBHOOK_SECRET_ACME", "n3w", age=10)
+    folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "an 0ld secret")
+    assert folder.after(1) == ACME
+    rotated = {"WEBHOOK_SECRET_ACME": "n3w", "PREVIOUS_WEBHOOK_SECRET_ACME": "an 0ld secret"}
+    assert folder.after(5) == ACME | rotated
 
 
 def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(folder: Folder) -> None:
