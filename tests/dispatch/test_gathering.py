@@ -1,4 +1,4 @@
-"""Batching of items that arrive while work is under way."""
+"""Batches of concurrent items: failures, callers that left, and limits of time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,30 +7,24 @@ import pytest
 
 from dispatch.gathering import Gathering, WaitedTooLong
 
-Answer = int | Exception
-
-
-class RefusedItem(Exception):
-    """The failure of a single item."""
-
 
 class Gone(Exception):
-    """The failure of the whole batch."""
+    """The failure of a batch."""
 
 
 class Doubling:
-    """Doubles numbers once released, and records each batch."""
+    """Doubles numbers once released, and records each batch; 0 fails."""
 
     def __init__(self) -> None:
         self.given: list[list[int]] = []
         self.free = asyncio.Event()
 
-    async def __call__(self, numbers: list[int]) -> Sequence[Answer]:
+    async def __call__(self, numbers: list[int]) -> Sequence[int | Exception]:
         self.given.append(numbers)
         await self.free.wait()
         if 0 in numbers:
             raise Gone
-        return [RefusedItem() if number < 0 else 2 * number for number in numbers]
+        return [2 * number for number in numbers]
 
 
 async def put_all(gathering: Gathering[int, int], *numbers: int) -> list[asyncio.Task[int]]:
@@ -44,39 +38,13 @@ def work() -> Doubling:
     return Doubling()
 
 
-async def test_a_lone_item_goes_at_once_and_later_ones_go_together(work: Doubling) -> None:
-    gathering = Gathering(work, 3)
-    tasks = await put_all(gathering, 1)
-    assert work.given == [[1]]
-    tasks += await put_all(gathering, 2, 3, 4, 5)
-    assert work.given == [[1]]
-    work.free.set()
-    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
-    assert work.given == [[1], [2, 3, 4], [5]]
-    assert await gathering.put(6) == 12
-    assert work.given[-1] == [6]
-
-
-@pytest.mark.parametrize(
-    ("first", "later", "results", "given"),
-    [
-        (1, (2, -3, 4), [2, 4, RefusedItem, 8], [[1], [2, -3], [4], [5]]),
-        # A failed batch fails for all that wait, and not for later items.
-        (0, (1, 2, 3), [Gone] * 4, [[0], [5]]),
-    ],
-    ids=["an item", "a batch"],
-)
-async def test_a_refusal_is_for_those_that_it_concerns(
-    first: int, later: tuple[int, ...], results: list[object], given: list[list[int]], work: Doubling
-) -> None:
+async def test_a_failed_batch_fails_for_all_that_wait_and_not_for_later_items(work: Doubling) -> None:
     gathering = Gathering(work, 2)
-    tasks = await put_all(gathering, first)
-    tasks += await put_all(gathering, *later)
+    tasks = [*await put_all(gathering, 0), *await put_all(gathering, 1, 2, 3)]
     work.free.set()
-    told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) if isinstance(result, Exception) else result for result in told] == results
+    assert [type(told) for told in await asyncio.gather(*tasks, return_exceptions=True)] == [Gone] * 4
     assert await gathering.put(5) == 10
-    assert work.given == given
+    assert work.given == [[0], [5]]
 
 
 @pytest.mark.parametrize("left", [1, 0], ids=["before its turn", "under way"])

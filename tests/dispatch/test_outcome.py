@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx2
@@ -175,104 +176,88 @@ class Driver:
         return job_id
 
 
-@dataclass(frozen=True)
-class Ending:
-    """An outcome, one way to reach it, and the expected records."""
+class Records(NamedTuple):
+    """What an outcome leaves beside its row; `~` is the reason of the row."""
 
-    how: How
-    drive: Callable[[Driver], Awaitable[UUID]]
-    row: tuple[str, str | None]
-    """State and reason."""
     line: str
-    """The phrase, and as a pattern what follows the identifiers; `~` is the reason of the row."""
+    """The phrase, and as a pattern what follows the identifiers."""
     span: str
-    """Its name and its `outcome`; `~` as above."""
+    """Its name and its `outcome`."""
     attempt: str | None = None
     """As ATTEMPTS counts it; None where there was none, or of a process that is gone."""
 
-    @property
-    def red(self) -> bool:
-        return self.line.startswith("Task failed")
 
-    def filled(self, text: str) -> str:
-        return text.replace("~", self.row[1] or "")
-
-    def counts(self) -> Counter[tuple[str, ...]]:
-        state, reason = self.row
-        grown: list[tuple[str, ...]] = [("ai_agents_job_attempts_total", "acme", self.attempt)] if self.attempt else []
-        if state in ("completed", "skipped", "failed"):
-            grown.append(("ai_agents_jobs_ended_total", "acme", state, reason or ""))
-            grown.append(("ai_agents_job_duration_seconds_count", "acme", state))
-        if self.how is How.RECOVERED:
-            grown.append(("ai_agents_jobs_recovered_total",))
-        return Counter(grown)
-
-
-GONE, FORGOTTEN, DUPLICATE = ("skipped", "ticket not found"), ("skipped", "forgotten"), ("skipped", "duplicate webhook")
-DOWN, ANOTHER = ("waiting", "desk unavailable"), ("waiting", "another job of this ticket")
-GIVEN_UP, OVERDUE = ("failed", "desk unavailable"), ("failed", "deadline passed")
-BY_HAND, SILENT, HELD_BY_ANOTHER = ("waiting", "retried by hand"), ("waiting", "worker lost"), ("running", None)
 LOST = "Task failed reason=claim lost; left to another attempt"
-LOOK = "Task failed reason=~; will be looked for once more in 60s"
-LAST_WORKER = ("failed", "worker lost at its last attempt")
-FLAGGED = ("failed", "OpenAI API: 403 Forbidden")
-REFUSED, BROKEN = ("failed", "ServiceDesk Plus API: 403"), ("waiting", "ServiceDesk Plus API: 500")
 SKIPPED, REQUEUED, ENDED = "Task skipped reason=~", "Job requeued reason=~", "Task failed reason=~; not retried"
-HELD, GAVE_UP = REQUEUED + r", held back for (\d+)s", "Task failed reason=~; gave up at its deadline"
-STOPPING = "Job requeued reason=worker stopping"
-AGAIN = "Task failed reason=~; will be retried in 2s"
-DONE = r"Task completed duration=\ds"
-ENDINGS = {
-    "completed": Ending(
-        How.COMPLETED, lambda at: at.run(), ("completed", None), DONE, "Worker: completed", "completed"
+RECORDS = {
+    How.COMPLETED: Records(r"Task completed duration=\ds", "Worker: completed", "completed"),
+    How.SKIPPED: Records(SKIPPED, "Worker: ~", "skipped"),
+    How.FAILED: Records(ENDED, "Worker: failed", "failed"),
+    How.RETRIED: Records("Task failed reason=~; will be retried in 2s", "Worker: retried", "retried"),
+    How.LOOKED_FOR: Records(
+        "Task failed reason=~; will be looked for once more in 60s", "Worker: looked for once more", "retried"
     ),
-    "gone": Ending(How.SKIPPED, lambda at: at.run("404404"), GONE, SKIPPED, "Worker: ~", "skipped"),
-    "forgotten at work": Ending(
-        How.SKIPPED, lambda at: at.run_to_its_end(at.forget), FORGOTTEN, SKIPPED, "Worker: ~", "skipped"
-    ),
-    "forgotten at a stop": Ending(
-        How.SKIPPED, lambda at: at.stop(at.forget), FORGOTTEN, SKIPPED, "Worker: ~", "skipped"
-    ),
-    "refused": Ending(How.FAILED, lambda at: at.run(code=403), REFUSED, ENDED, "Worker: failed", "failed"),
-    "down at the deadline": Ending(
-        How.FAILED, lambda at: at.run(down=True, deadline_at=SHORTLY), GIVEN_UP, GAVE_UP, "Worker: failed", "failed"
-    ),
-    "stopped at its failure note": Ending(
-        How.FAILED, lambda at: at.stop(hangs_at=2, enhancement=None), FLAGGED, ENDED, "Worker: failed", "failed"
-    ),
-    "retried": Ending(How.RETRIED, lambda at: at.run(code=500), BROKEN, AGAIN, "Worker: retried", "retried"),
-    "looked for": Ending(
-        How.LOOKED_FOR,
-        lambda at: at.run(down=True, deadline_at=SHORTLY, note_attempted_at=POSTED),
-        DOWN,
-        LOOK,
-        "Worker: looked for once more",
-        "retried",
-    ),
-    "held back": Ending(How.HELD_BACK, lambda at: at.run(down=True), DOWN, HELD, "Worker: held back: ~", "held back"),
-    "another first": Ending(How.HELD_BACK, Driver.run_second, ANOTHER, HELD, "Worker: held back: ~", "held back"),
-    "given back": Ending(
-        How.GIVEN_BACK, lambda at: at.stop(), ("waiting", None), STOPPING, "Worker: given back", "given back"
-    ),
-    "claim lost": Ending(
-        How.CLAIM_LOST,
-        lambda at: at.run_to_its_end(at.take_claim),
-        HELD_BY_ANOTHER,
-        LOST,
-        "Worker: claim lost",
-        "claim lost",
-    ),
-    "claim lost at a stop": Ending(
-        How.CLAIM_LOST, lambda at: at.stop(at.take_claim), HELD_BY_ANOTHER, LOST, "Worker: claim lost", "claim lost"
-    ),
-    "duplicate at a worker": Ending(How.DUPLICATE, Driver.take_duplicate, DUPLICATE, SKIPPED, "Worker: ~"),
-    "duplicate at the relay": Ending(How.DUPLICATE, Driver.relay_duplicate, DUPLICATE, SKIPPED, "Relay: ~"),
-    "forgotten by command": Ending(How.FORGOTTEN, Driver.forget_by_command, FORGOTTEN, SKIPPED, "Forget: ~"),
-    "retried by hand": Ending(How.RETRIED_BY_HAND, Driver.retry_by_command, BY_HAND, REQUEUED, "Retry: ~"),
-    "recovered": Ending(How.RECOVERED, lambda at: at.relay_silent(0), SILENT, REQUEUED, "Relay: ~"),
-    "worker lost": Ending(How.WORKER_LOST, lambda at: at.relay_silent(7), LAST_WORKER, ENDED, "Relay: worker lost"),
-    "expired": Ending(How.EXPIRED, Driver.relay_overdue, OVERDUE, ENDED, "Relay: expired"),
+    How.HELD_BACK: Records(REQUEUED + r", held back for (\d+)s", "Worker: held back: ~", "held back"),
+    How.GIVEN_BACK: Records("Job requeued reason=worker stopping", "Worker: given back", "given back"),
+    How.CLAIM_LOST: Records(LOST, "Worker: claim lost", "claim lost"),
+    How.DUPLICATE: Records(SKIPPED, "Relay: ~"),
+    How.FORGOTTEN: Records(SKIPPED, "Forget: ~"),
+    How.RETRIED_BY_HAND: Records(REQUEUED, "Retry: ~"),
+    How.RECOVERED: Records(REQUEUED, "Relay: ~"),
+    How.WORKER_LOST: Records(ENDED, "Relay: worker lost"),
+    How.EXPIRED: Records(ENDED, "Relay: expired"),
 }
+AT_DEADLINE = RECORDS[How.FAILED]._replace(line="Task failed reason=~; gave up at its deadline")
+AT_WORKER = RECORDS[How.DUPLICATE]._replace(span="Worker: ~")
+FORGOTTEN, DUPLICATE, DOWN = "skipped: forgotten", "skipped: duplicate webhook", "waiting: desk unavailable"
+NEAR: dict[str, Any] = {"down": True, "deadline_at": SHORTLY}
+
+
+class Ending(NamedTuple):
+    """An outcome, the state and reason of its row, and one way to reach it."""
+
+    how: How
+    row: str
+    drive: Callable[[Driver], Awaitable[UUID]]
+    other_records: Records | None = None
+
+
+ENDINGS = {
+    "completed": Ending(How.COMPLETED, "completed", lambda at: at.run()),
+    "gone": Ending(How.SKIPPED, "skipped: ticket not found", lambda at: at.run("404404")),
+    "forgotten at work": Ending(How.SKIPPED, FORGOTTEN, lambda at: at.run_to_its_end(at.forget)),
+    "forgotten at a stop": Ending(How.SKIPPED, FORGOTTEN, lambda at: at.stop(at.forget)),
+    "refused": Ending(How.FAILED, "failed: ServiceDesk Plus API: 403", lambda at: at.run(code=403)),
+    "down at the deadline": Ending(How.FAILED, "failed: desk unavailable", lambda at: at.run(**NEAR), AT_DEADLINE),
+    "stopped at its failure note": Ending(
+        How.FAILED, "failed: OpenAI API: 403 Forbidden", lambda at: at.stop(hangs_at=2, enhancement=None)
+    ),
+    "retried": Ending(How.RETRIED, "waiting: ServiceDesk Plus API: 500", lambda at: at.run(code=500)),
+    "looked for": Ending(How.LOOKED_FOR, DOWN, lambda at: at.run(**NEAR, note_attempted_at=POSTED)),
+    "held back": Ending(How.HELD_BACK, DOWN, lambda at: at.run(down=True)),
+    "another first": Ending(How.HELD_BACK, "waiting: another job of this ticket", Driver.run_second),
+    "given back": Ending(How.GIVEN_BACK, "waiting", lambda at: at.stop()),
+    "claim lost": Ending(How.CLAIM_LOST, "running", lambda at: at.run_to_its_end(at.take_claim)),
+    "claim lost at a stop": Ending(How.CLAIM_LOST, "running", lambda at: at.stop(at.take_claim)),
+    "duplicate at a worker": Ending(How.DUPLICATE, DUPLICATE, Driver.take_duplicate, AT_WORKER),
+    "duplicate at the relay": Ending(How.DUPLICATE, DUPLICATE, Driver.relay_duplicate),
+    "forgotten by command": Ending(How.FORGOTTEN, FORGOTTEN, Driver.forget_by_command),
+    "retried by hand": Ending(How.RETRIED_BY_HAND, "waiting: retried by hand", Driver.retry_by_command),
+    "recovered": Ending(How.RECOVERED, "waiting: worker lost", lambda at: at.relay_silent(0)),
+    "worker lost": Ending(How.WORKER_LOST, "failed: worker lost at its last attempt", lambda at: at.relay_silent(7)),
+    "expired": Ending(How.EXPIRED, "failed: deadline passed", Driver.relay_overdue),
+}
+
+
+def expected_counts(ending: Ending, attempt: str | None) -> Counter[tuple[str, ...]]:
+    state, _, reason = ending.row.partition(": ")
+    grown: list[tuple[str, ...]] = [("ai_agents_job_attempts_total", "acme", attempt)] if attempt else []
+    if state in ("completed", "skipped", "failed"):
+        grown.append(("ai_agents_jobs_ended_total", "acme", state, reason))
+        grown.append(("ai_agents_job_duration_seconds_count", "acme", state))
+    if ending.how is How.RECOVERED:
+        grown.append(("ai_agents_jobs_recovered_total",))
+    return Counter(grown)
 
 
 def counted() -> Counter[tuple[str, ...]]:
@@ -312,26 +297,28 @@ def test_every_outcome_has_an_ending() -> None:
 async def test_row_line_metrics_and_span_agree(
     ending: Ending, driver: Driver, spans: InMemorySpanExporter, log: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = counted()
+    before, (line, span_of, attempt) = counted(), ending.other_records or RECORDS[ending.how]
     job_id = await ending.drive(driver)
     row = driver.table.job(job_id)
-    assert (row["state"], row["reason"]) == ending.row
+    state, _, reason = ending.row.partition(": ")
+    assert (row["state"], row["reason"] or "") == (state, reason)
     event = driver.table.run("SELECT * FROM job_events WHERE job_id = %s ORDER BY id DESC LIMIT 1", job_id)[0]
     assert event["what"] == EVENTS.get(ending.how, ending.how)
     assert event["reason"] in (None, row["reason"])
-    assert counted() - before == ending.counts()
+    assert counted() - before == expected_counts(ending, attempt)
     lines = log.getvalue() + capsys.readouterr().err
     ((phrase, told),) = [(phrase, told) for phrase, told_of, told in TOLD.findall(lines) if told_of == str(job_id)]
-    line = re.fullmatch(ending.filled(ending.line), f"{phrase} {told}")
-    assert line is not None
+    found = re.fullmatch(line.replace("~", reason), f"{phrase} {told}")
+    assert found is not None
     ended = [span for span in spans.get_finished_spans() if span.name in SPANS and "outcome" in (span.attributes or {})]
     (span,) = ended
     attributes = span.attributes or {}
-    assert f"{span.name}: {attributes['outcome']!s}" == ending.filled(ending.span)
+    assert f"{span.name}: {attributes['outcome']!s}" == span_of.replace("~", reason)
     assert event["attempt"] == attributes.get("attempt", event["attempt"])
     held = attributes.get("held_back_seconds")
-    assert held == (pytest.approx(int(line[1]), abs=0.5) if ending.how is How.HELD_BACK else None)
+    assert held == (pytest.approx(int(found[1]), abs=0.5) if ending.how is How.HELD_BACK else None)
     # An error span has the log line's words.
+    red = line.startswith("Task failed")
     shown = [(raised.attributes or {})["exception.message"] for raised in span.events]
-    assert shown == ([told.removeprefix("reason=")] if ending.red else [])
-    assert span.status.description == (shown[0] if ending.red else None)
+    assert shown == ([told.removeprefix("reason=")] if red else [])
+    assert span.status.description == (shown[0] if red else None)
