@@ -94,15 +94,6 @@ async def test_a_lost_worker_whose_note_may_be_there_leaves_one_last_look(
     assert table.job(waiting)["state"] == "failed"
 
 
-async def test_restarts_use_up_no_attempt(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
-) -> None:
-    for _ in range(MOST_ATTEMPTS + 2):
-        await claims.give_back(database, [await claimed(database, waiting)])
-        await round_of(replicas)
-    assert (table.job(waiting)["state"], table.job(waiting)["attempt"]) == ("waiting", 0)
-
-
 async def test_a_job_that_lost_workers_returns_at_an_odd_moment(
     waiting: UUID, database: Database, table: Table, replicas: list[Relay]
 ) -> None:
