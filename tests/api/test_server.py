@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from api.refusals import WebhookPort
 from api.server import AnswerWriter, Crowd, Port, serve
@@ -130,28 +130,6 @@ async def flood(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"chunked")]})
     for _ in range(100):
         await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
-
-
-class NotingListener(socket.socket):
-    """Records how the last connection sends."""
-
-    sends_at_once = False
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        connection, address = super().accept()
-        self.sends_at_once = bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        return connection, address
-
-
-async def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
-    listener = NotingListener()
-    listener.bind(("127.0.0.1", 0))
-    async with serve(PlainTextResponse("here"), listener, Port(), 1.0):
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        assert (await reader.read()).endswith(b"here")
-        writer.close()
-    assert listener.sends_at_once
 
 
 async def never(_scope: Any, receive: Any, _send: Any) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from api.signature import SignatureRefused, verify
 from tests.kit import signing
-from tests.kit.signing import mac
 
 NOW = 1_800_000_000
 BODY = b'{"tenant_id": "acme", "ticket_id": "12345"}'
@@ -154,10 +153,3 @@ def test_strange_characters_in_any_header_are_refused_and_break_nothing(scheme: 
     signed = scheme()
     for name in signed:
         assert refusal(signed | {name: strange}) in (MISMATCH, "stale timestamp")
-
-
-def test_an_id_with_strange_characters_can_be_signed() -> None:
-    signed = "ménage\x7f.1800000000.".encode() + BODY
-    signature = base64.b64encode(mac(CURRENT, signed)).decode()
-    headers = {"webhook-id": "ménage\x7f", "webhook-timestamp": str(NOW), "webhook-signature": f"v1,{signature}"}
-    verify(SECRETS, headers, BODY, NOW)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, read_environment
 from config.tenant_settings import SECRETS
@@ -111,14 +110,6 @@ def test_a_file_that_never_rests_holds_back_its_tenant_for_a_minute_and_is_told_
     assert folder.after(0)["SERVICEDESK_API_KEY_ACME"] == "growing 60"
 
 
-def test_a_text_that_is_written_again_and_again_counts_after_a_minute(folder: Folder) -> None:
-    """For example a copier that touches its files all the time."""
-    for second in range(0, 65, 5):
-        folder.now += 5
-        folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
-        assert (folder.after(0) == ACME) == (second < 60)
-
-
 def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
     """A link to itself: unreadable for root too."""
     for name in ("WEBHOOK_SECRET_ACME", "SERVICEDESK_API_KEY_ACME"):
@@ -134,15 +125,6 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
     assert folder.after(6)["WEBHOOK_SECRET_ACME"] == "a n3w one"
-
-
-def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
-    """`DATABASE_URL` is read at the start only."""
-    for text in ("postgresql://", ""):
-        folder.write("DATABASE_URL", text, age=10)
-        folder.after(6)
-        assert "DATABASE_URL" not in folder.read()
-    assert folder.told == []
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
@@ -164,40 +146,22 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
 
 
-@pytest.fixture
-def stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Return a function that sets a folder, and stores that are not there."""
-
-    def use(folder: Path) -> None:
-        monkeypatch.setenv("SECRETS_DIR", str(folder))
-        monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
-        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-
-    return use
-
-
-def test_a_process_hears_of_files_that_are_not_used(
-    folder: Folder, stores: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through the log callback of unusable settings."""
-    stores(folder.path)
+def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the log callback; at the start as a reason to refuse, not as a missing secret."""
+    monkeypatch.setenv("SECRETS_DIR", str(folder.path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr("config.tenant_directory._REREAD_SECONDS", 0.0)
     told: list[TenantProblem] = []
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     folder.write("WEBHOOK_SECRET_ACME", "")
     assert tenants.get("acme") is not None
     assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
-
-
-def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, stores: Callable[[Path], None]) -> None:
-    """As a reason to refuse, not as a missing secret."""
-    (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
-    stores(tmp_path)
-    told: list[TenantProblem] = []
+    (folder.path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
     with pytest.raises(SettingsRefused) as refused:
         load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
-    assert told == []
+    assert len(told) == 1
 
 
 def test_files_win_over_the_environment_and_empty_ones_count_as_unset(
@@ -301,17 +265,6 @@ def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> Non
     assert folder.after(6) == ACME
     reasons = ("FileNotFoundError", "NotADirectoryError")
     assert folder.told == [f"SECRETS_DIR can't be read ({reason})" for reason in reasons]
-
-
-def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) -> None:
-    """The start refuses it; files that appear later are used after the usual wait."""
-    told: list[str] = []
-    files = SecretFiles(tmp_path / "later", on_problem=told.append)
-    assert files.read() == files.read() == {}
-    (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "WEBHOOK_SECRET_ACME").write_text("half")
-    assert files.read() == {}
-    assert told == []
 
 
 def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(

@@ -65,13 +65,6 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
     assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
 
 
-def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**COMPLETE, **ACME, "OPENAI_API_KEY": "sk\n"}.items():
-        monkeypatch.setenv(name, value)
-    settings, tenants = started(WorkerSettings)
-    assert settings.openai_api_key == tenants.process_key("OPENAI_API_KEY") == "sk"
-
-
 def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

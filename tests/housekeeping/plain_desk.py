@@ -31,17 +31,12 @@ def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
-def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
-
-
 @dataclass
 class PlainDesk:
     """An in-memory desk. `tells` is False for one without fields and criteria."""
 
     there: dict[str, PlainTicket]
     order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
-    order_of_changes: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = by_change
     tells: bool = True
     on_page: Callable[[int, ListPage[ListedTicket]], ListPage[ListedTicket]] = lambda _start, page: page
     fails_at: dict[str, OutsideFailure] = field(default_factory=dict)
@@ -72,7 +67,8 @@ class PlainDesk:
         if changed_since is None:
             there = self.order(there)
         else:
-            there = self.order_of_changes([ticket for ticket in there if ticket.changed > changed_since])
+            there = [ticket for ticket in there if ticket.changed > changed_since]
+            there.sort(key=lambda ticket: (ticket.changed, ticket.number))
         rows = [self._row(ticket) for ticket in there[start - 1 : start - 1 + _PAGE]]
         page = ListPage(rows, has_more=len(there) > start - 1 + _PAGE)
         return page if changed_since is not None else self.on_page(start, page)
@@ -96,9 +92,8 @@ class PlainDesk:
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
     """Add tickets created this long ago; return their ids."""
-    numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
     # The time of this test, not of the session: many tests take minutes.
-    now = datetime.now(UTC)
-    made = [PlainTicket(number, now - each, now - each) for number, each in zip(numbers, ago, strict=True)]
+    now, first = datetime.now(UTC), 5000 + len(desk.there)
+    made = [PlainTicket(first + number, now - each, now - each) for number, each in enumerate(ago)]
     desk.there |= {ticket.id: ticket for ticket in made}
     return [ticket.id for ticket in made]

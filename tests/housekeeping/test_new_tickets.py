@@ -16,7 +16,6 @@ from tests.housekeeping.site import site_of
 from tests.kit.postgres import Store, Table
 
 POLLED = Tenant("acme", polled=True, recovers=True)
-FUTURE = timedelta(days=-300)
 NewRounds = Callable[..., Comparing]
 Seen = Callable[..., Awaitable[tuple[PlainDesk, Comparing]]]
 
@@ -71,15 +70,13 @@ async def test_more_than_are_listed_is_told_and_the_newest_are_made(seen: Seen) 
     assert set(rounds.rows()) == set(added[-55:])
 
 
-def shuffled(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    return sorted(newest_first(tickets), key=lambda ticket: ticket.number * 7919 % 101)
-
-
 def oldest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
     return newest_first(tickets)[::-1]
 
 
-@pytest.mark.parametrize("order", [shuffled, oldest_first])
+@pytest.mark.parametrize(
+    "order", [oldest_first, lambda tickets: sorted(tickets, key=lambda ticket: ticket.number * 7919 % 101)]
+)
 async def test_a_list_in_another_order_is_read_to_its_end(order: Any, rounds_of: NewRounds) -> None:
     desk = PlainDesk.of(30)
     desk.order = order
@@ -175,9 +172,8 @@ async def test_a_webhook_may_name_either_number_of_a_cloud_desks_ticket(rounds_o
     rounds = rounds_of(desk)
     await rounds.round()
     by_id, by_display, by_desk_id, missed = add(desk, *soon(4))
-    await store.accept(ticket_id=by_id)
-    await store.accept(ticket_id=by_display[-3:])
-    await store.accept(ticket_id="7", desk_id=by_desk_id)
+    for columns in ({"ticket_id": by_id}, {"ticket_id": by_display[-3:]}, {"ticket_id": "7", "desk_id": by_desk_id}):
+        await store.accept(**columns)
     await store.accept(ticket_id=missed, tenant_id="globex")
     await rounds.round()
     assert rounds.made() == [missed]
@@ -185,12 +181,12 @@ async def test_a_webhook_may_name_either_number_of_a_cloud_desks_ticket(rounds_o
 
 @pytest.mark.parametrize("first_seen", [True, False], ids=["there before", "later"])
 async def test_one_of_the_future_does_not_hide_those_that_come_until_then(first_seen: bool, seen: Seen) -> None:
-    desk = PlainDesk.of(3)
+    desk, future = PlainDesk.of(3), timedelta(days=-300)
     if first_seen:
-        add(desk, FUTURE)
+        add(desk, future)
     _, rounds = await seen(desk)
     if not first_seen:
-        add(desk, FUTURE)
+        add(desk, future)
         await rounds.round()
     added = add(desk, *soon(12))
     await rounds.round()
