@@ -160,9 +160,7 @@ def client(receiver: Receiver) -> Iterator[httpx2.Client]:
         yield opened
 
 
-def test_each_cause_is_told_to_support_and_to_nobody_else(
-    start_log: StartLog, receiver: Receiver, client: httpx2.Client
-) -> None:
+def test_each_cause_is_told_to_support_alone(start_log: StartLog, receiver: Receiver, client: httpx2.Client) -> None:
     """One line each with its cause; a tenant's record names no other tenant."""
     stream = start_log()
     for signing in signings():

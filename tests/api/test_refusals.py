@@ -53,7 +53,7 @@ def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
         (lambda server: f"{server.url}?keepalives=hunter2", "DATABASE_URL has an option whose value is no number"),
     ],
 )
-def test_an_address_that_can_not_be_worked_with_is_refused_without_being_shown(
+def test_an_unusable_address_is_refused_and_not_shown(
     url_of: Callable[[Postgres], str], said: str, server: Postgres
 ) -> None:
     sentence = refusal(url_of(server))
@@ -69,7 +69,7 @@ def test_an_address_that_can_not_be_worked_with_is_refused_without_being_shown(
         *((attributes, "DATABASE_URL") for attributes in ("NOLOGIN", "LOGIN")),
     ],
 )
-def test_a_role_that_may_do_too_much_or_can_not_connect_is_refused(
+def test_a_role_with_too_many_or_few_rights_is_refused(
     attributes: str, said: str, server: Postgres, table: Table
 ) -> None:
     with role(table, server, attributes) as url:

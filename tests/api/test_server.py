@@ -80,9 +80,7 @@ SECOND = {
 
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
-async def test_an_offer_is_passed_over_and_the_request_behind_it_is_answered(
-    first: str, second: str, exchange: Exchange
-) -> None:
+async def test_the_request_behind_an_offer_is_answered(first: str, second: str, exchange: Exchange) -> None:
     """An offer of HTTP/2 may be ignored: RFC 9110, 7.8."""
     (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
     for parts in ([one, two], [one + two]):

@@ -154,7 +154,7 @@ async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, rece
     assert {len(each) for each in keys} == {1}
 
 
-async def test_a_span_tells_the_route_and_no_address_that_a_stranger_wrote(
+async def test_a_span_has_no_address_that_a_stranger_wrote(
     start_log: StartLog, receiver: Receiver, spans: InMemorySpanExporter
 ) -> None:
     start_log()
@@ -209,9 +209,7 @@ ANOTHER_TENANT = "tenant_id is another one than in the address"
         '{"tenant_id": ["initech"], "requestId": 12345}',
     ],
 )
-async def test_a_body_as_desks_write_it_is_read_whatever_its_type(
-    start_log: StartLog, receiver: Receiver, body: str
-) -> None:
+async def test_a_desks_body_is_read_whatever_its_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
     """Desks allow any header text for any body; `tests/webhooks` has more bodies."""
     start_log()
     types = ("", "application/x-www-form-urlencoded", "json", "application/xml; charset=utf-8", "multipart/form-data")

@@ -105,7 +105,7 @@ def body_of(tenant_id: str) -> bytes:
         ("nobody", "unknown tenant", "unknown"),
     ],
 )
-async def test_a_refused_webhook_has_its_reason_in_the_log_and_tells_the_caller_nothing(
+async def test_the_reason_of_a_refusal_is_in_the_log_alone(
     start_log: StartLog, tenant_id: str, reason: str, label: str
 ) -> None:
     """Includes one signed with the secret that the closed tenant's settings name."""

@@ -164,9 +164,7 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     assert len(told) == 1
 
 
-def test_files_win_over_the_environment_and_empty_ones_count_as_unset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_are_not_empty_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACME", "GLOBEX"):
         monkeypatch.setenv(f"WEBHOOK_SECRET_{name}", "from the environment")
     monkeypatch.setenv("WEBHOOK_SECRET_EMPTY", " ")
@@ -244,7 +242,7 @@ def failing(failure: type[OSError]) -> Callable[[Path], Iterator[Path]]:
 
 
 @pytest.mark.parametrize("failure", [PermissionError, TimeoutError, OSError])
-def test_a_directory_that_can_not_be_read_leaves_all_as_it_was(
+def test_an_unreadable_directory_changes_nothing(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, failure: type[OSError]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -267,9 +265,7 @@ def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> Non
     assert folder.told == [f"SECRETS_DIR can't be read ({reason})" for reason in reasons]
 
 
-def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_never_listed_is_a_problem(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may contain rules or a model of a tenant that the environment has."""
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()

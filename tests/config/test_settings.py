@@ -54,7 +54,7 @@ def problems(kind: type[LogSettings]) -> list[str]:
         (MigrateSettings, {"DATABASE_URL", "DATABASE_ADMIN_URL"}),
     ],
 )
-def test_every_missing_setting_is_named_and_only_what_the_process_uses(
+def test_missing_settings_of_a_process_are_named(
     kind: type[LogSettings], needed: set[str], configure: Configure
 ) -> None:
     assert set(problems(kind)) == {f"{name} is missing" for name in needed}
@@ -144,9 +144,7 @@ SETTLES = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_S
         ({"FEEDBACK_PORT": "0"}, "FEEDBACK_PORT is wrong"),
     ],
 )
-def test_settings_that_need_or_exclude_each_other(
-    given: dict[str, str], said: str | None, configure: Configure
-) -> None:
+def test_settings_that_need_each_other(given: dict[str, str], said: str | None, configure: Configure) -> None:
     configure(**COMPLETE | given)
     kinds: list[type[LogSettings]] = [WorkerSettings, ApiSettings]
     for kind in [kind for kind in kinds if all(name.lower() in kind.model_fields for name in given)]:
@@ -192,9 +190,7 @@ def test_files_that_are_not_empty_win_over_the_environment(tmp_path: Path, confi
     assert any("REDIS_URL" in sentence for sentence in problems(ApiSettings))
 
 
-def test_a_secrets_directory_that_is_none_is_named_beside_what_is_missing_for_it(
-    tmp_path: Path, configure: Configure
-) -> None:
+def test_a_secrets_directory_that_is_none_is_named(tmp_path: Path, configure: Configure) -> None:
     configure(**COMPLETE, SECRETS_DIR=str(tmp_path / "nowhere"))
     assert problems(ApiSettings) == ["SECRETS_DIR is not a directory"]
     configure(DATABASE_URL="")
@@ -227,9 +223,7 @@ def test_addresses_are_made_uniform(name: str, given: str, used: str, configure:
         ("https://acme:p%40ss@proxy", "https://acme:p%40ss@proxy"),
     ],
 )
-def test_a_proxy_is_named_as_others_name_it_and_kept_out_of_texts(
-    given: str, used: str, names: tuple[str, str], configure: Configure
-) -> None:
+def test_a_proxy_is_kept_out_of_texts(given: str, used: str, names: tuple[str, str], configure: Configure) -> None:
     configure(**COMPLETE, **dict(zip(names, (given, ".corp.example, 10.1.2.3"), strict=True)))
     settings = load(HousekeepingSettings)
     assert (settings.https_proxy, settings.no_proxy) == (used, ".corp.example, 10.1.2.3")

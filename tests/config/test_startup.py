@@ -23,7 +23,7 @@ def started(kind: type[ProcessSettings], needs: Needs = "desk") -> tuple[Process
     [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), ({**DESK_OF_GLOBEX, "OPENAI_API_KEY_ACME": "k"}, True)],
     ids=["no own key", "each its own", "one without"],
 )
-def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
+def test_the_models_key_may_be_each_tenants(
     tenants: dict[str, str], needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dummy key would send a later tenant's tickets with it.
@@ -65,9 +65,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
     assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
 
 
-def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The API queues the polled desk's jobs."""
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
     for name, value in {**COMPLETE, **desk}.items():

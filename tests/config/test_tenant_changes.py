@@ -87,9 +87,7 @@ def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:
         (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX"),
     ],
 )
-def test_a_desk_whose_credential_is_gone_is_called_no_more(
-    settings: dict[str, str], gone: str, another: dict[str, str]
-) -> None:
+def test_a_desk_without_credential_is_not_called(settings: dict[str, str], gone: str, another: dict[str, str]) -> None:
     """Nor does another credential go to the old address."""
     tenant = gone.rpartition("_")[2]
     process = Process(settings | {f"WEBHOOK_SECRET_{tenant}": "s3cret"})

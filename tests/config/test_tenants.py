@@ -214,9 +214,7 @@ def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
         ({"event": "ticket.created", "category": "network", "group": "hr"}, True),
     ],
 )
-def test_rules_leave_out_what_lacks_a_name_or_has_one_that_is_never_enhanced(
-    known: dict[str, str], left_out: bool
-) -> None:
+def test_rules_leave_out_tickets_by_their_names(known: dict[str, str], left_out: bool) -> None:
     rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
     assert rules.leave_out(known) is left_out
 

@@ -149,9 +149,7 @@ def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
     assert (process.tenant().note.masking, process.tenant().usable) == ("all", True)
 
 
-def test_a_file_counts_when_it_is_written_and_stays_while_it_is_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_read_again_and_stays_while_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes replaces the folder that the link leads to."""
     path = tmp_path / "tenants.toml"
     (tmp_path / "..1").mkdir()

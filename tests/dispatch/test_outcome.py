@@ -28,12 +28,11 @@ from integrations.resilience import Breaker
 from observability import metrics
 from storage import claims, erasure
 from storage.erasure import Which
-from storage.session import Database
 from support.cli import main
 from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
-from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
+from tests.kit.postgres import DEADLINE, Store, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.tasks import Pickup
@@ -53,19 +52,17 @@ Meanwhile = Callable[[UUID], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Driver:
-    database: Database
-    table: Table
+    store: Store
     redis: Redis
     redis_url: str
     desks: Simulator
     model: Simulator
-    new_event: NewEvent
 
     async def job(self, ticket_id: str | None = None, **columns: object) -> UUID:
         """Return a waiting job that has a stored GPT-4 answer."""
-        event = self.new_event(ticket_id=ticket_id or new_ticket(self.desks))
-        await accept(self.database, event)
-        self.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
+        event = self.store.new_event(ticket_id=ticket_id or new_ticket(self.desks))
+        await accept(self.store.database, event)
+        self.store.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
         return event.job_id
 
     async def run(self, ticket_id: str | None = None, *, code: int = 0, down: bool = False, **columns: object) -> UUID:
@@ -78,7 +75,7 @@ class Driver:
             with suppress(DeskTimeout), breaker.watch():
                 raise DeskTimeout
         async with opened(settings(self.desks.url), breaker=breaker) as desk:
-            assert await run_job(runner_on(desk, self.database, self.database), job_id) is not None
+            assert await run_job(runner_on(desk, self.store.database, self.store.database), job_id) is not None
         return job_id
 
     @asynccontextmanager
@@ -100,7 +97,7 @@ class Driver:
         job_id = await self.job("12345", **columns)
         its_desk = opened(settings("http://desk", failure_note=True), transport=httpx2.MockTransport(answer))
         async with its_desk as desk, model_opened(self.model.url) as gpt4:
-            runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4)
+            runner = replace(runner_on(desk, self.store.database, self.store.database), model_of=lambda _: gpt4)
             run: Awaitable[object] = run_job(runner, job_id)
             task = asyncio.ensure_future(run)
             await reached.wait()
@@ -120,30 +117,30 @@ class Driver:
         return job_id
 
     async def run_second(self) -> UUID:
-        await claimed(self.database, await self.job("12345"))
+        await claimed(self.store.database, await self.job("12345"))
         return await self.run("12345")
 
     async def relay(self, job_id: UUID) -> UUID:
         queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
-        acceptance = Acceptance(self.database, queue, inbox, DEADLINE)
-        assert await Relay(self.database, queue, inbox, acceptance, DEADLINE).once()
+        acceptance = Acceptance(self.store.database, queue, inbox, DEADLINE)
+        assert await Relay(self.store.database, queue, inbox, acceptance, DEADLINE).once()
         await queue.close()
         return job_id
 
     async def duplicate(self) -> UUID:
-        event = self.new_event()
-        await accept(self.database, event)
+        event = self.store.new_event()
+        await accept(self.store.database, event)
         # Otherwise a worker would claim the first job's turn before the second.
-        self.table.change(event.job_id, state="completed")
-        again = self.new_event(dedupe_keys=event.dedupe_keys)
+        self.store.table.change(event.job_id, state="completed")
+        again = self.store.new_event(dedupe_keys=event.dedupe_keys)
         await Inbox(self.redis).put(again)
         return again.job_id
 
     async def take_duplicate(self) -> UUID:
         job_id = await self.duplicate()
         async with opened(settings(self.desks.url)) as desk:
-            runner = runner_on(desk, self.database, self.database)
-            await Pickup(partial(run_next, runner), self.database, Inbox(self.redis), DEADLINE).take(job_id)
+            runner = runner_on(desk, self.store.database, self.store.database)
+            await Pickup(partial(run_next, runner), self.store.database, Inbox(self.redis), DEADLINE).take(job_id)
         return job_id
 
     async def relay_duplicate(self) -> UUID:
@@ -151,18 +148,18 @@ class Driver:
 
     async def relay_silent(self, attempt: int) -> UUID:
         job_id = await self.job(attempt=attempt)
-        await claimed(self.database, job_id)
-        self.table.change(job_id, lease_until=RAN_OUT)
+        await claimed(self.store.database, job_id)
+        self.store.table.change(job_id, lease_until=RAN_OUT)
         return await self.relay(job_id)
 
     async def relay_overdue(self) -> UUID:
         return await self.relay(await self.job(deadline_at=RAN_OUT))
 
     async def take_claim(self, job_id: UUID) -> None:
-        self.table.change(job_id, claim_token=uuid4())
+        self.store.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
-        await erasure.erase(self.database, Which("acme", ticket_id="12345"))
+        await erasure.erase(self.store.database, Which("acme", ticket_id="12345"))
 
     async def forget_by_command(self) -> UUID:
         job_id = await self.job("12345")
@@ -171,7 +168,7 @@ class Driver:
 
     async def retry_by_command(self) -> UUID:
         job_id = await self.job()
-        await claims.fail(self.database, await claimed(self.database, job_id), "GPT-4 timeout")
+        await claims.fail(self.store.database, await claimed(self.store.database, job_id), "GPT-4 timeout")
         assert await asyncio.to_thread(main, ["retry", str(job_id)]) == 0
         return job_id
 
@@ -270,16 +267,8 @@ def counted() -> Counter[tuple[str, ...]]:
 
 
 @pytest.fixture
-def driver(
-    database: Database,
-    table: Table,
-    redis: Redis,
-    redis_url: str,
-    desks: Simulator,
-    model: Simulator,
-    new_event: NewEvent,
-) -> Driver:
-    return Driver(database, table, redis, redis_url, desks, model, new_event)
+def driver(store: Store, redis: Redis, redis_url: str, desks: Simulator, model: Simulator) -> Driver:
+    return Driver(store, redis, redis_url, desks, model)
 
 
 @pytest.fixture
@@ -299,10 +288,10 @@ async def test_row_line_metrics_and_span_agree(
 ) -> None:
     before, (line, span_of, attempt) = counted(), ending.other_records or RECORDS[ending.how]
     job_id = await ending.drive(driver)
-    row = driver.table.job(job_id)
+    row = driver.store.table.job(job_id)
     state, _, reason = ending.row.partition(": ")
     assert (row["state"], row["reason"] or "") == (state, reason)
-    event = driver.table.run("SELECT * FROM job_events WHERE job_id = %s ORDER BY id DESC LIMIT 1", job_id)[0]
+    event = driver.store.table.run("SELECT * FROM job_events WHERE job_id = %s ORDER BY id DESC LIMIT 1", job_id)[0]
     assert event["what"] == EVENTS.get(ending.how, ending.how)
     assert event["reason"] in (None, row["reason"])
     assert counted() - before == expected_counts(ending, attempt)

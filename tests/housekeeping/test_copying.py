@@ -114,7 +114,7 @@ async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
         (HeldByAnother(), "left out: tenant_id=a, another process copies this desk"),
     ],
 )
-async def test_a_desk_that_fails_stops_no_other_and_is_tried_again(
+async def test_a_failing_desk_stops_no_other_and_is_tried_again(
     failure: Exception, line: str, log: io.StringIO
 ) -> None:
     desks = OrderedCopies(a=0, b=0.02)

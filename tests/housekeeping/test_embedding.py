@@ -120,9 +120,7 @@ async def test_a_database_that_refuses_is_a_line_too(database: Database, table: 
     assert "Embeddings error: refused by the database | tenant_id: acme" in log.getvalue()
 
 
-async def test_a_model_that_fails_is_asked_again_after_a_rest(
-    database: Database, table: Table, log: io.StringIO
-) -> None:
+async def test_a_failing_model_is_asked_again_after_a_rest(database: Database, table: Table, log: io.StringIO) -> None:
     await copy(database, "acme", "1")
     clock, model = Clock(), MeaningModel()
     model.fails = True

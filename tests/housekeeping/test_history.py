@@ -202,9 +202,7 @@ def copies(table: Table) -> set[str]:
 
 
 @pytest.mark.parametrize("failure", [DeskUnavailable("500"), DeskTimeout()], ids=["500", "timeout"])
-async def test_a_ticket_that_always_fails_is_in_no_others_way(
-    failure: DeskUnavailable, sync: Sync, table: Table
-) -> None:
+async def test_a_ticket_that_fails_delays_no_other(failure: DeskUnavailable, sync: Sync, table: Table) -> None:
     desk = PlainDesk.of(50)
     desk.fails_at["1045"] = failure
     assert (await sync(desk)).tickets == 49
