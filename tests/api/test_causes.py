@@ -150,7 +150,6 @@ def signings() -> list[Signing]:
 
 @pytest.fixture(scope="module")
 def receiver() -> Receiver:
-    """Return a receiver that always has time to search."""
     return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0, search_seconds=1))
 
 
@@ -251,7 +250,6 @@ async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second()
 
 @pytest.mark.parametrize("body", [BODY, b'{"x": "' + b"x" * 64_000 + b'"}', b'{"x": [' + b"[]," * 20_000 + b"0]}"])
 async def test_no_search_takes_long_and_none_holds_others_up(body: bytes) -> None:
-    """However many tenants there are, and however large the body is."""
     longest, ended = 0.0, asyncio.Event()
 
     async def serve_others() -> None:

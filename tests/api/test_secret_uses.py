@@ -42,7 +42,6 @@ async def test_what_proves_a_webhook_is_noted(setting: str, remark: str | None) 
 
 
 async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> None:
-    """A client tries the new secret by a check; a retired one is refused."""
     receiver = Receiver(TenantDirectory(lambda: SETTINGS))
     check = json.dumps({"tenant_id": "acme", "event": "webhook.check"}).encode()
     assert await post(receiver, timed(NEW, check), check) == 200
@@ -73,8 +72,6 @@ async def test_uses_are_told_together(store: Store) -> None:
 
 
 class LosingDatabase(Database):
-    """A database that is away at the second call."""
-
     calls = 0
 
     async def call(self, *given: Any, **values: Any) -> Any:

@@ -180,7 +180,6 @@ def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
 
 
 def test_who_waits_longest_goes_and_who_is_served_never() -> None:
-    """Room for three, five in a rush."""
     crowd = Crowd(most=3, in_a_rush=5)
     for at, name in enumerate("abc"):
         crowd.wait(name, float(at))

@@ -121,7 +121,6 @@ def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() ->
 
 @pytest.mark.parametrize("scheme", [ours_untimed, github])
 def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme: Scheme) -> None:
-    """Only a caller with the secret gets the reason."""
     assert refusal(scheme(), require_timestamp=True) == "timestamp missing"
     assert refusal(scheme("a stranger's"), require_timestamp=True) == MISMATCH
     added = scheme() | {"webhook-timestamp": str(NOW), "x-servicedesk-timestamp": str(NOW)}

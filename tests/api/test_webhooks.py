@@ -145,7 +145,6 @@ FULL = "too many jobs waiting: 1 or more of this tenant wait"
 
 @pytest.fixture
 async def receiver(store: Store) -> Receiver:
-    """Return the receiver of a tenant at its limit."""
     made = Receiver(TenantDirectory(lambda: filed({"WEBHOOK_SECRET_ACME": SECRET}, {"acme.jobs.most_waiting": 1})))
     made.app.state.api = replace(made.app.state.api, database=store.database)
     await store.accept(ticket_id="1")

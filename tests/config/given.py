@@ -62,7 +62,6 @@ class Process:
 
 
 def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
-    """Return the current tenant."""
     tenant = tenants.get(tenant_id)
     assert tenant is not None
     return tenant

@@ -49,7 +49,6 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Return the directory with all of acme's files, read once."""
     return Folder(tmp_path / "secrets")
 
 
@@ -72,7 +71,6 @@ def test_a_setting_that_is_no_secret_may_become_shorter_or_empty(folder: Folder,
 
 
 def test_an_emptied_secret_stays_and_holds_back_no_rotation(folder: Folder) -> None:
-    """A rotation ends so, and the next one follows."""
     folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "")
     for seconds in (6, 6, 3600):
         assert folder.after(seconds) == ACME
@@ -128,7 +126,6 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
-    """Partial keys are not used, and an emptied file withdraws nothing."""
     told: list[TenantProblem] = []
     tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
     assert tenants.process_key("OPENAI_API_KEY") is None
@@ -209,7 +206,6 @@ def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_hel
 
 
 def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: Path) -> None:
-    """At the start and later, until it is readable."""
     clock = Clock()
 
     def write(tenant: str) -> Path:

@@ -66,7 +66,6 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 
 
 def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The API queues the polled desk's jobs."""
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
     for name, value in {**COMPLETE, **desk}.items():
         monkeypatch.setenv(name, value)

@@ -100,7 +100,6 @@ def test_a_desk_without_credential_is_not_called(settings: dict[str, str], gone:
 
 
 def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
-    """At the start and later: there is no earlier state to keep."""
     process = Process(CLOUD | {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "s3cret"})
     assert process.tenant() == Tenant("acme", usable=False)
     assert process.tenant("globex").usable
@@ -231,7 +230,6 @@ def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
     "name", ["WEBHOOK_TOKEN", "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"]
 )
 def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name: str) -> None:
-    """At the start, and if it appears at run time."""
     process = Process(OWN)
     before = process.tenant()
     process.change(**{"WEBHOOK_SECRET_GLOBEX": "other", f"{name}_GLOBEX": TOKEN})

@@ -60,7 +60,6 @@ async def test_who_has_left_is_skipped_and_the_others_are_told(left: int, work: 
 
 
 async def test_each_waits_no_longer_than_its_own_time(work: Doubling) -> None:
-    """Later results change nothing, and the next items have their own time."""
     gathering, loop = Gathering(work, 2, seconds=0.1), asyncio.get_running_loop()
 
     async def wait(before: float) -> float:

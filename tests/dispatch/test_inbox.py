@@ -127,7 +127,6 @@ async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redi
 
 
 async def test_a_server_that_never_answers_is_given_up_in_a_second() -> None:
-    """By the inbox's own limit, whatever the client's is."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = open_redis(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", seconds=30)
         began = asyncio.get_running_loop().time()

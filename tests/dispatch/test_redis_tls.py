@@ -30,7 +30,6 @@ as_setting = TypeAdapter[str](RedisUrl).validate_python
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
-    """Create a certificate authority, and the file of its certificate."""
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     return made

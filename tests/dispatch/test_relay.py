@@ -189,8 +189,6 @@ async def test_a_refused_step_stops_no_other(
 
 
 class _Late(Database):
-    """Delays the server's confirmation of each commit by half a second."""
-
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         rows = await super().call(question, **values)
         await asyncio.sleep(0.5)

@@ -62,16 +62,16 @@ class PlainDesk:
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
         """Return a page of either list; a test may alter the list of all tickets."""
         there = list(self.there.values())
-        if changed_since is not None and not self.tells:
-            raise DeskRefused("400")
         if changed_since is None:
-            there = self.order(there)
-        else:
-            there = [ticket for ticket in there if ticket.changed > changed_since]
-            there.sort(key=lambda ticket: (ticket.changed, ticket.number))
-        rows = [self._row(ticket) for ticket in there[start - 1 : start - 1 + _PAGE]]
-        page = ListPage(rows, has_more=len(there) > start - 1 + _PAGE)
-        return page if changed_since is not None else self.on_page(start, page)
+            return self.on_page(start, self._page(self.order(there), start))
+        if not self.tells:
+            raise DeskRefused("400")
+        changed = [ticket for ticket in there if ticket.changed > changed_since]
+        return self._page(sorted(changed, key=lambda ticket: (ticket.changed, ticket.number)), start)
+
+    def _page(self, tickets: Sequence[PlainTicket], start: int) -> ListPage[ListedTicket]:
+        rows = [self._row(ticket) for ticket in tickets[start - 1 : start - 1 + _PAGE]]
+        return ListPage(rows, has_more=len(tickets) > start - 1 + _PAGE)
 
     def _row(self, ticket: PlainTicket) -> ListedTicket:
         row = ListedTicket(ticket.id, "Closed", subject=ticket.subject, created_at=ticket.created)
@@ -85,9 +85,9 @@ class PlainDesk:
         if ticket_id in self.fails_at:
             raise self.fails_at[ticket_id]
         ticket = self.there[ticket_id]
-        about = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
-        changed = ticket.changed if self.tells else None
-        return DeskTicket(*about, group=ticket.group, created_at=ticket.created, changed_at=changed)
+        texts = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
+        times = {"created_at": ticket.created, "changed_at": ticket.changed if self.tells else None}
+        return DeskTicket(*texts, group=ticket.group, **times)
 
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.rounds import round_seconds
 from housekeeping.sources import Synced
 from housekeeping.sync import Copying
 from integrations.errors import DeskTimeout
@@ -25,8 +24,6 @@ DESK = settings("http://desk")
 
 
 class Directory:
-    """Tenants with a desk, and one without."""
-
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = ids
 
@@ -134,10 +131,3 @@ async def test_a_database_that_is_away_ends_the_round() -> None:
     with pytest.raises(OperationalError):
         await desks.round(60)
     await desks.stop()
-
-
-def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
-    assert round_seconds(settings("http://desk", rate_per_minute=60), 300) == 300
-    assert round_seconds(settings("http://desk", rate_per_minute=3), 300) == 30 * 60
-    # A third of a low rate is less than one call a minute.
-    assert round_seconds(settings("http://desk", rate_per_minute=1), 300) == 30 * 180

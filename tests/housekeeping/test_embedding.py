@@ -106,7 +106,6 @@ async def test_what_nobody_foresaw_is_a_line(database: Database, log: io.StringI
 
 
 async def test_a_database_that_refuses_is_a_line_too(database: Database, table: Table, log: io.StringIO) -> None:
-    """Copying and purging continue."""
     await copy(database, "acme", "1")
     table.run(
         "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS"

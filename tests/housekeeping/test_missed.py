@@ -216,16 +216,6 @@ async def test_a_minute_has_a_limit_and_the_oldest_come_first(rounds: Comparing,
     assert made == 60
 
 
-async def test_a_tenant_that_has_its_most_jobs_waiting_gets_no_more(rounds: Comparing, site: Site) -> None:
-    tickets = site.new_tickets(3)
-    rounds.tenant = replace(ON, share=JobShare(most_waiting=2))
-    await rounds.through_an_interval()
-    assert rounds.made() == tickets[:2]
-    site.table.run("UPDATE jobs SET state = 'completed'")
-    await rounds.round()
-    assert rounds.made() == tickets
-
-
 async def test_a_wish_that_ends_in_the_middle_counts_at_once(rounds: Comparing, site: Site) -> None:
     site.new_tickets(70)
     await rounds.round()

@@ -159,7 +159,6 @@ async def test_a_clock_that_was_put_back_hides_none(rounds_of: NewRounds, databa
 
 
 async def test_one_that_is_older_than_the_window_is_nobodys_concern(seen: Seen) -> None:
-    """As after days without a comparison."""
     desk, rounds = await seen(PlainDesk.of(1, apart=timedelta(days=9)), window=timedelta(hours=6))
     _old, young = add(desk, timedelta(hours=7), timedelta(hours=5))
     await rounds.round()
@@ -200,11 +199,3 @@ async def test_where_all_are_of_the_future_it_is_the_desks_clock(seen: Seen) -> 
     added = add(desk, timedelta(days=-5, minutes=-2))
     await rounds.round()
     assert rounds.made() == added
-
-
-async def test_one_without_a_time_is_no_reason_to_miss_the_others(seen: Seen) -> None:
-    desk, rounds = await seen()
-    first, odd, last = add(desk, *soon(3))
-    desk.on_page = each_row(lambda row: row._replace(created_at=None) if row.ticket_id == odd else row)
-    assert await rounds.round() == ""
-    assert rounds.made() == [first, last]

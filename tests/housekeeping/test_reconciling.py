@@ -53,7 +53,6 @@ class RoundsOf:
         self._table = table
 
     async def round(self, *, minutes: int = 5) -> None:
-        """Run a round this long after the previous one."""
         ago = timedelta(minutes=minutes)
         self._table.run("UPDATE missing_webhooks SET seen_at = seen_at - %s, missed_at = missed_at - %s", ago, ago)
         self._table.run("UPDATE reconciliations SET told_at = told_at - %s", ago)
@@ -302,7 +301,6 @@ async def test_a_few_of_the_newest_settled_ones_are_looked_for(site: Site, store
 
 
 async def test_it_is_told_once_though_the_desk_fails_at_the_next(site: Site, store: Store, log: io.StringIO) -> None:
-    """What the desk does not say is asked again."""
     removed = await enhanced(site, store, finished_at="now() - interval '30 minutes'")
     fails = await enhanced(site, store)
     for ticket_id in (removed, fails):

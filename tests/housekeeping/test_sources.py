@@ -15,7 +15,6 @@ from integrations.values import DeskTicket
 from simulators.servicedesk import create_desk
 from storage import erasure, history, tombstones
 from storage.erasure import Which
-from storage.feedback import Vote, record_vote
 from storage.jobs import SEEN_REOPENED
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -232,17 +231,6 @@ async def test_a_note_is_measured_once_its_ticket_is_closed_with_a_resolution(si
     assert measured(store) == {closed: share}
 
 
-async def test_a_vote_and_a_measure_are_one_row(site: Site, store: Store) -> None:
-    ticket_id = site.new_ticket(subject="VPN is down")
-    job_id = await noted(store, ticket_id)
-    await record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
-    resolve(site, ticket_id, RESOLUTION)
-    site.change(ticket_id, status="Closed")
-    await site.sync()
-    (row,) = store.table.run("SELECT * FROM feedback")
-    assert (row["vote"], row["taken_up"] > 0.5, row["prompt"], row["model"]) == ("useful", True, "7", "m")
-
-
 async def test_a_resolution_from_before_the_note_is_not_what_was_done_then(site: Site, store: Store) -> None:
     """The ticket was closed, reopened, and closed again with an unchanged resolution."""
     ticket_id = site.new_ticket(subject="VPN is down")
@@ -276,7 +264,6 @@ SKIPPED = {"is_closed": True, "state": "skipped", "reason": "ticket deleted or c
 
 
 async def with_job(site: Site, store: Store, *, is_closed: bool = False, **columns: Any) -> str:
-    """Return a copied ticket with an ended job, completed by default."""
     ticket_id = site.new_ticket(subject="VPN is down")
     if is_closed:
         site.change(ticket_id, status="Closed")
