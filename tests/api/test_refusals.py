@@ -125,14 +125,20 @@ def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
         check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))
 
 
-OF_THE_SERVER = (errors.ConnectionFailure, errors.TooManyConnections, errors.DiskFull, errors.AdminShutdown)
-OF_THE_STATEMENT = (errors.InsufficientPrivilege, errors.UniqueViolation, errors.UndefinedTable, errors.QueryCanceled)
+OF_THE_SERVER = (
+    *(errors.ConnectionFailure, errors.ConnectionDoesNotExist, errors.TooManyConnections, errors.DiskFull),
+    *(errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.OperationalError),
+)
+OF_THE_STATEMENT = (
+    *(errors.InsufficientPrivilege, errors.UniqueViolation, errors.UndefinedTable, errors.QueryCanceled),
+    errors.InvalidTextRepresentation,
+)
 
 
 @pytest.mark.parametrize(
     ("failure", "away"),
     [
-        *((DBAPIError("SELECT 1", None, kind("x")), True) for kind in (*OF_THE_SERVER, psycopg.OperationalError)),
+        *((DBAPIError("SELECT 1", None, kind("x")), True) for kind in OF_THE_SERVER),
         *((DBAPIError("SELECT 1", None, kind("x")), False) for kind in OF_THE_STATEMENT),
         (DBAPIError("SELECT 1", None, errors.UniqueViolation("x"), connection_invalidated=True), True),
         (PoolTimeout("no connection free"), True),
