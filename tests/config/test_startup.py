@@ -14,6 +14,11 @@ COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL"
 DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERVICEDESK_API_KEY_GLOBEX": "k"}
 
 
+def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in (COMPLETE | values).items():
+        monkeypatch.setenv(name, value)
+
+
 def started(kind: type[ProcessSettings], needs: Needs = "desk") -> tuple[ProcessSettings, TenantDirectory]:
     return load_with_tenants(kind, needs=needs, on_problem=lambda _: None)
 
@@ -31,8 +36,7 @@ def test_the_models_key_may_be_each_tenants(
     `ai-agents check` reports the same as the start of a worker.
     """
     without_desk = {"WEBHOOK_SECRET_INITECH": "s"}
-    for name, value in {**COMPLETE, **ACME, **without_desk, **tenants, "OPENAI_API_KEY": ""}.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, **ACME, **without_desk, **tenants, OPENAI_API_KEY="")
     assert (load_parts()[0].worker is None) is needed
     if needed:
         with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
@@ -51,8 +55,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 ) -> None:
     """Otherwise each job, and the model's check, would fail with `invalid answer`."""
     first = {"OPENAI_API_KEY": "sk", "OPENAI_FALLBACK_MODEL": "spare"}
-    for setting, value in {**COMPLETE, **ACME, **first, "SECRETS_DIR": str(tmp_path)}.items():
-        monkeypatch.setenv(setting, value)
+    configure(monkeypatch, **ACME, **first, SECRETS_DIR=str(tmp_path))
     if is_file:
         (tmp_path / name).write_text(key, encoding="utf-8")
     else:
@@ -67,8 +70,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 
 def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
-    for name, value in {**COMPLETE, **desk}.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, **desk)
     with pytest.raises(SettingsRefused, match="no tenant may post"):
         started(ApiSettings, "secret")
     (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")

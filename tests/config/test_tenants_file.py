@@ -3,6 +3,7 @@
 import json
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -228,18 +229,27 @@ BEFORE = {
 }
 
 
-def test_migrate_prints_a_file_with_each_variable_of_before(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+Migrate = Callable[[dict[str, str], str], tuple[int, str, str]]
+
+
+@pytest.fixture
+def migrate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Migrate:
+    """Run `ai-agents config migrate`; return its status, output and problems."""
+
+    def run(values: dict[str, str], file: str) -> tuple[int, str, str]:
+        (tmp_path / "old.toml").write_text(file)
+        for name, value in (values | {"TENANTS_FILE": str(tmp_path / "old.toml")}).items():
+            monkeypatch.setenv(name, value)
+        return main(["config", "migrate"]), *capsys.readouterr()
+
+    return run
+
+
+def test_migrate_prints_a_file_with_each_variable_of_before(migrate: Migrate) -> None:
     assert {f"{name}_ACME" for name in REMOVED} == BEFORE.keys()
-    (tmp_path / "old.toml").write_text("acme-eu.tickets.never.group = ['HR', 'Legal']")
-    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "old.toml"))
     own = ACME | {"OPENAI_API_KEY_ACME": "k", "WEBHOOK_SECRET_ACME_EU": "s"}
-    for name, value in (BEFORE | own).items():
-        monkeypatch.setenv(name, value)
-    assert main(["config", "migrate"]) == 0
-    printed, problems = capsys.readouterr()
-    assert problems == ""
+    status, printed, problems = migrate(BEFORE | own, "acme-eu.tickets.never.group = ['HR', 'Legal']")
+    assert (status, problems) == (0, "")
     tables = tomllib.loads(printed)
     assert tables["acme-eu"] == {"tickets": {"never": {"group": ["HR", "Legal"]}}}
     acme_table = tables["acme"].values()
@@ -270,17 +280,7 @@ def test_migrate_prints_a_file_with_each_variable_of_before(
         ({"MODE_ACME": "live"}, "acme =", "tenants.toml is no TOML"),
     ],
 )
-def test_migrate_names_what_is_wrong(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    values: dict[str, str],
-    file: str,
-    told: str,
-) -> None:
-    (tmp_path / "old.toml").write_text(f"# Old.\n{file}")
-    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "old.toml"))
-    for name, value in (ACME | values).items():
-        monkeypatch.setenv(name, value)
-    assert main(["config", "migrate"]) == 78
-    assert capsys.readouterr().err.startswith(told)
+def test_migrate_names_what_is_wrong(migrate: Migrate, values: dict[str, str], file: str, told: str) -> None:
+    status, _, problems = migrate(ACME | values, f"# Old.\n{file}")
+    assert status == 78
+    assert problems.startswith(told)
