@@ -217,6 +217,23 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_
         postgres.process.resume()
 
 
+async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
+    """Its failure afterwards is nobody's."""
+    let_go = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await let_go.wait()
+            raise RuntimeError
+
+    with pytest.raises(TimeoutError):
+        await Budget().within(0.01, stubborn())
+    let_go.set()
+    await asyncio.sleep(0.01)
+
+
 async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
     cancelled = asyncio.Event()
 
