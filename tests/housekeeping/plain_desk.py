@@ -86,8 +86,8 @@ class PlainDesk:
             raise self.fails_at[ticket_id]
         ticket = self.there[ticket_id]
         texts = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
-        times = {"created_at": ticket.created, "changed_at": ticket.changed if self.tells else None}
-        return DeskTicket(*texts, group=ticket.group, **times)
+        changed = ticket.changed if self.tells else None
+        return DeskTicket(*texts, group=ticket.group, created_at=ticket.created, changed_at=changed)
 
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:

@@ -171,8 +171,9 @@ async def test_a_webhook_may_name_either_number_of_a_cloud_desks_ticket(rounds_o
     rounds = rounds_of(desk)
     await rounds.round()
     by_id, by_display, by_desk_id, missed = add(desk, *soon(4))
-    for columns in ({"ticket_id": by_id}, {"ticket_id": by_display[-3:]}, {"ticket_id": "7", "desk_id": by_desk_id}):
-        await store.accept(**columns)
+    await store.accept(ticket_id=by_id)
+    await store.accept(ticket_id=by_display[-3:])
+    await store.accept(ticket_id="7", desk_id=by_desk_id)
     await store.accept(ticket_id=missed, tenant_id="globex")
     await rounds.round()
     assert rounds.made() == [missed]

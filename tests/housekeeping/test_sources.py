@@ -260,7 +260,7 @@ async def test_an_answer_that_was_purged_or_failed_is_not_measured(site: Site, s
     assert measured(store) == {}
 
 
-SKIPPED = {"is_closed": True, "state": "skipped", "reason": "ticket deleted or closed"}
+SKIPPED: dict[str, Any] = {"is_closed": True, "state": "skipped", "reason": "ticket deleted or closed"}
 
 
 async def with_job(site: Site, store: Store, *, is_closed: bool = False, **columns: Any) -> str:
@@ -338,7 +338,7 @@ async def test_one_reopening_makes_one_job_whatever_comes_of_it(state: str, site
 
 
 async def test_a_ticket_that_is_closed_while_its_note_is_made_is_known_to_be(site: Site, store: Store) -> None:
-    lasts = {"lease_until": "now() + interval '1 hour'", "started_at": "now() - interval '1 minute'"}
+    lasts: dict[str, Any] = {"lease_until": "now() + interval '1 hour'", "started_at": "now() - interval '1 minute'"}
     ticket_id = await with_job(site, store, state="running", finished_at=None, **lasts)
     await moved(site, ticket_id, "Closed")
     store.table.run("UPDATE jobs SET state = 'completed', finished_at = now()")
