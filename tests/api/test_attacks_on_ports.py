@@ -3,17 +3,82 @@
 import asyncio
 import contextlib
 import resource
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 
+import httpx2
 import pytest
 
-from tests.api.ports import PORTS, ServedPort, served_port
+from api import feedback_port
+from api.refusals import WebhookPort
+from api.server import MOST_CONNECTIONS, serve
+from support.console import process
+from tests.feedback.visiting import NOWHERE, visiting
+from tests.kit.receiver import Receiver
+from tests.support.console.site import console_site
 
+HEAD_SECONDS = 1.0
 SOON_SECONDS = 2.0
 MOST_SENT = 64 * 1024 * 1024
 CHUNKED = "Transfer-Encoding: chunked"
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+CUT_OFF_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class ServedPort:
+    """A port with an address, its status, and the limit of connections."""
+
+    url: httpx2.URL
+    status: int
+    most: int
+
+    def request(self, *headers: str, method: str = "GET", length: int | None = None) -> bytes:
+        """Return a request's head; `length` announces a body that is not sent."""
+        sized = [] if length is None else [f"Content-Length: {length}"]
+        head = [f"{method} {self.url.path} HTTP/1.1", f"Host: {self.url.netloc.decode()}", *sized, *headers, "", ""]
+        return "\r\n".join(head).encode()
+
+    @contextlib.asynccontextmanager
+    async def connect(self, sent: bytes = b"") -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection(self.url.host, self.url.port)
+        try:
+            writer.write(sent)
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    async def visit(self) -> tuple[int, float]:
+        """Return status and seconds of a request over a new connection."""
+        began = time.monotonic()
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+            answer = await client.get(self.url)
+        return answer.status_code, time.monotonic() - began
+
+
+@contextlib.asynccontextmanager
+async def _webhooks() -> AsyncIterator[ServedPort]:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+    url = httpx2.URL(f"http://127.0.0.1:{listener.getsockname()[1]}/nothing")
+    async with serve(Receiver().app, listener, WebhookPort(HEAD_SECONDS)):
+        yield ServedPort(url, 404, MOST_CONNECTIONS)
+
+
+@contextlib.asynccontextmanager
+async def _feedback() -> AsyncIterator[ServedPort]:
+    async with visiting(NOWHERE, webhook_timeout_seconds=str(HEAD_SECONDS)) as visit:
+        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback_port.MOST_CONNECTIONS)
+
+
+@contextlib.asynccontextmanager
+async def _console() -> AsyncIterator[ServedPort]:
+    async with console_site(head_seconds=HEAD_SECONDS) as site:
+        yield ServedPort(httpx2.URL(site.url).join("/login"), 200, process.MOST_CONNECTIONS)
+
+
+PORTS = {"webhooks": _webhooks, "feedback": _feedback, "console": _console}
 Raw = Callable[[ServedPort], bytes]
 
 
@@ -75,7 +140,7 @@ def many_files() -> Iterator[None]:
 
 @pytest.fixture(params=PORTS)
 async def port(request: pytest.FixtureRequest) -> AsyncIterator[ServedPort]:
-    async with served_port(request.param) as served:
+    async with PORTS[request.param]() as served:
         yield served
 
 
@@ -107,7 +172,7 @@ async def cut_off_in_silence(port: ServedPort, first: bytes, part: bytes) -> flo
 async def test_senders_that_never_end_and_never_listen_are_cut_off(port: ServedPort) -> None:
     senders = [cut_off(port, raw(port), part, 0.005) for raw, part in NEVER_ENDING.values()]
     lasted = dict(zip(NEVER_ENDING, await asyncio.gather(*senders), strict=True))
-    assert max(lasted.values()) < port.seconds + 3, lasted
+    assert max(lasted.values()) < CUT_OFF_SECONDS + 3, lasted
     assert (await port.visit())[0] == port.status
 
 
@@ -115,7 +180,7 @@ async def test_slow_senders_are_not_awaited_for_ever_and_a_used_connection_is_ke
     async with port.connect(port.request()) as (kept, _):
         senders = [cut_off_in_silence(port, raw(port), part) for raw, part in SLOW.values()]
         lasted = dict(zip(SLOW, await asyncio.gather(*senders), strict=True))
-        assert max(lasted.values()) < port.seconds + 2, lasted
+        assert max(lasted.values()) < CUT_OFF_SECONDS + 2, lasted
         assert (await kept.read(65_536)).startswith(f"HTTP/1.1 {port.status} ".encode())
         assert not kept.at_eof()
 
@@ -129,7 +194,7 @@ async def test_what_is_no_http_is_refused_and_the_connection_ends(kind: str, por
 
 
 async def test_a_client_that_pipelines_a_few_requests_is_answered_in_order(port: ServedPort) -> None:
-    other = port.request().replace(port.path.encode(), b"/other", 1)
+    other = port.request().replace(port.url.path.encode(), b"/other", 1)
     last = port.request("Connection: close")
     async with port.connect((port.request() + other) * 10 + last) as (reader, _), asyncio.timeout(10):
         answers = await reader.read()

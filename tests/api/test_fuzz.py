@@ -46,14 +46,12 @@ PROOFS = ["none", *SCHEMES, "token"]
 
 
 def proving(proof: str, body: bytes) -> Headers:
-    """Return headers that prove a body in one of the ways."""
     if proof == "token":
         return [(b"x-servicedesk-token", TOKEN.encode())]
     return raw(SCHEMES[proof](SECRET, body)) if proof in SCHEMES else []
 
 
 def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) -> None:
-    """Signed or unsigned, in one part or several, complete or not."""
     stream, receiver = start_log(), Receiver()
     seen: set[int] = set()
     with asyncio.Runner() as runner:

@@ -52,9 +52,8 @@ def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
         (lambda server: f"{server.url}?sslmode=require", "DATABASE_URL asks for TLS, which the server does not speak"),
         (lambda server: f"{server.url}?keepalives=hunter2", "DATABASE_URL has an option whose value is no number"),
     ],
-    ids=["superuser", "owner", "wrong password", "no such database", "sslmode", "TLS", "option"],
 )
-def test_an_address_that_can_not_be_worked_with_is_refused_without_being_shown(
+def test_an_unusable_address_is_refused_and_not_shown(
     url_of: Callable[[Postgres], str], said: str, server: Postgres
 ) -> None:
     sentence = refusal(url_of(server))
@@ -70,7 +69,7 @@ def test_an_address_that_can_not_be_worked_with_is_refused_without_being_shown(
         *((attributes, "DATABASE_URL") for attributes in ("NOLOGIN", "LOGIN")),
     ],
 )
-def test_a_role_that_may_do_too_much_or_can_not_connect_is_refused(
+def test_a_role_with_too_many_or_few_rights_is_refused(
     attributes: str, said: str, server: Postgres, table: Table
 ) -> None:
     with role(table, server, attributes) as url:
@@ -110,7 +109,6 @@ def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
 
 
 def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
-    """sslmode=verify-full: an unknown authority, or another host's certificate."""
     known, other = trustme.CA(), trustme.CA()
     known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
     for authority, name, said in (
@@ -127,10 +125,6 @@ def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
         check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))
 
 
-def raised(kind: type[psycopg.Error], *, invalidated: bool = False) -> DBAPIError:
-    return DBAPIError("SELECT 1", None, kind("x"), connection_invalidated=invalidated)
-
-
 OF_THE_SERVER = (
     *(errors.ConnectionFailure, errors.ConnectionDoesNotExist, errors.TooManyConnections, errors.DiskFull),
     *(errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.OperationalError),
@@ -144,9 +138,9 @@ OF_THE_STATEMENT = (
 @pytest.mark.parametrize(
     ("failure", "away"),
     [
-        *((raised(kind), True) for kind in OF_THE_SERVER),
-        *((raised(kind), False) for kind in OF_THE_STATEMENT),
-        (raised(errors.UniqueViolation, invalidated=True), True),
+        *((DBAPIError("SELECT 1", None, kind("x")), True) for kind in OF_THE_SERVER),
+        *((DBAPIError("SELECT 1", None, kind("x")), False) for kind in OF_THE_STATEMENT),
+        (DBAPIError("SELECT 1", None, errors.UniqueViolation("x"), connection_invalidated=True), True),
         (PoolTimeout("no connection free"), True),
         (ValueError("x"), False),
     ],

@@ -8,12 +8,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse, Response
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from starlette.responses import Response
 
 from api.refusals import WebhookPort
-from api.server import PORT, AnswerWriter, Crowd, LimitedProtocol, Port, serve
+from api.server import AnswerWriter, Crowd, Port, serve
 from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
@@ -33,13 +31,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, port: Port) -> AsyncIterator[tuple[tuple[str, int], ServerState]]:
-    """Serve an application; return the address, and the state with its connections."""
-    config = Config(app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
-    state, loop = ServerState(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: port}), "127.0.0.1", 0)
-    yield server.sockets[0].getsockname(), state
-    server.close()
+async def serving(app: Any, port: Port) -> AsyncIterator[tuple[str, int]]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with serve(app, listener, port, 0.1):
+        yield listener.getsockname()
 
 
 async def send(address: tuple[str, int], parts: list[bytes]) -> bytes:
@@ -58,7 +53,7 @@ async def send(address: tuple[str, int], parts: list[bytes]) -> bytes:
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
     """Send parts over one connection; return all answers of the next half second."""
-    async with serving(echo, Port()) as (address, _):
+    async with serving(echo, Port()) as address:
         yield partial(send, address)
 
 
@@ -83,17 +78,15 @@ SECOND = {
 }
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "in pieces"])
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
-async def test_an_offer_is_passed_over_and_the_request_behind_it_is_answered(
-    first: str, second: str, apart: bool, exchange: Exchange
-) -> None:
+async def test_the_request_behind_an_offer_is_answered(first: str, second: str, exchange: Exchange) -> None:
     """An offer of HTTP/2 may be ignored: RFC 9110, 7.8."""
     (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
-    received = await exchange([one, two] if apart else [one + two])
-    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, received
-    assert received.index(said_first) < received.index(said_second)
+    for parts in ([one, two], [one + two]):
+        received = await exchange(parts)
+        assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, received
+        assert received.index(said_first) < received.index(said_second)
 
 
 async def test_an_offer_in_front_of_what_is_no_http_takes_nothing_from_its_own_answer(exchange: Exchange) -> None:
@@ -113,49 +106,28 @@ async def test_a_head_with_an_offer_cut_anywhere_is_read_all_the_same(exchange: 
 @pytest.mark.parametrize("status", [204, 200, 304])
 async def test_an_answer_without_a_body_is_not_awaited(status: int) -> None:
     """Head and body go in one write, so a head alone must go by itself."""
-    async with serving(Response(status_code=status), Port()) as (address, _):
+    async with serving(Response(status_code=status), Port()) as address:
         received = await send(address, [GET + b"\r\n", GET + b"Connection: close\r\n\r\n"])
     assert received.count(b"HTTP/1.1 %d " % status) == 2, received
 
 
 async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
     """Its answers fill the buffers and would occupy the connection."""
-    async with serving(flood, Port(0.3)) as (address, state):
+    port = Port(0.3)
+    async with serving(flood, port) as address:
         with socket.create_connection(address) as silent:
             silent.sendall(GET + b"\r\n")
             for _ in range(50):
                 await asyncio.sleep(0.1)
-                if not state.connections:
+                if not len(port.crowd):
                     break
-        assert not state.connections
+        assert not len(port.crowd)
 
 
 async def flood(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"chunked")]})
     for _ in range(100):
         await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
-
-
-class NotingListener(socket.socket):
-    """Records how the last connection sends."""
-
-    sends_at_once = False
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        connection, address = super().accept()
-        self.sends_at_once = bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        return connection, address
-
-
-async def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
-    listener = NotingListener()
-    listener.bind(("127.0.0.1", 0))
-    async with serve(PlainTextResponse("here"), listener, Port(), 1.0):
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        assert (await reader.read()).endswith(b"here")
-        writer.close()
-    assert listener.sends_at_once
 
 
 async def never(_scope: Any, receive: Any, _send: Any) -> None:
@@ -166,14 +138,13 @@ async def never(_scope: Any, receive: Any, _send: Any) -> None:
 async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_log: StartLog) -> None:
     stream, port = start_log(), WebhookPort()
     port.crowd = Crowd(3, 5)
-    listener = socket.create_server(("127.0.0.1", 0))
-    async with serve(never, listener, port, 0.1):
-        served = [await asyncio.open_connection(*listener.getsockname()) for _ in range(3)]
+    async with serving(never, port) as address:
+        served = [await asyncio.open_connection(*address) for _ in range(3)]
         for _, writer in served:
             writer.write(GET + b"\r\n")
         await asyncio.sleep(0.2)
         for _ in range(2):
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            reader, writer = await asyncio.open_connection(*address)
             answer = await asyncio.wait_for(reader.read(), 5)
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"retry-after: 30\r\n" in answer
@@ -209,7 +180,6 @@ def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
 
 
 def test_who_waits_longest_goes_and_who_is_served_never() -> None:
-    """Room for three, five in a rush."""
     crowd = Crowd(most=3, in_a_rush=5)
     for at, name in enumerate("abc"):
         crowd.wait(name, float(at))

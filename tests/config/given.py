@@ -48,10 +48,7 @@ class Process:
         )
 
     def tenant(self, tenant_id: str = "acme") -> Tenant:
-        """Return the current tenant."""
-        tenant = self.tenants.get(tenant_id)
-        assert tenant is not None
-        return tenant
+        return asked(self.tenants, tenant_id)
 
     def change(self, *gone: str, **new: str) -> None:
         """Change settings, and wait until they are read again."""
@@ -65,7 +62,6 @@ class Process:
 
 
 def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
-    """Return the current tenant."""
     tenant = tenants.get(tenant_id)
     assert tenant is not None
     return tenant

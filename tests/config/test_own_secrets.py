@@ -35,7 +35,6 @@ def told(kind: type[LogSettings], **values: Any) -> dict[str, str]:
 
 
 def test_each_setting_that_is_a_key_is_told() -> None:
-    """A new setting too."""
     keys = {
         (kind, name.upper())
         for kind in kinds()
@@ -49,7 +48,6 @@ def test_each_setting_that_is_a_key_is_told() -> None:
 
 
 def test_each_address_that_may_have_a_password_is_known() -> None:
-    """Addresses hidden in errors, and those of the two stores."""
     addresses = {
         name.upper()
         for kind in kinds()

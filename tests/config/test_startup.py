@@ -14,6 +14,11 @@ COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL"
 DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERVICEDESK_API_KEY_GLOBEX": "k"}
 
 
+def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in (COMPLETE | values).items():
+        monkeypatch.setenv(name, value)
+
+
 def started(kind: type[ProcessSettings], needs: Needs = "desk") -> tuple[ProcessSettings, TenantDirectory]:
     return load_with_tenants(kind, needs=needs, on_problem=lambda _: None)
 
@@ -23,7 +28,7 @@ def started(kind: type[ProcessSettings], needs: Needs = "desk") -> tuple[Process
     [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), ({**DESK_OF_GLOBEX, "OPENAI_API_KEY_ACME": "k"}, True)],
     ids=["no own key", "each its own", "one without"],
 )
-def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
+def test_the_models_key_may_be_each_tenants(
     tenants: dict[str, str], needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dummy key would send a later tenant's tickets with it.
@@ -31,8 +36,7 @@ def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
     `ai-agents check` reports the same as the start of a worker.
     """
     without_desk = {"WEBHOOK_SECRET_INITECH": "s"}
-    for name, value in {**COMPLETE, **ACME, **without_desk, **tenants, "OPENAI_API_KEY": ""}.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, **ACME, **without_desk, **tenants, OPENAI_API_KEY="")
     assert (load_parts()[0].worker is None) is needed
     if needed:
         with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
@@ -51,8 +55,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 ) -> None:
     """Otherwise each job, and the model's check, would fail with `invalid answer`."""
     first = {"OPENAI_API_KEY": "sk", "OPENAI_FALLBACK_MODEL": "spare"}
-    for setting, value in {**COMPLETE, **ACME, **first, "SECRETS_DIR": str(tmp_path)}.items():
-        monkeypatch.setenv(setting, value)
+    configure(monkeypatch, **ACME, **first, SECRETS_DIR=str(tmp_path))
     if is_file:
         (tmp_path / name).write_text(key, encoding="utf-8")
     else:
@@ -65,20 +68,9 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
     assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
 
 
-def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**COMPLETE, **ACME, "OPENAI_API_KEY": "sk\n"}.items():
-        monkeypatch.setenv(name, value)
-    settings, tenants = started(WorkerSettings)
-    assert settings.openai_api_key == tenants.process_key("OPENAI_API_KEY") == "sk"
-
-
-def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The API queues the polled desk's jobs."""
+def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
-    for name, value in {**COMPLETE, **desk}.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, **desk)
     with pytest.raises(SettingsRefused, match="no tenant may post"):
         started(ApiSettings, "secret")
     (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")

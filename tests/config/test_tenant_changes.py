@@ -5,33 +5,32 @@ from dataclasses import replace
 
 import pytest
 
-from config.tenant_directory import TenantDirectory, TenantProblem
+from config.tenant_directory import TenantDirectory, TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.config.given import ACME, CLOUD, Process, asked
 from tests.kit.clock import Clock
+from tests.kit.tenants_toml import filed
 
+TOKEN = "t" * 32
 ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
 
 
-def test_a_new_tenant_and_a_rotated_secret_appear_within_some_seconds() -> None:
+def test_tenants_and_secrets_come_and_go_within_some_seconds() -> None:
     process = Process(ACME)
     assert process.tenants.get("globex") is None
     process.change(WEBHOOK_SECRET_GLOBEX="new", WEBHOOK_SECRET_ACME="n3w", PREVIOUS_WEBHOOK_SECRET_ACME="s3cret")
     assert process.tenant().webhook_secrets == ("n3w", "s3cret")
     assert process.tenants.all() == [process.tenant(), process.tenant("globex")]
-
-
-def test_a_tenant_that_is_taken_away_is_gone() -> None:
-    process = Process(ACME | CLOUD)
-    process.change(*CLOUD)
-    assert [known.id for known in process.tenants.all()] == ["acme"]
+    process.change("WEBHOOK_SECRET_GLOBEX")
+    assert process.tenants.all() == [process.tenant()]
 
 
 def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
     process = Process(ACME)
     before = process.tenant()
-    process.change(SERVICEDESK_URL_ACME="not an address", WEBHOOK_SECRET_GLOBEX="new")
-    assert process.tenant() == replace(before, usable=False)
+    process.change(SERVICEDESK_URL_ACME="not an address", WEBHOOK_SECRET_GLOBEX="new", WEBHOOK_SECRET_ACME="n3w")
+    # The rotation counts: no webhook is lost, and an overwritten secret opens nothing.
+    assert process.tenant() == replace(before, webhook_secrets=("n3w",), usable=False)
     assert [problem.tenant_id for problem in process.tenants.problems] == ["acme"]
     assert process.tenants.get("globex") is not None
     process.change(**ACME)
@@ -79,14 +78,6 @@ def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:
     assert process.tenant().webhook_secrets == ()
 
 
-def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
-    """No webhook is lost, and an overwritten secret opens nothing."""
-    process = Process(ACME)
-    before = process.tenant()
-    process.change(SERVICEDESK_URL_ACME="nowhere", WEBHOOK_SECRET_ACME="n3w")
-    assert process.tenant() == replace(before, webhook_secrets=("n3w",), usable=False)
-
-
 @pytest.mark.parametrize("another", [{}, {"another": "one"}])
 @pytest.mark.parametrize(
     ("settings", "gone"),
@@ -96,9 +87,7 @@ def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
         (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX"),
     ],
 )
-def test_a_desk_whose_credential_is_gone_is_called_no_more(
-    settings: dict[str, str], gone: str, another: dict[str, str]
-) -> None:
+def test_a_desk_without_credential_is_not_called(settings: dict[str, str], gone: str, another: dict[str, str]) -> None:
     """Nor does another credential go to the old address."""
     tenant = gone.rpartition("_")[2]
     process = Process(settings | {f"WEBHOOK_SECRET_{tenant}": "s3cret"})
@@ -111,7 +100,6 @@ def test_a_desk_whose_credential_is_gone_is_called_no_more(
 
 
 def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
-    """At the start and later: there is no earlier state to keep."""
     process = Process(CLOUD | {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "s3cret"})
     assert process.tenant() == Tenant("acme", usable=False)
     assert process.tenant("globex").usable
@@ -189,3 +177,92 @@ def test_who_made_something_of_all_tenants_can_see_that_it_still_holds(changed: 
     assert process.tenants.all() is before
     process.change(**{changed: "https://other.example"})
     assert process.tenants.all() is not before
+
+
+OWN = filed(
+    ACME | {"WEBHOOK_TOKEN_ACME": TOKEN, "OPENAI_API_KEY_ACME": "k"},
+    {"acme.openai.base_url": "https://model", "acme.tickets.never.group": ["HR"]},
+)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"acme.openai.base_url": "nowhere"}, {"acme.tickets.never.group": "HR"}, {"acme.mode": "wet"}], ids=str
+)
+def test_the_table_stays_while_it_is_unusable_but_for_secrets_gone(wrong: dict[str, str]) -> None:
+    process = Process(OWN)
+    before = process.tenant()
+    process.change_file(wrong | {"acme.jobs.weight": 3})
+    assert process.tenant() == replace(before, usable=False)
+    process.change("WEBHOOK_TOKEN_ACME", "OPENAI_API_KEY_ACME")
+    left = process.tenant()
+    assert (left.webhook_token, left.model.api_key, left.model.withdrawn) == ("", "", True)
+    assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
+
+
+def test_another_key_is_not_sent_to_the_address_before_while_the_table_is_unusable() -> None:
+    process = Process(OWN)
+    process.values |= {"OPENAI_API_KEY_ACME": "another", "SERVICEDESK_API_KEY_ACME": "another"}
+    process.change_file({"acme.openai.base_url": "nowhere"})
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.withdrawn, acme.desk) == ("", True, None)
+    process.change_file({"acme.openai.base_url": "https://other"})
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.base_url, acme.usable) == ("another", "https://other", True)
+
+
+def test_a_table_without_a_problem_counts_though_the_desk_is_unusable() -> None:
+    process = Process(OWN)
+    desk = process.tenant().desk
+    process.values["SERVICEDESK_URL_ACME"] = "nowhere"
+    process.change_file({"acme.mode": "dry-run"})
+    acme = process.tenant()
+    assert (acme.dry_run, acme.desk, acme.usable) == (True, desk, False)
+
+
+def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
+    process = Process(OWN)
+    assert process.tenant().webhook_token
+    process.change_file({"acme.webhook.require_timestamp": True})
+    assert (process.tenant().webhook_token, process.tenant().require_timestamp) == ("", True)
+
+
+@pytest.mark.parametrize(
+    "name", ["WEBHOOK_TOKEN", "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"]
+)
+def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name: str) -> None:
+    process = Process(OWN)
+    before = process.tenant()
+    process.change(**{"WEBHOOK_SECRET_GLOBEX": "other", f"{name}_GLOBEX": TOKEN})
+    assert process.tenant() == replace(before, webhook_token="", usable=False)
+    sentence = f"WEBHOOK_TOKEN_ACME is off: it is the same as {name}_GLOBEX"
+    assert TenantProblem("acme", sentence) in process.told
+    assert TOKEN not in repr(process.told)
+    fresh = Process(process.values)
+    assert (fresh.tenant(), fresh.tenant("globex").webhook_token) == (process.tenant(), "")
+    assert not parse_tenants(process.values)[0]["acme"].webhook_token
+    process.change(f"{name}_GLOBEX")
+    assert process.tenant() == before
+
+
+def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
+    """Not even at the same address: the texts may be for the tenant's account only."""
+    process = Process(ACME | {"OPENAI_API_KEY_ACME": "k"})
+    assert not process.tenant().model.withdrawn
+    for gone in (["OPENAI_API_KEY_ACME"], []):
+        process.change(*gone)
+        acme = process.tenant()
+        assert (acme.model.withdrawn, acme.usable, bool(acme.webhook_secrets)) == (True, False, True)
+    assert [(problem.sentence.partition(":")[0], problem.closed) for problem in process.told] == [
+        ("OPENAI_API_KEY_ACME is gone", False)
+    ]
+    process.change(OPENAI_API_KEY_ACME="k")
+    acme = process.tenant()
+    assert (acme.model.api_key, acme.model.withdrawn, acme.usable) == ("k", False, True)
+
+
+def test_a_desk_that_is_gone_is_polled_as_little_as_before() -> None:
+    process = Process(filed(ACME, {"acme.reconcile": "on"}))
+    before = process.tenant()
+    process.change(*process.values, **filed({"WEBHOOK_SECRET_ACME": "s3cret"}, {"acme.webhook.mode": "poll"}))
+    left = process.tenant()
+    assert (left.polled, left.recovers, left.usable) == (before.polled, before.recovers, False)

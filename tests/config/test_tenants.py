@@ -4,9 +4,13 @@ import pytest
 
 from config.secret_files import UNREADABLE
 from config.tenant_directory import names_tenant, parse_tenants
+from config.tenant_settings import TicketRules, parse_names
 from config.tenants import DeskSettings
 from tests.config.given import ACME, CLOUD, sentences, tenant
 from tests.kit.tenants_toml import filed
+
+TOKEN = "t" * 32
+BY_TOKEN = {"WEBHOOK_TOKEN_ACME": TOKEN}
 
 
 def test_a_desk_on_premises_needs_an_address_and_a_key() -> None:
@@ -24,27 +28,13 @@ def test_a_cloud_desk_needs_oauth_credentials_and_is_called_less_often() -> None
 
 
 def test_each_setting_belongs_to_the_tenant_of_its_ending() -> None:
-    values = ACME | CLOUD | {"WEBHOOK_SECRET_ACME_EU": "other", "PREVIOUS_WEBHOOK_SECRET_ACME_EU": "older"}
+    values = ACME | CLOUD | {"WEBHOOK_SECRET_ACME-EU": "other", "PREVIOUS_WEBHOOK_SECRET_ACME_EU": "older"}
     tenants, problems = parse_tenants(values)
-    assert problems == []
-    assert list(tenants) == ["acme", "acme-eu", "globex"]
-    assert tenants["acme-eu"].webhook_secrets == ("other", "older")
+    assert (list(tenants), problems) == (["acme", "acme-eu", "globex"], [])
+    assert [tenants[name].webhook_secrets for name in tenants] == [("s3cret",), ("other", "older"), ()]
     assert tenants["acme-eu"].desk is None
-    assert tenants["globex"].webhook_secrets == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "tenant_id"),
-    [
-        ("WEBHOOK_SECRET_ACME_EU_2", "acme-eu-2"),
-        ("WEBHOOK_SECRET_ACME-EU", "acme-eu"),
-        ("WEBHOOK_SECRET_acme", "acme"),
-        ("WEBHOOK_SECRET_URL", "url"),
-        ("WEBHOOK_SECRET_" + "A" * 63, "a" * 63),
-    ],
-)
-def test_a_tenant_id_is_the_ending_in_small_letters_with_dashes(name: str, tenant_id: str) -> None:
-    assert tenant({name: "s"}).id == tenant_id
+    for ending, tenant_id in (("acme", "acme"), ("URL", "url"), ("A" * 63, "a" * 63)):
+        assert tenant({f"WEBHOOK_SECRET_{ending}": "s"}).id == tenant_id
 
 
 @pytest.mark.parametrize("ending", ["ERROR", "TERRORS_INC", "Error", "ACME.EU", "A" * 64, "ÄCME", "A B", "A\nB"])
@@ -55,16 +45,28 @@ def test_an_id_that_would_not_fit_into_a_log_line_is_refused(ending: str) -> Non
 
 
 def test_settings_that_only_look_alike_make_no_tenant() -> None:
-    others = {"WEBHOOK_SECRET_": "s", "WEBHOOK_SECRET": "s", "SERVICEDESK_TIMEOUT_SECONDS": "3", "SECRETS_DIR": "/x"}
-    assert parse_tenants(others) == ({}, [])
+    """Their names have the prefix of a tenant's setting, or they only say how."""
+    names = ["WEBHOOK_SECRET_", "WEBHOOK_SECRET", "SERVICEDESK_TIMEOUT_SECONDS", "SECRETS_DIR", "OPENAI_API_KEY_FILE"]
+    names += ["OPENAI_MODEL_NAME", "MODE_DEBUG", "RETIRED_WEBHOOK_SECRET_A"]
+    assert parse_tenants(dict.fromkeys(names, "x")) == ({}, [])
+    process = {"RECONCILE_INTERVAL_SECONDS": "300", "RECONCILE_WINDOW_HOURS": "24"}
+    named = {"SERVICEDESK_URL_INTERVAL_SECONDS": "https://desk", "SERVICEDESK_API_KEY_INTERVAL_SECONDS": "k"}
+    assert tenant(named | process).id == "interval-seconds"
 
 
-@pytest.mark.parametrize(
-    "missing", [name for name in ACME | CLOUD if name.startswith("SERVICEDESK_") and "EDITION" not in name]
-)
+OF_DESKS = [name for name in ACME | CLOUD if name.startswith("SERVICEDESK_") and "EDITION" not in name]
+
+
+@pytest.mark.parametrize("missing", OF_DESKS)
 def test_a_half_configured_desk_names_the_missing_setting(missing: str) -> None:
     desk = ACME if missing in ACME else CLOUD
     assert sentences({name: value for name, value in desk.items() if name != missing}) == [f"{missing} is missing"]
+
+
+def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
+    told = " ".join(sentences({"SERVICEDESK_EDITION_GLOBEX": "cloud"}))
+    keys = [f"globex.servicedesk.{key} in tenants.toml" for key in ("client_id", "accounts_url")]
+    assert [name for name in (*OF_DESKS, *keys) if f"{name} is missing" not in told] == OF_DESKS[:2]
 
 
 @pytest.mark.parametrize("value", ["\u043a\u043b\u044e\u0447", "k3y\nand more", "k3y\x01", "k\u200b3y"])
@@ -74,31 +76,19 @@ def test_a_key_that_cannot_be_sent_is_named(value: str) -> None:
         assert sentences(values | {name: value}) == [told]
 
 
-def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
-    told = " ".join(sentences({"SERVICEDESK_EDITION_GLOBEX": "cloud"}))
-    variables = [name for name in CLOUD if name.startswith("SERVICEDESK_") and "EDITION" not in name]
-    keys = [f"globex.servicedesk.{key} in tenants.toml" for key in ("client_id", "accounts_url")]
-    assert [name for name in (*variables, *keys) if f"{name} is missing" not in told] == []
+WRONG_ADDRESSES = [
+    *("hunter2", "ftp://hunter2", "https://", "https://me:hunter2@desk", "https://:hunter2@desk"),
+    *("https://desk?key=hunter2", "https://desk#hunter2", "https://desk:99999", "http://0.0.0.0/hunter2"),
+    *("https://desk/a hunter2", "https://desk/a\thunter2", "https://desk/a\0hunter2", "http://[fe80::1]/hunter2"),
+    *("http://169.254.169.254/hunter2", "http://[::ffff:169.254.169.254]/hunter2", "http://224.0.0.1/hunter2"),
+]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SERVICEDESK_EDITION_ACME", "hunter2"),
-        ("SERVICEDESK_URL_ACME", "hunter2"),
-        ("SERVICEDESK_URL_ACME", "ftp://hunter2"),
-        ("SERVICEDESK_URL_ACME", "https://"),
-        ("SERVICEDESK_URL_ACME", "https://me:hunter2@desk"),
-        ("SERVICEDESK_URL_ACME", "https://:hunter2@desk"),
-        ("SERVICEDESK_URL_ACME", "https://desk?key=hunter2"),
-        ("SERVICEDESK_URL_ACME", "https://desk#hunter2"),
-        ("SERVICEDESK_URL_ACME", "https://desk:99999"),
-        *(("SERVICEDESK_URL_ACME", f"https://desk/a{odd}hunter2") for odd in " \t\0"),
-        ("SERVICEDESK_URL_ACME", "http://169.254.169.254/hunter2"),
-        ("SERVICEDESK_URL_ACME", "http://[::ffff:169.254.169.254]/hunter2"),
-        ("SERVICEDESK_URL_ACME", "http://[fe80::1]/hunter2"),
-        ("SERVICEDESK_URL_ACME", "http://0.0.0.0/hunter2"),
-        ("SERVICEDESK_URL_ACME", "http://224.0.0.1/hunter2"),
+        *(("SERVICEDESK_URL_ACME", url) for url in WRONG_ADDRESSES),
         ("WEBHOOK_TOKEN_ACME", "hunter2"),
         ("WEBHOOK_TOKEN_ACME", "hunter2 " * 8),
         ("OPENAI_API_KEY_ACME", "hunter2\n"),
@@ -148,32 +138,18 @@ def test_tokens_of_the_cloud_go_over_https_or_stay_on_this_machine() -> None:
         assert tenant(filed(CLOUD, {path: here})).desk is not None
 
 
-def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
-    (sentence,) = sentences({"PREVIOUS_WEBHOOK_SECRET_ACME": "old"})
-    assert sentence == "WEBHOOK_SECRET_ACME is missing, but PREVIOUS_WEBHOOK_SECRET_ACME is set"
-
-
-@pytest.mark.parametrize("required", [True, False, None])
-def test_a_tenant_may_require_a_signed_timestamp(required: bool | None) -> None:
-    acme = tenant(filed(ACME, {"acme.webhook.require_timestamp": required}))
-    assert acme.require_timestamp is bool(required)
-
-
 def test_what_an_admin_writes_around_an_address_does_not_matter() -> None:
     for url in ("https://desk.acme.example:8080/", "https://desk.acme.example:8080/api/v3/"):
         assert tenant(ACME | {"SERVICEDESK_URL_ACME": url}) == tenant(ACME)
 
 
-def test_there_may_be_more_names_of_closed_statuses() -> None:
-    desk = tenant(filed(ACME, {"acme.servicedesk.closed_statuses": [" Done", "gelöst ", "GELÖST"]})).desk
-    assert desk is not None
-    assert desk.closed_statuses == {"done", "gelöst"}
-
-
 def test_secrets_stay_out_of_the_text_of_a_tenant() -> None:
-    for values in (ACME, CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}):
+    more = {"OPENAI_API_KEY_ACME": "0wn", "RETIRED_WEBHOOK_SECRET_ACME": "0lder", "WEBHOOK_TOKEN_ACME": TOKEN}
+    for values in (ACME | more, CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}):
         shown = repr(tenant(values))
-        assert not [secret for secret in ("s3cret", "k3y", "hidden", "'token'") if secret in shown]
+        assert not [
+            secret for secret in ("s3cret", "k3y", "0wn", "0lder", TOKEN, "hidden", "'token'") if secret in shown
+        ]
 
 
 def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
@@ -182,3 +158,69 @@ def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
     assert names_tenant({"tenants.toml": UNREADABLE}, "acme")
     assert not names_tenant({"SERVICEDESK_URL_ACME": "x", "SECRETS_DIR": "/run/secrets"}, "globex")
     assert names_tenant({"SECRETS_DIR": UNREADABLE}, "globex")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (filed(ACME | BY_TOKEN, {"acme.webhook.require_timestamp": True}), "a token is no signature"),
+        (ACME | BY_TOKEN | {"WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
+        (ACME | BY_TOKEN | {"RETIRED_WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
+        (ACME | {"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
+        (filed(ACME, {"acme.openai.base_url": "https://model.acme.example/v1"}), "OPENAI_API_KEY_ACME is missing"),
+        (
+            {"PREVIOUS_WEBHOOK_SECRET_ACME": "old"},
+            "WEBHOOK_SECRET_ACME is missing, but PREVIOUS_WEBHOOK_SECRET_ACME is set",
+        ),
+        (
+            filed({"WEBHOOK_SECRET_ACME": "s3cret"}, {"acme.webhook.mode": "poll"}),
+            "SERVICEDESK_URL_ACME is missing, but acme.webhook.mode in tenants.toml is poll",
+        ),
+    ],
+)
+def test_settings_that_exclude_or_need_each_other(values: dict[str, str], told: str) -> None:
+    (sentence,) = sentences(values)
+    assert told in sentence
+
+
+def test_a_token_alone_makes_a_tenant() -> None:
+    acme = tenant(BY_TOKEN)
+    assert (acme.webhook_secrets, acme.webhook_token, acme.opens_webhook) == ((), TOKEN, True)
+
+
+POLLED = filed(
+    {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}, {"acme.webhook.mode": "poll"}
+)
+
+
+def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
+    polled = tenant(POLLED)
+    assert (polled.polled, polled.recovers, polled.opens_webhook, polled.usable) == (True, True, False, True)
+    assert tenant(filed(POLLED, {"acme.reconcile": "report"})).recovers
+    assert tenant(POLLED | {"WEBHOOK_SECRET_ACME": "s3cret"}).opens_webhook
+    told, healed = tenant(ACME), tenant(filed(ACME, {"acme.reconcile": "on"}))
+    assert [(one.polled, one.recovers) for one in (told, healed)] == [(False, False), (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("known", "left_out"),
+    [
+        ({}, False),
+        ({"event": "ticket.created"}, False),
+        ({"event": "ticket.updated"}, True),
+        ({"event": "ticket.created", "category": " NETWORK ", "group": ""}, False),
+        ({"event": "ticket.created", "category": "Printers", "group": ""}, True),
+        ({"event": "ticket.created", "category": "", "group": ""}, True),
+        ({"event": "ticket.created", "category": "network", "group": "hr"}, True),
+    ],
+)
+def test_rules_leave_out_tickets_by_their_names(known: dict[str, str], left_out: bool) -> None:
+    rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
+    assert rules.leave_out(known) is left_out
+
+
+@pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
+def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
+    """An HR queue must not be missed because of spaces or accents."""
+    assert TicketRules(never=parse_names(f"group:{written}")).forbid({"group": "Büro HR"})
+    assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})

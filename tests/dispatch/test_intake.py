@@ -36,10 +36,6 @@ class Taking:
         self.inbox = Inbox(self.redis)
         self.acceptance = Acceptance(database, self.queue, self.inbox, DEADLINE)
 
-    def patient(self) -> None:
-        """Accept events with a time limit that suits a busy machine."""
-        self.acceptance = Acceptance(self.database, self.queue, self.inbox, DEADLINE, database_seconds=60)
-
     async def take(self, events: Sequence[Event]) -> list[Taken | BaseException]:
         return await asyncio.gather(*map(self.acceptance.take, events), return_exceptions=True)
 
@@ -86,7 +82,8 @@ async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(plac
 async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Taking, store: Store) -> None:
     events = [store.new_event() for _ in range(COUNT)]
     bad = store.new_event(ticket_id="12\x0045")
-    place.patient()
+    # A time limit that suits a busy machine.
+    place.acceptance = Acceptance(place.database, place.queue, place.inbox, DEADLINE, database_seconds=60)
     taken = await place.take([*events[:10], bad, *events[10:]])
     assert all(isinstance(answer, Taken) for answer in taken)
     assert recorded(store).keys() == {event.job_id for event in events}
@@ -111,8 +108,11 @@ async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: 
     assert recorded(store).keys() == {event.job_id for event in [*events, held]}
 
 
+Own = tuple[Postgres, Valkey, Taking]
+
+
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Taking]]:
+async def own(tmp_path: Path) -> AsyncIterator[Own]:
     with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
         migrate(postgres.admin_url, postgres.url)
         database = Database(postgres.url, application_name="own", pool_size=10)
@@ -127,9 +127,7 @@ def rows_of(postgres: Postgres) -> dict[UUID, object]:
         return dict(connection.execute("SELECT id, published_at FROM jobs").fetchall())
 
 
-async def test_a_batch_cut_by_postgres_waits_in_redis(
-    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
-) -> None:
+async def test_a_batch_cut_by_postgres_waits_in_redis(own: Own, new_event: NewEvent) -> None:
     postgres, _, place = own
     events = [new_event() for _ in range(COUNT)]
     await place.acceptance.take(events[0])
@@ -146,9 +144,7 @@ async def test_a_batch_cut_by_postgres_waits_in_redis(
     assert sorted(await place.messages()) == sorted(event.job_id for event in events)
 
 
-async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
-    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
-) -> None:
+async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(own: Own, new_event: NewEvent) -> None:
     postgres, valkey, place = own
     events = [new_event() for _ in range(COUNT)]
     await place.acceptance.take(new_event())
@@ -163,7 +159,7 @@ async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
     assert {event.job_id for event in events} <= set(await place.messages())
 
 
-async def test_with_both_away_no_event_is_taken(own: tuple[Postgres, Valkey, Taking], new_event: NewEvent) -> None:
+async def test_with_both_away_no_event_is_taken(own: Own, new_event: NewEvent) -> None:
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
     postgres.process.kill()
@@ -182,9 +178,7 @@ class SlowThenSilent(Database):
 
 
 @pytest.mark.usefixtures("redis")
-async def test_an_event_behind_a_slow_batch_has_no_second_budget(
-    server: Postgres, store: Store, redis_url: str
-) -> None:
+async def test_an_event_behind_a_slow_batch_has_one_budget(server: Postgres, store: Store, redis_url: str) -> None:
     """Its own batch hangs too, so it goes to Redis when its time is over."""
     database = SlowThenSilent(server.url, application_name="own")
     first, second = store.new_event(), store.new_event()
@@ -202,9 +196,7 @@ async def test_an_event_behind_a_slow_batch_has_no_second_budget(
     await database.close()
 
 
-async def test_with_both_silent_each_is_answered_in_three_seconds(
-    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
-) -> None:
+async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_event: NewEvent) -> None:
     """Later events wait behind the unanswered ones."""
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
@@ -226,23 +218,20 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(
 
 
 async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
+    """Its failure afterwards is nobody's."""
     let_go = asyncio.Event()
-    ended: list[str] = []
 
     async def stubborn() -> None:
         try:
             await asyncio.sleep(30)
-        except asyncio.CancelledError:
+        finally:
             await let_go.wait()
-            ended.append("at last")
-            raise RuntimeError("nobody hears of this") from None
+            raise RuntimeError
 
     with pytest.raises(TimeoutError):
         await Budget().within(0.01, stubborn())
-    assert ended == []
     let_go.set()
     await asyncio.sleep(0.01)
-    assert ended == ["at last"]
 
 
 async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:

@@ -25,14 +25,14 @@ from tests.kit.proxy import with_tls
 from worker.consumer import TRANSPORT_NAME
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+as_setting = TypeAdapter[str](RedisUrl).validate_python
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
-    """Create a certificate authority and the file of its certificate."""
+def authority(tmp_path: Path) -> trustme.CA:
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    return made, tmp_path / "authority.pem"
+    return made
 
 
 @contextmanager
@@ -41,10 +41,6 @@ def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> It
     authority.issue_cert(name).configure_cert(context)
     with with_tls(urlsplit(redis_url).port or 0, context) as port:
         yield f"rediss://localhost:{port}/0"
-
-
-def as_setting(url: str) -> str:
-    return TypeAdapter(RedisUrl).validate_python(url)
 
 
 async def publish(url: str) -> None:
@@ -57,11 +53,8 @@ async def publish(url: str) -> None:
 
 
 async def ask(url: str) -> None:
-    client = open_redis(url)
-    try:
+    async with open_redis(url) as client:
         await client.ping()
-    finally:
-        await client.aclose()
 
 
 def consume(url: str) -> None:
@@ -73,10 +66,10 @@ def consume(url: str) -> None:
 
 
 async def test_a_private_authority_is_trusted_with_its_file(
-    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+    redis_url: str, redis: Redis, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with tunnel(redis_url, authority[0]) as url:
-        trusting = as_setting(f"{url}?ssl_ca_certs={authority[1]}")
+    with tunnel(redis_url, authority) as url:
+        trusting = as_setting(f"{url}?ssl_ca_certs={tmp_path}/authority.pem")
         await publish(trusting)
         await ask(trusting)
         await asyncio.to_thread(consume, trusting)
@@ -85,10 +78,10 @@ async def test_a_private_authority_is_trusted_with_its_file(
 
 @pytest.mark.parametrize(("name", "options"), [("localhost", ""), ("redis.example", "?ssl_ca_certs={}")])
 async def test_another_authority_or_name_is_not_trusted(
-    name: str, options: str, redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+    name: str, options: str, redis_url: str, redis: Redis, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with tunnel(redis_url, authority[0], name) as address:
-        url = as_setting(address + options.format(authority[1]))
+    with tunnel(redis_url, authority, name) as address:
+        url = as_setting(address + options.format(tmp_path / "authority.pem"))
         with pytest.raises(QueueUnreachable):
             await publish(url)
         with pytest.raises(RedisError):

@@ -22,13 +22,14 @@ from storage.session import Database, Row
 from tests.kit.by_id import claim_by_id
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claimed
 
 RAN_OUT = "now() - interval '1 second'"
+Relays = list[Relay]
 
 
 @pytest.fixture
-async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str) -> AsyncIterator[list[Relay]]:  # noqa: ARG001 -- emptied by them
+async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str) -> AsyncIterator[Relays]:  # noqa: ARG001 -- emptied by them
     databases = [Database(server.url, application_name=f"replica {number}") for number in (1, 2)]
     queues = [JobQueue(redis_url) for _ in databases]
     inbox = Inbox(redis)
@@ -41,7 +42,7 @@ async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str)
         await queue.close()
 
 
-async def round_of(relays: list[Relay], times: int = 1) -> None:
+async def round_of(relays: Relays, times: int = 1) -> None:
     for _ in range(times):
         await asyncio.gather(*(relay.once() for relay in relays))
 
@@ -51,18 +52,18 @@ def told(stream: io.StringIO, phrase: str) -> list[str]:
 
 
 async def test_a_job_whose_worker_always_dies_fails(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay], log: io.StringIO
+    waiting: UUID, store: Store, replicas: Relays, log: io.StringIO
 ) -> None:
     for number in range(1, MOST_ATTEMPTS + 1):
-        claim = await claimed(database, waiting)
+        claim = await claimed(store.database, waiting)
         assert claim.attempt == number
-        table.change(waiting, lease_until=RAN_OUT)
+        store.table.change(waiting, lease_until=RAN_OUT)
         # A copy of the message must not start another attempt.
         if number == MOST_ATTEMPTS:
-            assert await claim_by_id(database, waiting, "two", LEASE) is None
+            assert await claim_by_id(store.database, waiting, "two", LEASE) is None
         await round_of(replicas)
-        table.change(waiting, due_at="now()")
-    row = table.job(waiting)
+        store.table.change(waiting, due_at="now()")
+    row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"], row["claim_token"]) == ("failed", 8, None, None)
     assert row["reason"] == "worker lost at its last attempt (before: worker lost)"
     assert row["finished_at"] is not None
@@ -71,61 +72,48 @@ async def test_a_job_whose_worker_always_dies_fails(
     assert "not retried" in failed
     assert "attempt: 8" in failed
     assert "trace_id: 0af7651916cd43dd8448eb211c80319c" in failed
-    assert await claim_by_id(database, waiting, "two", LEASE) is None
+    assert await claim_by_id(store.database, waiting, "two", LEASE) is None
 
 
 @pytest.mark.parametrize("time_left", [True, False])
-async def test_a_lost_worker_whose_note_may_be_there_leaves_one_last_look(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay], *, time_left: bool
+async def test_a_possible_note_is_looked_for_once(
+    waiting: UUID, store: Store, replicas: Relays, *, time_left: bool
 ) -> None:
-    table.change(waiting, attempt=MOST_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
-    claim = await claimed(database, waiting)
-    await claims.about_to_post(database, claim, LEASE)
-    table.change(waiting, lease_until=RAN_OUT, **({} if time_left else {"deadline_at": RAN_OUT}))
+    store.table.change(waiting, attempt=MOST_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
+    claim = await claimed(store.database, waiting)
+    await claims.about_to_post(store.database, claim, LEASE)
+    store.table.change(waiting, lease_until=RAN_OUT, **({} if time_left else {"deadline_at": RAN_OUT}))
     await round_of(replicas)
-    row = table.job(waiting)
+    row = store.table.job(waiting)
     assert (row["state"], row["attempt"]) == ("waiting", MOST_ATTEMPTS)
     assert row["reason"] == ("worker lost" if time_left else None)
-    look = await claimed(database, waiting)
+    look = await claimed(store.database, waiting)
     assert (look.attempt, look.note_attempted_at) == (MOST_ATTEMPTS + 1, row["note_attempted_at"])
     assert (look.deadline_at - look.claimed_at).total_seconds() > 200
-    table.change(waiting, lease_until=RAN_OUT)
+    store.table.change(waiting, lease_until=RAN_OUT)
     await round_of(replicas)
-    assert table.job(waiting)["state"] == "failed"
+    assert store.table.job(waiting)["state"] == "failed"
 
 
-async def test_restarts_use_up_no_attempt(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
-) -> None:
-    for _ in range(MOST_ATTEMPTS + 2):
-        await claims.give_back(database, [await claimed(database, waiting)])
-        await round_of(replicas)
-    assert (table.job(waiting)["state"], table.job(waiting)["attempt"]) == ("waiting", 0)
-
-
-async def test_a_job_that_lost_workers_returns_at_an_odd_moment(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
-) -> None:
+async def test_a_job_that_lost_workers_returns_at_an_odd_moment(waiting: UUID, store: Store, replicas: Relays) -> None:
     """Otherwise a job that kills its worker would always affect the same jobs."""
     waits = []
     for _ in range(8):
-        table.change(waiting, state="running", attempt=7, lease_until=RAN_OUT)
+        store.table.change(waiting, state="running", attempt=7, lease_until=RAN_OUT)
         await round_of(replicas)
-        waits.append(table.run("SELECT extract(epoch FROM due_at - now()) AS s FROM jobs")[0]["s"])
+        waits.append(store.table.run("SELECT extract(epoch FROM due_at - now()) AS s FROM jobs")[0]["s"])
     assert all(-2 < wait <= 63 for wait in waits)
     assert max(waits) - min(waits) > 5
-    table.change(waiting, state="running", attempt=1, lease_until=RAN_OUT)
+    store.table.change(waiting, state="running", attempt=1, lease_until=RAN_OUT)
     await round_of(replicas)
-    await claimed(database, waiting)
+    await claimed(store.database, waiting)
 
 
-async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
-) -> None:
+async def test_moved_events_are_told_once(redis: Redis, store: Store, replicas: Relays, log: io.StringIO) -> None:
     inbox = Inbox(redis)
-    first = [new_event(ticket_id=str(number)) for number in range(30)]
+    first = [store.new_event(ticket_id=str(number)) for number in range(30)]
     # Redis lost the keys, so only the database knows these duplicates.
-    again = [new_event(ticket_id=event.ticket_id, dedupe_keys=event.dedupe_keys) for event in first[:10]]
+    again = [store.new_event(ticket_id=event.ticket_id, dedupe_keys=event.dedupe_keys) for event in first[:10]]
     for event in first:
         await inbox.put(event)
     await round_of(replicas, 3)
@@ -133,7 +121,7 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
     for event in again:
         await inbox.put(event)
     await round_of(replicas, 3)
-    assert {row["state"] for row in table.run("SELECT state FROM jobs")} == {"waiting", "skipped"}
+    assert {row["state"] for row in store.table.run("SELECT state FROM jobs")} == {"waiting", "skipped"}
     counted = [int(line.split("to the database: ")[1].split()[0]) for line in told(log, "Events moved")]
     assert sum(counted) == len(first) + len(again)
     assert len(told(log, "Task skipped: ")) == len(again)
@@ -144,28 +132,26 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
     assert told(log, "Job queued") == []
 
 
-async def test_an_event_that_postgres_refuses_is_removed_and_the_others_move(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
+async def test_an_event_that_postgres_refuses_is_removed(
+    redis: Redis, store: Store, replicas: Relays, log: io.StringIO
 ) -> None:
-    table.run("ALTER TABLE jobs ADD CONSTRAINT none_of_it CHECK (ticket_id <> 'refused')")
+    store.table.run("ALTER TABLE jobs ADD CONSTRAINT none_of_it CHECK (ticket_id <> 'refused')")
     try:
         for ticket_id in ("1", "refused", "2", "refused", "3"):
-            await Inbox(redis).put(new_event(ticket_id=ticket_id))
+            await Inbox(redis).put(store.new_event(ticket_id=ticket_id))
         assert await replicas[0].once()
     finally:
-        table.run("ALTER TABLE jobs DROP CONSTRAINT none_of_it")
-    assert {row["ticket_id"] for row in table.run("SELECT ticket_id FROM jobs")} == {"1", "2", "3"}
+        store.table.run("ALTER TABLE jobs DROP CONSTRAINT none_of_it")
+    assert {row["ticket_id"] for row in store.table.run("SELECT ticket_id FROM jobs")} == {"1", "2", "3"}
     assert await redis.hlen("inbox") == 0
     assert len(told(log, "Inbox error: entries that are no events, removed: 1")) == 2
 
 
-async def test_an_event_whose_message_is_not_there_is_published_once(
-    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], log: io.StringIO
-) -> None:
-    event = new_event()
+async def test_a_lost_message_is_published_once(redis: Redis, store: Store, replicas: Relays, log: io.StringIO) -> None:
+    event = store.new_event()
     await Inbox(redis).put(event)
     await round_of(replicas)
-    table.change(event.job_id, published_at="now() - interval '5 seconds'")
+    store.table.change(event.job_id, published_at="now() - interval '5 seconds'")
     for relay in replicas:
         relay._lost_checked_at = 0
     await round_of(replicas, 2)
@@ -173,23 +159,21 @@ async def test_an_event_whose_message_is_not_there_is_published_once(
     assert await redis.llen("celery") == 1
 
 
-async def test_a_retry_by_hand_is_told(
-    waiting: UUID, database: Database, replicas: list[Relay], start_log: StartLog
-) -> None:
-    await claims.fail(database, await claimed(database, waiting), "GPT-4 timeout")
-    await by_hand.retry(database, waiting, DEADLINE)
+async def test_a_retry_by_hand_is_told(waiting: UUID, store: Store, replicas: Relays, start_log: StartLog) -> None:
+    await claims.fail(store.database, await claimed(store.database, waiting), "GPT-4 timeout")
+    await by_hand.retry(store.database, waiting, DEADLINE)
     stream = start_log()
     await round_of(replicas)
     (line,) = told(stream, "Job queued")
     assert f"Job queued: job_id={waiting}, ticket_id=12345 | " in line
     assert "cause: retried by hand" in line
-    await claims.retry_later(database, await claimed(database, waiting), 0, "GPT-4 timeout")
+    await claims.retry_later(store.database, await claimed(store.database, waiting), 0, "GPT-4 timeout")
     await round_of(replicas)
     assert [("by hand" in line) for line in told(stream, "Job queued")] == [True, False]
 
 
-async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
-    waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], log: io.StringIO
+async def test_a_refused_step_stops_no_other(
+    waiting: UUID, table: Table, redis: Redis, replicas: Relays, log: io.StringIO
 ) -> None:
     table.change(waiting, published_at=None)
     function = "FUNCTION expire_jobs(integer, integer, text, interval)"
@@ -205,8 +189,6 @@ async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
 
 
 class _Late(Database):
-    """Delays the server's confirmation of each commit by half a second."""
-
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         rows = await super().call(question, **values)
         await asyncio.sleep(0.5)
@@ -228,8 +210,8 @@ async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
     await database.close()
 
 
-async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
-    waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], log: io.StringIO
+async def test_the_last_round_of_a_relay_is_told(
+    waiting: UUID, table: Table, server: Postgres, replicas: Relays, log: io.StringIO
 ) -> None:
     """The stop arrives while the round waits for Postgres, before the row ends."""
     table.change(waiting, deadline_at=RAN_OUT)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from housekeeping.reconcile import MissedTickets
-from integrations.servicedesk.client import ServiceDeskPlus
 from storage.jobs import RECOVERED
 from storage.session import Database
 from tests.kit.postgres import Table
@@ -27,8 +26,7 @@ class Comparing:
     redis: Redis
     tenant: Tenant = field(default_factory=lambda: Tenant("acme"))
     window: timedelta = timedelta(days=1)
-    left: bool = False
-    """Whether the tenant has left since the round began."""
+    left: bool = False  # since the round began
     turns: int = 0
 
     async def turn(self) -> None:
@@ -36,8 +34,8 @@ class Comparing:
 
     @property
     def missed(self) -> MissedTickets:
-        about = (self.database, cast("ServiceDeskPlus", self.desk), Inbox(self.redis), self.tenant)
-        return MissedTickets(*about, lambda: None if self.left else self.tenant, self.turn, INTERVAL, self.window, 1800)
+        of_tenant = (Inbox(self.redis), self.tenant, lambda: None if self.left else self.tenant, self.turn)
+        return MissedTickets(self.database, self.desk, *of_tenant, INTERVAL, self.window, 1800)
 
     async def round(self, until: float = 0, **how: Any) -> str:
         """Run a round; return the reason why not all was compared, if any."""
@@ -57,8 +55,7 @@ class Comparing:
 
     def pass_by(self, time: timedelta) -> None:
         """Move the times of seen, missed and made tickets back by this much."""
-        columns = ("seen_at", "missed_at", "recovered_at")
-        moved = ", ".join(f"{name} = {name} - %s" for name in columns)
+        moved = ", ".join(f"{name} = {name} - %s" for name in ("seen_at", "missed_at", "recovered_at"))
         self.table.run(f"UPDATE missing_webhooks SET {moved}", time, time, time)  # noqa: S608 -- names above
 
     def made(self) -> list[str]:

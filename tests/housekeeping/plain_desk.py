@@ -31,17 +31,12 @@ def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
     return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
 
 
-def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
-    return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
-
-
 @dataclass
 class PlainDesk:
     """An in-memory desk. `tells` is False for one without fields and criteria."""
 
     there: dict[str, PlainTicket]
     order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
-    order_of_changes: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = by_change
     tells: bool = True
     on_page: Callable[[int, ListPage[ListedTicket]], ListPage[ListedTicket]] = lambda _start, page: page
     fails_at: dict[str, OutsideFailure] = field(default_factory=dict)
@@ -67,15 +62,16 @@ class PlainDesk:
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
         """Return a page of either list; a test may alter the list of all tickets."""
         there = list(self.there.values())
-        if changed_since is not None and not self.tells:
-            raise DeskRefused("400")
         if changed_since is None:
-            there = self.order(there)
-        else:
-            there = self.order_of_changes([ticket for ticket in there if ticket.changed > changed_since])
-        rows = [self._row(ticket) for ticket in there[start - 1 : start - 1 + _PAGE]]
-        page = ListPage(rows, has_more=len(there) > start - 1 + _PAGE)
-        return page if changed_since is not None else self.on_page(start, page)
+            return self.on_page(start, self._page(self.order(there), start))
+        if not self.tells:
+            raise DeskRefused("400")
+        changed = [ticket for ticket in there if ticket.changed > changed_since]
+        return self._page(sorted(changed, key=lambda ticket: (ticket.changed, ticket.number)), start)
+
+    def _page(self, tickets: Sequence[PlainTicket], start: int) -> ListPage[ListedTicket]:
+        rows = [self._row(ticket) for ticket in tickets[start - 1 : start - 1 + _PAGE]]
+        return ListPage(rows, has_more=len(tickets) > start - 1 + _PAGE)
 
     def _row(self, ticket: PlainTicket) -> ListedTicket:
         row = ListedTicket(ticket.id, "Closed", subject=ticket.subject, created_at=ticket.created)
@@ -89,16 +85,15 @@ class PlainDesk:
         if ticket_id in self.fails_at:
             raise self.fails_at[ticket_id]
         ticket = self.there[ticket_id]
-        about = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
+        texts = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
         changed = ticket.changed if self.tells else None
-        return DeskTicket(*about, group=ticket.group, created_at=ticket.created, changed_at=changed)
+        return DeskTicket(*texts, group=ticket.group, created_at=ticket.created, changed_at=changed)
 
 
 def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
     """Add tickets created this long ago; return their ids."""
-    numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
     # The time of this test, not of the session: many tests take minutes.
-    now = datetime.now(UTC)
-    made = [PlainTicket(number, now - each, now - each) for number, each in zip(numbers, ago, strict=True)]
+    now, first = datetime.now(UTC), 5000 + len(desk.there)
+    made = [PlainTicket(first + number, now - each, now - each) for number, each in enumerate(ago)]
     desk.there |= {ticket.id: ticket for ticket in made}
     return [ticket.id for ticket in made]

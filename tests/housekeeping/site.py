@@ -86,15 +86,15 @@ class Site:
     def delete(self, ticket_id: str) -> None:
         httpx2.delete(f"{self.desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
 
-    def asked_for(self) -> set[str]:
-        return set(self.reads())
-
     def copies(self, where: str = "true") -> set[str]:
         found = self.table.run(f"SELECT ticket_id FROM tickets WHERE {where}")  # noqa: S608 -- a test's own
         return {row["ticket_id"] for row in found}
 
     def hours_pass(self, hours: float) -> None:
         put_back(self.table, hours)
+
+    def asked_for(self) -> set[str]:
+        return set(self.reads())
 
     def set_desk(self, **options: object) -> None:
         self.desk.change("PATCH", "/desks/acme", **options)

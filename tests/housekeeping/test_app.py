@@ -21,37 +21,29 @@ from tests.kit.world import wait_for
 FILED = {"WEBHOOK_SECRET_ACME": "s" * 32, **filed({}, {"acme.audit_days": 30})}
 
 
-def test_a_tenant_has_left_when_its_settings_are_gone_for_half_an_hour() -> None:
+# Whether the settings are there, seconds that pass, and whether the tenant has left.
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(True, 0, False), (False, 3600, False), (False, 1799, False), (False, 1, True)],
+        [(False, 1800, False), (True, 1800, False), (False, 1800, False)],
+    ],
+    ids=["for half an hour", "back in between"],
+)
+def test_a_tenant_has_left_when_its_settings_are_gone_for_half_an_hour(steps: list[tuple[bool, int, bool]]) -> None:
     clock, given = Clock(), dict(FILED)
     left = TenantsLeft(TenantDirectory(lambda: dict(given), monotonic=clock).names, monotonic=clock)
-    assert not left.has_left("acme")
-    given.clear()
-    clock.now += 3600
-    assert not left.has_left("acme")
-    clock.now += 1799
-    assert not left.has_left("acme")
-    clock.now += 1
-    assert left.has_left("acme")
-
-
-def test_who_comes_back_in_between_has_not_left() -> None:
-    clock, given = Clock(), dict(FILED)
-    left = TenantsLeft(TenantDirectory(lambda: dict(given), monotonic=clock).names, monotonic=clock)
-    for there in (False, True, False):
-        given.clear()
-        given.update(FILED if there else {})
-        clock.now += 1800
-        assert not left.has_left("acme")
+    for there, seconds, has_left in steps:
+        given = FILED if there else {}
+        clock.now += seconds
+        assert left.has_left("acme") == has_left
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        filed(FILED, {"acme.masking": "bogus"}),
-        FILED | {"tenants.toml": "acme.audit_days ="},
-        filed({}, {"acme.audit_days": 30}),
-        {"AUDIT_DAYS_ACME": "30"},
-        {"SECRETS_DIR": UNREADABLE},
+        *(filed(FILED, {"acme.masking": "bogus"}), FILED | {"tenants.toml": "acme.audit_days ="}),
+        *(filed({}, {"acme.audit_days": 30}), {"AUDIT_DAYS_ACME": "30"}, {"SECRETS_DIR": UNREADABLE}),
     ],
 )
 def test_settings_with_a_mistake_or_that_nobody_could_list_are_no_leaving(given: dict[str, str]) -> None:
@@ -135,26 +127,24 @@ async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> N
     assert (asked, told()) == (1, {})
 
 
-class InLine(Database):
-    """A pool whose connections stay in use for longer than the wait for one."""
-
-    asked = 0
-
-    async def call(self, *_: Any, **__: Any) -> Any:
-        self.asked += 1
-        raise TimeoutError
+async def still_leads() -> None:
+    pass
 
 
 async def test_who_waits_in_line_for_a_connection_does_not_end_the_lead() -> None:
     """Copying may use up the pool; the leader probes over its own connection."""
+    asked = 0
+
+    class InLine(Database):
+        async def call(self, *_: Any, **__: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            raise TimeoutError
+
     database = InLine("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
-
-    async def still_leads() -> None:
-        pass
-
     work = asyncio.create_task(SecretAges(database, TenantDirectory(lambda: GIVEN).secrets).run(still_leads))
     await asyncio.wait({work}, timeout=0.2)
-    assert (database.asked, work.done()) == (1, False)
+    assert (asked, work.done()) == (1, False)
     work.cancel()
     await asyncio.wait({work})
     await database.close()

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.rounds import round_seconds
 from housekeeping.sources import Synced
 from housekeeping.sync import Copying
 from integrations.errors import DeskTimeout
@@ -25,8 +24,6 @@ DESK = settings("http://desk")
 
 
 class Directory:
-    """Tenants with a desk, and one without."""
-
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = ids
 
@@ -74,13 +71,6 @@ async def test_a_slow_desk_goes_on_beside_the_next_copies_of_the_others() -> Non
     assert desks.under_way["slow"] == 0
 
 
-async def test_a_round_ends_with_its_last_copy() -> None:
-    desks = OrderedCopies(a=0, b=0.05)
-    async with asyncio.timeout(5):
-        await desks.round(60)
-    assert desks.copied == {"a": 1, "b": 1}
-
-
 async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(log: io.StringIO) -> None:
     desks = OrderedCopies(at_once=1, share=0.05, slow=60, a=0, b=0)
     async with asyncio.timeout(5):
@@ -93,19 +83,15 @@ async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next
     }
 
 
-def copied_tenants() -> set[str]:
-    samples = [sample for metric in metrics.SYNCED_AT.collect() for sample in metric.samples]
-    return {sample.labels["tenant_id"] for sample in samples}
-
-
 async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
     """Otherwise its metrics would look like those of a desk that has stalled."""
     desks = OrderedCopies(leaves=0, stays=0)
-    await desks.round(60)
-    assert copied_tenants() >= {"leaves", "stays"}
-    del desks.seconds["leaves"]
-    await desks.round(60)
-    assert copied_tenants() == {"stays"}
+    for has_left in (False, True):
+        await desks.round(60)
+        samples = [sample for metric in metrics.SYNCED_AT.collect() for sample in metric.samples]
+        assert {sample.labels["tenant_id"] for sample in samples} >= desks.seconds.keys()
+        assert any(sample.labels["tenant_id"] == "leaves" for sample in samples) != has_left
+        desks.seconds.pop("leaves", None)
 
 
 async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
@@ -116,23 +102,24 @@ async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "reason"),
+    ("failure", "line"),
     [
-        (DeskTimeout(), "ServiceDesk Plus timeout"),
-        (ProgrammingError("?", None, ProgramLimitExceeded()), "refused by the database"),
-        (DataError("?", None, psycopg.DataError()), "refused by the database"),
-        (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "unexpected failure"),
+        (DeskTimeout(), "error: tenant_id=a, reason=ServiceDesk Plus timeout"),
+        (ProgrammingError("?", None, ProgramLimitExceeded()), "error: tenant_id=a, reason=refused by the database"),
+        (DataError("?", None, psycopg.DataError()), "error: tenant_id=a, reason=refused by the database"),
+        (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "error: tenant_id=a, reason=unexpected failure"),
+        (HeldByAnother(), "left out: tenant_id=a, another process copies this desk"),
     ],
 )
-async def test_a_desk_that_fails_stops_no_other_and_is_tried_again(
-    failure: Exception, reason: str, log: io.StringIO
+async def test_a_failing_desk_stops_no_other_and_is_tried_again(
+    failure: Exception, line: str, log: io.StringIO
 ) -> None:
     desks = OrderedCopies(a=0, b=0.02)
     desks.fail["a"] = failure
     for _ in range(2):
         await desks.round(60)
     assert desks.copied == {"b": 2}
-    assert f"error: tenant_id=a, reason={reason}" in told(log)
+    assert line in told(log)
     desks.fail.clear()
     await desks.round(60)
     assert desks.copied == {"a": 1, "b": 3}
@@ -144,18 +131,3 @@ async def test_a_database_that_is_away_ends_the_round() -> None:
     with pytest.raises(OperationalError):
         await desks.round(60)
     await desks.stop()
-
-
-def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
-    assert round_seconds(settings("http://desk", rate_per_minute=60), 300) == 300
-    assert round_seconds(settings("http://desk", rate_per_minute=3), 300) == 30 * 60
-    # A third of a low rate is less than one call a minute.
-    assert round_seconds(settings("http://desk", rate_per_minute=1), 300) == 30 * 180
-
-
-async def test_a_desk_that_another_process_copies_is_left_out(log: io.StringIO) -> None:
-    desks = OrderedCopies(a=0, b=0)
-    desks.fail["a"] = HeldByAnother()
-    await desks.round(60)
-    assert "left out: tenant_id=a, another process copies this desk" in told(log)
-    assert desks.copied == {"b": 1}

@@ -66,17 +66,6 @@ async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Da
         assert table.run("SELECT subject FROM tickets WHERE status = 'Open' AND subject = 'Again'") != []
 
 
-async def test_a_text_that_changes_and_nothing_else_is_read_again(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=3) as site:
-        await site.sync()
-        (first, *_) = sorted(site.copies(), key=int)
-        site.change(first, closure_comments="The fuse was blown.")
-        assert await site.sync() == Synced(1, 0, 0)
-        (row,) = table.run("SELECT resolution FROM tickets WHERE ticket_id = %s", first)
-        assert row["resolution"].endswith("works again.\nThe fuse was blown.")
-        assert await site.sync() == Synced(0, 0, 0)
-
-
 async def test_it_goes_no_further_back_than_is_set_and_what_is_older_goes(database: Database, table: Table) -> None:
     async with site_of(database, table, history=250, history_days=250) as site:
         assert await site.sync(history_days=120) == Synced(119, 0, 0)
@@ -168,22 +157,14 @@ async def test_one_in_the_trash_goes_and_is_back_when_it_is_restored(missing: bo
 
 
 async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
+    """A killed one keeps nobody waiting for long; if it is alive after all, it learns that it lost its lead."""
     site.new_ticket()
-    async with listings.held(site.database, "acme", 60):
+    async with listings.held(site.database, "acme", 0.3) as dead:
         with pytest.raises(HeldByAnother):
             await site.sync()
         assert await synced(site.database, site.client, tenant_id="globex") == Synced(1, 0, 0)
-    assert (await site.sync()).tickets == 1
-
-
-async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) -> None:
-    site.new_ticket()
-    async with listings.held(site.database, "acme", 0.2) as dead:
-        with pytest.raises(HeldByAnother):
-            await site.sync()
-        site.table.run("SELECT pg_sleep(0.3)")
+        site.table.run("SELECT pg_sleep(0.4)")
         async with listings.held(site.database, "acme", 60):
-            # It is alive after all, and learns that another process has its lead.
             with pytest.raises(HeldByAnother):
                 await dead.insist()
     assert (await site.sync()).tickets == 1
@@ -221,9 +202,7 @@ def copies(table: Table) -> set[str]:
 
 
 @pytest.mark.parametrize("failure", [DeskUnavailable("500"), DeskTimeout()], ids=["500", "timeout"])
-async def test_a_ticket_that_always_fails_is_in_no_others_way(
-    failure: DeskUnavailable, sync: Sync, table: Table
-) -> None:
+async def test_a_ticket_that_fails_delays_no_other(failure: DeskUnavailable, sync: Sync, table: Table) -> None:
     desk = PlainDesk.of(50)
     desk.fails_at["1045"] = failure
     assert (await sync(desk)).tickets == 49
@@ -242,15 +221,6 @@ async def test_more_changes_than_one_sync_takes_come_bit_by_bit(sync: Sync) -> N
     reads = [(await sync(desk)).tickets for _ in range(3)]
     # The newest page, ten pages, and the last row of each page again.
     assert (reads[0], sum(reads)) == (101, 115)
-
-
-async def test_changes_that_are_listed_in_another_order_are_all_read(sync: Sync) -> None:
-    desk = PlainDesk.of(40, timedelta(minutes=5))
-    desk.order_of_changes = lambda there: sorted(there, key=lambda ticket: -ticket.number)
-    await sync(desk)
-    for ticket in desk.there.values():
-        ticket.changed = NOW - timedelta(milliseconds=ticket.number)
-    assert (await sync(desk)).tickets == 40
 
 
 async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database: Database) -> None:
@@ -306,10 +276,6 @@ async def test_an_empty_page_is_no_end_of_the_list(from_page: int, sync: Sync, t
         told.append((await sync(desk)).stopped)
     assert told == ["its list has an empty page" if from_page > 1 else "its list is empty"] * 3
     assert len(copies(table)) == 22
-
-
-async def test_a_desk_that_has_no_tickets_is_copied_as_such(sync: Sync) -> None:
-    assert await sync(PlainDesk.of(0)) == Synced(0, 0, 0)
 
 
 async def test_a_rule_that_was_a_mistake_costs_nothing_for_good(sync: Sync, database: Database, table: Table) -> None:

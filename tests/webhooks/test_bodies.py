@@ -182,13 +182,8 @@ def test_no_body_takes_long_to_be_refused(start: str, piece: str) -> None:
 
 
 READABLE_IDS = [
-    ('"12345"', "12345"),
-    ("12345", "12345"),
-    ("0", "0"),
-    ('"00123"', "00123"),
-    ('"12345678901234567890"', "12345678901234567890"),
-    ("12345678901234567890", "12345678901234567890"),
-    ("234759000000312001", "234759000000312001"),
+    *("12345", "0", "12345678901234567890", "234759000000312001"),
+    *('"12345"', '"00123"', '"12345678901234567890"'),
 ]
 UNREADABLE_IDS = [
     *["true", "false", "null", "1.0", "12345.5", "1e3", "1e400", "NaN", "-5", "-0.0", "[]", "{}", '""', '" "', '"12a"'],
@@ -203,13 +198,11 @@ def body(ticket_id: str) -> bytes:
     return f'{{"tenant_id": "acme", "ticket_id": {ticket_id}}}'.encode()
 
 
-@pytest.mark.parametrize(("written", "ticket_id"), READABLE_IDS)
-def test_a_ticket_id_is_one_to_twenty_digits_as_number_or_text(written: str, ticket_id: str) -> None:
+@pytest.mark.parametrize("written", READABLE_IDS)
+def test_a_ticket_id_is_one_to_twenty_digits_as_number_or_text(written: str) -> None:
     for read in READINGS.values():
         payload = read(body(written))
-        assert parse(payload).ticket_id == ticket_id
-        assert ticket_of(payload) == ticket_id
-        assert tenant_of(payload) == "acme"
+        assert parse(payload).ticket_id == ticket_of(payload) == written.strip('"')
 
 
 @pytest.mark.parametrize("written", [*UNREADABLE_IDS, *UNREADABLE_SIGNED_IDS])
@@ -223,11 +216,10 @@ def test_anything_else_is_no_ticket_id_and_gets_into_no_log_line(written: str) -
 
 @pytest.mark.parametrize("tenant_id", [None, 1, True, "", "a" * 64, ["acme"], {"id": "acme"}])
 def test_a_tenant_id_is_a_text_of_at_most_63_characters(tenant_id: Any) -> None:
-    with pytest.raises(Malformed):
-        tenant_of({"tenant_id": tenant_id, "ticket_id": 1})
+    for given in ({"tenant_id": tenant_id, "ticket_id": 1}, {"ticket_id": 1}):
+        with pytest.raises(Malformed):
+            tenant_of(given)
     assert tenant_of({"tenant_id": "a" * 63}) == "a" * 63
-    with pytest.raises(Malformed):
-        tenant_of({"ticket_id": 1})
 
 
 def test_what_the_desks_admin_adds_is_ignored() -> None:

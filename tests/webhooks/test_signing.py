@@ -22,19 +22,16 @@ def sent(golden: GoldenSignature) -> dict[str, str]:
 
 
 @golden
-def test_check_and_the_tests_sign_so(golden: GoldenSignature) -> None:
+def test_check_the_python_script_and_the_tests_sign_so(golden: GoldenSignature) -> None:
     body, now = golden.body.encode(), int(golden.timestamp) + 0.9
-    headers = {name.lower(): value for name, value in signed_headers(golden.secret, body, now).items()}
-    assert headers == {"content-type": "application/json"} | sent(golden)
+    of_script = ai_agents_webhook.signed(golden.secret.encode(), body, "d-1", now)
+    for headers, more in (
+        (signed_headers(golden.secret, body, now), {}),
+        (of_script, {"x-servicedesk-delivery": "d-1"}),
+    ):
+        made = {name.lower(): value for name, value in headers.items()}
+        assert made == {"content-type": "application/json"} | sent(golden) | more
     assert timed(golden.secret, body, golden.timestamp) == sent(golden)
-
-
-@golden
-def test_the_python_script_signs_so(golden: GoldenSignature) -> None:
-    key, body = golden.secret.encode(), golden.body.encode()
-    headers = ai_agents_webhook.signed(key, body, "d-1", int(golden.timestamp) + 0.9)
-    named = {"content-type": "application/json", "x-servicedesk-delivery": "d-1"}
-    assert {name.lower(): value for name, value in headers.items()} == named | sent(golden)
 
 
 @golden
@@ -52,9 +49,8 @@ def test_the_shell_commands_sign_so(golden: GoldenSignature) -> None:
 def test_the_receiver_takes_it_and_nothing_else(golden: GoldenSignature) -> None:
     secrets, body, now = ["another", golden.secret], golden.body.encode(), int(golden.timestamp)
     assert verify(secrets, sent(golden), body, now) == (f"{golden.timestamp}.{golden.body}".encode(), 1)
-    for changed in (body + b" ", b"x" + body):
-        with pytest.raises(SignatureRefused, match="signature mismatch"):
-            verify(secrets, sent(golden), changed, now)
+    with pytest.raises(SignatureRefused, match="signature mismatch"):
+        verify(secrets, sent(golden), body + b" ", now)
 
 
 @pytest.mark.parametrize("body", [b"\xff\n", b"\x00"])
