@@ -1,8 +1,11 @@
 """A tenant's desk for tests, on premises or in the cloud."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
@@ -29,6 +32,7 @@ EXTRA_KEY_REFUSED: dict[str, Any] = {
     "response_status": {"status_code": 4000, "messages": [EXTRA_KEY], "status": "failed"}
 }
 """What a desk says to a note under the other edition's key."""
+_RECORDED = Path(__file__).parents[1] / "integrations" / "recorded"
 
 
 def settings(base: str, edition: Edition = "onpremises", name: str | None = None, **changed: Any) -> DeskSettings:
@@ -86,3 +90,24 @@ def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") 
 
 def line_of(failure: OutsideFailure) -> str:
     return failure.phrase.template.format(**failure.values)
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """A recorded or documented answer of a desk of that edition; `kind` is the request.
+
+    A `source` is a public project and its file; an unrecorded answer names its authority: `vendor` or `others`, and
+    the place.
+    """
+
+    name: str
+    source: str
+    edition: str
+    kind: str
+    status: int
+    body: dict[str, Any]
+
+
+def recorded_answers() -> list[RecordedAnswer]:
+    files = sorted(_RECORDED.glob("*.json"))
+    return [RecordedAnswer(file.stem, **json.loads(file.read_text(encoding="utf-8"))) for file in files]

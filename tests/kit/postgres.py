@@ -1,8 +1,9 @@
 """One embedded Postgres, migrated once; its tables are emptied for each test."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,38 +11,33 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from sqlalchemy import text
 
 from config.tenants import Tenant
 from devstack.postgres import Postgres
 from storage import jobs
 from storage.claims import Claim
 from storage.job_figures import LEASES
-from storage.jobs import Event
+from storage.jobs import ANOTHER_FIRST, NOTE_MISSING, Event
+from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.by_id import claim_by_id
 from workflow.state import Attempt, AttemptLimit
 
 TABLES = (
     *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
-    *("known_secrets", "secret_uses", "ended_sessions"),
-    *("reconciliations", "missing_webhooks"),
-    *(
-        "tickets",
-        "passages",
-        "listings",
-        "passes",
-        "embeddings",
-        "postings",
-        "term_counts",
-        "collection_sizes",
-        "tombstone_keys",
-        "tombstones",
-    ),
+    *("known_secrets", "secret_uses", "ended_sessions", "reconciliations", "missing_webhooks"),
+    *("tickets", "passages", "listings", "passes", "embeddings", "postings", "term_counts", "collection_sizes"),
+    *("tombstone_keys", "tombstones"),
 )
 DEADLINE = 1800
 LEASE = 45.0
+_CLAIM = text(
+    "SELECT c.*, n.* FROM claim_job("
+    ":id, :owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing) c"
+    " LEFT JOIN LATERAL numbers_of_job(c.tenant_id, :id) n ON true"
+)
 # The columns that come from a webhook.
 OF_EVENT = {"tenant_id", "ticket_id", "dedupe_keys"}
 
@@ -76,13 +72,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(tmp_path_factory.mktemp("storage")) as running:
         migrate(running.admin_url, running.url)
         yield running
-
-
-@pytest.fixture(scope="module")
-def postgres_superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with Postgres(tmp_path_factory.mktemp("postgres")) as postgres:
-        yield postgres.superuser_url
-        postgres.discard()
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +157,25 @@ def store(database: Database, table: Table, new_event: NewEvent) -> Store:
 @pytest.fixture
 async def waiting(database: Database, new_event: NewEvent) -> UUID:
     return await accept(database, new_event())
+
+
+async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
+    """Claim a job that waits or whose lease expired; return None if there is none."""
+    token, asked_at = uuid4(), time.monotonic()
+    rows = await database.call(
+        _CLAIM,
+        id=job_id,
+        owner=owner,
+        token=token,
+        lease=timedelta(seconds=lease_seconds),
+        attempts=MOST_ATTEMPTS,
+        wait=ANOTHER_FIRST_WAIT,
+        longest=LONGEST_LIFE,
+        echo=ECHO,
+        another_first=ANOTHER_FIRST,
+        missing=NOTE_MISSING,
+    )
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:

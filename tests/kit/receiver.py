@@ -10,11 +10,9 @@ from api import webhooks
 from api.causes import Explainer
 from api.health import NO_TELEMETRY
 from api.proof import Proof
-from api.refusals import WebhookRefused
 from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import TENANTS_TOML
-from config.tenants import Tenant
 from dispatch.intake import Taken
 from storage.jobs import Event
 
@@ -46,16 +44,6 @@ class KnownTenants(TenantDirectory):
                 TENANTS_TOML: "strict.webhook.require_timestamp = true\numbrella.webhook.mode = 'poll'",
             }
         )
-
-
-class CheatingTenants(KnownTenants):
-    """Rejects unknown tenants at once, an implementation that skips the signature check."""
-
-    def get(self, tenant_id: str) -> Tenant | None:
-        tenant = super().get(tenant_id)
-        if tenant is None:
-            raise WebhookRefused(403, "unknown tenant", tenant_id)
-        return tenant
 
 
 class Receiver:

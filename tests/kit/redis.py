@@ -1,7 +1,6 @@
 """An embedded Valkey for tests of single parts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -33,19 +32,3 @@ async def tokens(redis_url: str) -> AsyncIterator[Redis]:
     client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
     yield client
     await client.aclose()
-
-
-class LateRedis:
-    """A Redis in which another process acts before its first change."""
-
-    def __init__(self, redis: Redis, turn: Callable[[], Awaitable[object]]) -> None:
-        self._redis = redis
-        self._turns = [turn]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._redis, name)
-
-    async def set(self, *given: Any, **named: Any) -> Any:
-        while self._turns:
-            await self._turns.pop()()
-        return await self._redis.set(*given, **named)

@@ -1,7 +1,8 @@
 """Running systems as test fixtures."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,8 @@ QUICK = {
     "SERVICEDESK_TIMEOUT_SECONDS": "5",
     "NOTE_SETTLE_SECONDS": "5",
 }
+# A loop that hangs for 2 s ends its process.
+IMPATIENT = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
 # A tenant that the API serves and the worker does not know.
 UNKNOWN_TO_THE_WORKER = "initech"
 # A tenant that no process can serve, and an invalid tenant id.
@@ -34,17 +37,29 @@ CLOSED = "hooli"
 UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
 
+StartSystem = Callable[..., System]
+
+
+@pytest.fixture(scope="module")
+def start_system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[StartSystem]:
+    """Return a starter of systems, by the options of `System`; they end with the module."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> System:
+            folder = tmp_path_factory.mktemp("system") / ".devstack"
+            options = {"settings": SHORT, "launch": loaded, **options}
+            return stack.enter_context(System(folder, **options))
+
+        yield start
+
+
 @pytest.fixture(scope="module", params=["text", pytest.param("json", marks=pytest.mark.slow)])
-def system(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms
-) -> Iterator[System]:
+def system(request: pytest.FixtureRequest, start_system: StartSystem) -> System:
     """Start the whole system, in each of the two log formats."""
-    folder = tmp_path_factory.mktemp("system")
-    with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5, launch=loaded) as running:
-        assert running.housekeeping is not None
-        log = running.housekeeping.log_path
-        wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
-        yield running
+    running = start_system(settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5)
+    log = running.housekeeping.log_path
+    wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
+    return running
 
 
 @pytest.fixture(scope="module")

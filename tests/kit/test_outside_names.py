@@ -31,6 +31,7 @@ from integrations.servicedesk import auth as desk_tokens
 from observability import metrics, phrases, tracing
 from observability.identifiers import TAGS
 from support.cli import build_parser
+from tests.kit.shield import settings_below
 from workflow.kept_answers import Kept
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,15 +79,9 @@ def _labels(metric: MetricWrapperBase) -> list[str]:
 def settings() -> set[str]:
     for module in pkgutil.walk_packages(config.__path__, "config."):
         importlib.import_module(module.name)
-    kinds = [kind for kind in _below(LogSettings) if not kind.__module__.startswith("tests.")]
+    kinds = [kind for kind in settings_below(LogSettings) if not kind.__module__.startswith("tests.")]
     found = {name.upper() for kind in kinds for name in kind.model_fields}
     return found | {f"{prefix}<TENANT>" for prefix in TENANT_SETTINGS} | set(ACCESS_SETTINGS)
-
-
-def _below(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
-    yield kind
-    for one in kind.__subclasses__():
-        yield from _below(one)
 
 
 def exit_codes() -> set[str]:

@@ -9,8 +9,7 @@ import pytest
 from storage import jobs
 from storage.jobs import Event
 from storage.session import Database
-from tests.kit.by_id import claim_by_id
-from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept, claim_by_id
 
 
 async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_event: NewEvent, table: Table) -> None:

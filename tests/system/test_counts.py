@@ -3,6 +3,8 @@
 Their cost in time: docs/benchmarks.md. Lower the number here after an improvement.
 """
 
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +15,9 @@ from redis import Redis
 
 from devstack.system import System
 from dispatch.queue import message_of
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of
-from tests.system.meter import PostgresMeter
 from tests.system.stories import lines_of
 
 _TIMES = 6
@@ -30,7 +32,49 @@ MOST_OF_A_JOB = {
     "lines of the worker": 6,
 }
 MOST_BYTES_OF_A_MESSAGE = 1100
+# After the protocol's version each message begins with its kind.
+_SESSION = struct.pack("!I", 3 << 16)
 _NOT_COUNTED = {"cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello"}
+
+
+class PostgresMeter(TcpProxy):
+    """Counts the clients' messages by kind.
+
+    https://www.postgresql.org/docs/current/protocol-message-formats.html
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.seen: Counter[str] = Counter()
+        super().__init__(database_url)
+
+    @property
+    def statements(self) -> int:
+        """Return the number of simple queries and of executions with bound values."""
+        return self.seen["Q"] + self.seen["E"]
+
+    @property
+    def round_trips(self) -> int:
+        """Return the number of simple queries and of messages after which a client waits."""
+        return self.seen["Q"] + self.seen["S"]
+
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        if (source, sink) not in self.pairs:
+            return super().pass_on(source, sink)
+        # Until its session begins a client's messages have no kind (`head` is 0).
+        head, unread = 0, b""
+        while data := source.recv(65536):
+            sink.sendall(data)
+            unread += data
+            while len(unread) >= head + 4:
+                (size,) = struct.unpack("!I", unread[head : head + 4])
+                if len(unread) < head + size:
+                    break
+                message, unread = unread[: head + size], unread[head + size :]
+                if head:
+                    self.seen[chr(message[0])] += 1
+                elif message[4:8] == _SESSION:
+                    head = 1
+        return None
 
 
 @dataclass

@@ -17,13 +17,41 @@ import pytest
 from devstack.system import System
 from storage import rejections
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, ApiDoor, opened
-from tests.system.odd_requests import GOOD, SETTINGS, all_odd
-from tests.system.odd_senders import NEVER_ENDING, SLOW, mutated
+from tests.system.door import GOOD, MOST_MORE_MB, SETTINGS, ApiDoor, all_odd, opened
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
 
+POST = b"POST /webhook HTTP/1.1\r\nHost: api\r\n"
+IN_CHUNKS = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+NEVER_ENDING: dict[str, tuple[bytes, bytes, int, str]] = {
+    "body": (request(length=10**12), b"x" * 65_536, 413, "body too large"),
+    "chunks": (IN_CHUNKS, b"10000\r\n" + b"x" * 65_536 + b"\r\n", 413, "body too large"),
+    "a chunk's size": (IN_CHUNKS + b"1;", b"x" * 65_536, 400, "body incomplete"),
+    "trailers": (IN_CHUNKS + b"0\r\n", b"X-Odd: 1\r\n" * 6_000, 400, "body incomplete"),
+    "headers": (POST, b"X-Odd: " + b"x" * 1_000 + b"\r\n", 431, "headers too large"),
+    "a header": (POST + b"X-Odd: ", b"x" * 65_536, 431, "headers too large"),
+    "address": (b"POST /webhook?", b"x" * 65_536, 431, "headers too large"),
+    "empty lines": (b"", b"\r\n" * 6_000, 431, "headers too large"),
+}
+SLOW: dict[str, tuple[list[bytes], int, str]] = {
+    "body": ([request(length=100), *[b"{"] * 99], 408, "body too slow"),
+    "headers": ([POST, *[b"X-Odd: 1\r\n"] * 99], 408, "headers too slow"),
+    "address": ([b"POST /", *[b"x"] * 99], 408, "headers too slow"),
+    "silence in the headers": ([b"POST /webh", *[b""] * 99], 408, "headers too slow"),
+    "silence in the body": ([request(length=100), *[b""] * 99], 408, "body too slow"),
+    "empty lines": ([b"\r\n"] * 99, 0, ""),
+}
+
+
+def mutated(raw: bytes, chance: random.Random) -> bytes:
+    """Return the bytes with up to three changes."""
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(raw))
+        new = chance.choice([b"", bytes([chance.randrange(256)]), raw[at : at + 2] * 2, b"\r\n", b"\x00"])
+        raw = raw[:at] + new + raw[at + 1 :]
+    return raw
+
+
 SENDER_SECONDS = 1.5
-WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDESK_API_KEY_INITECH": "key-of-initech"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +60,7 @@ def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor
 
     One tenant has no secret. It starts afresh, since its memory is measured.
     """
-    settings = WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
+    settings = SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, workers=0, housekeeping=False) as running:
         yield from opened(running)
 

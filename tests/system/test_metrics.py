@@ -5,14 +5,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import exposition, figures
 
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+def lived(start_system: StartSystem) -> Iterator[System]:
     """Start a system with four ended jobs.
 
     Completed, skipped, failed, and completed by a second attempt.
     """
-    with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5, launch=loaded) as system:
-        world = World(system)
+    system = start_system(openai_seconds=0.5)
+    with closing(World(system)) as world:
         completed = world.create_ticket()
         world.ended(completed)
         world.openai_fault(kind="status", code=403, times=1)
@@ -47,12 +47,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
         assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
         assert httpx2.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
         assert httpx2.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
-        assert system.housekeeping is not None
         log = system.housekeeping.log_path
         wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
         wait_for(lambda: figures(system)["ai_agents_jobs_held"] == 0)
         yield system
-        world.close()
 
 
 def of(told: dict[str, float], name: str) -> dict[str, float]:
@@ -91,13 +89,11 @@ def test_the_worker_tells_how_each_job_and_attempt_ended_and_how_long_it_took(li
     }
     counted = of(told, "ai_agents_job_duration_seconds_count")
     assert counted == {"completed, acme": 2, "skipped, acme": 1, "failed, globex": 1}
-    world = World(lived)
-    with world.admin() as connection:
+    with closing(World(lived)) as world, world.admin() as connection:
         rows = connection.execute(
             "SELECT state || ', ' || tenant_id, sum(extract(epoch FROM finished_at - accepted_at))::float "
             "FROM jobs GROUP BY 1"
         ).fetchall()
-    world.close()
     assert of(told, "ai_agents_job_duration_seconds_sum") == pytest.approx(dict(rows), abs=0.3)
     assert of(told, "ai_agents_job_attempts_total") == {
         "completed, acme": 2,

@@ -1,16 +1,27 @@
-"""Outages of servers and repeated webhooks: no loss and no duplicate."""
+"""Outages of servers, vanished clients and repeated webhooks: no loss and no duplicate."""
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
+import pytest
 
 from devstack.system import System
-from dispatch.queue import JobQueue
-from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue, open_redis
+from storage.jobs import Event
+from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings, other_settings
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
@@ -171,3 +182,109 @@ def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(arou
     assert refused
     assert not any("ticket_id" in line or "job_id" in line for line in refused)
     assert_one_note(around, ticket_id)
+
+
+_HOLDER = """
+import asyncio, sys
+from uuid import uuid4
+from sqlalchemy import text
+from storage.session import Database
+
+_REMEMBER = text("SELECT remember_deliveries(:tenant, ARRAY[:id], ARRAY[:key], now(), '10 minutes')")
+
+async def hold(url, tenant_id, key):
+    async with Database(url, application_name="ai-agents api").tenant(tenant_id) as session:
+        await session.execute(_REMEMBER, {"tenant": tenant_id, "id": uuid4(), "key": key})
+        print("held", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(hold(*sys.argv[1:]))
+"""
+
+
+@contextmanager
+def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Iterator[None]:
+    """Suspend a process that holds a delivery key before its commit."""
+    command = [sys.executable, "-c", _HOLDER, database_url, tenant_id, key]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+class Cable(TcpProxy):
+    """A proxy to Postgres that goes silent after a statement with `cut_at`.
+
+    From then on no data passes in either direction, not even its answer, and no connection is closed, as when a
+    host loses its network.
+    """
+
+    cut_at: bytes | None = None
+
+    def __init__(self, database_url: str) -> None:
+        self.is_cut, self._closing = threading.Event(), threading.Event()
+        super().__init__(database_url)
+
+    def close(self) -> None:
+        self._closing.set()
+        super().close()
+
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        while (data := source.recv(65536)) and not self.is_cut.is_set():
+            if self.cut_at is not None and self.cut_at in data:
+                self.is_cut.set()
+            sink.sendall(data)
+        if self.is_cut.is_set():
+            self._closing.wait()
+
+
+@pytest.mark.slow
+def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
+    """The relay has an event with a locked delivery, and another tenant's ten retries."""
+    around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)
+    with stopped_while_it_accepts(quick.state["database_url"], "acme", "held"):
+        mine = around.create_ticket(send_webhook=False)
+        waits = keep_in_redis(quick, mine, "held")
+        tickets = [around.create_ticket(f"Mail is late {number}", "globex") for number in range(10)]
+        for ticket_id in tickets:
+            row = around.ended(ticket_id, "globex", seconds=20)
+            assert (row["state"], row["attempt"]) == ("completed", 2)
+        # The server ends the idle transaction, and the event becomes a row.
+        assert_one_note(around, mine)
+    assert str(around.job(mine)["id"]) == waits
+
+
+def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
+    """Put an event into the inbox as the API does without Postgres; return its job id."""
+    event = Event(uuid4(), "acme", ticket_id, None, (key,), "", datetime.now(UTC))
+
+    async def put() -> None:
+        redis = open_redis(system.state["redis_url"], seconds=5)
+        await Inbox(redis).put(event)
+        await redis.aclose()
+
+    asyncio.run(put())
+    return str(event.job_id)
+
+
+@pytest.mark.slow
+def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
+    """The worker never receives its claim: both ends consider the connection alive."""
+    cable = Cable(quick.state["database_url"])
+    with (
+        other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "4"}),
+        other_settings(quick, quick.workers[0], {"DATABASE_URL": cable.url}),
+        closing(cable),
+    ):
+        cable.cut_at = b"claim_next_job"
+        ticket_id = around.create_ticket()
+        assert cable.is_cut.wait(10)
+        row = around.ended(ticket_id, seconds=25)
+    assert (row["state"], row["attempt"]) == ("failed", 1)
+    failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
+    wait_for(lambda: failed in log_of(quick, ticket_id))

@@ -1,7 +1,12 @@
-"""Readiness of worker and housekeeping: an unavailable store ends no process."""
+"""Readiness and standing still: an unavailable store ends no process, a hung event loop does."""
 
+import fcntl
 import http.client
 import json
+import os
+import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +17,47 @@ from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import Programs
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import IMPATIENT
 from tests.kit.world import World, wait_for
-from tests.system.unreadable import not_opened_by_others, only_linux, with_secret_files
+
+KEY = "SERVICEDESK_API_KEY_ACME"
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="leases of files are Linux's")
+
+
+@contextmanager
+def not_opened_by_others(path: Path) -> Iterator[None]:
+    """Make others block when they open the file, by a lease of the kernel."""
+    # The kernel requests the lease by this signal, and takes it after 45 s.
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        wait_for(lambda: _lease(descriptor))
+        yield
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+def _lease(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except BlockingIOError:
+        return False  # another process reads it just now
+    return True
+
+
+def with_secret_files(system: System, process: Process, folder: Path) -> Path:
+    """Start the process with a short watchdog and a key in a file; return the file.
+
+    It reads the file every 5 s.
+    """
+    folder.mkdir()
+    path = folder / KEY
+    path.write_text(process.environment[KEY], encoding="utf-8")
+    system.restart(process, IMPATIENT | {"SECRETS_DIR": str(folder)})
+    return path
+
 
 BOTH = ("database", "redis")
 # Shows that the garbage collector is on again after loading, for which it is off.
@@ -182,3 +226,46 @@ def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> N
     assert worker.wait(20) == 0
     assert world.ended(ticket_id)["state"] == "completed"
     world.close()
+
+
+@pytest.mark.slow
+@only_linux
+def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
+    tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    """It cannot give the job back: the job is found by its lease."""
+    settings = IMPATIENT | {"LEASE_SECONDS": "3"}
+    with System(
+        tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
+    ) as system:
+        world = World(system)
+        worker = system.workers[0]
+        key = with_secret_files(system, worker, tmp_path / "secrets")
+        assert world.ended(world.create_ticket())["state"] == "completed"
+        # The next job is the first to read it again.
+        time.sleep(5)
+        with not_opened_by_others(key):
+            ticket_id = world.create_ticket()
+            assert worker.wait(40) == 75
+        assert "Worker error: its event loop stands still; it ends, to be started anew" in worker.output()
+        system.restart(worker)
+        assert world.ended(ticket_id)["state"] == "completed"
+        assert len(world.notes(ticket_id)) == 1
+        world.close()
+
+
+@pytest.mark.slow
+def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    """For ten watchdog limits: it logs the outage and resumes with the database."""
+    with System(tmp_path / "system", workers=0, settings=IMPATIENT, launch=loaded) as system:
+        process = system.housekeeping
+        wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
+        system.postgres.pause()
+        try:
+            wait_for(lambda: "Database error: housekeeping waits" in process.output(), 40)
+        finally:
+            system.postgres.resume()
+        copied = process.output().count("Sync completed")
+        wait_for(lambda: process.output().count("Sync completed") > copied)
+        assert process.running
+        assert "Housekeeping error" not in process.output()

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import pytest
 
@@ -10,8 +10,7 @@ from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from storage.jobs import RECOVERED
 from storage.limits import MOST_RECOVERED_A_MINUTE
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.diagnosing import diagnose
 
@@ -31,13 +30,12 @@ SETTINGS = SHORT | {
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+def system(start_system: StartSystem) -> System:
     """`acme` makes missing jobs; `globex` and `hooli` report them; `initech` polls."""
-    folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
     tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech", "hooli")
-    with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:
-        wait_for(lambda: len(_seen(running)) == len(said(running, "Sync completed: tenant_id=")) == len(tenants))
-        yield running
+    running = start_system(tenants=tenants, settings=SETTINGS, openai_seconds=0.3)
+    wait_for(lambda: len(_seen(running)) == len(said(running, "Sync completed: tenant_id=")) == len(tenants))
+    return running
 
 
 def _seen(system: System) -> list[str]:
@@ -46,7 +44,6 @@ def _seen(system: System) -> list[str]:
 
 
 def said(system: System, words: str) -> list[str]:
-    assert system.housekeeping is not None
     return [line for line in system.housekeeping.log_path.read_text("utf-8").splitlines() if words in line]
 
 
@@ -145,7 +142,6 @@ def test_a_webhook_refused_with_429_is_recovered_though_missed_ones_are_told(sys
 
 
 def test_a_leader_that_dies_in_the_middle_is_gone_on_for(system: System, world: World) -> None:
-    assert system.housekeeping is not None
     made = tickets(world, "acme", 6, told_of=False)
     wait_for(lambda: len(_waiting(world, made)) == len(made))
     system.housekeeping.kill()

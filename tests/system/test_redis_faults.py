@@ -16,10 +16,9 @@ import redis
 from devstack.system import System
 from devstack.valkey import Valkey
 from dispatch.queue import message_of
-from tests.kit.system import other_settings
+from tests.kit.system import IMPATIENT, other_settings
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures
-from tests.system.unreadable import IMPATIENT
 
 MESSAGES, ENTRIES = "ai_agents_messages_unreadable_total", "ai_agents_inbox_unreadable_total"
 READ_ONLY = (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))
@@ -136,6 +135,7 @@ def test_a_worker_that_starts_while_redis_is_read_only_waits_for_it(
     assert_one_note(around, around.create_ticket())
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_while_the_cluster_is_down_waits(around: World, quick: System, tmp_path: Path) -> None:
     """A server without hash slots answers CLUSTERDOWN to each command with a key."""
     worker = quick.workers[0]

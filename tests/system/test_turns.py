@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from devstack.system import System
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, log_of
 
@@ -22,7 +22,7 @@ LIMITS = {"initech.jobs.most_running": 2, "initech.jobs.most_waiting": 6, "hooli
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(start_system: StartSystem) -> System:
     """Start one worker with few places, and a GPT-4 that takes a second.
 
     One of four tenants has limits, and one has a larger weight.
@@ -30,9 +30,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     settings = SHORT | LIMITS | {"WORKER_CONCURRENCY": str(PLACES), "SERVICEDESK_TIMEOUT_SECONDS": "10"}
     settings |= {"NOTE_SETTLE_SECONDS": "10", "LEASE_SECONDS": "3"}
     tenants = ("acme", "globex", "initech", "hooli")
-    folder = tmp_path_factory.mktemp("turns")
-    with System(folder, tenants=tenants, settings=settings, openai_seconds=1, housekeeping=False) as running:
-        yield running
+    return start_system(tenants=tenants, settings=settings, openai_seconds=1, housekeeping=False)
 
 
 @pytest.fixture

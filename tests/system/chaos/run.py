@@ -7,11 +7,9 @@ from typing import Any
 
 import redis
 
-from tests.system.chaos.count import Count, await_ends, count, is_held
-from tests.system.chaos.leases import too_many
-from tests.system.chaos.said import Comparison, await_told
+from tests.system.chaos.count import Comparison, Count, await_ends, await_told, count, is_held
 from tests.system.chaos.scenarios import Scenario
-from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage
+from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage, too_many
 from tests.system.chaos.stream import AcceptedWebhook, Stream
 
 _RATE = 5.0
@@ -127,20 +125,19 @@ def verdict(results: Sequence[Count], ran_out: int) -> str:
         return f"Not kept for: {', '.join(result.fault for result in broken)}.{''.join(problems)}"
     total = results[-1]
     again = total.excused + total.cut_off
-    unsaid = f"\n{total.unsaid} jobs ended without a line: the process was killed in between." * (total.unsaid > 0)
-    held = f"\n{total.held_in_post} notes came twice: the process was held still in its POST." * (
-        total.held_in_post > 0
-    )
-    busy = f"\n{ran_out} leases ran out though nobody stopped their process: the machine was too busy." * (ran_out > 0)
     faults = ", ".join(f'"{result.fault}"' for result in results[:-1] if result.missed)
-    missed = (
-        f"\n{faults} took over a minute: of {total.missed} jobs the worker was killed between taking the message and "
-        "claiming the job. One that lives claims it or gives it back within half a minute, so the relay waits for one."
-    ) * (total.missed > 0)
+    excused = {
+        f"{total.unsaid} jobs ended without a line: the process was killed in between.": total.unsaid,
+        f"{total.held_in_post} notes came twice: the process was held still in its POST.": total.held_in_post,
+        f"{faults} took over a minute: of {total.missed} jobs the worker was killed between taking the message and "
+        "claiming the job. One that lives claims it or gives it back within half a minute, so the relay waits for "
+        "one.": total.missed,
+        f"{ran_out} leases ran out though nobody stopped their process: the machine was too busy.": ran_out,
+    }
     return (
         f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
         "no answer paid for twice that we had; the log tells each end once.\n"
         f"{again} calls were cut off in mid-call, by a kill, a pause, the end of a grace or a lost lease, and made "
         f"again; {total.excused} of them GPT-4 had answered in full, to a process that was dead or held still."
-        f"{unsaid}{held}{missed}{busy}"
+        f"{''.join(chr(10) + text for text, number in excused.items() if number)}"
     )

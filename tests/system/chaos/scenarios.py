@@ -1,17 +1,179 @@
 """Fault scenarios, run one at a time under load; each restores its system."""
 
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from tests.system.chaos import bursts, failovers
-from tests.system.chaos.held import Held
-from tests.system.chaos.stage import LEASE_SECONDS, Stage
-from tests.system.chaos.vanished import NAME as VANISHED
-from tests.system.chaos.vanished import about_to_vanish
+import psycopg
+import redis
+
+from devstack.valkey import Valkey
+from tests.system.chaos.stage import LEASE_SECONDS, Held, Stage
+
+_COUNT = 24
+_STEP_SECONDS = 15.0
+_POLL_SECONDS = 0.02
+_IN_A_BATCH = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%accept_jobs%' AND pid <>"
+    " pg_backend_pid()"
+)
+
+
+def _postgres_dies(stage: Stage) -> None:
+    """The rows are not committed yet."""
+    with _rows_under_way(stage):
+        stage.system.postgres.process.kill()
+    stage.system.postgres.restart()
+
+
+def _redis_dies(stage: Stage) -> None:
+    """The rows are committed, and their messages are under way."""
+    with _messages_under_way(stage):
+        stage.system.redis.process.kill()
+    stage.system.redis.start()
+
+
+def _api_dies(stage: Stage) -> None:
+    """Before the commit, and then before the messages."""
+    with _rows_under_way(stage):
+        stage.kill(stage.system.api)
+    with _messages_under_way(stage):
+        stage.kill(stage.system.api)
+
+
+@contextmanager
+def _rows_under_way(stage: Stage) -> Iterator[None]:
+    """A batch waits for a locked table until the end of the block or of Postgres."""
+    with closing(stage.world.admin()) as connection:
+        connection.execute("LOCK TABLE delivery_keys")
+        stage.burst(_COUNT)
+        _await(stage, lambda: _count(stage, _IN_A_BATCH) > 0, "no batch was under way")
+        yield
+
+
+@contextmanager
+def _messages_under_way(stage: Stage) -> Iterator[None]:
+    """The rows are committed, and Redis is suspended before their messages."""
+    stage.system.redis.pause()
+    try:
+        tickets = stage.burst(_COUNT)
+        recorded = f"SELECT count(*) FROM jobs WHERE ticket_id IN ({', '.join(map(repr, tickets))})"  # noqa: S608 -- ours
+        _await(stage, lambda: _count(stage, recorded) > 1, "no batch was recorded")
+        yield
+    finally:
+        stage.system.redis.resume()
+
+
+def _count(stage: Stage, question: str) -> int:
+    # Only a superuser sees the statements of other sessions.
+    with psycopg.connect(stage.system.postgres.superuser_url) as connection:
+        ((count,),) = connection.execute(question.encode()).fetchall()
+    return int(count)
+
+
+def _await(stage: Stage, come: Callable[[], bool], otherwise: str, seconds: float = _STEP_SECONDS) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not (there := come()) and time.monotonic() < give_up_at:
+        time.sleep(_POLL_SECONDS)
+    stage.expect(there, otherwise)
+
+
+_READ_ONLY_SECONDS = 4.0
+
+
+def _redis_fails_over(stage: Stage) -> None:
+    """The replica takes over, its old master follows it, and they swap back."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Valkey(Path(folder)) as other,
+        redis.Redis.from_url(stage.system.state["redis_url"]) as here,
+        redis.Redis.from_url(other.url) as there,
+    ):
+        _follow(stage, there, stage.system.redis)
+        time.sleep(1)
+        there.replicaof("NO", "ONE")
+        _follow(stage, here, other)
+        time.sleep(1)
+        here.replicaof("NO", "ONE")
+    _expect_workers(stage)
+
+
+def _redis_is_read_only(stage: Stage) -> None:
+    """An old master is read-only while it cannot reach the new one."""
+    with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
+        time.sleep(1)
+        client.replicaof("127.0.0.1", 1)
+        time.sleep(_READ_ONLY_SECONDS)
+        client.replicaof("NO", "ONE")
+    _expect_workers(stage)
+
+
+def _expect_workers(stage: Stage) -> None:
+    for worker in stage.system.workers:
+        stage.expect(worker.running, f"{worker.name} has ended, status {worker.returncode}")
+
+
+def _follow(stage: Stage, replica: redis.Redis, master: Valkey) -> None:
+    replica.replicaof("127.0.0.1", master.port)
+    _await(stage, lambda: replica.info("replication").get("master_link_status") == "up", "a replica did not follow")
+
+
+_VANISHED = "ai-agents vanished"
+_OF_THE_VANISHED = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{_VANISHED}'"  # noqa: S608 -- ours
+_HOLDER = """
+import asyncio, sys
+from sqlalchemy import select
+from storage.models import Job, JobState
+from storage.session import Database
+
+async def hold(url, tenant_id):
+    database = Database(url, application_name=sys.argv[3])
+    await database.ask()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async with database.tenant(tenant_id) as session:
+        waiting = select(Job.id).where(Job.state == JobState.WAITING).with_for_update(skip_locked=True)
+        print(len((await session.scalars(waiting)).all()), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(hold(*sys.argv[1:3]))
+"""
+
+
+@contextmanager
+def _about_to_vanish(database_url: str, tenant_id: str) -> Iterator[Callable[[], int]]:
+    """Start that process; the result locks the tenant's waiting jobs when called.
+
+    The process is suspended before its commit. The call returns the number of locked jobs.
+    """
+    command = [sys.executable, "-c", _HOLDER, database_url, tenant_id, _VANISHED]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    told, says = holder.stdin, holder.stdout
+
+    def vanish() -> int:
+        told.write("now\n")
+        told.flush()
+        locked = int(says.readline())
+        holder.send_signal(signal.SIGSTOP)
+        return locked
+
+    try:
+        assert says.readline() == "ready\n"
+        yield vanish
+    finally:
+        holder.kill()
+        holder.communicate()
+
 
 _ANSWERED = "GPT-4 API call: status=200"
 _REFUSED = "Webhook rejected: status=503"
@@ -94,13 +256,6 @@ def _at_random(stage: Stage) -> None:
         stage.kill(process, down_seconds=stage.random.uniform(0, 1))
 
 
-def _redis_away(stage: Stage) -> None:
-    time.sleep(1)
-    stage.system.redis.stop()
-    time.sleep(2)
-    stage.system.redis.start()
-
-
 def _redis_forgets(stage: Stage) -> None:
     """Redis dies with a list full of unclaimed jobs, and restarts empty."""
     with _workers_still(stage):
@@ -108,6 +263,13 @@ def _redis_forgets(stage: Stage) -> None:
         stage.system.redis.kill()
         stage.system.redis.wipe()
         stage.system.redis.start()
+
+
+def _redis_away(stage: Stage) -> None:
+    time.sleep(1)
+    stage.system.redis.stop()
+    time.sleep(2)
+    stage.system.redis.start()
 
 
 def _redis_still(stage: Stage) -> None:
@@ -146,14 +308,11 @@ def _idle_connections_die(stage: Stage) -> None:
 
 def _peer_vanishes(stage: Stage) -> None:
     """It has locked a tenant's waiting jobs, and Postgres has to detect its absence."""
-    with about_to_vanish(stage.system.state["database_url"], "acme") as vanish:
+    with _about_to_vanish(stage.system.state["database_url"], "acme") as vanish:
         with _workers_still(stage):
             time.sleep(1)
             stage.expect(vanish() > 0, "no job was waiting to be locked")
-        give_up_at = time.monotonic() + _NOTICED_SECONDS
-        while _sessions(stage, VANISHED) and time.monotonic() < give_up_at:
-            time.sleep(0.2)
-        stage.expect(not _sessions(stage, VANISHED), f"its session goes on after {_NOTICED_SECONDS:g} s")
+        _await(stage, lambda: not _count(stage, _OF_THE_VANISHED), "its session goes on", _NOTICED_SECONDS)
 
 
 @contextmanager
@@ -168,21 +327,20 @@ def _workers_still(stage: Stage) -> Iterator[None]:
     stage.expect(seconds < _SHORTER_THAN_A_LEASE, f"the workers were held still for {seconds:.1f} s")
 
 
-def _sessions(stage: Stage, application_name: str) -> int:
-    with stage.world.admin() as connection:
-        question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-        ((count,),) = connection.execute(question, (application_name,)).fetchall()
-    return int(count)
+def _desk(**fault: Any) -> Callable[[Stage], None]:
+    def happen(stage: Stage) -> None:
+        with stage.desk(**fault):
+            time.sleep(5)
+
+    return happen
 
 
-def _desk(fault: dict[str, Any], stage: Stage) -> None:
-    with stage.desk(**fault):
-        time.sleep(5)
+def _openai(**fault: Any) -> Callable[[Stage], None]:
+    def happen(stage: Stage) -> None:
+        with stage.openai(**fault):
+            time.sleep(5)
 
-
-def _openai(fault: dict[str, Any], stage: Stage) -> None:
-    with stage.openai(**fault):
-        time.sleep(5)
+    return happen
 
 
 def _pause_worker(stage: Stage) -> None:
@@ -219,20 +377,20 @@ SCENARIOS = [
     Scenario("Redis restarted with its data", _redis_away, seconds=32),
     Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
-    Scenario("Redis fails over to its replica and back", failovers.redis_fails_over, seconds=21),
-    Scenario("Redis read-only", failovers.redis_is_read_only, seconds=12),
+    Scenario("Redis fails over to its replica and back", _redis_fails_over, seconds=21),
+    Scenario("Redis read-only", _redis_is_read_only, seconds=12),
     Scenario("Postgres restarted", _postgres_away),
     Scenario("Redis restarted, later Postgres away", _idle_connections_die, seconds=16),
     Scenario("peer vanishes in a transaction", _peer_vanishes, seconds=14),
-    Scenario("Postgres killed in a batch of webhooks", bursts.postgres_dies),
-    Scenario("Redis killed in a batch of webhooks", bursts.redis_dies),
-    Scenario("API killed in a batch of webhooks", bursts.api_dies, seconds=14),
-    Scenario("desk silent", partial(_desk, {"kind": "silence"}), seconds=26),
-    Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429, "retry_after": 2})),
-    Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),
-    Scenario("desk answers 500", partial(_desk, {"kind": "status", "code": 500}), seconds=27),
-    Scenario("GPT-4 silent", partial(_openai, {"kind": "silence"}), seconds=29),
-    Scenario("GPT-4 answers 500", partial(_openai, {"kind": "status", "code": 500}), seconds=27),
-    Scenario("GPT-4 cuts in mid-answer", partial(_openai, {"kind": "cut"}), seconds=28),
-    Scenario("GPT-4 throttles (429)", partial(_openai, {"kind": "status", "code": 429})),
+    Scenario("Postgres killed in a batch of webhooks", _postgres_dies),
+    Scenario("Redis killed in a batch of webhooks", _redis_dies),
+    Scenario("API killed in a batch of webhooks", _api_dies, seconds=14),
+    Scenario("desk silent", _desk(kind="silence"), seconds=26),
+    Scenario("desk throttles (429)", _desk(kind="status", code=429, retry_after=2)),
+    Scenario("desk cuts after it took the note", _desk(kind="cut_after", operation="add_note")),
+    Scenario("desk answers 500", _desk(kind="status", code=500), seconds=27),
+    Scenario("GPT-4 silent", _openai(kind="silence"), seconds=29),
+    Scenario("GPT-4 answers 500", _openai(kind="status", code=500), seconds=27),
+    Scenario("GPT-4 cuts in mid-answer", _openai(kind="cut"), seconds=28),
+    Scenario("GPT-4 throttles (429)", _openai(kind="status", code=429)),
 ]

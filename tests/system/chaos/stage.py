@@ -1,21 +1,23 @@
 """A running system whose parts can be broken at a chosen moment."""
 
 import contextlib
+import os
 import random
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devstack.processes import Process
+import psycopg
+import redis
+
+from devstack.processes import Process, descendants
 from devstack.system import System
 from tests.kit.world import World
-from tests.system.chaos.held import Excuse, Held, ids_of, jobs_held_by
-from tests.system.chaos.leases import LeaseWatch
-from tests.system.chaos.said import Death
 
 NOTE_SETTLE_SECONDS = 4.0
 LEASE_SECONDS = 5.0
@@ -36,6 +38,142 @@ _STEP_SECONDS = 20.0
 _POLL_SECONDS = 0.005
 _ON_ITS_WAY_SECONDS = 0.1
 _HANDED_BACK = re.compile(r"Job requeued: job_id=([0-9a-f-]{36}), ticket_id=\d+, reason=worker stopping")
+_LOOK_SECONDS = 0.2
+# A call begins before the lease expires, or it has no excuse; GPT-4 records it when it reads it.
+_CALL_ON_ITS_WAY_SECONDS = 0.5
+_MOST_PER_ACCEPTED = 0.02
+# In a short run beside another one, a single stall of a worker causes this many.
+_FEW = 10
+# Statements that a process sent to Postgres or Redis before its end are executed after it: soon, or on a busy machine
+# later. No lease is that short, so no other worker has the jobs yet.
+_LANDING_SECONDS, _LANDED_SECONDS = 0.2, 0.5
+# The line follows the commit at once; even a busy process has printed it by then.
+_LINE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that ran in the process."""
+
+    job_id: str
+    claimed: float
+    """Unix seconds, when this attempt began."""
+    answered: bool
+    """True if GPT-4's answer is in the row, or kept in Redis: no reason whatever to ask again."""
+    posting: bool
+    """True if its note may be in the ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """A job without a stored answer when its process stopped.
+
+    This attempt's call may be repeated once.
+    """
+
+    job_id: str
+    claimed: float
+    moment: float
+    """Unix seconds, when the process did nothing any more."""
+    not_before: float = 0.0
+    """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
+
+    def covers(self, began: float, ended: float) -> bool:
+        return self.claimed <= began <= self.moment and ended >= self.not_before
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A killed process, which may have had no time for a line."""
+
+    process: str
+    began: float
+    """Unix seconds, right before the signal."""
+    ended: float
+    """Unix seconds, when it was gone."""
+
+    def cut_off(self, finished: float) -> bool:
+        """Return True if the process died between a commit at that time and its line."""
+        return self.began - _LINE_SECONDS <= finished <= self.ended + _LANDED_SECONDS
+
+
+def ids_of(process: Process) -> list[int]:
+    """Return the ids of the process and its descendants.
+
+    Call it before the process dies.
+    """
+    return [process.pid, *descendants(process.pid)]
+
+
+def jobs_held_by(ids: list[int], world: World, redis_url: str) -> list[Held]:
+    """Return the jobs of a process that has just stopped, from rows and Redis."""
+    time.sleep(_LANDING_SECONDS)
+    owners = [f"{os.uname().nodename}:{number}" for number in ids]
+    with world.admin() as connection:
+        rows = connection.execute(
+            "SELECT id::text, extract(epoch FROM started_at)::float, enhancement IS NOT NULL,"
+            " note_attempted_at IS NOT NULL FROM jobs"
+            " WHERE state = 'running' AND lease_owner = ANY(%s)",
+            (owners,),
+        ).fetchall()
+    with redis.Redis.from_url(redis_url) as client:
+        return [
+            Held(job_id, claimed, in_row or bool(client.exists(f"answer:{job_id}")), posting)
+            for job_id, claimed, in_row, posting in rows
+        ]
+
+
+def too_many(ran_out: int, accepted: int) -> list[str]:
+    """Return the problem if too many leases expired unforced, else none."""
+    if ran_out <= max(_FEW, _MOST_PER_ACCEPTED * accepted):
+        return []
+    return [
+        f"{ran_out} leases ran out though nobody stopped their process, more than {_FEW} "
+        f"and {_MOST_PER_ACCEPTED:.0%} of {accepted} webhooks: "
+        "the machine was too busy, or renewals don't work; this run proves nothing"
+    ]
+
+
+class LeaseWatch:
+    """Polls the rows; `ran_out` has each attempt whose lease was seen to be over."""
+
+    def __init__(
+        self, connect: Callable[[], psycopg.Connection[Any]], redis_url: str, is_excused: Callable[[str, float], bool]
+    ) -> None:
+        self.ran_out: list[Excuse] = []
+        self._connect = connect
+        self._redis = redis.Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
+        self._is_excused = is_excused
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._redis.close()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                with self._connect() as connection:
+                    connection.autocommit = True
+                    while not self._over.wait(_LOOK_SECONDS):
+                        self._look(connection)
+            except (psycopg.Error, redis.RedisError):
+                self._over.wait(_LOOK_SECONDS)  # a scenario has stopped one of the stores
+
+    def _look(self, connection: psycopg.Connection[Any]) -> None:
+        found = connection.execute(
+            "SELECT id::text, extract(epoch FROM started_at)::float, extract(epoch FROM lease_until)::float FROM jobs"
+            " WHERE state = 'running' AND lease_until < clock_timestamp() AND enhancement IS NULL"
+        )
+        for job_id, claimed, moment in found.fetchall():
+            seen = any(one.job_id == job_id and one.claimed == claimed for one in self.ran_out)
+            if not seen and not self._is_excused(job_id, claimed) and not self._redis.exists(f"answer:{job_id}"):
+                self.ran_out.append(Excuse(job_id, claimed, moment + _CALL_ON_ITS_WAY_SECONDS))
 
 
 @dataclass
