@@ -19,7 +19,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = [
     "tests.containers.stack",
     "tests.integrations.street",
-    "tests.kit.loaded",
     "tests.kit.logs",
     "tests.kit.postgres",
     "tests.kit.redis",

@@ -27,10 +27,8 @@ from tests.kit.simulators import Simulator
 Edition = Literal["onpremises", "cloud"]
 EDITIONS = pytest.mark.parametrize("edition", ["onpremises", "cloud"])
 TENANT_OF = {"onpremises": "acme", "cloud": "globex"}
-EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
-EXTRA_KEY_REFUSED: dict[str, Any] = {
-    "response_status": {"status_code": 4000, "messages": [EXTRA_KEY], "status": "failed"}
-}
+_EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
+EXTRA_KEY_REFUSED: Any = {"response_status": {"status_code": 4000, "messages": [_EXTRA_KEY], "status": "failed"}}
 """What a desk says to a note under the other edition's key."""
 _RECORDED = Path(__file__).parents[1] / "integrations" / "recorded"
 
@@ -94,10 +92,9 @@ def line_of(failure: OutsideFailure) -> str:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """A recorded or documented answer of a desk of that edition; `kind` is the request.
+    """An answer of a desk of that edition to a request of that `kind`.
 
-    A `source` is a public project and its file; an unrecorded answer names its authority: `vendor` or `others`, and
-    the place.
+    Its `source` is a public project and its file, or an authority (`vendor` or `others`) and the place.
     """
 
     name: str

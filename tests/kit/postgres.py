@@ -58,13 +58,10 @@ class Table:
 
     def change(self, job_id: UUID, **values: object) -> None:
         """Set columns of a job; a text that begins with `now()` is an expression."""
-        parts = [f"{name} = {value}" if is_expression(value) else f"{name} = %s" for name, value in values.items()]
-        given = [value for value in values.values() if not is_expression(value)]
+        now = {name: value for name, value in values.items() if str(value).startswith("now()")}
+        parts = [f"{name} = {now.get(name, '%s')}" for name in values]
+        given = [value for name, value in values.items() if name not in now]
         self.run(f"UPDATE jobs SET {', '.join(parts)} WHERE id = %s", *given, job_id)  # noqa: S608 -- a test's own
-
-
-def is_expression(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("now()")
 
 
 @pytest.fixture(scope="session")
@@ -108,16 +105,9 @@ def new_event() -> NewEvent:
     """Return a factory of webhook events, each with its own id and delivery."""
 
     def make(**changed: Any) -> Event:
-        job_id = uuid4()
-        event = Event(
-            job_id=job_id,
-            tenant_id="acme",
-            ticket_id="12345",
-            event="ticket.created",
-            dedupe_keys=(f"key of {job_id}",),
-            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            accepted_at=datetime.now(UTC),
-        )
+        job_id, now = uuid4(), datetime.now(UTC)
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        event = Event(job_id, "acme", "12345", "ticket.created", (f"key of {job_id}",), trace, now)
         return replace(event, **changed)
 
     return make
@@ -137,10 +127,7 @@ class Store:
     new_event: NewEvent
 
     async def accept(self, event: Event | None = None, *, published: bool = True, **columns: Any) -> UUID:
-        """Accept this or a new event and set columns of its row; return the job's id.
-
-        For a repeated event it is the earlier job's.
-        """
+        """Accept this or a new event and set columns of its row; return the (earlier) job's id."""
         of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
         event = event or self.new_event(**of_event)
         job_id = await accept(self.database, event, published=published)
@@ -162,19 +149,10 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
     """Claim a job that waits or whose lease expired; return None if there is none."""
     token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        id=job_id,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-    )
+    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
+    lease = timedelta(seconds=lease_seconds)
+    rows = await database.call(_CLAIM, id=job_id, owner=owner, token=token, lease=lease, **limits, **reasons)
     return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
 
 

@@ -25,10 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def tokens(redis_url: str) -> AsyncIterator[Redis]:
-    """Return a Redis that keeps the cloud token between tests.
-
-    A desk issues ten tokens in ten minutes.
-    """
+    """Keep the cloud token between tests: a desk issues ten in ten minutes."""
     client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
     yield client
     await client.aclose()

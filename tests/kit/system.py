@@ -1,7 +1,8 @@
 """Running systems as test fixtures."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -38,6 +39,13 @@ UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
 
 StartSystem = Callable[..., System]
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[LoadedPrograms]:
+    """Return the starter of forked processes, for all tests of this process."""
+    with closing(LoadedPrograms()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system with short leases and graces, a GPT-4 of 1.5 s and no housekeeping.
+    """Start a system without housekeeping that finds dead processes fast; GPT-4 takes 1.5 s.
 
     The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
     """
@@ -116,12 +124,8 @@ def around(quick: System) -> Iterator[World]:
 
 
 def desk_settings(system: System, tenant: str) -> dict[str, str]:
-    ending = f"_{tenant.upper()}"
-    return {
-        name: value
-        for name, value in system.settings.items()
-        if name.startswith("SERVICEDESK_") and name.endswith(ending)
-    }
+    shape = re.compile(f"SERVICEDESK_.*_{tenant.upper()}")
+    return {name: value for name, value in system.settings.items() if shape.fullmatch(name)}
 
 
 @contextmanager

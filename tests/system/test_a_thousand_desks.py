@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -30,7 +31,6 @@ from tests.housekeeping.plain_desk import PlainDesk
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 from tests.kit.tenants_toml import filed
-from tests.system.by_hand import Answer
 
 pytestmark = pytest.mark.slow
 DESKS = 1000
@@ -38,18 +38,12 @@ TICKETS = 6_000
 # The first one dies in its first pass over the list, the second one four thousand tickets later.
 FIRST, WARM, SECOND = 200, 1_000, 5_000
 ROOT = Path(__file__).parents[2]
+# The dead process led the desk's copying.
+LEAD_IS_OVER = "UPDATE passes SET held_until = now()"
 _SUCCESS = "ai_agents_reconcile_last_success_timestamp_seconds"
 SETTINGS = HousekeepingSettings.model_construct(
     reconcile_interval_seconds=300, reconcile_window_hours=24, keep_jobs_days=90, job_deadline_seconds=1800
 )
-
-
-class OneDesk:
-    def __init__(self, desk: PlainDesk) -> None:
-        self._desk = desk
-
-    def of(self, _tenant_id: str) -> PlainDesk:
-        return self._desk
 
 
 @pytest.mark.usefixtures("spans")
@@ -59,22 +53,21 @@ async def test_each_of_a_thousand_is_compared(server: Postgres, table: Table, re
     values |= {f"SERVICEDESK_API_KEY_{name.upper()}": "k" for name in names}
     values = filed(values, {f"{name}.webhook.mode": "poll" for name in names})
     database = open_database(server.url)
-    desks = cast("Desks", OneDesk(PlainDesk.of(20)))
+    desk = PlainDesk.of(20)
+    desks = cast("Desks", SimpleNamespace(of=lambda _tenant_id: desk))
     tenants = TenantDirectory(lambda: values)
     rounds = Reconciling(tenants, database, desks, Inbox(redis), CopyPaces(), SETTINGS)
     try:
         for _ in range(2):
             await rounds.round(300)
         assert table.run("SELECT count(*) FROM reconciliations") == [{"count": DESKS}]
-        shown = [REGISTRY.get_sample_value(_SUCCESS, {"tenant_id": name}) for name in names]
-        assert all(shown)
+        assert all(REGISTRY.get_sample_value(_SUCCESS, {"tenant_id": name}) for name in names)
     finally:
         await rounds.stop()
         await database.close()
 
 
 async def test_who_stands_in_line_for_a_while_is_served(server: Postgres) -> None:
-    """A queue of a thousand takes longer, and a timeout in it is not an outage."""
     database = open_database(server.url)
     try:
         away = [database.call(text("SELECT pg_sleep(6)")) for _ in range(4)]
@@ -122,14 +115,8 @@ def wait_for_copies(table: Table, count: int) -> None:
 
 
 def peak_megabytes(process: subprocess.Popen[str]) -> float:
-    """Return the peak memory of the process in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def pass_over(table: Table) -> None:
-    """Let the dead process's lead of the desk expire."""
-    table.run("UPDATE passes SET held_until = now()")
 
 
 def test_a_desks_history_is_copied_whole_by_a_process_that_is_killed_twice(
@@ -139,19 +126,18 @@ def test_a_desks_history_is_copied_whole_by_a_process_that_is_killed_twice(
     file.write_text("acme.servicedesk.rate_per_minute = 10_000_000")
     with syncing(desk, server, redis_url, file):
         wait_for_copies(table, FIRST)
-    pass_over(table)
+    table.run(LEAD_IS_OVER)
     with syncing(desk, server, redis_url, file) as process:
         wait_for_copies(table, WARM)
         warm = peak_megabytes(process)
         wait_for_copies(table, SECOND)
         # Thousands take no more memory than a thousand.
         assert peak_megabytes(process) - warm < 8
-    pass_over(table)
+    table.run(LEAD_IS_OVER)
     with syncing(desk, server, redis_url, file) as process:
         printed, complained = process.communicate(timeout=300)
-        answer = Answer("sync", process.returncode, printed, complained)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.splitlines()[1].split()[:4] == ["acme", str(TICKETS), "0", "0"]
+    assert process.returncode == 0, complained
+    assert printed.splitlines()[1].split()[:4] == ["acme", str(TICKETS), "0", "0"]
     rows = table.run("SELECT subject, description, resolution, kinds FROM tickets ORDER BY ticket_id::bigint")
     kinds = {"site": "", "template": "default request"}
     assert rows == [

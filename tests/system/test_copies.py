@@ -22,10 +22,7 @@ VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 
 @pytest.fixture(scope="module")
 def system(start_system: StartSystem) -> System:
-    """Start a system that copies once, and then not for five minutes.
-
-    A desk may be silent for long.
-    """
+    """Start a system that copies once, and then not for five minutes; a desk may be silent for long."""
     settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
     return start_system(settings=settings, openai_seconds=0.3)
@@ -43,19 +40,6 @@ def copied_anew(system: System) -> str:
     return process.output()
 
 
-def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(system: System, world: World) -> None:
-    """The wait for a lock is limited; the table is purged an hour later."""
-    with psycopg.connect(system.postgres.superuser_url) as locking:
-        locking.execute(OLD)
-        locking.commit()
-        locking.execute("LOCK TABLE passages IN EXCLUSIVE MODE")
-        system.restart(system.housekeeping)
-        wait_for(lambda: "Purged by age: answers=0, copies=1, jobs=0" in system.housekeeping.output(), 20)
-    (line,) = [line for line in system.housekeeping.output().splitlines() if "Purge error" in line]
-    assert "Purge error: what=passages, reason=refused by the database" in line
-    assert "old" not in copied(world, "globex")
-
-
 def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> None:
     with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
         superuser.execute(OLD)
@@ -66,7 +50,6 @@ def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> 
 
 
 def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, world: World) -> None:
-    """A job or housekeeping learns of the deletion; a closed ticket keeps its copy."""
     by_job, trashed_by_job, closed, by_sync, trashed = (new_ticket(world) for _ in range(5))
     copied_anew(system)
     assert copied(world) >= {by_job, trashed_by_job, closed, by_sync, trashed}

@@ -1,36 +1,31 @@
 """Outages of servers, vanished clients and repeated webhooks: no loss and no duplicate."""
 
 import asyncio
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx2
 import pytest
+import redis
 
 from devstack.system import System
 from dispatch.inbox import Inbox
-from dispatch.queue import JobQueue, open_redis
+from dispatch.queue import message_of, open_redis
 from storage.jobs import Event
 from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings, other_settings
 from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
+from tests.system.vanishing import about_to_vanish
 
 
 def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
-    """One job, one note, and a log line.
-
-    The id is not signed, so the same signed bytes are a duplicate with another id or none.
-    """
+    """The id is not signed, so the same signed bytes are a duplicate with another id or none."""
     ticket_id = around.create_ticket(send_webhook=False)
     body, signed = around.signed(ticket_id)
     ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
@@ -46,7 +41,6 @@ def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(ar
 
 
 def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(around: World, quick: System) -> None:
-    """202, `Job queued` only when the message is in Redis, then the note."""
     ticket_id = around.create_ticket(send_webhook=False)
     quick.redis.stop()
     try:
@@ -60,7 +54,6 @@ def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(aroun
 
 
 def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System) -> None:
-    """202 through Redis; the row and the note come when Postgres is back."""
     ticket_id = around.create_ticket(send_webhook=False)
     before = moved_from_redis(quick)
     quick.postgres.stop()
@@ -74,7 +67,7 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert_one_note(around, ticket_id)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
     assert log_of(quick, ticket_id).count("Job queued: ") == 1
-    assert moved_from_redis(quick) == before + 1
+    assert moved_from_redis(quick) > before
 
 
 def moved_from_redis(system: System) -> float:
@@ -83,7 +76,6 @@ def moved_from_redis(system: System) -> float:
 
 
 def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, quick: System) -> None:
-    """The sender gets a time for its retry."""
     ticket_id = around.create_ticket(send_webhook=False)
     quick.redis.stop()
     quick.postgres.stop()
@@ -102,10 +94,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
 
 
 def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
-    """The new primary lacks the last commit: the row and its keys, not the message.
-
-    A repeated message for an ended job is a different case.
-    """
+    """The new primary lacks the last commit: the row and its keys, not the message."""
     worker = quick.workers[0]
     nowhere = "ai_agents_messages_without_row_total"
     before = figures(quick, "worker")[nowhere]
@@ -120,27 +109,21 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
         with around.admin() as connection:
             connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
             connection.execute("DELETE FROM delivery_keys WHERE job_id = %s", (job_id,))
-        asyncio.run(push(quick, str(around.job(ended)["id"])))
+        with redis.Redis.from_url(quick.state["redis_url"]) as client:
+            client.lpush("celery", message_of(around.job(ended)["id"], ""))
     finally:
         worker.resume()
     said = f"Message error: job_id={job_id}, reason=its row is nowhere"
     wait_for(lambda: said in worker.output())
-    wait_for(lambda: figures(quick, "worker")[nowhere] == before + 1)
+    wait_for(lambda: figures(quick, "worker")[nowhere] > before)
     assert f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in log_of(quick, ticket_id)
     around.send_webhook(ticket_id)
     assert_one_note(around, ticket_id)
-    assert figures(quick, "worker")[nowhere] == before + 1
-    assert worker.output().count("reason=its row is nowhere") == before + 1
-
-
-async def push(system: System, job_id: str) -> None:
-    queue = JobQueue(system.state["redis_url"])
-    await queue.publish(UUID(job_id), "")
-    await queue.close()
+    assert worker.output().count("reason=its row is nowhere") == figures(quick, "worker")[nowhere]
+    assert f"Message error: job_id={around.job(ended)['id']}" not in worker.output()
 
 
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
-    """The grant for claiming is missing for a while: a line with error, no lost job."""
     log = quick.workers[0].log_path
     with around.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
@@ -154,7 +137,6 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick
 
 
 def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, quick: System) -> None:
-    """The API knows the tenant first: the attempt fails with a reason, and is retried."""
     ticket_id = around.create_ticket(tenant=UNKNOWN_TO_THE_WORKER, id="900002")
     said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
     wait_for(lambda: said in quick.workers[0].output())
@@ -165,7 +147,6 @@ def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, 
 
 
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:
-    """A rejected request pipelined after an accepted one has no field of it."""
     ticket_id = around.create_ticket(send_webhook=False)
     request = around.signed_request(ticket_id)
     junk = b"POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\njunk"
@@ -184,45 +165,8 @@ def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(arou
     assert_one_note(around, ticket_id)
 
 
-_HOLDER = """
-import asyncio, sys
-from uuid import uuid4
-from sqlalchemy import text
-from storage.session import Database
-
-_REMEMBER = text("SELECT remember_deliveries(:tenant, ARRAY[:id], ARRAY[:key], now(), '10 minutes')")
-
-async def hold(url, tenant_id, key):
-    async with Database(url, application_name="ai-agents api").tenant(tenant_id) as session:
-        await session.execute(_REMEMBER, {"tenant": tenant_id, "id": uuid4(), "key": key})
-        print("held", flush=True)
-        await asyncio.sleep(600)
-
-asyncio.run(hold(*sys.argv[1:]))
-"""
-
-
-@contextmanager
-def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Iterator[None]:
-    """Suspend a process that holds a delivery key before its commit."""
-    command = [sys.executable, "-c", _HOLDER, database_url, tenant_id, key]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        holder.send_signal(signal.SIGSTOP)
-        yield
-    finally:
-        holder.kill()
-        holder.communicate()
-
-
 class Cable(TcpProxy):
-    """A proxy to Postgres that goes silent after a statement with `cut_at`.
-
-    From then on no data passes in either direction, not even its answer, and no connection is closed, as when a
-    host loses its network.
-    """
+    """Goes silent after a statement with `cut_at` and closes nothing, like a host that loses its network."""
 
     cut_at: bytes | None = None
 
@@ -247,7 +191,9 @@ class Cable(TcpProxy):
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
     """The relay has an event with a locked delivery, and another tenant's ten retries."""
     around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)
-    with stopped_while_it_accepts(quick.state["database_url"], "acme", "held"):
+    accepts = "SELECT remember_deliveries('acme', ARRAY[gen_random_uuid()], ARRAY['held'], now(), '10 minutes')"
+    with about_to_vanish(quick.state["database_url"], "acme", accepts) as vanish:
+        assert vanish() == 1
         mine = around.create_ticket(send_webhook=False)
         waits = keep_in_redis(quick, mine, "held")
         tickets = [around.create_ticket(f"Mail is late {number}", "globex") for number in range(10)]
@@ -264,9 +210,9 @@ def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
     event = Event(uuid4(), "acme", ticket_id, None, (key,), "", datetime.now(UTC))
 
     async def put() -> None:
-        redis = open_redis(system.state["redis_url"], seconds=5)
-        await Inbox(redis).put(event)
-        await redis.aclose()
+        client = open_redis(system.state["redis_url"], seconds=5)
+        await Inbox(client).put(event)
+        await client.aclose()
 
     asyncio.run(put())
     return str(event.job_id)

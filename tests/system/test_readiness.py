@@ -1,24 +1,22 @@
 """Readiness and standing still: an unavailable store ends no process, a hung event loop does."""
 
 import fcntl
-import http.client
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import Programs
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import IMPATIENT
+from tests.kit.system import IMPATIENT, StartSystem
 from tests.kit.world import World, wait_for
 
 KEY = "SERVICEDESK_API_KEY_ACME"
@@ -48,10 +46,7 @@ def _lease(descriptor: int) -> bool:
 
 
 def with_secret_files(system: System, process: Process, folder: Path) -> Path:
-    """Start the process with a short watchdog and a key in a file; return the file.
-
-    It reads the file every 5 s.
-    """
+    """Start it with a short watchdog and a key in a file, which it reads every 5 s; return the file."""
     folder.mkdir()
     path = folder / KEY
     path.write_text(process.environment[KEY], encoding="utf-8")
@@ -75,10 +70,7 @@ gc.callbacks.append(told)
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Start a system afresh; the first test starts its worker and housekeeping.
-
-    They end with the last test. Each Python that starts then reads the file below.
-    """
+    """The first test starts worker and housekeeping; each Python that starts reads the file below."""
     folder = tmp_path_factory.mktemp("system")
     # Loaded first by each Python that has it on its path.
     (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")
@@ -93,29 +85,26 @@ def background(system: System) -> list[Process]:
     return [system.workers[0], system.housekeeping]
 
 
-def get(process: Process, path: str) -> tuple[int, str]:
-    port = int(process.environment["METRICS_PORT"])
+def get(process: Process, path: str) -> httpx2.Response:
     # A Kubernetes probe allows 4 s.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
+    return httpx2.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}{path}", timeout=4)
+
+
+def of(process: Process) -> dict[str, str]:
+    """Return what the probe is told."""
+    told: dict[str, str] = get(process, "/ready").json()
+    return told
 
 
 def ready(process: Process) -> bool:
-    """Return True if status and body say so; the metrics must be served as well."""
-    assert get(process, "/metrics")[0] == 200
-    status, told = get(process, "/ready")
-    assert (status, json.loads(told)["status"]) in {(200, "ready"), (503, "not ready")}
-    return status == 200
+    assert get(process, "/metrics").status_code == 200
+    answer = get(process, "/ready")
+    assert (answer.status_code, answer.json()["status"]) in {(200, "ready"), (503, "not ready")}
+    return answer.status_code == 200
 
 
 def away(process: Process) -> set[str]:
-    told = json.loads(get(process, "/ready")[1])
-    return {store for store in BOTH if told.get(store) == "unreachable"}
+    return {store for store in BOTH if of(process).get(store) == "unreachable"}
 
 
 @contextmanager
@@ -130,7 +119,6 @@ def nobody_is_restarted(system: System) -> Iterator[None]:
 
 
 def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
-    """It waits for them and names them; a rollout waits with it."""
     system.postgres.stop()
     system.redis.stop()
     try:
@@ -138,7 +126,7 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
             process.start()
             wait_for(lambda process=process: "Waiting for the database" in process.output())  # type: ignore[misc]
             assert not ready(process)
-            assert json.loads(get(process, "/ready")[1])["process"] == "starting"
+            assert of(process)["process"] == "starting"
         assert [away(process) for process in background(system)] == [{"database", "redis"}, {"database"}]
     finally:
         system.postgres.restart()
@@ -152,7 +140,6 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
 
 @pytest.mark.parametrize("store", BOTH)
 def test_a_store_that_is_away_or_silent_makes_unready_who_needs_it(store: str, system: System) -> None:
-    """Both need Postgres, and the worker alone needs Redis."""
     server = system.redis if store == "redis" else system.postgres
     concerned = 1 if store == "redis" else 2
     for go, come in ((server.stop, server.restart), (server.pause, server.resume)):
@@ -168,18 +155,16 @@ def test_a_store_that_is_away_or_silent_makes_unready_who_needs_it(store: str, s
 
 
 def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System) -> None:
-    """Redis may be back a while before Celery has its connection."""
     worker = system.workers[0]
     with nobody_is_restarted(system):
         system.redis.stop()
         try:
-            wait_for(lambda: json.loads(get(worker, "/ready")[1])["process"] == "reconnecting")
+            wait_for(lambda: of(worker)["process"] == "reconnecting")
         finally:
             system.redis.restart()
 
 
 def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
-    """In a rollout the new one starts before the old one ends."""
     leader = system.housekeeping
     environment = leader.environment | {"METRICS_PORT": str(free_port())}
     log = system.logs / "follower.log"
@@ -214,31 +199,26 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
 
 
 def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> None:
-    """It ends its current job, and takes no other."""
     worker = system.workers[0]
-    world = World(system)
-    ticket_id = world.create_ticket()
-    wait_for(lambda: "Task started: job_id=" in worker.output())
-    worker.terminate()
-    wait_for(lambda: "Worker stopping" in worker.output())
-    assert not ready(worker)
-    assert json.loads(get(worker, "/ready")[1])["process"] == "stopping"
-    assert worker.wait(20) == 0
-    assert world.ended(ticket_id)["state"] == "completed"
-    world.close()
+    with closing(World(system)) as world:
+        ticket_id = world.create_ticket()
+        wait_for(lambda: "Task started: job_id=" in worker.output())
+        worker.terminate()
+        wait_for(lambda: "Worker stopping" in worker.output())
+        assert not ready(worker)
+        assert of(worker)["process"] == "stopping"
+        assert worker.wait(20) == 0
+        assert world.ended(ticket_id)["state"] == "completed"
 
 
 @pytest.mark.slow
 @only_linux
 def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
-    tmp_path: Path, loaded: LoadedPrograms
+    tmp_path: Path, start_system: StartSystem
 ) -> None:
     """It cannot give the job back: the job is found by its lease."""
-    settings = IMPATIENT | {"LEASE_SECONDS": "3"}
-    with System(
-        tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
-    ) as system:
-        world = World(system)
+    system = start_system(settings=IMPATIENT | {"LEASE_SECONDS": "3"}, openai_seconds=0.5, housekeeping=False)
+    with closing(World(system)) as world:
         worker = system.workers[0]
         key = with_secret_files(system, worker, tmp_path / "secrets")
         assert world.ended(world.create_ticket())["state"] == "completed"
@@ -251,21 +231,20 @@ def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
         system.restart(worker)
         assert world.ended(ticket_id)["state"] == "completed"
         assert len(world.notes(ticket_id)) == 1
-        world.close()
 
 
 @pytest.mark.slow
-def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path, loaded: LoadedPrograms) -> None:
+def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(start_system: StartSystem) -> None:
     """For ten watchdog limits: it logs the outage and resumes with the database."""
-    with System(tmp_path / "system", workers=0, settings=IMPATIENT, launch=loaded) as system:
-        process = system.housekeeping
-        wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
-        system.postgres.pause()
-        try:
-            wait_for(lambda: "Database error: housekeeping waits" in process.output(), 40)
-        finally:
-            system.postgres.resume()
-        copied = process.output().count("Sync completed")
-        wait_for(lambda: process.output().count("Sync completed") > copied)
-        assert process.running
-        assert "Housekeeping error" not in process.output()
+    system = start_system(workers=0, settings=IMPATIENT)
+    process = system.housekeeping
+    wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
+    system.postgres.pause()
+    try:
+        wait_for(lambda: "Database error: housekeeping waits" in process.output(), 40)
+    finally:
+        system.postgres.resume()
+    copied = process.output().count("Sync completed")
+    wait_for(lambda: process.output().count("Sync completed") > copied)
+    assert process.running
+    assert "Housekeeping error" not in process.output()

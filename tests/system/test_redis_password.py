@@ -2,7 +2,9 @@
 
 import secrets
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -17,41 +19,35 @@ from tests.kit.world import World, wait_for
 _PAUSE_SECONDS = 0.1
 
 
-class Traffic:
-    """Sends tickets with webhooks until closed.
+@contextmanager
+def traffic(world: World) -> Iterator[list[str]]:
+    """Send webhooks during the block; yield the tickets whose webhook got its 202."""
+    taken: list[str] = []
+    end = threading.Event()
 
-    `taken` are the tickets whose webhook got its 202.
-    """
+    def send() -> None:
+        while not end.wait(_PAUSE_SECONDS):
+            ticket = world.create_ticket("Traffic", send_webhook=False)
+            with suppress(httpx2.TransportError):  # the only API process is restarting: nothing was accepted
+                if world.post_webhook(ticket).status_code == httpx2.codes.ACCEPTED:
+                    taken.append(ticket)
 
-    def __init__(self, world: World) -> None:
-        self.taken: list[str] = []
-        self._world = world
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
-        self._thread.start()
+    with ThreadPoolExecutor(1) as sender:
+        sending = sender.submit(send)
+        try:
+            yield taken
+        finally:
+            end.set()
+    sending.result()
 
-    def await_more(self, count: int) -> None:
-        before = len(self.taken)
-        wait_for(lambda: len(self.taken) >= before + count)
 
-    def close(self) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.wait(_PAUSE_SECONDS):
-            ticket = self._world.create_ticket("Traffic", send_webhook=False)
-            try:
-                answer = self._world.post_webhook(ticket)
-            except httpx2.TransportError:
-                continue  # the only API process of this system is restarting: nothing was accepted
-            if answer.status_code == httpx2.codes.ACCEPTED:
-                self.taken.append(ticket)
+def await_more(taken: list[str]) -> None:
+    most = len(taken) + 3
+    wait_for(lambda: len(taken) >= most)
 
 
 @pytest.mark.slow
 def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loaded: LoadedPrograms) -> None:
-    """The old one is refused afterwards, and each job has its note."""
     password = secrets.token_hex(32)
     settings = SHORT | {"REDISCLI_AUTH": secrets.token_hex(32)}
     with (
@@ -59,8 +55,8 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loa
         closing(World(system)) as world,
     ):
         old = system.redis.url
-        with closing(Traffic(world)) as traffic:
-            traffic.await_more(3)
+        with traffic(world) as taken:
+            await_more(taken)
             # Both are valid until Redis restarts.
             with Redis.from_url(old) as client:
                 client.execute_command("ACL", "SETUSER", "default", f">{password}")
@@ -68,12 +64,12 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loa
             system.configure({"REDISCLI_AUTH": password, "REDIS_URL": system.redis.url})
             for process in (system.api, *system.workers, system.housekeeping):
                 system.restart(process)
-                traffic.await_more(3)
+                await_more(taken)
             system.restart(system.redis.process)
-            traffic.await_more(3)
+            await_more(taken)
         with pytest.raises(AuthenticationError), Redis.from_url(old) as client:
             client.ping()
         with Redis.from_url(system.redis.url) as client:
             assert client.ping()
-        assert [ticket for ticket in traffic.taken if world.ended(ticket)["state"] != "completed"] == []
-        assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
+        assert [ticket for ticket in taken if world.ended(ticket)["state"] != "completed"] == []
+        assert {len(world.notes(ticket)) for ticket in taken} == {1}

@@ -5,13 +5,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from devstack.processes import Process
 from observability import phrases
-from observability.phrases import Phrase
 from storage.jobs import DUPLICATE
 from tests.system.chaos.stage import Death, Excuse, Stage
 from tests.system.chaos.stream import AcceptedWebhook
@@ -22,43 +20,32 @@ _GOES_ON = ("will be retried", "left to another attempt", "will be looked for on
 _AWAIT_SECONDS, _POLL_SECONDS = 10.0, 0.3
 # In the report.
 _MOST_TOLD = 5
-
-
-def _beginning(phrase: Phrase) -> str:
-    return phrase.template.partition("{job_id}")[0]
-
-
-_WHAT = {
-    _beginning(phrases.TASK_STARTED): "started",
-    _beginning(phrases.TASK_COMPLETED): "completed",
-    _beginning(phrases.TASK_SKIPPED): "skipped",
-    _beginning(phrases.TASK_FAILED): "failed",
-}
+_PHRASES = (phrases.TASK_STARTED, phrases.TASK_COMPLETED, phrases.TASK_SKIPPED, phrases.TASK_FAILED)
+_BEGINNINGS = [phrase.template.partition("{job_id}")[0] for phrase in _PHRASES]
+_WHAT = dict(zip(_BEGINNINGS, ("started", *ENDED), strict=True))
 _LINE = re.compile(f"({'|'.join(map(re.escape, _WHAT))})([0-9a-f-]{{36}})([^\n]*)\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     job_id: str
     process: str
     what: str
     """One of ENDED for a final line, else `started` or `goes on`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    missing: tuple[str, ...]
+class Comparison(NamedTuple):
+    missing: list[str]
     """Jobs that ended without a line, and without an excuse."""
     unsaid: int
     """Jobs that ended without one, because the process was killed in between."""
-    others: tuple[str, ...]
+    others: list[str]
     """All else that is wrong, in words."""
 
     @property
     def problems(self) -> list[str]:
         """Return the problems in words, limited to a readable number."""
         without = [f"job {job_id} ended without a line, and no process was killed then" for job_id in self.missing]
-        return without[:_MOST_TOLD] + list(self.others[:_MOST_TOLD])
+        return without[:_MOST_TOLD] + self.others[:_MOST_TOLD]
 
 
 def said_in(process: str, log: str) -> list[Said]:
@@ -75,50 +62,41 @@ def judged(
     by_job: defaultdict[str, list[Said]] = defaultdict(list)
     for line in said:
         by_job[line.job_id].append(line)
-    missing, others, unsaid = [], [], 0
+    missing: list[str] = []
+    others: list[str] = []
+    unsaid = 0
     for job_id in sorted(job_ids):
         row, lines = rows.get(job_id, {"state": "not there"}), by_job[job_id]
         state, final = row["state"], [line.what for line in lines if line.what in ENDED]
         if state not in ENDED:
             others.append(f"job {job_id} has no end: its row is {state}, its final lines are {final}")
-        elif not final and any(_cut_off(row, lines, death) for death in deaths):
-            unsaid += 1
         elif not final:
-            missing.append(job_id)
+            cut_off = any(_cut_off(row, lines, death) for death in deaths)
+            unsaid += cut_off
+            missing += [] if cut_off else [job_id]
         elif final != [state]:
             others.append(f"job {job_id} is {state} in its row, and its final lines are {final}")
-    return Comparison(tuple(missing), unsaid, tuple(others))
+    return Comparison(missing, unsaid, others)
 
 
 def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> bool:
-    """Return True if a death explains the missing line.
-
-    Only the worker that began a job completes it; other ends may be a relay's.
-    """
+    """Return True if a death explains the missing line: the death of the worker that began a completed job, or any."""
     its_own = row["state"] != "completed" or any(line.process == death.process for line in lines)
     return its_own and death.cut_off(row["finished"])
 
 
-def await_told(
-    processes: Sequence[Process], job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], deaths: Sequence[Death]
-) -> Comparison:
-    """Return the comparison once no line is missing or time is up.
-
-    A line follows the row's end after a moment.
-    """
-    wanted = list(job_ids)
+def _await_told(stage: Stage, job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]]) -> Comparison:
+    """Return the comparison once no line is missing or time is up: a line follows the row's end after a moment."""
     give_up_at = time.monotonic() + _AWAIT_SECONDS
     while True:
-        said = [line for process in processes for line in said_in(process.name, _log_of(process))]
-        told = judged(wanted, rows, said, deaths)
+        # The logs of the whole lives, including restarts.
+        processes = (stage.system.api, *stage.system.workers)
+        logs = {process.name: process.log_path.read_text("utf-8", errors="replace") for process in processes}
+        said = [line for name, log in logs.items() for line in said_in(name, log)]
+        told = judged(job_ids, rows, said, stage.deaths)
         if not told.missing or time.monotonic() > give_up_at:
             return told
         time.sleep(_POLL_SECONDS)
-
-
-def _log_of(process: Process) -> str:
-    """Return the log of the process's whole life, including restarts."""
-    return process.log_path.read_text(encoding="utf-8", errors="replace")
 
 
 _ROWS = (
@@ -126,6 +104,8 @@ _ROWS = (
     " extract(epoch FROM published_at - due_at)::float AS published_late,"
     " extract(epoch FROM clock_timestamp() - published_at)::float AS published_for FROM jobs WHERE id::text = ANY(%s)"
 )
+# A message held by a worker killed before its claim is missed after a minute.
+DRAIN_SECONDS = 150.0
 # Age of an unclaimed job's message at which the relay considers its worker dead.
 _HELD_SECONDS = 60
 # Time until the relay looks for the job if the worker lives.
@@ -167,14 +147,11 @@ class Count:
 
 
 def await_ends(
-    stage: Stage, accepted: Sequence[AcceptedWebhook], seconds: float, *, but_held: bool = False
+    stage: Stage, accepted: Sequence[AcceptedWebhook], *, but_held: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return the rows by job id when all jobs have ended or time is up.
-
-    `but_held` excludes jobs held by dead workers.
-    """
-    ids = [job_id for webhook in accepted for job_id in webhook.job_ids]
-    give_up_at = time.monotonic() + seconds
+    """Return the rows by job id once all jobs, or those not held by dead workers, have ended or time is up."""
+    ids = list(job_ids_of(accepted))
+    give_up_at = time.monotonic() + DRAIN_SECONDS
     while True:
         with stage.world.admin() as connection, connection.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(_ROWS, (ids,))
@@ -185,17 +162,15 @@ def await_ends(
         time.sleep(_POLL_SECONDS)
 
 
-def count(
-    stage: Stage,
-    fault: str,
-    accepted: Sequence[AcceptedWebhook],
-    rows: dict[str, dict[str, Any]],
-    told: Comparison,
-    *,
-    refused: int,
-    seconds: float,
-) -> Count:
-    """Compare each webhook's ticket, row and calls; add the problems of stage and log."""
+def job_ids_of(accepted: Iterable[AcceptedWebhook]) -> set[str]:
+    return {job_id for webhook in accepted for job_id in webhook.job_ids}
+
+
+def count(stage: Stage, fault: str, accepted: Sequence[AcceptedWebhook], *, refused: int, began: float) -> Count:
+    """Await the jobs; compare each webhook's ticket, row, lines and calls; add the stage's problems."""
+    rows = await_ends(stage, accepted)
+    told = _await_told(stage, job_ids_of(accepted), rows)
+    seconds = time.monotonic() - began
     problems, stage.problems = [*stage.problems, *told.problems], []
     sums: Counter[str] = Counter()
     wrong, paid_again = [], []
@@ -252,20 +227,14 @@ def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
 
 
 def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[int, int]:
-    """Return the number of extra complete answers, without and with an excuse.
-
-    Each excuse is good for one call.
-    """
-    unused, without, excused = list(excuses), 0, 0
-    for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
+    """Return the extra complete answers, without and with an excuse, which is good for one call."""
+    unused, beyond = list(excuses), [call for call in calls if call["outcome"] == "answered"][:-1]
+    for call in beyond:
         began = float(call["time"])
-        fitting = [excuse for excuse in unused if excuse.covers(began, began + float(call["seconds"]))]
-        if fitting:
+        if fitting := [excuse for excuse in unused if excuse.covers(began, began + float(call["seconds"]))]:
             unused.remove(fitting[0])
-            excused += 1
-        else:
-            without += 1
-    return without, excused
+    excused = len(excuses) - len(unused)
+    return len(beyond) - excused, excused
 
 
 def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:

@@ -66,10 +66,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """A job without a stored answer when its process stopped.
-
-    This attempt's call may be repeated once.
-    """
+    """A job without a stored answer when its process stopped: this attempt's call may be repeated once."""
 
     job_id: str
     claimed: float
@@ -97,30 +94,9 @@ class Death:
         return self.began - _LINE_SECONDS <= finished <= self.ended + _LANDED_SECONDS
 
 
-def ids_of(process: Process) -> list[int]:
-    """Return the ids of the process and its descendants.
-
-    Call it before the process dies.
-    """
-    return [process.pid, *descendants(process.pid)]
-
-
-def jobs_held_by(ids: list[int], world: World, redis_url: str) -> list[Held]:
-    """Return the jobs of a process that has just stopped, from rows and Redis."""
-    time.sleep(_LANDING_SECONDS)
-    owners = [f"{os.uname().nodename}:{number}" for number in ids]
-    with world.admin() as connection:
-        rows = connection.execute(
-            "SELECT id::text, extract(epoch FROM started_at)::float, enhancement IS NOT NULL,"
-            " note_attempted_at IS NOT NULL FROM jobs"
-            " WHERE state = 'running' AND lease_owner = ANY(%s)",
-            (owners,),
-        ).fetchall()
-    with redis.Redis.from_url(redis_url) as client:
-        return [
-            Held(job_id, claimed, in_row or bool(client.exists(f"answer:{job_id}")), posting)
-            for job_id, claimed, in_row, posting in rows
-        ]
+def _owners(process: Process) -> list[str]:
+    """Return the lease owners that a process and its descendants are, while it lives."""
+    return [f"{os.uname().nodename}:{number}" for number in (process.pid, *descendants(process.pid))]
 
 
 def too_many(ran_out: int, accepted: int) -> list[str]:
@@ -206,11 +182,10 @@ class Stage:
 
     def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
         """Kill a process with SIGKILL and restart it a little later; return its jobs."""
-        ids = ids_of(process)
-        began = time.time()
+        owners, began = _owners(process), time.time()
         process.kill()
         self.deaths.append(Death(process.name, began, time.time()))
-        held = self._excuse(ids)
+        held = self._excuse(owners)
         time.sleep(down_seconds)
         self.system.restart(process)
         return held
@@ -221,19 +196,17 @@ class Stage:
 
     def pause(self, process: Process, seconds: float) -> None:
         """Suspend a process, which then looks alive and does nothing."""
-        ids = ids_of(process)
+        owners, began = _owners(process), time.monotonic()
         process.pause()
-        began = time.monotonic()
         if seconds >= LEASE_SECONDS:
-            self.held_posting |= {job.job_id for job in self._excuse(ids) if job.posting}
+            self.held_posting |= {job.job_id for job in self._excuse(owners) if job.posting}
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         process.resume()
 
     def stop(self, process: Process) -> str:
         """Stop a process with SIGTERM, as in a rollout; return all its output.
 
-        The only excuse is an answer that was on its way when the worker aborted its call at the end of the grace
-        period.
+        The only excuse is an answer on its way when the worker aborted its call at the end of the grace period.
         """
         began, told_at = time.monotonic(), time.time()
         status = process.stop(_STOP_SECONDS)
@@ -251,15 +224,11 @@ class Stage:
         ]
         return process.output()
 
-    @contextlib.contextmanager
-    def desk(self, **fault: Any) -> Iterator[None]:
-        with self._fault(self.world.desk_fault, fault):
-            yield
+    def desk(self, **fault: Any) -> contextlib.AbstractContextManager[None]:
+        return self._fault(self.world.desk_fault, fault)
 
-    @contextlib.contextmanager
-    def openai(self, **fault: Any) -> Iterator[None]:
-        with self._fault(self.world.openai_fault, fault):
-            yield
+    def openai(self, **fault: Any) -> contextlib.AbstractContextManager[None]:
+        return self._fault(self.world.openai_fault, fault)
 
     def expect(self, came: bool, otherwise: str) -> None:
         """Record a problem if the scenario did not cause its fault: it proves nothing."""
@@ -274,9 +243,21 @@ class Stage:
         self.world.clear_faults()
         self.expect(not unused, f"faults that hit no request: {unused}")
 
-    def _excuse(self, ids: list[int]) -> list[Held]:
+    def _excuse(self, owners: list[str]) -> list[Held]:
+        """Return the jobs of a process that has just stopped, from rows and Redis."""
         moment = time.time()
-        held = jobs_held_by(ids, self.world, self.system.state["redis_url"])
+        time.sleep(_LANDING_SECONDS)
+        with self.world.admin() as connection:
+            rows = connection.execute(
+                "SELECT id::text, extract(epoch FROM started_at)::float, enhancement IS NOT NULL, note_attempted_at"
+                " IS NOT NULL FROM jobs WHERE state = 'running' AND lease_owner = ANY(%s)",
+                (owners,),
+            ).fetchall()
+        with redis.Redis.from_url(self.system.state["redis_url"]) as client:
+            held = [
+                Held(job_id, claimed, in_row or bool(client.exists(f"answer:{job_id}")), posting)
+                for job_id, claimed, in_row, posting in rows
+            ]
         self.excuses += [Excuse(job.job_id, job.claimed, moment) for job in held if not job.answered]
         return held
 
@@ -284,20 +265,17 @@ class Stage:
         return any(excuse.job_id == job_id and excuse.claimed == claimed for excuse in self.excuses)
 
     def _next_to_say(self, phrase: str) -> Process:
-        sizes = {worker.name: worker.log_path.stat().st_size for worker in self.system.workers}
-        give_up_at = time.monotonic() + _STEP_SECONDS
-        while time.monotonic() < give_up_at:
-            for worker in self.system.workers:
-                if phrase in _since(worker.log_path, sizes[worker.name]):
-                    return worker
-            time.sleep(_POLL_SECONDS)
+        with contextlib.ExitStack() as stack:
+            logs = [(worker, stack.enter_context(worker.log_path.open("rb"))) for worker in self.system.workers]
+            for _, log in logs:
+                log.seek(0, os.SEEK_END)
+            give_up_at = time.monotonic() + _STEP_SECONDS
+            while time.monotonic() < give_up_at:
+                for worker, log in logs:
+                    if phrase.encode() in log.read():
+                        return worker
+                time.sleep(_POLL_SECONDS)
         raise AssertionError(f"no worker said {phrase!r} within {_STEP_SECONDS} s")
-
-
-def _since(path: Path, position: int) -> str:
-    with path.open("rb") as log:
-        log.seek(position)
-        return log.read().decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -12,10 +12,7 @@ PARTS = 5
 
 
 def part_of(number: int) -> list[Scenario]:
-    """Return the scenarios of one part.
-
-    Parts take about as long, since the longest are assigned first.
-    """
+    """Return the scenarios of one part; all take about as long, since the longest are assigned first."""
     parts: list[list[Scenario]] = [[] for _ in range(PARTS)]
     for scenario in sorted(SCENARIOS, key=lambda one: -one.seconds):
         min(parts, key=lambda part: sum(one.seconds for one in part)).append(scenario)
