@@ -77,7 +77,6 @@ def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -
 
 
 def has(words: str) -> Callable[[str], bool]:
-    """Return a predicate that finds a note by words in its text."""
     return lambda text: words in text
 
 

@@ -57,7 +57,6 @@ class ForkedChild:
         self._loaded = loaded
 
     def poll(self) -> int | None:
-        """Return the exit status, negative for a signal, or None while it runs."""
         if self.returncode is None:
             self.returncode = self._loaded.status_of(self.pid)
         return self.returncode

@@ -102,7 +102,6 @@ NewEvent = Callable[..., Event]
 
 @pytest.fixture
 def new_event() -> NewEvent:
-    """Return a factory of webhook events, each with its own id and delivery."""
 
     def make(**changed: Any) -> Event:
         job_id, now = uuid4(), datetime.now(UTC)
@@ -120,8 +119,6 @@ async def accept(database: Database, event: Event, *, published: bool = True) ->
 
 @dataclass(frozen=True)
 class Store:
-    """The pool, the superuser's tables and the event factory."""
-
     database: Database
     table: Table
     new_event: NewEvent
@@ -147,7 +144,6 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 
 
 async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
-    """Claim a job that waits or whose lease expired; return None if there is none."""
     token, asked_at = uuid4(), time.monotonic()
     limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
     reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}

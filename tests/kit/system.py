@@ -15,20 +15,11 @@ from tests.kit.world import World, wait_for
 from tests.system.faq import Support
 
 # Short, so that the failures named in the FAQ come within seconds.
-SHORT = {
-    "OPENAI_TIMEOUT_SECONDS": "2",
-    "SERVICEDESK_TIMEOUT_SECONDS": "2",
-    "CONTEXT_TIMEOUT_SECONDS": "3",
-    "WORKER_CONCURRENCY": "64",
-    "NOTE_SETTLE_SECONDS": "2",
-}
+SHORT = {"OPENAI_TIMEOUT_SECONDS": "2", "SERVICEDESK_TIMEOUT_SECONDS": "2", "CONTEXT_TIMEOUT_SECONDS": "3"}
+SHORT |= {"WORKER_CONCURRENCY": "64", "NOTE_SETTLE_SECONDS": "2"}
 # Fast detection of dead processes.
-QUICK = {
-    "LEASE_SECONDS": "3",
-    "WORKER_GRACE_SECONDS": "1",
-    "SERVICEDESK_TIMEOUT_SECONDS": "5",
-    "NOTE_SETTLE_SECONDS": "5",
-}
+QUICK = {"LEASE_SECONDS": "3", "WORKER_GRACE_SECONDS": "1"}
+QUICK |= {"SERVICEDESK_TIMEOUT_SECONDS": "5", "NOTE_SETTLE_SECONDS": "5"}
 # A loop that hangs for 2 s ends its process.
 IMPATIENT = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
 # A tenant that the API serves and the worker does not know.
@@ -43,7 +34,6 @@ StartSystem = Callable[..., System]
 
 @pytest.fixture(scope="session")
 def loaded() -> Iterator[LoadedPrograms]:
-    """Return the starter of forked processes, for all tests of this process."""
     with closing(LoadedPrograms()) as server:
         yield server
 
@@ -72,7 +62,6 @@ def system(request: pytest.FixtureRequest, start_system: StartSystem) -> System:
 
 @pytest.fixture(scope="module")
 def outside(system: System) -> Iterator[World]:
-    """Open the outside of the module's `system`, shared by the module's tests."""
     world = World(system)
     yield world
     world.close()
@@ -80,7 +69,6 @@ def outside(system: System) -> Iterator[World]:
 
 @pytest.fixture
 def world(outside: World) -> Iterator[World]:
-    """Return it for one test; the test's faults end with it."""
     yield outside
     outside.clear_faults()
 

@@ -21,12 +21,10 @@ class TcpProxy:
         self._accepting.start()
 
     def lead_to(self, url: str) -> None:
-        """Connect new clients to this server; existing ones keep theirs."""
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 5432)
 
     def close(self) -> None:
-        """End all connections and accept no more."""
         # Closing alone does not wake a waiting thread.
         self._door.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
@@ -35,7 +33,6 @@ class TcpProxy:
             _end(pair)
 
     def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        """Copy data until the source ends."""
         while data := source.recv(65536):
             sink.sendall(data)
 

@@ -40,7 +40,6 @@ ROOMS = ("api", "worker", "workflow", "dispatch", "integrations", "housekeeping"
 
 
 def log_phrases() -> set[str]:
-    """Return the level and the template of each line."""
     found = [value for value in vars(phrases).values() if isinstance(value, phrases.Phrase)]
     return {f"{phrase.level}: {phrase.template}" for phrase in found}
 
@@ -93,7 +92,6 @@ def verdict_codes() -> set[str]:
 
 
 def commands(*verb: str) -> set[str]:
-    """Return each verb with its options and arguments as in its usage."""
     usage = _usage(*verb)
     if choice := re.search(r"\{([a-z,-]+)\} \.\.\.$", usage):
         return {line for name in choice[1].split(",") for line in commands(*verb, name)}
@@ -134,7 +132,6 @@ def _secrets(tree: Any) -> Iterator[str]:
 
 
 def sql_functions(server: Postgres) -> set[str]:
-    """Return each function of a migrated database with its arguments, without extensions."""
     statement = """
         SELECT proname || '(' || pg_get_function_identity_arguments(oid) || ')' FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace

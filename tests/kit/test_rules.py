@@ -20,7 +20,6 @@ def files() -> dict[Path, ast.Module]:
 
 
 def test_there_is_one_conftest() -> None:
-    """Other fixtures are named there."""
     assert [path for path in files() if path.name == "conftest.py"] == [Path("tests/conftest.py")]
 
 
@@ -49,14 +48,13 @@ def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureR
 KEPT = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost", "PATH": "/bin", "OTEL_SERVICE_NAME": "x"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL"),
-        *("JAEGER_URL", "CONSOLE_KEY", "WEBHOOK_SECRET_ACME", "MODE_ACME", "CONSOLE_TOKEN_JO", "CONSOLE_OIDC_ISSUER"),
-    ],
+TAKEN_OUT = (
+    *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL", "JAEGER_URL"),
+    *("CONSOLE_KEY", "WEBHOOK_SECRET_ACME", "MODE_ACME", "CONSOLE_TOKEN_JO", "CONSOLE_OIDC_ISSUER"),
 )
-def test_settings_are_taken_out_and_nothing_else(name: str) -> None:
-    environ = KEPT | {name: "1"}
+
+
+def test_settings_are_taken_out_and_nothing_else() -> None:
+    environ = KEPT | dict.fromkeys(TAKEN_OUT, "1")
     take_out(environ)
     assert environ == KEPT

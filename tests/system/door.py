@@ -33,8 +33,6 @@ GOOD = b'{"tenant_id": "acme", "ticket_id": "12345"}'
 
 @dataclass(frozen=True)
 class Odd:
-    """A request and its expected result."""
-
     name: str
     status: int
     reason: str
@@ -173,7 +171,6 @@ class ApiDoor:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Check that the block leaves no row, no message and little memory behind."""
         before, memory = self.counts(), self.memory_mb("VmHWM:")
         yield
         assert self.counts() == before
@@ -187,7 +184,6 @@ class ApiDoor:
             return {"jobs": jobs, "delivery_keys": keys} | queues
 
     def memory_mb(self, what: str = "VmRSS:") -> float:
-        """Return the API's memory in MB (`VmHWM:` its peak), 0 if unavailable."""
         return memory_mb(self.system.api.pid, what) if HAS_PROC else 0.0
 
     def odd_requests(self) -> list[Odd]:

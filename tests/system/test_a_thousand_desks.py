@@ -31,6 +31,7 @@ from tests.housekeeping.plain_desk import PlainDesk
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 from tests.kit.tenants_toml import filed
+from tests.system.senders import memory_mb
 
 pytestmark = pytest.mark.slow
 DESKS = 1000
@@ -114,11 +115,6 @@ def wait_for_copies(table: Table, count: int) -> None:
     raise AssertionError(f"not {count} copies within five minutes")
 
 
-def peak_megabytes(process: subprocess.Popen[str]) -> float:
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def test_a_desks_history_is_copied_whole_by_a_process_that_is_killed_twice(
     desk: Simulator, server: Postgres, redis_url: str, table: Table, tmp_path: Path
 ) -> None:
@@ -129,10 +125,10 @@ def test_a_desks_history_is_copied_whole_by_a_process_that_is_killed_twice(
     table.run(LEAD_IS_OVER)
     with syncing(desk, server, redis_url, file) as process:
         wait_for_copies(table, WARM)
-        warm = peak_megabytes(process)
+        warm = memory_mb(process.pid, "VmHWM:")
         wait_for_copies(table, SECOND)
         # Thousands take no more memory than a thousand.
-        assert peak_megabytes(process) - warm < 8
+        assert memory_mb(process.pid, "VmHWM:") - warm < 8
     table.run(LEAD_IS_OVER)
     with syncing(desk, server, redis_url, file) as process:
         printed, complained = process.communicate(timeout=300)

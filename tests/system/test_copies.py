@@ -33,7 +33,6 @@ def new_ticket(world: World) -> str:
 
 
 def copied_anew(system: System) -> str:
-    """Restart housekeeping and wait for the copy of acme's desk; return its new lines."""
     process = system.housekeeping
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())

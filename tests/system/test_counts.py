@@ -69,8 +69,6 @@ class PostgresMeter(TcpProxy):
 
 @dataclass
 class Counting:
-    """A running system and its traffic to the stores."""
-
     system: System
     world: World
     collector: Collector

@@ -42,7 +42,6 @@ def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: S
 
 
 def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(around: World, quick: System) -> None:
-    """The breaker: the first webhook waits for a second, the later ones do not."""
     tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
     quick.redis.pause()
     try:

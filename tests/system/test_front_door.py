@@ -94,7 +94,6 @@ def test_a_sender_that_never_ends_hears_why_it_is_refused(kind: str, closed_door
 
 
 def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: ApiDoor) -> None:
-    """Within seconds each, also if the body continues after a rejection by headers."""
     compressed = (request(b"", "Content-Encoding: gzip", length=10**12), b"x" * 65_536, 415, "compressed body")
     senders = [*NEVER_ENDING.values(), compressed]
 
@@ -132,7 +131,6 @@ def test_a_sender_that_leaves_in_the_middle_is_one_line(closed_door: ApiDoor) ->
 
 
 def test_what_can_not_be_read_takes_nothing_from_the_request_before(closed_door: ApiDoor) -> None:
-    """The first is answered, the connection ends, and the second is one line."""
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(request(b"junk") + b"\x00\x01\x02\r\n\r\n")
         assert read_to_end(connection).count(b"HTTP/1.1 ") == 1
@@ -148,7 +146,6 @@ def test_too_many_requests_over_one_connection_end_it(closed_door: ApiDoor) -> N
 
 
 def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: ApiDoor) -> None:
-    """The head of the next always begins with the data of the one before."""
     raw = request(b"junk")
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(raw[:9])
@@ -178,7 +175,6 @@ def test_5000_odd_requests_leave_everything_as_it_was(closed_door: ApiDoor) -> N
 
 
 def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -> None:
-    """Bytes of a head are changed, dropped or doubled."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     sent = [mutated(request(GOOD, "Expect: x", "X-Hub-Signature-256: sha256=00"), chance) for _ in range(600)]
     statuses = Counter(asyncio.run(flood(closed_door.url, sent, 300)))
@@ -194,7 +190,6 @@ def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -
 
 @pytest.mark.slow
 def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: ApiDoor, tmp_path: Path) -> None:
-    """Against the OpenAPI document of the running API; above all, no 5xx."""
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = "run --phases examples,coverage,fuzzing --max-examples 60 --seed 1 --generation-database none --no-color"
     options = ["--checks", checks, "--url", closed_door.url]

@@ -91,7 +91,6 @@ def get(process: Process, path: str) -> httpx2.Response:
 
 
 def of(process: Process) -> dict[str, str]:
-    """Return what the probe is told."""
     told: dict[str, str] = get(process, "/ready").json()
     return told
 
@@ -109,7 +108,6 @@ def away(process: Process) -> set[str]:
 
 @contextmanager
 def nobody_is_restarted(system: System) -> Iterator[None]:
-    """Check that all become ready again by themselves, without log lines for probes."""
     before = [process.pid for process in background(system)]
     yield
     for process in background(system):
@@ -186,7 +184,6 @@ def test_the_garbage_collector_works_once_a_process_is_ready(system: System) -> 
 @pytest.mark.slow
 @only_linux
 def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: System, tmp_path: Path) -> None:
-    """Reading a tenant's secret hangs; the process started next works."""
     process = system.housekeeping
     key = with_secret_files(system, process, tmp_path / "secrets")
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())

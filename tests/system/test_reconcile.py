@@ -57,7 +57,6 @@ def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> dict[str
 
 
 def rounds_until_made(world: World, tenant: str, made: dict[str, float]) -> list[int]:
-    """Return the number of rounds from each ticket's creation to its job."""
     looks = [
         call["time"]
         for call in world.desk_requests(tenant)

@@ -43,7 +43,6 @@ class Comparison(NamedTuple):
 
     @property
     def problems(self) -> list[str]:
-        """Return the problems in words, limited to a readable number."""
         without = [f"job {job_id} ended without a line, and no process was killed then" for job_id in self.missing]
         return without[:_MOST_TOLD] + self.others[:_MOST_TOLD]
 
@@ -141,7 +140,6 @@ class Count:
 
     @property
     def holds(self) -> bool:
-        """Return True if nothing was lost, doubled or refused."""
         nothing_wrong = self.lost == self.doubled == self.paid_twice == self.refused == 0
         return self.accepted > 0 and nothing_wrong and not self.problems
 
@@ -188,7 +186,7 @@ def count(stage: Stage, fault: str, accepted: Sequence[AcceptedWebhook], *, refu
         if twice or not done:
             wrong.append(f"ticket {webhook.ticket_id} has {len(notes)} notes; its jobs: {ended or webhook.job_ids}")
         asked = calls[webhook.ticket_id]
-        excuses = [excuse for excuse in stage.all_excuses if excuse.job_id in webhook.job_ids]
+        excuses = [excuse for excuse in (*stage.excuses, *stage.ran_out) if excuse.job_id in webhook.job_ids]
         beyond, excused = answers_beyond_one(asked, excuses)
         if beyond:
             paid_again.append(f"ticket {webhook.ticket_id} paid again: {_story(asked, excuses)}")
@@ -218,7 +216,6 @@ def is_missed(row: dict[str, Any]) -> bool:
 
 
 def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
-    """Return the calls that GPT-4 began to answer, by ticket, oldest first."""
     calls: defaultdict[str, list[_Call]] = defaultdict(list)
     for call in sorted(stage.world.gpt4_requests(""), key=lambda call: float(call["time"])):
         if call["outcome"] in ("answered", "client_left") and call["status"] == 200:
@@ -238,7 +235,6 @@ def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tup
 
 
 def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
-    """Describe the calls and forced stops of a job in order of time."""
     told = [(float(call["time"]), f"{call['outcome']} after {call['seconds']} s") for call in calls]
     told += [(excuse.moment, "its process stopped") for excuse in excuses]
     return "; ".join(f"{moment:.2f} {what}" for moment, what in sorted(told))

@@ -72,7 +72,7 @@ def _count_again(stage: Stage, everything: Sequence[AcceptedWebhook], refused: i
             time.sleep(_POLL_SECONDS)
     time.sleep(NOTE_SETTLE_SECONDS)
     await_ends(stage, everything)
-    stage.problems += too_many(len(stage.leases.ran_out), len(everything))
+    stage.problems += too_many(len(stage.ran_out), len(everything))
     return count(stage, AGAIN, everything, refused=refused, began=began)
 
 

@@ -256,7 +256,6 @@ def _idle_connections_die(stage: Stage) -> None:
 
 
 def _under_way(log: str) -> set[str]:
-    """Return the traces of webhooks that were received and not refused so far."""
     return _traces(log, "Webhook received") - _traces(log, "Webhook rejected")
 
 

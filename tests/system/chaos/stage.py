@@ -23,15 +23,9 @@ NOTE_SETTLE_SECONDS = 4.0
 LEASE_SECONDS = 5.0
 GRACE_SECONDS = 2.0
 # Short times: minutes in production are seconds here.
-SETTINGS = {
-    "OPENAI_TIMEOUT_SECONDS": "2",
-    "SERVICEDESK_TIMEOUT_SECONDS": "2",
-    "CONTEXT_TIMEOUT_SECONDS": "2",
-    "NOTE_SETTLE_SECONDS": f"{NOTE_SETTLE_SECONDS:g}",
-    "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
-    "WORKER_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
-    "WORKER_CONCURRENCY": "32",
-}
+SETTINGS = {f"{server}_TIMEOUT_SECONDS": "2" for server in ("OPENAI", "SERVICEDESK", "CONTEXT")}
+SETTINGS |= {"NOTE_SETTLE_SECONDS": f"{NOTE_SETTLE_SECONDS:g}", "LEASE_SECONDS": f"{LEASE_SECONDS:g}"}
+SETTINGS |= {"WORKER_GRACE_SECONDS": f"{GRACE_SECONDS:g}", "WORKER_CONCURRENCY": "32"}
 # After the grace period of its jobs a worker closes its connections, with a limit of its own.
 _STOP_SECONDS = GRACE_SECONDS + 6.0
 _STEP_SECONDS = 20.0
@@ -110,48 +104,6 @@ def too_many(ran_out: int, accepted: int) -> list[str]:
     ]
 
 
-class LeaseWatch:
-    """Polls the rows; `ran_out` has each attempt whose lease was seen to be over."""
-
-    def __init__(
-        self, connect: Callable[[], psycopg.Connection[Any]], redis_url: str, is_excused: Callable[[str, float], bool]
-    ) -> None:
-        self.ran_out: list[Excuse] = []
-        self._connect = connect
-        self._redis = redis.Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2)
-        self._is_excused = is_excused
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-        self._redis.close()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            try:
-                with self._connect() as connection:
-                    connection.autocommit = True
-                    while not self._over.wait(_LOOK_SECONDS):
-                        self._look(connection)
-            except (psycopg.Error, redis.RedisError):
-                self._over.wait(_LOOK_SECONDS)  # a scenario has stopped one of the stores
-
-    def _look(self, connection: psycopg.Connection[Any]) -> None:
-        found = connection.execute(
-            "SELECT id::text, extract(epoch FROM started_at)::float, extract(epoch FROM lease_until)::float FROM jobs"
-            " WHERE state = 'running' AND lease_until < clock_timestamp() AND enhancement IS NULL"
-        )
-        for job_id, claimed, moment in found.fetchall():
-            seen = any(one.job_id == job_id and one.claimed == claimed for one in self.ran_out)
-            if not seen and not self._is_excused(job_id, claimed) and not self._redis.exists(f"answer:{job_id}"):
-                self.ran_out.append(Excuse(job_id, claimed, moment + _CALL_ON_ITS_WAY_SECONDS))
-
-
 @dataclass
 class Stage:
     """A running system, its simulators, and the faults so far."""
@@ -170,15 +122,31 @@ class Stage:
     """Jobs whose process was held still beyond its lease while the note's POST was under way, or about to be."""
     burst: Callable[[int], list[str]] = field(init=False)
     """Sends so many webhooks at once in the scenario under way, beside its stream; their tickets."""
-    leases: LeaseWatch = field(init=False)
+    ran_out: list[Excuse] = field(default_factory=list)
+    """Attempts whose lease was seen to be over, though nobody stopped their process: the machine stalled it."""
 
-    def __post_init__(self) -> None:
-        self.leases = LeaseWatch(self.world.admin, self.system.state["redis_url"], self._is_excused)
+    def watch_leases(self, over: threading.Event) -> None:
+        url = self.system.state["redis_url"]
+        while not over.wait(_LOOK_SECONDS):
+            # A scenario stops one of the stores.
+            with (
+                contextlib.suppress(psycopg.Error, redis.RedisError),
+                self.world.admin() as connection,
+                redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client,
+            ):
+                connection.autocommit = True
+                while not over.wait(_LOOK_SECONDS):
+                    self._look(connection, client)
 
-    @property
-    def all_excuses(self) -> list[Excuse]:
-        """Return the excuses of processes stopped here or stalled by the machine."""
-        return [*self.excuses, *self.leases.ran_out]
+    def _look(self, connection: psycopg.Connection[Any], client: redis.Redis) -> None:
+        found = connection.execute(
+            "SELECT id::text, extract(epoch FROM started_at)::float, extract(epoch FROM lease_until)::float FROM jobs"
+            " WHERE state = 'running' AND lease_until < clock_timestamp() AND enhancement IS NULL"
+        )
+        for job_id, claimed, moment in found.fetchall():
+            known = any((one.job_id, one.claimed) == (job_id, claimed) for one in (*self.excuses, *self.ran_out))
+            if not known and not client.exists(f"answer:{job_id}"):
+                self.ran_out.append(Excuse(job_id, claimed, moment + _CALL_ON_ITS_WAY_SECONDS))
 
     def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
         """Kill a process with SIGKILL and restart it a little later; return its jobs."""
@@ -191,11 +159,9 @@ class Stage:
         return held
 
     def kill_at(self, phrase: str) -> list[Held]:
-        """Kill the first worker that prints a phrase, with SIGKILL, at once."""
         return self.kill(self._next_to_say(phrase))
 
     def pause(self, process: Process, seconds: float) -> None:
-        """Suspend a process, which then looks alive and does nothing."""
         owners, began = _owners(process), time.monotonic()
         process.pause()
         if seconds >= LEASE_SECONDS:
@@ -261,9 +227,6 @@ class Stage:
         self.excuses += [Excuse(job.job_id, job.claimed, moment) for job in held if not job.answered]
         return held
 
-    def _is_excused(self, job_id: str, claimed: float) -> bool:
-        return any(excuse.job_id == job_id and excuse.claimed == claimed for excuse in self.excuses)
-
     def _next_to_say(self, phrase: str) -> Process:
         with contextlib.ExitStack() as stack:
             logs = [(worker, stack.enter_context(worker.log_path.open("rb"))) for worker in self.system.workers]
@@ -285,9 +248,12 @@ def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
     with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)
         stage = Stage(system, world, chosen, random.Random(chosen))  # noqa: S311 -- moments, not secrets
-        stage.leases.start()
+        over = threading.Event()
+        watch = threading.Thread(target=stage.watch_leases, args=(over,), name="leases", daemon=True)
+        watch.start()
         try:
             yield stage
         finally:
-            stage.leases.stop()
+            over.set()
+            watch.join()
             world.close()

@@ -56,7 +56,6 @@ class Stream:
         self._senders.shutdown()
 
     def burst(self, count: int) -> list[str]:
-        """Send this many more at once without waiting; return their tickets."""
         numbers = [next(_numbers) for _ in range(count)]
         for number in numbers:
             self._senders.submit(self._send, number)

@@ -31,6 +31,6 @@ def test_what_was_accepted_is_done_once_whatever_breaks(number: int, tmp_path: P
     """Most of a scenario is waiting, so several systems run a part each."""
     with staged(tmp_path / "system") as stage:
         results = list(run(stage, part_of(number)))
-        table = [*header(), *map(line, results), "", verdict(results, len(stage.leases.ran_out))]
+        table = [*header(), *map(line, results), "", verdict(results, len(stage.ran_out))]
         print("", *table, sep="\n")  # noqa: T201 -- for readers of the run
         assert [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds] == []
