@@ -13,6 +13,7 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support
+from tests.system.outcomes import figures
 
 # Short, so that the failures named in the FAQ come within seconds.
 SHORT = {"OPENAI_TIMEOUT_SECONDS": "2", "SERVICEDESK_TIMEOUT_SECONDS": "2", "CONTEXT_TIMEOUT_SECONDS": "3"}
@@ -101,7 +102,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 @pytest.fixture
 def around(quick: System) -> Iterator[World]:
-    """Return that system's outside; afterwards end faults and restart stopped processes."""
+    """Return that system's outside; afterwards end faults, and restart stopped processes and open breakers' worker."""
     outside = World(quick)
     yield outside
     outside.clear_faults()
@@ -109,6 +110,9 @@ def around(quick: System) -> Iterator[World]:
     for process in quick.processes:
         if not process.running:
             quick.restart(process)
+    told = figures(quick, "worker")
+    if any(told[name] for name in told if name.startswith("ai_agents_breaker_open{")):
+        quick.restart(quick.workers[0])
 
 
 def desk_settings(system: System, tenant: str) -> dict[str, str]:
