@@ -29,11 +29,10 @@ from observability import metrics
 from storage import claims, erasure
 from storage.erasure import Which
 from support.cli import main
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, Store, accept, claimed
-from tests.kit.runner import ANSWER, TICKET, runner_on
+from tests.kit.runner import ANSWER, TICKET, run_job, runner_on
 from tests.kit.simulators import Simulator
 from worker.tasks import Pickup
 from workflow.runner import run_next

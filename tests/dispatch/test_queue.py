@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from devstack.free_ports import free_port
 from devstack.valkey import Valkey
 from dispatch.queue import QUEUE, TASK, TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis, warn_of_eviction
-from tests.kit.forgetful import Forgetful
+from tests.kit.tcp_proxy import TcpProxy
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -92,6 +92,19 @@ async def test_what_waits_and_what_workers_hold_is_counted_at_once(queue: JobQue
     assert await queue.sizes() == (2, 1)
 
 
+class Forgetful(TcpProxy):
+    """Drops connections silently, as a firewall does: a forgotten one's next use is cut off."""
+
+    _forgotten: frozenset[object] = frozenset()
+
+    def forget(self) -> None:
+        self._forgotten = frozenset(self.pairs)
+
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        while (data := source.recv(65536)) and not {(source, sink), (sink, source)} & self._forgotten:
+            sink.sendall(data)
+
+
 @pytest.fixture
 def forgetful(redis_url: str, redis: Redis) -> Iterator[Forgetful]:  # noqa: ARG001 -- emptied by it
     door = Forgetful(redis_url)
@@ -111,12 +124,12 @@ async def test_connections_that_died_idle_fail_no_call(what: str, forgetful: For
         "client": lambda: client.lpush(QUEUE, "x"),
     }
     await asyncio.gather(*(calls[what]() for _ in range(6)))
-    opened, sent = forgetful.opened, await redis.llen(QUEUE)
+    opened, sent = len(forgetful.pairs), await redis.llen(QUEUE)
     # Concurrent messages share one connection.
     assert opened > (0 if what == "publish" else 1)
     forgetful.forget()
     await asyncio.gather(*(calls[what]() for _ in range(6)))
-    assert forgetful.opened > opened
+    assert len(forgetful.pairs) > opened
     assert await redis.llen(QUEUE) == 2 * sent
     await queue.close()
     await client.aclose()
@@ -156,7 +169,7 @@ def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_
 async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: Path) -> None:
     """The address leads to the new master; open connections lead to the old one."""
     with Valkey(tmp_path / "old") as old, Valkey(tmp_path / "new") as new:
-        door = Forgetful(old.url)
+        door = TcpProxy(old.url)
         queue, client, former = JobQueue(door.url), open_redis(door.url), open_redis(old.url)
         await queue.publish(JOB, "")
         await client.set("key", "old")

@@ -19,10 +19,9 @@ from dispatch.relay import Relay, Shortage
 from storage import by_hand, claims
 from storage.limits import MOST_ATTEMPTS
 from storage.session import Database, Row
-from tests.kit.by_id import claim_by_id
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claim_by_id, claimed
 
 RAN_OUT = "now() - interval '1 second'"
 Relays = list[Relay]

@@ -7,6 +7,7 @@ import psycopg
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenant_directory import parse_tenants
 from config.tenant_settings import TENANTS_TOML
+from devstack.postgres import Postgres
 from tests.documents.readme import blocks
 
 SHELL = blocks("sh")
@@ -48,11 +49,11 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
     assert desks == 2
 
 
-def test_the_sql_makes_roles_that_the_system_accepts(postgres_superuser_url: str) -> None:
+def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:
     """As written; the application's role cannot bypass row-level security."""
     (statements,) = blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
-    with psycopg.connect(postgres_superuser_url, autocommit=True) as connection:
+    with psycopg.connect(server.superuser_url, autocommit=True) as connection:
         for statement in renamed.strip().split(";\n"):
             connection.execute(statement.rstrip(";"))
         row = connection.execute(

@@ -16,8 +16,7 @@ from integrations.http import retry_after_of
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, is_closed, plain_text, ticket_of
-from tests.kit.desk import Edition, line_of, opened, settings
-from tests.kit.recorded import RecordedAnswer, recorded_answers
+from tests.kit.desk import Edition, RecordedAnswer, line_of, opened, recorded_answers, settings
 
 RECORDED = recorded_answers()
 # By recorded answer, what our client reads from it.

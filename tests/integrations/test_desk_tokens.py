@@ -1,7 +1,7 @@
 """OAuth tokens of cloud desks: at most ten in ten minutes, so they are reused."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,25 @@ from dispatch.queue import open_redis
 from integrations.errors import DeskDenied, DeskTimeout, DeskUnavailable, Temporary
 from simulators.servicedesk import create_desk
 from tests.kit.desk import line_of, opened, settings
-from tests.kit.redis import LateRedis
 from tests.kit.simulators import CLOUD, Simulator, simulator_of
 
 NAMES = [f"cloud-{number}" for number in range(40)]
+
+
+class LateRedis:
+    """A Redis in which another process acts before its first change."""
+
+    def __init__(self, redis: Redis, turn: Callable[[], Awaitable[object]]) -> None:
+        self._redis = redis
+        self._turns = [turn]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis, name)
+
+    async def set(self, *given: Any, **named: Any) -> Any:
+        while self._turns:
+            await self._turns.pop()()
+        return await self._redis.set(*given, **named)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """A tenant's desk for tests, on premises or in the cloud."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
@@ -24,11 +27,10 @@ from tests.kit.simulators import Simulator
 Edition = Literal["onpremises", "cloud"]
 EDITIONS = pytest.mark.parametrize("edition", ["onpremises", "cloud"])
 TENANT_OF = {"onpremises": "acme", "cloud": "globex"}
-EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
-EXTRA_KEY_REFUSED: dict[str, Any] = {
-    "response_status": {"status_code": 4000, "messages": [EXTRA_KEY], "status": "failed"}
-}
+_EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
+EXTRA_KEY_REFUSED: Any = {"response_status": {"status_code": 4000, "messages": [_EXTRA_KEY], "status": "failed"}}
 """What a desk says to a note under the other edition's key."""
+_RECORDED = Path(__file__).parents[1] / "integrations" / "recorded"
 
 
 def settings(base: str, edition: Edition = "onpremises", name: str | None = None, **changed: Any) -> DeskSettings:
@@ -75,7 +77,6 @@ def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -
 
 
 def has(words: str) -> Callable[[str], bool]:
-    """Return a predicate that finds a note by words in its text."""
     return lambda text: words in text
 
 
@@ -86,3 +87,23 @@ def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") 
 
 def line_of(failure: OutsideFailure) -> str:
     return failure.phrase.template.format(**failure.values)
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """An answer of a desk of that edition to a request of that `kind`.
+
+    Its `source` is a public project and its file, or an authority (`vendor` or `others`) and the place.
+    """
+
+    name: str
+    source: str
+    edition: str
+    kind: str
+    status: int
+    body: dict[str, Any]
+
+
+def recorded_answers() -> list[RecordedAnswer]:
+    files = sorted(_RECORDED.glob("*.json"))
+    return [RecordedAnswer(file.stem, **json.loads(file.read_text(encoding="utf-8"))) for file in files]

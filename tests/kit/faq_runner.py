@@ -204,10 +204,7 @@ class Shell:
             return Done("", traceback.format_exc(), 1)
 
     def _selected(self, told: argparse.Namespace) -> list[_Pod]:
-        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first.
-
-        Raises RefusedError.
-        """
+        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first. Raises RefusedError."""
         pods = sorted([*self._pods.values(), *self._surging], key=lambda pod: not self._is_ready(pod))
         kind, _, name = told.names[0].rpartition("/") if told.names else ("deployment", "", told.selector[4:])
         label = {"deployment": "ai-agents-{0.container}", "pod": "{0.name}", "": "{0.name}"}.get(kind, "")
@@ -285,9 +282,8 @@ def _since(lines: list[str], age: str | None) -> list[str]:
     """Return the lines within `age`; a line without a time has the previous line's."""
     if age is None:
         return lines
-    oldest = (datetime.now(UTC) - timedelta(seconds=int(age[:-1]) * {"s": 1, "m": 60, "h": 3600}[age[-1]])).strftime(
-        "%Y-%m-%dT%H:%M:%S"
-    )
+    seconds = int(age[:-1]) * {"s": 1, "m": 60, "h": 3600}[age[-1]]
+    oldest = (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
     kept, recent = [], True
     for line in lines:
         if found := _TIME.search(line[:80]):
@@ -341,10 +337,7 @@ class FaqRunner:
         self._collector = collector
 
     def follow(self, start: str, values: dict[str, str]) -> list[Section]:
-        """Return the sections from the one that `start` begins to a cause.
-
-        Raises UnfollowableError.
-        """
+        """Return the sections from the one that `start` begins to a cause. Raises UnfollowableError."""
         way = [next(section for section in self.sections.values() if section.title.startswith(start))]
         known = dict(values)
         while way[-1].rows and len(way) < 15:
@@ -386,10 +379,7 @@ def sections(text: str) -> dict[str, Section]:
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:
-    """Return a row's values if it matches the output, else None.
-
-    `<NAME>` is a known value or becomes one.
-    """
+    """Return a row's values if it matches the output, else None; `<NAME>` is a known value or becomes one."""
     if printed.startswith("anything else"):
         return {}
     if printed.startswith("a number"):

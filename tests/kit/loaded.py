@@ -3,26 +3,32 @@
 Loading is paid for once. Importing only defines names (`test_processes.py`), so a forked process begins and ends as a
 fresh one does. From outside it shows its parent's arguments, first environment and part of its memory. Tests of
 those, and some of whole starts, start afresh.
+
+`python -m tests.kit.loaded PIPE MODULE...` is that process: it loads the modules and forks one for each start.
 """
 
-import json
+import ctypes
+import gc
+import importlib
 import os
+import runpy
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from devstack.processes import Start
 from devstack.programs import PROJECT
 from devstack.surroundings import machine_environment
+from devstack.tether import tie_to
+from observability.start import begin_loading, end_loading
 
 # The processes' imports without `worker` and `support`: Celery's application is for a worker alone, and the target of
 # `python -m` must not be loaded before.
@@ -37,13 +43,13 @@ _LOADED = (
 )
 _SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
 _RUN_SECONDS = 60
+# CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
+_PAST_MODES = 0b110
+_CAPABILITY_VERSION = 0x20080522
 
 
 class ForkedChild:
-    """A forked process with the used part of `subprocess.Popen`.
-
-    The users are tests and `devstack.processes`.
-    """
+    """A forked process with the part of `subprocess.Popen` that `devstack.processes` uses."""
 
     def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
         self.pid = pid
@@ -51,7 +57,6 @@ class ForkedChild:
         self._loaded = loaded
 
     def poll(self) -> int | None:
-        """Return the exit status, negative for a signal, or None while it runs."""
         if self.returncode is None:
             self.returncode = self._loaded.status_of(self.pid)
         return self.returncode
@@ -84,25 +89,24 @@ class LoadedPrograms:
     """
 
     def __init__(self, modules: Sequence[str] = _LOADED) -> None:
-        self._socket, theirs = socket.socketpair()
-        self._messages = self._socket.makefile("rwb")
+        self._pipe, theirs = Pipe()
         self._lock = threading.Lock()
         with theirs:
+            number = theirs.fileno()
+            command = [sys.executable, "-m", "tests.kit.loaded", str(number), *modules]
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "tests.kit.loaded_server", *modules],
-                cwd=PROJECT,
-                env=machine_environment(),
-                stdin=theirs.fileno(),
+                command, cwd=PROJECT, env=machine_environment(), stdin=subprocess.DEVNULL, pass_fds=[number]
             )
 
     def close(self) -> None:
-        self._messages.close()
-        self._socket.close()
+        self._pipe.close()
         self._server.wait()
 
-    def __call__(self, start: Start) -> ForkedChild:
+    def __call__(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
         """Start a command. Raises ValueError unless it is `python -m MODULE ...` as this user."""
-        return self._start(start)
+        if start.user is not None or len(start.command) < 3 or [*start.command[:2]] != [sys.executable, "-m"]:
+            raise ValueError(f"is not started by forking: {start.command}")
+        return ForkedChild(self, self._ask((start, obeys_modes)))
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
         """Run `ai-agents VERB` to its end; return exit status and output.
@@ -111,44 +115,76 @@ class LoadedPrograms:
         """
         command = [sys.executable, "-m", "support.cli", *verb.split()]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
-            start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
-            child = self._start(start, obeys_modes=True)
+            child = self(Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None), obeys_modes=True)
             try:
                 return child.wait(_RUN_SECONDS), log.read()
             finally:
                 child.kill()
 
     def status_of(self, pid: int) -> int | None:
-        status: int | None = self._ask(status_of=pid)
+        status: int | None = self._ask(pid)
         return status
 
-    def _start(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
-        words = list(start.command[2:])
-        if start.user is not None or not words or list(start.command[:2]) != [sys.executable, "-m"]:
-            raise ValueError(f"is not started by forking: {start.command}")
-        told = {
-            "words": words,
-            "environment": dict(start.environment),
-            "folder": str(start.folder),
-            "log": str(start.log),
-            "death_signal": int(start.death_signal),
-            "obeys_modes": obeys_modes,
-        }
-        return ForkedChild(self, self._ask(start=told))
-
-    def _ask(self, **question: Any) -> Any:
+    def _ask(self, question: object) -> Any:
         with self._lock:
-            self._messages.write(json.dumps(question).encode() + b"\n")
-            self._messages.flush()
-            answer = self._messages.readline()
-        if not answer:
-            raise RuntimeError("the loaded process has ended")
-        return json.loads(answer)
+            self._pipe.send(question)
+            return self._pipe.recv()
 
 
-@pytest.fixture(scope="session")
-def loaded() -> Iterator[LoadedPrograms]:
-    """Return the starter of forked processes, for all tests of this process."""
-    server = LoadedPrograms()
-    yield server
-    server.close()
+def main() -> None:
+    """Serve until the other end closes; in a forked process run the module to its end."""
+    begin_loading()
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    # Freezing keeps the collector from touching, and so copying, the shared pages.
+    end_loading()
+    if (told := _serve(Connection(int(sys.argv[1])))) is not None:
+        _become(*told)
+        # As in `python -m`, in this interpreter, so that every kind of end is the same.
+        runpy.run_module(told[0].command[2], run_name="__main__", alter_sys=True)
+
+
+def _serve(pipe: "Connection[Any, Any]") -> tuple[Start, bool] | None:
+    """Serve requests; return None at the end, or the start to run in a forked process."""
+    here = os.getpid()
+    with pipe:
+        while True:
+            try:
+                question = pipe.recv()
+            except EOFError:
+                return None
+            if isinstance(question, int):
+                ended, status = os.waitpid(question, os.WNOHANG)
+                answer = os.waitstatus_to_exitcode(status) if ended else None
+            elif not (answer := os.fork()):
+                start, obeys_modes = question
+                tie_to(here, start.death_signal)
+                return start, obeys_modes
+            pipe.send(answer)
+
+
+def _become(start: Start, obeys_modes: bool) -> None:
+    """Make this process like a newly started one."""
+    os.setsid()
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
+        opened = os.open(path, flags, 0o666)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.dup2(1, 2)
+    os.chdir(start.folder)
+    os.environ.clear()
+    os.environ.update(start.environment)
+    time.tzset()
+    sys.argv[1:] = start.command[3:]
+    if obeys_modes and sys.platform == "linux":
+        # Even as root.
+        libc, header, held = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+        libc.capget(header, held)
+        for kind in range(3):  # effective, permitted, inheritable
+            held[kind] &= ~_PAST_MODES
+        libc.capset(header, held)
+    gc.enable()
+
+
+if __name__ == "__main__":
+    main()

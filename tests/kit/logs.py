@@ -1,4 +1,4 @@
-"""Logging that is restored after the test."""
+"""Logging and spans of this process, restored after the test."""
 
 import io
 import logging
@@ -6,9 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from config.settings import LogSettings
 from observability.logging import start_logging
@@ -71,3 +76,21 @@ def start_log(untouched_logging: None) -> StartLog:  # noqa: ARG001 -- puts ever
 @pytest.fixture
 def log(start_log: StartLog) -> io.StringIO:
     return start_log()
+
+
+@cache
+def _exporter() -> InMemorySpanExporter:
+    # A process can set its provider only once.
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = _exporter()
+    exporter.clear()
+    yield exporter
+    exporter.clear()

@@ -26,14 +26,8 @@ def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Mask
 
 
 def case_in(state: GraphState, budget: int = 8000) -> TicketCase:
-    return case_of(
-        state["ticket"],
-        state.get("conversation", ()),
-        state["similar_tickets"],
-        state["documents"],
-        as_it_is,
-        budget,
-    )
+    conversation, similar, documents = state.get("conversation", ()), state["similar_tickets"], state["documents"]
+    return case_of(state["ticket"], conversation, similar, documents, as_it_is, budget)
 
 
 PROMPT: Prompt = Instructions().prompt(case_in(STATE))

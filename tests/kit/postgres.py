@@ -1,8 +1,9 @@
 """One embedded Postgres, migrated once; its tables are emptied for each test."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,38 +11,33 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from sqlalchemy import text
 
 from config.tenants import Tenant
 from devstack.postgres import Postgres
 from storage import jobs
 from storage.claims import Claim
 from storage.job_figures import LEASES
-from storage.jobs import Event
+from storage.jobs import ANOTHER_FIRST, NOTE_MISSING, Event
+from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.by_id import claim_by_id
 from workflow.state import Attempt, AttemptLimit
 
 TABLES = (
     *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
-    *("known_secrets", "secret_uses", "ended_sessions"),
-    *("reconciliations", "missing_webhooks"),
-    *(
-        "tickets",
-        "passages",
-        "listings",
-        "passes",
-        "embeddings",
-        "postings",
-        "term_counts",
-        "collection_sizes",
-        "tombstone_keys",
-        "tombstones",
-    ),
+    *("known_secrets", "secret_uses", "ended_sessions", "reconciliations", "missing_webhooks"),
+    *("tickets", "passages", "listings", "passes", "embeddings", "postings", "term_counts", "collection_sizes"),
+    *("tombstone_keys", "tombstones"),
 )
 DEADLINE = 1800
 LEASE = 45.0
+_CLAIM = text(
+    "SELECT c.*, n.* FROM claim_job("
+    ":id, :owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing) c"
+    " LEFT JOIN LATERAL numbers_of_job(c.tenant_id, :id) n ON true"
+)
 # The columns that come from a webhook.
 OF_EVENT = {"tenant_id", "ticket_id", "dedupe_keys"}
 
@@ -62,13 +58,10 @@ class Table:
 
     def change(self, job_id: UUID, **values: object) -> None:
         """Set columns of a job; a text that begins with `now()` is an expression."""
-        parts = [f"{name} = {value}" if is_expression(value) else f"{name} = %s" for name, value in values.items()]
-        given = [value for value in values.values() if not is_expression(value)]
+        now = {name: value for name, value in values.items() if str(value).startswith("now()")}
+        parts = [f"{name} = {now.get(name, '%s')}" for name in values]
+        given = [value for name, value in values.items() if name not in now]
         self.run(f"UPDATE jobs SET {', '.join(parts)} WHERE id = %s", *given, job_id)  # noqa: S608 -- a test's own
-
-
-def is_expression(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("now()")
 
 
 @pytest.fixture(scope="session")
@@ -76,13 +69,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(tmp_path_factory.mktemp("storage")) as running:
         migrate(running.admin_url, running.url)
         yield running
-
-
-@pytest.fixture(scope="module")
-def postgres_superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with Postgres(tmp_path_factory.mktemp("postgres")) as postgres:
-        yield postgres.superuser_url
-        postgres.discard()
 
 
 @pytest.fixture(scope="session")
@@ -116,19 +102,11 @@ NewEvent = Callable[..., Event]
 
 @pytest.fixture
 def new_event() -> NewEvent:
-    """Return a factory of webhook events, each with its own id and delivery."""
 
     def make(**changed: Any) -> Event:
-        job_id = uuid4()
-        event = Event(
-            job_id=job_id,
-            tenant_id="acme",
-            ticket_id="12345",
-            event="ticket.created",
-            dedupe_keys=(f"key of {job_id}",),
-            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            accepted_at=datetime.now(UTC),
-        )
+        job_id, now = uuid4(), datetime.now(UTC)
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        event = Event(job_id, "acme", "12345", "ticket.created", (f"key of {job_id}",), trace, now)
         return replace(event, **changed)
 
     return make
@@ -141,17 +119,12 @@ async def accept(database: Database, event: Event, *, published: bool = True) ->
 
 @dataclass(frozen=True)
 class Store:
-    """The pool, the superuser's tables and the event factory."""
-
     database: Database
     table: Table
     new_event: NewEvent
 
     async def accept(self, event: Event | None = None, *, published: bool = True, **columns: Any) -> UUID:
-        """Accept this or a new event and set columns of its row; return the job's id.
-
-        For a repeated event it is the earlier job's.
-        """
+        """Accept this or a new event and set columns of its row; return the (earlier) job's id."""
         of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
         event = event or self.new_event(**of_event)
         job_id = await accept(self.database, event, published=published)
@@ -168,6 +141,15 @@ def store(database: Database, table: Table, new_event: NewEvent) -> Store:
 @pytest.fixture
 async def waiting(database: Database, new_event: NewEvent) -> UUID:
     return await accept(database, new_event())
+
+
+async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
+    token, asked_at = uuid4(), time.monotonic()
+    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
+    lease = timedelta(seconds=lease_seconds)
+    rows = await database.call(_CLAIM, id=job_id, owner=owner, token=token, lease=lease, **limits, **reasons)
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:

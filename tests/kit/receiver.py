@@ -1,6 +1,7 @@
 """The receiver without stores and network: events and rejections are kept in memory."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -10,11 +11,9 @@ from api import webhooks
 from api.causes import Explainer
 from api.health import NO_TELEMETRY
 from api.proof import Proof
-from api.refusals import WebhookRefused
 from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import TENANTS_TOML
-from config.tenants import Tenant
 from dispatch.intake import Taken
 from storage.jobs import Event
 
@@ -28,10 +27,7 @@ def raw(headers: Mapping[str, str]) -> Headers:
 
 
 class KnownTenants(TenantDirectory):
-    """`acme`, `strict` (requires a timestamp), `globex` (closed), `initech` (cannot sign).
-
-    Also `umbrella`, whose desk sends no webhook.
-    """
+    """`acme`, `strict` (requires a timestamp), `globex` (closed), `initech` (cannot sign), `umbrella` (is polled)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -48,16 +44,6 @@ class KnownTenants(TenantDirectory):
         )
 
 
-class CheatingTenants(KnownTenants):
-    """Rejects unknown tenants at once, an implementation that skips the signature check."""
-
-    def get(self, tenant_id: str) -> Tenant | None:
-        tenant = super().get(tenant_id)
-        if tenant is None:
-            raise WebhookRefused(403, "unknown tenant", tenant_id)
-        return tenant
-
-
 class Receiver:
     """`POST /webhook` of an application, called without a server."""
 
@@ -68,19 +54,9 @@ class Receiver:
         self.proved = False  # of the last rejection
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         webhooks.add_routes(self.app.router)
-        fake: Any = self
-        nothing: Any = None
         self.app.add_exception_handler(HTTPException, webhooks.refuse_address)
-        self.app.state.api = ApiState(
-            tenants or KnownTenants(),
-            nothing,
-            nothing,
-            fake,
-            fake,
-            fake,
-            sender_seconds=10,
-            explainer=explainer or Explainer(),
-        )
+        state: Any = partial(ApiState, sender_seconds=10, explainer=explainer or Explainer())
+        self.app.state.api = state(tenants or KnownTenants(), None, None, self, self, self)
 
     async def take(self, event: Event) -> Taken:
         self.events.append(event)
@@ -102,10 +78,7 @@ class Receiver:
         path: str = "/webhook",
         sent: list[dict[str, Any]] | None = None,
     ) -> tuple[int, bytes]:
-        """Send a body in parts; return the status and body of the answer.
-
-        If `leaves`, the sender disconnects before the end. `sent` collects the messages of the answer.
-        """
+        """Send a body in parts; return status and body of the answer, whose messages `sent` collects."""
         messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "more_body": False})
         answered = [] if sent is None else sent

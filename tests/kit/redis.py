@@ -1,7 +1,6 @@
 """An embedded Valkey for tests of single parts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -26,26 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def tokens(redis_url: str) -> AsyncIterator[Redis]:
-    """Return a Redis that keeps the cloud token between tests.
-
-    A desk issues ten tokens in ten minutes.
-    """
+    """Keep the cloud token between tests: a desk issues ten in ten minutes."""
     client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
     yield client
     await client.aclose()
-
-
-class LateRedis:
-    """A Redis in which another process acts before its first change."""
-
-    def __init__(self, redis: Redis, turn: Callable[[], Awaitable[object]]) -> None:
-        self._redis = redis
-        self._turns = [turn]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._redis, name)
-
-    async def set(self, *given: Any, **named: Any) -> Any:
-        while self._turns:
-            await self._turns.pop()()
-        return await self._redis.set(*given, **named)

@@ -6,16 +6,16 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
+from dispatch.outcome import Outcome
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.by_id import run_job
-from tests.kit.postgres import LEASE, Table
+from tests.kit.postgres import LEASE, Table, claim_by_id
 from workflow.answer import Content, NotedText
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.lease import Renewals
-from workflow.runner import Runner, Turns
+from workflow.runner import Runner, Turns, run_attempt
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[NotedText(text="N")])
@@ -48,6 +48,11 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         capture_messages=False,
         turns=Turns(list),
     )
+
+
+async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
+    held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.renewals.lease_seconds)
+    return None if held is None else await run_attempt(runner, held)
 
 
 async def run_when_due(runner: Runner, table: Table, job_id: UUID) -> dict[str, Any]:

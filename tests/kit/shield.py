@@ -12,7 +12,9 @@ _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}
 
 def take_out(environ: MutableMapping[str, str]) -> None:
     """Remove each setting of a process, of a tenant and of the console's login."""
-    of_processes = {name.upper() for kind in _kinds(LogSettings) for name in kind.model_fields} - _OF_THE_MACHINE
+    of_processes = {
+        name.upper() for kind in settings_below(LogSettings) for name in kind.model_fields
+    } - _OF_THE_MACHINE
     of_access = tuple(name.partition("<")[0] for name in ACCESS_SETTINGS)
     for name in [*environ]:
         # pydantic accepts lower case, too.
@@ -20,7 +22,7 @@ def take_out(environ: MutableMapping[str, str]) -> None:
             del environ[name]
 
 
-def _kinds(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
+def settings_below(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
     yield kind
     for narrower in kind.__subclasses__():
-        yield from _kinds(narrower)
+        yield from settings_below(narrower)

@@ -44,7 +44,6 @@ def untimed(secret: str | bytes, body: bytes, name: str = "x-servicedesk-signatu
 
 
 def github(secret: str | bytes, body: bytes) -> dict[str, str]:
-    """Sign by GitHub's scheme, which has no timestamp."""
     return untimed(secret, body, "x-hub-signature-256")
 
 

@@ -58,7 +58,6 @@ def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def openai_simulator() -> Iterator[Simulator]:
-    """Start a fast model: eight pieces within 50 ms."""
     yield from simulator_of(create_openai(FAST_MODEL))
 
 

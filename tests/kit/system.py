@@ -1,7 +1,9 @@
 """Running systems as test fixtures."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import pytest
 
@@ -11,22 +13,16 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support
+from tests.system.outcomes import figures
 
 # Short, so that the failures named in the FAQ come within seconds.
-SHORT = {
-    "OPENAI_TIMEOUT_SECONDS": "2",
-    "SERVICEDESK_TIMEOUT_SECONDS": "2",
-    "CONTEXT_TIMEOUT_SECONDS": "3",
-    "WORKER_CONCURRENCY": "64",
-    "NOTE_SETTLE_SECONDS": "2",
-}
+SHORT = {"OPENAI_TIMEOUT_SECONDS": "2", "SERVICEDESK_TIMEOUT_SECONDS": "2", "CONTEXT_TIMEOUT_SECONDS": "3"}
+SHORT |= {"WORKER_CONCURRENCY": "64", "NOTE_SETTLE_SECONDS": "2"}
 # Fast detection of dead processes.
-QUICK = {
-    "LEASE_SECONDS": "3",
-    "WORKER_GRACE_SECONDS": "1",
-    "SERVICEDESK_TIMEOUT_SECONDS": "5",
-    "NOTE_SETTLE_SECONDS": "5",
-}
+QUICK = {"LEASE_SECONDS": "3", "WORKER_GRACE_SECONDS": "1"}
+QUICK |= {"SERVICEDESK_TIMEOUT_SECONDS": "5", "NOTE_SETTLE_SECONDS": "5"}
+# A loop that hangs for 2 s ends its process.
+IMPATIENT = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
 # A tenant that the API serves and the worker does not know.
 UNKNOWN_TO_THE_WORKER = "initech"
 # A tenant that no process can serve, and an invalid tenant id.
@@ -34,22 +30,39 @@ CLOSED = "hooli"
 UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
 
+StartSystem = Callable[..., System]
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[LoadedPrograms]:
+    with closing(LoadedPrograms()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def start_system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[StartSystem]:
+    """Return a starter of systems, by the options of `System`; they end with the module."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> System:
+            folder = tmp_path_factory.mktemp("system") / ".devstack"
+            options = {"settings": SHORT, "launch": loaded, **options}
+            return stack.enter_context(System(folder, **options))
+
+        yield start
+
+
 @pytest.fixture(scope="module", params=["text", pytest.param("json", marks=pytest.mark.slow)])
-def system(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms
-) -> Iterator[System]:
+def system(request: pytest.FixtureRequest, start_system: StartSystem) -> System:
     """Start the whole system, in each of the two log formats."""
-    folder = tmp_path_factory.mktemp("system")
-    with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5, launch=loaded) as running:
-        assert running.housekeeping is not None
-        log = running.housekeeping.log_path
-        wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
-        yield running
+    running = start_system(settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5)
+    log = running.housekeeping.log_path
+    wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
+    return running
 
 
 @pytest.fixture(scope="module")
 def outside(system: System) -> Iterator[World]:
-    """Open the outside of the module's `system`, shared by the module's tests."""
     world = World(system)
     yield world
     world.close()
@@ -57,7 +70,6 @@ def outside(system: System) -> Iterator[World]:
 
 @pytest.fixture
 def world(outside: World) -> Iterator[World]:
-    """Return it for one test; the test's faults end with it."""
     yield outside
     outside.clear_faults()
 
@@ -71,7 +83,7 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system with short leases and graces, a GPT-4 of 1.5 s and no housekeeping.
+    """Start a system without housekeeping that finds dead processes fast; GPT-4 takes 1.5 s.
 
     The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
     """
@@ -90,7 +102,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 @pytest.fixture
 def around(quick: System) -> Iterator[World]:
-    """Return that system's outside; afterwards end faults and restart stopped processes."""
+    """Return that system's outside; afterwards end faults, and restart stopped processes and open breakers' worker."""
     outside = World(quick)
     yield outside
     outside.clear_faults()
@@ -98,15 +110,14 @@ def around(quick: System) -> Iterator[World]:
     for process in quick.processes:
         if not process.running:
             quick.restart(process)
+    told = figures(quick, "worker")
+    if any(told[name] for name in told if name.startswith("ai_agents_breaker_open{")):
+        quick.restart(quick.workers[0])
 
 
 def desk_settings(system: System, tenant: str) -> dict[str, str]:
-    ending = f"_{tenant.upper()}"
-    return {
-        name: value
-        for name, value in system.settings.items()
-        if name.startswith("SERVICEDESK_") and name.endswith(ending)
-    }
+    shape = re.compile(f"SERVICEDESK_.*_{tenant.upper()}")
+    return {name: value for name, value in system.settings.items() if shape.fullmatch(name)}
 
 
 @contextmanager

@@ -74,7 +74,6 @@ def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: Loaded
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
 def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
-    """Cover a killed parent too."""
     program = (
         "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
         "from tests.kit.test_loaded import finder;"
@@ -87,10 +86,3 @@ def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
         assert is_alive(pid)
         asking.kill()
     wait_for(lambda: not is_alive(pid))
-
-
-def test_what_is_no_module_for_python_is_not_started(tmp_path: Path, loaded: LoadedPrograms) -> None:
-    process = finder(tmp_path, loaded)
-    process.command = ["/bin/true"]
-    with pytest.raises(ValueError, match="not started by forking"):
-        process.start()

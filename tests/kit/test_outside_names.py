@@ -31,6 +31,7 @@ from integrations.servicedesk import auth as desk_tokens
 from observability import metrics, phrases, tracing
 from observability.identifiers import TAGS
 from support.cli import build_parser
+from tests.kit.shield import settings_below
 from workflow.kept_answers import Kept
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,6 @@ ROOMS = ("api", "worker", "workflow", "dispatch", "integrations", "housekeeping"
 
 
 def log_phrases() -> set[str]:
-    """Return the level and the template of each line."""
     found = [value for value in vars(phrases).values() if isinstance(value, phrases.Phrase)]
     return {f"{phrase.level}: {phrase.template}" for phrase in found}
 
@@ -78,15 +78,9 @@ def _labels(metric: MetricWrapperBase) -> list[str]:
 def settings() -> set[str]:
     for module in pkgutil.walk_packages(config.__path__, "config."):
         importlib.import_module(module.name)
-    kinds = [kind for kind in _below(LogSettings) if not kind.__module__.startswith("tests.")]
+    kinds = [kind for kind in settings_below(LogSettings) if not kind.__module__.startswith("tests.")]
     found = {name.upper() for kind in kinds for name in kind.model_fields}
     return found | {f"{prefix}<TENANT>" for prefix in TENANT_SETTINGS} | set(ACCESS_SETTINGS)
-
-
-def _below(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
-    yield kind
-    for one in kind.__subclasses__():
-        yield from _below(one)
 
 
 def exit_codes() -> set[str]:
@@ -98,7 +92,6 @@ def verdict_codes() -> set[str]:
 
 
 def commands(*verb: str) -> set[str]:
-    """Return each verb with its options and arguments as in its usage."""
     usage = _usage(*verb)
     if choice := re.search(r"\{([a-z,-]+)\} \.\.\.$", usage):
         return {line for name in choice[1].split(",") for line in commands(*verb, name)}
@@ -139,7 +132,6 @@ def _secrets(tree: Any) -> Iterator[str]:
 
 
 def sql_functions(server: Postgres) -> set[str]:
-    """Return each function of a migrated database with its arguments, without extensions."""
     statement = """
         SELECT proname || '(' || pg_get_function_identity_arguments(oid) || ')' FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace

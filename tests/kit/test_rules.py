@@ -1,12 +1,14 @@
-"""Rules that keep each test readable, movable and runnable alone."""
+"""Rules that keep each test readable, movable, runnable alone, and free of the shell's settings."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.kit.together import ON_QUICK
+from tests.kit.parallel import ON_QUICK
+from tests.kit.shield import take_out
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -18,7 +20,6 @@ def files() -> dict[Path, ast.Module]:
 
 
 def test_there_is_one_conftest() -> None:
-    """Other fixtures are named there."""
     assert [path for path in files() if path.name == "conftest.py"] == [Path("tests/conftest.py")]
 
 
@@ -34,7 +35,7 @@ def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
         if name.startswith("tests.") or ".tests." in name
     ]
     assert len(imported) > 500
-    wrong = [(path, name) for path, name in imported if any(_is_of_tests(part) for part in name.split(".")[1:])]
+    wrong = [(path, name) for path, name in imported if re.search(r"\.(conftest|test_\w+)(\.|$)", name)]
     assert wrong == []
 
 
@@ -44,5 +45,16 @@ def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureR
     assert sharing <= ON_QUICK
 
 
-def _is_of_tests(part: str) -> bool:
-    return part == "conftest" or part.startswith("test_")
+KEPT = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost", "PATH": "/bin", "OTEL_SERVICE_NAME": "x"}
+
+
+TAKEN_OUT = (
+    *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL", "JAEGER_URL"),
+    *("CONSOLE_KEY", "WEBHOOK_SECRET_ACME", "MODE_ACME", "CONSOLE_TOKEN_JO", "CONSOLE_OIDC_ISSUER"),
+)
+
+
+def test_settings_are_taken_out_and_nothing_else() -> None:
+    environ = KEPT | dict.fromkeys(TAKEN_OUT, "1")
+    take_out(environ)
+    assert environ == KEPT

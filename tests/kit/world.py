@@ -19,7 +19,6 @@ _TLS = httpx2.create_ssl_context()
 
 
 def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
-    """Poll until the result is true, and return it; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, f"not within {seconds} s; the last answer was {found!r}"
@@ -55,7 +54,6 @@ class World:
         self._desk.patch(f"/_sim/desks/{tenant}", json=settings).raise_for_status()
 
     def deliveries(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
-        """Return the webhooks that a desk sent for a ticket, with the `status` of each answer."""
         query = {"tenant": tenant, "ticket_id": ticket_id}
         sent: list[dict[str, Any]] = self._desk.get("/_sim/webhooks", params=query).json()["deliveries"]
         return sent
@@ -70,10 +68,7 @@ class World:
     def post_webhook(
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None, secret: str | None = None
     ) -> httpx2.Response:
-        """Post a webhook without the desk, signed with the tenant's `secret`.
-
-        The ticket need not exist.
-        """
+        """Post a webhook without the desk, signed with the tenant's `secret`; the ticket need not exist."""
         body, signed = self.signed(ticket_id, tenant, secret)
         url, both = f"{self._api_url}/webhook", signed | (headers or {})
         return httpx2.post(url, content=body, headers=both, timeout=30, verify=_TLS)
@@ -92,7 +87,6 @@ class World:
         return timed(secret or self._secrets[tenant], body)
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
-        """Return the texts (HTML) of a ticket's notes."""
         answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
         return [note["description"] for note in answer.json()["notes"]]
 
@@ -120,7 +114,6 @@ class World:
         return [step if isinstance(step, str) else step["text"] for step in answer["next_steps"]]
 
     def display_id(self, ticket_id: str, tenant: str = "globex") -> str:
-        """Return the display number of a cloud desk's ticket."""
         return str(self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status().json()["display_id"])
 
     def desk_fault(self, **fault: Any) -> None:
@@ -145,7 +138,6 @@ class World:
         return [request for request in requests if request["operation"] == operation]
 
     def desk_requests(self, tenant: str = "acme") -> list[dict[str, Any]]:
-        """Return a desk's requests, oldest first, with `time` and `operation`."""
         answer = self._desk.get("/_sim/requests", params={"tenant": tenant}).raise_for_status()
         requests: list[dict[str, Any]] = answer.json()["requests"]
         return requests

@@ -8,8 +8,7 @@ import pytest
 
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
-from tests.kit.desk import TENANT_OF
-from tests.kit.recorded import recorded_answers
+from tests.kit.desk import TENANT_OF, recorded_answers
 from tests.kit.simulators import DESKS
 from tests.simulators.doors import call, new_ticket
 

@@ -7,8 +7,7 @@ import pytest
 
 from storage import jobs
 from storage.jobs import Event
-from tests.kit.by_id import claim_by_id
-from tests.kit.postgres import DEADLINE, Store
+from tests.kit.postgres import DEADLINE, Store, claim_by_id
 
 
 def job_ids(store: Store) -> list[object]:

@@ -18,8 +18,7 @@ from integrations.errors import NoteMissing
 from storage import by_hand, claims, refreshes, relaying
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
-from tests.kit.by_id import claim_by_id
-from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 from workflow.lease import Renewals, hold_lease
 
 RAN_OUT = "now() - interval '1 second'"

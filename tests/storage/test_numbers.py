@@ -9,8 +9,7 @@ import pytest
 from storage import by_hand, claims, refreshes, relaying
 from storage.claims import LeaseLost
 from storage.jobs import NOTE_MISSING
-from tests.kit.by_id import claim_by_id
-from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 
 DESK_ID, NUMBER = "123640000000240013", "102"
 POSTED = "now() - interval '1 minute'"

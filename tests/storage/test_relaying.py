@@ -13,8 +13,7 @@ from storage import claims, relaying
 from storage.job_figures import job_figures, jobs_held_back
 from storage.jobs import Published
 from storage.session import Database
-from tests.kit.by_id import claim_by_id
-from tests.kit.postgres import Store, Table, claimed
+from tests.kit.postgres import Store, Table, claim_by_id, claimed
 
 Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]

@@ -1,13 +1,10 @@
-"""Housekeeping on real processes: a stuck desk delays no other copy and no purge."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""Housekeeping on real processes: copies, purges and embeddings, and no delay by a stuck desk."""
 
 import psycopg
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied
 
@@ -24,16 +21,11 @@ VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that copies once, and then not for five minutes.
-
-    A desk may be silent for long.
-    """
-    folder: Path = tmp_path_factory.mktemp("copies")
+def system(start_system: StartSystem) -> System:
+    """Start a system that copies once, and then not for five minutes; a desk may be silent for long."""
     settings: dict[str, object] = {f"{tenant}.servicedesk.rate_per_minute": 3000 for tenant in ("acme", "globex")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
-    with System(folder, settings=settings, openai_seconds=0.3, launch=loaded) as running:
-        yield running
+    return start_system(settings=settings, openai_seconds=0.3)
 
 
 def new_ticket(world: World) -> str:
@@ -41,24 +33,10 @@ def new_ticket(world: World) -> str:
 
 
 def copied_anew(system: System) -> str:
-    """Restart housekeeping and wait for the copy of acme's desk; return its new lines."""
     process = system.housekeeping
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
     return process.output()
-
-
-def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(system: System, world: World) -> None:
-    """The wait for a lock is limited; the table is purged an hour later."""
-    with psycopg.connect(system.postgres.superuser_url) as locking:
-        locking.execute(OLD)
-        locking.commit()
-        locking.execute("LOCK TABLE passages IN EXCLUSIVE MODE")
-        system.restart(system.housekeeping)
-        wait_for(lambda: "Purged by age: answers=0, copies=1, jobs=0" in system.housekeeping.output(), 20)
-    (line,) = [line for line in system.housekeeping.output().splitlines() if "Purge error" in line]
-    assert "Purge error: what=passages, reason=refused by the database" in line
-    assert "old" not in copied(world, "globex")
 
 
 def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> None:
@@ -71,7 +49,6 @@ def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> 
 
 
 def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, world: World) -> None:
-    """A job or housekeeping learns of the deletion; a closed ticket keeps its copy."""
     by_job, trashed_by_job, closed, by_sync, trashed = (new_ticket(world) for _ in range(5))
     copied_anew(system)
     assert copied(world) >= {by_job, trashed_by_job, closed, by_sync, trashed}
@@ -90,3 +67,42 @@ def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, 
             superuser.execute(AN_HOUR_AGO)
         assert f", removed={removed}" in copied_anew(system)
     assert copied(world) & {closed, by_sync, trashed} == {closed}
+
+
+@pytest.fixture(scope="module")
+def embedding(system: System) -> System:
+    """Give acme's texts to an endpoint for embeddings from now on; housekeeping makes them, workers use them."""
+    of_model = system.workers[0].environment
+    endpoint = {f"EMBEDDINGS_{name}": of_model[f"OPENAI_{name}"] for name in ("BASE_URL", "API_KEY")}
+    system.configure(endpoint | {"acme.servicedesk.embeddings": "endpoint"})
+    for process in (system.housekeeping, *system.workers):
+        system.restart(process)
+    return system
+
+
+def sent(world: World) -> list[str]:
+    return [text for request in world.model_requests("embeddings") for text in request["payload"]["input"]]
+
+
+def test_copies_get_them_and_a_job_is_searched_for_by_them(embedding: System, world: World) -> None:
+    wait_for(lambda: "Embeddings made: tenant_id=acme" in embedding.housekeeping.output(), 150)
+    wait_for(lambda: ", left=0" in embedding.housekeeping.output())
+    with world.admin() as connection:
+        (rows,) = connection.execute("SELECT array_agg(DISTINCT tenant_id) FROM embeddings").fetchall()
+    assert rows[0] == ["acme"]
+    ticket_id = world.create_ticket("Scanner jams on the third floor")
+    assert world.ended(ticket_id)["state"] == "completed"
+    assert any("Scanner jams on the third floor" in text for text in sent(world))
+    of_globex = world.create_ticket("Payroll of Robin is wrong", tenant="globex")
+    assert world.ended(of_globex, tenant="globex")["state"] == "completed"
+    assert not any("Robin" in text for text in sent(world))
+    line = "Embeddings: texts of tenant_id=acme are sent to embeddings at 127.0.0.1"
+    assert [process.output().count(line) for process in (embedding.housekeeping, *embedding.workers)] == [1, 1]
+
+
+def test_without_the_endpoint_jobs_are_done_by_words(embedding: System, world: World) -> None:
+    (worker,) = embedding.workers
+    embedding.restart(worker, {"EMBEDDINGS_BASE_URL": "http://127.0.0.1:9/v1"})
+    ticket_id = world.create_ticket("Scanner jams on the second floor")
+    assert world.ended(ticket_id)["state"] == "completed"
+    assert "Embeddings error: embeddings at 127.0.0.1: connection" in worker.output()

@@ -3,6 +3,8 @@
 Their cost in time: docs/benchmarks.md. Lower the number here after an improvement.
 """
 
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +15,9 @@ from redis import Redis
 
 from devstack.system import System
 from dispatch.queue import message_of
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of
-from tests.system.meter import PostgresMeter
 from tests.system.stories import lines_of
 
 _TIMES = 6
@@ -30,13 +32,43 @@ MOST_OF_A_JOB = {
     "lines of the worker": 6,
 }
 MOST_BYTES_OF_A_MESSAGE = 1100
+# After the protocol's version each message begins with its kind.
+_SESSION = struct.pack("!I", 3 << 16)
 _NOT_COUNTED = {"cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello"}
+
+
+class PostgresMeter(TcpProxy):
+    """Counts the clients' messages by kind.
+
+    https://www.postgresql.org/docs/current/protocol-message-formats.html
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.seen: Counter[str] = Counter()
+        super().__init__(database_url)
+
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        if (source, sink) not in self.pairs:
+            return super().pass_on(source, sink)
+        # Until its session begins a client's messages have no kind (`head` is 0).
+        head, unread = 0, b""
+        while data := source.recv(65536):
+            sink.sendall(data)
+            unread += data
+            while len(unread) >= head + 4:
+                (size,) = struct.unpack("!I", unread[head : head + 4])
+                if len(unread) < head + size:
+                    break
+                message, unread = unread[: head + size], unread[head + size :]
+                if head:
+                    self.seen[chr(message[0])] += 1
+                elif message[4:8] == _SESSION:
+                    head = 1
+        return None
 
 
 @dataclass
 class Counting:
-    """A running system and its traffic to the stores."""
-
     system: System
     world: World
     collector: Collector
@@ -46,18 +78,16 @@ class Counting:
     def so_far(self, process: str) -> Counter[str]:
         """Return the messages to Postgres of one process and to Redis of all."""
         commands: dict[str, dict[str, int]] = self.redis.info("commandstats")
-        return Counter(
-            {
-                "statements": self.meters[process].statements,
-                "round trips": self.meters[process].round_trips,
-                "redis commands": sum(of["calls"] for name, of in commands.items() if name not in _NOT_COUNTED),
-            }
-        )
+        calls = sum(of["calls"] for name, of in commands.items() if name not in _NOT_COUNTED)
+        # Kinds: a simple query, an execution with bound values, and what a client waits after.
+        seen = self.meters[process].seen
+        statements, round_trips = seen["Q"] + seen["E"], seen["Q"] + seen["S"]
+        return Counter({"statements": statements, "round trips": round_trips, "redis commands": calls})
 
 
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
-    """Start a system and run a few jobs: caches are warm, statements are prepared."""
+    """Run a few jobs first: caches are warm, statements are prepared."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         system = System(tmp_path_factory.mktemp("counts"), settings=export, openai_seconds=0.05, housekeeping=False)

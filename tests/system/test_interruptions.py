@@ -20,7 +20,10 @@ LOSS_IS_SURE_SECONDS = 120
 
 @dataclass(frozen=True)
 class CaughtInFlight:
-    """Tickets in progress when the worker ended, and the API's earlier counters."""
+    """Tickets in progress when the worker ended, and the API's earlier counters.
+
+    Other tests' jobs may be counted too.
+    """
 
     thinking: list[str]
     """GPT-4 was being asked about them."""
@@ -76,7 +79,7 @@ def test_the_job_of_a_killed_worker_is_run_again(
         assert_one_note(around, ticket_id, seconds=LOSS_IS_SURE_SECONDS)
         assert around.job(ticket_id)["attempt"] == 2
         assert f"Job requeued: job_id={around.job(ticket_id)['id']}" in log_of(quick, ticket_id)
-    assert figures(quick)[RECOVERED] == caught.counted[RECOVERED] + len(caught.thinking) + 1
+    assert figures(quick)[RECOVERED] >= caught.counted[RECOVERED] + len(caught.thinking) + 1
 
 
 @pytest.mark.slow
@@ -99,7 +102,8 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace
     worker.stop(8)
     told = worker.output()
     assert "Worker stopped" in told
-    assert told.count("reason=worker stopping") == len(caught.thinking) + 1
+    for ticket_id in (*caught.thinking, caught.posting):
+        assert told.count(f"ticket_id={ticket_id}, reason=worker stopping") == 1
     assert "Traceback" not in told
     assert all(around.job(ticket_id)["state"] == "waiting" for ticket_id in caught.thinking)
     quick.restart(worker)

@@ -1,36 +1,28 @@
 """Metrics after one job of each kind and some rejected webhooks."""
 
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 
 import httpx2
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
-from tests.system.outcomes import exposition, figures
+from tests.system.outcomes import figures
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTED = set(re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
 REFUSED = "OpenAI API: 403 Forbidden"
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system with four ended jobs.
-
-    Completed, skipped, failed, and completed by a second attempt.
-    """
-    with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5, launch=loaded) as system:
-        world = World(system)
+def lived(start_system: StartSystem) -> Iterator[System]:
+    """Start a system with four ended jobs: completed, skipped, failed, and completed by a second attempt."""
+    system = start_system(openai_seconds=0.5)
+    with closing(World(system)) as world:
         completed = world.create_ticket()
         world.ended(completed)
         world.openai_fault(kind="status", code=403, times=1)
@@ -40,29 +32,26 @@ def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
         # The same bytes: its job ends without a note, which frees all other keys of a delivery.
         body, signed = world.signed("999999")
         webhook = f"{system.state['api_url']}/webhook"
-        assert httpx2.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
-        world.ended("999999")
-        assert httpx2.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == "duplicate"
+        for status in ("accepted", "duplicate"):
+            assert httpx2.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == status
+            world.ended("999999")
         assert world.post_webhook(completed, secret="another tenant's").status_code == 403
         assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
-        assert httpx2.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
-        assert httpx2.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
-        assert system.housekeeping is not None
+        assert httpx2.post(webhook, content=b"{").status_code == 400
+        assert httpx2.post(f"{webhook}s", content=b"{}").status_code == 404
         log = system.housekeeping.log_path
         wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
         wait_for(lambda: figures(system)["ai_agents_jobs_held"] == 0)
         yield system
-        world.close()
 
 
 def of(told: dict[str, float], name: str) -> dict[str, float]:
-    """Return the series of one metric by labels (`a, b`), without zeros."""
     found = {key.removeprefix(name): value for key, value in told.items() if key.partition("{")[0] == name}
     return {", ".join(re.findall(r'"([^"]*)"', key)): value for key, value in found.items() if value}
 
 
 def test_the_api_tells_what_became_of_each_webhook_and_of_the_queue(lived: System) -> None:
-    """Unknown tenants and unreadable ones share a label; zeros are left out here."""
+    """Unknown tenants and unreadable ones share a label."""
     told = figures(lived)
     assert of(told, "ai_agents_webhooks_total") == {
         "accepted, acme": 3,
@@ -91,13 +80,9 @@ def test_the_worker_tells_how_each_job_and_attempt_ended_and_how_long_it_took(li
     }
     counted = of(told, "ai_agents_job_duration_seconds_count")
     assert counted == {"completed, acme": 2, "skipped, acme": 1, "failed, globex": 1}
-    world = World(lived)
-    with world.admin() as connection:
-        rows = connection.execute(
-            "SELECT state || ', ' || tenant_id, sum(extract(epoch FROM finished_at - accepted_at))::float "
-            "FROM jobs GROUP BY 1"
-        ).fetchall()
-    world.close()
+    with closing(World(lived)) as world, world.admin() as connection:
+        lasted = "sum(extract(epoch FROM finished_at - accepted_at))::float"
+        rows = connection.execute(f"SELECT state || ', ' || tenant_id, {lasted} FROM jobs GROUP BY 1").fetchall()  # noqa: S608 -- ours
     assert of(told, "ai_agents_job_duration_seconds_sum") == pytest.approx(dict(rows), abs=0.3)
     assert of(told, "ai_agents_job_attempts_total") == {
         "completed, acme": 2,
@@ -138,12 +123,8 @@ def test_the_worker_tells_of_each_step_each_call_and_each_token(lived: System) -
         paid = sum(int(count) for count in re.findall(rf"{direction}_tokens: (\d+)", log))
         assert paid > 0
         assert of(told, "ai_agents_gpt4_tokens_total")[f"{direction}, gpt-6-luna, acme"] == paid
-    breakers = {key for key in told if key.startswith("ai_agents_breaker_open")}
-    assert breakers == {
-        f'ai_agents_breaker_open{{server="{name}"}}'
-        for name in ("desk of acme", "desk of globex", "model at 127.0.0.1")
-    }
-    assert of(told, "ai_agents_breaker_open") == {}
+    for server in ("desk of acme", "desk of globex", "model at 127.0.0.1"):
+        assert told[f'ai_agents_breaker_open{{server="{server}"}}'] == 0
 
 
 def test_housekeeping_tells_what_it_copied(lived: System) -> None:
@@ -152,20 +133,6 @@ def test_housekeeping_tells_what_it_copied(lived: System) -> None:
     for moment in of(told, "ai_agents_sync_last_success_timestamp_seconds").values():
         assert 0 <= time.time() - moment < 60
     assert of(told, "ai_agents_external_calls_total").keys() == {"ok, servicedesk, acme", "ok, servicedesk, globex"}
-
-
-@pytest.mark.parametrize("process", ["api", "worker", "housekeeping"])
-def test_each_metric_that_is_given_is_documented_and_well_named(lived: System, process: str) -> None:
-    """`promtool check metrics` has no findings."""
-    text = exposition(lived, process)
-    families = dict(re.findall(r"^# TYPE (ai_agents_\w+) (\w+)$", text, re.MULTILINE))
-    assert families
-    assert set(families) <= DOCUMENTED
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
-    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_port_ends_with_its_process_and_its_counts_begin_anew(lived: System) -> None:

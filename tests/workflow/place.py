@@ -20,10 +20,9 @@ from privacy.redaction.people import Person
 from storage.session import Database
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4
-from tests.kit.by_id import run_job
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, attempt_at, claimed
-from tests.kit.runner import runner_on
+from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
 from workflow.nodes.call_gpt4 import call_gpt4

@@ -13,10 +13,9 @@ from config.tenants import Tenant
 from integrations.errors import DeskTimeout
 from storage import history
 from storage.search import SearchInPostgres
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
-from tests.kit.runner import ANSWER
+from tests.kit.runner import ANSWER, run_job
 from tests.workflow.place import WorkSite
 from workflow.kept_answers import Kept
 

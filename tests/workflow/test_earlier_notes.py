@@ -14,10 +14,9 @@ from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, claims
 from storage.session import Database
-from tests.kit.by_id import run_job
 from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
-from tests.kit.runner import ANSWER, TICKET, runner_on
+from tests.kit.runner import ANSWER, TICKET, run_job, runner_on
 from tests.workflow.place import WorkSite, tenant
 from workflow.nodes.update_ticket import update_ticket
 from workflow.note import marker, to_html

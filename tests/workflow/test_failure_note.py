@@ -14,11 +14,10 @@ from storage.claims import Claim
 from storage.erasure import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
-from tests.kit.runner import runner_on
+from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from workflow.failure_note import leave_failure_note
 from workflow.note import marker

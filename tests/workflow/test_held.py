@@ -23,12 +23,11 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.config.given import ACME
-from tests.kit.by_id import run_job
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, Table, claimed
-from tests.kit.runner import ANSWER, TICKET, run_when_due, runner_on
+from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import filed
 from tests.workflow.place import WorkSite, tenant

@@ -18,11 +18,10 @@ from storage import claims, erasure, history
 from storage.erasure import Which
 from storage.session import Database
 from tests.kit import model as gpt4
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, attempt_at, claimed
-from tests.kit.runner import runner_on
+from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note

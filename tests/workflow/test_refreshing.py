@@ -11,8 +11,8 @@ from config.tenants import NoteSettings
 from integrations.errors import DeskUnavailable
 from storage import by_hand
 from storage.jobs import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket
+from tests.kit.runner import run_job
 from tests.workflow.place import WorkSite, place, tenant
 
 __all__ = ["place"]

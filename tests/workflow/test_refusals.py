@@ -15,11 +15,10 @@ from integrations.model.client import ModelClient
 from storage import by_hand, erasure, history
 from storage.erasure import Which
 from tests.kit import desk as desk_kit
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE
-from tests.kit.runner import ANSWER, TICKET
+from tests.kit.runner import ANSWER, TICKET, run_job
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
 from workflow.kept_answers import Kept, UnusableAnswer
 from workflow.note import to_html

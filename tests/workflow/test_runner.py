@@ -29,12 +29,11 @@ from storage.claims import Claim, Shares
 from storage.session import Database, Row
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
-from tests.kit.by_id import run_job
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept, claimed
-from tests.kit.runner import ANSWER, TICKET, run_when_due, runner_on
+from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.simulators import Simulator
 from workflow.graph import JobGraph
 from workflow.kept_answers import AnswersInRedis, Kept, UnfinishedLook

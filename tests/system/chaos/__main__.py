@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
             sys.stdout.flush()
             # Printed at once, because a run that is stopped has no verdict. Not part of the table.
             sys.stderr.write("".join(f"{result.fault}: {problem}\n" for problem in result.problems))
-    sys.stdout.write(f"\n{verdict(results, len(stage.leases.ran_out))}\n")
+    sys.stdout.write(f"\n{verdict(results, len(stage.ran_out))}\n")
     return 0 if results and all(result.holds for result in results) else 1
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx2
 
@@ -29,49 +30,40 @@ class AcceptedWebhook:
 
 @dataclass
 class Stream:
-    """Webhooks at `rate` a second, for two tenants in turn, until `stop`."""
+    """Webhooks of a scenario at `rate` a second, for two tenants in turn, until `stop`."""
 
+    fault: str
     world: World
     rate: float
+    began: float = field(default_factory=time.monotonic)
     accepted: list[AcceptedWebhook] = field(default_factory=list)
     refused: int = 0
     """Deliveries that were never answered with 202, however often they were tried again."""
     failures: list[str] = field(default_factory=list)
     """What no sender should meet: answers that are neither 202 nor 503, and failures of its own."""
     _ends: threading.Event = field(default_factory=threading.Event)
-    _senders: list[threading.Thread] = field(default_factory=list)
+    _senders: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 256))
+    _pacer: threading.Thread = field(init=False)
 
     def start(self) -> None:
-        pacer = threading.Thread(target=self._pace, name="stream")
-        self._senders.append(pacer)
-        pacer.start()
+        self._pacer = threading.Thread(target=self._pace, name="stream")
+        self._pacer.start()
 
     def stop(self) -> None:
+        """Wait for all senders; each request has a time limit, and each sender gives up."""
         self._ends.set()
-        # The pacer is first: when it has ended the list is complete, since bursts precede the stop.
-        self._senders[0].join()
-        give_up_at = time.monotonic() + _GIVE_UP_SECONDS + 30
-        for sender in self._senders:
-            sender.join(max(0.0, give_up_at - time.monotonic()))
-        stuck = sum(sender.is_alive() for sender in self._senders)
-        if stuck:
-            self.failures.append(f"{stuck} senders did not end")
+        self._pacer.join()
+        self._senders.shutdown()
 
     def burst(self, count: int) -> list[str]:
-        """Send this many more at once without waiting; return their tickets."""
         numbers = [next(_numbers) for _ in range(count)]
         for number in numbers:
-            self._begin(number)
+            self._senders.submit(self._send, number)
         return [str(number) for number in numbers]
 
     def _pace(self) -> None:
         while not self._ends.wait(1 / self.rate):
-            self._begin(next(_numbers))
-
-    def _begin(self, number: int) -> None:
-        sender = threading.Thread(target=self._send, args=(number,))
-        self._senders.append(sender)
-        sender.start()
+            self._senders.submit(self._send, next(_numbers))
 
     def _send(self, number: int) -> None:
         tenant = "acme" if number % 2 else "globex"

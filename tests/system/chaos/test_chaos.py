@@ -12,10 +12,7 @@ PARTS = 5
 
 
 def part_of(number: int) -> list[Scenario]:
-    """Return the scenarios of one part.
-
-    Parts take about as long, since the longest are assigned first.
-    """
+    """Return the scenarios of one part; all take about as long, since the longest are assigned first."""
     parts: list[list[Scenario]] = [[] for _ in range(PARTS)]
     for scenario in sorted(SCENARIOS, key=lambda one: -one.seconds):
         min(parts, key=lambda part: sum(one.seconds for one in part)).append(scenario)
@@ -34,6 +31,6 @@ def test_what_was_accepted_is_done_once_whatever_breaks(number: int, tmp_path: P
     """Most of a scenario is waiting, so several systems run a part each."""
     with staged(tmp_path / "system") as stage:
         results = list(run(stage, part_of(number)))
-        table = [*header(), *map(line, results), "", verdict(results, len(stage.leases.ran_out))]
+        table = [*header(), *map(line, results), "", verdict(results, len(stage.ran_out))]
         print("", *table, sep="\n")  # noqa: T201 -- for readers of the run
         assert [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds] == []

@@ -1,14 +1,11 @@
-"""The one excused answer: sent to a process that stopped before it was stored."""
+"""Comparison of a job's final lines with its row, excused answers and expired leases."""
 
 from typing import Any
 
 import pytest
 
-from tests.system.chaos.count import Count, answers_beyond_one, is_held, is_missed
-from tests.system.chaos.held import Excuse
-from tests.system.chaos.run import verdict
-
-ZEROS = ("refused", "lost", "doubled", "paid_twice", "excused", "cut_off", "unsaid", "held_in_post")
+from tests.system.chaos.count import ENDED, Comparison, Said, answers_beyond_one, judged, said_in
+from tests.system.chaos.stage import Death, Excuse, too_many
 
 
 def _call(began: float, outcome: str = "answered") -> dict[str, Any]:
@@ -42,36 +39,78 @@ def test_answers_beyond_one_are_too_many_or_excused(
     assert answers_beyond_one(calls, excuses) == beyond
 
 
-@pytest.mark.parametrize(("published_late", "missed"), [(None, False), (0.0, False), (8.5, False), (61.2, True)])
-def test_a_job_whose_message_was_held_for_a_minute_is_missed(published_late: float | None, missed: bool) -> None:
-    assert is_missed({"published_late": published_late}) == missed
+_JOB = "0199a0b1-0000-7000-8000-000000000001"
+_HEAD = "2026-11-04T09:00:00.000Z info    "
+_FINE = Comparison([], 0, [])
+_MISSING = Comparison([_JOB], 0, [])
+_UNSAID = Comparison([], 1, [])
+_KILLED = Death("worker-1", 100.1, 100.2)
+
+
+def _row(state: str = "completed", finished: float = 100.0) -> dict[str, dict[str, Any]]:
+    return {_JOB: {"state": state, "finished": finished}}
+
+
+def _said(*what: str, process: str = "worker-1") -> list[Said]:
+    return [Said(_JOB, process, one) for one in what]
 
 
 @pytest.mark.parametrize(
-    ("row", "held"),
+    ("line", "what"),
     [
-        ({}, False),
-        ({"state": "waiting", "published_for": None}, False),
-        ({"state": "waiting", "published_for": 3.0}, False),
-        ({"state": "waiting", "published_for": 12.0}, True),
-        ({"state": "running", "published_for": 12.0}, False),
+        (f"Task started: job_id={_JOB}, ticket_id=7", "started"),
+        (f"Task completed: job_id={_JOB}, duration=1s", "completed"),
+        (f"Task skipped: job_id={_JOB}, ticket_id=7, reason=duplicate webhook", "skipped"),
+        (f"Task failed: job_id={_JOB}, ticket_id=7, reason=GPT-4 timeout; gave up after 8 attempts", "failed"),
+        (f"Task failed: job_id={_JOB}, ticket_id=7, reason=deadline passed; not retried", "failed"),
+        (f"Task failed: job_id={_JOB}, ticket_id=7, reason=GPT-4 timeout; will be retried in 2s", "goes on"),
+        (f"Task failed: job_id={_JOB}, ticket_id=7, reason=claim lost; left to another attempt", "goes on"),
+        (f"Task failed: job_id={_JOB}, ticket_id=7, reason=x; will be looked for once more in 4s", "goes on"),
     ],
 )
-def test_a_job_that_nobody_claims_does_not_hold_up_the_next_fault(row: dict[str, Any], held: bool) -> None:
-    assert is_held(row) == held
+def test_a_line_is_known_by_its_words(line: str, what: str) -> None:
+    assert said_in("worker-1", f"{_HEAD} {line} | ticket_id: 7, job_id: {_JOB}\n") == _said(what)
 
 
-def test_faults_that_took_a_minute_are_named_with_the_reason() -> None:
-    def count(fault: str, missed: int) -> Count:
-        return Count(
-            fault,
-            seconds=70,
-            accepted=5,
-            completed=5,
-            missed=missed,
-            **dict.fromkeys(ZEROS, 0),  # type: ignore[arg-type]  # none of them is `problems`
-        )
+@pytest.mark.parametrize("line", [f"Task failed: job_id={_JOB}, reason=GPT-4 time", f"Job queued: job_id={_JOB}\n"])
+def test_unfinished_lines_and_others_are_no_end(line: str) -> None:
+    assert said_in("worker-1", f"{_HEAD} {line}") == []
 
-    told = verdict([count("worker killed", 2), count("API killed", 0), count("all", 2)], 0)
-    assert '"worker killed" took over a minute: of 2 jobs the worker was killed between' in told
-    assert "took over a minute" not in verdict([count("API killed", 0), count("all", 0)], 0)
+
+@pytest.mark.parametrize(
+    ("rows", "said", "deaths", "told"),
+    [
+        *((_row(state), _said("started", "goes on", "started", state), [], _FINE) for state in ENDED),
+        pytest.param(_row(), _said("started", "completed", "goes on"), [], _FINE, id="a claim lost after the end"),
+        pytest.param(_row(), _said("started", "goes on"), [], _MISSING, id="no final line"),
+        pytest.param(_row(), _said("started"), [_KILLED], _UNSAID, id="killed right after the commit"),
+        pytest.param(_row(), _said("started"), [Death("worker-1", 103, 103.1)], _MISSING, id="killed long after"),
+        pytest.param(_row(), _said("started"), [Death("worker-1", 98, 98.1)], _MISSING, id="killed long before"),
+        pytest.param(_row(), _said("started"), [Death("worker-2", 100.1, 100.2)], _MISSING, id="another one killed"),
+        pytest.param(_row("skipped"), [], [Death("api", 100.1, 100.2)], _UNSAID, id="a relay's end, never begun there"),
+    ],
+)
+def test_a_row_needs_one_final_line_unless_its_process_was_killed_then(
+    rows: dict[str, dict[str, Any]], said: list[Said], deaths: list[Death], told: Comparison
+) -> None:
+    assert judged([_JOB], rows, said, deaths) == told
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        pytest.param(_row(), [*_said("completed"), *_said("completed", process="worker-2")], id="two final lines"),
+        pytest.param(_row(), _said("completed", "completed"), id="two of one process"),
+        pytest.param(_row(), _said("failed"), id="a line that the row contradicts"),
+        *((rows, said) for rows in ({}, _row("running")) for said in ([], _said("completed"))),
+    ],
+)
+def test_what_does_not_fit_is_a_problem_whoever_was_killed(rows: dict[str, Any], said: list[Said]) -> None:
+    assert [len(judged([_JOB], rows, said, deaths).problems) for deaths in ([], [_KILLED])] == [1, 1]
+
+
+def test_a_few_may_and_more_may_be_renewals_that_do_not_work() -> None:
+    assert [too_many(ran_out, accepted) for ran_out, accepted in ((0, 0), (10, 100), (17, 869))] == [[]] * 3
+    for ran_out, accepted in ((11, 100), (18, 869), (100, 100)):
+        (problem,) = too_many(ran_out, accepted)
+        assert "too busy, or renewals don't work" in problem
