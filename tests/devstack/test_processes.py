@@ -41,14 +41,6 @@ def running(folder: Path, program: str) -> Process:
     return process
 
 
-def test_output_is_of_both_streams_and_of_the_last_start_and_the_log_of_all(tmp_path: Path) -> None:
-    process = python(tmp_path, "import sys; print('line', file=sys.stderr)")
-    process.run(10)
-    process.run(10)
-    assert process.output() == "line\n"
-    assert process.tail() == ["line", "line"]
-
-
 @pytest.mark.parametrize(
     ("program", "told"),
     [
@@ -64,14 +56,6 @@ def test_a_start_that_fails_or_hangs_is_told_with_name_and_last_lines(program: s
     process.kill()
 
 
-@pytest.mark.parametrize(("program", "told"), [("raise SystemExit(1)", "status 1"), (SLEEPER, "did not end within")])
-def test_a_run_that_fails_or_hangs_is_told(program: str, told: str, tmp_path: Path) -> None:
-    process = python(tmp_path, program)
-    with pytest.raises(ProcessFailed, match=told):
-        process.run(1 if program == SLEEPER else 10)
-    assert not process.running
-
-
 def test_stop_asks_first_and_kills_after_the_grace(tmp_path: Path) -> None:
     polite, stubborn = python(tmp_path, SLEEPER, "polite"), python(tmp_path, STUBBORN, "stubborn")
     for process in (polite, stubborn):
@@ -82,15 +66,6 @@ def test_stop_asks_first_and_kills_after_the_grace(tmp_path: Path) -> None:
     assert 0.4 < time.monotonic() - began < 3
     assert polite.returncode == -signal.SIGTERM
     assert stubborn.returncode == -signal.SIGKILL
-
-
-def test_only_an_end_that_nobody_ordered_counts_as_death(tmp_path: Path) -> None:
-    process = running(tmp_path, SLEEPER)
-    os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: process.died, 5)
-    process.start()
-    process.stop()
-    assert not process.died
 
 
 def test_kill_takes_the_children_along(tmp_path: Path) -> None:

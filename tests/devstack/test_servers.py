@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError
 
 from devstack import postgres_binaries
 from devstack.postgres import Postgres
-from devstack.postgres_binaries import UNPRIVILEGED, PostgresMissing, find_binaries, reachable_folder, remove_reachable
+from devstack.postgres_binaries import find_binaries, reachable_folder, remove_reachable
 from devstack.processes import descendants, is_alive
 from devstack.valkey import Valkey
 
@@ -85,14 +85,6 @@ def test_a_restart_and_a_kill_keep_port_and_commits_and_leave_no_process(server:
     assert run(url, "SELECT a FROM kept") == (1,)
 
 
-@as_root
-def test_as_root_only_the_server_changes_its_user(server: Postgres, tmp_path: Path) -> None:
-    assert server.data is not None
-    assert {place.stat().st_uid for place in (Path(f"/proc/{server.process.pid}"), server.data)} == {UNPRIVILEGED}
-    assert os.geteuid() == 0
-    assert tmp_path.parent.stat().st_mode & 0o777 == 0o700
-
-
 def test_nothing_is_left_of_a_reachable_folder(temporary: Path, tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir()
@@ -112,12 +104,6 @@ def test_unreachable_programs_are_copied_once(temporary: Path, monkeypatch: pyte
     assert all(path.stat().st_mode & 0o055 == 0o055 for path in (copied, copied / "initdb", copied / "postgres"))
     assert find_binaries() == copied
     assert len(list(temporary.iterdir())) == 1
-
-
-def test_without_any_postgres_the_sentence_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_binaries, "_WHEEL", "no_such_package")
-    with pytest.raises(PostgresMissing, match="make install"):
-        find_binaries()
 
 
 @pytest.mark.parametrize("appendonly", [True, False])

@@ -16,10 +16,7 @@ from devstack.processes import ProcessFailed, is_alive
 from devstack.programs import PROJECT
 from devstack.state_file import FolderLock, State, read_state, write_state
 from devstack.surroundings import (
-    ExternalServers,
-    SettingsUnusable,
     SimulatedTenant,
-    external_servers,
     machine_environment,
     product_environment,
 )
@@ -116,12 +113,6 @@ def test_of_the_callers_settings_only_logging_and_tracing_are_passed_on() -> Non
     kept = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
     caller = {"PATH": "/bin", "OPENAI_API_KEY": "real", "HTTP_PROXY": "http://proxy", "WEBHOOK_SECRET_X": "s"}
     assert machine_environment(caller | kept) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"} | kept
-
-
-def test_external_servers_come_as_a_pair_or_not_at_all() -> None:
-    assert external_servers({"DATABASE_URL": ""}) == ExternalServers()
-    with pytest.raises(SettingsUnusable, match="DATABASE_ADMIN_URL is not"):
-        external_servers({"DATABASE_URL": "postgresql://a"})
 
 
 def test_each_tenant_has_its_own_settings_and_secrets() -> None:
