@@ -16,9 +16,7 @@ from devstack.processes import ProcessFailed, is_alive
 from devstack.programs import PROJECT
 from devstack.state_file import FolderLock, State, read_state, write_state
 from devstack.surroundings import (
-    SimulatedTenant,
     machine_environment,
-    product_environment,
 )
 from devstack.system import System
 
@@ -113,14 +111,6 @@ def test_of_the_callers_settings_only_logging_and_tracing_are_passed_on() -> Non
     kept = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
     caller = {"PATH": "/bin", "OPENAI_API_KEY": "real", "HTTP_PROXY": "http://proxy", "WEBHOOK_SECRET_X": "s"}
     assert machine_environment(caller | kept) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"} | kept
-
-
-def test_each_tenant_has_its_own_settings_and_secrets() -> None:
-    tenants = [SimulatedTenant("acme-eu"), SimulatedTenant("globex")]
-    settings = product_environment("http://d", tenants, 1)
-    assert settings["SERVICEDESK_URL_ACME_EU"] == "http://d/acme-eu"
-    assert settings["WEBHOOK_SECRET_ACME_EU"] == tenants[0].webhook_secret != settings["WEBHOOK_SECRET_GLOBEX"]
-    assert tenants[0].webhook_secret not in repr(tenants[0])
 
 
 @pytest.mark.slow
