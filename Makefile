@@ -51,7 +51,7 @@ bench-full: install ## The same with 10 million rows, a GPT-4 that takes 30 s, a
 bench-retrieval: install ## Measure how well and how fast earlier tickets are found, beside what people would use (a minute)
 	@$(VENV_PYTHON) -m benchmarks retrieval $(ARGS)
 
-eval: install ## Judge the notes of a model (OPENAI_API_KEY, paid for), or without a key the judge itself (a minute)
+eval: install ## Judge the notes that a model's answers become (OPENAI_API_KEY, paid for)
 	@$(VENV_PYTHON) -m benchmarks.evaluation $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import growth, held, jobs, starts, webhooks
-from benchmarks.evaluation import benchmark as evaluation
 from benchmarks.ours import NotMeasurable
 from benchmarks.report import Benchmark, Goal, Report, table
 from benchmarks.retrieval import benchmark as retrieval
@@ -24,9 +23,7 @@ from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
 
 _USUAL = (webhooks, jobs, held, growth, starts)
-BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (*_USUAL, retrieval, evaluation)
-}
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in (*_USUAL, retrieval)}
 _GOALS_HEAD = ("figure", "measured", "goal", "met")
 
 
@@ -39,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in given.words) if value}
     names = [word for word in given.words if "=" not in word]
-    # Retrieval and evaluation measure quality, not cost, and have verbs of their own.
+    # Retrieval measures quality, not cost, and has a verb of its own.
     names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (given.size == "full")
     known = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
     if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - known):

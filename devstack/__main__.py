@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--traces", action="store_true", help="keep spans in FOLDER/traces, for `ai-agents trace`")
     up.add_argument("--openai-seconds", type=float, default=1.0, metavar="S", help="time of one GPT-4 answer")
     for name in _PORTS:
-        flags = ["--port", "--api-port"] if name == "api" else [f"--{name}-port"]
-        up.add_argument(*flags, dest=name, type=int, metavar="P", help=f"port of {name} (default: a free one)")
+        flag = "--port" if name == "api" else f"--{name}-port"
+        up.add_argument(flag, dest=name, type=int, metavar="P", help=f"port of {name} (default: a free one)")
     commands.add_parser("demo", help="show a few tickets on their way through the system, about 15 s")
     return parser
 

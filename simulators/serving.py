@@ -44,10 +44,8 @@ class AnnouncingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(app, http=HangUpProtocol, log_level="critical", timeout_graceful_shutdown=1, **options)
         )
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, port), family=family, backlog=2048)
-        host, port = self.listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.listener = socket.create_server((host, port), backlog=2048)
+        self.url = "http://{}:{}".format(*self.listener.getsockname())
         self._prints = prints
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -58,13 +56,12 @@ class AnnouncingServer(uvicorn.Server):
 
 
 @contextmanager
-def serve_in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve `app` in a thread; yield its base URL without a trailing slash.
+def serve_in_thread(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve `app` in a thread, at a free port by default; yield its base URL.
 
-    Port 0 selects a free one. Raises OSError if the port is taken, RuntimeError if the server does not start within
-    10 s.
+    Raises OSError if the port is taken, RuntimeError if the server does not start within 10 s.
     """
-    server = AnnouncingServer(app, host, port)
+    server = AnnouncingServer(app, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [server.listener]}, daemon=True)
     try:
         thread.start()

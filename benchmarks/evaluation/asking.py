@@ -41,14 +41,11 @@ class AskedTicket:
 
 
 class _TicketOfNoJob:
-    """The parts of an attempt that a question needs: default tenant settings and a model.
+    """The parts of an attempt that a question needs: a model's name and default settings, which include redaction."""
 
-    The defaults include redaction.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.desk = self
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.model = self.desk = self
 
     def wishes(self) -> Tenant:
         return Tenant("acme")
@@ -57,13 +54,13 @@ class _TicketOfNoJob:
         return f"https://desk.acme.example/{ticket_id}"
 
 
-def question_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> ModelQuestion:
+def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) -> ModelQuestion:
     return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
 
 
-async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> AskedTicket:
+async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> AskedTicket:
     """Query the model about a ticket and build the note; failures are returned, not raised."""
-    question = question_about(case, model, version)
+    question = question_about(case, model.name, version)
     paid, repaired = Usage(), False
 
     def count(usage: Usage) -> None:
@@ -94,7 +91,7 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT)
 
 
 async def ask_about_all(
-    cases: Sequence[EvaluatedTicket], model: Model, version: str = CURRENT, at_once: int = 1
+    cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int
 ) -> list[AskedTicket]:
     places = asyncio.Semaphore(at_once)
 

@@ -5,7 +5,7 @@ from the note are still the model's fault. The parts that reached the note are r
 """
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,6 @@ from workflow.prompt import FoundSource
 
 # A link as defanged by `workflow.defanging`.
 _HARMLESS = re.compile(r"^hxx|\[[.:]\]")
-_BEFORE_MARK = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,6 @@ class Judgement:
     """What stands neither in the ticket nor in what was found for it."""
     in_note: list[Thing] = field(default_factory=list)
     """What of that the note has still."""
-    unmarked: list[Thing] = field(default_factory=list)
-    """What of that it does not mark as standing in no source."""
-    marked: list[str] = field(default_factory=list)
-    """The texts of the note that have such a mark."""
     left_out: int = 0
     """How often something was left out visibly."""
     confidence: str = ""
@@ -58,8 +53,7 @@ class Judgement:
     note: str = ""
 
 
-def judged(asked: AskedTicket, without: Set[str] = frozenset()) -> Judgement:
-    """Return the judgement of an answer; `without` as in `truth.names_fix`."""
+def judged(asked: AskedTicket) -> Judgement:
     one, usage = asked.case.asked, asked.usage
     told: dict[str, Any] = {
         "repaired": asked.repaired,
@@ -76,14 +70,10 @@ def judged(asked: AskedTicket, without: Set[str] = frozenset()) -> Judgement:
     known = KnownTexts(asked.case.known)
     inventions = _inventions(asked, answer, content.language, known)
     if one.family is not None:
-        told["fix_named"] = names_fix(one.family, claims, content.language, without=without)
-    unknown = {text: [each for each in some if not known.has(each)] for text, some in _of_note(content)}
-    marks = {text: _marked(text, content.language) for text in unknown}
+        told["fix_named"] = names_fix(one.family, claims, content.language)
     told |= _sources(asked, answer) | {
         "inventions": inventions,
-        "in_note": [each for some in unknown.values() for each in some],
-        "unmarked": [each for text, some in unknown.items() for each in some if each.text not in marks[text]],
-        "marked": [text for text, mark in marks.items() if mark],
+        "in_note": [thing for thing in _of_note(content) if not known.has(thing)],
         "left_out": _left_out(content),
         "confidence": answer.confidence,
         "claims": claims,
@@ -130,28 +120,18 @@ def _name(source: FoundSource) -> str:
     return source.found.title if isinstance(source.found, Document) else source.found.shown
 
 
-def _of_note(content: Content) -> Iterator[tuple[str, list[Thing]]]:
-    """Yield the note's texts and the things in each, except our own words and defanged links."""
+def _of_note(content: Content) -> Iterator[Thing]:
+    """Yield the things of the note's texts, except our own words and defanged links."""
     words = WORDS[content.language]
     ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
+    mark = re.compile(rf" \((?:{words.no_source}|{words.not_in_ticket}|{words.not_in_it})(?:: [^()]*)?\)")
     texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
     texts += [*(each.gives for each in content.sources), *content.questions]
     for text in texts:
-        plain_text = _mark(content.language).sub(" ", text)
+        plain_text = mark.sub(" ", text)
         for each in ours:
             plain_text = plain_text.replace(each, " … ")
-        things = things_of(plain_text, content.language)
-        yield text, [thing for thing in things if not _HARMLESS.search(thing.text)]
-
-
-def _mark(language: str) -> re.Pattern[str]:
-    words = WORDS[language]
-    return re.compile(rf" \((?:{words.no_source}|{words.not_in_ticket}|{words.not_in_it})(?:: ([^()]*))?\)")
-
-
-def _marked(text: str, language: str) -> str:
-    found = _mark(language).search(text)
-    return "" if found is None else found[1] or text[max(0, found.start() - _BEFORE_MARK) : found.start()]
+        yield from (thing for thing in things_of(plain_text, content.language) if not _HARMLESS.search(thing.text))
 
 
 def _left_out(content: Content) -> int:

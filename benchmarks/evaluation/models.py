@@ -9,7 +9,7 @@ from benchmarks.evaluation.asking import ask_about_all, question_about
 from benchmarks.evaluation.cases import EvaluatedTicket
 from benchmarks.evaluation.judge import Judgement, judged
 from benchmarks.report import table
-from config.settings import SettingsRefused, WorkerSettings, load
+from config.settings import WorkerSettings
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.http import Outward
 from integrations.model.client import ModelClient
@@ -99,20 +99,6 @@ def rows_of(models: Sequence[AskedModel]) -> list[str]:
     return table(HEAD, [one.row() for one in models])
 
 
-_NO_KEY = ["OPENAI_API_KEY is missing"]
-
-
-def model_settings() -> WorkerSettings | None:
-    """Return the worker's settings, used for the model; None without a model key."""
-    unused = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "redis://127.0.0.1/0"}
-    try:
-        return load(WorkerSettings, **unused)
-    except SettingsRefused as refused:
-        if refused.problems == _NO_KEY:
-            return None
-        raise
-
-
 async def ask_models(
     cases: Sequence[EvaluatedTicket],
     models: Sequence[str],
@@ -124,7 +110,7 @@ async def ask_models(
     clients = [_client(name, settings, at_once) for name in models]
     try:
         runs = [(client, version) for client in clients for version in versions]
-        prompts = [question_about(case, client, version).prompt for client, version in runs for case in cases]
+        prompts = [question_about(case, client.name, version).prompt for client, version in runs for case in cases]
         size = sum(count_tokens(prompt.system + prompt.user) for prompt in prompts)
         sys.stderr.write(
             f"{len(cases)} tickets, {len(runs)} of model and prompt: {len(prompts)} answers are paid for, about "

@@ -3,7 +3,7 @@
 import argparse
 
 from simulators.openai.app import create_openai
-from simulators.openai.providers import ROOTS, OpenAIConfig
+from simulators.openai.providers import OpenAIConfig
 from simulators.serving import serve_until_signal
 
 
@@ -16,16 +16,12 @@ def main() -> None:
     parser.add_argument("--first-token-seconds", type=float, default=0.2)
     parser.add_argument("--seconds", type=float, default=1.0, help="until the whole answer is there")
     parser.add_argument("--chunks", type=int, default=24, help="pieces of a streamed answer")
-    parser.add_argument("--provider", choices=ROOTS, default="openai")
-    parser.add_argument("--models", nargs="*", default=(), help="deployments, or what a local server has pulled")
     options = parser.parse_args()
     config = OpenAIConfig(
         api_key=options.api_key,
         first_token_seconds=options.first_token_seconds,
         seconds=options.seconds,
         chunks=options.chunks,
-        provider=options.provider,
-        models=frozenset(options.models),
     )
     serve_until_signal(create_openai(config), options.host, options.port)
 

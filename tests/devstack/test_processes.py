@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.free_ports import free_port, is_free
 from devstack.processes import Process, ProcessFailed, await_ready, descendants, is_alive, stop_all
 from devstack.programs import says
 from tests.kit.world import wait_for
@@ -19,6 +20,7 @@ PARENT = (
     "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
     "print('ready'); time.sleep(60)"
 )
+TAKES = "import sys; from devstack import free_ports; print(free_ports._reserve(int(sys.argv[1])))"
 
 
 def python(folder: Path, program: str, name: str = "program") -> Process:
@@ -39,43 +41,19 @@ def running(folder: Path, program: str) -> Process:
     return process
 
 
-def test_output_of_both_streams_goes_to_the_log(tmp_path: Path) -> None:
-    process = python(tmp_path, "import sys; print('out'); print('err', file=sys.stderr)")
-    process.run(10)
-    assert sorted(process.tail()) == ["err", "out"]
-    assert process.returncode == 0
-
-
-def test_output_is_of_the_last_start_and_the_log_of_all(tmp_path: Path) -> None:
-    process = python(tmp_path, "print('line')")
-    process.run(10)
-    process.run(10)
-    assert process.output() == "line\n"
-    assert process.log_path.read_text() == "line\nline\n"
-
-
-def test_an_early_end_is_told_with_name_status_and_last_lines(tmp_path: Path) -> None:
-    process = python(tmp_path, "print('no such thing'); raise SystemExit(3)", "teapot")
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("print('no such thing'); raise SystemExit(3)", r"teapot ended with status 3 .*\n  \| no such thing"),
+        ("import time; time.sleep(60)", "teapot was not ready after 0 s"),
+    ],
+)
+def test_a_start_that_fails_or_hangs_is_told_with_name_and_last_lines(program: str, told: str, tmp_path: Path) -> None:
+    process = python(tmp_path, program, "teapot")
     process.start()
-    with pytest.raises(ProcessFailed, match=r"teapot ended with status 3 .*\n  \| no such thing"):
-        process.wait_ready(10)
-
-
-def test_what_does_not_get_ready_is_told(tmp_path: Path) -> None:
-    process = python(tmp_path, "import time; time.sleep(60)", "mute")
-    process.start()
-    with pytest.raises(ProcessFailed, match="mute was not ready after 0 s"):
-        process.wait_ready(0.1)
+    with pytest.raises(ProcessFailed, match=told):
+        process.wait_ready(0.3 if "sleep" in program else 10)
     process.kill()
-
-
-def test_a_run_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ProcessFailed, match="status 1"):
-        python(tmp_path, "raise SystemExit(1)").run(10)
-    hanging = python(tmp_path, SLEEPER, "hanging")
-    with pytest.raises(ProcessFailed, match="did not end within"):
-        hanging.run(0.3)
-    assert not hanging.running
 
 
 def test_stop_asks_first_and_kills_after_the_grace(tmp_path: Path) -> None:
@@ -90,29 +68,18 @@ def test_stop_asks_first_and_kills_after_the_grace(tmp_path: Path) -> None:
     assert stubborn.returncode == -signal.SIGKILL
 
 
-def test_only_an_end_that_nobody_ordered_counts_as_death(tmp_path: Path) -> None:
-    process = python(tmp_path, SLEEPER)
-    assert not process.died
-    process.start()
-    process.wait_ready(10)
-    os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: process.died, 5)
-    process.start()
-    process.stop()
-    assert not process.died
-
-
 def test_kill_takes_the_children_along(tmp_path: Path) -> None:
     process = running(tmp_path, PARENT)
     children = descendants(process.pid)
     assert len(children) == 1
+    # Ctrl-C in the terminal does not reach it.
+    assert os.getpgid(process.pid) != os.getpgid(0)
     process.kill()
     assert not any(map(is_alive, children))
 
 
-def test_a_paused_process_does_nothing_until_it_is_resumed(tmp_path: Path) -> None:
-    ticking = "import time\nprint('ready')\nwhile True: print('tick'); time.sleep(0.01)"
-    process = running(tmp_path, ticking)
+def test_a_paused_process_does_nothing_until_it_is_resumed_and_can_be_stopped(tmp_path: Path) -> None:
+    process = running(tmp_path, "import time\nprint('ready')\nwhile True: print('tick'); time.sleep(0.01)")
     process.pause()
     time.sleep(0.1)
     before = process.output()
@@ -140,13 +107,9 @@ def test_a_process_ends_with_its_supervisor(tmp_path: Path) -> None:
     wait_for(lambda: not is_alive(pid), 5)
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
-    process = running(tmp_path, SLEEPER)
-    assert os.getpgid(process.pid) != os.getpgid(0)
-    process.kill()
-
-
-def test_a_command_that_cannot_be_run_is_told(tmp_path: Path) -> None:
-    process = Process("ghost", ["/nonexistent/ghost"], log_path=tmp_path / "ghost.log", environment={})
-    with pytest.raises(ProcessFailed, match="cannot run /nonexistent/ghost"):
-        process.run(10)
+def test_a_port_is_given_to_one_process_though_nobody_listens_on_it_yet() -> None:
+    """Two test runs that drew the same number once started two servers on it."""
+    port = free_port()
+    assert is_free(port)
+    taken = subprocess.run([sys.executable, "-c", TAKES, str(port)], capture_output=True, text=True, check=True)
+    assert taken.stdout == "False\n"

@@ -1,7 +1,10 @@
-"""The whole system: start, second start in a folder, failures with reasons, clean end."""
+"""The whole system: its start, its state and settings, failures with reasons, its end; and `make audit`."""
 
 import contextlib
+import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -10,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from devstack.processes import ProcessFailed, is_alive
-from devstack.state_file import State, read_state
+from devstack.programs import PROJECT
+from devstack.state_file import FolderLock, State, read_state, write_state
+from devstack.surroundings import (
+    machine_environment,
+)
 from devstack.system import System
 
 
@@ -82,3 +89,35 @@ def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: 
     assert not any(process.running for process in system.processes)
     assert not system.postgres.process.running
     assert read_state(tmp_path) is None
+
+
+def test_state_and_settings_are_readable_by_their_user_only_until_the_end(tmp_path: Path) -> None:
+    """A shell reads the settings as they are; what a killed system left does not hinder."""
+    odd = 'it\'s $HOME; `id`\n"x"'
+    write_state(tmp_path, {"pids": {"devstack": os.getpid()}}, {})
+    lock = FolderLock(tmp_path)
+    lock.take()
+    assert read_state(tmp_path) is None
+    write_state(tmp_path, {"api_url": "http://127.0.0.1:2"}, {"FEEDBACK_KEY": odd, "REDIS_URL": "redis://x"})
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("s*")} == {0o600}
+    shown = "import os; print(os.environ['FEEDBACK_KEY'])"
+    read = f'set -a; . {tmp_path}/settings.env; set +a; exec {sys.executable} -c "{shown}"'
+    assert subprocess.check_output(["sh", "-c", read], text=True) == f"{odd}\n"
+    lock.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_of_the_callers_settings_only_logging_and_tracing_are_passed_on() -> None:
+    kept = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    caller = {"PATH": "/bin", "OPENAI_API_KEY": "real", "HTTP_PROXY": "http://proxy", "WEBHOOK_SECRET_X": "s"}
+    assert machine_environment(caller | kept) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"} | kept
+
+
+@pytest.mark.slow
+def test_without_advisories_the_packages_are_listed_and_the_skip_is_visible() -> None:
+    command = ["make", "audit", "ADVISORIES=http://127.0.0.1:9/"]
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "SKIPPED: the advisory database does not answer from here" in run.stdout
+    names = {one["name"] for one in json.loads((PROJECT / "dist" / "sbom.json").read_text())["components"]}
+    assert {"fastapi", "celery", "langgraph"} <= names

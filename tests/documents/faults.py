@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from devstack.processes import Process, Server
 from devstack.system import System
@@ -116,6 +116,7 @@ class FaultStage:
             self.world.clear_faults()
 
 
+P = ParamSpec("P")
 Inject = Callable[[FaultStage], AbstractContextManager[str]]
 
 
@@ -133,6 +134,15 @@ class FaqFault:
     quick: str | None = None
     traced: str | None = None
     json: bool = False
+
+
+def with_parameters(generator: Callable[Concatenate[FaultStage, P], Iterator[str]]) -> Callable[P, Inject]:
+    """Return a function that makes a fault of its parameters."""
+
+    def of(*args: P.args, **kwargs: P.kwargs) -> Inject:
+        return lambda stage: contextmanager(generator)(stage, *args, **kwargs)
+
+    return of
 
 
 def ends(inject: Inject) -> Inject:
@@ -203,16 +213,12 @@ def longer_number(stage: FaultStage) -> Iterator[str]:
         yield ticket_id
 
 
-def wrong_body(body: str) -> Inject:
+@with_parameters
+def wrong_body(stage: FaultStage, body: str) -> Iterator[str]:
     """Send such a body from the desk's template; `{}` is the ticket's number."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        ticket_id = stage.unsent()
-        stage.world.send_webhook(ticket_id, body=body.replace("{}", ticket_id))
-        yield ticket_id
-
-    return inject
+    ticket_id = stage.unsent()
+    stage.world.send_webhook(ticket_id, body=body.replace("{}", ticket_id))
+    yield ticket_id
 
 
 @contextmanager
@@ -284,62 +290,48 @@ def forgotten(stage: FaultStage) -> Iterator[str]:
     yield ticket_id
 
 
-def gone(change: Callable[[World, str], None]) -> Inject:
+@with_parameters
+def gone(stage: FaultStage, change: Callable[[World, str], None]) -> Iterator[str]:
     """Close or delete the ticket before its webhook arrives."""
+    ticket_id = stage.unsent()
+    change(stage.world, ticket_id)
+    assert stage.world.post_webhook(ticket_id).status_code == 202
+    stage.world.ended(ticket_id)
+    yield ticket_id
 
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        ticket_id = stage.unsent()
-        change(stage.world, ticket_id)
-        assert stage.world.post_webhook(ticket_id).status_code == 202
-        stage.world.ended(ticket_id)
+
+@with_parameters
+def gpt4(stage: FaultStage, /, kind: str, **fault: Any) -> Iterator[str]:
+    # Redaction would hide a number, so letters identify the fault.
+    told = "".join(chr(ord("a") + ord(each) % 26) for each in str(fault) if each.isalnum())
+    subject = f"Scanner jams, {kind} like {told}"
+    stage.world.openai_fault(kind=kind, match=subject, **fault)
+    ticket_id = stage.world.create_ticket(subject)
+    stage.failing(ticket_id)
+    with stage.cleared():
         yield ticket_id
 
-    return inject
+
+@with_parameters
+def desk(stage: FaultStage, /, kind: str, operation: str, **fault: Any) -> Iterator[str]:
+    ticket_id = stage.unsent()
+    stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
+    stage.world.send_webhook(ticket_id)
+    stage.failing(ticket_id)
+    with stage.cleared():
+        yield ticket_id
 
 
-def gpt4(kind: str, **fault: Any) -> Inject:
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        # Redaction would hide a number, so letters identify the fault.
-        told = "".join(chr(ord("a") + ord(each) % 26) for each in str(fault) if each.isalnum())
-        subject = f"Scanner jams, {kind} like {told}"
-        stage.world.openai_fault(kind=kind, match=subject, **fault)
-        ticket_id = stage.world.create_ticket(subject)
-        stage.failing(ticket_id)
-        with stage.cleared():
-            yield ticket_id
-
-    return inject
-
-
-def desk(kind: str, operation: str, **fault: Any) -> Inject:
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        ticket_id = stage.unsent()
-        stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
-        stage.world.send_webhook(ticket_id)
-        stage.failing(ticket_id)
-        with stage.cleared():
-            yield ticket_id
-
-    return inject
-
-
-def held_by(refused: Inject) -> Inject:
+@with_parameters
+def held_by(stage: FaultStage, refused: Inject) -> Iterator[str]:
     """Hold the job with that fault for longer than a reading of the document takes."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        with refused(stage) as ticket_id:
-            stage.change(ticket_id, "due_at = now() + interval '1 hour'")
-            yield ticket_id
-            stage.change(ticket_id, "due_at = now()")
-        # Otherwise the next fault's jobs would be held, and this job would meet that fault.
-        stage.system.restart(stage.worker)
-        stage.world.ended(ticket_id)
-
-    return inject
+    with refused(stage) as ticket_id:
+        stage.change(ticket_id, "due_at = now() + interval '1 hour'")
+        yield ticket_id
+        stage.change(ticket_id, "due_at = now()")
+    # Otherwise the next fault's jobs would be held, and this job would meet that fault.
+    stage.system.restart(stage.worker)
+    stage.world.ended(ticket_id)
 
 
 GPT4_KEY_REFUSED = held_by(gpt4("status", code=401, times=1))

@@ -7,7 +7,7 @@ import psycopg
 from redis import Redis
 
 from devstack.processes import Process
-from tests.documents.faults import FaultStage, Inject, ends, healthy, slow_gpt4, webhook_off
+from tests.documents.faults import FaultStage, Inject, ends, healthy, slow_gpt4, webhook_off, with_parameters
 from tests.kit.system import other_settings
 from tests.kit.world import wait_for
 
@@ -22,16 +22,12 @@ def worker_still(stage: FaultStage) -> Iterator[str]:
         yield stage.queued()
 
 
-def backlog(count: int) -> Inject:
+@with_parameters
+def backlog(stage: FaultStage, count: int) -> Iterator[str]:
     """Create this many tickets at once, with a slow desk and few worker slots."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
-        with _many(stage, count) as ticket_id, stage.cleared():
-            yield ticket_id
-
-    return inject
+    stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
+    with _many(stage, count) as ticket_id, stage.cleared():
+        yield ticket_id
 
 
 @contextmanager
@@ -187,16 +183,12 @@ def too_late(stage: FaultStage) -> Iterator[str]:
     yield ticket_id
 
 
-def worker_replaced(fault: Inject) -> Inject:
+@with_parameters
+def worker_replaced(stage: FaultStage, fault: Inject) -> Iterator[str]:
     """Replace the worker's pod after the fault; its log is lost."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        with fault(stage) as ticket_id:
-            stage.roll_out("worker")
-            yield ticket_id
-
-    return inject
+    with fault(stage) as ticket_id:
+        stage.roll_out("worker")
+        yield ticket_id
 
 
 @contextmanager
@@ -344,29 +336,20 @@ def no_worker(stage: FaultStage) -> Iterator[str]:
         yield stage.queued()
 
 
-def worker_waits(state: str) -> Inject:
+@with_parameters
+def worker_waits(stage: FaultStage, state: str) -> Iterator[str]:
     """Leave the worker's pod without a container; `state` is Kubernetes' reason."""
-
-    @ends
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        with stage.stopped(stage.worker):
-            stage.shell.held[stage.worker.name] = state
-            try:
-                yield stage.queued()
-            finally:
-                del stage.shell.held[stage.worker.name]
-
-    return inject
-
-
-def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject:
-    """Add a new pod of `api` or `worker` without a container; `state` is the reason."""
-
-    @contextmanager
-    def also(stage: FaultStage) -> Iterator[str]:
-        process = {"api": stage.system.api, "worker": stage.worker}[deployment]
-        with stage.shell.surging(process, state), inject(stage) as ticket_id:
+    with no_worker(stage) as ticket_id:
+        stage.shell.held[stage.worker.name] = state
+        try:
             yield ticket_id
+        finally:
+            del stage.shell.held[stage.worker.name]
 
-    return also
+
+@with_parameters
+def while_a_rollout_waits(stage: FaultStage, inject: Inject, deployment: str, state: str) -> Iterator[str]:
+    """Add a new pod of `api` or `worker` without a container; `state` is the reason."""
+    process = {"api": stage.system.api, "worker": stage.worker}[deployment]
+    with stage.shell.surging(process, state), inject(stage) as ticket_id:
+        yield ticket_id

@@ -19,12 +19,16 @@ from tests.kit.faq_runner import MISTAKES, Shell
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
+from tests.kubernetes.rendering import Rendered
 
 DOCUMENTS = documents()
+FOR_KUBECTL = [one for one in DOCUMENTS if one.is_for_support or one.name == "docs/kubernetes.md"]
 PAGES = [page for page in DOCUMENTS if page.name.startswith("docs/support/faq/") and page.blocks("sh")]
 _JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 _VALUES = {"TICKET": "12345", "TENANT": "acme", "NAME": "ACME", "JOB": _JOB, "process": "api"}
-_OBJECT = re.compile(r"(?:deployment|statefulset)/([a-z-]+)|(?:secret|configmap|scaledobject) (ai-agents-[a-z-]+)")
+_OBJECT = re.compile(
+    r"(?:deployment|statefulset|job)/([a-z-]+)|(?:secret|configmap|scaledobject|job) (ai-agents-[a-z-]+)"
+)
 
 
 def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
@@ -48,7 +52,7 @@ def commands(document: MarkdownFile, program: str) -> Iterator[list[str]]:
 
 
 def refused_by_kubectl(words: list[str]) -> str:
-    """Return kubectl's reason to reject a command; empty if it calls the cluster."""
+    """Return kubectl's reason to reject a command; empty if it calls the cluster, or reads a file of the user's."""
     verb, *rest = words
     done = subprocess.run(
         [kubectl_path(), verb, "--server=http://127.0.0.1:9", *rest],
@@ -58,7 +62,8 @@ def refused_by_kubectl(words: list[str]) -> str:
         text=True,
         check=False,
     )
-    return "" if "127.0.0.1:9 was refused" in done.stderr else f"{' '.join(words)}: {done.stderr}"
+    accepted = re.search(r"127\.0\.0\.1:9 was refused|connection refused|no such file", done.stderr)
+    return "" if accepted else f"{' '.join(words)}: {done.stderr}"
 
 
 def refused_by_ai_agents(words: list[str]) -> str:
@@ -68,20 +73,26 @@ def refused_by_ai_agents(words: list[str]) -> str:
     return told.getvalue() and f"{' '.join(words)}: {told.getvalue().splitlines()[-1]}"
 
 
-def test_kubectl_understands_each_command_for_support() -> None:
-    typed = {tuple(words) for one in DOCUMENTS if one.is_for_support for words in commands(one, "kubectl")}
-    assert len(typed) > 80
+def test_kubectl_understands_each_command_for_support_and_for_operators() -> None:
+    """One command for each verb with the same options."""
+    typed = {
+        (words[0], *sorted(word for word in words[: (*words, "--").index("--")] if word.startswith("-"))): words
+        for words in (words for one in FOR_KUBECTL for words in commands(one, "kubectl") if len(words) > 2)
+    }
+    assert len(typed) > 30
     with ThreadPoolExecutor(4) as pool:
-        assert list(filter(None, pool.map(refused_by_kubectl, map(list, typed)))) == []
+        assert list(filter(None, pool.map(refused_by_kubectl, typed.values()))) == []
 
 
 def test_each_object_of_kubernetes_in_a_command_is_in_the_manifests() -> None:
     names = (ROOT / "tests" / "kit" / "outside_names.txt").read_text(encoding="utf-8")
-    for document in (one for one in DOCUMENTS if one.is_for_support):
-        for words in commands(document, "kubectl"):
-            assert "ai-agents-production" in words, words
+    local = {one["metadata"]["name"] for one in Rendered("local").objects}
+    for document in FOR_KUBECTL:
+        for words in (words for words in commands(document, "kubectl") if len(words) > 2):
+            assert {"ai-agents-production", "ai-agents-local", "-k", "-f"} & {*words}, words
             for name in filter(None, _OBJECT.findall(" ".join(words))):
-                assert re.search(rf"^[A-Z]\w+ {''.join(name)}$", names, re.MULTILINE), words
+                is_there = re.search(rf"^[A-Z]\w+ {''.join(name)}$", names, re.MULTILINE)
+                assert "".join(name) in local if "ai-agents-local" in words else is_there, words
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

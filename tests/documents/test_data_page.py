@@ -5,7 +5,6 @@ import re
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from config.settings import HousekeepingSettings
 from devstack.postgres import Postgres
 from dispatch import asking, inbox
 from dispatch.queue import QUEUE, UNACKED
@@ -56,8 +55,3 @@ def test_each_key_in_redis_stands_there() -> None:
     ours |= {asking.QUESTIONS, asking.ANSWER, rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
     assert told == ours | CELERYS
-
-
-def test_each_setting_that_keeps_things_is_one() -> None:
-    named = set(re.findall(r"\b(KEEP_[A-Z_]+)`", PAGE))
-    assert named == {name.upper() for name in HousekeepingSettings.model_fields if name.startswith("keep_")}

@@ -12,6 +12,10 @@ from tests.documents.documents import ROOT, MarkdownFile, broken_links, document
 DOCUMENTS = documents()
 SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
 RUNBOOKS = {document.path.name: document for document in SUPPORT if document.name.startswith("docs/runbooks/")}
+# `ai-agents` is another project on PyPI; `uv run ai-agents` runs this project's own command.
+_INSTALLED = (
+    r"\b(?:uvx|uv(?! run ai-agents\b)|pipx|pip[\d.]*|poetry|pdm)\s[^\n`|;&)]*?(?<![\w./-])ai[-_]agents\b(?![./])"
+)
 _FROM_OUTSIDE = r"(?:\$API|https://api\.ai-agents\.com)(/[\w/]*)"
 
 
@@ -59,3 +63,16 @@ def test_what_is_called_from_outside_is_what_the_ingress_lets_in() -> None:
     ingress = (ROOT / "k8s" / "overlays" / "production" / "ingress.yaml").read_text(encoding="utf-8")
     called = {path for document in SUPPORT for path in re.findall(_FROM_OUTSIDE, document.text)}
     assert called == set(re.findall(r"- path: (\S+)", ingress))
+
+
+def test_no_document_installs_the_name_from_an_index_which_refuses_this_project() -> None:
+    for wrong in ('pip install "ai-agents[embeddings]"', "uvx ai_agents", "uv run --with ai-agents ai-agents check"):
+        assert re.search(_INSTALLED, wrong)
+    for right in (
+        'pip install ".[embeddings]"',
+        "uv run ai-agents check",
+        "pip install -r requirements/image.txt -e .",
+    ):
+        assert not re.search(_INSTALLED, right)
+    assert [one.name for one in DOCUMENTS if re.search(_INSTALLED, one.text.replace("\\\n", " "))] == []
+    assert '"Private :: Do Not Upload"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

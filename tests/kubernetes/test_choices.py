@@ -6,14 +6,32 @@ import pytest
 
 from config.settings import ApiSettings
 from tests.kubernetes.network import End, may_connect
-from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered, component, documents
+from tests.kubernetes.rendering import K8S, OPERATORS, PROCESSES, Change, Rendered, component, documents
 
 KEDA, MONITORING = "  - ../../components/keda\n", "  - ../../components/monitoring\n"
 _CONSOLE = End("10.244.0.20", "ai-agents-production", {"app": "ai-agents-console"})
 _REDIS = End("10.244.0.21", "ai-agents-production", {"app": "redis"})
 _INGRESS = End("10.244.0.1", "ingress", {"app.kubernetes.io/name": "traefik"})
 _PROMETHEUS = End("10.244.0.2", "monitoring", {"app.kubernetes.io/name": "prometheus"})
+_API = End("10.244.0.9", "ai-agents-production", {"app": "ai-agents-api"})
+_PROVIDER = End("10.40.0.9")
+_CONNECTIONS = [
+    (_INGRESS, _CONSOLE, 8010, True),
+    (_PROMETHEUS, _CONSOLE, 9464, True),
+    (_CONSOLE, _REDIS, 6379, True),
+    (_CONSOLE, End("10.20.0.5"), 5432, True),
+    (_CONSOLE, _PROVIDER, 443, False),
+    (_INGRESS, _CONSOLE, 9464, False),
+    (_PROMETHEUS, _CONSOLE, 8010, False),
+    (_CONSOLE, End("203.0.113.7"), 443, False),
+    (_CONSOLE, End("169.254.169.254"), 80, False),
+    (_API, _CONSOLE, 8010, False),
+    (_CONSOLE, _API, 8000, False),
+    (End("10.244.0.7", "default", {"app": "ai-agents-console"}), _REDIS, 6379, False),
+]
 _SECRETS = {"ai-agents-secrets": {"DATABASE_URL": "postgresql://a@b/c", "REDIS_PASSWORD": "r"}}
+_AUTHORITIES = "/etc/ai-agents/authorities.pem"
+_OWN_REDIS = re.compile(r'(?<=docs/kubernetes.md, "TLS".\n)((?:  # .*\n)+?)(?=  # For a registry)')
 _REGISTRY = re.compile(r"(?<=take the # away\.\n)((?:  # .*\n?)+)")
 
 
@@ -98,32 +116,14 @@ def test_the_console_is_a_line_that_is_commented_out(changed: Change, production
     assert set(rendered.environment("ai-agents-console", _SECRETS)) >= {"DATABASE_URL", "REDIS_URL", "SECRETS_DIR"}
 
 
-@pytest.mark.parametrize(
-    ("sender", "receiver", "port", "may"),
-    [
-        (_INGRESS, _CONSOLE, 8010, True),
-        (_PROMETHEUS, _CONSOLE, 9464, True),
-        (_CONSOLE, _REDIS, 6379, True),
-        (_CONSOLE, End("10.20.0.5"), 5432, True),
-        (_CONSOLE, End("10.40.0.9"), 443, False),
-        (_INGRESS, _CONSOLE, 9464, False),
-        (_PROMETHEUS, _CONSOLE, 8010, False),
-        (_CONSOLE, End("203.0.113.7"), 443, False),
-        (_CONSOLE, End("169.254.169.254"), 80, False),
-        (End("10.244.0.9", "ai-agents-production", {"app": "ai-agents-api"}), _CONSOLE, 8010, False),
-        (_CONSOLE, End("10.244.0.9", "ai-agents-production", {"app": "ai-agents-api"}), 8000, False),
-        (End("10.244.0.7", "default", {"app": "ai-agents-console"}), _REDIS, 6379, False),
-    ],
-)
-def test_the_console_reaches_the_stores_and_a_provider_where_one_is_named(
-    sender: End, receiver: End, port: int, may: bool, changed: Change
-) -> None:
+def test_the_console_reaches_the_stores_and_a_provider_where_one_is_named(changed: Change) -> None:
     policies = changed(kustomization=[component("console")]).of("NetworkPolicy")
-    assert may_connect(policies, sender, receiver, port) is may
     named = [*policies, *documents(K8S / "components" / "console" / "provider.yaml")]
     for policy in named:
         policy["metadata"].setdefault("namespace", "ai-agents-production")
-    assert may_connect(named, sender, receiver, port) is (may or receiver.address == "10.40.0.9")
+    for sender, receiver, port, may in _CONNECTIONS:
+        assert may_connect(policies, sender, receiver, port) is may, (sender, receiver, port)
+        assert may_connect(named, sender, receiver, port) is (may or receiver == _PROVIDER), (sender, receiver, port)
 
 
 def test_prometheus_chooses_by_one_label(changed: Change) -> None:
@@ -143,3 +143,16 @@ def test_a_registry_with_a_password_is_lines_that_are_commented_out(changed: Cha
     assert account["imagePullSecrets"] == [{"name": "ai-agents-registry"}]
     assert {pod["spec"]["serviceAccountName"] for _, pod in rendered.pods()} == {account["metadata"]["name"]}
     assert "imagePullSecrets" not in str(production.objects)
+
+
+def test_a_redis_of_ones_own_is_verified(changed: Change) -> None:
+    """With the lines that are commented out."""
+    path = K8S / "overlays" / "production" / "kustomization.yaml"
+    (lines,) = _OWN_REDIS.findall(path.read_text(encoding="utf-8"))
+    rendered = changed(kustomization=[(lines, lines.replace("  # ", "  "))])
+    for process in PROCESSES[:3]:
+        (url,) = [
+            one["value"] for one in rendered.container(f"ai-agents-{process}")["env"] if one["name"] == "REDIS_URL"
+        ]
+        assert url.startswith("rediss://:$(REDISCLI_AUTH)@")
+        assert url.endswith(f"?ssl_cert_reqs=required&ssl_ca_certs={_AUTHORITIES}")

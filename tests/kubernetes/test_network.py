@@ -159,22 +159,6 @@ def test_each_pod_finds_names_and_nobody_enters_by_that(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", HOME)
-def test_each_pod_has_a_policy_that_names_it(overlay: str) -> None:
-    """In addition to those for all pods."""
-    rendered = Rendered(overlay)
-    named = [policy["spec"]["podSelector"] for policy in rendered.of("NetworkPolicy") if policy["spec"]["podSelector"]]
-    for _, pod in rendered.pods():
-        app = pod["metadata"]["labels"]["app"]
-        assert any(app in (selector.get("matchLabels", {}).get("app"), *_values(selector)) for selector in named), app
-
-
-def _values(selector: dict[str, object]) -> list[str]:
-    expressions = selector.get("matchExpressions", [])
-    assert isinstance(expressions, list)
-    return [value for expression in expressions for value in expression["values"]]
-
-
-@pytest.mark.parametrize("overlay", HOME)
 def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> None:
     """The default policy denies it."""
     policies = [one for one in Rendered(overlay).of("NetworkPolicy") if one["metadata"]["name"] == "deny-all"]

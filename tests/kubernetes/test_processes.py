@@ -1,7 +1,5 @@
 """Commands, probes and stop times of each process."""
 
-import re
-
 import pytest
 
 import observability.health
@@ -89,13 +87,6 @@ def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Re
     probe = production.container("ai-agents-worker")["livenessProbe"]
     stuck = WorkerSettings.model_fields["worker_stuck_seconds"].default
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2
-
-
-def test_the_user_is_the_images(rendered: Rendered) -> None:
-    dockerfile = ROOT / "Dockerfile"
-    (user,) = re.findall(r"^USER (\d+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
-    for process in PROCESSES:
-        assert rendered.pod(f"ai-agents-{process}")["spec"]["securityContext"]["runAsUser"] == int(user)
 
 
 def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:

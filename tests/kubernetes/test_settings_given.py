@@ -6,29 +6,50 @@ from pathlib import Path
 
 import pytest
 
+from config.own_secrets import not_for_the_api
 from config.settings import (
     ApiSettings,
     ConsoleSettings,
     HousekeepingSettings,
-    LogSettings,
     MigrateSettings,
     SettingsRefused,
     WorkerSettings,
     load,
 )
 from config.tenant_directory import TenantProblem, load_with_tenants
-from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered, sources, write_mounted
+from tests.kubernetes.rendering import (
+    PROCESSES,
+    ROOT,
+    WHOLE,
+    Change,
+    Rendered,
+    component,
+    mounted,
+    sources,
+    variables,
+    write_mounted,
+)
 
-SETTINGS: dict[str, type[LogSettings]] = {
-    "api": ApiSettings,
-    "worker": WorkerSettings,
-    "housekeeping": HousekeepingSettings,
-    "migrate": MigrateSettings,
-}
-_KINDS: list[type[LogSettings]] = [*SETTINGS.values(), ConsoleSettings]
-KNOWN = {name.upper() for kind in _KINDS for name in kind.model_fields}
+KINDS = (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings, ConsoleSettings)
+KNOWN = {name.upper() for kind in KINDS for name in kind.model_fields}
 OF_OTHERS = re.compile(r"OTEL_[A-Z_]+|REDISCLI_AUTH")
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+FOLDER, FILE = "/etc/ai-agents", "authorities.pem"
+_STORES = {"ai-agents-secrets": {"DATABASE_URL", "REDIS_PASSWORD"}}
+MOUNTED: dict[str, dict[str, set[str]]] = {
+    "ai-agents-api": {"ai-agents-secrets": {WHOLE}},
+    "ai-agents-worker": {
+        "ai-agents-desk-secrets": {WHOLE},
+        "ai-agents-model-secrets": {WHOLE},
+        "ai-agents-secrets": {"FEEDBACK_KEY"},
+    },
+    "ai-agents-housekeeping": {
+        "ai-agents-desk-secrets": {WHOLE},
+        "ai-agents-model-secrets": {"EMBEDDINGS_API_KEY"},
+    },
+    "ai-agents-console": {"ai-agents-console-secrets": {WHOLE}},
+    "ai-agents-migrate": {},
+}
 
 
 def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
@@ -136,3 +157,46 @@ def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
     variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
     assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
     assert variables["REDIS_URL"]["value"].endswith("@redis:6379/0")
+
+
+@pytest.fixture
+def everything(changed: Change) -> Rendered:
+    """Render the production overlay with all optional parts."""
+    return changed(kustomization=[component("feedback"), component("console")])
+
+
+def test_each_pod_mounts_what_its_process_uses(everything: Rendered) -> None:
+    assert {name: mounted(everything, name) for name in MOUNTED} == MOUNTED
+    for name in MOUNTED.keys() - {"ai-agents-migrate"}:
+        assert variables(everything, name) == _STORES
+        maps = [source["configMap"] for source in sources(everything, name) if "configMap" in source]
+        assert maps == [{"name": "ai-agents-tenants"}]
+    others = dict(everything.pods()).keys() - MOUNTED.keys()
+    assert [name for name in others if mounted(everything, name)] == []
+
+
+def test_without_feedback_a_worker_has_no_secret_of_the_api(production: Rendered) -> None:
+    assert set(mounted(production, "ai-agents-worker")) == {"ai-agents-desk-secrets", "ai-agents-model-secrets"}
+
+
+def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
+    """The API's pod, which faces the Internet, would get another process's secret."""
+    assert not_for_the_api(local.secret("ai-agents-secrets")) == []
+    assert not_for_the_api(local.one("ConfigMap", "ai-agents-tenants")["data"]) == []
+    assert set(not_for_the_api(local.secret("ai-agents-desk-secrets"))) == {"SERVICEDESK_API_KEY_ACME"}
+    assert set(not_for_the_api(local.secret("ai-agents-model-secrets"))) == {"OPENAI_API_KEY"}
+
+
+def test_each_process_has_the_authorities_that_the_documents_addresses_name(production: Rendered) -> None:
+    """The migration too, whose part of an upgrade includes the file."""
+    (config,) = [one for one in production.of("ConfigMap") if FILE in one.get("data", {})]
+    assert config["metadata"]["labels"]["app"] == "ai-agents-migrate"
+    for process in PROCESSES:
+        spec = production.pod(f"ai-agents-{process}")["spec"]
+        (volume,) = [one for one in spec["volumes"] if one.get("configMap") == {"name": config["metadata"]["name"]}]
+        mount = {"name": volume["name"], "mountPath": FOLDER, "readOnly": True}
+        assert mount in spec["containers"][0]["volumeMounts"]
+    addresses = re.findall(r"^ *(?:echo \")?(DATABASE_\w*URL)=\S*\?(\S+?)\"?(?: >.*)?$", DOCUMENT, re.MULTILINE)
+    assert {name for name, _ in addresses} == {"DATABASE_URL", "DATABASE_ADMIN_URL"}
+    assert {options for _, options in addresses} == {f"sslmode=verify-full&sslrootcert={FOLDER}/{FILE}"}
+    assert "sslmode=require" not in DOCUMENT

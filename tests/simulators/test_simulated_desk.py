@@ -69,6 +69,8 @@ def test_no_desk_is_known_to_take_its_input_elsewhere_or_other_addresses(desk: h
     assert desk.post(notes, params=note).status_code == 400
     assert desk.post(notes, data=note | {"format": "json"}).status_code == 400
     assert desk.post(notes, data=note).status_code == 200
+    for unreadable in ("{not json", "[1]"):
+        assert desk.post(notes, data={"input_data": unreadable}).status_code == 400
     for other in (f"{API}/requests/", f"{API}//requests", API.upper() + "/requests"):
         assert desk.get(other).status_code == 404
 
@@ -101,27 +103,6 @@ def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: htt
     assert inner_code(call(desk, "GET", path, {"list_info": {"sort_field": "created_time"}}, 400))[1] == "sort_field"
     kept = desk.get(f"/_sim/tickets/acme/{ticket}").json()
     assert [item["description"] for item in kept["notes"]] == ["<p>Ref 1</p>"]
-
-
-def test_resolutions_and_approved_solutions(desk: httpx2.Client) -> None:
-    ticket = new_ticket(desk, description="It drops.")
-    call(desk, "POST", f"/requests/{ticket}/resolutions", {"resolution": {"content": "<p>Done</p>"}})
-    assert call(desk, "GET", f"/requests/{ticket}")["request"]["resolution"]["content"] == "<p>Done</p>"
-    approved = {"list_info": {"row_count": 100, "filter_by": {"name": "ApprovedSolutions"}}}
-    solutions = call(desk, "GET", "/solutions", approved)["solutions"]
-    assert len(solutions) == 8
-    assert {"id", "title", "description", "topic", "keywords", "is_public"} <= set(solutions[0])
-    assert call(desk, "GET", f"/solutions/{solutions[0]['id']}")["solution"]["title"]
-    assert len(call(desk, "GET", "/solutions", {"list_info": {"row_count": 100}})["solutions"]) == 9
-
-
-def test_unreadable_input_is_refused_not_crashed_on(desk: httpx2.Client) -> None:
-    notes = f"{API}/requests/103/notes"
-    assert desk.post(notes, data={"input_data": "{not json"}).status_code == 400
-    assert desk.post(notes, json={"note": {"description": "x"}}).status_code == 400
-    assert desk.post(notes, data={"input_data": "[1]"}).status_code == 400
-    assert desk.get(f"{API}/requests", params={"input_data": '{"list_info": 3}'}).status_code == 400
-    assert desk.get(f"{API}/nonsense").status_code == 404
 
 
 def test_a_rate_limit_answers_429_with_4015(desk: httpx2.Client) -> None:
@@ -212,3 +193,26 @@ def test_no_other_search_is_known_to_be_taken(criteria: Any) -> None:
         searched([], {"search_criteria": criteria}, DeskOptions.model_validate(CLOUD))
     with pytest.raises(RefusedError):
         searched([], {"search_criteria": SEARCHED}, DeskOptions(api_key="k"))
+
+
+def listed(desk: httpx2.Client, **info: Any) -> Any:
+    return call(desk, "GET", "/requests", {"list_info": info})
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_was_changed_since_a_time_is_listed_in_either_form(as_list: bool, desk: httpx2.Client) -> None:
+    fields = ["last_updated_time"]
+    every = listed(desk, row_count=100, fields_required=fields)["requests"]
+    times = sorted(int(each["last_updated_time"]["value"]) for each in every)
+    criterion = {"field": "last_updated_time", "condition": "greater than", "value": str(times[3])}
+    order = {"sort_field": "last_updated_time", "sort_order": "asc", "fields_required": fields}
+    found = listed(desk, row_count=2, search_criteria=[criterion] if as_list else criterion, **order)
+    assert [int(each["last_updated_time"]["value"]) for each in found["requests"]] == times[4:6]
+    assert found["list_info"]["has_more_rows"]
+
+
+def test_a_list_tells_what_it_is_asked_for_and_else_what_is_recorded(desk: httpx2.Client) -> None:
+    (plain,) = listed(desk, row_count=1)["requests"]
+    assert not {"last_updated_time", "category", "description"} & plain.keys()
+    (asked,) = listed(desk, row_count=1, fields_required=["category", "site", "last_updated_time"])["requests"]
+    assert asked.keys() == {"id", "category", "site", "last_updated_time"}

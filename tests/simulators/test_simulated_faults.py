@@ -46,14 +46,6 @@ def test_a_fault_of_the_model_hits_only_the_question_that_it_matches(gpt4: httpx
     assert len(gpt4.get("/_sim/requests").json()["requests"]) == 3
 
 
-def test_a_fault_without_a_number_lasts_until_it_is_cleared(desk: httpx2.Client) -> None:
-    order(desk, kind="status", code=503, tenant="acme")
-    answers = [desk.get(TICKET) for _ in range(2)]
-    assert [(answer.status_code, "retry-after" in answer.headers) for answer in answers] == [(503, False)] * 2
-    assert desk.delete("/_sim/faults").status_code == 204
-    assert desk.get(TICKET).status_code == 200
-
-
 def test_parameters_are_refused_only_where_they_occur(gpt4: httpx2.Client) -> None:
     order(gpt4, kind="refuse_parameter", param="temperature")
     order(gpt4, kind="no_json_schema")
