@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tests.documents import faults, outages
 from tests.documents.faults import FaqFault, desk, gone, gpt4, held_by
 from tests.kit.world import World
-from tests.system.console_reader import AWAY
+from tests.system.console_ground import AWAY
 
 WEBHOOK, QUEUING, BACKLOG, CRASHES, FAILURE, RUNNING, DELIVERED = (
     f"Resolution: {name}"

@@ -1,7 +1,6 @@
 """Operator commands, and the jobs and stored data that they act on."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -38,10 +37,7 @@ def run(*words: str, **settings: str) -> Answer:
 
 
 def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
-    """Write the `tenants.toml` part of `settings` on top of the named file.
-
-    Return the environment variables.
-    """
+    """Write the keys of `tenants.toml` on top of the named file; return the environment variables."""
     variables, keys = parted(settings)
     if not keys:
         return variables
@@ -132,11 +128,6 @@ def sync_twice(system: System) -> None:
     done = "Sync completed: tenant_id=acme"
     so_far = log.read_text(encoding="utf-8").count(done)
     wait_for(lambda: log.read_text(encoding="utf-8").count(done) >= so_far + 2)
-
-
-def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
-    with world.admin() as connection:
-        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
 
 
 def job_to_come(world: World, tenant: str, ticket_id: str) -> UUID:

@@ -24,6 +24,8 @@ TOKENS = {
     "operator": "operator-0123456789-abcdefghijkl",
 }
 _ROLES = {"support": "support", "acme": "support:acme", "operator": "operator+texts"}
+AWAY = "the database is away"
+_VERDICT = re.compile(r'data-verdict="(\w+)"')
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]+)"')
 _NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -105,3 +107,23 @@ def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedProgr
 def known(row: dict[str, object]) -> dict[str, str]:
     """Return the parts of a job that occur in addresses."""
     return {"job_id": str(row["id"]), "tenant_id": str(row["tenant_id"]), "ticket_id": str(row["ticket_id"])}
+
+
+class ConsoleReader:
+    def __init__(self, system: System) -> None:
+        self._client = httpx2.Client(base_url=system.state["console_url"], trust_env=False, timeout=30)
+        form = {"token": system.state["console_token"], "csrf": csrf_of(self._client.get("/login"))}
+        assert self._client.post("/login", data=form).status_code == 303
+
+    def verdict(self, ticket_id: str, tenant: str = "acme") -> str:
+        """Return the verdict of a ticket's page, or AWAY if the database is unavailable."""
+        answer = self._client.get(f"/tickets/{tenant}/{ticket_id}")
+        if answer.status_code == 503:
+            assert "database" in answer.text
+            return AWAY
+        found = _VERDICT.search(answer.text)
+        assert found, answer.text
+        return found[1]
+
+    def close(self) -> None:
+        self._client.close()

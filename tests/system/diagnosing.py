@@ -7,7 +7,7 @@ from config.exits import OF_VERDICTS
 from devstack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here
-from tests.system.console_reader import ConsoleReader
+from tests.system.console_ground import ConsoleReader
 
 
 class Diagnosed(NamedTuple):

@@ -1,15 +1,24 @@
-"""Documented operator commands on a running system, and housekeeping's purge."""
+"""Operator commands on a running system: jobs, context, traces and feedback."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 
+from devstack.state_file import read_state
+from devstack.summary import summarise
 from devstack.system import System
+from dispatch.asking import LookAsker
+from support.diagnose.outside import HasHousekeepingLook
+from support.trace import FROM_EVENTS
 from tests.documents.documents import ROOT, MarkdownFile
 from tests.documents.readme import blocks
 from tests.kit.loaded import LoadedPrograms
@@ -17,26 +26,46 @@ from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, failed_job, here, on, run, typed
+from tests.system.collector import STEPS
+from tests.system.outcomes import assert_one_note, figures
 
+TENANTS = ("acme", "globex", "initech")
 NOBODY = str(uuid4())
 HAS_PSQL = shutil.which("psql") is not None
 DEBUGGING = MarkdownFile(ROOT / "docs" / "dev" / "debugging.md").blocks("sh")
+HANDBOOK = "# Scanner sends empty files\n\nClean the rollers of the scanner on floor two, then restart it.\n"
+SUBJECT = "Scanner on floor two sends empty files"
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system in a folder, as `make dev` does.
+    """Start a system in a folder, as `make dev ARGS="--traces"` does.
 
-    The last test starts its housekeeping.
+    Its housekeeping starts with the first test that needs it: until then, no desk is copied.
     """
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
-    settings = SHORT | {"WEBHOOK_TOKEN_ACME": TOKEN}
+    settings = SHORT | {
+        "WEBHOOK_TOKEN_ACME": TOKEN,
+        "SYNC_INTERVAL_SECONDS": "1",
+        "acme.servicedesk.rate_per_minute": 100_000,
+    }
     with System(
-        folder, settings=settings, openai_seconds=0.3, housekeeping=False, traces=True, launch=loaded
+        folder,
+        tenants=TENANTS,
+        settings=settings,
+        openai_seconds=0.3,
+        housekeeping=False,
+        traces=True,
+        launch=loaded,
     ) as running:
         yield running
         running.housekeeping.stop(8)
+
+
+@pytest.fixture(scope="module")
+def with_housekeeping(system: System) -> None:
+    system.restart(system.housekeeping)
 
 
 def say(system: System, *words: str) -> Answer:
@@ -140,7 +169,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit: they are among the oldest each time.
-    done = on(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
+    done = say(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
     assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:
@@ -218,9 +247,260 @@ def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
     assert "Process error: unexpected failure | exception: " in done.stderr
 
 
+def documents(system: System, *words: str) -> Answer:
+    return here("documents", words[0], "--tenant", "acme", *words[1:], DATABASE_URL=system.state["database_url"])
+
+
+def context_of(system: System, ticket_id: str, tenant: str) -> str:
+    about = f"ticket_id: {ticket_id}, tenant_id: {tenant},"
+    lines = system.workers[0].output().splitlines()
+    return next(line for line in lines if "Context gathered" in line and about in line)
+
+
+def test_a_folder_is_added_found_listed_and_removed(system: System, world: World, tmp_path: Path) -> None:
+    handbook = tmp_path / "handbook.md"
+    handbook.write_text(HANDBOOK)
+    (tmp_path / "broken.pdf").write_text("%PDF-1.7")
+    added = documents(system, "add", str(tmp_path))
+    assert added.returncode == 1
+    assert added.stdout.splitlines()[1].split() == ["added", "1", str(handbook)]
+    assert f"Not read: {tmp_path / 'broken.pdf'}: it is broken" in added.stderr
+    assert "updated" in documents(system, "add", str(handbook)).stdout
+
+    ticket_id = world.create_ticket(SUBJECT)
+    assert_one_note(world, ticket_id)
+    assert "docs=Yes" in context_of(system, ticket_id, "acme")
+    assert "handbook: Scanner sends empty files" in str(world.notes(ticket_id))
+    assert_one_note(world, elsewhere := world.create_ticket(SUBJECT, "globex"), "globex")
+    assert "docs=No" in context_of(system, elsewhere, "globex")
+
+    (told,) = json.loads(documents(system, "list", "--json").stdout)
+    assert (told["path"], told["parts"]) == (str(handbook), 1)
+    assert documents(system, "remove", str(handbook)).stdout == f"Removed: {handbook}\n"
+    gone = documents(system, "remove", str(handbook))
+    assert (gone.returncode, gone.stderr) == (1, f"Not there: {handbook}\n")
+    assert "No document was added." in documents(system, "list").stderr
+    nothing = documents(system, "add", str(tmp_path / "empty"))
+    assert nothing.returncode == 1
+
+
+def test_what_is_gone_from_a_folder_is_told_and_a_folder_is_removed(system: System, tmp_path: Path) -> None:
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text(HANDBOOK)
+    assert documents(system, "add", f"{tmp_path}/.").returncode == 0
+    (tmp_path / "b.md").unlink()
+    again = documents(system, "add", str(tmp_path))
+    assert (again.returncode, again.stderr) == (0, f"Not in its folder any more, and still used: {tmp_path / 'b.md'}\n")
+    gone = json.loads(documents(system, "remove", "--json", f"{tmp_path}//").stdout)
+    assert [one["path"] for one in gone] == [str(tmp_path / "a.md"), str(tmp_path / "b.md")]
+
+
+def test_an_empty_path_and_a_name_that_is_no_text_are_refused(system: System, tmp_path: Path) -> None:
+    assert documents(system, "add", "").returncode == 2
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.md"))
+    odd.write_text("x")
+    answer = documents(system, "add", str(tmp_path))
+    assert (answer.returncode, "its name is not UTF-8" in answer.stderr) == (1, True)
+
+
+def sync(system: System, *words: str, **settings: str) -> Answer:
+    environment = system.housekeeping.environment
+    names = ("DATABASE_URL", "REDIS_URL", "TENANTS_FILE")
+    own = {name: value for name, value in environment.items() if name in names or name.startswith("SERVICEDESK_")}
+    return here("sync", *words, **own | settings)
+
+
+def rows(answer: Answer) -> dict[str, list[str]]:
+    return {row.split()[0]: row.split() for row in answer.stdout.splitlines()[1:]}
+
+
+def test_a_desk_is_copied_to_its_end_and_is_context_from_then_on(system: System, world: World) -> None:
+    before = sync(system)
+    assert before.returncode == 0
+    assert before.stdout.splitlines()[0].split()[:2] == ["TENANT", "TICKETS"]
+    assert {tenant: row[1:3] for tenant, row in rows(before).items()} == {tenant: ["0", "0"] for tenant in TENANTS}
+    # The desk's list was never read to its end.
+    assert rows(before)["acme"][3] == "0+"
+
+    done = sync(system, "--tenant", "acme")
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(done).values()
+    assert int(row[1]) > 5
+    assert int(row[2]) > 3
+    assert row[3] == "0"
+    ticket_id = world.create_ticket("VPN disconnects every few minutes")
+    assert_one_note(world, ticket_id)
+    assert "ticket_history=Yes" in context_of(system, ticket_id, "acme")
+
+
+def test_for_machines_it_is_json(system: System) -> None:
+    told = {each["tenant_id"]: each for each in json.loads(sync(system, "--json").stdout)}
+    assert told.keys() == {*TENANTS}
+    assert told["globex"].keys() >= {"tickets", "solutions", "to_read", "listed", "reaches_back_to", "seconds_left"}
+
+
+def test_a_desk_that_does_not_answer_is_told_and_what_is_no_desk_too(system: System, world: World) -> None:
+    world.desk_fault(kind="status", code=503, tenant="globex", times=99)
+    failed = sync(system, "--tenant", "globex")
+    assert failed.returncode == 1
+    assert "Not all is copied: ServiceDesk Plus API: 503. Run it again" in failed.stderr
+    unknown = sync(system, "--tenant", "hooli")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "No desk is set for hooli" in unknown.stderr
+
+
+def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
+    """Return the spans of a ticket once it has this many attempts."""
+
+    def found() -> dict[str, Any]:
+        told = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
+        said: dict[str, Any] = json.loads(told.stdout) if told.returncode == 0 else {"spans": []}
+        names = [span["name"] for span in said["spans"]]
+        return said if "Webhook" in names and sum(name.startswith("Worker") for name in names) == count else {}
+
+    return wait_for(found)
+
+
+def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("VPN drops, in files")
+    job = world.ended(ticket_id)
+    said = complete(system, ticket_id)
+    assert (said["job_id"], said["tenant_id"], said["trace_id"]) == (
+        str(job["id"]),
+        "acme",
+        job["traceparent"].split("-")[1],
+    )
+    spans = {span["name"].partition(" (")[0]: span for span in said["spans"]}
+    assert spans.keys() >= set(STEPS)
+    assert (spans["Webhook"]["process"], spans["Webhook"]["depth"]) == ("ai-agents-api", 0)
+    assert {spans[name]["process"] for name in STEPS[1:]} == {"ai-agents-worker"}
+    assert [spans[name]["depth"] for name in STEPS[1:]] == [1, 1, 2, 2, 2]
+    assert spans["Worker"]["notes"] == ["outcome=completed"]
+    shown = here("trace", "--job", str(job["id"]), TRACES_DIR=system.state["traces"])
+    assert (shown.returncode, "VPN" in shown.stdout) == (0, False)
+    assert [line for line in shown.stdout.splitlines() if line.strip("│ ") == "outcome=completed"]
+
+
+def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, world: World) -> None:
+    """Without spans, the job's events have the same attempts at the same times."""
+    subject = "VPN drops, and GPT-4 is throttled"
+    world.openai_fault(kind="status", code=429, match=subject, times=1)
+    ticket_id = world.create_ticket(subject)
+    job = world.ended(ticket_id)
+    said = complete(system, ticket_id, 2)
+    of_events = say(system, "trace", "--ticket", ticket_id, "--json")
+    assert (of_events.returncode, of_events.stderr) == (0, "")
+    told = json.loads(of_events.stdout)
+    assert (told["source"], told["job_id"], told["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
+    names = [span["name"] for span in told["spans"]]
+    assert names == [
+        *("Webhook", "Queue", "Worker (attempt 1)", "Context and GPT-4"),
+        *("Pause", "Queue", "Worker (attempt 2)", "Context", "GPT-4", "ServiceDesk Update"),
+    ]
+    assert job["attempt"] == 2
+    for one in ("Worker (attempt 1)", "Worker (attempt 2)"):
+        of_span, of_event = (next(span for span in by["spans"] if span["name"] == one) for by in (said, told))
+        assert of_span["state"] == of_event["state"]
+        assert of_span["notes"][0].startswith(of_event["notes"][0])
+    kept, known = (
+        [datetime.fromisoformat(span["start"]).timestamp() for span in by["spans"] if span["name"] == "Queue"]
+        for by in (said, told)
+    )
+    assert kept == [pytest.approx(moment, abs=0.01) for moment in known]
+
+
+def test_where_the_spans_are_is_told_at_the_start(system: System) -> None:
+    folder = str(system.folder / "traces")
+    state = read_state(system.folder)
+    assert state is not None
+    assert state["traces"] == folder
+    (command,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", summarise(system, 1.0))
+    assert Path(command).is_file()
+    assert {path.suffixes[-2:][0] for path in Path(folder).iterdir()} == {".traces"}
+
+
+def test_with_the_settings_that_the_start_names_a_command_can_ask_all(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("VPN drops, asked by hand")
+    world.ended(ticket_id)
+    ((line, command),) = re.findall(r"  Settings +(.+)  \(.*`(\S+) \.\.\.`\)\n", summarise(system, 1.0))
+    asked = typed(f"{line}; {command} diagnose --tenant acme --ticket {ticket_id}", Path.cwd())
+    assert "desk: it answers, our note is in the ticket" in asked.stdout
+    assert "unchecked" not in asked.stdout
+
+
+@pytest.mark.usefixtures("with_housekeeping")
+async def test_housekeeping_looks_at_desk_and_model_for_who_has_no_way_there(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("VPN drops, somebody looks")
+    world.ended(ticket_id)
+    asking = LookAsker(system.state["redis_url"])
+    outside = HasHousekeepingLook(asking)
+    desk, model = await outside.desk("acme", ticket_id, None), await outside.model("acme")
+    await asking.close()
+    assert (desk.asked, desk.ticket, desk.failure) == (True, "open", "")
+    assert (model.asked, model.failure) == (True, "")
+
+
+@pytest.mark.usefixtures("with_housekeeping")
+def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("VPN drops, with feedback", "initech")
+    job = world.ended(ticket_id, "initech")
+    link = world.feedback_link(ticket_id, "initech")
+    assert link.startswith(system.state["feedback_url"] + "/f/")
+    assert httpx2.get(link).status_code == 200
+    world.vote(ticket_id, "not useful", "initech", reason="nothing new")
+    steps = " ".join(world.steps(ticket_id, "initech"))
+    world.solve(ticket_id, f"{steps} Replaced cable, port, switch and router.", "initech")
+    metrics = f"http://127.0.0.1:{system.housekeeping.environment['METRICS_PORT']}/metrics"
+    wait_for(lambda: "ai_agents_note_taken_up_ratio_count{" in httpx2.get(metrics).text)
+    done = say(system, "feedback", "--tenant", "initech", "--json")
+    (row,) = json.loads(done.stdout)
+    assert (row["tenant_id"], row["model"], row["notes"], row["votes"]) == ("initech", job["model"], 1, 1)
+    assert (row["useful_share"], row["reasons"], row["taken_up_of"]) == (0, {"nothing new": 1}, 1)
+    assert 0 < row["taken_up"] < 1
+    (counted,) = [name for name in figures(system) if name.startswith("ai_agents_feedback_total")]
+    assert 'tenant_id="initech"' in counted
+    assert 'vote="not useful"' in counted
+    lines = system.api.output()
+    assert f"Feedback recorded: job_id={job['id']}, vote=not useful, reason=nothing new" in lines
+    assert link.rpartition("/")[2] not in lines
+
+
+def test_the_figures_are_of_all_tenants_in_the_settings(system: System, world: World) -> None:
+    world.ended(world.create_ticket("VPN drops, at another's", "globex"), "globex")
+    known = {name: value for name, value in system.api.environment.items() if name.startswith("WEBHOOK_SECRET_")}
+    done = here("feedback", "--days", "7", DATABASE_URL=system.state["database_url"], **known)
+    head, *rows = done.stdout.splitlines()
+    assert head.split()[:4] == ["TENANT", "PROMPT", "MODEL", "NOTES"]
+    assert {row.split()[0] for row in rows} >= {"globex"}
+    nobody = say(system, "feedback")
+    assert (nobody.returncode, nobody.stdout) == (0, "")
+    assert "name one with --tenant" in nobody.stderr
+    unused = say(system, "feedback", "--tenant", "hooli")
+    assert "No note was written in 30 days." in unused.stderr
+    assert here("feedback", "--days", "100000").returncode == 2
+
+
+def test_without_a_key_there_is_neither_a_page_nor_a_link(system: System, world: World) -> None:
+    off = {"FEEDBACK_URL": "", "FEEDBACK_KEY": ""}
+    own = {name: system.api.environment[name] for name in off}
+    for process in (system.api, *system.workers):
+        system.restart(process, off)
+    try:
+        ticket_id = world.create_ticket("VPN drops, without feedback")
+        world.ended(ticket_id)
+        (note,) = world.notes(ticket_id)
+        assert "useful" not in note
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(own["FEEDBACK_URL"])
+    finally:
+        for process in (system.api, *system.workers):
+            system.restart(process, own)
+
+
 @pytest.mark.slow
 def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: System, world: World) -> None:
     """Old answers, old rows and unlisted copies go; a listed copy is renewed."""
+    system.housekeeping.stop(8)
     tickets = [world.create_ticket(f"Screen flickers {number}") for number in range(2)]
     for ticket_id in tickets:
         assert world.ended(ticket_id)["state"] == "completed"
@@ -236,9 +516,8 @@ def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: S
                 " VALUES ('acme', %s, 's', 'd', 'r', 'Closed', now() - interval '31 days')",
                 (ticket_id,),
             )
-    process = system.housekeeping
-    system.restart(process)
-    wait_for(lambda: "Purged by age: answers=2, copies=1, jobs=1" in process.output())
+    system.restart(system.housekeeping)
+    wait_for(lambda: "Purged by age: answers=2, copies=1, jobs=1" in system.housekeeping.output())
     assert (world.job(tickets[0])["enhancement"], world.job(tickets[1])) == (None, {})
     with world.admin() as connection:
         left = {row[0] for row in connection.execute("SELECT ticket_id FROM tickets").fetchall()}

@@ -60,11 +60,8 @@ def printed_kit(system: System, form: str, tenant: str) -> str:
     return ran.stdout
 
 
-def assert_a_ticket_gets_its_note(world: World, tenant: str) -> None:
-    assert_it_gets_its_note(world, world.create_ticket(tenant=tenant), tenant)
-
-
-def assert_it_gets_its_note(world: World, ticket: str, tenant: str) -> None:
+def assert_its_note(world: World, tenant: str, ticket: str = "") -> None:
+    ticket = ticket or world.create_ticket(tenant=tenant)
     job = world.ended(ticket, tenant)
     assert (job["state"], job["event"]) == ("completed", "ticket.created"), world.deliveries(ticket, tenant)
     (note,) = world.notes(ticket, tenant)
@@ -78,7 +75,7 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
     (line,) = [line.strip() for line in text.splitlines() if line.strip() == f"py {name} $COMPLETE_V3_JSON_FILE"]
     here = {"py": sys.executable, name: str(tmp_path / name)}
     world.configure_desk(PREMISES, trigger_command=[here.get(part, part) for part in shlex.split(line)])
-    assert_a_ticket_gets_its_note(world, PREMISES)
+    assert_its_note(world, PREMISES)
 
 
 def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
@@ -89,7 +86,7 @@ def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world
     body = json.dumps({"tenant_id": values["tenant"], "ticket_id": ticket, "event": values["event"]}).encode()
     answer = httpx2.post(values["address"], content=body, headers=signed_headers(values["secret"], body, time.time()))
     assert (answer.status_code, "job_id" in answer.json()) == (202, True)
-    assert_it_gets_its_note(world, ticket, CLOUD)
+    assert_its_note(world, CLOUD, ticket)
 
 
 def form_of(text: str) -> dict[str, Any]:
@@ -103,7 +100,7 @@ def form_of(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("tenant", [PREMISES, CLOUD])
 def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world: World) -> None:
     world.configure_desk(tenant, webhook_form=form_of(printed_kit(system, "token", tenant)))
-    assert_a_ticket_gets_its_note(world, tenant)
+    assert_its_note(world, tenant)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

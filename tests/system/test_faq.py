@@ -36,19 +36,6 @@ MAKE_SLOW = (
 )
 
 
-def prepare(world: World) -> dict[str, str]:
-    """Create a ticket for each failing call, without its webhook; return name -> id."""
-    tickets: dict[str, str] = {}
-    for name, (server, fault, _) in CALLS.items():
-        subject = f"VPN does not connect, case {name}"
-        tickets[name] = world.create_ticket(subject, send_webhook=False)
-        if server == "openai":
-            world.openai_fault(match=subject, times=1, **fault)
-        else:
-            world.desk_fault(ticket_id=tickets[name], tenant="acme", times=1, **fault)
-    return tickets
-
-
 @pytest.fixture
 def slow_documents(world: World, system: System) -> Iterator[None]:
     """Make queries of one tenant's documents take longer than a context may."""
@@ -67,7 +54,14 @@ def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
     world: World, system: System, support: Support
 ) -> None:
     """A fault of the first attempt is logged with its consequence, and the job ends."""
-    tickets = prepare(world)
+    tickets: dict[str, str] = {}
+    for name, (server, fault, _) in CALLS.items():
+        subject = f"VPN does not connect, case {name}"
+        tickets[name] = world.create_ticket(subject, send_webhook=False)
+        if server == "openai":
+            world.openai_fault(match=subject, times=1, **fault)
+        else:
+            world.desk_fault(ticket_id=tickets[name], tenant="acme", times=1, **fault)
     for ticket_id in tickets.values():
         assert world.post_webhook(ticket_id).status_code == 202
     # An id of its own: two desks may use the same numbers.

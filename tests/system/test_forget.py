@@ -14,7 +14,7 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
+from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, run, sync_twice
 
 WHO = "Robin.Adeyemi@acme.example"
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000, "LEASE_SECONDS": "3"}
@@ -48,7 +48,9 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     elsewhere = failed_job(world, subject, "globex", id=ticket_id)
     naming = failed_job(world, "Another payslip")
     world.clear_faults()
-    answer_in_row(world, naming["id"], {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]})
+    answer = {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]}
+    with world.admin() as connection:
+        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), naming["id"]))
     for job in (job_id, naming["id"], elsewhere["id"]):
         kept.set(f"answer:{job}", json.dumps([{"similar_tickets": [{"ticket_id": ticket_id}]}, "m"]))
         kept.set(f"masked-unusable:{job}", '{"summary": "no end')
@@ -165,7 +167,6 @@ def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     assert (world.job(ticket_id)["enhancement"], world.notes(ticket_id)) == (None, [])
 
 
-@pytest.mark.slow
 def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     system: System, world: World, kept: redis.Redis
 ) -> None:
@@ -181,7 +182,6 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     assert kept.keys(f"answer:{row['id']}") == []
 
 
-@pytest.mark.slow
 def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
     """It reports the jobs already ended, and nothing new is stored."""
     subject = "Contract ends in June"

@@ -74,18 +74,16 @@ def test_with_a_password_of_the_clients_key_it_still_asks(server: Postgres) -> N
     assert [line for line in told.splitlines() if "connected" not in line] == ["1", "2"]
 
 
-def test_what_is_missing_is_named() -> None:
-    with psql("") as refused:
-        told, _ = refused.communicate(timeout=30)
-    assert (refused.returncode, "DATABASE_URL is missing" in told) == (78, True)
-
-
-def test_one_that_may_not_be_run_is_none(tmp_path: Path) -> None:
-    """A folder of PATH that is not readable looks the same."""
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("", "DATABASE_URL is missing"), ("postgresql://me@host/db", "psql is not installed, or may not be run")],
+)
+def test_what_is_missing_is_named(url: str, told: str, tmp_path: Path) -> None:
+    """Including a psql that may not be run. A folder of PATH that is not readable looks the same."""
     (tmp_path / "psql").touch(mode=0o600)
-    with psql("postgresql://me@host/db", path=str(tmp_path)) as refused:
-        told, _ = refused.communicate(timeout=30)
-    assert (refused.returncode, "psql is not installed, or may not be run" in told) == (78, True)
+    with psql(url, path=str(tmp_path)) as refused:
+        output, _ = refused.communicate(timeout=30)
+    assert (refused.returncode, told in output) == (78, True)
 
 
 def _arguments(pid: int) -> str:

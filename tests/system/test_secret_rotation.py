@@ -21,11 +21,11 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, run
+from tests.system.by_hand import Answer, here, run
 from tests.system.diagnosing import diagnose
 from tests.system.outcomes import figures
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ class Operator:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return `secrets status` of acme's webhook secrets, by setting."""
-        answer = run("secrets", "status", "--tenant", "acme", "--json", **self._settings)
+        answer = here("secrets", "status", "--tenant", "acme", "--json", **self._settings)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
 
@@ -114,7 +114,19 @@ def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
     assert operator.rotate("--finish").returncode == 1
     assert operator.rotate("--finish", "--force").returncode == 0
     wait_for(lambda: operator.post("999002", old).status_code == 403)
-    refused_is_told(operator, system, world, old)
+    late = world.create_ticket(send_webhook=False)
+
+    def refused() -> bool:
+        assert operator.post(late, old).status_code == 403
+        return "signed with the retired secret" in diagnose(system, late).because
+
+    wait_for(refused)
+    assert operator.proved()["retired"] >= 1
+    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
+    wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
+    assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
+    log = system.api.log_path.read_text(encoding="utf-8")
+    assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
 
 
 def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
@@ -144,23 +156,6 @@ def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
         "webhook_rejected",
         "have the client's webhook name the tenant `acme`, just so",
     )
-
-
-def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:
-    """Check that the retired secret is refused, counted and reported everywhere."""
-    ticket = world.create_ticket(send_webhook=False)
-
-    def diagnosed() -> bool:
-        assert operator.post(ticket, old).status_code == 403
-        return "signed with the retired secret" in diagnose(system, ticket).because
-
-    wait_for(diagnosed)
-    assert operator.proved()["retired"] >= 1
-    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
-    wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
-    assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
-    log = system.api.log_path.read_text(encoding="utf-8")
-    assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
 
 
 def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator, system: System) -> None:

@@ -4,6 +4,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,7 +15,6 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, on
-from tests.system.secret_folder import Files
 
 # Tenants named by their change; `acme` is in the environment and does not change.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
@@ -27,6 +27,39 @@ _NUMBERS = itertools.count(800_000)
 
 
 pytestmark = pytest.mark.slow
+
+
+class Files:
+    """`SECRETS_DIR` with plain files and with files behind `..data`, as in Kubernetes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._versions = itertools.count(1)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file in place, which is empty for a moment."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def replace(self, name: str, text: str) -> None:
+        finished = self.folder / f".{name}"
+        finished.write_text(text, encoding="utf-8")
+        finished.replace(self.folder / name)
+
+    def publish(self, **files: str) -> None:
+        """Swap all files behind `..data` at once, as the kubelet does."""
+        version = self.folder / f"..version_{next(self._versions)}"
+        version.mkdir()
+        for name, text in files.items():
+            (version / name).write_text(text, encoding="utf-8")
+        fresh = self.folder / "..data_tmp"
+        fresh.symlink_to(version.name)
+        fresh.replace(self.folder / "..data")
+        for name in files:
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(Path("..data") / name)
+        for link in self.folder.iterdir():
+            if link.is_symlink() and link.name not in {"..data", *files}:
+                link.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +119,20 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
     """A new tenant, a rotation and three unfinished files; then all are finished."""
     doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
     assert not doors.opens("fresh", doors.old["fresh"])
-    change_all(files, system, doors)
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
+    files.write("WEBHOOK_SECRET_GROWING", "")
+    files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
+    files.write("WEBHOOK_SECRET_EMPTIED", "")
     watch(files, doors)
     ticket_id = world.create_ticket(tenant="fresh")
-    finish_all(files, doors)
+    files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
+    files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
+    (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
     wait_for(lambda: doors.opens("growing", doors.new["growing"]), IN_FORCE_SECONDS + 1)
     wait_for(lambda: doors.opens("cut", doors.new["cut"]), IN_FORCE_SECONDS + 1)
     for tenant in ("growing", "cut", "rotated", "emptied"):
@@ -99,18 +142,6 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
     # The worker knows the new tenant's desk as well.
     assert world.ended(ticket_id, "fresh")["state"] == "completed"
     assert len(world.notes(ticket_id, "fresh")) == 1
-
-
-def change_all(files: Files, system: System, doors: Doors) -> None:
-    """Add a tenant, rotate a secret, and begin to write some files."""
-    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
-    files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
-    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
-    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
-    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
-    files.write("WEBHOOK_SECRET_GROWING", "")
-    files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
-    files.write("WEBHOOK_SECRET_EMPTIED", "")
 
 
 def watch(files: Files, doors: Doors) -> None:
@@ -140,14 +171,6 @@ def watch(files: Files, doors: Doors) -> None:
         time.sleep(0.3)
     assert set(opened) == {"fresh", "rotated"}
     assert max(opened.values()) <= IN_FORCE_SECONDS + 1
-
-
-def finish_all(files: Files, doors: Doors) -> None:
-    """Finish the partial secrets, withdraw the previous one, and remove one tenant's."""
-    files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
-    files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
-    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
-    (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
 
 
 def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(

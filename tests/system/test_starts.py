@@ -1,5 +1,7 @@
-"""Starts of processes: missing settings, awaited servers, other commands."""
+"""Starts and ends of processes: unusable settings, other commands, a blocked log."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -9,10 +11,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import redis
 
 from devstack.free_ports import free_port
-from devstack.processes import Process
+from devstack.processes import Child, Launch, Process, Start, start_afresh
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED
 from tests.kit.world import World, wait_for
 
@@ -55,14 +59,12 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
 
 
 @contextmanager
-def started(process: Process, command: list[str], log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(launch: Launch, process: Process, command: list[str], log: Path, **settings: str) -> Iterator[Child]:
     """Start a command in a process's environment without its faulty settings."""
     environment = {name: value for name, value in process.environment.items() if not name.endswith(UNUSABLE)}
     ports = {name: str(free_port()) for name in ("METRICS_PORT", "API_PROBE_PORT", "FEEDBACK_PORT")}
-    with log.open("w", encoding="utf-8") as output:
-        plain = subprocess.Popen(
-            [sys.executable, "-m", *command], env=environment | ports | settings, cwd=ROOT, stdout=output, stderr=output
-        )
+    words = [sys.executable, "-m", *command]
+    plain = launch(Start(words, environment | ports | settings, ROOT, log, signal.SIGKILL, None))
     try:
         yield plain
     finally:
@@ -89,8 +91,8 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
     worker_log, api_log = tmp_path / "celery.log", tmp_path / "uvicorn.log"
     api = [*UVICORN, "--port", str(port)]
     with (
-        started(quick.workers[0], CELERY, worker_log) as celery,
-        started(quick.api, api, api_log, API_PROBE_PORT=str(probes)) as uvicorn,
+        started(start_afresh, quick.workers[0], CELERY, worker_log) as celery,
+        started(start_afresh, quick.api, api, api_log, API_PROBE_PORT=str(probes)) as uvicorn,
     ):
         for log in (worker_log, api_log):
             wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
@@ -115,15 +117,60 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
 
 @pytest.mark.usefixtures("no_taker")
 def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
-    around: World, quick: System, tmp_path: Path
+    around: World, quick: System, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
     """It listens to another queue: alive, connected, with room, and without progress."""
     tickets = [around.create_ticket() for _ in range(2)]
     log = tmp_path / "deaf.log"
-    with started(quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:
+    with started(loaded, quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:
         assert deaf.wait(30) == 75
     text = log.read_text(encoding="utf-8")
     assert "Worker error: jobs wait and none is taken" in text
     assert "Worker stopped" in text
     quick.workers[0].resume()
     assert {around.ended(ticket_id)["state"] for ticket_id in tickets} == {"completed"}
+
+
+@contextmanager
+def into_a_pipe(process: Process) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run the process's command with its output in a pipe; return the writing end."""
+    out, into = os.pipe()
+    short = process.environment | {"WORKER_GRACE_SECONDS": "0.2"}
+    started = subprocess.Popen(process.command, env=short, cwd=process.folder, stdout=into, stderr=into)
+    try:
+        yield started, into
+    finally:
+        started.kill()
+        started.wait()
+        os.close(out)
+        os.close(into)
+
+
+def fill(into: int) -> None:
+    """Fill the pipe, then make writes block again."""
+    flags = fcntl.fcntl(into, fcntl.F_GETFL)
+    fcntl.fcntl(into, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(into, b"x")
+    except BlockingIOError:
+        fcntl.fcntl(into, fcntl.F_SETFL, flags)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe is Linux's to set")
+@pytest.mark.slow
+def test_a_worker_hands_its_job_back_and_ends_though_its_log_takes_no_line(around: World, quick: System) -> None:
+    """Its end is forced, 20 s after its grace period, since no thread can log."""
+    quick.workers[0].stop(8)
+    with into_a_pipe(quick.workers[0]) as (worker, into):
+        ticket_id = around.create_ticket("VPN is silent")
+        wait_for(lambda: around.gpt4_requests("VPN is silent"))
+        fill(into)
+        worker.send_signal(signal.SIGTERM)
+        wait_for(lambda: around.job(ticket_id)["state"] == "waiting", 5)
+        # Given back, not taken away after its lease had expired: it cost no attempt.
+        assert around.job(ticket_id)["attempt"] == 0
+        assert worker.wait(30) == 75
+    # The message stays with the dead worker for half an hour, and the relay would wait until its loss is certain.
+    with redis.Redis.from_url(quick.state["redis_url"]) as client:
+        client.delete("unacked", "unacked_index")
