@@ -50,10 +50,9 @@ def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def here(*words: str, **settings: object) -> Answer:
-    """Run `ai-agents` in this process, for tests that restore logging.
+    """Run `ai-agents` in this process, for tests with the fixture `untouched_logging`.
 
-    Use it with the fixture `untouched_logging`. A setting named by a path is a key of `tenants.toml`; TENANTS_TOML
-    is its text.
+    A setting named by a path is a key of `tenants.toml`; TENANTS_TOML is its text.
     """
     printed, complained = io.StringIO(), io.StringIO()
     status: Any
@@ -81,10 +80,7 @@ def on(system: System, *words: str) -> Answer:
 
 
 def typed(command: str, folder: Path, **settings: str) -> Answer:
-    """Return the output of shell commands in a folder.
-
-    Each must succeed, including those of a pipe.
-    """
+    """Return the output of shell commands in a folder; each must succeed, including those of a pipe."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", command],
@@ -98,13 +94,10 @@ def typed(command: str, folder: Path, **settings: str) -> Answer:
     return done
 
 
-def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """Return the row of a job whose note the desk refused with 400.
-
-    This status is not retried and holds no other job.
-    """
+def failed_job(world: World, subject: str, tenant: str = "acme", code: int = 400, **more: Any) -> dict[str, Any]:
+    """Return the row of a job whose note the desk refused; 400 is not retried and holds no other job."""
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
-    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=400)
+    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=code)
     world.send_webhook(ticket_id, tenant)
     row = world.ended(ticket_id, tenant)
     assert row["state"] == "failed"

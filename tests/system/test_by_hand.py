@@ -25,7 +25,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, failed_job, here, on, run, typed
+from tests.system.by_hand import Answer, failed_job, here, on, typed
 from tests.system.collector import STEPS
 from tests.system.outcomes import assert_one_note, figures
 
@@ -40,24 +40,12 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system in a folder, as `make dev ARGS="--traces"` does.
-
-    Its housekeeping starts with the first test that needs it: until then, no desk is copied.
-    """
+    """Start a system as `make dev ARGS="--traces"` does; until housekeeping starts, no desk is copied."""
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
-    settings = SHORT | {
-        "WEBHOOK_TOKEN_ACME": TOKEN,
-        "SYNC_INTERVAL_SECONDS": "1",
-        "acme.servicedesk.rate_per_minute": 100_000,
-    }
+    often = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000}
+    settings = SHORT | often | {"WEBHOOK_TOKEN_ACME": TOKEN}
     with System(
-        folder,
-        tenants=TENANTS,
-        settings=settings,
-        openai_seconds=0.3,
-        housekeeping=False,
-        traces=True,
-        launch=loaded,
+        folder, tenants=TENANTS, settings=settings, openai_seconds=0.3, housekeeping=False, traces=True, launch=loaded
     ) as running:
         yield running
         running.housekeeping.stop(8)
@@ -80,11 +68,7 @@ def listed(system: System, *words: str) -> list[dict[str, Any]]:
 
 
 def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
-    """From the list to the note: one note, one GPT-4 call, the same job and trace.
-
-    The commands run unchanged on a job with their id, so this test is the first: no other ticket has their number
-    yet.
-    """
+    """They run unchanged on a job with their id, so this is the first test: no other ticket has their number yet."""
     block = next(block for block in blocks("sh") if block.startswith("ai-agents jobs"))
     job_id = block.split("ai-agents show ")[1].split()[0]
     ticket_id = block.split("--ticket ")[1].split()[0]
@@ -115,10 +99,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_commands_of_documents_do_what_these_say(system: System, world: World) -> None:
-    """A signed webhook, a grep for a ticket's story, and a job debugged step by step.
-
-    It uses the ticket that was retried before, whose number they all have.
-    """
+    """With the ticket that was retried before, whose number they all have."""
     by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
     ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
@@ -127,8 +108,7 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
     key = system.state["tenants"]["acme"]
     known = {"API_URL": system.state["api_url"], "WEBHOOK_SECRET_ACME": key, "WEBHOOK_TOKEN_ACME": TOKEN}
     sent = typed(by_hand, folder, **known).stdout
-    assert "202" in sent.splitlines()[0]
-    assert '"job_id"' in sent
+    assert ("202" in sent.splitlines()[0], '"job_id"' in sent) == (True, True)
     assert len(checks) == 2
     for check in checks:
         verified = typed(check, folder, **known).stdout
@@ -148,7 +128,6 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
 
 
 def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: System, world: World) -> None:
-    """`retry --failed` takes the list of `jobs --state failed`; stdout is JSON only."""
     rows = [failed_job(world, f"Mailbox is full {number}", "globex") for number in range(2)]
     other = failed_job(world, "Mailbox is full elsewhere")
     world.clear_faults()
@@ -164,12 +143,13 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     ids = [job["job_id"] for job in listed(system, "--state", "failed", *for_globex)]
     assert len(ids) == len(rows) + 1
     ids = [job_id for job_id in ids if job_id in {str(row["id"]) for row in rows}]
-    asked = say(system, "retry", "--failed", *for_globex)
+    retry = ("retry", "--failed", *for_globex)
+    asked = say(system, *retry)
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit: they are among the oldest each time.
-    done = say(system, "retry", "--failed", *for_globex, "--limit", "2", "--json", "--yes")
+    done = say(system, *retry, "--limit", "2", "--json", "--yes")
     assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:
@@ -177,22 +157,18 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         wait_for(lambda ticket_id=ticket_id: world.ended(ticket_id, "globex")["state"] == "completed")  # type: ignore[misc]
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
-    none = say(system, "retry", "--failed", *for_globex)
-    assert (none.returncode, none.stdout, none.stderr) == (
-        0,
-        "0 jobs wait again.\n",
-        "1 left out: another job of the ticket did it, or may.\n",
-    )
+    none = say(system, *retry)
+    assert (none.returncode, none.stdout) == (0, "0 jobs wait again.\n")
+    assert none.stderr == "1 left out: another job of the ticket did it, or may.\n"
 
 
 def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, world: World) -> None:
-    """A head and one line a job; excluded and missing jobs are named on stderr."""
     tickets = []
     for number in range(2):
         # In sequence: of two concurrent webhooks either may be accepted first.
         tickets.append(world.create_ticket(f"Printer prints blank pages {number}"))
         world.ended(tickets[-1])
-    piped = on(system, "jobs", "--ticket", tickets[1])
+    piped = say(system, "jobs", "--ticket", tickets[1])
     words = ("jobs --tenant nobody", "jobs --limit 2 --json", f"show {NOBODY}")
     nothing, limited, unknown = (say(system, *each.split()) for each in words)
     head, line = piped.stdout.splitlines()
@@ -225,8 +201,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
 
 
 def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None:
-    """With a sentence on stderr, since stdout is for JSON."""
-    missing = run("jobs", "--json")
+    missing = here("jobs", "--json")
     assert (missing.returncode, missing.stdout) == (78, "")
     assert "Start refused: DATABASE_URL is missing" in missing.stderr
     away = here("show", NOBODY, DATABASE_URL="postgresql://ai_agents@127.0.0.1:1/ai_agents")
@@ -262,8 +237,7 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     handbook.write_text(HANDBOOK)
     (tmp_path / "broken.pdf").write_text("%PDF-1.7")
     added = documents(system, "add", str(tmp_path))
-    assert added.returncode == 1
-    assert added.stdout.splitlines()[1].split() == ["added", "1", str(handbook)]
+    assert (added.returncode, added.stdout.splitlines()[1].split()) == (1, ["added", "1", str(handbook)])
     assert f"Not read: {tmp_path / 'broken.pdf'}: it is broken" in added.stderr
     assert "updated" in documents(system, "add", str(handbook)).stdout
 
@@ -280,11 +254,11 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     gone = documents(system, "remove", str(handbook))
     assert (gone.returncode, gone.stderr) == (1, f"Not there: {handbook}\n")
     assert "No document was added." in documents(system, "list").stderr
-    nothing = documents(system, "add", str(tmp_path / "empty"))
-    assert nothing.returncode == 1
+    assert documents(system, "add", str(tmp_path / "empty")).returncode == 1
 
 
-def test_what_is_gone_from_a_folder_is_told_and_a_folder_is_removed(system: System, tmp_path: Path) -> None:
+def test_what_is_gone_from_a_folder_or_has_no_name_is_told(system: System, tmp_path: Path) -> None:
+    assert documents(system, "add", "").returncode == 2
     for name in ("a.md", "b.md"):
         (tmp_path / name).write_text(HANDBOOK)
     assert documents(system, "add", f"{tmp_path}/.").returncode == 0
@@ -293,10 +267,6 @@ def test_what_is_gone_from_a_folder_is_told_and_a_folder_is_removed(system: Syst
     assert (again.returncode, again.stderr) == (0, f"Not in its folder any more, and still used: {tmp_path / 'b.md'}\n")
     gone = json.loads(documents(system, "remove", "--json", f"{tmp_path}//").stdout)
     assert [one["path"] for one in gone] == [str(tmp_path / "a.md"), str(tmp_path / "b.md")]
-
-
-def test_an_empty_path_and_a_name_that_is_no_text_are_refused(system: System, tmp_path: Path) -> None:
-    assert documents(system, "add", "").returncode == 2
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.md"))
     odd.write_text("x")
     answer = documents(system, "add", str(tmp_path))
@@ -310,30 +280,19 @@ def sync(system: System, *words: str, **settings: str) -> Answer:
     return here("sync", *words, **own | settings)
 
 
-def rows(answer: Answer) -> dict[str, list[str]]:
-    return {row.split()[0]: row.split() for row in answer.stdout.splitlines()[1:]}
-
-
 def test_a_desk_is_copied_to_its_end_and_is_context_from_then_on(system: System, world: World) -> None:
     before = sync(system)
-    assert before.returncode == 0
-    assert before.stdout.splitlines()[0].split()[:2] == ["TENANT", "TICKETS"]
-    assert {tenant: row[1:3] for tenant, row in rows(before).items()} == {tenant: ["0", "0"] for tenant in TENANTS}
+    head, *rows = (line.split() for line in before.stdout.splitlines())
+    assert (before.returncode, head[:2]) == (0, ["TENANT", "TICKETS"])
     # The desk's list was never read to its end.
-    assert rows(before)["acme"][3] == "0+"
-
+    assert sorted(row[:4] for row in rows) == [[tenant, "0", "0", "0+"] for tenant in TENANTS]
     done = sync(system, "--tenant", "acme")
     assert done.returncode == 0, done.stderr
-    (row,) = rows(done).values()
-    assert int(row[1]) > 5
-    assert int(row[2]) > 3
-    assert row[3] == "0"
+    _, (_, tickets, solutions, to_read, *_) = (line.split() for line in done.stdout.splitlines())
+    assert (int(tickets) > 5, int(solutions) > 3, to_read) == (True, True, "0")
     ticket_id = world.create_ticket("VPN disconnects every few minutes")
     assert_one_note(world, ticket_id)
     assert "ticket_history=Yes" in context_of(system, ticket_id, "acme")
-
-
-def test_for_machines_it_is_json(system: System) -> None:
     told = {each["tenant_id"]: each for each in json.loads(sync(system, "--json").stdout)}
     assert told.keys() == {*TENANTS}
     assert told["globex"].keys() >= {"tickets", "solutions", "to_read", "listed", "reaches_back_to", "seconds_left"}
@@ -365,11 +324,8 @@ def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: 
     ticket_id = world.create_ticket("VPN drops, in files")
     job = world.ended(ticket_id)
     said = complete(system, ticket_id)
-    assert (said["job_id"], said["tenant_id"], said["trace_id"]) == (
-        str(job["id"]),
-        "acme",
-        job["traceparent"].split("-")[1],
-    )
+    trace_id = job["traceparent"].split("-")[1]
+    assert (said["job_id"], said["tenant_id"], said["trace_id"]) == (str(job["id"]), "acme", trace_id)
     spans = {span["name"].partition(" (")[0]: span for span in said["spans"]}
     assert spans.keys() >= set(STEPS)
     assert (spans["Webhook"]["process"], spans["Webhook"]["depth"]) == ("ai-agents-api", 0)
@@ -409,20 +365,17 @@ def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, 
     assert kept == [pytest.approx(moment, abs=0.01) for moment in known]
 
 
-def test_where_the_spans_are_is_told_at_the_start(system: System) -> None:
-    folder = str(system.folder / "traces")
+def test_a_start_tells_the_spans_folder_and_settings_for_commands(system: System, world: World) -> None:
+    folder, told = str(system.folder / "traces"), summarise(system, 1.0)
     state = read_state(system.folder)
     assert state is not None
     assert state["traces"] == folder
-    (command,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", summarise(system, 1.0))
+    (command,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", told)
     assert Path(command).is_file()
     assert {path.suffixes[-2:][0] for path in Path(folder).iterdir()} == {".traces"}
-
-
-def test_with_the_settings_that_the_start_names_a_command_can_ask_all(system: System, world: World) -> None:
     ticket_id = world.create_ticket("VPN drops, asked by hand")
     world.ended(ticket_id)
-    ((line, command),) = re.findall(r"  Settings +(.+)  \(.*`(\S+) \.\.\.`\)\n", summarise(system, 1.0))
+    ((line, command),) = re.findall(r"  Settings +(.+)  \(.*`(\S+) \.\.\.`\)\n", told)
     asked = typed(f"{line}; {command} diagnose --tenant acme --ticket {ticket_id}", Path.cwd())
     assert "desk: it answers, our note is in the ticket" in asked.stdout
     assert "unchecked" not in asked.stdout
@@ -458,8 +411,7 @@ def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(syste
     assert (row["useful_share"], row["reasons"], row["taken_up_of"]) == (0, {"nothing new": 1}, 1)
     assert 0 < row["taken_up"] < 1
     (counted,) = [name for name in figures(system) if name.startswith("ai_agents_feedback_total")]
-    assert 'tenant_id="initech"' in counted
-    assert 'vote="not useful"' in counted
+    assert ('tenant_id="initech"' in counted, 'vote="not useful"' in counted) == (True, True)
     lines = system.api.output()
     assert f"Feedback recorded: job_id={job['id']}, vote=not useful, reason=nothing new" in lines
     assert link.rpartition("/")[2] not in lines
@@ -473,10 +425,8 @@ def test_the_figures_are_of_all_tenants_in_the_settings(system: System, world: W
     assert head.split()[:4] == ["TENANT", "PROMPT", "MODEL", "NOTES"]
     assert {row.split()[0] for row in rows} >= {"globex"}
     nobody = say(system, "feedback")
-    assert (nobody.returncode, nobody.stdout) == (0, "")
-    assert "name one with --tenant" in nobody.stderr
-    unused = say(system, "feedback", "--tenant", "hooli")
-    assert "No note was written in 30 days." in unused.stderr
+    assert (nobody.returncode, nobody.stdout, "name one with --tenant" in nobody.stderr) == (0, "", True)
+    assert "No note was written in 30 days." in say(system, "feedback", "--tenant", "hooli").stderr
     assert here("feedback", "--days", "100000").returncode == 2
 
 
@@ -499,17 +449,14 @@ def test_without_a_key_there_is_neither_a_page_nor_a_link(system: System, world:
 
 @pytest.mark.slow
 def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: System, world: World) -> None:
-    """Old answers, old rows and unlisted copies go; a listed copy is renewed."""
     system.housekeeping.stop(8)
     tickets = [world.create_ticket(f"Screen flickers {number}") for number in range(2)]
     for ticket_id in tickets:
         assert world.ended(ticket_id)["state"] == "completed"
     with world.admin() as connection:
+        aged = "UPDATE jobs SET finished_at = now() - make_interval(days => %s) WHERE ticket_id = %s"
         for ticket_id, days in zip(tickets, (31, 91), strict=True):
-            connection.execute(
-                "UPDATE jobs SET finished_at = now() - make_interval(days => %s) WHERE ticket_id = %s",
-                (days, ticket_id),
-            )
+            connection.execute(aged, (days, ticket_id))
         for ticket_id in (*tickets, "gone"):
             connection.execute(
                 "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)"
@@ -521,5 +468,4 @@ def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: S
     assert (world.job(tickets[0])["enhancement"], world.job(tickets[1])) == (None, {})
     with world.admin() as connection:
         left = {row[0] for row in connection.execute("SELECT ticket_id FROM tickets").fetchall()}
-    assert left >= {*tickets}
-    assert "gone" not in left
+    assert (left >= {*tickets}, "gone" in left) == (True, False)
