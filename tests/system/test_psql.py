@@ -10,6 +10,7 @@ import pytest
 
 from devstack.postgres import Postgres
 from tests.kit.world import wait_for
+from tests.system.by_hand import here
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
@@ -27,11 +28,9 @@ def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subproce
     )
 
 
-def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(server: Postgres) -> None:
-    told, _ = psql(server.url, "-At", "-c", "SELECT current_user || ' ' || 40 + 2").communicate(timeout=30)
-    assert told == "ai_agents 42\n"
-    told, _ = psql(server.url, "-At").communicate("SELECT 1;\nSELECT 2;\n", timeout=30)
-    assert told == "1\n2\n"
+def test_it_takes_questions_from_standard_input(server: Postgres) -> None:
+    told, _ = psql(server.url, "-At").communicate("SELECT current_user || ' ' || 40 + 2;\nSELECT 2;\n", timeout=30)
+    assert told == "ai_agents 42\n2\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the machine does not show arguments there")
@@ -54,7 +53,6 @@ cat "$PGSERVICEFILE" && cat "$PGSERVICEFILE"
 
 
 def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
-    """No variable of psql has it."""
     fake = tmp_path / "psql"
     fake.write_text(FAKE, encoding="utf-8")
     fake.chmod(0o700)
@@ -78,12 +76,12 @@ def test_with_a_password_of_the_clients_key_it_still_asks(server: Postgres) -> N
     ("url", "told"),
     [("", "DATABASE_URL is missing"), ("postgresql://me@host/db", "psql is not installed, or may not be run")],
 )
+@pytest.mark.usefixtures("untouched_logging")
 def test_what_is_missing_is_named(url: str, told: str, tmp_path: Path) -> None:
     """Including a psql that may not be run. A folder of PATH that is not readable looks the same."""
     (tmp_path / "psql").touch(mode=0o600)
-    with psql(url, path=str(tmp_path)) as refused:
-        output, _ = refused.communicate(timeout=30)
-    assert (refused.returncode, told in output) == (78, True)
+    refused = here("psql", DATABASE_URL=url, PATH=str(tmp_path))
+    assert (refused.returncode, told in refused.stderr) == (78, True)
 
 
 def _arguments(pid: int) -> str:
