@@ -4,10 +4,10 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -68,21 +68,16 @@ def of_other_time(setting: str, *, tls: bool = False) -> Iterator[dict[str, str]
 def not_migrated(system: System) -> Iterator[dict[str, str]]:
     with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE bare")
-    try:
         yield {"DATABASE_URL": system.state["database_url"].rpartition("/")[0] + "/bare"}
-    finally:
-        with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
-            connection.execute("DROP DATABASE bare")
+        connection.execute("DROP DATABASE bare")
 
 
 @contextmanager
 def evicting(system: System) -> Iterator[dict[str, str]]:
-    with Redis.from_url(system.state["redis_url"]) as redis:
+    with Redis.from_url(system.state["redis_url"]) as redis, ExitStack() as after:
+        after.callback(redis.config_set, "maxmemory-policy", "noeviction")
         redis.config_set("maxmemory-policy", "allkeys-lru")
-        try:
-            yield {}
-        finally:
-            redis.config_set("maxmemory-policy", "noeviction")
+        yield {}
 
 
 DESK_URL = "SERVICEDESK_URL_ACME"
@@ -92,21 +87,25 @@ OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
 Around = Callable[[System], AbstractContextManager[dict[str, str]]]
 
 
+class Planted(NamedTuple):
+    """The row that fails, a part of its remedy, an order to desk or model, a context that yields settings, settings."""
+
+    row: str
+    remedy: str
+    order: dict[str, Any] | None
+    within: Around
+    settings: dict[str, str | None]
+
+
 def planted(
     row: str,
     remedy: str,
-    *,
-    desk: dict[str, Any] | None = None,
-    model: dict[str, Any] | None = None,
+    order: dict[str, Any] | None = None,
     within: Around = lambda _: nullcontext({}),
     **settings: str | None,
 ) -> Any:
-    """Return a fault, the row that fails and a part of its remedy.
-
-    Faults are orders to the simulators, changed settings, and a context that yields settings.
-    """
     marks = () if row in OFTEN else pytest.mark.slow
-    return pytest.param(row, remedy, desk, model, within, settings, id=row, marks=marks)
+    return pytest.param(Planted(row, remedy, order, within, settings), id=row, marks=marks)
 
 
 FAULTS = [
@@ -126,33 +125,23 @@ FAULTS = [
     planted("desk address", "SERVICEDESK_URL_ACME", SERVICEDESK_URL_ACME=NOBODY),
     planted("desk certificate", "SERVICEDESK_CA_BUNDLE", within=lambda _: of_other_time(DESK_URL, tls=True)),
     planted("desk credentials", "SERVICEDESK_API_KEY_ACME", SERVICEDESK_API_KEY_ACME="expired"),
-    planted("desk portal", "/app/<portal>", desk={"kind": "html"}),
-    planted("desk portal", "/app/<portal>", desk={"kind": "redirect"}),
-    planted("desk rate", "acme.servicedesk.rate_per_minute", desk={"kind": "status", "code": 429}),
-    planted("desk rate", "acme.servicedesk.rate_per_minute", desk={"kind": "throttled"}),
-    planted("desk rate", "acme.servicedesk.rate_per_minute", desk={"kind": "throttled", "operation": "list_notes"}),
-    planted("desk ticket", "the right", desk={"kind": "status", "code": 403, "operation": "list_tickets"}),
-    planted("desk notes", "the right", desk={"kind": "status", "code": 403, "operation": "list_notes"}),
-    planted(
-        "desk solutions",
-        "SDPOnDemand.solutions.READ",
-        desk={"kind": "status", "code": 401, "operation": "list_solutions"},
-    ),
+    planted("desk portal", "/app/<portal>", order={"kind": "html"}),
+    planted("desk portal", "/app/<portal>", order={"kind": "redirect"}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "status", "code": 429}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "throttled"}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "throttled", "operation": "list_notes"}),
+    planted("desk ticket", "the right", order={"kind": "status", "code": 403, "operation": "list_tickets"}),
+    planted("desk notes", "the right", order={"kind": "status", "code": 403, "operation": "list_notes"}),
+    planted("desk solutions", "solutions.READ", order={"kind": "status", "code": 401, "operation": "list_solutions"}),
     planted("desk clock", "time server", within=lambda _: of_other_time(DESK_URL)),
     planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
     planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),
-    planted("model credit", "pay in", model={"kind": "status", "code": 429, "word": "insufficient_quota"}),
+    planted("model credit", "pay in", order={"kind": "status", "code": 429, "word": "insufficient_quota"}),
     planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
-    planted("model answers", "another model", model={"kind": "malformed"}),
-    planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3", model={"kind": "silence"}),
+    planted("model answers", "another model", order={"kind": "malformed"}),
+    planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3", order={"kind": "silence"}),
     planted("embeddings answer", "EMBEDDINGS_BASE_URL", **ENDPOINT),
-    planted(
-        "embeddings answer",
-        "EMBEDDINGS_MODEL",
-        **ENDPOINT,
-        EMBEDDINGS_BASE_URL=NOBODY,
-        EMBEDDINGS_API_KEY="sk-x",
-    ),
+    planted("embeddings answer", "EMBEDDINGS_MODEL", **ENDPOINT, EMBEDDINGS_BASE_URL=NOBODY, EMBEDDINGS_API_KEY="sk-x"),
     planted("feedback page", "FEEDBACK_URL is right", FEEDBACK_URL=NOBODY),
     planted("feedback page", "the same FEEDBACK_KEY", FEEDBACK_KEY="another-key-" * 4),
     planted("webhook address", "--url", url=NOBODY),
@@ -191,31 +180,21 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
 
 
-@pytest.mark.parametrize(("row", "remedy", "desk", "model", "within", "settings"), FAULTS)
-def test_a_planted_fault_is_the_row_that_fails(
-    *,
-    quick: System,
-    around: World,
-    row: str,
-    remedy: str,
-    desk: dict[str, Any] | None,
-    model: dict[str, Any] | None,
-    within: Around,
-    settings: dict[str, str | None],
-) -> None:
-    if desk:
-        around.desk_fault(tenant="acme", **desk)
-    if model:
-        around.openai_fault(**model)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_the_row_that_fails(fault: Planted, quick: System, around: World) -> None:
+    if fault.order and fault.row.startswith("model"):
+        around.openai_fault(**fault.order)
+    elif fault.order:
+        around.desk_fault(tenant="acme", **fault.order)
     # Each answer takes the simulated model 1.5 s.
-    words = () if row.startswith(("model", "embeddings")) else ("--no-model",)
-    with within(quick) as more:
-        given = {"tenant": "acme", **settings, **more}
+    words = () if fault.row.startswith(("model", "embeddings")) else ("--no-model",)
+    with fault.within(quick) as more:
+        given = {"tenant": "acme", **fault.settings, **more}
         answer = check(quick, "--tenant", str(given.pop("tenant")), *words, **given)
     assert answer.returncode == 78
     failed = [found for found in states(answer).values() if found["state"] == "failed"]
-    assert [found["name"] for found in failed] == [row], failed
-    assert remedy in failed[0]["seen"] + failed[0]["remedy"], failed
+    assert [found["name"] for found in failed] == [fault.row], failed
+    assert fault.remedy in failed[0]["seen"] + failed[0]["remedy"], failed
 
 
 @pytest.mark.parametrize(
@@ -225,7 +204,6 @@ def test_a_planted_fault_is_the_row_that_fails(
 def test_without_a_tenant_that_can_be_served_not_all_is_well(
     quick: System, settings: dict[str, str], seen: str
 ) -> None:
-    """A worker would not start, or would serve the others only."""
     of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")
     environment = {name: quick.settings[name] for name in of_worker}
     answer = here("check", "--no-model", **environment, **settings)

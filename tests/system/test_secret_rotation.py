@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,38 +46,43 @@ def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
         yield running
 
 
+@dataclass
 class Operator:
-    def __init__(self, system: System, world: World, folder: Path, out: Path) -> None:
-        self._system, self._world, self._folder, self.out = system, world, folder, out
-        self._settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": str(folder)}
+    system: System
+    world: World
+    folder: Path
+    out: Path
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.system.state["database_url"], "SECRETS_DIR": str(self.folder)}
 
     def rotate(self, *words: str) -> Answer:
-        return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self._settings)
+        return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self.settings)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return `secrets status` of acme's webhook secrets, by setting."""
-        answer = here("secrets", "status", "--tenant", "acme", "--json", **self._settings)
+        answer = here("secrets", "status", "--tenant", "acme", "--json", **self.settings)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
 
     def secret(self, setting: str = "WEBHOOK_SECRET") -> str:
-        return (self._folder / f"{setting}_ACME").read_text(encoding="utf-8")
+        return (self.folder / f"{setting}_ACME").read_text(encoding="utf-8")
 
     def post(self, ticket_id: str, secret: str) -> httpx2.Response:
-        return self._world.post_webhook(ticket_id, secret=secret)
+        return self.world.post_webhook(ticket_id, secret=secret)
+
+    def measured(self, metric: str, process: str, tenant_id: str = "acme") -> dict[str, float]:
+        """Return a tenant's figures by their other label."""
+        shape = re.compile(rf'{metric}\{{\w+="(\w+)",tenant_id="{re.escape(tenant_id)}"\}}')
+        told = figures(self.system, process).items()
+        return {found[1]: value for name, value in told if (found := shape.fullmatch(name))}
 
     def proved(self) -> dict[str, float]:
-        found = {}
-        for name, count in figures(self._system).items():
-            if told := re.fullmatch(r'ai_agents_webhooks_proved_total\{secret="(\w+)",tenant_id="acme"\}', name):
-                found[told[1]] = count
-        return found
+        return self.measured("ai_agents_webhooks_proved_total", "api")
 
     def ages(self, tenant_id: str = "acme") -> dict[str, float]:
-        told = figures(self._system, "housekeeping").items()
-        whose = re.escape(tenant_id)
-        shape = re.compile(rf'ai_agents_secret_age_seconds\{{setting="(\w+)",tenant_id="{whose}"\}}')
-        return {found[1]: age for name, age in told if (found := shape.fullmatch(name))}
+        return self.measured("ai_agents_secret_age_seconds", "housekeeping", tenant_id)
 
 
 @pytest.fixture
@@ -152,21 +158,18 @@ def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
 
     wait_for(diagnosed)
     told = diagnose(system, ticket).said
-    assert (told["verdict"], told["do"][0]) == (
-        "webhook_rejected",
-        "have the client's webhook name the tenant `acme`, just so",
-    )
+    assert told["verdict"] == "webhook_rejected"
+    assert told["do"][0] == "have the client's webhook name the tenant `acme`, just so"
 
 
-def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator, system: System) -> None:
+def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator) -> None:
     """A person has to confirm; the printed secret is in force from then on."""
     leaked = operator.secret()
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked"]
-    settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": operator._settings["SECRETS_DIR"]}
     with subprocess.Popen(
         words,
-        env={"PATH": os.environ["PATH"], **settings},
+        env={"PATH": os.environ["PATH"], **operator.settings},
         cwd=Path(__file__).parents[2],
         stdin=theirs,
         stdout=theirs,

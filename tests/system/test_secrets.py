@@ -4,10 +4,10 @@ import itertools
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from devstack.system import System
@@ -18,10 +18,8 @@ from tests.system.by_hand import copied, on
 
 # Tenants named by their change; `acme` is in the environment and does not change.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
-IN_FORCE_SECONDS = 7.0
-"""What docs/settings.md promises."""
-DEAD_SECONDS = 10.0
-"""And what it promises of a secret whose file is deleted."""
+# What docs/settings.md promises, and what of a secret whose file is deleted.
+IN_FORCE_SECONDS, DEAD_SECONDS = 7.0, 10.0
 PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
 
@@ -78,28 +76,24 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
             moved = name.startswith("WEBHOOK_SECRET_") and not name.endswith("_ACME")
             if moved or name.endswith("_FRESH"):
                 del process.environment[name]
-    for tenant in running.tenants:
-        if tenant.id in ("growing", "cut", "emptied", "leaked"):
-            files.write(f"WEBHOOK_SECRET_{tenant.suffix}", tenant.webhook_secret)
-        if tenant.id == "leaked":
-            files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
-        if tenant.id == "rotated":
-            files.publish(WEBHOOK_SECRET_ROTATED=tenant.webhook_secret)
+    secret_of = {tenant.id: tenant.webhook_secret for tenant in running.tenants}
+    for tenant in ("growing", "cut", "emptied", "leaked"):
+        files.write(f"WEBHOOK_SECRET_{tenant.upper()}", secret_of[tenant])
+    files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
+    files.publish(WEBHOOK_SECRET_ROTATED=secret_of["rotated"])
     with running:
         yield running
 
 
+@dataclass
 class Doors:
-    def __init__(self, world: World, http: httpx2.Client, old: dict[str, str]) -> None:
-        self._world = world
-        self._http = http
-        self.old = old
-        self.new = {tenant: secrets.token_urlsafe(32) for tenant in TENANTS}
+    world: World
+    old: dict[str, str]
+    new: dict[str, str]
 
     def opens(self, tenant: str, secret: str) -> bool:
         """Return True if a webhook signed with it is accepted; otherwise it must get 403."""
-        body, signed = self._world.signed(str(next(_NUMBERS)), tenant, secret)
-        status = self._http.post("/webhook", content=body, headers=signed).status_code
+        status = self.world.post_webhook(str(next(_NUMBERS)), tenant, secret=secret).status_code
         assert status in (202, 403), status
         return status == 202
 
@@ -108,9 +102,17 @@ class Doors:
 
 
 @pytest.fixture
-def doors(system: System, world: World) -> Iterator[Doors]:
-    with httpx2.Client(base_url=system.state["api_url"], timeout=30) as http:
-        yield Doors(world, http, {tenant.id: tenant.webhook_secret for tenant in system.tenants})
+def doors(system: System, world: World) -> Doors:
+    old = {tenant.id: tenant.webhook_secret for tenant in system.tenants}
+    return Doors(world, old, {tenant: secrets.token_urlsafe(32) for tenant in old})
+
+
+def give_fresh(files: Files, system: System, ending: str = "") -> None:
+    """Write the secret, the address and the key of `fresh`."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret + ending)
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
 
 
 def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
@@ -119,10 +121,7 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
     """A new tenant, a rotation and three unfinished files; then all are finished."""
     doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
     assert not doors.opens("fresh", doors.old["fresh"])
-    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
-    files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
-    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
-    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    give_fresh(files, system, ending="\n")
     files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
     files.write("WEBHOOK_SECRET_GROWING", "")
     files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
@@ -145,10 +144,7 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
 
 
 def watch(files: Files, doors: Doors) -> None:
-    """Watch for longer than a change takes.
-
-    Old secrets stay valid, partial ones are refused, finished changes take effect.
-    """
+    """See for longer than a change takes that old secrets stay valid, partial ones do not, finished ones become so."""
     began = time.monotonic()
     opened: dict[str, float] = {}
     for length in itertools.count(1):
@@ -176,10 +172,7 @@ def watch(files: Files, doors: Doors) -> None:
 def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
     files: Files, system: System, doors: Doors
 ) -> None:
-    """The previous one stays, another setting is broken, a third is unfinished.
-
-    Then the previous one is removed too.
-    """
+    """The previous one stays, another setting is broken, a third is unfinished; then the previous one goes too."""
     leaked, log = doors.old["leaked"], system.api.log_path
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
     wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
@@ -210,16 +203,13 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     files: Files, system: System, world: World, doors: Doors
 ) -> None:
     """Webhooks are still accepted, and their jobs wait."""
-    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
-    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
-    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
-    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
-    wait_for(lambda: doors.opens("fresh", fresh.webhook_secret) and world.desk_requests("fresh"))
+    give_fresh(files, system)
+    wait_for(lambda: doors.opens("fresh", doors.old["fresh"]) and world.desk_requests("fresh"))
     (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()
     log = system.workers[0].log_path
 
     def waits() -> bool:
-        assert doors.opens("fresh", fresh.webhook_secret)
+        assert doors.opens("fresh", doors.old["fresh"])
         return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
 
     def is_idle() -> bool:
@@ -239,7 +229,7 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     wait_for(is_idle, DEAD_SECONDS)
     wait_for(is_quiet, DEAD_SECONDS)
     asked = len(world.desk_requests("fresh"))
-    assert doors.opens("fresh", fresh.webhook_secret)
+    assert doors.opens("fresh", doors.old["fresh"])
     time.sleep(1)
     assert len(world.desk_requests("fresh")) == asked
 
