@@ -25,7 +25,6 @@ from tests.support.troubled_door import pasted
 from webhooks.signing import signed_headers
 
 pytestmark = pytest.mark.slow
-# A tenant of each edition.
 PREMISES, CLOUD = "acme", "globex"
 
 

@@ -32,7 +32,6 @@ ENOUGH = {
     ],
 )
 def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str], loaded: LoadedPrograms) -> None:
-    """One line each, status 78, and no other output."""
     status, output = loaded.run(verb, {})
     assert status == REFUSED
     told = [line.split("Start refused: ")[1].split(":")[0] for line in output.splitlines()]
@@ -41,7 +40,6 @@ def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[s
 
 @pytest.mark.parametrize("verb", ["api", "worker", "housekeeping"])
 def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str, loaded: LoadedPrograms) -> None:
-    """After fixing all of them, the next start must not find more."""
     wrong = {
         "REDIS_URL": "redis://127.0.0.1:1/Hunter2",
         "OPENAI_API_KEY": "sk-test",
@@ -54,21 +52,12 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
     status, output = loaded.run(verb, wrong)
     assert status == REFUSED
     told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
-    keys = {"SERVICEDESK_API_KEY_ACME"}
-    keys |= {f"SERVICEDESK_{name}_GLOBEX" for name in ("CLIENT_SECRET", "REFRESH_TOKEN")}
-    assert told == {
-        "DATABASE_URL",
-        "REDIS_URL",
-        "SERVICEDESK_URL_ACME",
-        "SERVICEDESK_RATE_PER_MINUTE_ACME",
-        "globex.servicedesk.client_id",
-        "globex.servicedesk.accounts_url",
-        "WEBHOOK_SECRET_INITECH",
-        # The API calls no desk, so it needs no keys.
-        *(() if verb == "api" else keys),
-    }
-    assert "Hunter2" not in output
-    assert "s3cret" not in output
+    # The API calls no desk, so it needs no keys.
+    keys = {"API_KEY_ACME", "CLIENT_SECRET_GLOBEX", "REFRESH_TOKEN_GLOBEX"} if verb != "api" else set()
+    desks = {f"SERVICEDESK_{name}" for name in ("URL_ACME", "RATE_PER_MINUTE_ACME", *keys)}
+    desks |= {f"globex.servicedesk.{name}" for name in ("client_id", "accounts_url")}
+    assert told == {"DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRET_INITECH", *desks}
+    assert ("Hunter2" in output, "s3cret" in output) == (False, False)
 
 
 def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: LoadedPrograms) -> None:
@@ -76,13 +65,10 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: L
     wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
     status, output = loaded.run("worker", ENOUGH | wrong)
     assert status == REFUSED
-    lines = output.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("{") for line in lines)
+    assert [line[0] for line in output.splitlines()] == ["{", "{"]
     assert "DATABASE_URL is wrong: must begin with postgresql://" in output
     assert "WORKER_CONCURRENCY is wrong" in output
-    assert "pa55word" not in output
-    assert "many" not in output
+    assert ("pa55word" in output, "many" in output) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -143,19 +129,13 @@ def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb:
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
     status, output = loaded.run(verb, ENOUGH | unforeseen)
     assert status != 0
-    assert "ready." not in output
-    assert "Hunter2" not in output
-    assert "error" in output
+    assert [word in output for word in ("ready.", "Hunter2", "error")] == [False, False, True]
 
 
 @pytest.mark.parametrize(
     ("verb", "setting"),
-    [
-        ("worker", "METRICS_PORT"),
-        ("housekeeping", "METRICS_PORT"),
-        ("api", "API_PROBE_PORT"),
-        ("api", "FEEDBACK_PORT"),
-    ],
+    [(verb, "METRICS_PORT") for verb in ("worker", "housekeeping")]
+    + [("api", setting) for setting in ("API_PROBE_PORT", "FEEDBACK_PORT")],
 )
 def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, loaded: LoadedPrograms) -> None:
     settings = ENOUGH | {"FEEDBACK_URL": "https://feedback.example.com", "FEEDBACK_KEY": "k" * 32}
@@ -185,6 +165,5 @@ def test_a_secrets_directory_that_can_not_be_listed_is_told(
 
 
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again(loaded: LoadedPrograms) -> None:
-    """Status 75, for callers that retry."""
     status, output = loaded.run("migrate", {"DATABASE_URL": NOWHERE, "DATABASE_ADMIN_URL": NOWHERE})
     assert (status, "does not answer" in output) == (75, True)
