@@ -52,10 +52,7 @@ class Collector:
         return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
 
     def traces(self, service: str, **tags: str) -> list[ReceivedSpan]:
-        """Return all spans of matching traces, as Jaeger searches.
-
-        One span of that service must have each of the tags.
-        """
+        """Return all spans of the traces that have a span of that service with each of the tags, as Jaeger searches."""
         found = {span.trace_id for span in self.search(**tags) if span.service == service}
         return [span for span in list(self.spans) if span.trace_id in found]
 

@@ -25,10 +25,7 @@ def ask(system: System, *words: str, **settings: str) -> Answer:
 
 
 def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: str) -> Diagnosed:
-    """Diagnose a ticket.
-
-    A console, which is given no settings, must give the same verdict.
-    """
+    """Diagnose a ticket; a console, which is given no settings, must give the same verdict."""
     if settings or "console_url" not in system.state:
         return diagnosed(system, ticket_id, tenant, **settings)
     reader = ConsoleReader(system)

@@ -105,10 +105,7 @@ def _product(frame: FrameType) -> str | None:
 
 
 def _empty(module: ModuleType) -> Iterator[str]:
-    """Return the empty containers of a module and its classes.
-
-    They hold process state; a constant is not empty.
-    """
+    """Return the empty containers of a module and its classes: they hold process state."""
     # Classes of pydantic, SQLAlchemy and enum have empty containers of their makers.
     plain = (value for value in vars(module).values() if type(value) is type and not issubclass(value, tuple))
     holders = [vars(module), *(vars(value) for value in plain if value.__module__ == module.__name__)]

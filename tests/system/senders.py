@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +14,7 @@ _ANSWER_SECONDS = 15
 
 
 def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
-    """Return an HTTP request as bytes.
-
-    Content-Length is that of the body unless another one is given.
-    """
+    """Return an HTTP request as bytes; `length` replaces the body's Content-Length."""
     head = [line, "Host: api", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(head).encode("latin-1") + body
 
@@ -27,34 +25,16 @@ def address(url: str) -> tuple[str, int]:
 
 
 def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
-    """Send the parts over one connection and return the answer.
-
-    Sending ends with the parts, an answer or the connection. `pause` is the time in seconds to look for an answer
-    after each part.
-    """
+    """Send the parts over one connection, looking `pause` seconds for an answer after each; return the answer."""
     with socket.create_connection(address(url), timeout=_ANSWER_SECONDS) as connection:
         for part in parts:
             try:
                 connection.sendall(part)
             except OSError:
                 break
-            if pause and _has_data(connection, pause):
+            if pause and select.select([connection], [], [], pause)[0]:
                 break
         return read_answer(connection)
-
-
-def _has_data(connection: socket.socket, seconds: float) -> bool:
-    connection.settimeout(seconds)
-    try:
-        connection.recv(1, socket.MSG_PEEK)
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
-    else:
-        return True
-    finally:
-        connection.settimeout(_ANSWER_SECONDS)
 
 
 def read_answer(connection: socket.socket) -> bytes:
@@ -98,10 +78,7 @@ def for_ever(part: bytes, seconds: float) -> Iterator[bytes]:
 
 
 async def flood(url: str, requests: list[bytes], connections: int) -> list[int]:
-    """Send each request over its own connection; return the statuses in order.
-
-    At most this many connections are open at a time.
-    """
+    """Send each request over its own connection, this many at a time; return the statuses in order."""
     host, port = address(url)
     limit = asyncio.Semaphore(connections)
 

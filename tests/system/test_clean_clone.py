@@ -6,13 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kit.world import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+BOTH: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 NOBODY = 65534
 PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "/usr/bin/python3.13", "/usr/bin/python3")
 CAN_INSTALL = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
@@ -21,20 +24,16 @@ CAN_INSTALL = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 def usable_python(user: int) -> str | None:
     """Return a Python that this user can run and that can create environments."""
     for python in PYTHONS:
-        try:
-            done = subprocess.run(
-                [python, "-c", CAN_INSTALL], user=user, group=user, capture_output=True, cwd="/", check=False
-            )
-        except (OSError, subprocess.SubprocessError):
-            continue
-        if done.returncode == 0:
+        with suppress(OSError, subprocess.SubprocessError):
+            command = [python, "-c", CAN_INSTALL]
+            subprocess.run(command, user=user, group=user, capture_output=True, cwd="/", check=True)
             return python
     return None
 
 
 @pytest.mark.slow
 def test_make_demo_works_from_a_clean_clone_twice_in_a_row() -> None:
-    """An ordinary user: dependencies are installed, and each ticket gets its note."""
+    """As an ordinary user."""
     user = NOBODY if os.getuid() == 0 else os.getuid()
     python = usable_python(user)
     if python is None:
@@ -50,19 +49,9 @@ def test_make_demo_works_from_a_clean_clone_twice_in_a_row() -> None:
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
         kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
         for _ in range(2):
-            done = subprocess.run(
-                ["make", "demo", f"PYTHON={python}"],
-                cwd=clone,
-                env=kept | environment,
-                user=user,
-                group=user,
-                extra_groups=[],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=400,
-            )
+            own: dict[str, Any] = {"user": user, "group": user, "extra_groups": [], "timeout": 400}
+            command = ["make", "demo", f"PYTHON={python}"]
+            done = subprocess.run(command, check=False, cwd=clone, env=kept | environment, **BOTH, **own)
             assert done.returncode == 0, done.stdout[-4000:]
             assert "Every ticket has its note" in done.stdout
     finally:
@@ -74,13 +63,7 @@ def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> Non
     """The worker is killed before the first ticket is written."""
     state = ROOT / ".devstack" / "demo" / "state.json"
     state.unlink(missing_ok=True)
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "devstack", "demo"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    demo = subprocess.Popen([sys.executable, "-m", "devstack", "demo"], cwd=ROOT, **BOTH)
     wait_for(state.exists, 60)
     os.kill(json.loads(state.read_text(encoding="utf-8"))["pids"]["worker"], signal.SIGKILL)
     output, _ = demo.communicate(timeout=60)

@@ -53,7 +53,6 @@ def slow_documents(world: World, system: System) -> Iterator[None]:
 def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
     world: World, system: System, support: Support
 ) -> None:
-    """A fault of the first attempt is logged with its consequence, and the job ends."""
     tickets: dict[str, str] = {}
     for name, (server, fault, _) in CALLS.items():
         subject = f"VPN does not connect, case {name}"
@@ -87,10 +86,7 @@ def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
 
 
 def assert_told_and_retried(world: World, support: Support, ticket_id: str, phrases: list[str]) -> None:
-    """Check for a named failure, an announced retry and a completed second attempt.
-
-    Each failure line has the level error.
-    """
+    """Check for a named failure of level error, an announced retry and a completed second attempt."""
     job_id = support.job_of(ticket_id)
     lines = support.type(faq.STEP_4, job_id=job_id)
     assert_story(lines, [STARTED, *phrases, RETRIED, STARTED, HEALTHY[-1]], ticket_id, job_id)
@@ -99,13 +95,11 @@ def assert_told_and_retried(world: World, support: Support, ticket_id: str, phra
 
 
 def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: World, support: Support) -> None:
-    """Step 1 finds the refusal, marked as not verified; step 2 finds nothing."""
     ticket_id = world.create_ticket(send_webhook=False)
     world.send_webhook(ticket_id, wrong_signature=True)
-    lines = wait_for(lambda: support.type(faq.STEP_1, ticket_id=ticket_id))
-    assert len(lines) == 1
-    assert "Webhook rejected: status=403, reason=signature mismatch" in lines[0]
-    assert "verified: no" in lines[0]
+    (line,) = wait_for(lambda: support.type(faq.STEP_1, ticket_id=ticket_id))
+    assert "Webhook rejected: status=403, reason=signature mismatch" in line
+    assert "verified: no" in line
     assert support.type(faq.STEP_2, ticket_id=ticket_id) == []
     assert world.job(ticket_id) == {}
 
@@ -125,10 +119,7 @@ def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) 
 
 
 def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
-    """None when all are done; without a worker each waiting job counts.
-
-    It is the last test, because the worker has ended.
-    """
+    """It is the last test, because the worker has ended."""
     assert support.type(faq.STEP_3) == ["0"]
     system.workers[0].stop(8)
     tickets = [world.create_ticket() for _ in range(5)]

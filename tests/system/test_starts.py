@@ -33,11 +33,8 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
     try:
         assert around.ended(around.create_ticket())["state"] == "completed"
         assert around.post_webhook("900001", CLOSED).status_code == 403
-        for process, port in (
-            (quick.api, "API_PROBE_PORT"),
-            (quick.workers[0], "METRICS_PORT"),
-            (housekeeping, "METRICS_PORT"),
-        ):
+        ports = {quick.api: "API_PROBE_PORT", quick.workers[0]: "METRICS_PORT", housekeeping: "METRICS_PORT"}
+        for process, port in ports.items():
             told = process.output()
             for setting in ("SERVICEDESK_URL_HOOLI must be", "WEBHOOK_SECRET_MY_ERRORS: a tenant id must not"):
                 assert told.count(f"Tenant settings unusable, the tenant is closed: {setting}") == 1, process.name
@@ -51,8 +48,7 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
             # Its copies would appear in the prompts of later tests.
             connection.execute("TRUNCATE tickets, passages")
     (line,) = [line for line in quick.api.output().splitlines() if "reason=tenant closed" in line]
-    assert "Webhook rejected: status=403" in line
-    assert f"tenant_id: {CLOSED}" in line
+    assert ("Webhook rejected: status=403" in line, f"tenant_id: {CLOSED}" in line) == (True, True)
     with around.admin() as connection:
         rows = connection.execute("SELECT reason FROM rejections WHERE tenant_id = %s", (CLOSED,)).fetchall()
     assert rows == [("tenant closed",)]
@@ -83,21 +79,17 @@ def no_taker(quick: System) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_taker")
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: System, tmp_path: Path) -> None:
-    """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`.
-
-    The log format is the same.
-    """
+    """The log format is the same."""
     port, probes = free_port(), free_port()
-    worker_log, api_log = tmp_path / "celery.log", tmp_path / "uvicorn.log"
+    logs = [tmp_path / name for name in ("celery.log", "uvicorn.log")]
     api = [*UVICORN, "--port", str(port)]
     with (
-        started(start_afresh, quick.workers[0], CELERY, worker_log) as celery,
-        started(start_afresh, quick.api, api, api_log, API_PROBE_PORT=str(probes)) as uvicorn,
+        started(start_afresh, quick.workers[0], CELERY, logs[0]) as celery,
+        started(start_afresh, quick.api, api, logs[1], API_PROBE_PORT=str(probes)) as uvicorn,
     ):
-        for log in (worker_log, api_log):
-            wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
-        wait_for(lambda: httpx2.get(f"http://127.0.0.1:{probes}/health/ready").status_code == 200)
-        assert httpx2.get(f"http://127.0.0.1:{probes}/health/live").status_code == 200
+        wait_for(lambda: all("ready." in log.read_text(encoding="utf-8") for log in logs))
+        for path in ("ready", "live"):
+            wait_for(lambda path=path: httpx2.get(f"http://127.0.0.1:{probes}/health/{path}").status_code == 200)  # type: ignore[misc]
         tickets = [around.create_ticket(send_webhook=False) for _ in range(2)]
         for ticket_id in tickets:
             body, signed = around.signed(ticket_id)
@@ -107,7 +99,7 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
             plain.send_signal(signal.SIGTERM)
         # uvicorn stops gracefully, and then ends by the signal that it got.
         assert all(plain.wait(20) in (0, -signal.SIGTERM) for plain in (celery, uvicorn))
-    for log in (worker_log, api_log):
+    for log in logs:
         text = log.read_text(encoding="utf-8")
         assert "error" not in text.lower()
         assert [line for line in text.splitlines() if not line[:20].startswith("20")] == []
@@ -125,8 +117,7 @@ def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
     with started(loaded, quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:
         assert deaf.wait(30) == 75
     text = log.read_text(encoding="utf-8")
-    assert "Worker error: jobs wait and none is taken" in text
-    assert "Worker stopped" in text
+    assert ("Worker error: jobs wait and none is taken" in text, "Worker stopped" in text) == (True, True)
     quick.workers[0].resume()
     assert {around.ended(ticket_id)["state"] for ticket_id in tickets} == {"completed"}
 
@@ -134,16 +125,15 @@ def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
 @contextmanager
 def into_a_pipe(process: Process) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run the process's command with its output in a pipe; return the writing end."""
-    out, into = os.pipe()
     short = process.environment | {"WORKER_GRACE_SECONDS": "0.2"}
-    started = subprocess.Popen(process.command, env=short, cwd=process.folder, stdout=into, stderr=into)
-    try:
-        yield started, into
-    finally:
-        started.kill()
-        started.wait()
-        os.close(out)
-        os.close(into)
+    out, into = os.pipe()
+    with open(out, "rb"), open(into, "wb"):  # noqa: PTH123 -- they close them
+        started = subprocess.Popen(process.command, env=short, cwd=process.folder, stdout=into, stderr=into)
+        try:
+            yield started, into
+        finally:
+            started.kill()
+            started.wait()
 
 
 def fill(into: int) -> None:
