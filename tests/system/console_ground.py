@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
@@ -85,8 +84,7 @@ def address(place: Place, named: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[ConsoleGround]:
-    """Start the system for the tests of a module."""
-    folder: Path = tmp_path_factory.mktemp("console")
+    folder = tmp_path_factory.mktemp("console")
     settings = SHORT | {f"{tenant}.audit_days": 7 for tenant in ("acme", "globex")}
     system = System(folder, settings=settings, openai_seconds=0.2, console=True, launch=loaded)
     for name, token in TOKENS.items():

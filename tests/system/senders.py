@@ -1,16 +1,20 @@
-"""Raw bytes sent to a server, and its answers."""
+"""Raw bytes and bursts sent to a server, and its answers."""
 
 import asyncio
 import contextlib
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 
 _ANSWER_SECONDS = 15
+_CONNECTIONS, _NEWCOMERS = 300, 50
+_BETWEEN_SECONDS, _LONGEST_SECONDS = 0.02, 60.0
 
 
 def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
@@ -103,3 +107,56 @@ def memory_mb(pid: int, what: str = "VmRSS:") -> float:
         if line.startswith(what):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"process {pid} has no {what}")
+
+
+def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
+    """Return status (0 without an answer) and seconds of new clients' `GET url` during a burst.
+
+    In the burst, 300 connections pipeline this many of these requests; it ends with the last new client.
+    """
+    parts = httpx2.URL(url)
+    sent = f"GET {parts.raw_path.decode()} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\n\r\n".encode() * pipelined
+    begun, over = threading.Event(), threading.Event()
+    sender = threading.Thread(target=asyncio.run, args=(_send(url, sent, begun, over),))
+    sender.start()
+    try:
+        assert begun.wait(_LONGEST_SECONDS)
+        with ThreadPoolExecutor(_NEWCOMERS) as pool:
+            visits = []
+            for _ in range(_NEWCOMERS):
+                visits.append(pool.submit(_visit, url))
+                time.sleep(_BETWEEN_SECONDS)
+            return [visit.result() for visit in visits]
+    finally:
+        over.set()
+        sender.join()
+
+
+def _visit(url: str) -> tuple[int, float]:
+    began = time.monotonic()
+    try:
+        status = httpx2.get(url, trust_env=False, timeout=_LONGEST_SECONDS).status_code
+    except httpx2.TransportError:
+        status = 0
+    return status, time.monotonic() - began
+
+
+async def _send(url: str, sent: bytes, begun: threading.Event, over: threading.Event) -> None:
+    """Open the connections, send over all of them at once, and read until `over`."""
+    streams = [await asyncio.open_connection(*address(url)) for _ in range(_CONNECTIONS)]
+
+    async def read(reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+
+    for _, writer in streams:
+        writer.write(sent)
+    begun.set()
+    readers = [asyncio.create_task(read(reader)) for reader, _ in streams]
+    await asyncio.wait_for(asyncio.to_thread(over.wait), _LONGEST_SECONDS)
+    for task in readers:
+        task.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    for _, writer in streams:
+        writer.transport.abort()

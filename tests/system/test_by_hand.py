@@ -16,8 +16,6 @@ import pytest
 from devstack.state_file import read_state
 from devstack.summary import summarise
 from devstack.system import System
-from dispatch.asking import LookAsker
-from support.diagnose.outside import HasHousekeepingLook
 from support.trace import FROM_EVENTS
 from tests.documents.documents import ROOT, MarkdownFile
 from tests.documents.readme import blocks
@@ -25,7 +23,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, failed_job, here, on, typed
+from tests.system.by_hand import Answer, failed_job, here, typed
 from tests.system.collector import STEPS
 from tests.system.outcomes import assert_one_note, figures
 
@@ -51,20 +49,8 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
         running.housekeeping.stop(8)
 
 
-@pytest.fixture(scope="module")
-def with_housekeeping(system: System) -> None:
-    system.restart(system.housekeeping)
-
-
 def say(system: System, *words: str) -> Answer:
     return here(*words, DATABASE_URL=system.state["database_url"])
-
-
-def listed(system: System, *words: str) -> list[dict[str, Any]]:
-    done = say(system, "jobs", *words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
 
 
 def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
@@ -88,9 +74,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     after = wait_for(lambda: (now := world.ended(ticket_id))["state"] == "completed" and now)
     assert (str(after["id"]), after["traceparent"], after["reason"]) == (job_id, row["traceparent"], None)
     assert after["deadline_at"] > row["deadline_at"]
-    assert len(world.notes(ticket_id)) == 1
-    assert len(world.gpt4_requests(subject)) == 1
-
+    assert (len(world.notes(ticket_id)), len(world.gpt4_requests(subject))) == (1, 1)
     again = say(system, "retry", job_id, NOBODY)
     assert (again.returncode, again.stdout) == (1, "0 jobs wait again.\n")
     assert f"Not retried: {job_id}: it is completed" in again.stderr
@@ -104,20 +88,17 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
     ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
     job_id = str(world.ended(ticket_id)["id"])
-    folder = system.folder.parent
-    key = system.state["tenants"]["acme"]
+    folder, key = system.folder.parent, system.state["tenants"]["acme"]
     known = {"API_URL": system.state["api_url"], "WEBHOOK_SECRET_ACME": key, "WEBHOOK_TOKEN_ACME": TOKEN}
     sent = typed(by_hand, folder, **known).stdout
     assert ("202" in sent.splitlines()[0], '"job_id"' in sent) == (True, True)
-    assert len(checks) == 2
     for check in checks:
         verified = typed(check, folder, **known).stdout
         assert "200" in verified.splitlines()[0]
         assert json.loads(verified.splitlines()[-1]) == {"status": "verified", "tenant_id": "acme"}
     assert system.api.log_path.read_text("utf-8").count("Webhook checked: tenant_id=acme | ") == 2
     found = typed(grep, folder).stdout
-    for phrase in ("Webhook received", "Job queued", "Task started", "Task completed"):
-        assert phrase in found
+    assert all(phrase in found for phrase in ("Webhook received", "Job queued", "Task started", "Task completed"))
     steps = "\n".join(block.text for block in DEBUGGING if HAS_PSQL or "psql" not in block.text)
     debugged = typed(steps.replace("01936b2e-7c1a-7000-8000-0123456789ab", job_id), folder).stdout
     for told in (f"{job_id}: completed", "Task completed", "chat/completions", f"requests/{ticket_id}/notes"):
@@ -140,7 +121,8 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
             " deadline_at, finished_at FROM jobs WHERE id = %s",
             (rows[0]["id"],),
         )
-    ids = [job["job_id"] for job in listed(system, "--state", "failed", *for_globex)]
+    listed = say(system, "jobs", "--state", "failed", *for_globex, "--json")
+    ids = [job["job_id"] for job in json.loads(listed.stdout)]
     assert len(ids) == len(rows) + 1
     ids = [job_id for job_id in ids if job_id in {str(row["id"]) for row in rows}]
     retry = ("retry", "--failed", *for_globex)
@@ -187,11 +169,8 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
     job_id = str(world.ended(world.create_ticket("Projector stays dark"))["id"])
     with world.admin() as connection:
         for state, reason in (("skipped", "ticket closed"), ("waiting", "dry run"), ("skipped", "dry run")):
-            connection.execute(
-                "UPDATE jobs SET state = %s, reason = %s, note_id = NULL, due_at = now() + interval '1 hour'"
-                " WHERE id = %s",
-                (state, reason, job_id),
-            )
+            change = "state = %s, reason = %s, note_id = NULL, due_at = now() + interval '1 hour'"
+            connection.execute(f"UPDATE jobs SET {change} WHERE id = %s".encode(), (state, reason, job_id))  # noqa: S608 -- ours
             connection.commit()
             shown, machine = say(system, "show", job_id), say(system, "show", job_id, "--json", "--events")
             is_there = (state, reason) == ("skipped", "dry run")
@@ -200,26 +179,23 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 
 
-def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None:
-    missing = here("jobs", "--json")
-    assert (missing.returncode, missing.stdout) == (78, "")
-    assert "Start refused: DATABASE_URL is missing" in missing.stderr
-    away = here("show", NOBODY, DATABASE_URL="postgresql://ai_agents@127.0.0.1:1/ai_agents")
-    assert (away.returncode, away.stdout) == (75, "")
-    assert "Start refused: the database does not answer" in away.stderr
-
-
-def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
+def test_statuses_of_a_missing_setting_a_database_that_is_away_and_a_mistake_of_ours(
+    system: System, world: World
+) -> None:
     """Never 1, which describes a job."""
+    away = {"DATABASE_URL": "postgresql://ai_agents@127.0.0.1:1/ai_agents"}
+    ours = {"DATABASE_URL": system.state["database_url"]}
     with world.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION list_jobs FROM ai_agents")
-    try:
-        done = on(system, "jobs", "--json")
-    finally:
-        with world.admin() as connection:
-            connection.execute("GRANT EXECUTE ON FUNCTION list_jobs TO ai_agents")
-    assert (done.returncode, done.stdout) == (70, "")
-    assert "Process error: unexpected failure | exception: " in done.stderr
+    missing, lost, mistaken = (here("jobs", "--json", **settings) for settings in ({}, away, ours))
+    with world.admin() as connection:
+        connection.execute("GRANT EXECUTE ON FUNCTION list_jobs TO ai_agents")
+    for done, status, told in (
+        (missing, 78, "Start refused: DATABASE_URL is missing"),
+        (lost, 75, "Start refused: the database does not answer"),
+        (mistaken, 70, "Process error: unexpected failure | exception: "),
+    ):
+        assert (done.returncode, done.stdout, told in done.stderr) == (status, "", True)
 
 
 def documents(system: System, *words: str) -> Answer:
@@ -381,20 +357,8 @@ def test_a_start_tells_the_spans_folder_and_settings_for_commands(system: System
     assert "unchecked" not in asked.stdout
 
 
-@pytest.mark.usefixtures("with_housekeeping")
-async def test_housekeeping_looks_at_desk_and_model_for_who_has_no_way_there(system: System, world: World) -> None:
-    ticket_id = world.create_ticket("VPN drops, somebody looks")
-    world.ended(ticket_id)
-    asking = LookAsker(system.state["redis_url"])
-    outside = HasHousekeepingLook(asking)
-    desk, model = await outside.desk("acme", ticket_id, None), await outside.model("acme")
-    await asking.close()
-    assert (desk.asked, desk.ticket, desk.failure) == (True, "open", "")
-    assert (model.asked, model.failure) == (True, "")
-
-
-@pytest.mark.usefixtures("with_housekeeping")
 def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(system: System, world: World) -> None:
+    system.restart(system.housekeeping)
     ticket_id = world.create_ticket("VPN drops, with feedback", "initech")
     job = world.ended(ticket_id, "initech")
     link = world.feedback_link(ticket_id, "initech")

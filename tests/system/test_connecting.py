@@ -22,9 +22,10 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
 from tests.support.troubled_door import pasted
+from tests.system.by_hand import here
 from webhooks.signing import signed_headers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 PREMISES, CLOUD = "acme", "globex"
 
 
@@ -53,9 +54,8 @@ def world(system: System) -> Iterator[World]:
 
 def printed_kit(system: System, form: str, tenant: str) -> str:
     told = (f"--tenant={tenant}", f"--form={form}", "--url", f"{system.state['api_url']}/webhook", "--show-secret")
-    command = [sys.executable, "-m", "support.cli", "signing-kit", *told]
-    ran = subprocess.run(command, env=system.api.environment, capture_output=True, text=True, check=True)
-    assert ran.stderr == ""
+    ran = here("signing-kit", *told, **system.api.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 
 
@@ -72,8 +72,8 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
     name = "ai_agents_webhook.py"
     (tmp_path / name).write_text(pasted(text, name), encoding="utf-8")
     (line,) = [line.strip() for line in text.splitlines() if line.strip() == f"py {name} $COMPLETE_V3_JSON_FILE"]
-    here = {"py": sys.executable, name: str(tmp_path / name)}
-    world.configure_desk(PREMISES, trigger_command=[here.get(part, part) for part in shlex.split(line)])
+    known = {"py": sys.executable, name: str(tmp_path / name)}
+    world.configure_desk(PREMISES, trigger_command=[known.get(part, part) for part in shlex.split(line)])
     assert_its_note(world, PREMISES)
 
 
@@ -111,10 +111,3 @@ def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world:
     assert json.loads(ran.stdout) == {"status": "verified", "tenant_id": PREMISES}
     with world.admin() as connection:
         assert connection.execute("SELECT count(*) FROM jobs WHERE event = 'webhook.check'").fetchone() == (0,)
-
-
-def test_the_script_checks_the_connection(system: System, tmp_path: Path) -> None:
-    path = tmp_path / "ai_agents_webhook.py"
-    path.write_text(pasted(printed_kit(system, "script", PREMISES), path.name), encoding="utf-8")
-    ran = subprocess.run([sys.executable, str(path), "--check"], capture_output=True, text=True, check=True)
-    assert ran.stdout == "ai-agents: check: taken (200)\n"

@@ -160,11 +160,8 @@ def of_reading() -> Iterator[FaultRow]:
     read = "read_ticket"
     for phrase, fault in (
         (REFUSED + "500", desk("status", read, code=500)),
-        (REFUSED + "504", desk("status", read, code=504)),
         (REFUSED + "500", desk("inner_failure", read, inner_code=4004, message=PLANTED)),
-        (REFUSED + "502", desk("html", read, code=502, message=PLANTED)),
         (INVALID, desk("html", read, message=PLANTED)),
-        (INVALID, desk("not_json", read)),
         (INVALID, desk("huge", read, megabytes=6)),
         (TIMEOUT, desk("silence", read)),
         (TIMEOUT, desk("slow", read, seconds=DESK + 2)),
@@ -206,7 +203,6 @@ def of_noting() -> Iterator[FaultRow]:
         (REFUSED + "408", 2, desk("status", add, code=408)),
         (REFUSED + "408", 4, desk("status", add, code=408, retry_after=4)),
         (REFUSED + "500", SETTLE, desk("status", add, code=500)),
-        (REFUSED + "503", SETTLE, desk("status", add, code=503)),
         (REFUSED + "500", SETTLE, desk("inner_failure", add, message=PLANTED)),
         (INVALID, SETTLE, desk("html", add, message=PLANTED)),
         (TIMEOUT, SETTLE, desk("silence", add)),
