@@ -179,9 +179,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 
 
-def test_statuses_of_a_missing_setting_a_database_that_is_away_and_a_mistake_of_ours(
-    system: System, world: World
-) -> None:
+def test_statuses_of_what_hinders_a_command(system: System, world: World) -> None:
     """Never 1, which describes a job."""
     away = {"DATABASE_URL": "postgresql://ai_agents@127.0.0.1:1/ai_agents"}
     ours = {"DATABASE_URL": system.state["database_url"]}

@@ -201,9 +201,7 @@ def test_a_planted_fault_is_the_row_that_fails(fault: Planted, quick: System, ar
     ("settings", "seen"),
     [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": "x" * 32}, "must not contain 'error'")],
 )
-def test_without_a_tenant_that_can_be_served_not_all_is_well(
-    quick: System, settings: dict[str, str], seen: str
-) -> None:
+def test_no_tenant_that_can_be_served_is_told(quick: System, settings: dict[str, str], seen: str) -> None:
     of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")
     environment = {name: quick.settings[name] for name in of_worker}
     answer = here("check", "--no-model", **environment, **settings)

@@ -33,7 +33,6 @@ def usable_python(user: int) -> str | None:
 
 @pytest.mark.slow
 def test_make_demo_works_from_a_clean_clone_twice_in_a_row() -> None:
-    """As an ordinary user."""
     user = NOBODY if os.getuid() == 0 else os.getuid()
     python = usable_python(user)
     if python is None:
@@ -60,7 +59,6 @@ def test_make_demo_works_from_a_clean_clone_twice_in_a_row() -> None:
 
 @pytest.mark.slow
 def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> None:
-    """The worker is killed before the first ticket is written."""
     state = ROOT / ".devstack" / "demo" / "state.json"
     state.unlink(missing_ok=True)
     demo = subprocess.Popen([sys.executable, "-m", "devstack", "demo"], cwd=ROOT, **BOTH)

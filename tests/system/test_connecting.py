@@ -105,7 +105,6 @@ def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("form", FORMS)
 def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world: World) -> None:
-    """And creates no job."""
     (typed,) = re.findall(r"\n\n(\{\n.*?\n\})\n\n\d", printed_kit(system, form, PREMISES), re.DOTALL)
     ran = subprocess.run(["bash", "-ec", typed], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == {"status": "verified", "tenant_id": PREMISES}

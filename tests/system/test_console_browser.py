@@ -106,7 +106,7 @@ def test_one_logs_in_looks_and_leaves_by_keyboard_alone(console_ground: ConsoleG
     assert [said for said in complaints if "403" not in said and "404" not in said] == []
 
 
-def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login(
+def test_parts_are_renewed_and_an_ended_session_leads_to_login(
     console_ground: ConsoleGround, chromium: Browser
 ) -> None:
     with opened(chromium, console_ground) as (page, complaints):

@@ -38,9 +38,7 @@ def without(settings: dict[str, str], *names: str) -> dict[str, str]:
     return {name: value for name, value in settings.items() if name not in names}
 
 
-def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
-    settings: dict[str, str], loaded: LoadedPrograms
-) -> None:
+def test_a_refused_start_names_all_that_is_wrong(settings: dict[str, str], loaded: LoadedPrograms) -> None:
     nobody = without(settings, "CONSOLE_TOKEN_ANNA", "CONSOLE_ROLE_ANNA", "CONSOLE_ROLE_NOBODY")
     roleless = without(settings, "CONSOLE_ROLE_ANNA")
     elsewhere = settings | {"CONSOLE_URL": "https://console.example.com"}
@@ -92,9 +90,7 @@ def status_with(cookies: httpx2.Cookies, console: Process) -> int:
     return httpx2.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
 
 
-def test_a_logout_counts_at_each_console_and_after_a_restart_without_redis(
-    settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms
-) -> None:
+def test_a_logout_counts_at_each_console(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> None:
     with running(tmp_path / "other", settings | NO_REDIS, loaded) as other:
         with running(tmp_path / "one", settings | NO_REDIS, loaded) as console, logged_in(console) as client:
             copied = httpx2.Cookies(client.cookies)

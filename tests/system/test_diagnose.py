@@ -384,9 +384,7 @@ def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, wo
     wait_for(lambda: both in diagnose(system, ticket_id, "stark").said["says"], 10)
 
 
-def test_without_postgres_there_is_a_verdict_in_time_and_what_the_others_know(
-    system: System, world: World, silent: str
-) -> None:
+def test_without_postgres_there_is_a_verdict_in_time(system: System, world: World, silent: str) -> None:
     delivered = done(world, "It has its note")
     refused = timed(system, "--ticket", "1", "--tenant", "acme", DATABASE_URL=f"postgresql://a@{silent}/x").said
     assert (refused["verdict"], refused["document"]) == ("database_failing", f"{FAQ}#database-down")

@@ -50,9 +50,7 @@ def slow_documents(world: World, system: System) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("slow_documents")
-def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
-    world: World, system: System, support: Support
-) -> None:
+def test_failures_are_found_by_the_faqs_steps(world: World, system: System, support: Support) -> None:
     tickets: dict[str, str] = {}
     for name, (server, fault, _) in CALLS.items():
         subject = f"VPN does not connect, case {name}"

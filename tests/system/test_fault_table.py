@@ -300,7 +300,6 @@ FOREIGN = (
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system with desks of each edition, and one for each token fault."""
     others = sorted({row.tenant for row in ROWS.values()} - {*SPREAD})
     tenants = [*map(SimulatedTenant, SPREAD), *(SimulatedTenant(tenant, edition="cloud") for tenant in others)]
     folder = tmp_path_factory.mktemp("faults")
@@ -373,7 +372,6 @@ def change(outside: World, row: FaultRow, ticket_id: str, how: Mapping[str, Any]
 def test_a_fault_is_told_and_decided_as_the_table_says(
     name: str, outside: World, lines: list[str], tickets: dict[str, str], calls: dict[str, int]
 ) -> None:
-    """Phrases in order, the outcome in row and desk, and the number of GPT-4 calls."""
     row, ticket_id = ROWS[name], tickets[name]
     job = outside.job(ticket_id, row.tenant)
     own = [line for line in lines if f"job_id: {job['id']}" in line]
@@ -404,9 +402,7 @@ def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
 
 
-def test_a_ticket_gets_one_note_whichever_of_its_numbers_a_webhook_names(
-    system: System, outside: World, tickets: dict[str, str]
-) -> None:
+def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: World, tickets: dict[str, str]) -> None:
     """The display number is first, and is searched for; support finds all by the named number."""
     assert tickets
     subject = "VPN does not connect, known by two numbers"

@@ -38,9 +38,7 @@ def kept(system: System) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
     """Its copy, answers and keys; another tenant's ticket of the same number stays."""
     subject = "Payslip of March shows the wrong sum"
     row = failed_job(world, subject)
@@ -143,9 +141,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
         assert address not in done.stdout
 
 
-def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_a_running_job_is_stopped_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
     """Its worker finds the claim gone during the GPT-4 call."""
     world.openai_fault(kind="slow_stream", seconds=1)
     ticket_id = world.create_ticket("Salary cap is leaked")
@@ -162,9 +158,7 @@ def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     assert (world.job(ticket_id)["enhancement"], world.notes(ticket_id)) == (None, [])
 
 
-def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_without_redis_a_second_run_erases_the_rest(system: System, world: World, kept: redis.Redis) -> None:
     row = failed_job(world, "Badge does not open the door")
     kept.set(f"answer:{row['id']}", "[]")
     words = ("--tenant", "acme", "--ticket", row["ticket_id"], "--yes")
@@ -177,7 +171,6 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
 
 
 def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
-    """It reports the jobs already ended, and nothing new is stored."""
     subject = "Contract ends in June"
     ticket_id = failed_job(world, subject)["ticket_id"]
     wait_for(lambda: ticket_id in copied(world))
@@ -204,9 +197,7 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert ticket_id not in copied(world)
 
 
-def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
     """Not while it is configured; housekeeping, which still has its settings, stops first."""
     row = failed_job(world, "Mailbox is full", "globex")
     world.clear_faults()

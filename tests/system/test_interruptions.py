@@ -56,9 +56,7 @@ def killed(quick: System) -> tuple[CaughtInFlight, str]:
 
 
 @pytest.mark.slow
-def test_the_job_of_a_killed_worker_is_run_again(
-    around: World, quick: System, killed: tuple[CaughtInFlight, str]
-) -> None:
+def test_a_killed_workers_job_is_run_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
     """Where the note exists and the ticket was closed since, it is completed, not skipped, without another POST."""
     caught, _ = killed
     for ticket_id in (*caught.thinking, caught.posting):
@@ -69,9 +67,7 @@ def test_the_job_of_a_killed_worker_is_run_again(
 
 
 @pytest.mark.slow
-def test_a_lost_message_is_published_again_though_a_dead_worker_holds_others(
-    around: World, quick: System, killed: tuple[CaughtInFlight, str]
-) -> None:
+def test_a_lost_message_is_published_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
     """A killed worker's entries in `unacked` must not hide a missing message."""
     caught, lost = killed
     assert_one_note(around, lost, seconds=LOSS_IS_SURE_SECONDS)

@@ -61,7 +61,6 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
 
 
 def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: LoadedPrograms) -> None:
-    """Also in JSON; a misplaced secret does not end up in the log."""
     wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
     status, output = loaded.run("worker", ENOUGH | wrong)
     assert status == REFUSED
@@ -81,9 +80,7 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: L
         ),
     ],
 )
-def test_a_worker_whose_every_tenant_is_half_configured_names_the_setting_to_fix(
-    change: dict[str, str], said: str, loaded: LoadedPrograms
-) -> None:
+def test_a_worker_without_a_whole_tenant_says_why(change: dict[str, str], said: str, loaded: LoadedPrograms) -> None:
     status, output = loaded.run("worker", ENOUGH | change)
     assert (status, said in output) == (REFUSED, True)
 
@@ -107,18 +104,14 @@ def old(postgres: Postgres) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
-def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(
-    verb: str, postgres: Postgres, loaded: LoadedPrograms
-) -> None:
+def test_a_database_without_tables_is_refused(verb: str, postgres: Postgres, loaded: LoadedPrograms) -> None:
     """It is not migrated; tests/api/test_refusals.py has the other problems."""
     status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping", "migrate"])
-def test_a_database_from_before_the_first_release_is_refused_with_the_remedy(
-    verb: str, old: dict[str, str], loaded: LoadedPrograms
-) -> None:
+def test_a_database_from_before_0_3_0_is_refused(verb: str, old: dict[str, str], loaded: LoadedPrograms) -> None:
     status, output = loaded.run(verb, ENOUGH | old)
     assert (status, "can't be upgraded: drop it, create it again" in output) == (REFUSED, True), output
 
@@ -148,9 +141,7 @@ def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, loaded
 @pytest.mark.parametrize(
     ("verb", "mode"), [("api --port 0", 0o311), ("worker", 0o311), ("housekeeping", 0o311), ("housekeeping", 0)]
 )
-def test_a_secrets_directory_that_can_not_be_listed_is_told(
-    verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms
-) -> None:
+def test_a_closed_secrets_directory_is_told(verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms) -> None:
     """Its settings are unknown, so the start is refused and nothing is called missing."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode)

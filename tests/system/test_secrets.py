@@ -115,10 +115,7 @@ def give_fresh(files: Files, system: System, ending: str = "") -> None:
     files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
 
 
-def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
-    files: Files, system: System, world: World, doors: Doors
-) -> None:
-    """A new tenant, a rotation and three unfinished files; then all are finished."""
+def test_secrets_change_at_run_time_and_never_by_half(files: Files, system: System, world: World, doors: Doors) -> None:
     doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
     assert not doors.opens("fresh", doors.old["fresh"])
     give_fresh(files, system, ending="\n")
@@ -169,9 +166,7 @@ def watch(files: Files, doors: Doors) -> None:
     assert max(opened.values()) <= IN_FORCE_SECONDS + 1
 
 
-def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
-    files: Files, system: System, doors: Doors
-) -> None:
+def test_a_leaked_secret_is_dead_within_ten_seconds(files: Files, system: System, doors: Doors) -> None:
     """The previous one stays, another setting is broken, a third is unfinished; then the previous one goes too."""
     leaked, log = doors.old["leaked"], system.api.log_path
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
@@ -199,10 +194,7 @@ def refused_within(files: Files, doors: Doors, secret: str) -> float:
     return time.monotonic() - began
 
 
-def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
-    files: Files, system: System, world: World, doors: Doors
-) -> None:
-    """Webhooks are still accepted, and their jobs wait."""
+def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world: World, doors: Doors) -> None:
     give_fresh(files, system)
     wait_for(lambda: doors.opens("fresh", doors.old["fresh"]) and world.desk_requests("fresh"))
     (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()

@@ -27,7 +27,6 @@ UVICORN = ["uvicorn", "--factory", "api.app:create_app"]
 
 
 def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(around: World, quick: System) -> None:
-    """Each process has a line a problem and a metric; the webhook has its own reason."""
     housekeeping = quick.housekeeping
     quick.restart(housekeeping)
     try:
@@ -108,7 +107,7 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
 
 
 @pytest.mark.usefixtures("no_taker")
-def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
+def test_a_worker_that_takes_no_job_ends_itself(
     around: World, quick: System, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
     """It listens to another queue: alive, connected, with room, and without progress."""

@@ -45,9 +45,7 @@ def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> 
     return sorted(wait_for(found), key=lambda span: span.start)
 
 
-def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
-    world: World, collector: Collector, system: System
-) -> None:
+def test_a_job_is_one_trace_that_the_faq_searches_for(world: World, collector: Collector, system: System) -> None:
     """Each span is tagged and inside its parent; the log lines name the trace."""
     ticket_id = world.create_ticket()
     row = world.ended(ticket_id)
@@ -91,7 +89,6 @@ def test_the_queue_span_lasts_as_long_as_the_job_waited(world: World, collector:
 
 
 def test_the_gpt4_span_has_the_genai_attributes_and_no_text(world: World, collector: Collector) -> None:
-    """Model, tokens and finish reason; no prompt or answer in any span of the trace."""
     secret = "Xylophone-4711"
     ticket_id = world.create_ticket(f"VPN does not connect {secret}")
     world.ended(ticket_id)
@@ -110,7 +107,6 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(world: World, collec
 
 
 def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(world: World, collector: Collector) -> None:
-    """The GPT-4 and Worker spans have the exception; a second Worker span follows."""
     subject = "VPN does not connect, red"
     ticket_id = world.create_ticket(subject, send_webhook=False)
     world.openai_fault(kind="status", code=429, match=subject, times=1)
@@ -161,7 +157,6 @@ def test_the_step_that_failed_is_red_and_says_why(
     world: World,
     collector: Collector,
 ) -> None:
-    """With the exception's type, our reason and the place; no other step is red."""
     ticket_id = world.create_ticket(send_webhook=False)
     world.change_ticket(ticket_id, subject=f"Red {ticket_id}")
     with fault(world, ticket_id):
@@ -231,9 +226,7 @@ def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, worl
 
 
 @pytest.mark.slow
-def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
-    system: System, world: World, collector: Collector
-) -> None:
+def test_prompt_and_answer_are_traced_if_wanted(system: System, world: World, collector: Collector) -> None:
     """By OpenTelemetry's own setting and conventions; on no other span, in no line."""
     worker = system.workers[0]
     system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})
@@ -257,7 +250,6 @@ def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
 
 @pytest.mark.slow
 def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
-    """Exports hang and their failure is logged; jobs and stops are not delayed."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         for process in (system.api, system.workers[0]):
@@ -279,9 +271,7 @@ def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, worl
     assert stopping < 16
 
 
-def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(
-    world: World, collector: Collector, system: System
-) -> None:
+def test_the_gpt4_span_tells_the_providers_cost(world: World, collector: Collector, system: System) -> None:
     """OpenRouter does, with `maker/` in model names; the metric has the same cost."""
     # From here on: the later tests call no model.
     system.restart(system.workers[0], {"OPENAI_MODEL": "openai/gpt-6-luna"})
