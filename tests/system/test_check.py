@@ -29,13 +29,14 @@ class _OtherTime(BaseHTTPRequestHandler):
     """A desk whose clock is ten minutes behind."""
 
     def do_POST(self) -> None:
-        self.send_response(403)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self.answer(403)
 
     def do_GET(self) -> None:
+        self.answer(200)
+
+    def answer(self, status: int) -> None:
         body = json.dumps({"requests": [], "solutions": [], "response_status": [{"status_code": 2000}]}).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -43,8 +44,8 @@ class _OtherTime(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string((timestamp or time.time()) - 600)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
-        pass
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 @contextmanager

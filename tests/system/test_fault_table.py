@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -314,9 +314,17 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
         yield running
 
 
+class Played(NamedTuple):
+    """The ticket ids by row, the worker's lines, and the requests to GPT-4."""
+
+    tickets: dict[str, str]
+    lines: list[str]
+    asked: list[str]
+
+
 @pytest.fixture(scope="module")
-def tickets(system: System, outside: World) -> dict[str, str]:
-    """Play the whole table, and await each job's end and its line; return the ticket ids."""
+def played(system: System, outside: World) -> Played:
+    """Play the whole table, and await each job's end and its line."""
     made = {row.name: prepare(outside, row, number) for number, row in enumerate(ROWS.values())}
     # Rows whose tickets change during the GPT-4 call are first, so that the moment is not missed.
     changing = [row for row in ROWS.values() if row.meanwhile != {}]
@@ -331,20 +339,8 @@ def tickets(system: System, outside: World) -> dict[str, str]:
         assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     log = system.workers[0].log_path
     wait_for(lambda: len(TOLD_END.findall(log.read_text(encoding="utf-8"))) == len(made), 120)
-    return made
-
-
-@pytest.fixture(scope="module")
-def lines(system: System, tickets: dict[str, str]) -> list[str]:
-    assert tickets
-    return system.workers[0].log_path.read_text(encoding="utf-8").splitlines()
-
-
-@pytest.fixture(scope="module")
-def calls(outside: World, tickets: dict[str, str]) -> dict[str, int]:
-    assert tickets
     asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
-    return {name: sum(row.subject in text for text in asked) for name, row in ROWS.items()}
+    return Played(made, log.read_text(encoding="utf-8").splitlines(), asked)
 
 
 def prepare(outside: World, row: FaultRow, number: int) -> str:
@@ -369,18 +365,16 @@ def change(outside: World, row: FaultRow, ticket_id: str, how: Mapping[str, Any]
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_fault_is_told_and_decided_as_the_table_says(
-    name: str, outside: World, lines: list[str], tickets: dict[str, str], calls: dict[str, int]
-) -> None:
-    row, ticket_id = ROWS[name], tickets[name]
+def test_a_fault_is_told_and_decided_as_the_table_says(name: str, outside: World, played: Played) -> None:
+    row, ticket_id = ROWS[name], played.tickets[name]
     job = outside.job(ticket_id, row.tenant)
-    own = [line for line in lines if f"job_id: {job['id']}" in line]
+    own = [line for line in played.lines if f"job_id: {job['id']}" in line]
     is_completed = row.ends == "completed"
     assert_story(own, [STARTED, *row.told, *[COMPLETED] * is_completed], ticket_id, str(job["id"]))
     assert (job["state"], job["reason"], job["attempt"]) == (row.ends, row.reason, row.attempts)
     if row.meanwhile is not None and row.before is not None:
         assert len(outside.notes(ticket_id, row.tenant)) == is_completed
-    assert calls[name] == row.calls
+    assert sum(row.subject in text for text in played.asked) == row.calls
     # One start and one end an attempt, one update, and known failures.
     begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
     said = Counter(begin for line in own for begin in begins if f" {begin}: " in f" {line}")
@@ -395,16 +389,16 @@ def test_a_fault_is_told_and_decided_as_the_table_says(
     assert sum("error" in line.lower() and "Breaker error" not in line for line in own) == 2 * failures
 
 
-def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict[str, str]) -> None:
+@pytest.mark.usefixtures("played")
+def test_each_fault_hit_as_often_as_it_was_ordered(outside: World) -> None:
     """Otherwise a row would have met a healthy server."""
-    assert tickets
     assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
 
 
-def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: World, tickets: dict[str, str]) -> None:
+@pytest.mark.usefixtures("played")
+def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: World) -> None:
     """The display number is first, and is searched for; support finds all by the named number."""
-    assert tickets
     subject = "VPN does not connect, known by two numbers"
     desk_id = outside.create_ticket(subject, "cloud", send_webhook=False)
     number = outside.display_id(desk_id, "cloud")
@@ -425,9 +419,9 @@ def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: Wo
     assert [str(job["id"]) in listed for job in (first, second)] == [True, True]
 
 
-def test_no_line_has_text_of_a_servers_answer(system: System, tickets: dict[str, str]) -> None:
+@pytest.mark.usefixtures("played")
+def test_no_line_has_text_of_a_servers_answer(system: System) -> None:
     """Runs last: no secret, markup or prose of an answer is logged at any level."""
-    assert tickets
     for process in (system.api, system.workers[0]):
         text = process.log_path.read_text(encoding="utf-8")
         assert [word for word in FOREIGN if word in text] == []
