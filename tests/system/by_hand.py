@@ -4,7 +4,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,9 +104,9 @@ def failed_job(world: World, subject: str, tenant: str = "acme", code: int = 400
     return row
 
 
-def forget(system: System, *words: str, by: Callable[..., Answer] = here, **settings: str) -> Answer:
+def forget(system: System, *words: str, **settings: str) -> Answer:
     stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
-    return by("forget", *words, **stores | settings)
+    return here("forget", *words, **stores | settings)
 
 
 def copied(world: World, tenant: str = "acme") -> set[str]:

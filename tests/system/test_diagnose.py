@@ -18,7 +18,7 @@ from tests.documents.readme import blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import failed_job, forget, here, run, typed
+from tests.system.by_hand import failed_job, forget, here, typed
 from tests.system.diagnosing import Diagnosed, ask, diagnose, done, verdict
 from tests.system.stories import lines_of
 
@@ -402,7 +402,7 @@ def test_without_postgres_there_is_a_verdict_in_time(system: System, world: Worl
     both = timed(system, "--ticket", "880088", "--tenant", "acme", REDIS_URL=f"redis://{silent}/0")
     assert "neither our database nor Redis answers" in both.said["says"]
     assert both.said["document"] == f"{FAQ}#redis-or-both-stores-down"
-    printed = run("diagnose", "--ticket", "880088", "--tenant", "acme", **system.workers[0].environment)
+    printed = ask(system, "--ticket", "880088", "--tenant", "acme")
     assert f"document  {FAQ}#database-down" in printed.stdout.splitlines()
     system.postgres.restart()
     world.ended("880088")

@@ -14,7 +14,7 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, run, sync_twice
+from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, sync_twice
 from tests.system.stories import lines_of
 
 WHO = "Robin.Adeyemi@acme.example"
@@ -61,7 +61,7 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     assert "give --yes to erase this without being asked" in asked.stderr
     assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
-    done = forget(system, *words, "--yes", "--json", by=run)
+    done = forget(system, *words, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     # 0: a sync saw the tombstone and removed the copy first.

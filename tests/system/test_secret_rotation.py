@@ -22,7 +22,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, here, run
+from tests.system.by_hand import Answer, here
 from tests.system.diagnosing import diagnose
 from tests.system.outcomes import figures
 
@@ -58,7 +58,7 @@ class Operator:
         return {"DATABASE_URL": self.system.state["database_url"], "SECRETS_DIR": str(self.folder)}
 
     def rotate(self, *words: str) -> Answer:
-        return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self.settings)
+        return here("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self.settings)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return `secrets status` of acme's webhook secrets, by setting."""
@@ -103,8 +103,8 @@ def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: Syst
     assert SIGNED_BY_PREVIOUS in diagnose(system, late).because
     assert SIGNED_BY_PREVIOUS not in diagnose(system, before).because
     job = str(world.ended(late)["id"])
-    shown = run("show", job, "--events", DATABASE_URL=system.state["database_url"]).stdout
-    assert shown.count(f"{SIGNED_BY_PREVIOUS}") == 2
+    shown = here("show", job, "--events", DATABASE_URL=system.state["database_url"]).stdout
+    assert shown.count(SIGNED_BY_PREVIOUS) == 2
     assert operator.proved() == {"current": 2.0, "previous": 1.0}
     # The old one has signed the first webhook too, when it was the current one.
     uses = {"PREVIOUS_WEBHOOK_SECRET": 2, "WEBHOOK_SECRET": 1}
