@@ -23,19 +23,6 @@ from tests.kit.world import World, wait_for
 Answer = subprocess.CompletedProcess[str]
 
 
-def run(*words: str, **settings: str) -> Answer:
-    """Run `ai-agents` as a process with these settings only."""
-    return subprocess.run(
-        [sys.executable, "-m", "support.cli", *words],
-        env={"PATH": os.environ["PATH"], **settings},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
     """Write the keys of `tenants.toml` on top of the named file; return the environment variables."""
     variables, keys = parted(settings)
@@ -76,7 +63,15 @@ def here(*words: str, **settings: object) -> Answer:
 
 def on(system: System, *words: str) -> Answer:
     """Run `ai-agents` as a process with the application's role and no other setting."""
-    return run(*words, DATABASE_URL=system.state["database_url"])
+    return subprocess.run(
+        [sys.executable, "-m", "support.cli", *words],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": system.state["database_url"]},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def typed(command: str, folder: Path, **settings: str) -> Answer:
