@@ -247,11 +247,8 @@ def test_what_is_gone_from_a_folder_or_has_no_name_is_told(system: System, tmp_p
     assert (answer.returncode, "its name is not UTF-8" in answer.stderr) == (1, True)
 
 
-def sync(system: System, *words: str, **settings: str) -> Answer:
-    environment = system.housekeeping.environment
-    names = ("DATABASE_URL", "REDIS_URL", "TENANTS_FILE")
-    own = {name: value for name, value in environment.items() if name in names or name.startswith("SERVICEDESK_")}
-    return here("sync", *words, **own | settings)
+def sync(system: System, *words: str) -> Answer:
+    return here("sync", *words, **system.housekeeping.environment)
 
 
 def test_a_desk_is_copied_to_its_end_and_is_context_from_then_on(system: System, world: World) -> None:

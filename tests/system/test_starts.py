@@ -1,12 +1,11 @@
 """Starts and ends of processes: unusable settings, other commands, a blocked log."""
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -137,13 +136,11 @@ def into_a_pipe(process: Process) -> Iterator[tuple[subprocess.Popen[bytes], int
 
 def fill(into: int) -> None:
     """Fill the pipe, then make writes block again."""
-    flags = fcntl.fcntl(into, fcntl.F_GETFL)
-    fcntl.fcntl(into, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-    try:
+    os.set_blocking(into, False)
+    with suppress(BlockingIOError):
         while True:
             os.write(into, b"x")
-    except BlockingIOError:
-        fcntl.fcntl(into, fcntl.F_SETFL, flags)
+    os.set_blocking(into, True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe is Linux's to set")
