@@ -19,7 +19,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import failed_job, forget, here, typed
-from tests.system.diagnosing import Diagnosed, ask, diagnose, done, verdict
+from tests.system.diagnosing import Diagnosed, ask, diagnose, done, read, verdict
 from tests.system.stories import lines_of
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
@@ -323,18 +323,14 @@ def timed(system: System, *words: str, **settings: str) -> Diagnosed:
     """Return the diagnosis, which must be quick even without the start of a process."""
     started = time.monotonic()
     answer = ask(system, *words, "--json", **settings)
-    assert answer.stdout, answer.stderr
     assert time.monotonic() - started < MOST_SECONDS
-    said = json.loads(answer.stdout)
-    assert answer.returncode == said["exit_status"] == OF_VERDICTS[said["verdict"]]
     assert "Start refused" not in answer.stderr
-    return Diagnosed(answer.returncode, said)
+    return read(answer)
 
 
 def without_worker(system: System, ticket_id: str) -> Diagnosed:
-    told = wait_for(lambda: (now := diagnose(system, ticket_id)).said["verdict"] == "no_worker" and now, 10)
-    assert told
-    return told
+    wait_for(lambda: verdict(system, ticket_id) == "no_worker", 10)
+    return diagnose(system, ticket_id)
 
 
 def busy(world: World) -> tuple[list[str], str]:
