@@ -343,13 +343,13 @@ def test_a_start_tells_the_spans_folder_and_settings_for_commands(system: System
     assert state["traces"] == folder
     (command,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", told)
     assert Path(command).is_file()
-    assert {path.suffixes[-2:][0] for path in Path(folder).iterdir()} == {".traces"}
     ticket_id = world.create_ticket("VPN drops, asked by hand")
     world.ended(ticket_id)
     ((line, command),) = re.findall(r"  Settings +(.+)  \(.*`(\S+) \.\.\.`\)\n", told)
     asked = typed(f"{line}; {command} diagnose --tenant acme --ticket {ticket_id}", Path.cwd())
     assert "desk: it answers, our note is in the ticket" in asked.stdout
     assert "unchecked" not in asked.stdout
+    assert wait_for(lambda: {path.suffixes[-2:][0] for path in Path(folder).glob("*")}) == {".traces"}
 
 
 def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(system: System, world: World) -> None:
