@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import tempfile
+from contextlib import suppress
 from functools import cache
 
 # Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): while a server of ours is down for a test, a
@@ -35,7 +36,7 @@ def is_free(port: int) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Reserve the port until this process ends, so that parallel test runs differ."""
+    """Reserve the port until this process ends, so that parallel test runs, of other users too, differ."""
     try:
         fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):
@@ -45,5 +46,10 @@ def _reserve(port: int) -> bool:
 
 @cache
 def _reservations() -> int:
-    """Open the lock file, one byte per reserved port; closing it would unlock all."""
-    return os.open(f"{tempfile.gettempdir()}/ai-agents-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
+    """Open the lock file of all users, one byte per reserved port; closing it would unlock all."""
+    path = f"{tempfile.gettempdir()}/ai-agents-ports"
+    with suppress(FileExistsError):
+        made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        os.fchmod(made, 0o666)  # other users need it, whatever the umask
+        return made
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -4,21 +4,14 @@ from collections.abc import Mapping
 
 from tests.documents import faults, outages
 from tests.documents.faults import FaqFault, desk, gone, gpt4, held_by
+from tests.documents.outages import while_a_rollout_waits, worker_replaced
 from tests.kit.world import World
-from tests.system.console_reader import AWAY
+from tests.system.console_ground import AWAY
 
-WEBHOOK, QUEUING, BACKLOG, CRASHES, FAILURE, RUNNING, DELIVERED = (
-    f"Resolution: {name}"
-    for name in (
-        "Webhook Delivery Failure",
-        "Queuing Failure",
-        "High Queue Backlog",
-        "Worker Crashes",
-        "Job Processing Failure",
-        "Still Running",
-        "Delivered",
-    )
-)
+WEBHOOK, QUEUING = "Resolution: Webhook Delivery Failure", "Resolution: Queuing Failure"
+BACKLOG, CRASHES = "Resolution: High Queue Backlog", "Resolution: Worker Crashes"
+FAILURE, RUNNING = "Resolution: Job Processing Failure", "Resolution: Still Running"
+DELIVERED = "Resolution: Delivered"
 GPT4, DESK = "1. GPT-4 API Timeout/Error", "2. ServiceDesk Plus API Unavailable"
 NO_TICKET = '{"tenant_id": "acme", "ticket_id": ""}'
 MARKUP = '{"tenant_id": "acme", "ticket_id": "{}", "event": "<b>"}'
@@ -34,16 +27,10 @@ def close(world: World, ticket_id: str) -> None:
 
 
 # Headings of causes that several faults have.
-STORES = "Redis or Both Stores Down"
-DATABASE = "Database Down"
-OTHER_JOB = "Another Job Has It"
-FINE = "Nothing Is Wrong"
-SLOW = "Slow but in Progress"
-REFUSED = "Refused With 403"
-FEW = "Too Few Workers"
-FORM = "Refused for Its Form"
-STILL = "Alive but Taking Nothing"
-CRASHING = "Crashing"
+STORES, DATABASE, REFUSED = "Redis or Both Stores Down", "Database Down", "Refused With 403"
+FORM, STILL, CRASHING = "Refused for Its Form", "Alive but Taking Nothing", "Crashing"
+OTHER_JOB, FEW = "Another Job Has It", "Too Few Workers"
+FINE, SLOW = "Nothing Is Wrong", "Slow but in Progress"
 
 FAULTS = [
     # The first needs recent refusals, the second recent starts: they run before the others.
@@ -57,9 +44,8 @@ FAULTS = [
     FaqFault("wrong secret", faults.wrong_secret, WEBHOOK, REFUSED, json=True),
     FaqFault(
         "wrong secret, while a rollout waits for its image",
-        outages.while_a_rollout_waits(faults.wrong_secret, "api", "ImagePullBackOff"),
-        WEBHOOK,
-        REFUSED,
+        while_a_rollout_waits(faults.wrong_secret, "api", "ImagePullBackOff"),
+        *(WEBHOOK, REFUSED),
     ),
     FaqFault("tenant closed", faults.tenant_closed, WEBHOOK, REFUSED, json=True),
     FaqFault("no ticket in the body", faults.wrong_body(NO_TICKET), WEBHOOK, FORM),
@@ -80,12 +66,7 @@ FAULTS = [
     FaqFault("slow", faults.slow_gpt4, RUNNING, SLOW, json=True),
     FaqFault("backlog", outages.backlog(80), BACKLOG, FEW),
     FaqFault("moderate backlog", outages.backlog(30), BACKLOG, FEW),
-    FaqFault(
-        "backlog, and no room for another worker",
-        outages.while_a_rollout_waits(outages.backlog(30), "worker", "Pending"),
-        BACKLOG,
-        FEW,
-    ),
+    FaqFault("backlog, and no room", while_a_rollout_waits(outages.backlog(30), "worker", "Pending"), BACKLOG, FEW),
     FaqFault("database down", outages.no_database, CRASHES, DATABASE),
     FaqFault("database lost in mid-job", outages.database_lost, CRASHES, DATABASE),
     FaqFault("Redis down", outages.no_redis, QUEUING, STORES),
@@ -103,13 +84,9 @@ FAULTS = [
     FaqFault("no worker until the deadline", outages.too_late, CRASHES, "Ended at Its Deadline"),
     FaqFault("desk refuses our key", faults.DESK_KEY_REFUSED, FAILURE, DESK),
     FaqFault("GPT-4 refuses our key", faults.GPT4_KEY_REFUSED, FAILURE, GPT4),
-    FaqFault(
-        "GPT-4 refuses our key, worker replaced since", outages.worker_replaced(faults.GPT4_KEY_REFUSED), FAILURE, GPT4
-    ),
-    FaqFault(
-        "desk refuses our key, worker replaced since", outages.worker_replaced(faults.DESK_KEY_REFUSED), FAILURE, DESK
-    ),
-    FaqFault("ticket deleted, worker replaced since", outages.worker_replaced(gone(delete)), FAILURE, GONE),
+    FaqFault("GPT-4 refuses our key, worker replaced", worker_replaced(faults.GPT4_KEY_REFUSED), FAILURE, GPT4),
+    FaqFault("desk refuses our key, worker replaced", worker_replaced(faults.DESK_KEY_REFUSED), FAILURE, DESK),
+    FaqFault("ticket deleted, worker replaced", worker_replaced(gone(delete)), FAILURE, GONE),
     FaqFault("worker killed and back", outages.worker_back, RUNNING, SLOW),
     FaqFault("worker silent", outages.worker_silent, CRASHES, CRASHING),
     FaqFault("worker silent and back", outages.worker_silent_and_back, CRASHES, CRASHING),
@@ -118,9 +95,7 @@ FAULTS = [
     FaqFault("claim lost", outages.claim_lost, RUNNING, SLOW),
     FaqFault("statement cancelled", outages.statement_cancelled, CRASHES, DATABASE),
     FaqFault("no image for the worker", outages.worker_waits("ImagePullBackOff"), CRASHES, "Not Starting"),
-    FaqFault(
-        "a key is gone from the secret", outages.worker_waits("CreateContainerConfigError"), CRASHES, "Not Starting"
-    ),
+    FaqFault("a key is gone", outages.worker_waits("CreateContainerConfigError"), CRASHES, "Not Starting"),
     FaqFault("no room for the worker", outages.worker_waits("Pending"), CRASHES, "No Room"),
     FaqFault("workers scaled to nothing", outages.no_worker, BACKLOG, FEW),
     # It leaves held jobs behind; the next fault starts a new worker.

@@ -20,7 +20,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
 from tests.system.collector import collecting
-from tests.system.console_reader import ConsoleReader
+from tests.system.console_ground import ConsoleReader
 
 DOCUMENT = MarkdownFile(ROOT / "docs/support/faq/faq-enhancements-not-received.md")
 START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"

@@ -1,11 +1,10 @@
 """Operator commands, and the jobs and stored data that they act on."""
 
 import io
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,24 +23,8 @@ from tests.kit.world import World, wait_for
 Answer = subprocess.CompletedProcess[str]
 
 
-def run(*words: str, **settings: str) -> Answer:
-    """Run `ai-agents` as a process with these settings only."""
-    return subprocess.run(
-        [sys.executable, "-m", "support.cli", *words],
-        env={"PATH": os.environ["PATH"], **settings},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
-    """Write the `tenants.toml` part of `settings` on top of the named file.
-
-    Return the environment variables.
-    """
+    """Write the keys of `tenants.toml` on top of the named file; return the environment variables."""
     variables, keys = parted(settings)
     if not keys:
         return variables
@@ -54,10 +37,9 @@ def with_file(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def here(*words: str, **settings: object) -> Answer:
-    """Run `ai-agents` in this process, for tests that restore logging.
+    """Run `ai-agents` in this process, for tests with the fixture `untouched_logging`.
 
-    Use it with the fixture `untouched_logging`. A setting named by a path is a key of `tenants.toml`; TENANTS_TOML
-    is its text.
+    A setting named by a path is a key of `tenants.toml`; TENANTS_TOML is its text.
     """
     printed, complained = io.StringIO(), io.StringIO()
     status: Any
@@ -81,14 +63,19 @@ def here(*words: str, **settings: object) -> Answer:
 
 def on(system: System, *words: str) -> Answer:
     """Run `ai-agents` as a process with the application's role and no other setting."""
-    return run(*words, DATABASE_URL=system.state["database_url"])
+    return subprocess.run(
+        [sys.executable, "-m", "support.cli", *words],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": system.state["database_url"]},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def typed(command: str, folder: Path, **settings: str) -> Answer:
-    """Return the output of shell commands in a folder.
-
-    Each must succeed, including those of a pipe.
-    """
+    """Return the output of shell commands in a folder; each must succeed, including those of a pipe."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", command],
@@ -102,22 +89,19 @@ def typed(command: str, folder: Path, **settings: str) -> Answer:
     return done
 
 
-def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """Return the row of a job whose note the desk refused with 400.
-
-    This status is not retried and holds no other job.
-    """
+def failed_job(world: World, subject: str, tenant: str = "acme", code: int = 400, **more: Any) -> dict[str, Any]:
+    """Return the row of a job whose note the desk refused; 400 is not retried and holds no other job."""
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
-    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=400)
+    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=code)
     world.send_webhook(ticket_id, tenant)
     row = world.ended(ticket_id, tenant)
     assert row["state"] == "failed"
     return row
 
 
-def forget(system: System, *words: str, by: Callable[..., Answer] = here, **settings: str) -> Answer:
+def forget(system: System, *words: str, **settings: str) -> Answer:
     stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
-    return by("forget", *words, **stores | settings)
+    return here("forget", *words, **stores | settings)
 
 
 def copied(world: World, tenant: str = "acme") -> set[str]:
@@ -132,11 +116,6 @@ def sync_twice(system: System) -> None:
     done = "Sync completed: tenant_id=acme"
     so_far = log.read_text(encoding="utf-8").count(done)
     wait_for(lambda: log.read_text(encoding="utf-8").count(done) >= so_far + 2)
-
-
-def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
-    with world.admin() as connection:
-        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
 
 
 def job_to_come(world: World, tenant: str, ticket_id: str) -> UUID:

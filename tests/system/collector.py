@@ -4,12 +4,15 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from simulators.serving import serve_in_thread
 from tests.kit.world import wait_for
 
 STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]
@@ -52,10 +55,7 @@ class Collector:
         return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
 
     def traces(self, service: str, **tags: str) -> list[ReceivedSpan]:
-        """Return all spans of matching traces, as Jaeger searches.
-
-        One span of that service must have each of the tags.
-        """
+        """Return all spans of the traces that have a span of that service with each of the tags, as Jaeger searches."""
         found = {span.trace_id for span in self.search(**tags) if span.service == service}
         return [span for span in list(self.spans) if span.trace_id in found]
 
@@ -87,35 +87,20 @@ def collecting() -> Iterator[Collector]:
     """Run a collector on a free port for the length of the block."""
     collector = Collector()
 
-    class SpansHandler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
-            self.send_response(200)
-            self.end_headers()
+    async def receive(request: Request) -> Response:
+        body = await request.body()
+        collector.take(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
+        return Response()
 
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SpansHandler)
-    collector.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serve_in_thread(Starlette(routes=[Route("/v1/traces", receive, methods=["POST"])])) as collector.url:
         yield collector
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> dict[str, ReceivedSpan]:
     """Return the spans of a ticket's trace by name, once `complete` has arrived."""
-    wait_for(lambda: complete in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
-    wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
+    wait_for(lambda: {complete, "Webhook"} <= {span.name for span in collector.search(ticket_id=ticket_id)})
     (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}
     spans = [span for span in collector.spans if span.trace_id == trace_id]
-    tags = (ticket_id, "acme")
-    untagged = [span.name for span in spans if (span.tags.get("ticket_id"), span.tags.get("tenant_id")) != tags]
-    assert untagged == []
+    tags = {(span.tags.get("ticket_id"), span.tags.get("tenant_id")) for span in spans}
+    assert tags == {(ticket_id, "acme")}, spans
     return {span.name: span for span in spans}

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
@@ -24,6 +23,8 @@ TOKENS = {
     "operator": "operator-0123456789-abcdefghijkl",
 }
 _ROLES = {"support": "support", "acme": "support:acme", "operator": "operator+texts"}
+AWAY = "the database is away"
+_VERDICT = re.compile(r'data-verdict="(\w+)"')
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]+)"')
 _NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -83,8 +84,7 @@ def address(place: Place, named: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[ConsoleGround]:
-    """Start the system for the tests of a module."""
-    folder: Path = tmp_path_factory.mktemp("console")
+    folder = tmp_path_factory.mktemp("console")
     settings = SHORT | {f"{tenant}.audit_days": 7 for tenant in ("acme", "globex")}
     system = System(folder, settings=settings, openai_seconds=0.2, console=True, launch=loaded)
     for name, token in TOKENS.items():
@@ -105,3 +105,23 @@ def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedProgr
 def known(row: dict[str, object]) -> dict[str, str]:
     """Return the parts of a job that occur in addresses."""
     return {"job_id": str(row["id"]), "tenant_id": str(row["tenant_id"]), "ticket_id": str(row["ticket_id"])}
+
+
+class ConsoleReader:
+    def __init__(self, system: System) -> None:
+        self._client = httpx2.Client(base_url=system.state["console_url"], trust_env=False, timeout=30)
+        form = {"token": system.state["console_token"], "csrf": csrf_of(self._client.get("/login"))}
+        assert self._client.post("/login", data=form).status_code == 303
+
+    def verdict(self, ticket_id: str, tenant: str = "acme") -> str:
+        """Return the verdict of a ticket's page, or AWAY if the database is unavailable."""
+        answer = self._client.get(f"/tickets/{tenant}/{ticket_id}")
+        if answer.status_code == 503:
+            assert "database" in answer.text
+            return AWAY
+        found = _VERDICT.search(answer.text)
+        assert found, answer.text
+        return found[1]
+
+    def close(self) -> None:
+        self._client.close()

@@ -1,13 +1,14 @@
 """`ai-agents diagnose` with a worker's settings, and its results."""
 
 import json
+from contextlib import closing
 from typing import Any, NamedTuple, cast
 
 from config.exits import OF_VERDICTS
 from devstack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here
-from tests.system.console_reader import ConsoleReader
+from tests.system.console_ground import ConsoleReader
 
 
 class Diagnosed(NamedTuple):
@@ -25,31 +26,29 @@ def ask(system: System, *words: str, **settings: str) -> Answer:
 
 
 def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: str) -> Diagnosed:
-    """Diagnose a ticket.
-
-    A console, which is given no settings, must give the same verdict.
-    """
+    """Diagnose a ticket; a console, which is given no settings, must give the same verdict."""
     if settings or "console_url" not in system.state:
         return diagnosed(system, ticket_id, tenant, **settings)
-    reader = ConsoleReader(system)
+    with closing(ConsoleReader(system)) as reader:
 
-    def agreed() -> Diagnosed | None:
-        # The state may change in between, so both are read again.
-        told = diagnosed(system, ticket_id, tenant)
-        return told if reader.verdict(ticket_id, tenant) == told.said["verdict"] else None
+        def agreed() -> Diagnosed | None:
+            # The state may change in between, so both are read again.
+            told = diagnosed(system, ticket_id, tenant)
+            return told if reader.verdict(ticket_id, tenant) == told.said["verdict"] else None
 
-    try:
         return cast("Diagnosed", wait_for(agreed))
-    finally:
-        reader.close()
 
 
-def diagnosed(system: System, ticket_id: str, tenant: str, **settings: str) -> Diagnosed:
+def diagnosed(system: System, ticket_id: str, tenant: str = "acme", **settings: str) -> Diagnosed:
     """Return the result of the command alone."""
-    answer = ask(system, "--ticket", ticket_id, "--tenant", tenant, "--json", **settings)
+    return read(ask(system, "--ticket", ticket_id, "--tenant", tenant, "--json", **settings))
+
+
+def read(answer: Answer) -> Diagnosed:
+    """Read an answer of `diagnose --json`, whose exit status must be its verdict's."""
     assert answer.stdout, answer.stderr
     said = json.loads(answer.stdout)
-    assert answer.returncode == OF_VERDICTS[said["verdict"]], answer.stderr
+    assert answer.returncode == said["exit_status"] == OF_VERDICTS[said["verdict"]], answer.stderr
     return Diagnosed(answer.returncode, said)
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import walk_stack
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -73,7 +74,7 @@ class _Watched(type(os.environ)):  # type: ignore[misc]  # a class of the standa
 
 
 def _note_variable(name: str) -> None:
-    for frame in _frames():
+    for frame, _ in walk_stack(sys._getframe()):
         if not frame.f_code.co_filename.endswith(_BETWEEN):
             if (room := _product(frame)) is not None:
                 _done.append(f"{room}: environment, {name}")
@@ -84,16 +85,9 @@ def _audit(event: str, _arguments: tuple[Any, ...]) -> None:
     """Record side effects caused by our modules; a library's own do not count."""
     if event not in _STARTS:
         return
-    importing = next((frame for frame in _frames() if frame.f_code.co_name == "<module>"), None)
+    importing = next((frame for frame, _ in walk_stack(sys._getframe()) if frame.f_code.co_name == "<module>"), None)
     if importing is not None and (room := _product(importing)) is not None:
         _done.append(f"{room}: {_STARTS[event]}")
-
-
-def _frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _product(frame: FrameType) -> str | None:
@@ -105,10 +99,7 @@ def _product(frame: FrameType) -> str | None:
 
 
 def _empty(module: ModuleType) -> Iterator[str]:
-    """Return the empty containers of a module and its classes.
-
-    They hold process state; a constant is not empty.
-    """
+    """Return the empty containers of a module and its classes: they hold process state."""
     # Classes of pydantic, SQLAlchemy and enum have empty containers of their makers.
     plain = (value for value in vars(module).values() if type(value) is type and not issubclass(value, tuple))
     holders = [vars(module), *(vars(value) for value in plain if value.__module__ == module.__name__)]

@@ -1,22 +1,24 @@
-"""Raw bytes sent to a server, and its answers."""
+"""Raw bytes and bursts sent to a server, and its answers."""
 
 import asyncio
 import contextlib
+import select
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 
 _ANSWER_SECONDS = 15
+_CONNECTIONS, _NEWCOMERS = 300, 50
+_BETWEEN_SECONDS, _LONGEST_SECONDS = 0.02, 60.0
 
 
 def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
-    """Return an HTTP request as bytes.
-
-    Content-Length is that of the body unless another one is given.
-    """
+    """Return an HTTP request as bytes; `length` replaces the body's Content-Length."""
     head = [line, "Host: api", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(head).encode("latin-1") + body
 
@@ -27,34 +29,16 @@ def address(url: str) -> tuple[str, int]:
 
 
 def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
-    """Send the parts over one connection and return the answer.
-
-    Sending ends with the parts, an answer or the connection. `pause` is the time in seconds to look for an answer
-    after each part.
-    """
+    """Send the parts over one connection, looking `pause` seconds for an answer after each; return the answer."""
     with socket.create_connection(address(url), timeout=_ANSWER_SECONDS) as connection:
         for part in parts:
             try:
                 connection.sendall(part)
             except OSError:
                 break
-            if pause and _has_data(connection, pause):
+            if pause and select.select([connection], [], [], pause)[0]:
                 break
         return read_answer(connection)
-
-
-def _has_data(connection: socket.socket, seconds: float) -> bool:
-    connection.settimeout(seconds)
-    try:
-        connection.recv(1, socket.MSG_PEEK)
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
-    else:
-        return True
-    finally:
-        connection.settimeout(_ANSWER_SECONDS)
 
 
 def read_answer(connection: socket.socket) -> bytes:
@@ -98,10 +82,7 @@ def for_ever(part: bytes, seconds: float) -> Iterator[bytes]:
 
 
 async def flood(url: str, requests: list[bytes], connections: int) -> list[int]:
-    """Send each request over its own connection; return the statuses in order.
-
-    At most this many connections are open at a time.
-    """
+    """Send each request over its own connection, this many at a time; return the statuses in order."""
     host, port = address(url)
     limit = asyncio.Semaphore(connections)
 
@@ -126,3 +107,56 @@ def memory_mb(pid: int, what: str = "VmRSS:") -> float:
         if line.startswith(what):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"process {pid} has no {what}")
+
+
+def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
+    """Return status (0 without an answer) and seconds of new clients' `GET url` during a burst.
+
+    In the burst, 300 connections pipeline this many of these requests; it ends with the last new client.
+    """
+    parts = httpx2.URL(url)
+    sent = f"GET {parts.raw_path.decode()} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\n\r\n".encode() * pipelined
+    begun, over = threading.Event(), threading.Event()
+    sender = threading.Thread(target=asyncio.run, args=(_send(url, sent, begun, over),))
+    sender.start()
+    try:
+        assert begun.wait(_LONGEST_SECONDS)
+        with ThreadPoolExecutor(_NEWCOMERS) as pool:
+            visits = []
+            for _ in range(_NEWCOMERS):
+                visits.append(pool.submit(_visit, url))
+                time.sleep(_BETWEEN_SECONDS)
+            return [visit.result() for visit in visits]
+    finally:
+        over.set()
+        sender.join()
+
+
+def _visit(url: str) -> tuple[int, float]:
+    began = time.monotonic()
+    try:
+        status = httpx2.get(url, trust_env=False, timeout=_LONGEST_SECONDS).status_code
+    except httpx2.TransportError:
+        status = 0
+    return status, time.monotonic() - began
+
+
+async def _send(url: str, sent: bytes, begun: threading.Event, over: threading.Event) -> None:
+    """Open the connections, send over all of them at once, and read until `over`."""
+    streams = [await asyncio.open_connection(*address(url)) for _ in range(_CONNECTIONS)]
+
+    async def read(reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+
+    for _, writer in streams:
+        writer.write(sent)
+    begun.set()
+    readers = [asyncio.create_task(read(reader)) for reader, _ in streams]
+    await asyncio.wait_for(asyncio.to_thread(over.wait), _LONGEST_SECONDS)
+    for task in readers:
+        task.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    for _, writer in streams:
+        writer.transport.abort()

@@ -3,11 +3,11 @@
 import json
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -25,43 +25,18 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 NOBODY = f"http://127.0.0.1:{free_port()}"
 
 
-class Planted:
-    """A fault: changed settings, and orders to the simulators."""
-
-    def __init__(self, row: str, remedy: str, tenant: str = "acme", **settings: str | None) -> None:
-        self.row = row
-        self.remedy = remedy
-        self.tenant = tenant
-        self.settings = settings
-        self.desk_fault: dict[str, Any] = {}
-        self.model_fault: dict[str, Any] = {}
-        self.around: Any = lambda _system: nullcontext({})
-
-    def desk(self, **fault: Any) -> "Planted":
-        self.desk_fault = fault
-        return self
-
-    def model(self, **fault: Any) -> "Planted":
-        self.model_fault = fault
-        return self
-
-    def within(self, around: Any) -> "Planted":
-        """Run the check within a context that yields settings."""
-        self.around = around
-        return self
-
-
 class _OtherTime(BaseHTTPRequestHandler):
     """A desk whose clock is ten minutes behind."""
 
     def do_POST(self) -> None:
-        self.send_response(403)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self.answer(403)
 
     def do_GET(self) -> None:
+        self.answer(200)
+
+    def answer(self, status: int) -> None:
         body = json.dumps({"requests": [], "solutions": [], "response_status": [{"status_code": 2000}]}).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -69,124 +44,112 @@ class _OtherTime(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string((timestamp or time.time()) - 600)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
-        pass
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 @contextmanager
-def serving(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
-def slow_clock(_system: System) -> Iterator[dict[str, str]]:
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
-        yield {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{server.server_port}"}
-
-
-@contextmanager
-def unknown_authority(_system: System) -> Iterator[dict[str, str]]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        yield {"SERVICEDESK_URL_ACME": f"https://localhost:{server.server_port}"}
-
-
-@contextmanager
-def untrusted_receiver(system: System) -> Iterator[dict[str, str]]:
-    with unknown_authority(system) as settings:
-        yield {"url": settings["SERVICEDESK_URL_ACME"]}
-
-
-@contextmanager
-def receiver_of_another_time(_system: System) -> Iterator[dict[str, str]]:
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
-        yield {"url": f"http://127.0.0.1:{server.server_port}"}
-
-
-@contextmanager
-def elsewhere(system: System) -> Iterator[dict[str, str]]:
-    yield {"url": system.state["api_url"]}
-
-
-@contextmanager
-def superuser(system: System) -> Iterator[dict[str, str]]:
-    yield {"DATABASE_URL": system.postgres.superuser_url}
+def of_other_time(setting: str, *, tls: bool = False) -> Iterator[dict[str, str]]:
+    """Serve a desk of another time, with TLS by an unknown authority; yield its address as that setting."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trustme.CA().issue_cert("localhost").configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield {setting: f"{'https' if tls else 'http'}://localhost:{server.server_port}"}
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
 def not_migrated(system: System) -> Iterator[dict[str, str]]:
     with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE bare")
-    try:
         yield {"DATABASE_URL": system.state["database_url"].rpartition("/")[0] + "/bare"}
-    finally:
-        with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
-            connection.execute("DROP DATABASE bare")
+        connection.execute("DROP DATABASE bare")
 
 
 @contextmanager
 def evicting(system: System) -> Iterator[dict[str, str]]:
-    with Redis.from_url(system.state["redis_url"]) as redis:
+    with Redis.from_url(system.state["redis_url"]) as redis, ExitStack() as after:
+        after.callback(redis.config_set, "maxmemory-policy", "noeviction")
         redis.config_set("maxmemory-policy", "allkeys-lru")
-        try:
-            yield {}
-        finally:
-            redis.config_set("maxmemory-policy", "noeviction")
+        yield {}
 
 
-ENDPOINT = {"acme.servicedesk.embeddings": "endpoint"}
+DESK_URL = "SERVICEDESK_URL_ACME"
+ENDPOINT: dict[str, Any] = {"acme.servicedesk.embeddings": "endpoint"}
+# One of each subject is planted each time, the others with the slow tests.
+OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
+Around = Callable[[System], AbstractContextManager[dict[str, str]]]
+
+
+class Planted(NamedTuple):
+    """The row that fails, a part of its remedy, an order to desk or model, a context that yields settings, settings."""
+
+    row: str
+    remedy: str
+    order: dict[str, Any] | None
+    within: Around
+    settings: dict[str, str | None]
+
+
+def planted(
+    row: str,
+    remedy: str,
+    order: dict[str, Any] | None = None,
+    within: Around = lambda _: nullcontext({}),
+    **settings: str | None,
+) -> Any:
+    marks = () if row in OFTEN else pytest.mark.slow
+    return pytest.param(Planted(row, remedy, order, within, settings), id=row, marks=marks)
+
+
 FAULTS = [
-    Planted("settings", "OPENAI_API_KEY is missing", OPENAI_API_KEY=None),
-    Planted("tenant settings", "SERVICEDESK_URL_HOOLI must be", CLOSED),
-    Planted("tenant settings", "WEBHOOK_SECRET_<TENANT>", "nobody"),
-    Planted("secret strength", "rotate WEBHOOK_SECRET_ACME", url=None, WEBHOOK_SECRET_ACME="acme-" * 9),
-    Planted("postgres address", "DATABASE_URL", DATABASE_URL=NOBODY.replace("http://", "postgresql://a:b@") + "/x"),
-    Planted("postgres role and tables", "NOSUPERUSER").within(superuser),
-    Planted("postgres role and tables", "ai-agents migrate").within(not_migrated),
-    Planted("redis address", "REDIS_URL", REDIS_URL=NOBODY.replace("http", "redis")),
-    Planted("redis policy", "noeviction").within(evicting),
-    Planted("desk address", "SERVICEDESK_URL_ACME", SERVICEDESK_URL_ACME=NOBODY),
-    Planted("desk certificate", "SERVICEDESK_CA_BUNDLE").within(unknown_authority),
-    Planted("desk credentials", "SERVICEDESK_API_KEY_ACME", SERVICEDESK_API_KEY_ACME="expired"),
-    Planted("desk portal", "/app/<portal>").desk(kind="html"),
-    Planted("desk portal", "/app/<portal>").desk(kind="redirect"),
-    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="status", code=429),
-    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="throttled"),
-    Planted("desk rate", "acme.servicedesk.rate_per_minute").desk(kind="throttled", operation="list_notes"),
-    Planted("desk ticket", "the right").desk(kind="status", code=403, operation="list_tickets"),
-    Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
-    Planted("desk solutions", "SDPOnDemand.solutions.READ").desk(kind="status", code=401, operation="list_solutions"),
-    Planted("desk clock", "time server").within(slow_clock),
-    Planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
-    Planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),
-    Planted("model credit", "pay in").model(kind="status", code=429, word="insufficient_quota"),
-    Planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
-    Planted("model answers", "another model").model(kind="malformed"),
-    Planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3").model(kind="silence"),
-    Planted("embeddings answer", "EMBEDDINGS_BASE_URL", **ENDPOINT),
-    Planted(
-        "embeddings answer",
-        "EMBEDDINGS_MODEL",
-        **ENDPOINT,
-        EMBEDDINGS_BASE_URL=NOBODY,
-        EMBEDDINGS_API_KEY="sk-x",
+    planted("settings", "OPENAI_API_KEY is missing", OPENAI_API_KEY=None),
+    planted("tenant settings", "SERVICEDESK_URL_HOOLI must be", tenant=CLOSED),
+    planted("tenant settings", "WEBHOOK_SECRET_<TENANT>", tenant="nobody"),
+    planted("secret strength", "rotate WEBHOOK_SECRET_ACME", url=None, WEBHOOK_SECRET_ACME="acme-" * 9),
+    planted("postgres address", "DATABASE_URL", DATABASE_URL=NOBODY.replace("http://", "postgresql://a:b@") + "/x"),
+    planted(
+        "postgres role and tables",
+        "NOSUPERUSER",
+        within=lambda system: nullcontext({"DATABASE_URL": system.postgres.superuser_url}),
     ),
-    Planted("feedback page", "FEEDBACK_URL is right", FEEDBACK_URL=NOBODY),
-    Planted("feedback page", "the same FEEDBACK_KEY", FEEDBACK_KEY="another-key-" * 4),
-    Planted("webhook address", "--url", url=NOBODY),
-    Planted("webhook address", "POST /webhook").within(elsewhere),
-    Planted("webhook secret", "same WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="0123456789" * 4),
-    Planted("webhook certificate", "ingress").within(untrusted_receiver),
-    Planted("webhook clock", "time server").within(receiver_of_another_time),
+    planted("postgres role and tables", "ai-agents migrate", within=not_migrated),
+    planted("redis address", "REDIS_URL", REDIS_URL=NOBODY.replace("http", "redis")),
+    planted("redis policy", "noeviction", within=evicting),
+    planted("desk address", "SERVICEDESK_URL_ACME", SERVICEDESK_URL_ACME=NOBODY),
+    planted("desk certificate", "SERVICEDESK_CA_BUNDLE", within=lambda _: of_other_time(DESK_URL, tls=True)),
+    planted("desk credentials", "SERVICEDESK_API_KEY_ACME", SERVICEDESK_API_KEY_ACME="expired"),
+    planted("desk portal", "/app/<portal>", order={"kind": "html"}),
+    planted("desk portal", "/app/<portal>", order={"kind": "redirect"}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "status", "code": 429}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "throttled"}),
+    planted("desk rate", "acme.servicedesk.rate_per_minute", order={"kind": "throttled", "operation": "list_notes"}),
+    planted("desk ticket", "the right", order={"kind": "status", "code": 403, "operation": "list_tickets"}),
+    planted("desk notes", "the right", order={"kind": "status", "code": 403, "operation": "list_notes"}),
+    planted("desk solutions", "solutions.READ", order={"kind": "status", "code": 401, "operation": "list_solutions"}),
+    planted("desk clock", "time server", within=lambda _: of_other_time(DESK_URL)),
+    planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
+    planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),
+    planted("model credit", "pay in", order={"kind": "status", "code": 429, "word": "insufficient_quota"}),
+    planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
+    planted("model answers", "another model", order={"kind": "malformed"}),
+    planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3", order={"kind": "silence"}),
+    planted("embeddings answer", "EMBEDDINGS_BASE_URL", **ENDPOINT),
+    planted("embeddings answer", "EMBEDDINGS_MODEL", **ENDPOINT, EMBEDDINGS_BASE_URL=NOBODY, EMBEDDINGS_API_KEY="sk-x"),
+    planted("feedback page", "FEEDBACK_URL is right", FEEDBACK_URL=NOBODY),
+    planted("feedback page", "the same FEEDBACK_KEY", FEEDBACK_KEY="another-key-" * 4),
+    planted("webhook address", "--url", url=NOBODY),
+    planted("webhook address", "POST /webhook", within=lambda system: nullcontext({"url": system.state["api_url"]})),
+    planted("webhook secret", "same WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="0123456789" * 4),
+    planted("webhook certificate", "ingress", within=lambda _: of_other_time("url", tls=True)),
+    planted("webhook clock", "time server", within=lambda _: of_other_time("url")),
 ]
 
 
@@ -218,40 +181,28 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
 
 
-# One of each subject is planted each time, the others with the slow tests.
-OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
-
-
-def planted_each() -> Iterator[Any]:
-    for planted in FAULTS:
-        yield pytest.param(planted, id=planted.row, marks=() if planted.row in OFTEN else pytest.mark.slow)
-
-
-@pytest.mark.parametrize("planted", [*planted_each()])
-def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, planted: Planted) -> None:
-    if planted.desk_fault:
-        around.desk_fault(tenant="acme", **planted.desk_fault)
-    if planted.model_fault:
-        around.openai_fault(**planted.model_fault)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_the_row_that_fails(fault: Planted, quick: System, around: World) -> None:
+    if fault.order and fault.row.startswith("model"):
+        around.openai_fault(**fault.order)
+    elif fault.order:
+        around.desk_fault(tenant="acme", **fault.order)
     # Each answer takes the simulated model 1.5 s.
-    words = () if planted.row.startswith(("model", "embeddings")) else ("--no-model",)
-    context: AbstractContextManager[dict[str, str]] = planted.around(quick)
-    with context as settings:
-        answer = check(quick, "--tenant", planted.tenant, *words, **planted.settings | settings)
+    words = () if fault.row.startswith(("model", "embeddings")) else ("--no-model",)
+    with fault.within(quick) as more:
+        given = {"tenant": "acme", **fault.settings, **more}
+        answer = check(quick, "--tenant", str(given.pop("tenant")), *words, **given)
     assert answer.returncode == 78
-    failed = [row for row in states(answer).values() if row["state"] == "failed"]
-    assert [row["name"] for row in failed] == [planted.row], failed
-    assert planted.remedy in failed[0]["seen"] + failed[0]["remedy"], failed
+    failed = [found for found in states(answer).values() if found["state"] == "failed"]
+    assert [found["name"] for found in failed] == [fault.row], failed
+    assert fault.remedy in failed[0]["seen"] + failed[0]["remedy"], failed
 
 
 @pytest.mark.parametrize(
     ("settings", "seen"),
     [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": "x" * 32}, "must not contain 'error'")],
 )
-def test_without_a_tenant_that_can_be_served_not_all_is_well(
-    quick: System, settings: dict[str, str], seen: str
-) -> None:
-    """A worker would not start, or would serve the others only."""
+def test_no_tenant_that_can_be_served_is_told(quick: System, settings: dict[str, str], seen: str) -> None:
     of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")
     environment = {name: quick.settings[name] for name in of_worker}
     answer = here("check", "--no-model", **environment, **settings)

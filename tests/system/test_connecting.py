@@ -22,10 +22,10 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
 from tests.support.troubled_door import pasted
+from tests.system.by_hand import here
 from webhooks.signing import signed_headers
 
-pytestmark = pytest.mark.slow
-# A tenant of each edition.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 PREMISES, CLOUD = "acme", "globex"
 
 
@@ -54,17 +54,13 @@ def world(system: System) -> Iterator[World]:
 
 def printed_kit(system: System, form: str, tenant: str) -> str:
     told = (f"--tenant={tenant}", f"--form={form}", "--url", f"{system.state['api_url']}/webhook", "--show-secret")
-    command = [sys.executable, "-m", "support.cli", "signing-kit", *told]
-    ran = subprocess.run(command, env=system.api.environment, capture_output=True, text=True, check=True)
-    assert ran.stderr == ""
+    ran = here("signing-kit", *told, **system.api.environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 
 
-def assert_a_ticket_gets_its_note(world: World, tenant: str) -> None:
-    assert_it_gets_its_note(world, world.create_ticket(tenant=tenant), tenant)
-
-
-def assert_it_gets_its_note(world: World, ticket: str, tenant: str) -> None:
+def assert_its_note(world: World, tenant: str, ticket: str = "") -> None:
+    ticket = ticket or world.create_ticket(tenant=tenant)
     job = world.ended(ticket, tenant)
     assert (job["state"], job["event"]) == ("completed", "ticket.created"), world.deliveries(ticket, tenant)
     (note,) = world.notes(ticket, tenant)
@@ -76,9 +72,9 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
     name = "ai_agents_webhook.py"
     (tmp_path / name).write_text(pasted(text, name), encoding="utf-8")
     (line,) = [line.strip() for line in text.splitlines() if line.strip() == f"py {name} $COMPLETE_V3_JSON_FILE"]
-    here = {"py": sys.executable, name: str(tmp_path / name)}
-    world.configure_desk(PREMISES, trigger_command=[here.get(part, part) for part in shlex.split(line)])
-    assert_a_ticket_gets_its_note(world, PREMISES)
+    known = {"py": sys.executable, name: str(tmp_path / name)}
+    world.configure_desk(PREMISES, trigger_command=[known.get(part, part) for part in shlex.split(line)])
+    assert_its_note(world, PREMISES)
 
 
 def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
@@ -89,7 +85,7 @@ def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world
     body = json.dumps({"tenant_id": values["tenant"], "ticket_id": ticket, "event": values["event"]}).encode()
     answer = httpx2.post(values["address"], content=body, headers=signed_headers(values["secret"], body, time.time()))
     assert (answer.status_code, "job_id" in answer.json()) == (202, True)
-    assert_it_gets_its_note(world, ticket, CLOUD)
+    assert_its_note(world, CLOUD, ticket)
 
 
 def form_of(text: str) -> dict[str, Any]:
@@ -103,22 +99,14 @@ def form_of(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("tenant", [PREMISES, CLOUD])
 def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world: World) -> None:
     world.configure_desk(tenant, webhook_form=form_of(printed_kit(system, "token", tenant)))
-    assert_a_ticket_gets_its_note(world, tenant)
+    assert_its_note(world, tenant)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("form", FORMS)
 def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world: World) -> None:
-    """And creates no job."""
     (typed,) = re.findall(r"\n\n(\{\n.*?\n\})\n\n\d", printed_kit(system, form, PREMISES), re.DOTALL)
     ran = subprocess.run(["bash", "-ec", typed], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == {"status": "verified", "tenant_id": PREMISES}
     with world.admin() as connection:
         assert connection.execute("SELECT count(*) FROM jobs WHERE event = 'webhook.check'").fetchone() == (0,)
-
-
-def test_the_script_checks_the_connection(system: System, tmp_path: Path) -> None:
-    path = tmp_path / "ai_agents_webhook.py"
-    path.write_text(pasted(printed_kit(system, "script", PREMISES), path.name), encoding="utf-8")
-    ran = subprocess.run([sys.executable, str(path), "--check"], capture_output=True, text=True, check=True)
-    assert ran.stdout == "ai-agents: check: taken (200)\n"

@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, places
 
@@ -28,24 +29,22 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def complaints() -> list[str]:
-    """Collect the browser's errors: policy violations, failing scripts, missing files."""
-    return []
+@contextmanager
+def opened(chromium: Browser, ground: ConsoleGround, **look: Any) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page; yield it and the browser's errors: policy violations, failing scripts, missing files."""
+    complaints: list[str] = []
+    with chromium.new_context(base_url=ground.url, **look) as context:
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda failure: complaints.append(str(failure)))
+        yield page, complaints
 
 
-def opened(context: BrowserContext, complaints: list[str]) -> Page:
-    page = context.new_page()
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda failure: complaints.append(str(failure)))
-    return page
-
-
-def log_in(page: Page, ground: ConsoleGround, name: str) -> None:
-    page.goto(f"{ground.url}/login")
+def log_in(page: Page, name: str) -> None:
+    page.goto("/login")
     page.fill("#token", TOKENS[name])
     page.click("button.first")
-    page.wait_for_url(f"{ground.url}/")
+    page.wait_for_url("/")
 
 
 def pages(ground: ConsoleGround) -> list[tuple[Place, str]]:
@@ -53,17 +52,14 @@ def pages(ground: ConsoleGround) -> list[tuple[Place, str]]:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_each_page_can_be_read_by_everybody(
-    look: str, console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
-) -> None:
+def test_each_page_can_be_read_by_everybody(look: str, console_ground: ConsoleGround, chromium: Browser) -> None:
     """By axe's rules; no page is wider than the screen or causes a browser error."""
-    with chromium.new_context(**LOOKS[look]) as context:
-        page = opened(context, complaints)
-        page.goto(f"{console_ground.url}/login")
+    with opened(chromium, console_ground, **LOOKS[look]) as (page, complaints):
+        page.goto("/login")
         found = {"/login": violations(page)}
-        log_in(page, console_ground, "operator")
+        log_in(page, "operator")
         for place, path in pages(console_ground):
-            answer = page.goto(console_ground.url + path)
+            answer = page.goto(path)
             assert answer is not None
             assert answer.status == 200, path
             # A part of a page is checked within its page.
@@ -71,7 +67,7 @@ def test_each_page_can_be_read_by_everybody(
                 found[place.path] = violations(page)
                 width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 assert width <= 0, place.path
-        page.goto(f"{console_ground.url}/nothing")
+        page.goto("/nothing")
         found["an error"] = violations(page)
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
     assert [said for said in complaints if "404" not in said] == []
@@ -83,12 +79,9 @@ def violations(page: Page) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:300]}" for one in told]
 
 
-def test_one_logs_in_looks_and_leaves_by_keyboard_alone(
-    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
-) -> None:
-    with chromium.new_context() as context:
-        page = opened(context, complaints)
-        page.goto(f"{console_ground.url}/tickets/acme/40011")
+def test_one_logs_in_looks_and_leaves_by_keyboard_alone(console_ground: ConsoleGround, chromium: Browser) -> None:
+    with opened(chromium, console_ground) as (page, complaints):
+        page.goto("/tickets/acme/40011")
         assert page.evaluate("document.activeElement.id") == "token"
         page.keyboard.type("not the token")
         page.keyboard.press("Enter")
@@ -101,24 +94,23 @@ def test_one_logs_in_looks_and_leaves_by_keyboard_alone(
         page.keyboard.press("Enter")
         page.wait_for_selector(".who")
         assert page.url.startswith(f"{console_ground.url}/")
-        page.goto(f"{console_ground.url}/")
+        page.goto("/")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
         page.locator(".who button").focus()
         page.keyboard.press("Enter")
-        page.wait_for_url(f"{console_ground.url}/login")
+        page.wait_for_url("/login")
     # Chromium logs each response with an error status.
     assert [said for said in complaints if "403" not in said and "404" not in said] == []
 
 
-def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login(
-    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+def test_parts_are_renewed_and_an_ended_session_leads_to_login(
+    console_ground: ConsoleGround, chromium: Browser
 ) -> None:
-    with chromium.new_context() as context:
-        page = opened(context, complaints)
-        log_in(page, console_ground, "operator")
+    with opened(chromium, console_ground) as (page, complaints):
+        log_in(page, "operator")
         if not page.locator("[hx-get]").count():
             pytest.skip("no page has a live part")
         part = page.locator("[hx-get]").first.get_attribute("hx-get")
@@ -127,17 +119,14 @@ def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login
         assert again.value.status == 200
         assert again.value.request.headers["hx-request"] == "true"
         assert complaints == []
-        context.clear_cookies()
+        page.context.clear_cookies()
         page.wait_for_url("**/login?next=*")
 
 
-def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(
-    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
-) -> None:
+def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(console_ground: ConsoleGround, chromium: Browser) -> None:
     """Otherwise its stop link would lose the keyboard focus every five seconds."""
-    with chromium.new_context() as context:
-        page = opened(context, complaints)
-        log_in(page, console_ground, "operator")
+    with opened(chromium, console_ground) as (page, complaints):
+        log_in(page, "operator")
         page.locator("#queue a").focus()
         before = page.locator("#queue").element_handle()
         assert before is not None
@@ -148,16 +137,13 @@ def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(
     assert complaints == []
 
 
-def test_without_scripts_all_of_it_works(
-    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
-) -> None:
-    with chromium.new_context(java_script_enabled=False) as context:
-        page = opened(context, complaints)
-        log_in(page, console_ground, "support")
+def test_without_scripts_all_of_it_works(console_ground: ConsoleGround, chromium: Browser) -> None:
+    with opened(chromium, console_ground, java_script_enabled=False) as (page, _):
+        log_in(page, "support")
         for _, path in pages(console_ground):
-            answer = page.goto(console_ground.url + path)
+            answer = page.goto(path)
             assert answer is not None
             assert answer.status in (200, 403)
-        page.goto(f"{console_ground.url}/")
+        page.goto("/")
         page.click(".who button")
-        page.wait_for_url(f"{console_ground.url}/login")
+        page.wait_for_url("/login")

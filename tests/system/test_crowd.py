@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx2
@@ -12,9 +13,8 @@ import pytest
 
 from devstack.system import System
 from tests.kit.world import wait_for
-from tests.system.burst import newcomers_during
 from tests.system.door import MOST_MORE_MB, ApiDoor, opened
-from tests.system.senders import address, read_to_end, request
+from tests.system.senders import address, newcomers_during, read_answer, read_to_end, request
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,6 @@ def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor
 
 @contextmanager
 def crowd(door: ApiDoor, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
-    """Open this many connections, each sending this much and then nothing."""
     with contextlib.ExitStack() as stack:
         opened = []
         for _ in range(size):
@@ -61,7 +60,6 @@ def probe(door: ApiDoor, path: str) -> int:
 @pytest.mark.parametrize("size", [500, 600])
 @pytest.mark.parametrize("sent", SENT)
 def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: ApiDoor) -> None:
-    """The connection that has kept the API waiting longest is closed; memory stays."""
     before = door.memory_mb("VmHWM:")
     with crowd(door, size, SENT[sent]):
         for number in range(3):
@@ -96,25 +94,19 @@ def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: 
         for one in kept:
             one.close()
 
-    crowds = [threading.Thread(target=open_for_ever) for _ in range(2)]
-    for thread in crowds:
-        thread.start()
-    try:
+    with ThreadPoolExecutor(2) as crowds, contextlib.ExitStack() as after:
+        after.callback(over.set)
+        ended = [crowds.submit(open_for_ever) for _ in range(2)]
         time.sleep(1)
         for number in range(10):
             assert_webhook_is_taken(door, f"77{number}")
         assert probe(door, "/health/ready") == 200
-    finally:
-        over.set()
-        for thread in crowds:
-            thread.join()
+    assert [each.result() for each in ended] == [None, None]
 
 
 def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept(door: ApiDoor) -> None:
     with crowd(door, 1, b"") as (silent,), crowd(door, 1, request(b"junk")) as (used,):
-        answer = b""
-        while not answer.endswith(b"}"):  # its head and its body may arrive separately
-            answer += used.recv(4096)
+        assert read_answer(used)
         began = time.monotonic()
         assert read_to_end(silent) == b""
         assert 4 < time.monotonic() - began < 7
@@ -124,7 +116,6 @@ def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept
 
 
 def test_what_the_two_ports_answer(door: ApiDoor) -> None:
-    """The public port has nothing but the webhook and a health answer."""
     assert [probe(door, path) for path in PROBED] == [200] * len(PROBED)
     assert [httpx2.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
     assert httpx2.get(f"{door.url}/health").json() == {"status": "ok"}
@@ -137,17 +128,13 @@ def test_what_the_two_ports_answer(door: ApiDoor) -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
 def test_the_probes_are_reached_over_ipv6_too(door: ApiDoor) -> None:
-    """Pods of some clusters have only IPv6 addresses."""
     over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
     assert httpx2.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
     assert probe(door, "/health/live") == 200
 
 
 def test_the_probes_are_answered_until_the_last_request_is(door: ApiDoor) -> None:
-    """A request and a probe are answered while the API stops.
-
-    It is the last test but one, because the API has ended.
-    """
+    """It is the last test but one, because the API has ended."""
     url, signed = address(door.url), door.world.signed_request("12345")
     with socket.create_connection(url, timeout=10) as slow:
         slow.sendall(signed[:-5])
@@ -169,10 +156,7 @@ def _accepts(url: tuple[str, int]) -> bool:
 
 
 def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
-    """Documentation is not served then.
-
-    It is the last test of this module, and starts the API with that setting.
-    """
+    """Documentation is not served then. It starts the API with that setting, so it is the last test."""
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx2.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
     assert door.system.state["api_probe_url"] == door.url

@@ -1,19 +1,26 @@
-"""`ai-agents diagnose` on the real system: verdicts for planted causes."""
+"""`ai-agents diagnose` on the real system: verdicts for planted causes, during outages and of two faults at once."""
 
 import json
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config.exits import OF_VERDICTS
 from devstack.free_ports import free_port
+from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from tests.documents.readme import blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import here, typed
-from tests.system.diagnosing import Diagnosed, ask, diagnose, done, verdict
+from tests.system.by_hand import failed_job, forget, here, typed
+from tests.system.diagnosing import Diagnosed, ask, diagnose, done, read, verdict
+from tests.system.stories import lines_of
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 RETIRED = "r" * 12 + "etired-until-last-month"
@@ -21,24 +28,39 @@ NOBODY = f"127.0.0.1:{free_port()}"
 JAEGER = "http://localhost:16686"
 SETTINGS = {
     "RETIRED_WEBHOOK_SECRET_ACME": RETIRED,
-    # A key of its own: its refusal holds no other tenant's jobs.
+    # Keys of their own: their refusal holds no other tenant's jobs.
     "OPENAI_API_KEY_INITECH": "sk-wrong",
-    "WORKER_CONCURRENCY": "4",
+    "OPENAI_API_KEY_STARK": "sk-wrong too",
+    # And a model of its own.
+    "umbrella.openai.model": "gpt-6-sol",
+    "dry.mode": "dry-run",
+    "WORKER_CONCURRENCY": "2",
+    "WORKER_GRACE_SECONDS": "1",
     "JAEGER_URL": JAEGER,
 }
+MOST_SECONDS = 4.0
+FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system whose worker has few places.
-
-    One tenant is refused by its model, another one cannot be served.
-    """
+    """Start a system of both editions with few places; one tenant's model refuses it, another one can't be served."""
     folder = tmp_path_factory.mktemp("diagnose")
-    tenants = ("acme", "globex", "initech", CLOSED)
+    tenants = ("acme", "globex", "initech", "umbrella", "wayne", "stark", "dry", CLOSED)
     settings = SHORT | UNUSABLE | SETTINGS
-    with System(folder, tenants=tenants, settings=settings, openai_seconds=0.2, console=True, launch=loaded) as it:
+    desks = [*map(SimulatedTenant, tenants), SimulatedTenant("cloud", edition="cloud")]
+    with System(folder, tenants=desks, settings=settings, openai_seconds=0.2, console=True, launch=loaded) as it:
         yield it
+
+
+@pytest.fixture(autouse=True)
+def _put_back(system: System, world: World) -> Iterator[None]:
+    yield
+    world.clear_faults()
+    system.workers[0].resume()
+    for process in system.processes:
+        if not process.running:
+            system.restart(process)
 
 
 def test_a_ticket_with_its_note_is_delivered_and_the_desk_confirms(system: System, world: World) -> None:
@@ -63,15 +85,14 @@ def test_a_ticket_with_its_note_is_delivered_and_the_desk_confirms(system: Syste
 def test_a_note_that_somebody_removed_is_not_called_delivered(system: System, world: World) -> None:
     ticket_id = done(world, "Mail is gone again")
     world.remove_notes(ticket_id)
-    told = diagnose(system, ticket_id)
-    assert (told.said["verdict"], told.said["state"]) == ("note_removed", "completed")
-    assert f"`ai-agents enhance --tenant acme --ticket {ticket_id}`" in told.said["do"][0]
+    said = diagnose(system, ticket_id).said
+    assert (said["verdict"], said["state"]) == ("note_removed", "completed")
+    assert f"`ai-agents enhance --tenant acme --ticket {ticket_id}`" in said["do"][0]
     world.delete_ticket(ticket_id)
     assert verdict(system, ticket_id) == "ticket_gone"
 
 
 def test_a_second_webhook_does_not_hide_what_was_delivered(system: System, world: World) -> None:
-    """The newest job says `already enhanced`; by its id it is its own verdict."""
     ticket_id = done(world, "Screen stays dark")
     world.send_webhook(ticket_id, same_delivery_id=True)
     assert len(world.jobs(ticket_id)) == 1
@@ -89,26 +110,24 @@ def test_a_second_webhook_does_not_hide_what_was_delivered(system: System, world
 def test_a_wrong_signature_is_told_with_its_cause_and_since_when(system: System, world: World) -> None:
     ticket_id = world.create_ticket("Printer jams", send_webhook=False)
     world.send_webhook(ticket_id, wrong_signature=True)
-    told = wait_for(lambda: (now := diagnose(system, ticket_id)).said["verdict"] == "webhook_rejected" and now)
-    assert "It came, but its signature was wrong since " in told.said["says"]
-    assert told.said["log_line"] == "Webhook rejected: status=403, reason=signature mismatch"
-    assert told.said["document"].endswith("#refused-with-403")
+    said = wait_for(lambda: (now := diagnose(system, ticket_id).said)["verdict"] == "webhook_rejected" and now)
+    assert "It came, but its signature was wrong since " in said["says"]
+    assert said["log_line"] == "Webhook rejected: status=403, reason=signature mismatch"
+    assert said["document"].endswith("#refused-with-403")
 
 
 def test_a_retired_secret_is_recognised_and_never_told(system: System, world: World) -> None:
     ticket_id = world.create_ticket("Printer jams, old secret", send_webhook=False)
 
-    def told_of_it() -> Diagnosed | None:
+    def told_of_it() -> Any:
         # Either one cause is looked for at a time, or none right after it.
         assert world.post_webhook(ticket_id, secret=RETIRED).status_code == 403
-        now = diagnose(system, ticket_id)
-        return now if "retired" in now.said["says"] else None
+        return "retired" in (said := diagnose(system, ticket_id).said)["says"] and said
 
-    told = wait_for(told_of_it)
-    assert told is not None
-    assert told.said["says"].endswith(" UTC: the retired secret signs it.")
-    assert RETIRED not in json.dumps(told.said)
-    assert "put the current secret into their desk" in told.said["do"][0]
+    said = wait_for(told_of_it)
+    assert said["says"].endswith(" UTC: the retired secret signs it.")
+    assert RETIRED not in json.dumps(said)
+    assert "put the current secret into their desk" in said["do"][0]
 
 
 def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: World) -> None:
@@ -124,25 +143,12 @@ def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: W
     assert str(world.job(foreign)["id"]) not in json.dumps(told.said)
 
 
-def test_a_number_of_two_tenants_asks_whose_ticket_it_is(system: System, world: World) -> None:
-    for tenant in ("acme", "globex"):
-        done(world, "The same number twice", tenant, id="77002")
-    answer = ask(system, "--ticket", "77002", "--json")
-    assert (answer.returncode, json.loads(answer.stdout)["tenants"]) == (2, ["acme", "globex"])
-    assert "Say --tenant: acme, globex" in answer.stderr
-    assert ask(system, "--ticket", "77002", "--tenant", "globex").returncode == 0
-    assert ask(system, "--job", "01936b2e-7c1a-7000-8000-0123456789ab").returncode == 1
-
-
 @pytest.mark.parametrize(
     ("code", "says", "do"), [(403, "refuses it to our technician", "the right"), (400, "the desk fails", "")]
 )
 def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World, code: int, says: str, do: str) -> None:
-    ticket_id = world.create_ticket(f"Refused with {code}", send_webhook=False)
-    world.desk_fault(ticket_id=ticket_id, tenant="acme", operation="add_note", kind="status", code=code)
-    world.send_webhook(ticket_id)
-    job = world.ended(ticket_id)
-    told = diagnose(system, ticket_id)
+    job = failed_job(world, f"Refused with {code}", code=code)
+    told = diagnose(system, job["ticket_id"])
     assert (told.said["verdict"], told.said["reason"]) == ("desk_failing", job["reason"])
     assert says in told.said["says"]
     assert do in told.said["do"][0]
@@ -152,9 +158,7 @@ def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World,
 
 
 def test_a_desk_that_is_down_is_the_cause_and_seen_to_be_down(system: System, world: World) -> None:
-    ticket_id = world.create_ticket("The desk is down", "globex", send_webhook=False)
-    assert world.post_webhook(ticket_id, "globex").status_code == 202
-    world.ended(ticket_id, "globex")
+    ticket_id = done(world, "The desk is down", "globex")
     other = world.create_ticket("The desk is down for this one", "globex", send_webhook=False)
     world.desk_fault(ticket_id=other, tenant="globex", kind="status", code=500)
     world.send_webhook(other, "globex")
@@ -176,8 +180,7 @@ def test_a_model_that_is_down_or_refuses_the_key_is_the_cause(system: System, wo
     assert (told.said["verdict"], "the next try is at" in told.said["says"]) == ("model_failing", True)
     wait_for(lambda: world.job(held, "initech").get("reason") == "model key refused")
     told = diagnose(system, held, "initech")
-    assert told.said["verdict"] == "model_held"
-    assert "its key is refused" in told.said["says"]
+    assert (told.said["verdict"], "its key is refused" in told.said["says"]) == ("model_held", True)
     assert "of the client's jobs wait: model key refused" in told.because
     assert told.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
 
@@ -204,10 +207,7 @@ def test_a_tenant_that_can_not_be_served_is_closed(system: System, world: World)
 
 @pytest.mark.slow
 def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system: System, world: World) -> None:
-    """Four places, a silent model and thirty tickets; then the worker is stopped.
-
-    The model is silent for two seconds.
-    """
+    """Two places, a model that is silent for two seconds and thirty tickets; then the worker is stopped."""
     world.openai_fault(match="The model is silent", kind="silence")
     tickets = [world.create_ticket(f"The model is silent {number}", send_webhook=False) for number in range(30)]
     for ticket_id in tickets:
@@ -216,8 +216,7 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
     assert verdict(system, tickets[0]) in ("in_progress", "model_failing")
     last = diagnose(system, tickets[-1])
     assert last.said["verdict"] == "waiting_backlog", last.said
-    assert "jobs wait (moderate)" in last.because
-    assert "1 have jobs, 4 jobs run" in last.because
+    assert [part for part in ("jobs wait (moderate)", "1 have jobs, 2 jobs run") if part not in last.because] == []
     (worker,) = system.workers
     worker.stop(8)
     told = diagnose(system, tickets[-1])
@@ -243,12 +242,223 @@ def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System
 
 
 def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:
-    """They run unchanged on the ticket whose number they have."""
     block = next(block for block in blocks("sh") if block.startswith("ai-agents diagnose"))
     ticket_id = block.split("--ticket ")[1].split()[0]
     if not world.job(ticket_id):
         done(world, "Named in the document", id=ticket_id)
     settings = {name: value for name, value in system.workers[0].environment.items() if name != "PATH"}
     printed = typed(block, system.folder, **settings).stdout
-    assert "verdict   delivered (exit status 0)" in printed
-    assert '"verdict": "delivered"' in printed
+    assert ("verdict   delivered (exit status 0)" in printed, '"verdict": "delivered"' in printed) == (True, True)
+
+
+def told_of(system: System, world: World, ticket_id: str, tenant: str, reason: str) -> tuple[str, dict[str, Any]]:
+    """Return the worker's lines once the row has that reason, and the verdict."""
+    world.send_webhook(ticket_id, tenant)
+    wait_for(lambda: world.job(ticket_id, tenant).get("reason") == reason)
+    lines = lines_of(system.workers[0], str(world.job(ticket_id, tenant)["id"]))
+    return "\n".join(lines), diagnose(system, ticket_id, tenant).said
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "param", "says", "do"),
+    [
+        (400, "unsupported_value", "temperature", "", "OPENAI_MODEL or OPENAI_BASE_URL"),
+        (400, "unsupported_value", "model", "", "OPENAI_MODEL to a model that does chat completions"),
+        (400, "context_length_exceeded", "messages", "", "OPENAI_MODEL to a model that takes longer questions"),
+        (400, "odd-word", "odd-part", "", "`ai-agents check --tenant acme`"),
+        (400, "content_filter", "", "filter of the model's service refuses the question", "filter of the deployment"),
+        (429, "rate_limit_exceeded", "", "throttles us for the rate of questions", "raise the account's rate limit"),
+        (429, "odd-word", "", "or for credit", "credit"),
+        (429, "insufficient_quota", "", "no credit", "credit"),
+    ],
+)
+def test_a_refusal_of_the_model_is_told_by_its_known_words_and_names_the_setting(
+    *, status: int, code: str, param: str, says: str, do: str, system: System, world: World
+) -> None:
+    is_held = code == "insufficient_quota"
+    known = [f"{kind} {name}" for kind, name in (("code", code), ("param", param)) if name and "odd-" not in name]
+    error = f"{status} {'Bad Request' if status == 400 else 'Rate Limit'}"
+    told = f" ({', '.join(known)})" if known else ""
+    subject, tenant = f"Refused as {status}, {code}, {param}", "umbrella" if is_held else "acme"
+    world.openai_fault(match=subject, kind="status", code=status, word=code, **({"param": param} if param else {}))
+    ticket_id = world.create_ticket(subject, tenant, send_webhook=False)
+    reason = "model out of credit" if is_held else f"OpenAI API: {error}{told}"
+    lines, said = told_of(system, world, ticket_id, tenant, reason)
+    # With a code after it the line would differ from the FAQ's.
+    named = "" if code == "rate_limit_exceeded" else told
+    assert f"OpenAI API error: {error}{named} |" in lines
+    assert "odd-" not in lines + str(said)
+    assert said["verdict"] == ("model_held" if is_held else "model_failing")
+    assert says in said["says"]
+    assert is_held or named.strip() in said["says"]
+    assert do in said["do"][0]
+    assert "Engineering" not in str(said["do"])
+
+
+@pytest.mark.parametrize(
+    ("tenant", "code", "reason", "setting"),
+    [
+        ("acme", 403, "ServiceDesk Plus API: 403", "SERVICEDESK_API_KEY_ACME"),
+        ("wayne", 401, "desk credentials refused", "SERVICEDESK_API_KEY_WAYNE on premises"),
+        ("cloud", 401, "desk credentials refused", "SERVICEDESK_REFRESH_TOKEN_CLOUD"),
+    ],
+)
+def test_a_desk_that_refuses_us_names_the_setting_of_its_key(
+    tenant: str, code: int, reason: str, setting: str, system: System, world: World
+) -> None:
+    ticket_id = world.create_ticket(f"Refused with {code}", tenant, send_webhook=False)
+    world.desk_fault(tenant=tenant, ticket_id=ticket_id, operation="read_ticket", kind="status", code=code)
+    _, said = told_of(system, world, ticket_id, tenant, reason)
+    assert (said["verdict"], setting in said["do"][0]) == ("desk_failing", True), said
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Start a server that accepts connections and never answers; return its address."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def timed(system: System, *words: str, **settings: str) -> Diagnosed:
+    """Return the diagnosis, which must be quick even without the start of a process."""
+    started = time.monotonic()
+    answer = ask(system, *words, "--json", **settings)
+    assert time.monotonic() - started < MOST_SECONDS
+    assert "Start refused" not in answer.stderr
+    return read(answer)
+
+
+def without_worker(system: System, ticket_id: str) -> Diagnosed:
+    wait_for(lambda: verdict(system, ticket_id) == "no_worker", 10)
+    return diagnose(system, ticket_id)
+
+
+def busy(world: World) -> tuple[list[str], str]:
+    world.openai_fault(kind="slow_stream", seconds=1, pieces=200)
+    running = [world.create_ticket(f"Busy {number}") for number in range(2)]
+    wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running))
+    return running, world.create_ticket("Behind both")
+
+
+def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world: World) -> None:
+    (worker,) = system.workers
+    (given_back, other), waiting = busy(world)
+    worker.stop(8)
+    wait_for(lambda: world.job(given_back)["state"] == "waiting")
+    for ticket_id in (given_back, waiting):
+        told = without_worker(system, ticket_id)
+        assert "none was begun" not in told.because
+        ago = told.because.split("the last one was begun ")[1].split("s ago")[0]
+        assert int(ago) < 15
+    world.clear_faults()
+    system.restart(worker)
+    for ticket_id in (given_back, other, waiting):
+        world.ended(ticket_id)
+
+
+def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, world: World) -> None:
+    """The model refuses the client's key, and then the desk refuses ours."""
+    ticket_id = world.create_ticket("Two faults", "stark")
+    wait_for(lambda: world.job(ticket_id, "stark").get("reason") == "model key refused")
+    said = diagnose(system, ticket_id, "stark").said
+    assert said["verdict"] == "model_held"
+    assert ["Besides" in said["says"], "its key is refused" in said["says"]] == [False, True]
+    world.desk_fault(tenant="stark", kind="status", code=401)
+    said = diagnose(system, ticket_id, "stark").said
+    assert (said["verdict"], len(said["do"]) > 1) == ("model_held", True)
+    assert "Besides, the desk fails just now: ServiceDesk Plus API: 401" in said["says"]
+    with world.admin() as connection:
+        connection.execute(
+            "UPDATE job_events SET at = at - interval '10 minutes' WHERE job_id = %s",
+            (world.job(ticket_id, "stark")["id"],),
+        )
+    says = diagnose(system, ticket_id, "stark").said["says"]
+    parts = ("waits: last refused at ", "UTC (model key refused); the next try", "its key is refused")
+    assert [part in says for part in parts] == [True, True, False]
+    system.workers[0].kill()
+    both = "Besides, no worker is there to take its job. Besides, the desk fails just now"
+    wait_for(lambda: both in diagnose(system, ticket_id, "stark").said["says"], 10)
+
+
+def test_without_postgres_there_is_a_verdict_in_time(system: System, world: World, silent: str) -> None:
+    delivered = done(world, "It has its note")
+    refused = timed(system, "--ticket", "1", "--tenant", "acme", DATABASE_URL=f"postgresql://a@{silent}/x").said
+    assert (refused["verdict"], refused["document"]) == ("database_failing", f"{FAQ}#database-down")
+    system.postgres.stop()
+    assert world.post_webhook("880088").status_code == 202
+    told = timed(system, "--ticket", "880088", "--tenant", "acme")
+    job_id = told.said["job_id"]
+    assert told.said["verdict"] == "database_failing"
+    assert "was accepted, and waits in Redis until our database answers" in told.said["says"]
+    for known in ("Postgres was asked, and it does not answer", "Redis keeps its webhook", "queue: "):
+        assert known in told.because
+    assert told.said["trace_id"]
+    assert timed(system, "--job", job_id).said["ticket_id"] == "880088"
+    assert timed(system, "--ticket", delivered, "--tenant", "acme").said["verdict"] == "delivered"
+    both = timed(system, "--ticket", "880088", "--tenant", "acme", REDIS_URL=f"redis://{silent}/0")
+    assert "neither our database nor Redis answers" in both.said["says"]
+    assert both.said["document"] == f"{FAQ}#redis-or-both-stores-down"
+    printed = ask(system, "--ticket", "880088", "--tenant", "acme")
+    assert f"document  {FAQ}#database-down" in printed.stdout.splitlines()
+    system.postgres.restart()
+    world.ended("880088")
+
+
+def test_without_redis_there_is_a_verdict_in_time(system: System, world: World, silent: str) -> None:
+    (worker,) = system.workers
+    delivered = done(world, "Redis goes away")
+    worker.pause()
+    waiting = world.create_ticket("Redis goes away later")
+    wait_for(lambda: world.job(waiting))
+    system.redis.stop()
+    for more in ({}, {"REDIS_URL": f"redis://{silent}/0"}):
+        said = timed(system, "--ticket", waiting, "--tenant", "acme", **more).said
+        assert (said["verdict"], said["document"]) == ("not_queued", f"{FAQ}#redis-or-both-stores-down")
+        assert timed(system, "--ticket", delivered, "--tenant", "acme", **more).said["verdict"] == "delivered"
+    system.redis.restart()
+    worker.resume()
+    world.ended(waiting)
+
+
+def test_the_document_has_a_heading_for_what_the_client_wants_so(system: System, world: World) -> None:
+    dry = world.create_ticket("For now without a note", "dry")
+    world.ended(dry, "dry")
+    gone = world.create_ticket("To be forgotten", send_webhook=False)
+    assert forget(system, "--tenant", "acme", "--ticket", gone, "--yes").returncode == 0
+    headings = (Path(__file__).parents[2] / FAQ).read_text(encoding="utf-8").splitlines()
+    for ticket_id, tenant, heading in ((dry, "dry", "Dry Run"), (gone, "acme", "Forgotten")):
+        said, name = diagnose(system, ticket_id, tenant).said, heading.lower()
+        assert (said["verdict"], said["document"]) == (name.replace(" ", "_"), f"{FAQ}#{name.replace(' ', '-')}")
+        assert f"##### {heading}" in headings
+
+
+def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
+    """A killed worker's leases last for longer than a diagnosis may take."""
+    (worker,) = system.workers
+    running, waiting = busy(world)
+    wait_for(lambda: "0 listen at the queue, 1 have jobs, 2 jobs run" in diagnose(system, waiting).because)
+    assert [verdict(system, ticket_id) for ticket_id in (waiting, running[0])] == ["in_progress"] * 2
+    system.postgres.restart()
+    for ticket_id in (waiting, running[0]):
+        told = diagnose(system, ticket_id)
+        assert (told.said["verdict"], "no worker is connected" in told.because) == ("in_progress", False)
+    worker.kill()
+    for ticket_id in (waiting, running[0]):
+        told = without_worker(system, ticket_id)
+        assert "2 jobs run, but no worker is connected to Postgres any more" in told.because
+    assert {world.job(ticket_id)["state"] for ticket_id in running} == {"running"}
+
+
+def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: System, world: World) -> None:
+    """Runs last, since the hold stays for half a minute."""
+    world.desk_fault(tenant="globex", kind="status", code=401)
+    ticket_id = world.create_ticket("The desk refuses", "globex")
+    wait_for(lambda: world.job(ticket_id, "globex").get("reason") == "desk credentials refused")
+    assert "Besides" not in diagnose(system, ticket_id, "globex").said["says"]
+    world.openai_fault(kind="status", code=401, match="")
+    other = world.create_ticket("The model refuses", id="700700700")
+    wait_for(lambda: world.job(other).get("reason") == "model key refused")
+    told = diagnose(system, ticket_id, "globex")
+    assert told.said["verdict"] == "desk_failing"
+    assert "Besides, jobs with the same model key wait: model key refused" in told.said["says"]
+    assert other not in json.dumps(told.said)

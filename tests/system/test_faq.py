@@ -36,19 +36,6 @@ MAKE_SLOW = (
 )
 
 
-def prepare(world: World) -> dict[str, str]:
-    """Create a ticket for each failing call, without its webhook; return name -> id."""
-    tickets: dict[str, str] = {}
-    for name, (server, fault, _) in CALLS.items():
-        subject = f"VPN does not connect, case {name}"
-        tickets[name] = world.create_ticket(subject, send_webhook=False)
-        if server == "openai":
-            world.openai_fault(match=subject, times=1, **fault)
-        else:
-            world.desk_fault(ticket_id=tickets[name], tenant="acme", times=1, **fault)
-    return tickets
-
-
 @pytest.fixture
 def slow_documents(world: World, system: System) -> Iterator[None]:
     """Make queries of one tenant's documents take longer than a context may."""
@@ -63,11 +50,15 @@ def slow_documents(world: World, system: System) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("slow_documents")
-def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
-    world: World, system: System, support: Support
-) -> None:
-    """A fault of the first attempt is logged with its consequence, and the job ends."""
-    tickets = prepare(world)
+def test_failures_are_found_by_the_faqs_steps(world: World, system: System, support: Support) -> None:
+    tickets: dict[str, str] = {}
+    for name, (server, fault, _) in CALLS.items():
+        subject = f"VPN does not connect, case {name}"
+        tickets[name] = world.create_ticket(subject, send_webhook=False)
+        if server == "openai":
+            world.openai_fault(match=subject, times=1, **fault)
+        else:
+            world.desk_fault(ticket_id=tickets[name], tenant="acme", times=1, **fault)
     for ticket_id in tickets.values():
         assert world.post_webhook(ticket_id).status_code == 202
     # An id of its own: two desks may use the same numbers.
@@ -93,10 +84,7 @@ def test_failures_that_the_faq_names_are_found_by_its_steps_among_thirty_jobs(
 
 
 def assert_told_and_retried(world: World, support: Support, ticket_id: str, phrases: list[str]) -> None:
-    """Check for a named failure, an announced retry and a completed second attempt.
-
-    Each failure line has the level error.
-    """
+    """Check for a named failure of level error, an announced retry and a completed second attempt."""
     job_id = support.job_of(ticket_id)
     lines = support.type(faq.STEP_4, job_id=job_id)
     assert_story(lines, [STARTED, *phrases, RETRIED, STARTED, HEALTHY[-1]], ticket_id, job_id)
@@ -105,13 +93,11 @@ def assert_told_and_retried(world: World, support: Support, ticket_id: str, phra
 
 
 def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: World, support: Support) -> None:
-    """Step 1 finds the refusal, marked as not verified; step 2 finds nothing."""
     ticket_id = world.create_ticket(send_webhook=False)
     world.send_webhook(ticket_id, wrong_signature=True)
-    lines = wait_for(lambda: support.type(faq.STEP_1, ticket_id=ticket_id))
-    assert len(lines) == 1
-    assert "Webhook rejected: status=403, reason=signature mismatch" in lines[0]
-    assert "verified: no" in lines[0]
+    (line,) = wait_for(lambda: support.type(faq.STEP_1, ticket_id=ticket_id))
+    assert "Webhook rejected: status=403, reason=signature mismatch" in line
+    assert "verified: no" in line
     assert support.type(faq.STEP_2, ticket_id=ticket_id) == []
     assert world.job(ticket_id) == {}
 
@@ -131,10 +117,7 @@ def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) 
 
 
 def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
-    """None when all are done; without a worker each waiting job counts.
-
-    It is the last test, because the worker has ended.
-    """
+    """It is the last test, because the worker has ended."""
     assert support.type(faq.STEP_3) == ["0"]
     system.workers[0].stop(8)
     tickets = [world.create_ticket() for _ in range(5)]

@@ -14,7 +14,8 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
+from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, sync_twice
+from tests.system.stories import lines_of
 
 WHO = "Robin.Adeyemi@acme.example"
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000, "LEASE_SECONDS": "3"}
@@ -25,7 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system that copies its desks all the time."""
     with System(
         tmp_path_factory.mktemp("forget"), settings=SHORT | OFTEN, openai_seconds=0.3, launch=loaded
     ) as running:
@@ -38,9 +38,7 @@ def kept(system: System) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
     """Its copy, answers and keys; another tenant's ticket of the same number stays."""
     subject = "Payslip of March shows the wrong sum"
     row = failed_job(world, subject)
@@ -48,19 +46,22 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     elsewhere = failed_job(world, subject, "globex", id=ticket_id)
     naming = failed_job(world, "Another payslip")
     world.clear_faults()
-    answer_in_row(world, naming["id"], {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]})
+    answer = {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]}
+    with world.admin() as connection:
+        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), naming["id"]))
     for job in (job_id, naming["id"], elsewhere["id"]):
         kept.set(f"answer:{job}", json.dumps([{"similar_tickets": [{"ticket_id": ticket_id}]}, "m"]))
         kept.set(f"masked-unusable:{job}", '{"summary": "no end')
         kept.set(f"look:{job}", '{"posted_at": "x", "listed_at": "x", "unread": ["9"]}')
     wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
 
-    asked = forget(system, "--tenant", "acme", "--ticket", ticket_id)
+    words = ("--tenant", "acme", "--ticket", ticket_id)
+    asked = forget(system, *words)
     assert (asked.returncode, ticket_id in copied(world)) == (2, True)
     assert "give --yes to erase this without being asked" in asked.stderr
     assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
-    done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json", by=run)
+    done = forget(system, *words, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     # 0: a sync saw the tombstone and removed the copy first.
@@ -83,23 +84,19 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     wait_for(lambda: len(world.jobs(ticket_id)) == 2)
     late = world.ended(ticket_id)
     assert (late["state"], late["reason"]) == ("skipped", "forgotten")
-    again = here("retry", str(job_id), DATABASE_URL=system.state["database_url"])
-    assert again.returncode == 0, again.stderr
+    assert here("retry", str(job_id), DATABASE_URL=system.state["database_url"]).returncode == 0
     wait_for(lambda: world.jobs(ticket_id)[0]["reason"] == "forgotten")
     assert len(world.gpt4_requests(subject)) == questions
     assert world.notes(ticket_id) == []
     log = system.workers[0].log_path.read_text(encoding="utf-8")
     assert f"Task skipped: job_id={late['id']}, ticket_id={ticket_id}, reason=forgotten" in log
-    unknown = forget(system, "--tenant", "acme", "--ticket", "987654321", "--yes")
+    unknown = forget(system, *words[:3], "987654321", "--yes")
     assert unknown.returncode == 0
     assert "Nothing was stored of 987654321, nor under the other number of a cloud desk's ticket." in unknown.stdout
 
 
 def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
-    """By the address in any spelling, which no store contains.
-
-    Other requesters' tickets stay.
-    """
+    """By the address in any spelling, which no store contains; other requesters' tickets stay."""
     subject = "Sick leave is booked twice"
     row = failed_job(world, subject, requester=WHO)
     other = failed_job(world, "Screen flickers")
@@ -144,9 +141,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
         assert address not in done.stdout
 
 
-def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
-    system: System, world: World, kept: redis.Redis
-) -> None:
+def test_a_running_job_is_stopped_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
     """Its worker finds the claim gone during the GPT-4 call."""
     world.openai_fault(kind="slow_stream", seconds=1)
     ticket_id = world.create_ticket("Salary cap is leaked")
@@ -154,22 +149,16 @@ def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes")
     assert done.returncode == 0, done.stderr
     assert "jobs ended as skipped  1" in done.stdout
-    row = world.job(ticket_id)
+    row, worker = world.job(ticket_id), system.workers[0]
     assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
-    log = system.workers[0].log_path
     skipped = f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}, reason=forgotten"
-    wait_for(lambda: skipped in log.read_text(encoding="utf-8"))
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if str(row["id"]) in line]
-    assert not [line for line in lines if "error" in line.lower()]
+    wait_for(lambda: skipped in worker.output())
+    assert not [line for line in lines_of(worker, str(row["id"])) if "error" in line.lower()]
     assert kept.keys(f"*:{row['id']}") == []
     assert (world.job(ticket_id)["enhancement"], world.notes(ticket_id)) == (None, [])
 
 
-@pytest.mark.slow
-def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
-    system: System, world: World, kept: redis.Redis
-) -> None:
-    """Exit status 75; the second run erases the rest."""
+def test_without_redis_a_second_run_erases_the_rest(system: System, world: World, kept: redis.Redis) -> None:
     row = failed_job(world, "Badge does not open the door")
     kept.set(f"answer:{row['id']}", "[]")
     words = ("--tenant", "acme", "--ticket", row["ticket_id"], "--yes")
@@ -181,9 +170,7 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     assert kept.keys(f"answer:{row['id']}") == []
 
 
-@pytest.mark.slow
 def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
-    """It reports the jobs already ended, and nothing new is stored."""
     subject = "Contract ends in June"
     ticket_id = failed_job(world, subject)["ticket_id"]
     wait_for(lambda: ticket_id in copied(world))
@@ -210,42 +197,33 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert ticket_id not in copied(world)
 
 
-def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
-    system: System, world: World, kept: redis.Redis
-) -> None:
-    """Not while it is configured.
-
-    Housekeeping, which still has its settings, stops first.
-    """
+def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
+    """Not while it is configured; housekeeping, which still has its settings, stops first."""
     row = failed_job(world, "Mailbox is full", "globex")
     world.clear_faults()
     assert system.housekeeping is not None
     system.housekeeping.stop(5)
     waiting = job_to_come(world, "globex", "1")
     kept.hset("inbox", str(uuid4()), "not an event")
-    kept.set(f"answer:{row['id']}", "[]")
-    kept.set("rate:globex", "1")
-    kept.set("desk-token:globex:0123", "1")
-    kept.set("delivery:globex:key", "1")
-    kept.set("delivery:acme:key", "1")
+    own = (f"answer:{row['id']}", "rate:globex", "desk-token:globex:0123", "delivery:globex:key")
+    kept.mset(dict.fromkeys((*own, "delivery:acme:key"), "[]"))
     others = copied(world)
 
     def rows() -> dict[str, int]:
         with world.admin() as connection:
             tables = "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'"
-            found = {
-                name: connection.execute(f"SELECT count(*) FROM {name} WHERE tenant_id = 'globex'").fetchone()  # noqa: S608
-                for (name,) in connection.execute(tables).fetchall()
-            }
-        return {name: count[0] for name, count in found.items() if count and count[0]}
+            counted = b"SELECT count(*) FROM %b WHERE tenant_id = 'globex'"
+            names = [str(name) for (name,) in connection.execute(tables).fetchall()]
+            found = {name: connection.execute(counted % name.encode()).fetchall()[0][0] for name in names}
+        return {name: count for name, count in found.items() if count}
 
-    before = rows()
+    before, words = rows(), ("--tenant", "globex", "--all", "--yes")
     # Unusable settings may be usable tomorrow.
-    refused = forget(system, "--tenant", "globex", "--all", "--yes", SERVICEDESK_URL_GLOBEX="nonsense")
+    refused = forget(system, *words, SERVICEDESK_URL_GLOBEX="nonsense")
     assert (refused.returncode, refused.stdout, rows()) == (78, "", before)
     assert "Not erased: globex has settings" in refused.stderr
     assert before["passages"] > 0
-    done = forget(system, "--tenant", "globex", "--all", "--yes")
+    done = forget(system, *words)
     assert done.returncode == 0, done.stderr
     assert "Rows of jobs stay, without text, while a message of theirs may come" in done.stdout
     # No worker logs it.
@@ -254,7 +232,7 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     assert (world.job("1", "globex")["id"], world.job("1", "globex")["reason"]) == (waiting, "forgotten")
     assert [key for key in kept.keys("*") if "globex" in key or str(row["id"]) in key] == []
     assert kept.exists("delivery:acme:key")
-    assert forget(system, "--tenant", "globex", "--all", "--yes").returncode == 0
+    assert forget(system, *words).returncode == 0
     assert rows() == {}
     assert copied(world) == others
 

@@ -1,5 +1,6 @@
 """Processes killed or stopped at the worst moment: no loss and no double note."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,23 +13,16 @@ from tests.system.outcomes import assert_one_note, figures, log_of
 
 LOST = 'ai_agents_jobs_queued_total{why="lost"}'
 RECOVERED = "ai_agents_jobs_recovered_total"
-
-
 # The list has to be short of the lost message for 40 s: messages of dead and living workers look alike.
 LOSS_IS_SURE_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class CaughtInFlight:
-    """Tickets in progress when the worker ended, and the API's earlier counters.
-
-    Other tests' jobs may be counted too.
-    """
+    """Tickets in progress when the worker ended, and the API's earlier counters, of other tests' jobs too."""
 
     thinking: list[str]
-    """GPT-4 was being asked about them."""
     posting: str
-    """Its note was being posted."""
     counted: dict[str, float]
 
 
@@ -37,7 +31,7 @@ def fly(world: World, system: System, subject: str, **posting: Any) -> CaughtInF
     counted = figures(system)
     world.openai_fault(kind="slow_stream", match=subject, seconds=1, times=3)
     thinking = [world.create_ticket(f"{subject} {number}") for number in range(3)]
-    wait_for(lambda: len(world.gpt4_requests(subject)) == len(thinking))
+    wait_for(lambda: len(world.gpt4_requests(subject)) >= len(thinking))
     posted = world.create_ticket(send_webhook=False)
     world.desk_fault(ticket_id=posted, tenant="acme", operation="add_note", times=1, **posting)
     world.send_webhook(posted)
@@ -47,33 +41,23 @@ def fly(world: World, system: System, subject: str, **posting: Any) -> CaughtInF
 
 @pytest.fixture(scope="module")
 def killed(quick: System) -> tuple[CaughtInFlight, str]:
-    """Kill the worker during GPT-4 calls and right after a note; lose another message.
-
-    The message is lost before the next worker starts.
-    """
-    world = World(quick)
-    caught = fly(world, quick, "VPN does not connect, killed", kind="silence", performed=True)
-    wait_for(lambda: world.notes(caught.posting))
-    quick.workers[0].kill()
-    world.change_ticket(caught.posting, status="Closed")
-    lost = world.create_ticket()
-    with redis.Redis.from_url(quick.state["redis_url"]) as client:
+    """Kill the worker in GPT-4 calls and right after a note; lose another message before the next worker starts."""
+    with closing(World(quick)) as world, redis.Redis.from_url(quick.state["redis_url"]) as client:
+        caught = fly(world, quick, "VPN does not connect, killed", kind="silence", performed=True)
+        wait_for(lambda: world.notes(caught.posting))
+        quick.workers[0].kill()
+        world.change_ticket(caught.posting, status="Closed")
+        lost = world.create_ticket()
         wait_for(lambda: client.llen("celery"))
         client.delete("celery")
         assert client.hlen("unacked") > len(caught.thinking)
     quick.restart(quick.workers[0])
-    world.close()
     return caught, lost
 
 
 @pytest.mark.slow
-def test_the_job_of_a_killed_worker_is_run_again(
-    around: World, quick: System, killed: tuple[CaughtInFlight, str]
-) -> None:
-    """The lease expires, the relay queues the job, and another attempt ends it.
-
-    Its note exists and its ticket was closed since: completed, not skipped, without another POST.
-    """
+def test_a_killed_workers_job_is_run_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
+    """Where the note exists and the ticket was closed since, it is completed, not skipped, without another POST."""
     caught, _ = killed
     for ticket_id in (*caught.thinking, caught.posting):
         assert_one_note(around, ticket_id, seconds=LOSS_IS_SURE_SECONDS)
@@ -83,9 +67,7 @@ def test_the_job_of_a_killed_worker_is_run_again(
 
 
 @pytest.mark.slow
-def test_a_lost_message_is_published_again_though_a_dead_worker_holds_others(
-    around: World, quick: System, killed: tuple[CaughtInFlight, str]
-) -> None:
+def test_a_lost_message_is_published_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
     """A killed worker's entries in `unacked` must not hide a missing message."""
     caught, lost = killed
     assert_one_note(around, lost, seconds=LOSS_IS_SURE_SECONDS)
@@ -93,10 +75,7 @@ def test_a_lost_message_is_published_again_though_a_dead_worker_holds_others(
 
 
 def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace(around: World, quick: System) -> None:
-    """SIGTERM ends the worker seconds after its grace; its jobs go to the next one.
-
-    One POST is under way, which the desk still carries out: the next worker waits and finds the note.
-    """
+    """One POST is under way, which the desk still carries out: the next worker waits and finds the note."""
     caught = fly(around, quick, "Slow mailbox", kind="slow", seconds=3, performed=False)
     worker = quick.workers[0]
     worker.stop(8)

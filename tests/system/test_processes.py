@@ -41,7 +41,6 @@ def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
 
 @pytest.mark.slow
 def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
-    """Without settings, no module reads, opens, starts, configures or keeps anything."""
     assert in_a_fresh_process("from tests.system.import_watch import main; main()") == []
 
 
@@ -51,8 +50,6 @@ def test_every_room_is_imported() -> None:
 
 
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]
-
-
 ENOUGH = {
     "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -64,7 +61,6 @@ ENOUGH = {
 
 @pytest.mark.slow
 def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_says() -> None:
-    """A worker disables it during Celery's configuration, before loading LangSmith."""
     program = (
         "import json, os, sys; from worker.app import app; early = 'langsmith' in sys.modules; app.conf.worker_pool;"
         "seen = {name: os.environ[name] for name in " + repr(SWITCHES) + "};"
@@ -77,22 +73,17 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
     assert (early, enabled) == (False, False)
 
 
-def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() -> None:
-    """Set by the same function as the LangSmith switches."""
+def test_a_silent_collector_is_given_seconds_and_spans_a_queue_unless_the_operator_sets_them() -> None:
+    """A queue that is shorter than what we would send at once must not prevent a start."""
     program = (
-        "import json, os; from config.environment import settle_environment;"
-        "settle_environment(); print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
+        "import json, os\n"
+        "from config.environment import settle_environment\n"
+        "from observability.tracing import Tracing\n"
+        "def settled(**given):\n"
+        "    os.environ.clear(); os.environ.update(given); settle_environment(); Tracing('api').close()\n"
+        "    return [os.environ['OTEL_EXPORTER_OTLP_TIMEOUT'], os.environ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE']]\n"
+        "collector = {'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://127.0.0.1:9'}\n"
+        "own = {'OTEL_EXPORTER_OTLP_TIMEOUT': '9', 'OTEL_BSP_MAX_QUEUE_SIZE': '128'}\n"
+        "print(json.dumps([settled(**collector), settled(**collector, **own)]))"
     )
-    assert in_a_fresh_process(program) == "3"
-    assert in_a_fresh_process(program, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"
-
-
-def test_a_shorter_queue_of_spans_than_we_would_send_at_once_lets_a_process_start() -> None:
-    program = (
-        "from config.environment import settle_environment; settle_environment();"
-        "import json, os; from observability.tracing import Tracing; Tracing('api').close();"
-        "print(json.dumps(os.environ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE']))"
-    )
-    collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    assert in_a_fresh_process(program, **collector) == "256"
-    assert in_a_fresh_process(program, **collector, OTEL_BSP_MAX_QUEUE_SIZE="128") == "128"
+    assert in_a_fresh_process(program) == [["3", "256"], ["9", "128"]]

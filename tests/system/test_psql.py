@@ -10,6 +10,7 @@ import pytest
 
 from devstack.postgres import Postgres
 from tests.kit.world import wait_for
+from tests.system.by_hand import here
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
@@ -27,11 +28,9 @@ def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subproce
     )
 
 
-def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(server: Postgres) -> None:
-    told, _ = psql(server.url, "-At", "-c", "SELECT current_user || ' ' || 40 + 2").communicate(timeout=30)
-    assert told == "ai_agents 42\n"
-    told, _ = psql(server.url, "-At").communicate("SELECT 1;\nSELECT 2;\n", timeout=30)
-    assert told == "1\n2\n"
+def test_it_takes_questions_from_standard_input(server: Postgres) -> None:
+    told, _ = psql(server.url, "-At").communicate("SELECT current_user || ' ' || 40 + 2;\nSELECT 2;\n", timeout=30)
+    assert told == "ai_agents 42\n2\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the machine does not show arguments there")
@@ -39,9 +38,9 @@ def test_nobody_reads_the_password_in_its_arguments(server: Postgres) -> None:
     password = server.url.split("@")[0].rpartition(":")[2]
     with psql(server.url) as running:
         # During exec it has no arguments for a moment.
-        seen = wait_for(lambda: told if "user=ai_agents" in (told := _arguments(running.pid)) else "")
-        assert "--dbname" in seen
-        assert password not in seen
+        arguments = Path(f"/proc/{running.pid}/cmdline")
+        seen = wait_for(lambda: told if "user=ai_agents" in (told := arguments.read_text(encoding="utf-8")) else "")
+        assert ("--dbname" in seen, password in seen) == (True, False)
         running.communicate("", timeout=30)
 
 
@@ -54,7 +53,6 @@ cat "$PGSERVICEFILE" && cat "$PGSERVICEFILE"
 
 
 def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
-    """No variable of psql has it."""
     fake = tmp_path / "psql"
     fake.write_text(FAKE, encoding="utf-8")
     fake.chmod(0o700)
@@ -74,19 +72,13 @@ def test_with_a_password_of_the_clients_key_it_still_asks(server: Postgres) -> N
     assert [line for line in told.splitlines() if "connected" not in line] == ["1", "2"]
 
 
-def test_what_is_missing_is_named() -> None:
-    with psql("") as refused:
-        told, _ = refused.communicate(timeout=30)
-    assert (refused.returncode, "DATABASE_URL is missing" in told) == (78, True)
-
-
-def test_one_that_may_not_be_run_is_none(tmp_path: Path) -> None:
-    """A folder of PATH that is not readable looks the same."""
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("", "DATABASE_URL is missing"), ("postgresql://me@host/db", "psql is not installed, or may not be run")],
+)
+@pytest.mark.usefixtures("untouched_logging")
+def test_what_is_missing_is_named(url: str, told: str, tmp_path: Path) -> None:
+    """Including a psql that may not be run. A folder of PATH that is not readable looks the same."""
     (tmp_path / "psql").touch(mode=0o600)
-    with psql("postgresql://me@host/db", path=str(tmp_path)) as refused:
-        told, _ = refused.communicate(timeout=30)
-    assert (refused.returncode, "psql is not installed, or may not be run" in told) == (78, True)
-
-
-def _arguments(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+    refused = here("psql", DATABASE_URL=url, PATH=str(tmp_path))
+    assert (refused.returncode, told in refused.stderr) == (78, True)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, run
+from tests.system.by_hand import Answer, here
 from tests.system.diagnosing import diagnose
 from tests.system.outcomes import figures
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
@@ -45,38 +46,43 @@ def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
         yield running
 
 
+@dataclass
 class Operator:
-    def __init__(self, system: System, world: World, folder: Path, out: Path) -> None:
-        self._system, self._world, self._folder, self.out = system, world, folder, out
-        self._settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": str(folder)}
+    system: System
+    world: World
+    folder: Path
+    out: Path
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.system.state["database_url"], "SECRETS_DIR": str(self.folder)}
 
     def rotate(self, *words: str) -> Answer:
-        return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self._settings)
+        return here("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self.settings)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return `secrets status` of acme's webhook secrets, by setting."""
-        answer = run("secrets", "status", "--tenant", "acme", "--json", **self._settings)
+        answer = here("secrets", "status", "--tenant", "acme", "--json", **self.settings)
         assert answer.returncode == 0, answer.stderr
         return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
 
     def secret(self, setting: str = "WEBHOOK_SECRET") -> str:
-        return (self._folder / f"{setting}_ACME").read_text(encoding="utf-8")
+        return (self.folder / f"{setting}_ACME").read_text(encoding="utf-8")
 
     def post(self, ticket_id: str, secret: str) -> httpx2.Response:
-        return self._world.post_webhook(ticket_id, secret=secret)
+        return self.world.post_webhook(ticket_id, secret=secret)
+
+    def measured(self, metric: str, process: str, tenant_id: str = "acme") -> dict[str, float]:
+        """Return a tenant's figures by their other label."""
+        shape = re.compile(rf'{metric}\{{\w+="(\w+)",tenant_id="{re.escape(tenant_id)}"\}}')
+        told = figures(self.system, process).items()
+        return {found[1]: value for name, value in told if (found := shape.fullmatch(name))}
 
     def proved(self) -> dict[str, float]:
-        found = {}
-        for name, count in figures(self._system).items():
-            if told := re.fullmatch(r'ai_agents_webhooks_proved_total\{secret="(\w+)",tenant_id="acme"\}', name):
-                found[told[1]] = count
-        return found
+        return self.measured("ai_agents_webhooks_proved_total", "api")
 
     def ages(self, tenant_id: str = "acme") -> dict[str, float]:
-        told = figures(self._system, "housekeeping").items()
-        whose = re.escape(tenant_id)
-        shape = re.compile(rf'ai_agents_secret_age_seconds\{{setting="(\w+)",tenant_id="{whose}"\}}')
-        return {found[1]: age for name, age in told if (found := shape.fullmatch(name))}
+        return self.measured("ai_agents_secret_age_seconds", "housekeeping", tenant_id)
 
 
 @pytest.fixture
@@ -84,10 +90,7 @@ def operator(system: System, world: World, folder: Path, tmp_path: Path) -> Oper
     return Operator(system, world, folder, tmp_path / "new")
 
 
-def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
-    operator: Operator, system: System, world: World
-) -> None:
-    """Begun, signed with both, finished, and signed with the old one again."""
+def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: System, world: World) -> None:
     old = operator.secret()
     before = world.create_ticket()
     assert world.ended(before)["state"] == "completed"
@@ -100,8 +103,8 @@ def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
     assert SIGNED_BY_PREVIOUS in diagnose(system, late).because
     assert SIGNED_BY_PREVIOUS not in diagnose(system, before).because
     job = str(world.ended(late)["id"])
-    shown = run("show", job, "--events", DATABASE_URL=system.state["database_url"]).stdout
-    assert shown.count(f"{SIGNED_BY_PREVIOUS}") == 2
+    shown = here("show", job, "--events", DATABASE_URL=system.state["database_url"]).stdout
+    assert shown.count(SIGNED_BY_PREVIOUS) == 2
     assert operator.proved() == {"current": 2.0, "previous": 1.0}
     # The old one has signed the first webhook too, when it was the current one.
     uses = {"PREVIOUS_WEBHOOK_SECRET": 2, "WEBHOOK_SECRET": 1}
@@ -114,7 +117,19 @@ def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
     assert operator.rotate("--finish").returncode == 1
     assert operator.rotate("--finish", "--force").returncode == 0
     wait_for(lambda: operator.post("999002", old).status_code == 403)
-    refused_is_told(operator, system, world, old)
+    late = world.create_ticket(send_webhook=False)
+
+    def refused() -> bool:
+        assert operator.post(late, old).status_code == 403
+        return "signed with the retired secret" in diagnose(system, late).because
+
+    wait_for(refused)
+    assert operator.proved()["retired"] >= 1
+    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
+    wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
+    assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
+    log = system.api.log_path.read_text(encoding="utf-8")
+    assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
 
 
 def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
@@ -125,9 +140,7 @@ def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Opera
     assert all(0 <= age < 600 for age in operator.ages(OF_PROCESS).values())
 
 
-def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
-    operator: Operator, system: System, world: World
-) -> None:
+def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, system: System, world: World) -> None:
     """The desk sends `ACME_Corp` with acme's signature: support looks under acme."""
     ticket = world.create_ticket(send_webhook=False)
     body = json.dumps({"tenant_id": "ACME_Corp", "ticket_id": ticket}).encode()
@@ -140,38 +153,18 @@ def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
 
     wait_for(diagnosed)
     told = diagnose(system, ticket).said
-    assert (told["verdict"], told["do"][0]) == (
-        "webhook_rejected",
-        "have the client's webhook name the tenant `acme`, just so",
-    )
+    assert told["verdict"] == "webhook_rejected"
+    assert told["do"][0] == "have the client's webhook name the tenant `acme`, just so"
 
 
-def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:
-    """Check that the retired secret is refused, counted and reported everywhere."""
-    ticket = world.create_ticket(send_webhook=False)
-
-    def diagnosed() -> bool:
-        assert operator.post(ticket, old).status_code == 403
-        return "signed with the retired secret" in diagnose(system, ticket).because
-
-    wait_for(diagnosed)
-    assert operator.proved()["retired"] >= 1
-    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
-    wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
-    assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
-    log = system.api.log_path.read_text(encoding="utf-8")
-    assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
-
-
-def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator, system: System) -> None:
+def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator) -> None:
     """A person has to confirm; the printed secret is in force from then on."""
     leaked = operator.secret()
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked"]
-    settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": operator._settings["SECRETS_DIR"]}
     with subprocess.Popen(
         words,
-        env={"PATH": os.environ["PATH"], **settings},
+        env={"PATH": os.environ["PATH"], **operator.settings},
         cwd=Path(__file__).parents[2],
         stdin=theirs,
         stdout=theirs,

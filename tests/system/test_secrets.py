@@ -4,9 +4,10 @@ import itertools
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from devstack.system import System
@@ -14,19 +15,49 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, on
-from tests.system.secret_folder import Files
 
 # Tenants named by their change; `acme` is in the environment and does not change.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
-IN_FORCE_SECONDS = 7.0
-"""What docs/settings.md promises."""
-DEAD_SECONDS = 10.0
-"""And what it promises of a secret whose file is deleted."""
+# What docs/settings.md promises, and what of a secret whose file is deleted.
+IN_FORCE_SECONDS, DEAD_SECONDS = 7.0, 10.0
 PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
 
 
 pytestmark = pytest.mark.slow
+
+
+class Files:
+    """`SECRETS_DIR` with plain files and with files behind `..data`, as in Kubernetes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._versions = itertools.count(1)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file in place, which is empty for a moment."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def replace(self, name: str, text: str) -> None:
+        finished = self.folder / f".{name}"
+        finished.write_text(text, encoding="utf-8")
+        finished.replace(self.folder / name)
+
+    def publish(self, **files: str) -> None:
+        """Swap all files behind `..data` at once, as the kubelet does."""
+        version = self.folder / f"..version_{next(self._versions)}"
+        version.mkdir()
+        for name, text in files.items():
+            (version / name).write_text(text, encoding="utf-8")
+        fresh = self.folder / "..data_tmp"
+        fresh.symlink_to(version.name)
+        fresh.replace(self.folder / "..data")
+        for name in files:
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(Path("..data") / name)
+        for link in self.folder.iterdir():
+            if link.is_symlink() and link.name not in {"..data", *files}:
+                link.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -45,28 +76,24 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: Loade
             moved = name.startswith("WEBHOOK_SECRET_") and not name.endswith("_ACME")
             if moved or name.endswith("_FRESH"):
                 del process.environment[name]
-    for tenant in running.tenants:
-        if tenant.id in ("growing", "cut", "emptied", "leaked"):
-            files.write(f"WEBHOOK_SECRET_{tenant.suffix}", tenant.webhook_secret)
-        if tenant.id == "leaked":
-            files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
-        if tenant.id == "rotated":
-            files.publish(WEBHOOK_SECRET_ROTATED=tenant.webhook_secret)
+    secret_of = {tenant.id: tenant.webhook_secret for tenant in running.tenants}
+    for tenant in ("growing", "cut", "emptied", "leaked"):
+        files.write(f"WEBHOOK_SECRET_{tenant.upper()}", secret_of[tenant])
+    files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
+    files.publish(WEBHOOK_SECRET_ROTATED=secret_of["rotated"])
     with running:
         yield running
 
 
+@dataclass
 class Doors:
-    def __init__(self, world: World, http: httpx2.Client, old: dict[str, str]) -> None:
-        self._world = world
-        self._http = http
-        self.old = old
-        self.new = {tenant: secrets.token_urlsafe(32) for tenant in TENANTS}
+    world: World
+    old: dict[str, str]
+    new: dict[str, str]
 
     def opens(self, tenant: str, secret: str) -> bool:
         """Return True if a webhook signed with it is accepted; otherwise it must get 403."""
-        body, signed = self._world.signed(str(next(_NUMBERS)), tenant, secret)
-        status = self._http.post("/webhook", content=body, headers=signed).status_code
+        status = self.world.post_webhook(str(next(_NUMBERS)), tenant, secret=secret).status_code
         assert status in (202, 403), status
         return status == 202
 
@@ -75,21 +102,33 @@ class Doors:
 
 
 @pytest.fixture
-def doors(system: System, world: World) -> Iterator[Doors]:
-    with httpx2.Client(base_url=system.state["api_url"], timeout=30) as http:
-        yield Doors(world, http, {tenant.id: tenant.webhook_secret for tenant in system.tenants})
+def doors(system: System, world: World) -> Doors:
+    old = {tenant.id: tenant.webhook_secret for tenant in system.tenants}
+    return Doors(world, old, {tenant: secrets.token_urlsafe(32) for tenant in old})
 
 
-def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
-    files: Files, system: System, world: World, doors: Doors
-) -> None:
-    """A new tenant, a rotation and three unfinished files; then all are finished."""
+def give_fresh(files: Files, system: System, ending: str = "") -> None:
+    """Write the secret, the address and the key of `fresh`."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret + ending)
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+
+
+def test_secrets_change_at_run_time_and_never_by_half(files: Files, system: System, world: World, doors: Doors) -> None:
     doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
     assert not doors.opens("fresh", doors.old["fresh"])
-    change_all(files, system, doors)
+    give_fresh(files, system, ending="\n")
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
+    files.write("WEBHOOK_SECRET_GROWING", "")
+    files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
+    files.write("WEBHOOK_SECRET_EMPTIED", "")
     watch(files, doors)
     ticket_id = world.create_ticket(tenant="fresh")
-    finish_all(files, doors)
+    files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
+    files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
+    (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
     wait_for(lambda: doors.opens("growing", doors.new["growing"]), IN_FORCE_SECONDS + 1)
     wait_for(lambda: doors.opens("cut", doors.new["cut"]), IN_FORCE_SECONDS + 1)
     for tenant in ("growing", "cut", "rotated", "emptied"):
@@ -101,23 +140,8 @@ def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
     assert len(world.notes(ticket_id, "fresh")) == 1
 
 
-def change_all(files: Files, system: System, doors: Doors) -> None:
-    """Add a tenant, rotate a secret, and begin to write some files."""
-    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
-    files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
-    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
-    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
-    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
-    files.write("WEBHOOK_SECRET_GROWING", "")
-    files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
-    files.write("WEBHOOK_SECRET_EMPTIED", "")
-
-
 def watch(files: Files, doors: Doors) -> None:
-    """Watch for longer than a change takes.
-
-    Old secrets stay valid, partial ones are refused, finished changes take effect.
-    """
+    """See for longer than a change takes that old secrets stay valid, partial ones do not, finished ones become so."""
     began = time.monotonic()
     opened: dict[str, float] = {}
     for length in itertools.count(1):
@@ -142,21 +166,8 @@ def watch(files: Files, doors: Doors) -> None:
     assert max(opened.values()) <= IN_FORCE_SECONDS + 1
 
 
-def finish_all(files: Files, doors: Doors) -> None:
-    """Finish the partial secrets, withdraw the previous one, and remove one tenant's."""
-    files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
-    files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
-    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
-    (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
-
-
-def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
-    files: Files, system: System, doors: Doors
-) -> None:
-    """The previous one stays, another setting is broken, a third is unfinished.
-
-    Then the previous one is removed too.
-    """
+def test_a_leaked_secret_is_dead_within_ten_seconds(files: Files, system: System, doors: Doors) -> None:
+    """The previous one stays, another setting is broken, a third is unfinished; then the previous one goes too."""
     leaked, log = doors.old["leaked"], system.api.log_path
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
     wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
@@ -183,20 +194,14 @@ def refused_within(files: Files, doors: Doors, secret: str) -> float:
     return time.monotonic() - began
 
 
-def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
-    files: Files, system: System, world: World, doors: Doors
-) -> None:
-    """Webhooks are still accepted, and their jobs wait."""
-    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
-    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
-    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
-    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
-    wait_for(lambda: doors.opens("fresh", fresh.webhook_secret) and world.desk_requests("fresh"))
+def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world: World, doors: Doors) -> None:
+    give_fresh(files, system)
+    wait_for(lambda: doors.opens("fresh", doors.old["fresh"]) and world.desk_requests("fresh"))
     (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()
     log = system.workers[0].log_path
 
     def waits() -> bool:
-        assert doors.opens("fresh", fresh.webhook_secret)
+        assert doors.opens("fresh", doors.old["fresh"])
         return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
 
     def is_idle() -> bool:
@@ -216,7 +221,7 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     wait_for(is_idle, DEAD_SECONDS)
     wait_for(is_quiet, DEAD_SECONDS)
     asked = len(world.desk_requests("fresh"))
-    assert doors.opens("fresh", fresh.webhook_secret)
+    assert doors.opens("fresh", doors.old["fresh"])
     time.sleep(1)
     assert len(world.desk_requests("fresh")) == asked
 

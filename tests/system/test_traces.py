@@ -1,39 +1,52 @@
-"""One trace for each job, across the queue, as a collector receives it."""
+"""One trace for each job, across the queue, deaths and outages, as a collector receives it."""
 
+import json
+import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import httpx2
 import pytest
 
 from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
-from tests.kit.system import SHORT
+from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
-from tests.system.collector import STEPS, Collector, collecting, trace_of
+from tests.system.collector import STEPS, Collector, ReceivedSpan, collecting, trace_of
 
 UPDATE = "ServiceDesk Update"
-Traced = tuple[World, Collector, System]
+# Longer than any test: spans are exported at the end of a process only.
+NEVER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "200"}
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Traced]:
-    with collecting() as collector:
-        export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        folder = tmp_path_factory.mktemp("traced")
-        with System(folder, settings=SHORT | export, openai_seconds=0.5, housekeeping=False, launch=loaded) as system:
-            world = World(system)
-            yield world, collector, system
-            world.close()
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
 
 
-def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(traced: Traced) -> None:
-    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update.
+@pytest.fixture(scope="module")
+def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+    settings = SHORT | QUICK | SOON | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    folder = tmp_path_factory.mktemp("traced")
+    with System(folder, settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded) as running:
+        yield running
 
-    Each is tagged and inside its parent; the log lines name the trace.
-    """
-    world, collector, system = traced
+
+def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> list[ReceivedSpan]:
+    """Return those spans of the ticket, oldest first, once there are this many."""
+
+    def found() -> list[ReceivedSpan]:
+        named = [span for span in collector.search(ticket_id=ticket_id, tenant_id="acme") if span.name == name]
+        return named if len(named) >= count else []
+
+    return sorted(wait_for(found), key=lambda span: span.start)
+
+
+def test_a_job_is_one_trace_that_the_faq_searches_for(world: World, collector: Collector, system: System) -> None:
+    """Each span is tagged and inside its parent; the log lines name the trace."""
     ticket_id = world.create_ticket()
     row = world.ended(ticket_id)
     spans = trace_of(collector, ticket_id)
@@ -59,9 +72,8 @@ def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(tr
         assert all(f"trace_id: {spans['Worker'].trace_id}" in line for line in own)
 
 
-def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: Traced) -> None:
+def test_the_queue_span_lasts_as_long_as_the_job_waited(world: World, collector: Collector, system: System) -> None:
     """From the accepting commit to the claim, both by the database's clock."""
-    world, collector, system = traced
     system.workers[0].pause()
     ticket_id = world.create_ticket()
     wait_for(lambda: world.job(ticket_id))
@@ -76,22 +88,16 @@ def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: Traced) -> None:
     assert abs((queue.end - queue.start) / 1e9 - waited) < 0.001
 
 
-def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> None:
-    """Model, tokens and finish reason; no prompt or answer in any span of the trace."""
-    world, collector, _ = traced
+def test_the_gpt4_span_has_the_genai_attributes_and_no_text(world: World, collector: Collector) -> None:
     secret = "Xylophone-4711"
     ticket_id = world.create_ticket(f"VPN does not connect {secret}")
     world.ended(ticket_id)
-    spans = trace_of(collector, ticket_id)
-    tags = spans["GPT-4"].tags
-    assert tags["gen_ai.operation.name"] == "chat"
-    assert tags["gen_ai.provider.name"] == "openai"
-    assert tags["gen_ai.request.model"] == "gpt-6-luna"
-    assert tags["gen_ai.response.finish_reasons"] == ["stop"]
-    assert tags["gen_ai.usage.input_tokens"] > 0
-    assert tags["gen_ai.usage.output_tokens"] > 0
-    assert "gen_ai.usage.cost" not in tags
-    everything = [span for span in collector.spans if span.trace_id == spans["GPT-4"].trace_id]
+    gpt4 = trace_of(collector, ticket_id)["GPT-4"]
+    names = ("operation.name", "provider.name", "request.model", "response.finish_reasons")
+    assert [gpt4.tags[f"gen_ai.{name}"] for name in names] == ["chat", "openai", "gpt-6-luna", ["stop"]]
+    assert min(gpt4.tags[f"gen_ai.usage.{kind}_tokens"] for kind in ("input", "output")) > 0
+    assert "gen_ai.usage.cost" not in gpt4.tags
+    everything = [span for span in collector.spans if span.trace_id == gpt4.trace_id]
     assert secret not in repr(everything)
     assert not any("input_data" in repr(span) for span in everything)
     # HTTP and SQL have spans of their own.
@@ -100,23 +106,17 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> N
     assert "SELECT complete_job" in asked
 
 
-def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(traced: Traced) -> None:
-    """The GPT-4 and Worker spans have the exception; a second Worker span follows."""
-    world, collector, _ = traced
+def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(world: World, collector: Collector) -> None:
     subject = "VPN does not connect, red"
     ticket_id = world.create_ticket(subject, send_webhook=False)
     world.openai_fault(kind="status", code=429, match=subject, times=1)
     world.send_webhook(ticket_id)
     assert world.ended(ticket_id)["attempt"] == 2
-
-    def named(name: str) -> list[Any]:
-        return [span for span in collector.search(ticket_id=ticket_id) if span.name == name]
-
-    wait_for(lambda: len(named("Worker")) == 2)
-    first, second = sorted(named("Worker"), key=lambda span: span.start)
+    first, second = spans_named(collector, ticket_id, "Worker", 2)
     assert first.trace_id == second.trace_id
     assert (first.status, first.tags["attempt"], second.status != 2, second.tags["attempt"]) == (2, 1, True, 2)
-    gpt4 = next(span for span in named("GPT-4") if span.status == 2)
+    gpt4, _ = spans_named(collector, ticket_id, "GPT-4", 2)
+    assert gpt4.status == 2
     assert gpt4.parent_id == first.span_id
     assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailable")
     assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
@@ -130,18 +130,14 @@ def slow_documents(world: World, _: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def desk_refuses_notes(world: World, ticket_id: str) -> Iterator[None]:
+def desk_refuses_notes(world: World, ticket_id: str) -> AbstractContextManager[None]:
     world.desk_fault(kind="status", operation="add_note", tenant="acme", ticket_id=ticket_id, code=403)
-    yield
-    world.clear_faults()
+    return nullcontext()
 
 
-@contextmanager
-def model_is_silent(world: World, ticket_id: str) -> Iterator[None]:
+def model_is_silent(world: World, ticket_id: str) -> AbstractContextManager[None]:
     world.openai_fault(kind="silence", match=f"Red {ticket_id}")
-    yield
-    world.clear_faults()
+    return nullcontext()
 
 
 @pytest.mark.parametrize(
@@ -158,10 +154,9 @@ def test_the_step_that_failed_is_red_and_says_why(
     kind: str,
     message: str,
     reds: set[str],
-    traced: Traced,
+    world: World,
+    collector: Collector,
 ) -> None:
-    """With the exception's type, our reason and the place; no other step is red."""
-    world, collector, _ = traced
     ticket_id = world.create_ticket(send_webhook=False)
     world.change_ticket(ticket_id, subject=f"Red {ticket_id}")
     with fault(world, ticket_id):
@@ -175,8 +170,7 @@ def test_the_step_that_failed_is_red_and_says_why(
     assert {span.name for span in spans.values() if span.status == 2} - {"SELECT"} == reds
 
 
-def test_a_webhook_that_no_store_can_take_is_red(traced: Traced) -> None:
-    world, collector, system = traced
+def test_a_webhook_that_no_store_can_take_is_red(world: World, collector: Collector, system: System) -> None:
     system.postgres.stop()
     system.redis.stop()
     try:
@@ -189,9 +183,8 @@ def test_a_webhook_that_no_store_can_take_is_red(traced: Traced) -> None:
     assert span.events["exception"]["exception.message"] == "no store could take the event"
 
 
-def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Traced) -> None:
+def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(world: World, collector: Collector) -> None:
     """A public caller must not decide the trace of our spans."""
-    world, collector, _ = traced
     stranger = "ab" * 16
     ticket_id = world.create_ticket(send_webhook=False)
     headers = {"traceparent": f"00-{stranger}-{'cd' * 8}-01"}
@@ -202,9 +195,84 @@ def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Trace
     assert webhook.links == [stranger]
 
 
-def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Traced) -> None:
+@pytest.mark.slow
+def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
+    """The dead worker's span is lost; the relay records why there is another attempt."""
+    subject = "VPN does not connect, worker dies"
+    world.openai_fault(kind="slow_stream", seconds=0.5, match=subject, times=1)
+    ticket_id = world.create_ticket(subject)
+    wait_for(lambda: world.gpt4_requests(subject))
+    system.workers[0].kill()
+    system.restart(system.workers[0])
+    assert world.ended(ticket_id)["attempt"] == 2
+    (worker,), relayed, _ = (
+        spans_named(collector, ticket_id, name, count) for name, count in (("Worker", 1), ("Relay", 2), ("Queue", 1))
+    )
+    assert (worker.tags["attempt"], relayed[0].tags["outcome"]) == (2, "worker lost")
+    assert {span.trace_id for span in collector.search(ticket_id=ticket_id)} == {worker.trace_id}
+    assert {str(span.tags["job_id"]) for span in relayed} == {str(worker.tags["job_id"])}
+
+
+@pytest.mark.slow
+def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, world: World, collector: Collector) -> None:
+    for process in (system.api, system.workers[0]):
+        system.restart(process, NEVER)
+    ticket_id = world.create_ticket()
+    world.ended(ticket_id)
+    assert collector.search(ticket_id=ticket_id) == []
+    for process in (system.api, system.workers[0]):
+        system.restart(process, SOON)
+    assert set(STEPS) <= set(trace_of(collector, ticket_id))
+
+
+@pytest.mark.slow
+def test_prompt_and_answer_are_traced_if_wanted(system: System, world: World, collector: Collector) -> None:
+    """By OpenTelemetry's own setting and conventions; on no other span, in no line."""
+    worker = system.workers[0]
+    system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})
+    try:
+        ticket_id = world.create_ticket("VPN does not connect Marimba-4711")
+        world.ended(ticket_id)
+        spans = trace_of(collector, ticket_id)
+    finally:
+        system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ""})
+    tags = spans["GPT-4"].tags
+    told = ("input.messages", "system_instructions", "output.messages")
+    (asked,), (rules,), (answered,) = (json.loads(tags[f"gen_ai.{name}"]) for name in told)
+    assert (asked["role"], "Marimba-4711" in asked["parts"][0]["content"]) == ("user", True)
+    assert rules["content"]
+    assert (answered["role"], answered["finish_reason"]) == ("assistant", "stop")
+    assert json.loads(answered["parts"][0]["content"])["summary"]
+    others = [span for span in collector.search(ticket_id=ticket_id) if span.name != "GPT-4"]
+    assert "Marimba-4711" not in repr(others)
+    assert "Marimba-4711" not in worker.output()
+
+
+@pytest.mark.slow
+def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        for process in (system.api, system.workers[0]):
+            system.restart(process, {"OTEL_EXPORTER_OTLP_ENDPOINT": address})
+        tickets = [world.create_ticket() for _ in range(12)]
+        rows = [world.ended(ticket_id) for ticket_id in tickets]
+        took = [(row["finished_at"] - row["accepted_at"]).total_seconds() for row in rows]
+        log = system.workers[0].log_path
+        wait_for(lambda: "Trace export failing" in log.read_text(encoding="utf-8"))
+        began = time.monotonic()
+        for process in (system.api, system.workers[0]):
+            assert process.stop(20) in (0, -15)
+        stopping = time.monotonic() - began
+        for process in (system.api, system.workers[0]):
+            system.restart(process, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    assert {row["state"] for row in rows} == {"completed"}
+    # GPT-4 answers in 0.5 s; an export gives up after 3 s, and none of these jobs waited for one.
+    assert max(took) < 3
+    assert stopping < 16
+
+
+def test_the_gpt4_span_tells_the_providers_cost(world: World, collector: Collector, system: System) -> None:
     """OpenRouter does, with `maker/` in model names; the metric has the same cost."""
-    world, collector, system = traced
     # From here on: the later tests call no model.
     system.restart(system.workers[0], {"OPENAI_MODEL": "openai/gpt-6-luna"})
     ticket_id = world.create_ticket()
@@ -216,15 +284,12 @@ def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Trace
     assert float(line.split()[-1]) == pytest.approx(cost)
 
 
-def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: Traced) -> None:
-    """The deadline passes or the last worker died: the webhook's trace has the reason.
-
-    It is the last test: there is no worker any more.
-    """
-    late = "deadline_at = now()"
-    lost = "state = 'running', attempt = 8, lease_until = now()"
-    ends = {late: "deadline passed; not retried", lost: "worker lost at its last attempt; not retried"}
-    world, collector, system = traced
+def test_a_job_that_the_relay_ends_is_red_in_its_trace(world: World, collector: Collector, system: System) -> None:
+    """It is the last test: there is no worker any more."""
+    ends = {
+        "deadline_at = now()": "deadline passed; not retried",
+        "state = 'running', attempt = 8, lease_until = now()": "worker lost at its last attempt; not retried",
+    }
     system.workers[0].stop(8)
     for change, reason in ends.items():
         ticket_id = world.create_ticket()
