@@ -5,7 +5,6 @@ import gzip
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from tests.kit.proxy import ConnectProxy, serving_proxy
 from tests.kit.receiver import SECRET, TOKEN, Receiver
 from tests.kit.tenants_toml import filed
 
-pytestmark = pytest.mark.usefixtures("logging_started")
+pytestmark = pytest.mark.usefixtures("log")
 SERVERS: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
 GLOBEX = CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}
 SEEN = {
@@ -38,11 +37,6 @@ SEEN = {
     "http://127.0.0.1:1": "proxy unreachable",
     "http://proxy.invalid:3128": "proxy unreachable",
 }
-
-
-@pytest.fixture
-def logging_started(start_log: Any) -> None:
-    start_log()
 
 
 def serving(answer: Response) -> AbstractContextManager[str]:
@@ -151,46 +145,35 @@ def test_an_address_without_its_path_is_thought_of() -> None:
     assert "OPENAI_BASE_URL" in remedy
 
 
-@pytest.mark.parametrize(
-    ("status", "body"), [(301, b""), (308, b""), (405, b"{}"), (200, b"<html>Welcome</html>"), (200, b"{}")]
-)
-def test_a_server_that_is_no_models_is_told_as_a_wrong_address(status: int, body: bytes) -> None:
-    with serving(Response(body, status, headers={"Location": "/elsewhere"})) as url:
-        name, remedy = of_model(url)
-    assert name == "model address"
-    assert "OPENAI_BASE_URL" in remedy
+LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
+
+
+def refusal(message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "code": 403}}, 403)
 
 
 @pytest.mark.parametrize(
-    ("message", "row"),
+    ("answer", "row", "remedy"),
     [
-        ("Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", "model credit"),
-        ("Public access is disabled. Please configure private endpoint.", "model key"),
-        ("Your input was flagged", "model answers"),
+        *((Response(b"", status, {"Location": "/"}), "model address", "OPENAI_BASE_URL") for status in (301, 308)),
+        *((Response(b"{}", status), "model address", "OPENAI_BASE_URL") for status in (200, 405)),
+        (Response(b"<html>Welcome</html>"), "model address", "OPENAI_BASE_URL"),
+        (refusal(LIMIT), "model credit", ""),
+        (refusal("Public access is disabled. Please configure private endpoint."), "model key", ""),
+        (refusal("Your input was flagged"), "model answers", ""),
     ],
 )
-def test_a_403_is_told_by_what_it_is_about(message: str, row: str) -> None:
-    with serving(JSONResponse({"error": {"message": message, "code": 403}}, 403)) as url:
-        assert of_model(url)[0] == row
+def test_a_server_that_is_no_models_or_refuses_is_told_by_what_it_is_about(
+    answer: Response, row: str, remedy: str
+) -> None:
+    with serving(answer) as url:
+        name, told = of_model(url)
+    assert name == row
+    assert remedy in told
 
 
 def test_an_unknown_authority_is_given_as_a_bundle() -> None:
-    async def closed(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(closed, "127.0.0.1", 0, ssl=context))
-    thread = Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        port = server.sockets[0].getsockname()[1]
-        assert "OPENAI_CA_BUNDLE" in of_model(f"https://localhost:{port}/v1")[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        # Connections close in the loop's next turns; a later test would get the warning.
-        loop.run_until_complete(asyncio.sleep(0.1))
-        loop.close()
+    with serving_proxy(ConnectProxy(), context) as server:
+        assert "OPENAI_CA_BUNDLE" in of_model(f"https://localhost:{server.port}/v1")[1]

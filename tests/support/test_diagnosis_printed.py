@@ -71,9 +71,8 @@ def test_a_long_story_is_cut_in_its_middle() -> None:
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
     told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
     assert "and 26 events more: `ai-agents show --events`" in told
-    assert [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)] == [
-        *(True, True, False, False, True, True)
-    ]
+    seen = [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)]
+    assert seen == [True, True, False, False, True, True]
 
 
 def test_where_no_webhook_is_known_what_else_was_refused_is_told() -> None:
@@ -153,9 +152,7 @@ def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> N
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
     said = for_machines(known, judge(known), None)
-    assert (said["verdict"], said["log_line"]) == (
-        *("webhook_rejected", "Webhook rejected: status=422, reason=malformed payload"),
-    )
+    assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
     assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
@@ -174,11 +171,6 @@ def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: 
     said = for_machines(known, judge(known), None)
     assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
     assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
-
-
-def test_a_sentence_that_asks_has_no_second_stop() -> None:
-    asks = refused_webhook(422, "ticket_id is missing: is its name spelled right?")
-    assert judge(facts(webhooks=asks)).says.endswith("spelled right?")
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
