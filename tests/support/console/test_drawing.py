@@ -13,8 +13,7 @@ from tests.support.known import NOW, ago, job
 
 
 def pictured(*spans: TimelineSpan, goes_on: bool = False, shape: Shape = WIDE) -> Picture:
-    end = max(span.end or NOW for span in spans)
-    return draw(Timeline(spans, min(span.start for span in spans), end, goes_on), shape)
+    return draw(Timeline(spans, spans[0].start, max(span.end or NOW for span in spans), goes_on), shape)
 
 
 def svg(picture: Picture) -> str:
@@ -35,9 +34,8 @@ def test_bars_are_to_scale_one_behind_the_other() -> None:
     assert worker.x == pytest.approx(queue.x + queue.width, abs=0.2)
     assert [bar.lasted for bar in picture.bars] == ["10.0s", "1m20s", "40.0s", "40.0s"]
     assert picture.title == "What happened to the job, 1m30s in all"
-    assert re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture)) == [
-        *(("4", "43"), ("4", "69"), ("18", "95"), ("18", "121"))
-    ]
+    places = re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture))
+    assert places == [("4", "43"), ("4", "69"), ("18", "95"), ("18", "121")]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.2, 1, 45, 3600, 86_400, 40 * 86_400])
@@ -84,11 +82,9 @@ def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
 
 
 def test_a_job_that_was_held_back_for_hours_says_so() -> None:
-    events = [
-        *(Happened(ago(7200), 0, "accepted", None), Happened(ago(7199), 1, "claimed", None)),
-        Happened(ago(7198), 0, "held back", "model key refused"),
-        *(Happened(ago(9), 1, "claimed", None), Happened(ago(8), 1, "retried", "GPT-4 timeout")),
-    ]
+    events = [Happened(ago(7200), 0, "accepted", None), Happened(ago(7199), 1, "claimed", None)]
+    events += [Happened(ago(7198), 0, "held back", "model key refused"), Happened(ago(9), 1, "claimed", None)]
+    events += [Happened(ago(8), 1, "retried", "GPT-4 timeout")]
     row = job("waiting", "GPT-4 timeout", accepted_at=ago(7200), due_at=NOW + timedelta(seconds=1))
     picture = draw(timeline(row, events, NOW))
     held, pause = (bar for bar in picture.bars if bar.name.startswith(("Held", "Pause")))
@@ -98,7 +94,6 @@ def test_a_job_that_was_held_back_for_hours_says_so() -> None:
 
 
 def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
-    spans = [TimelineSpan("Worker", number, ago(100 - number), ago(99 - number)) for number in range(60)]
-    picture = pictured(*spans)
+    picture = pictured(*[TimelineSpan("Worker", each, ago(100 - each), ago(99 - each)) for each in range(60)])
     assert (len(picture.bars), picture.left_out) == (40, 20)
     assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
