@@ -148,26 +148,17 @@ async def test_the_newest_are_asked_with_a_version_of_the_prompt_and_told_to_mac
     assert all("Say du." in request["messages"][0]["content"] for request in asked(model))
 
 
-async def test_an_answer_that_is_of_no_use_is_told_and_the_others_are_asked(
+async def test_an_answer_of_no_use_is_told_and_the_others_are_asked_at_the_tenants_address_with_its_key(
     store: Store, model: Simulator, typed: Typed
 ) -> None:
     await kept(store)
     await kept(store)
     model.order(kind="refusal", times=1)
-    done = await typed("replay", "--last", "2")
-    assert done.returncode == 1, done.stderr
-    assert "OpenAI API: invalid answer" in done.stdout
-    assert len(asked(model)) == 2
-
-
-async def test_a_tenants_text_goes_to_its_own_address_with_its_own_key(
-    store: Store, model: Simulator, typed: Typed
-) -> None:
-    await kept(store)
     own = {"acme.openai.base_url": f"{model.url}/v1", "OPENAI_API_KEY_ACME": "sk-test", "acme.openai.model": "gpt-4o"}
-    done = await typed("replay", "--last", "1", more=NOWHERE | own)
-    assert done.returncode == 0, done.stderr
-    assert {request["model"] for request in asked(model)} == {"gpt-4o"}
+    done = await typed("replay", "--last", "2", more=NOWHERE | own)
+    assert (done.returncode, "OpenAI API: invalid answer" in done.stdout) == (1, True)
+    assert [request["model"] for request in asked(model)] == ["gpt-4o"] * len(asked(model))
+    assert len(asked(model)) >= 2
 
 
 REFUSED = [
@@ -217,15 +208,10 @@ async def test_jobs_without_a_record_and_prompts_that_there_are_not(
         assert unknown.returncode == 2
         assert f"no prompt has the version '{version}': there are 2" in unknown.stderr
     assert (await typed("replay", "--last", "101")).returncode == 2
-    assert asked(model) == []
-
-
-async def test_what_is_past_its_days_or_had_no_answer_is_not_asked_again(
-    store: Store, model: Simulator, typed: Typed
-) -> None:
-    old, in_vain = await kept(store), await kept(store, answer=None, reason="content filter")
-    store.table.run("UPDATE audit_records SET at = now() - interval '31 days' WHERE job_id = %s", old)
-    for words in (("--last", "9"), ("--job", str(old), str(in_vain))):
+    # Nor what is past its days, or had no answer.
+    in_vain = await kept(store, answer=None, reason="content filter")
+    store.table.run("UPDATE audit_records SET at = now() - interval '31 days' WHERE job_id = %s", there)
+    for words in (("--last", "9"), ("--job", str(there), str(in_vain))):
         done = await typed("replay", *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.endswith("There is nothing to replay.\n")
@@ -247,17 +233,13 @@ async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(store: Store, 
 
 
 def test_both_sides_are_wrapped_to_half_of_what_is_left_of_the_width() -> None:
-    rows = [
-        ("", ["BEFORE"], ["NOW"]),
-        ("cause", ["Large attachments fill the mailbox."], ["The quota."]),
-        ("steps", ["1. Raise it.", "2. Archive."], ["1. Raise it.", "2. Archive."]),
-        ("model", ["m\x1b[2J"], []),
-    ]
+    rows = [("", ["BEFORE"], ["NOW"]), ("cause", ["Large attachments fill the mailbox."], ["The quota."])]
+    rows += [("steps", ["1. Raise.", "2. Archive."], ["1. Raise.", "2. Archive."]), ("model", ["m\x1b[2J"], [])]
     assert side_by_side(rows, 49).splitlines() == [
         "       BEFORE                NOW",
         "cause  Large attachments     The quota.",
         "       fill the mailbox.",
-        "steps  1. Raise it.          the same",
+        "steps  1. Raise.             the same",
         "       2. Archive.",
         "model  m?[2J",
     ]

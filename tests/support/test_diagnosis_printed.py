@@ -14,7 +14,6 @@ from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
 from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
-from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
 from support.diagnose.printing import evidence, for_machines, for_people
 from support.diagnose.verdicts import FAQ
@@ -60,14 +59,10 @@ def test_for_machines_it_is_the_same_as_json() -> None:
     assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
 
 
-def test_that_the_previous_secret_signed_is_told_beside_the_acceptance() -> None:
+def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
     for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
-        events = happened(("accepted", reason), ("claimed", None))
-        told = [fact.what for fact in evidence(facts(job("running"), events=events))]
+        told = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
         assert sum("signed by the previous secret: the desk still had the old one" in what for what in told) == count
-
-
-def test_a_long_story_is_cut_in_its_middle() -> None:
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
     told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
     assert "and 26 events more: `ai-agents show --events`" in told
@@ -117,7 +112,7 @@ def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
 
 
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
-    cases: list[tuple[Facts, phrases.Phrase]] = [
+    for known, phrase in (
         (facts(), phrases.WEBHOOK_RECEIVED),
         (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
         (facts(missing=MISSED, reconcile="report"), phrases.WEBHOOK_MISSED),
@@ -132,8 +127,7 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(job("running")), phrases.TASK_STARTED),
         (facts(job("completed")), phrases.TASK_COMPLETED),
         (facts(job("skipped", "x")), phrases.TASK_SKIPPED),
-    ]
-    for known, phrase in cases:
+    ):
         said: dict[str, Any] = for_machines(known, judge(known), None)
         assert said["log_line"].startswith(phrase.template.partition("{")[0])
         assert "{" not in said["log_line"]
@@ -145,10 +139,7 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
-
-
-def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> None:
-    """Such a webhook has no receipt line for any ticket."""
+    # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
     said = for_machines(known, judge(known), None)
@@ -156,21 +147,19 @@ def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> N
     assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
-@pytest.mark.parametrize(
-    ("reason", "event", "of", "line"),
-    [
-        ("deadline passed (last: desk unavailable)", "expired", "api", "deadline passed"),
-        ("worker lost at its last attempt (before: x)", "failed", "api", "worker lost at its last attempt"),
-        ("deadline passed", "failed", "worker", "deadline passed"),
-        ("unexpected failure", "failed", "worker", "unexpected failure"),
-    ],
-)
-def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: str, of: str, line: str) -> None:
+def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
     """The relay in the API ends a job that no worker held."""
-    known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
-    said = for_machines(known, judge(known), None)
-    assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
-    assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
+    for reason, event, of in (
+        ("deadline passed (last: desk unavailable)", "expired", "api"),
+        ("worker lost at its last attempt (before: x)", "failed", "api"),
+        ("deadline passed", "failed", "worker"),
+        ("unexpected failure", "failed", "worker"),
+    ):
+        known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
+        said = for_machines(known, judge(known), None)
+        assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
+        line = reason.partition(" (")[0]
+        assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")

@@ -8,33 +8,22 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from support.documents.command import files_at, read
-from support.documents.extract import Part, Unreadable, most_memory, parts_of
+from support.documents.extract import Unreadable, most_memory, parts_of
 
-_TYPES = (
-    '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    '<Override PartName="/word/document.xml" ContentType='
-    '"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
-)
-_RELATIONS = (
-    '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-    '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"'
-    ' Target="word/document.xml"/></Relationships>'
-)
 _BODY = '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
 
 
 def docx(path: Path, heading: str, text: str, times: int = 1) -> Path:
     """Return a DOCX with one heading and a repeated paragraph."""
     styled = f'<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>{heading}</w:t></w:r></w:p>'
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("[Content_Types].xml", _TYPES)
-        archive.writestr("_rels/.rels", _RELATIONS)
-        with archive.open("word/document.xml", "w") as document:
-            document.write(f"{_BODY}{styled}".encode())
-            for _ in range(times):
-                document.write(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>".encode())
-            document.write(b"</w:body></w:document>")
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("word/document.xml", "w") as document,
+    ):
+        document.write(f"{_BODY}{styled}".encode())
+        for _ in range(times):
+            document.write(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>".encode())
+        document.write(b"</w:body></w:document>")
     return path
 
 
@@ -143,27 +132,10 @@ def test_a_file_is_split_at_its_headings(
 
 
 def test_docx_and_pdf_are_read(tmp_path: Path) -> None:
-    assert read(docx(tmp_path / "vpn.docx", "Certificates", "Renew them.")) == [
-        Part("vpn: Certificates", "Renew them.")
-    ]
-    assert read(pdf(tmp_path / "vpn.pdf", "Use port 443.", "Renew certificates.")) == [
-        Part("vpn: page 1", "Use port 443."),
-        Part("vpn: page 2", "Renew certificates."),
-    ]
-
-
-def test_a_long_text_is_cut_between_words(tmp_path: Path) -> None:
-    parts = parts_of(written(tmp_path / "long.txt", "word " * 2000))
-    assert len(parts) == 7
-    assert max(len(part.text) for part in parts) <= 1500
-    assert " ".join(part.text for part in parts).split() == ["word"] * 2000
-
-
-def encrypted(path: Path) -> Path:
-    writer = PdfWriter(clone_from=PdfReader(pdf(path, "secret")))
-    writer.encrypt("password", algorithm="RC4-128")
-    writer.write(path)
-    return path
+    of_word = read(docx(tmp_path / "vpn.docx", "Certificates", "Renew them."))
+    assert of_word == [("vpn: Certificates", "Renew them.")]
+    pages = read(pdf(tmp_path / "vpn.pdf", "Use port 443.", "Renew certificates."))
+    assert pages == [("vpn: page 1", "Use port 443."), ("vpn: page 2", "Renew certificates.")]
 
 
 @pytest.mark.parametrize(
@@ -184,13 +156,13 @@ def test_what_cannot_be_read_is_told(name: str, content: str | bytes, reason: st
 
 
 def test_an_encrypted_one_a_missing_one_and_a_folder_are_told(tmp_path: Path) -> None:
-    for path, reason in (
-        (encrypted(tmp_path / "e.pdf"), "it is encrypted"),
-        (tmp_path / "missing.md", "it can't be opened"),
-        (tmp_path, "files of this kind"),
-    ):
+    writer = PdfWriter(clone_from=PdfReader(pdf(tmp_path / "e.pdf", "secret")))
+    writer.encrypt("password", algorithm="RC4-128")
+    writer.write(tmp_path / "e.pdf")
+    reasons = {"e.pdf": "it is encrypted", "missing.md": "it can't be opened", "": "files of this kind"}
+    for name, reason in reasons.items():
         with pytest.raises(Unreadable, match=reason):
-            read(path)
+            read(tmp_path / name)
 
 
 @pytest.mark.slow
@@ -224,6 +196,10 @@ def test_no_part_is_longer_than_a_search_takes(tmp_path: Path) -> None:
     parts = read(written(tmp_path / "a.md", picture))
     assert parts[0].text.startswith("See ![it]( ) here.")
     assert max(len(part.text) for part in parts) <= 1500
+    # A long text is cut between words.
+    parts = parts_of(written(tmp_path / "long.txt", "word " * 2000))
+    assert (len(parts), max(len(part.text) for part in parts) <= 1500) == (7, True)
+    assert " ".join(part.text for part in parts).split() == ["word"] * 2000
 
 
 @pytest.mark.parametrize("name", ["nothing", "hex", "rot13", "utf-8"])
@@ -235,7 +211,7 @@ def test_an_encoding_that_is_none_leaves_it_readable(name: str, tmp_path: Path) 
 def test_nothing_of_the_current_folder_is_run(tmp_path: Path) -> None:
     written(tmp_path / "html.py", "raise SystemExit('run')")
     with chdir(tmp_path):
-        assert read(written(tmp_path / "a.html", "text")) == [Part("a", "text")]
+        assert read(written(tmp_path / "a.html", "text")) == [("a", "text")]
 
 
 @pytest.mark.parametrize(("most", "taken"), [("max\n", 1 << 30), ("402653184\n", 234881024), ("200000000\n", 1 << 27)])

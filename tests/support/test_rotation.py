@@ -124,16 +124,12 @@ async def test_a_rotation_goes_from_step_to_step_and_says_each_time_how_it_stand
     assert ended.returncode == 0, ended.stderr
     assert told.files() == {"WEBHOOK_SECRET_ACME": told.new, "RETIRED_WEBHOOK_SECRET_ACME": OLD}
     assert (told.tenant().webhook_secrets, told.tenant().retired_secret) == ((told.new,), OLD)
-
-
-async def test_what_is_used_is_ended_by_force_alone(told: Shelf, database: Database) -> None:
+    # What is used is ended by force alone.
     told.begin()
     await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
-    forced = told.rotate("--finish", "--force", "--yes", "--json")
-    assert forced.returncode == 0, forced.stderr
-    said = json.loads(forced.stdout)
-    assert (said["step"], said["written"]) == ("finish", True)
-    assert said["says"][0] == "Forced: the old secret still signs webhooks."
+    forced = json.loads(told.rotate("--finish", "--force", "--yes", "--json").stdout)
+    assert (forced["step"], forced["written"]) == ("finish", True)
+    assert forced["says"][0] == "Forced: the old secret still signs webhooks."
 
 
 def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(shelf: Shelf) -> None:
@@ -151,18 +147,10 @@ def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(she
     ours, theirs = pty.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
-        settings = {
-            "SECRETS_DIR": str(shelf.path),
-            "DATABASE_URL": f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x",
-        }
-        with subprocess.Popen(
-            [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked", "--yes"],
-            env={"PATH": os.environ["PATH"], **settings},
-            cwd=Path(__file__).parents[2],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        ) as process:
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x"
+        settings = {"PATH": os.environ["PATH"], "SECRETS_DIR": str(shelf.path), "DATABASE_URL": url}
+        command = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked", "--yes"]
+        with subprocess.Popen(command, env=settings, stdin=theirs, stdout=theirs, stderr=theirs) as process:
             asked, _ = silent.accept()
             with asked:
                 process.send_signal(signal.SIGINT)
@@ -303,13 +291,12 @@ async def test_variables_alone_are_ended_by_hand_once_nobody_signs_with_the_old_
     assert "set RETIRED_WEBHOOK_SECRET_ACME to what PREVIOUS_WEBHOOK_SECRET_ACME is, and take" in forced.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe"], ids=["empty", "no text"])
-def test_a_file_that_says_nothing_is_not_replaced(content: bytes, shelf: Shelf) -> None:
-    (shelf.path / "WEBHOOK_SECRET_ACME").write_bytes(content)
-    answer = shelf.begin()
-    assert answer.returncode == 78
-    assert "Start refused: WEBHOOK_SECRET_ACME: its file" in answer.stderr
-    assert not shelf.out.exists()
+def test_a_file_that_says_nothing_is_not_replaced(shelf: Shelf) -> None:
+    for content in (b"", b"\xff\xfe"):
+        (shelf.path / "WEBHOOK_SECRET_ACME").write_bytes(content)
+        answer = shelf.begin()
+        assert (answer.returncode, shelf.out.exists()) == (78, False)
+        assert "Start refused: WEBHOOK_SECRET_ACME: its file" in answer.stderr
 
 
 def test_two_who_rotate_at_once_do_not_end_each_others_secret(shelf: Shelf) -> None:
@@ -473,8 +460,7 @@ def test_the_old_secret_is_put_back_from_where_it_is_kept(kept: bool, tmp_path: 
     assert cluster.values() == {CURRENT: "n3w", **({PREVIOUS: "0ld"} if kept else {})}
 
 
-@pytest.mark.parametrize("step", list(RotationStep))
-def test_no_command_has_a_secret_or_a_place_to_fill(step: RotationStep) -> None:
-    lines = "\n".join(commands(step, "acme-eu"))
-    assert "ACME_EU" in lines
-    assert "@" not in lines
+def test_no_command_has_a_secret_or_a_place_to_fill() -> None:
+    for step in RotationStep:
+        lines = "\n".join(commands(step, "acme-eu"))
+        assert ("ACME_EU" in lines, "@" in lines) == (True, False)

@@ -216,10 +216,7 @@ def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
     assert "    outcome=completed" in lines
     assert "│   exception.message=GPT-4 timeout; will be retried in 2s" in lines
     assert here("trace", "--job", JOB, TRACES_DIR=place).stdout == told.stdout
-
-
-def test_for_machines_the_spans_are_a_list(tmp_path: Path) -> None:
-    said = json.loads(here("trace", "--job", JOB, "--traces", str(kept(tmp_path, **STORY)), "--json").stdout)
+    said = json.loads(here("trace", "--job", JOB, "--traces", place, "--json").stdout)
     assert (said["job_id"], said["trace_id"], said["others"], len(said["spans"])) == (JOB, TRACE, [], 7)
     assert said["spans"][2] == {
         "depth": 1,

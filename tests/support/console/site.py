@@ -88,35 +88,26 @@ async def change(to: Annotated[str, Form()] = "/") -> Response:
     return redirect(to)
 
 
+FAILURES: dict[str, Exception] = {
+    "not-here": NotFound(),
+    "not-understood": BadRequest("No ticket has such a number."),
+    "not-allowed": Forbidden("This takes an operator."),
+    "mistake": ZeroDivisionError("secret of a ticket"),
+    "too-slow": TimeoutError(),
+}
+
+
 @small.get("/raising/{what}")
 @small.post("/raising/{what}", dependencies=[Depends(verify_csrf)])
-async def raising(what: str) -> Response:
-    failures: dict[str, Exception] = {
-        "not-here": NotFound(),
-        "not-understood": BadRequest("No ticket has such a number."),
-        "not-allowed": Forbidden("This takes an operator."),
-        "mistake": ZeroDivisionError("secret of a ticket"),
-        "too-slow": TimeoutError(),
-    }
-    raise failures[what]
-
-
-@small.get("/database")
-async def ask_database(services: ServicesDep) -> Response:
-    await services.database.ask()
-    return redirect("/")
-
-
-@small.get("/redis")
-async def ask_redis(services: ServicesDep) -> Response:
-    await services.redis.ping()
-    return redirect("/")
-
-
-@small.get("/endless")
-async def endless() -> Response:
-    await asyncio.Event().wait()
-    return redirect("/")
+async def raising(what: str, services: ServicesDep) -> Response:
+    match what:
+        case "database":
+            await services.database.ask()
+        case "redis":
+            await services.redis.ping()
+        case "endless":
+            await asyncio.Event().wait()
+    raise FAILURES[what]
 
 
 class EndedInMemory(EndedSessions):

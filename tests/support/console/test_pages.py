@@ -21,7 +21,7 @@ POLICY += "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 async def test_headers_of_each_answer() -> None:
     """Own scripts and styles only, no frame, no cache, no referrer."""
     async with console_site() as site, site.visitor("ANNA") as browser, site.browser() as stranger:
-        paths = ("/", "/nothing", "/raising/not-understood", "/raising/mistake", "/failures", "/database")
+        paths = ("/", "/nothing", "/raising/not-understood", "/raising/mistake", "/failures", "/raising/database")
         answers = [await browser.get(path) for path in paths]
         answers += [await stranger.get(path) for path in ("/", "/login", "/login/provider")]
         answers += [await browser.client.put("/"), await browser.get("/", Host="evil.example")]
@@ -62,8 +62,8 @@ ERRORS = [
     ("/raising/not-understood", 400, "No ticket has such a number."),
     ("/raising/not-allowed", 403, "This takes an operator."),
     ("/raising/too-slow", 503, "This took too long"),
-    ("/database", 503, "The database does not answer"),
-    ("/redis", 503, "Redis does not answer"),
+    ("/raising/database", 503, "The database does not answer"),
+    ("/raising/redis", 503, "Redis does not answer"),
     ("/nothing", 404, "There is no such thing"),
     ("/failures", 403, "This takes the role of an operator."),
     ("/tickets/acme/..%2f..%2fetc", 404, "There is no such thing"),
@@ -97,14 +97,14 @@ async def test_without_the_database_redis_tells_what_waits_but_not_one_tenants_p
         told = "Redis answers: 3 messages wait in the queue, 0 are in workers&#39; hands."
         for name, is_told in (("ANNA", True), ("OLGA", True), ("ACME", False)):
             async with site.visitor(name) as browser:
-                answer = await browser.get("/database")
+                answer = await browser.get("/raising/database")
                 assert (answer.status_code, told.replace("&#39;", "'") in answer.text) == (503, is_told)
         await site.services.redis.delete("celery")
 
 
 async def test_a_page_that_takes_too_long_is_given_up() -> None:
     async with console_site(page_seconds=1) as site, site.visitor("ANNA") as browser:
-        answer = await browser.get("/endless")
+        answer = await browser.get("/raising/endless")
         assert (answer.status_code, "This took too long" in answer.text) == (503, True)
 
 
@@ -143,6 +143,10 @@ async def test_a_change_that_failed_is_told_of_with_what_is_not_known(start_log:
         answer = await anna.send(f"/raising/{what}")
         assert (answer.status_code, "not known whether" in answer.text) == (status, half_done)
         assert f"place=/raising/{{what}}, status={status}" in lines.getvalue()
+    # Only what may be a ticket's number is in the line.
+    for ticket_id in ("8" * 20, "9" * 6000):
+        await anna.send(f"/tickets/acme/{ticket_id}")
+    assert ("8" * 20 in lines.getvalue(), "9" * 21 in lines.getvalue()) == (True, False)
 
 
 async def test_a_form_is_bounded_and_is_a_form(anna: Browser) -> None:
