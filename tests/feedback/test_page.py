@@ -117,10 +117,13 @@ async def test_no_script_can_run_no_frame_hold_it_and_nobody_keeps_or_indexes_it
         assert not re.search(r"<(script|img|link|iframe|object)\b|<[^>]*\s(on\w+|style)\s*=", answer.text)
 
 
-async def test_nothing_else_is_there(visit: Visit) -> None:
+async def test_no_other_path_or_method_is_there(visit: Visit) -> None:
     for path in ("/", "/f", "/g/x", "/metrics", "/health", "/webhook", "/docs", "/f/a/b", "/robots.txt"):
         for method in ("GET", "POST", "DELETE"):
             assert (await visit.client.request(method, visit.url + path)).status_code == 404, path
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        answer = await visit.client.request(method, visit.link(uuid4()))
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 async def test_links_of_the_key_before_work_where_it_is_set(store: Store, server: Postgres) -> None:
@@ -132,9 +135,7 @@ async def test_links_of_the_key_before_work_where_it_is_set(store: Store, server
 
 
 @pytest.mark.parametrize("path", ["/notes", "/n%C3%B6tig", "/a%20b", "/%6eotes", "/a%2Fb"])
-async def test_a_path_in_the_address_may_be_left_or_taken_off_by_a_proxy(
-    path: str, store: Store, server: Postgres
-) -> None:
+async def test_a_proxy_may_strip_the_path(path: str, store: Store, server: Postgres) -> None:
     job_id = await store.accept(**NOTE)
     async with visiting(server.url, path) as visit:
         link = visit.link(job_id)
@@ -147,10 +148,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FILES = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-async def test_a_changed_or_guessed_link_is_a_page_that_is_not_there(
-    visit: Visit, store: Store, start_log: StartLog
-) -> None:
-    """Nothing is recorded; one line has their number, without any link."""
+async def test_a_changed_or_guessed_link_is_not_found(visit: Visit, store: Store, start_log: StartLog) -> None:
     stream = start_log()
     link = visit.link(await store.accept(**NOTE))
     token = link.rpartition("/")[2]
@@ -211,19 +209,11 @@ async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Stor
         (b'--x\r\nContent-Disposition: form-data; name="vote"; filename="f"\r\n\r\nuseful\r\n--x--\r\n', FILES),
     ],
 )
-async def test_a_body_that_is_no_vote_is_refused_and_asked_for_again(
-    content: bytes, headers: dict[str, str], visit: Visit, store: Store
-) -> None:
+async def test_a_body_without_a_vote(content: bytes, headers: dict[str, str], visit: Visit, store: Store) -> None:
     link = visit.link(await store.accept(**NOTE))
     answer = await visit.client.post(link, content=content, headers=headers)
     assert (answer.status_code, 'method="post"' in answer.text) == (400, True)
     assert rows(store) == []
-
-
-async def test_other_methods_are_refused(visit: Visit) -> None:
-    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
-        answer = await visit.client.request(method, visit.link(uuid4()))
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 async def test_without_a_database_the_visitor_is_asked_to_come_again(start_log: StartLog) -> None:
@@ -273,7 +263,6 @@ async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit,
 
 
 async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_log: StartLog) -> None:
-    """The longest silent connections are closed, with one line."""
     stream, before = start_log(), refused_webhooks()
     link = visit.link(await store.accept(**NOTE))
     crowd = [await connect(visit) for _ in range(2 * MOST_CONNECTIONS)]

@@ -63,10 +63,6 @@ def stored_reasons() -> Iterator[str]:
             yield value
 
 
-REASONS = sorted(
-    {*written_reasons(), *raised_reasons(), *stored_reasons(), *HoldReason, *DeskHoldReason}.union(
-        {SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
-    )
-    - NO_REASONS
-    - {""}
-)
+_WRITTEN = {*written_reasons(), *raised_reasons(), *stored_reasons()}
+_NAMED = {*HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
+REASONS = sorted((_WRITTEN | _NAMED) - NO_REASONS - {""})

@@ -89,7 +89,11 @@ def test_a_proxy_that_refuses_or_is_not_there_has_its_own_remedy(address: str) -
     assert "HTTPS_PROXY" in of_model("https://models.example.com/v1", https_proxy=away)[1]
 
 
-def test_an_accounts_host_that_is_not_reached_says_nothing_of_its_secrets() -> None:
+def test_a_wrong_address_is_thought_of() -> None:
+    """A 404 is also the answer for a missing model, and an accounts host that is away says nothing of its secrets."""
+    with serve_in_thread(create_openai({"api_key": "k"})) as url:
+        name, remedy = of_model(url)
+    assert (name, "OPENAI_BASE_URL" in remedy) == ("model name", True)
     given = filed(GLOBEX, {"globex.servicedesk.accounts_url": f"https://localhost:{free_port()}"})
     row = failed(asyncio.run(desk_rows(tenant(given), DeskClientSettings(**SERVERS), None)))
     assert row.name == "desk credentials"
@@ -115,23 +119,14 @@ def test_the_probe_proves_itself_as_a_webhook_does() -> None:
     assert "https://" in rows["webhook certificate"].remedy
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool) -> None:
+def test_a_page_that_is_not_the_receivers_is_no_success() -> None:
     """Portals and default pages answer 200 to any POST, sometimes compressed."""
     text = b"<html>Welcome</html>"
-    page = Response(gzip.compress(text), headers={"content-encoding": "gzip"}) if packed else Response(text)
-    with serving(page) as address:
-        rows = probed({"WEBHOOK_SECRET_ACME": SECRET}, f"{address}/webhook")
-    assert rows["webhook address"].state is State.FAILED
-    assert "POST /webhook" in rows["webhook address"].remedy
-    assert rows["webhook secret"].state is State.NOT_CHECKED
-
-
-def test_an_address_without_its_path_is_thought_of() -> None:
-    """A 404 is also the answer for a missing model."""
-    with serve_in_thread(create_openai({"api_key": "k"})) as url:
-        name, remedy = of_model(url)
-    assert (name, "OPENAI_BASE_URL" in remedy) == ("model name", True)
+    for page in (Response(text), Response(gzip.compress(text), headers={"content-encoding": "gzip"})):
+        with serving(page) as address:
+            rows = probed({"WEBHOOK_SECRET_ACME": SECRET}, f"{address}/webhook")
+        assert (rows["webhook address"].state, rows["webhook secret"].state) == (State.FAILED, State.NOT_CHECKED)
+        assert "POST /webhook" in rows["webhook address"].remedy
 
 
 LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
@@ -152,9 +147,7 @@ def refusal(message: str) -> Response:
         (refusal("Your input was flagged"), "model answers", ""),
     ],
 )
-def test_a_server_that_is_no_models_or_refuses_is_told_by_what_it_is_about(
-    answer: Response, row: str, remedy: str
-) -> None:
+def test_a_refusal_is_told_by_what_it_is_about(answer: Response, row: str, remedy: str) -> None:
     with serving(answer) as url:
         name, told = of_model(url)
     assert (name, remedy in told) == (row, True)

@@ -14,7 +14,6 @@ from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Happened
 from storage.job_figures import HeldJobs
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
-from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
 from support.diagnose.gathering import choose
@@ -25,16 +24,19 @@ from tests.support.known import (
     AT_WORK,
     EVENT,
     JOB_ID,
+    MISSED,
     NO_WEBHOOK,
     NOBODY_AT_WORK,
     NOW,
+    RETIRED,
+    SEEN,
     ago,
     facts,
     happened,
     job,
     listed,
+    refused,
 )
-from tests.support.known import refused as refused_webhook
 from tests.support.reasons import REASONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,13 +79,11 @@ NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0
 LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
 LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
 NOT_THERE, THERE = DeskLook(asked=True, ticket="open", note=False), DeskLook(asked=True, note=True)
-RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
 UNREAD = replace(NO_WEBHOOK, unread=[RefusedLately(422, "malformed payload: no ticket_id", 3, ago(60))])
 FULL = QueueSigns(0, 0, 1, takes_nothing=True)
 READ_ONLY = replace(FULL, listening=0)
 GONE = DeskLook(asked=True, ticket="gone")
-SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
-MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
+LEFT = replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
 RATE = "OpenAI API: 429 Rate Limit"
 NAMED_FOR_NONE = "unknown tenant: signed with this tenant's secret, and named for none there is"
@@ -174,7 +174,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", **SOON), **NO_WORKER), "in_progress", "at 09:30:40 UTC, in 40s. Besides, no worker"),
     (facts(job("waiting", "model key refused", **SOON), **NO_WORKER), "model_held", "in 40s. Besides, no worker"),
     (facts(), "webhook_missing", "never came to us"),
-    (facts(webhooks=refused_webhook(403, NAMED_FOR_NONE)), "webhook_rejected", "since 09:14 UTC: unknown tenant"),
+    (facts(webhooks=refused(403, NAMED_FOR_NONE)), "webhook_rejected", "since 09:14 UTC: unknown tenant"),
     (facts(webhooks=None), "webhook_missing", "could not be seen"),
     (facts(missing=MISSED, reconcile="report"), "webhook_missing", "09:20 UTC, and no webhook of it came by 09:25"),
     (facts(missing=SEEN, reconcile="report"), "webhook_missing", "seen in the desk at 09:20 UTC, without one"),
@@ -201,18 +201,14 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(inbox=EVENT), "in_progress", "waits in Redis"),
     (facts(tenant_closed=True), "tenant_closed", "has to be mended with us"),
     (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
-    (facts(webhooks=refused_webhook(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),
-    (facts(webhooks=refused_webhook(403, OTHER_BREAKS)), "webhook_rejected", "UTC: the body that was signed had other"),
-    (facts(webhooks=refused_webhook(403, "stale timestamp")), "webhook_rejected", "09:14 UTC: stale timestamp."),
-    (facts(webhooks=refused_webhook(403, "token mismatch")), "webhook_rejected", "token mismatch"),
-    (facts(webhooks=refused_webhook(429, "too many jobs waiting")), "webhook_rejected", "too many jobs waiting"),
-    (facts(webhooks=refused_webhook(422, "malformed payload: x")), "webhook_rejected", "malformed payload: x"),
-    (
-        facts(webhooks=refused_webhook(422, "is its name spelled right?")),
-        "webhook_rejected",
-        "is its name spelled right",
-    ),
-    (facts(webhooks=refused_webhook(403, "tenant closed")), "tenant_closed", "its webhook came"),
+    (facts(webhooks=refused(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),
+    (facts(webhooks=refused(403, OTHER_BREAKS)), "webhook_rejected", "UTC: the body that was signed had other"),
+    (facts(webhooks=refused(403, "stale timestamp")), "webhook_rejected", "09:14 UTC: stale timestamp."),
+    (facts(webhooks=refused(403, "token mismatch")), "webhook_rejected", "token mismatch"),
+    (facts(webhooks=refused(429, "too many jobs waiting")), "webhook_rejected", "too many jobs waiting"),
+    (facts(webhooks=refused(422, "malformed payload: x")), "webhook_rejected", "malformed payload: x"),
+    (facts(webhooks=refused(422, "is its name spelled right?")), "webhook_rejected", "is its name spelled right"),
+    (facts(webhooks=refused(403, "tenant closed")), "tenant_closed", "its webhook came"),
     (facts(job("completed"), webhooks=RETIRED), "delivered", "the note was put into the ticket"),
 ]
 
@@ -271,15 +267,9 @@ def test_nothing_is_told_to_be_done_that_would_not_help(known: Facts, mends: str
 
 
 def test_the_job_that_says_most_is_the_newest_one_that_was_delivered() -> None:
-    jobs = [
-        listed(6, "skipped", "already enhanced"),
-        listed(5, "failed", "unexpected failure"),
-        listed(4, "skipped", "ticket not found"),
-        listed(7, "waiting", "another job of this ticket"),
-        listed(3, "running"),
-        listed(2, "completed"),
-        listed(1, "completed"),
-    ]
+    jobs = [listed(6, "skipped", "already enhanced"), listed(5, "failed", "unexpected failure")]
+    jobs += [listed(4, "skipped", "ticket not found"), listed(7, "waiting", "another job of this ticket")]
+    jobs += [listed(3, "running"), listed(2, "completed"), listed(1, "completed")]
     for left, says_most in ((jobs, 2), (jobs[:5], 3), (jobs[:3], 5), (jobs[:1], 6), (jobs[2:4], 4)):
         chosen = choose(left)
         assert chosen is not None

@@ -12,19 +12,14 @@ from devstack.postgres import Postgres
 from integrations.looks import ModelLook
 from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
-from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.judging import judge
 from support.diagnose.printing import evidence, for_machines, for_people
 from support.diagnose.verdicts import FAQ
 from support.tables import as_json
 from tests.kit.postgres import Store
-from tests.support.known import EVENT, JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
-from tests.support.known import refused as refused_webhook
+from tests.support.known import EVENT, JOB_ID, MISSED, NO_WEBHOOK, RETIRED, ago, facts, happened, job, listed
 from tests.system.by_hand import here
-
-MISSED = SeenWithoutWebhook("124", ago(700), ago(600), ago(300), left_out=False, job_id=None)
-RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
 
 
 def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where() -> None:
@@ -70,16 +65,7 @@ def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_si
     assert seen == [True, True, False, False, True, True]
 
 
-def test_where_no_webhook_is_known_what_else_was_refused_is_told() -> None:
-    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
-    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
-    told = "\n".join(fact.what for fact in evidence(known))
-    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
-    assert "the last webhook of the client was accepted" in told
-    assert "than are kept: the API's log has all of them" in told
-
-
-def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_so() -> None:
+def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
     told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
     for words in ("it was created, by the desk's clock", "no webhook of it had come", "its webhook counts as missed"):
         assert words in told
@@ -87,6 +73,12 @@ def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_s
     told = "\n".join(fact.what for fact in evidence(recovered))
     assert f"no webhook came, and it was found in the desk, as job {JOB_ID}" in told
     assert "its webhook was accepted" not in told
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
+    told = "\n".join(fact.what for fact in evidence(known))
+    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
+    assert "the last webhook of the client was accepted" in told
+    assert "than are kept: the API's log has all of them" in told
 
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
@@ -100,10 +92,7 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     left_out = replace(MISSED, left_out=True)
     assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
     assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
-
-
-def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
-    """Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain."""
+    # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told

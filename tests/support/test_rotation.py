@@ -90,9 +90,7 @@ async def use(database: Database, shelf: Shelf, **uses: int) -> None:
     await known_secrets.know(database, [seen("acme", name, files[f"{name}_ACME"], each) for name, each in uses.items()])
 
 
-async def test_a_rotation_goes_from_step_to_step_and_says_each_time_how_it_stands(
-    told: Shelf, database: Database, table: Table
-) -> None:
+async def test_a_rotation_goes_step_by_step(told: Shelf, database: Database, table: Table) -> None:
     begun = told.begin()
     assert begun.returncode == 0, begun.stderr
     both = {"WEBHOOK_SECRET_ACME": told.new, "PREVIOUS_WEBHOOK_SECRET_ACME": OLD}
@@ -251,16 +249,14 @@ def test_a_file_of_another_user_stays_his(shelf: Shelf) -> None:
     assert {(path.stat().st_uid, path.stat().st_gid) for path in shelf.path.iterdir()} == {(10001, 10001)}
 
 
-def test_a_file_goes_before_the_environment_and_that_is_said(shelf: Shelf) -> None:
+def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
+    """The variable would be used again after the file is gone."""
     (shelf.path / "WEBHOOK_SECRET_ACME").unlink()
     begun = shelf.begin(WEBHOOK_SECRET_ACME=OLD)
     assert begun.returncode == 0, begun.stderr
     assert shelf.files() == {"WEBHOOK_SECRET_ACME": shelf.new, "PREVIOUS_WEBHOOK_SECRET_ACME": OLD}
     assert "WEBHOOK_SECRET_ACME stands in the environment here, too: its file goes before it" in begun.stdout
-
-
-def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
-    """The variable would be used again after the file is gone."""
+    (shelf.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
     kept = {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
     finish = shelf.rotate("--finish", "--force", "--yes", **kept)
     assert finish.returncode == 78
@@ -276,10 +272,7 @@ def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
     assert current not in shelf.files().values()
 
 
-async def test_variables_alone_are_ended_by_hand_once_nobody_signs_with_the_old_one(
-    told: Shelf, database: Database
-) -> None:
-    """As with a compose file without SECRETS_DIR."""
+async def test_variables_alone_are_ended_by_hand(told: Shelf, database: Database) -> None:
     told.write(PREVIOUS_WEBHOOK_SECRET_ACME=OLDER)
     settings = told.files() | {"SECRETS_DIR": ""}
     await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
@@ -389,10 +382,8 @@ class ClusterSecret:
         return done.stdout
 
     def typed(self, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        paths = {"PATH": f"{self._folder}:{os.environ['PATH']}"}
-        return subprocess.run(
-            ["bash", "-c", text], env=paths | environment, capture_output=True, text=True, check=False
-        )
+        environment["PATH"] = f"{self._folder}:{os.environ['PATH']}"
+        return subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=False)
 
     def values(self) -> dict[str, str]:
         kept = json.loads((self._folder / "secret.json").read_text(encoding="utf-8"))
@@ -426,7 +417,7 @@ def test_a_rotation_by_its_commands_changes_what_the_command_would_write(tmp_pat
         (RotationStep.BEGIN, {CURRENT: "0ne", PREVIOUS: "0ne"}, {PREVIOUS: "0ne"}),
     ],
 )
-def test_a_step_leaves_one_new_secret_that_counts(
+def test_one_new_secret_counts(
     step: RotationStep, before: dict[str, str], after: dict[str, str], tmp_path: Path
 ) -> None:
     cluster = ClusterSecret(tmp_path, **before)
@@ -453,7 +444,6 @@ def test_nothing_begins_while_nobody_knows_whether_a_rotation_is_open(tmp_path: 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_old_secret_is_put_back_from_where_it_is_kept(kept: bool, tmp_path: Path) -> None:
-    """The runbook allows this days later, in another shell."""
     cluster = ClusterSecret(tmp_path, WEBHOOK_SECRET="n3w", **({RETIRED: "0ld"} if kept else {}))
     (block,) = re.findall(r"```sh\n([^`]*\"RETIRED_WEBHOOK_SECRET_%s\":null[^`]*)```", RUNBOOK.read_text("utf-8"))
     assert cluster.typed(f"NAME=ACME_EU\n{block}").stdout == ("patched\n" if kept else "")

@@ -99,9 +99,7 @@ def test_the_document_has_the_same_request(page: str, form: str) -> None:
         ("quoted", "deluge", "WEBHOOK_SECRET_QUOTED has a blank, a quote"),
     ],
 )
-def test_without_a_secret_to_show_it_says_how_to_make_one(
-    tenant: str, form: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_secret_to_show(tenant: str, form: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = shown(capsys, "--tenant", tenant, "--form", form, "--show-secret")
     assert err.startswith(said)
     assert "openssl rand -base64 32" in err
@@ -119,9 +117,7 @@ def test_without_a_secret_to_show_it_says_how_to_make_one(
         ("http://localhost", False),
     ],
 )
-def test_an_address_without_tls_is_warned_of(
-    form: str, address: str, said: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_address_without_tls(form: str, address: str, said: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Each form sends different things over it: the token, or ids and a signature."""
     out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", f"{address}/webhook")
     assert f"{address}/webhook" in out

@@ -181,19 +181,17 @@ def test_nothing_in_a_file_controls_the_terminal(tmp_path: Path) -> None:
     assert len(shown.splitlines()) == 3
 
 
-def test_a_span_whose_parent_has_not_ended_stands_at_the_left_and_says_so(tmp_path: Path) -> None:
+def test_spans_that_have_not_ended_say_so(tmp_path: Path) -> None:
     running = line("ai-agents-api", span("Webhook", 1, 0, 0, 1)) + line("w", span("Context", 4, 3, 2, 3))
     (trace,) = find(kept(tmp_path, all=running), OF_124)
     assert [(one["depth"], one["name"], one["notes"]) for one in lines_of(trace)] == [
         (0, "Webhook", []),
         (0, "Context", ["its parent has not ended, or is not kept"]),
     ]
-
-
-def test_what_took_no_time_at_all_is_seen_and_what_goes_on_is_told() -> None:
-    line = {"depth": 0, "name": "Webhook", "start": NOW, "end": NOW, "state": "ok", "notes": [], "process": ""}
-    assert "|#\n" in printed([line])
-    both = printed([line, line | {"depth": 1, "end": None}], until=NOW + timedelta(seconds=4))
+    # What took no time at all is seen, and what goes on is told.
+    still = {"depth": 0, "name": "Webhook", "start": NOW, "end": NOW, "state": "ok", "notes": [], "process": ""}
+    assert "|#\n" in printed([still])
+    both = printed([still, still | {"depth": 1, "end": None}], until=NOW + timedelta(seconds=4))
     assert "+0.000s    4.000s  goes on" in both
 
 
@@ -218,15 +216,10 @@ def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
     assert here("trace", "--job", JOB, TRACES_DIR=place).stdout == told.stdout
     said = json.loads(here("trace", "--job", JOB, "--traces", place, "--json").stdout)
     assert (said["job_id"], said["trace_id"], said["others"], len(said["spans"])) == (JOB, TRACE, [], 7)
-    assert said["spans"][2] == {
-        "depth": 1,
-        "name": "Worker (attempt 1)",
-        "start": "2026-03-01T09:30:02.000Z",
-        "end": "2026-03-01T09:30:12.000Z",
-        "state": "failed",
-        "notes": ["exception.message=GPT-4 timeout; will be retried in 2s"],
-        "process": "ai-agents-worker",
-    }
+    worker = said["spans"][2]
+    assert (worker["depth"], worker["name"], worker["state"]) == (1, "Worker (attempt 1)", "failed")
+    assert (worker["start"], worker["end"]) == ("2026-03-01T09:30:02.000Z", "2026-03-01T09:30:12.000Z")
+    assert (worker["notes"][0][:18], worker["process"]) == ("exception.message=", "ai-agents-worker")
 
 
 def test_of_a_tickets_jobs_the_newest_that_asked_a_model_is_drawn(tmp_path: Path) -> None:
@@ -265,9 +258,7 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
         (["--traces", "/dev/null"], {}, "/dev/null has no span of it: the database is asked.\n"),
     ],
 )
-def test_without_spans_and_without_a_database_it_is_said_what_is_missing(
-    words: list[str], settings: dict[str, str], told: str
-) -> None:
+def test_without_spans_and_database_it_says_so(words: list[str], settings: dict[str, str], told: str) -> None:
     done = here("trace", "--ticket", "124", *words, **settings)
     assert (done.returncode, done.stdout, "DATABASE_URL is missing" in done.stderr) == (78, "", True)
     assert told in done.stderr

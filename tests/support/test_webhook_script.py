@@ -110,13 +110,11 @@ def test_every_answer_but_a_success_is_tried_again(door: TroubledDoor, tmp_path:
         assert f"ai-agents: ticket 77: {status}" in said
         assert ("but not of ai-agents: is the URL right, or does a proxy answer?; again" in said) == (status < 300)
         assert said.endswith("taken (202)\n")
-
-
-def test_a_page_in_the_apis_place_makes_no_check_good(door: TroubledDoor, tmp_path: Path) -> None:
+    # A page in the API's place makes no check good.
     door.trouble(200, 202, 200)
-    ended, said = Script(tmp_path, door.url).run("--check")
+    ended, said = script.run("--check")
     assert (ended, said.count("but not of ai-agents")) == (1, 3)
-    assert Script(tmp_path, door.url).run("--check") == (0, "ai-agents: check: taken (200)\n")
+    assert script.run("--check") == (0, "ai-agents: check: taken (200)\n")
 
 
 def test_the_last_line_says_what_was_answered_and_why(door: TroubledDoor, tmp_path: Path) -> None:
@@ -199,9 +197,7 @@ def test_the_desks_file_may_be_written_so(raw: bytes, tmp_path: Path) -> None:
         (b'{"request": {"subject": "x"}}', "no request with an id"),
     ],
 )
-def test_a_file_without_a_ticket_is_told_to_the_desks_admin(
-    raw: bytes | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_without_ticket(raw: bytes | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if raw is not None:
         (tmp_path / "77_1.json").write_bytes(raw)
     assert ai_agents_webhook.main([str(tmp_path / "77_1.json")]) == 1

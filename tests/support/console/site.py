@@ -37,11 +37,7 @@ from tests.kit.postgres import Store
 from tests.kit.tenants_toml import given
 
 KEY, OLD_KEY = "k0123456789" * 3, "o0123456789" * 3
-TOKENS = {
-    "ANNA": "anna-0123456789-abcdefghijklmnop",
-    "ACME": "acme-0123456789-abcdefghijklmnop",
-    "OLGA": "olga-0123456789-abcdefghijklmnop",
-}
+TOKENS = {name: f"{name.lower()}-0123456789-abcdefghijklmnop" for name in ("ANNA", "ACME", "OLGA")}
 """Support of all tenants, of one, and an operator who may read texts."""
 LETTING_IN = {
     **{f"CONSOLE_TOKEN_{name}": token for name, token in TOKENS.items()},
@@ -193,10 +189,7 @@ async def console_site(
     kernel_keeps: int | None = None,
     head_seconds: float = 10.0,
 ) -> AsyncIterator[ConsoleSite]:
-    """Serve the console; login settings are `values`, and may change while it runs.
-
-    `kernel_keeps`: bytes of an unread answer that the kernel buffers.
-    """
+    """Serve the console; login `values` may change while it runs; `kernel_keeps` bytes of an unread answer."""
     current, now, monotonic = dict(values), Clock(1_800_000_000.0), Clock()
     access = AccessDirectory(lambda: dict(current), monotonic=monotonic)
     database = Database(database_url, application_name="tests console", pool_size=4, pool_seconds=2)

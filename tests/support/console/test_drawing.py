@@ -41,15 +41,9 @@ def test_bars_are_to_scale_one_behind_the_other() -> None:
 @pytest.mark.parametrize("seconds", [0, 0.2, 1, 45, 3600, 86_400, 40 * 86_400])
 @pytest.mark.parametrize("shape", [WIDE, NARROW])
 def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Shape) -> None:
-    drawn = svg(
-        pictured(
-            TimelineSpan("Webhook", 0, ago(seconds), ago(seconds)),
-            TimelineSpan("Queue", 1, ago(seconds), NOW),
-            TimelineSpan("Worker", 1, NOW, NOW),
-            TimelineSpan("ServiceDesk Update", 1, ago(seconds), level=1),
-            shape=shape,
-        )
-    )
+    spans = [TimelineSpan("Webhook", 0, ago(seconds), ago(seconds)), TimelineSpan("Queue", 1, ago(seconds), NOW)]
+    spans += [TimelineSpan("Worker", 1, NOW, NOW), TimelineSpan("ServiceDesk Update", 1, ago(seconds), level=1)]
+    drawn = svg(pictured(*spans, shape=shape))
     (frame,) = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
     most_x, most_y = map(float, frame)
     bars = re.findall(r'<rect [^>]*x="([^"]+)" y="([^"]+)" width="([^"]+)" height="([^"]+)"', drawn)
@@ -67,12 +61,9 @@ def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Sha
 
 
 def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
-    picture = pictured(
-        TimelineSpan("Worker", 1, ago(9), ago(6), "failed", "GPT-4 timeout"),
-        TimelineSpan("Worker", 2, ago(6), ago(3), "held", "held back: desk busy"),
-        TimelineSpan("Worker", 2, ago(3)),
-        goes_on=True,
-    )
+    ended = [TimelineSpan("Worker", 1, ago(9), ago(6), "failed", "GPT-4 timeout")]
+    ended += [TimelineSpan("Worker", 2, ago(6), ago(3), "held", "held back: desk busy")]
+    picture = pictured(*ended, TimelineSpan("Worker", 2, ago(3)), goes_on=True)
     assert [bar.css for bar in picture.bars] == ["t-failed", "t-held", "t-work"]
     assert [bar.ended.text for bar in picture.bars] == ["failed", "held", "goes on"]
     assert picture.title == "What happened to the job, 9.0s so far"

@@ -30,11 +30,8 @@ async def hostile(store: Store) -> UUID:
         ticket_id="1", state="failed", reason=ATTACK, finished_at="now()", enhancement=answer, model=ATTACK
     )
     await store.accept(ticket_id="2", reason=ATTACK)
-    store.table.run(
-        "INSERT INTO job_events (tenant_id, job_id, attempt, what, reason) VALUES ('acme', %s, 1, 'failed', %s)",
-        job_id,
-        ATTACK,
-    )
+    event = "INSERT INTO job_events (tenant_id, job_id, attempt, what, reason) VALUES ('acme', %s, 1, 'failed', %s)"
+    store.table.run(event, job_id, ATTACK)
     await rejections.record(store.database, "acme", "1", 422, ATTACK, proved=True)
     texts = dict.fromkeys(("model", "host", "system", "sent"), ATTACK)
     await audit.keep(store.database, "acme", job_id, exchange(ATTACK, answer={"summary": ATTACK}, **texts))
@@ -67,9 +64,7 @@ def test_an_attack_in_a_refusal_stays_text() -> None:
 def test_no_template_has_what_the_content_policy_forbids() -> None:
     assert len(TEMPLATES) > 10
     for text in (template.read_text(encoding="utf-8") for template in TEMPLATES):
-        assert not re.search(
-            r"<(style|iframe|object|embed)\b|<script(?![^>]* src=)|\sstyle=|\son\w+=|javascript:", text
-        )
-        assert "|safe" not in text.replace(" ", "")
+        assert not re.search(r"<(style|iframe|object|embed)\b|<script(?![^>]* src=)|\sstyle=|\son\w+=", text)
+        assert not re.search(r"javascript:|\|\s*safe\b", text)
         assert not re.findall(r"(?:src|href|action)=\"(?:https?:)?//", text)
         assert text.count('method="post"') == text.count("{{ csrf_field }}") + text.count("{{ login_field }}")

@@ -68,9 +68,7 @@ async def test_another_claim_may_have_the_roles_and_a_text_is_a_value_too() -> N
         ("CLAIM", "roles"),
     ],
 )
-async def test_a_mapping_or_a_provider_that_is_gone_ends_its_sessions_at_once(
-    name: str, value: str, member: Member
-) -> None:
+async def test_a_changed_provider_ends_its_sessions(name: str, value: str, member: Member) -> None:
     await member.came_back()
     assert (await member.get("/")).status_code == 200
     member.site.values[f"CONSOLE_OIDC_{name}"] = value
@@ -164,9 +162,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("told", ODD.values(), ids=ODD)
-async def test_a_provider_that_says_odd_things_is_unused(
-    told: dict[str, Any], start_log: StartLog, member: Member
-) -> None:
+async def test_an_odd_provider_is_unused(told: dict[str, Any], start_log: StartLog, member: Member) -> None:
     lines = start_log()
     member.issuer.told = told
     answer = await member.get("/login/provider")

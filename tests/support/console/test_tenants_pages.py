@@ -168,11 +168,9 @@ async def test_without_the_database_what_redis_and_settings_tell_is_shown(redis:
     await redis.lpush(QUEUE, "message")
     for visitor in (OPERATOR, OF_ACME):
         html = (await Visits(away, redis).page("/", visitor)).text
-        assert [words in html for words in ("normal</span>", "Not known just now", "well</span>")] == [
-            True,
-            True,
-            False,
-        ]
+        assert "normal</span>" in html
+        assert "Not known just now" in html
+        assert "well</span>" not in html
     assert "not known just now" in await Visits(away, redis).html("/tenants")
     html = await Visits(away, redis).html("/tenants/acme", OF_ACME)
     assert [words in html for words in ("usable</span>", "Not known just now")] == [True, True]
@@ -316,9 +314,7 @@ def test_a_tenants_health_in_short(ids: list[str], more: dict[str, Any], expecte
     assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in told] == expected
 
 
-async def test_what_comes_in_time_is_told_and_a_statement_that_is_wrong_is_logged(
-    database: Database, start_log: StartLog
-) -> None:
+async def test_parts_of_a_page_have_a_time_limit(database: Database, start_log: StartLog) -> None:
     log = start_log()
     assert await in_time(database.call_for_one(text("SELECT 7"))) == 7
     assert await in_time(database.call(text("SELECT pg_sleep(5)")), 0.05) is None
