@@ -1,14 +1,18 @@
-"""The feedback page over HTTP, on a real database: content, records and refused visits."""
+"""The feedback page over HTTP, on a real database, and its links: content, records, refusals, forgery and lifetime."""
 
 import asyncio
+import base64
 import re
-from datetime import date
-from uuid import uuid4
+from datetime import date, timedelta
+from hashlib import sha384
+from uuid import UUID, uuid4
 
 import pytest
+from itsdangerous import URLSafeSerializer
 from sqlalchemy import text
 
 from api.feedback_port import MOST_CONNECTIONS
+from config.settings import FeedbackPageSettings
 from devstack.postgres import Postgres
 from feedback.app import MOST_AT_ONCE
 from feedback.links import FeedbackLinks
@@ -17,7 +21,7 @@ from observability.metrics import WEBHOOKS
 from storage import erasure
 from storage.erasure import Which
 from storage.feedback import VoteReason
-from tests.feedback.visiting import KEY, NOTE, NOWHERE, OLD_KEY, Visit, rows, visiting
+from tests.feedback.visiting import KEY, NOTE, NOWHERE, OLD_KEY, TODAY, Visit, rows, visiting
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
@@ -126,18 +130,13 @@ async def test_no_other_path_or_method_is_there(visit: Visit) -> None:
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
-async def test_links_of_the_key_before_work_where_it_is_set(store: Store, server: Postgres) -> None:
-    job_id = await store.accept(**NOTE)
-    async with visiting(server.url, feedback_previous_key=OLD_KEY) as visit:
-        before = FeedbackLinks(visit.url, (OLD_KEY.encode(),)).link("acme", job_id)
-        assert (await visit.vote(before)).status_code == 200
-    assert len(rows(store)) == 1
-
-
 @pytest.mark.parametrize("path", ["/notes", "/n%C3%B6tig", "/a%20b", "/%6eotes", "/a%2Fb"])
 async def test_a_proxy_may_strip_the_path(path: str, store: Store, server: Postgres) -> None:
     job_id = await store.accept(**NOTE)
-    async with visiting(server.url, path) as visit:
+    async with visiting(server.url, path, feedback_previous_key=OLD_KEY) as visit:
+        # Links of the key before work where it is set.
+        before = FeedbackLinks(visit.url, (OLD_KEY.encode(),)).link("acme", job_id)
+        assert (await visit.vote(before)).status_code == 200
         link = visit.link(job_id)
         assert link.startswith(f"{visit.url}/f/")
         for shown, status in ((path, 200), ("", 200), ("/other", 404)):
@@ -273,3 +272,69 @@ async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_
         writer.close()
     assert stream.getvalue().count("Feedback page: too many connections") == 1
     assert refused_webhooks() == before
+
+
+JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+URL = "https://feedback.example.com/notes"
+
+
+def links(*keys: str, today: date = TODAY) -> FeedbackLinks:
+    return FeedbackLinks(URL, tuple(key.encode() for key in keys or (KEY,)), today=lambda: today)
+
+
+def token_of(link: str) -> str:
+    return link.removeprefix(f"{URL}/f/")
+
+
+TOKEN = token_of(links().link("acme", JOB))
+
+
+@pytest.mark.parametrize("tenant_id", ["a", "acme", "x" * 63])
+def test_a_link_says_its_tenant_and_its_job_and_stands_in_an_address_as_it_is(tenant_id: str) -> None:
+    link = links().link(tenant_id, JOB)
+    assert re.fullmatch(rf"{URL}/f/[A-Za-z0-9_.-]+", link)
+    assert links().read(token_of(link)) == (tenant_id, JOB, False)
+
+
+def test_a_link_works_for_90_days_and_then_is_known_as_expired() -> None:
+    for days, expired in ((90, False), (91, True)):
+        assert links(today=TODAY + timedelta(days=days)).read(TOKEN) == ("acme", JOB, expired)
+
+
+def test_no_character_of_a_token_can_be_changed() -> None:
+    for at, character in enumerate(TOKEN):
+        for other in "AQgw-_" if character != "A" else "BQgw-_":
+            if other != character:
+                assert links().read(TOKEN[:at] + other + TOKEN[at + 1 :]) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("", "A", "x" * 10_000, TOKEN[:-1], TOKEN[1:], TOKEN + "A", TOKEN + "=", TOKEN + "\n", "../" + TOKEN),
+        *(f"{TOKEN[:20]} {TOKEN[20:]}", TOKEN.replace("A", "\u0410")),
+        base64.urlsafe_b64encode(b"\x01" + bytes(90)).decode().rstrip("="),
+    ],
+)
+def test_what_is_cut_guessed_or_too_long_is_not_ours(token: str) -> None:
+    assert links().read(token) is None
+
+
+def test_what_the_key_signs_for_another_purpose_is_no_link() -> None:
+    signed = URLSafeSerializer(KEY, salt="another", signer_kwargs={"key_derivation": "hmac", "digest_method": sha384})
+    assert links().read(signed.dumps([TODAY.toordinal(), JOB.hex, "acme"])) is None
+
+
+def test_links_of_the_key_before_go_on_working_and_those_of_others_do_not() -> None:
+    old = token_of(links(OLD_KEY).link("acme", JOB))
+    assert links(KEY, OLD_KEY).read(old) == ("acme", JOB, False)
+    assert links(KEY, OLD_KEY).link("acme", JOB) == links(KEY).link("acme", JOB)
+    assert links(KEY).read(old) is None
+
+
+def test_a_link_shows_no_key() -> None:
+    assert KEY not in repr(links())
+    given = {"feedback_url": URL, "feedback_key": KEY, "feedback_previous_key": OLD_KEY}
+    settings = FeedbackPageSettings.model_validate(given)
+    assert KEY not in repr(settings)
+    assert OLD_KEY not in repr(settings)

@@ -32,13 +32,13 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
     """Return a job's row, accepted three seconds ago, due, and with a message."""
     ended = state in ("completed", "failed", "skipped")
     begun = state != "waiting"
+    nothing: dict[str, Any] = dict.fromkeys(("desk_id", "display_id", "model", "refresh", "dry_run_job"))
     row = Details(
+        **nothing,
         asked_at=NOW,
         id=JOB_ID,
         tenant_id="acme",
         ticket_id="124",
-        desk_id=None,
-        display_id=None,
         event="ticket.created",
         state=state,
         attempt=1 if begun else 0,
@@ -53,11 +53,8 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
         lease_owner="host:1" if state == "running" else None,
         lease_until=NOW + timedelta(seconds=40) if state == "running" else None,
         answered=False,
-        model=None,
         note_attempted_at=ago(1) if state == "completed" else None,
         note_id="7" if state == "completed" else None,
-        refresh=None,
-        dry_run_job=None,
     )
     return replace(row, **more)
 

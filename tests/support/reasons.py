@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import storage.jobs
 from integrations import errors
@@ -50,7 +51,7 @@ def raised_reasons() -> Iterator[str]:
     for what in SERVERS_WORDS:
         for failure in (errors.ModelUnavailable, errors.ModelRefused, errors.DeskUnavailable, errors.DeskRefused):
             yield failure(what).reason
-    raised = [errors.ModelTimeout(1), errors.DeskTimeout(), errors.NoteMissing(), errors.TicketNotFound("1")]
+    raised: list[Any] = [errors.ModelTimeout(1), errors.DeskTimeout(), errors.NoteMissing(), errors.TicketNotFound("1")]
     raised += [errors.TicketClosed(), errors.TicketTrashed(), errors.NoteUnsettled(1), errors.DeskDenied()]
     raised += [errors.DeskRefused("no desk configured"), errors.ModelDenied("401 Unauthorized", "x")]
     yield from (failure.reason for failure in raised)

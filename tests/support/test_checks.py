@@ -113,10 +113,10 @@ def test_the_probe_proves_itself_as_a_webhook_does() -> None:
             assert rows["webhook clock"].state is State.OK
             assert rows["webhook secret"].state is (State.OK if is_right else State.FAILED)
             assert (f"the same {name}" in rows["webhook secret"].remedy) is not is_right
-    # An address without TLS has no certificate that is in order.
-    assert rows["webhook certificate"].state is State.WARNING
-    assert "nothing is encrypted" in rows["webhook certificate"].seen
-    assert "https://" in rows["webhook certificate"].remedy
+            # An address without TLS has no certificate that is in order.
+            assert rows["webhook certificate"].state is State.WARNING
+            assert "nothing is encrypted" in rows["webhook certificate"].seen
+            assert "https://" in rows["webhook certificate"].remedy
 
 
 def test_a_page_that_is_not_the_receivers_is_no_success() -> None:

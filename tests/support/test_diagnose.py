@@ -114,7 +114,6 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "attempt took too long"), events=LATE[:2]), "context_failing", "not found in time"),
     (facts(job("failed", "unexpected failure")), "failed", "a mistake of ours"),
     (facts(job("failed", "words of a later release")), "failed", "its job failed"),
-    (facts(job("failed", "worker lost at its last attempt")), "worker_lost", "ended each worker"),
     (facts(job("failed", "database unreachable")), "database_failing", "our database"),
     (facts(job("skipped", "ticket not found")), "ticket_gone", "it is open now"),
     (facts(job("skipped", "ticket deleted or closed"), desk=DeskLook()), "ticket_gone", "closed or deleted"),

@@ -123,7 +123,6 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
-    """Housekeeping logs the id of the desk's list, whichever number was typed."""
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")

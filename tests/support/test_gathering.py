@@ -167,7 +167,7 @@ async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, 
     about = AskedAbout(ticket_id, "acme", None)
     facts = await facts_of(of_acme, about)
     assert (judge(facts).verdict, facts.desk.note, facts.desk.failure) == (VerdictCode.NOTE_REMOVED, False, "")
-    failed = {"state": "failed", "finished_at": "now()", "reason": "ServiceDesk Plus API: 403"}
+    failed: dict[str, Any] = {"state": "failed", "finished_at": "now()", "reason": "ServiceDesk Plus API: 403"}
     later = await store.accept(ticket_id=ticket_id, **failed)
     facts = await facts_of(of_acme, about)
     assert (facts.job and facts.job.id, facts.desk.ticket, facts.desk.note) == (later, "open", None)
@@ -301,12 +301,13 @@ def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> Non
 async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
     asking, questions = LookAsker(redis_url), LookQuestions(redis)
     outside = HasHousekeepingLook(asking)
-    asked = [asyncio.create_task(look) for look in (outside.desk("acme", "124", None), outside.model("acme"))]
-    for _ in asked:
+    of_desk = asyncio.ensure_future(outside.desk("acme", "124", None))
+    of_model = asyncio.ensure_future(outside.model("acme"))
+    for _ in (of_desk, of_model):
         while (question := await questions.take()) is None:
             pass
         await questions.answer(question, answer)
-    desk, model = await asyncio.gather(*asked)
+    desk, model = await of_desk, await of_model
     await asking.close()
     assert (desk.asked, "can't read" in desk.failure) == (False, True)
     assert model.asked is False

@@ -212,7 +212,6 @@ KIT = "signing-kit --tenant acme --url https://api.example.com/webhook --form"
 
 
 def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command with buffered output."""
     return subprocess.run(
         [sys.executable, "-m", "support.cli", *words.split()],
         env={"PATH": os.environ["PATH"], **settings},

@@ -31,7 +31,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
-    """Return standard output and standard error of the command."""
     assert main(["signing-kit", *arguments]) == 0
     told = capsys.readouterr()
     return told.out, told.err

@@ -56,7 +56,6 @@ def line(process: str, *spans: Mapping[str, Any]) -> str:
 
 
 def kept(folder: Path, **lines: str) -> Path:
-    """Write one file of these lines per process."""
     for name, text in lines.items():
         (folder / f"ai-agents-{name}.traces.jsonl").write_text(text, encoding="utf-8")
     return folder

@@ -129,7 +129,6 @@ def by_shared_secret(issuer: FakeIssuer, claims: dict[str, Any]) -> str:
 
 
 def unsigned(_issuer: FakeIssuer, claims: dict[str, Any]) -> str:
-    """Return a token with algorithm `none`."""
     return f"{_part({'alg': 'none', 'kid': 'one'})}.{_part(claims)}."
 
 
@@ -181,7 +180,6 @@ class Member(Browser):
 
 @asynccontextmanager
 async def with_provider(**settings: str) -> AsyncIterator[Member]:
-    """Serve a console that accepts logins of an issuer."""
     async with issuing() as issuer:
         client = {"CONSOLE_OIDC_CLIENT_ID": CLIENT_ID, "CONSOLE_OIDC_CLIENT_SECRET": CLIENT_SECRET}
         roles = "desk-ops=operator+texts, acme=support:acme, staff=support"

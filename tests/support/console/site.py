@@ -121,8 +121,6 @@ class EndedInMemory(EndedSessions):
 
 @dataclass
 class ConsoleSite:
-    """The console and its parts."""
-
     url: str
     values: dict[str, str]
     now: Clock
@@ -277,7 +275,6 @@ def visits(store: Store, redis: Redis) -> Visits:
 
 @pytest.fixture
 async def away(unused_tcp_port: int) -> AsyncIterator[Database]:
-    """Return a database that is away."""
     database = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
     yield database
     await database.close()

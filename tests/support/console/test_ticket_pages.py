@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -208,7 +209,7 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Vi
 
 async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, redis: Redis, visits: Visits) -> None:
     await redis.lpush(QUEUE, *["message"] * 137)
-    running = {"state": "running", "lease_owner": "w", "lease_until": "now() + interval '1 hour'"}
+    running: dict[str, Any] = {"state": "running", "lease_owner": "w", "lease_until": "now() + interval '1 hour'"}
     for _ in range(3):
         await store.accept(tenant_id="globex", **running)
     await store.accept(due_at="now() - interval '90 seconds'")
