@@ -330,11 +330,7 @@ def test_links_of_the_key_before_go_on_working_and_those_of_others_do_not() -> N
     assert links(KEY, OLD_KEY).read(old) == ("acme", JOB, False)
     assert links(KEY, OLD_KEY).link("acme", JOB) == links(KEY).link("acme", JOB)
     assert links(KEY).read(old) is None
-
-
-def test_a_link_shows_no_key() -> None:
-    assert KEY not in repr(links())
+    # And none shows a key.
     given = {"feedback_url": URL, "feedback_key": KEY, "feedback_previous_key": OLD_KEY}
-    settings = FeedbackPageSettings.model_validate(given)
-    assert KEY not in repr(settings)
-    assert OLD_KEY not in repr(settings)
+    shown = repr(FeedbackPageSettings.model_validate(given)) + repr(links())
+    assert [key in shown for key in (KEY, OLD_KEY)] == [False, False]

@@ -53,14 +53,11 @@ def failed(rows: list[Finding]) -> Finding:
 
 
 def probed(settings: dict[str, str], url: str) -> dict[str, Finding]:
-    """Return the rows of the webhook's probe by name."""
     (tenant,) = TenantDirectory(lambda: settings).all()
     return {row.name: row for row in asyncio.run(webhook_rows(tenant, url, None))}
 
 
 def of_model(base_url: str, **settings: str) -> tuple[str, str]:
-    """Return the one failed row of the model's check, and its remedy."""
-
     async def look() -> list[Finding]:
         worker = WorkerSettings(**SERVERS, openai_api_key="k", openai_base_url=base_url, **settings)  # type: ignore[arg-type]  # pydantic parses
         model = ModelCheck(TenantDirectory(lambda: dict(ACME)), worker)

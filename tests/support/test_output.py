@@ -212,15 +212,9 @@ KIT = "signing-kit --tenant acme --url https://api.example.com/webhook --form"
 
 
 def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "support.cli", *words.split()],
-        env={"PATH": os.environ["PATH"], **settings},
-        stdout=output,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    command, error = [sys.executable, "-m", "support.cli", *words.split()], subprocess.PIPE
+    settings["PATH"] = os.environ["PATH"]
+    return subprocess.run(command, env=settings, stdout=output, stderr=error, text=True, check=False, timeout=60)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")

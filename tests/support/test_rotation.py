@@ -100,7 +100,7 @@ async def test_a_rotation_goes_step_by_step(told: Shelf, database: Database, tab
     assert "Both count within seconds" in begun.stdout
     again = told.rotate("--yes", "--out", f"{told.out}2")
     assert again.returncode == 1
-    assert "A rotation is open since 0s" in again.stderr
+    assert "A rotation is open since " in again.stderr
     assert "It is not begun again: the old secret would end unannounced." in again.stderr
     lost = re.search(r"`ai-agents (signing-kit [^`]*)`", again.stderr)
     assert lost is not None

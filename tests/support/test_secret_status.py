@@ -26,12 +26,7 @@ SETTINGS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("untouched_logging")
-
-
-@pytest.fixture
-def told(server: Postgres, table: Table) -> str:  # noqa: ARG001 -- empties it
-    return server.url
+pytestmark = pytest.mark.usefixtures("untouched_logging", "table")
 
 
 async def asked(url: str, *words: str, **settings: str) -> Answer:
@@ -70,28 +65,28 @@ def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | No
     assert to_do("acme", PREVIOUS, both) == "nobody signs with it, nor with the current one"
 
 
-async def test_a_stopped_rotation_has_no_old_secret(told: str, database: Database, tmp_path: Path) -> None:
+async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: Database, tmp_path: Path) -> None:
     """The desk signs with the current one, which is in both files."""
     for name in (CURRENT, PREVIOUS):
         (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
     await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
-    answer = await asked(told, "--json", SECRETS_DIR=str(tmp_path))
+    answer = await asked(server.url, "--json", SECRETS_DIR=str(tmp_path))
     (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
     assert said.startswith("the same as the current one: `ai-agents secrets rotate --tenant acme` was stopped")
 
 
-async def test_a_secret_that_nobody_can_read_is_told_of(told: str, tmp_path: Path) -> None:
+async def test_a_secret_that_nobody_can_read_is_told_of(server: Postgres, tmp_path: Path) -> None:
     (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff\xfe")
     (tmp_path / "WEBHOOK_TOKEN_ACME").write_text("t0ken" * 8, encoding="utf-8")
-    answer = await asked(told, SECRETS_DIR=str(tmp_path))
+    answer = await asked(server.url, SECRETS_DIR=str(tmp_path))
     assert answer.returncode == 0
     assert answer.stderr == "WEBHOOK_SECRET_ACME: its file can't be read as text\n"
 
 
-async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Database, table: Table) -> None:
+async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, database: Database, table: Table) -> None:
     await known_secrets.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
-    answer = await asked(told, **SETTINGS)
+    answer = await asked(server.url, **SETTINGS)
     assert answer.returncode == 0, answer.stderr
     rows = [line.split(maxsplit=5) for line in answer.stdout.splitlines()[1:]]
     of_acme = {("acme", setting) for setting in (CURRENT, PREVIOUS, "SERVICEDESK_API_KEY")}
@@ -102,26 +97,26 @@ async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Dat
     assert not any(secret[:8] in answer.stdout + answer.stderr for secret in SETTINGS.values() if secret != "nowhere")
 
 
-async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(told: str, database: Database) -> None:
+async def test_without_settings_here_it_tells_what_processes_told(server: Postgres, database: Database) -> None:
     await known_secrets.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
-    answer = await asked(told, "--tenant", "acme", "--json")
+    answer = await asked(server.url, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
     assert "No secret of acme is set here: this is what processes have told within two hours." in answer.stderr
     for words in ([], ["--tenant", "hooli"]):
-        nothing = await asked(told, *words)
+        nothing = await asked(server.url, *words)
         assert (nothing.returncode, nothing.stdout) == (2, "")
         assert "is set here" in nothing.stderr
 
 
-async def test_what_processes_have_themselves_is_told_beside_what_is_set_here(told: str, database: Database) -> None:
+async def test_what_processes_have_themselves_is_told_too(server: Postgres, database: Database) -> None:
     """The console's token has no setting in a pod of the API."""
     await known_secrets.know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")])
-    rows = json.loads((await asked(told, "--json", **SETTINGS)).stdout)
+    rows = json.loads((await asked(server.url, "--json", **SETTINGS)).stdout)
     of_processes = {row["setting"]: row["first_seen_at"] for row in rows if row["tenant_id"] == "(process)"}
     assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}
     assert of_processes["CONSOLE_TOKEN_ANNA"]
     assert of_processes["OPENAI_API_KEY"] is None  # set here, reported by no process
-    alone = await asked(told)
+    alone = await asked(server.url)
     assert alone.stderr == "No tenant's secret is set here, and --tenant tells what processes have told.\n"
     assert (alone.returncode, "CONSOLE_TOKEN_ANNA" in alone.stdout) == (0, True)
 

@@ -77,7 +77,6 @@ WHOLE = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "Worker", "GPT-4"]
 
 
 def found(place: Path, asked: AskedAbout = OF_124) -> list[tuple[str, list[str]]]:
-    """Return the span names of each trace by its id."""
     traces = find(place, asked)
     return [(trace[0]["context"]["trace_id"].removeprefix("0x"), [one["name"] for one in trace]) for trace in traces]
 

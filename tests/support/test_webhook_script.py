@@ -14,9 +14,10 @@ import trustme
 
 from devstack.free_ports import free_port
 from support.kit import ai_agents_webhook
+from support.signing_kit import kit
 from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.receiver import SECRET
-from tests.support.troubled_door import TroubledDoor, opened_door, printed
+from tests.support.troubled_door import TroubledDoor, opened_door, pasted
 
 NAME = "ai_agents_webhook.py"
 TICKET = '{"request": {"id": "77", "subject": "A \\"quote\\", and Grüße"}}'
@@ -27,7 +28,7 @@ class Script:
 
     def __init__(self, folder: Path, url: str, secret: str = SECRET, pauses: str = "(0.1, 0.2)") -> None:
         self.path, self._ticket = folder / NAME, folder / "77_1.json"
-        self.path.write_text(printed("script", NAME, url, secret or None), encoding="utf-8")
+        self.path.write_text(pasted(kit("script", "acme", url, secret or None), NAME), encoding="utf-8")
         self.edit("PAUSES = (1, 2, 4, 8, 16)", f"PAUSES = {pauses}")
         self._ticket.write_text(TICKET, encoding="utf-8")
 
@@ -229,7 +230,8 @@ def test_what_is_not_filled_in_or_badly_is_named(url: str, secret: str, told: st
 
 @pytest.mark.parametrize(("more", "status"), [("", 0), ("if (newer := 1):\n    pass\n", 1)])
 def test_it_runs_where_python_is_3_6(more: str, status: int, tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text(printed("script", NAME, "https://api.example.com/webhook") + more, encoding="utf-8")
+    text = pasted(kit("script", "acme", "https://api.example.com/webhook", SECRET), NAME)
+    (tmp_path / NAME).write_text(text + more, encoding="utf-8")
     vermin = Path(sys.executable).with_name("vermin")
     command = [str(vermin), "-t=3.6-", "--violations", "--no-tips", "--processes=1", str(tmp_path / NAME)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == status

@@ -37,14 +37,10 @@ from tests.kit.postgres import Store
 from tests.kit.tenants_toml import given
 
 KEY, OLD_KEY = "k0123456789" * 3, "o0123456789" * 3
-TOKENS = {name: f"{name.lower()}-0123456789-abcdefghijklmnop" for name in ("ANNA", "ACME", "OLGA")}
-"""Support of all tenants, of one, and an operator who may read texts."""
-LETTING_IN = {
-    **{f"CONSOLE_TOKEN_{name}": token for name, token in TOKENS.items()},
-    "CONSOLE_ROLE_ANNA": "support",
-    "CONSOLE_ROLE_ACME": "support:acme",
-    "CONSOLE_ROLE_OLGA": "operator+texts",
-}
+ROLES = {"ANNA": "support", "ACME": "support:acme", "OLGA": "operator+texts"}
+TOKENS = {name: f"{name.lower()}-0123456789-abcdefghijklmnop" for name in ROLES}
+LETTING_IN = {f"CONSOLE_TOKEN_{name}": token for name, token in TOKENS.items()}
+LETTING_IN |= {f"CONSOLE_ROLE_{name}": role for name, role in ROLES.items()}
 NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')

@@ -36,6 +36,10 @@ def test_bars_are_to_scale_one_behind_the_other() -> None:
     assert picture.title == "What happened to the job, 1m30s in all"
     places = re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture))
     assert places == [("4", "43"), ("4", "69"), ("18", "95"), ("18", "121")]
+    # Of a long story the beginning and the end are drawn.
+    picture = pictured(*[TimelineSpan("Worker", each, ago(100 - each), ago(99 - each)) for each in range(60)])
+    assert (len(picture.bars), picture.left_out) == (40, 20)
+    assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.2, 1, 45, 3600, 86_400, 40 * 86_400])
@@ -82,9 +86,3 @@ def test_a_job_that_was_held_back_for_hours_says_so() -> None:
     assert (held.name, held.css) == ("Held back and Queue", "t-held")
     assert "<title>Held back and Queue, 1h59m: model key refused</title>" in svg(picture)
     assert (pause.name, pause.css) == ("Pause, attempt 2", "t-wait")
-
-
-def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
-    picture = pictured(*[TimelineSpan("Worker", each, ago(100 - each), ago(99 - each)) for each in range(60)])
-    assert (len(picture.bars), picture.left_out) == (40, 20)
-    assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]

@@ -232,9 +232,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
 
 
 @pytest.mark.parametrize("limit", ["lock_seconds", "statement_seconds"])
-async def test_a_retry_that_breaks_off(
-    limit: str, store: Store, server: Postgres, redis: Redis, away: Database
-) -> None:
+async def test_a_retry_breaks_off(limit: str, store: Store, server: Postgres, redis: Redis, away: Database) -> None:
     page = await Visits(away, redis).page(RETRY, OPERATOR, form={"jobs": str(uuid4())})
     assert (page.status_code, "those that are not in the list were not tried" in page.text) == (503, True)
     first, second, third = [await failed(store) for _ in range(3)]

@@ -24,7 +24,6 @@ TEMPLATES = sorted((Path(support.console.__file__).parent / "templates").glob("*
 
 @pytest.fixture
 async def hostile(store: Store) -> UUID:
-    """Return the id of a job whose row has an attack in each text."""
     answer = json.dumps({"summary": ATTACK})
     job_id = await store.accept(
         ticket_id="1", state="failed", reason=ATTACK, finished_at="now()", enhancement=answer, model=ATTACK

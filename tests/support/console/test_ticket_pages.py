@@ -102,7 +102,6 @@ async def test_what_is_no_ticket_is_refused_before_anybody_is_asked(database: Da
 
 @pytest.fixture
 async def failed(store: Store) -> UUID:
-    """Return the id of a failed job of acme's ticket 12345, tried by two workers."""
     job_id = await store.accept()
     await claimed(store.database, job_id)
     store.table.run(
@@ -256,7 +255,6 @@ KEPT = '{"summary": "The quota is used up.", "next_steps": [{"text": "Raise it."
 
 @pytest.fixture
 async def answered(store: Store) -> UUID:
-    """Return the id of a job of acme with a kept answer and its record."""
     job_id = await store.accept(enhancement=KEPT, model="m-2")
     await audit.keep(store.database, "acme", job_id, exchange("101"))
     await audit.keep(store.database, "acme", job_id, exchange(answer=None, reason="OpenAI API: content filter"))
