@@ -34,7 +34,6 @@ pytest_plugins = [
     "tests.feedback.visiting",
     "tests.support.console.site",
     "tests.support.console.fake_issuer",
-    "tests.support.shelf",
     "tests.documents.faq_ground",
 ]
 

@@ -19,11 +19,7 @@ from tests.kit.postgres import Store, Table
 
 KEY, OLD_KEY = "k" * 32, "p" * 32
 TODAY = date(2026, 3, 1)
-NOTE: dict[str, Any] = {
-    "state": "completed",
-    "model": "gpt-6-luna-2026",
-    "enhancement": '{"prompt": "7", "next_steps": ["Reboot."]}',
-}
+NOTE: dict[str, Any] = {"state": "completed", "model": "gpt-6-luna-2026", "enhancement": '{"prompt": "7"}'}
 NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 
 

@@ -9,6 +9,7 @@ from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
 from storage.job_figures import WorkSigns
 from storage.jobs import Event
+from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import Receiving, RefusedWebhook
 from support.diagnose.facts import Facts, QueueSigns
 
@@ -18,9 +19,8 @@ AT_WORK = WorkSigns(workers=1, running=3, silent=0, last_started_at=NOW - timede
 NOBODY_AT_WORK = WorkSigns(workers=0, running=0, silent=0, last_started_at=None)
 NO_WEBHOOK = Receiving(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
 
-EVENT = Event(
-    JOB_ID, "acme", "124", "ticket.created", (), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", NOW
-)
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+EVENT = Event(JOB_ID, "acme", "124", "ticket.created", (), TRACEPARENT, NOW)
 """A webhook in the inbox."""
 
 
@@ -32,18 +32,18 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
     """Return a job's row, accepted three seconds ago, due, and with a message."""
     ended = state in ("completed", "failed", "skipped")
     begun = state != "waiting"
+    nothing: dict[str, Any] = dict.fromkeys(("desk_id", "display_id", "model", "refresh", "dry_run_job"))
     row = Details(
+        **nothing,
         asked_at=NOW,
         id=JOB_ID,
         tenant_id="acme",
         ticket_id="124",
-        desk_id=None,
-        display_id=None,
         event="ticket.created",
         state=state,
         attempt=1 if begun else 0,
         reason=reason,
-        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        traceparent=TRACEPARENT,
         accepted_at=ago(3),
         due_at=ago(3),
         deadline_at=NOW + timedelta(minutes=30),
@@ -53,11 +53,8 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
         lease_owner="host:1" if state == "running" else None,
         lease_until=NOW + timedelta(seconds=40) if state == "running" else None,
         answered=False,
-        model=None,
         note_attempted_at=ago(1) if state == "completed" else None,
         note_id="7" if state == "completed" else None,
-        refresh=None,
-        dry_run_job=None,
     )
     return replace(row, **more)
 
@@ -93,3 +90,8 @@ def refused(status: int, reason: str, **more: Any) -> Receiving:
 def listed(number: int, state: str, reason: str | None = None) -> Listed:
     times = {"accepted_at": NOW, "due_at": NOW, "started_at": None, "finished_at": None}
     return Listed(NOW, UUID(int=number), "acme", "124", state, 1, reason, **times)  # type: ignore[arg-type]
+
+
+RETIRED = refused(403, "signature mismatch: signed with the retired secret")
+SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
+MISSED = replace(SEEN, missed_at=ago(300))

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import storage.jobs
 from integrations import errors
@@ -17,6 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("workflow", "worker", "dispatch", "integrations")
 # Reasons of log lines only: a lost claim, and a job given back, which leaves none in the row.
 NO_REASONS = {"claim lost", "worker stopping"}
+# The position of the reason among the arguments.
+PLACES = {"HeldBack": 0, "Outcome": 1, "Breaker": 1}
+SERVERS_WORDS = [
+    *("429 Rate Limit", "429 Rate Limit (code rate_limit_exceeded)", "500 Internal Server Error", "connection"),
+    *("invalid answer", "400", "400 Bad Request (code unsupported_value, param temperature)"),
+    *("400 Bad Request (code content_filter)", "content filter"),
+]
 # Words of events and of the row's webhook.
 OTHER_WORDS = {
     "SIGNED_BY_PREVIOUS",
@@ -32,39 +40,22 @@ def written_reasons() -> Iterator[str]:
         text = path.read_text(encoding="utf-8")
         names = dict(re.findall(r'^(_\w+) = "([^"]+)"', text, re.MULTILINE))
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call):
-                name = getattr(node.func, "id", "")
-                place = {"HeldBack": 0, "Outcome": 1, "Breaker": 1}.get(name)
-                given = node.args[place] if place is not None and len(node.args) > place else None
-                if isinstance(given, ast.Constant):
-                    yield str(given.value)
-                elif isinstance(given, ast.Name) and given.id in names:
-                    yield names[given.id]
+            place = PLACES.get(getattr(node.func, "id", "")) if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and place is not None:
+                for given in node.args[place : place + 1]:
+                    yield str(given.value) if isinstance(given, ast.Constant) else names.get(ast.unparse(given), "")
 
 
 def raised_reasons() -> Iterator[str]:
     """Return the reason of each failure class, with a server's words if it has any."""
-    for what in (
-        "429 Rate Limit",
-        "429 Rate Limit (code rate_limit_exceeded)",
-        "500 Internal Server Error",
-        "connection",
-        "invalid answer",
-        "400",
-        "400 Bad Request (code unsupported_value, param temperature)",
-        "400 Bad Request (code content_filter)",
-        "content filter",
-    ):
-        yield from (errors.ModelUnavailable(what).reason, errors.ModelRefused(what).reason)
-        yield from (errors.DeskUnavailable(what).reason, errors.DeskRefused(what).reason)
-    yield from (errors.ModelTimeout(1).reason, errors.DeskTimeout().reason, errors.NoteMissing().reason)
-    yield from (errors.TicketNotFound("1").reason, errors.TicketClosed().reason, errors.TicketTrashed().reason)
-    yield from (
-        errors.NoteUnsettled(1).reason,
-        errors.DeskRefused("no desk configured").reason,
-        errors.MODEL_UNAVAILABLE,
-    )
-    yield from (errors.ModelDenied("401 Unauthorized", "x").reason, errors.DeskDenied().reason)
+    for what in SERVERS_WORDS:
+        for failure in (errors.ModelUnavailable, errors.ModelRefused, errors.DeskUnavailable, errors.DeskRefused):
+            yield failure(what).reason
+    raised: list[Any] = [errors.ModelTimeout(1), errors.DeskTimeout(), errors.NoteMissing(), errors.TicketNotFound("1")]
+    raised += [errors.TicketClosed(), errors.TicketTrashed(), errors.NoteUnsettled(1), errors.DeskDenied()]
+    raised += [errors.DeskRefused("no desk configured"), errors.ModelDenied("401 Unauthorized", "x")]
+    yield from (failure.reason for failure in raised)
+    yield errors.MODEL_UNAVAILABLE
 
 
 def stored_reasons() -> Iterator[str]:
@@ -73,9 +64,6 @@ def stored_reasons() -> Iterator[str]:
             yield value
 
 
-REASONS = sorted(
-    {*written_reasons(), *raised_reasons(), *stored_reasons(), *HoldReason, *DeskHoldReason}.union(
-        {SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
-    )
-    - NO_REASONS
-)
+_WRITTEN = {*written_reasons(), *raised_reasons(), *stored_reasons()}
+_NAMED = {*HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
+REASONS = sorted((_WRITTEN | _NAMED) - NO_REASONS - {""})

@@ -3,9 +3,7 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -29,7 +27,7 @@ from tests.kit.proxy import ConnectProxy, serving_proxy
 from tests.kit.receiver import SECRET, TOKEN, Receiver
 from tests.kit.tenants_toml import filed
 
-pytestmark = pytest.mark.usefixtures("logging_started")
+pytestmark = pytest.mark.usefixtures("log")
 SERVERS: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
 GLOBEX = CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}
 SEEN = {
@@ -38,11 +36,6 @@ SEEN = {
     "http://127.0.0.1:1": "proxy unreachable",
     "http://proxy.invalid:3128": "proxy unreachable",
 }
-
-
-@pytest.fixture
-def logging_started(start_log: Any) -> None:
-    start_log()
 
 
 def serving(answer: Response) -> AbstractContextManager[str]:
@@ -60,14 +53,11 @@ def failed(rows: list[Finding]) -> Finding:
 
 
 def probed(settings: dict[str, str], url: str) -> dict[str, Finding]:
-    """Return the rows of the webhook's probe by name."""
     (tenant,) = TenantDirectory(lambda: settings).all()
     return {row.name: row for row in asyncio.run(webhook_rows(tenant, url, None))}
 
 
 def of_model(base_url: str, **settings: str) -> tuple[str, str]:
-    """Return the one failed row of the model's check, and its remedy."""
-
     async def look() -> list[Finding]:
         worker = WorkerSettings(**SERVERS, openai_api_key="k", openai_base_url=base_url, **settings)  # type: ignore[arg-type]  # pydantic parses
         model = ModelCheck(TenantDirectory(lambda: dict(ACME)), worker)
@@ -82,115 +72,86 @@ def of_model(base_url: str, **settings: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("address", SEEN)
 def test_a_proxy_that_refuses_or_is_not_there_has_its_own_remedy(address: str) -> None:
-    found: list[Finding] = []
     with serving_proxy(ConnectProxy(credentials="u:p", otherwise=403)) as proxy:
         url = address % proxy.port if "%" in address else address
         settings = DeskClientSettings(**SERVERS, https_proxy=url)
-        found += [failed(asyncio.run(desk_rows(tenant(given), settings, None))) for given in (ACME, GLOBEX)]
+        found = [failed(asyncio.run(desk_rows(tenant(given), settings, None))) for given in (ACME, GLOBEX)]
         found += [failed(asyncio.run(webhook_rows(tenant(ACME), "https://api.example.com/webhook", settings)))]
     assert [row.name for row in found] == ["desk address", "desk credentials", "webhook address"]
     for row, host in zip(found, ("desk.acme.example", "accounts.zoho.eu", "api.example.com"), strict=True):
         assert SEEN[address] in row.seen
         assert "HTTPS_PROXY" in row.remedy
         assert host in row.remedy
-    proxy_url = f"http://127.0.0.1:{free_port()}"
-    assert "HTTPS_PROXY" in of_model("https://models.example.com/v1", https_proxy=proxy_url)[1]
+    away = f"http://127.0.0.1:{free_port()}"
+    assert "HTTPS_PROXY" in of_model("https://models.example.com/v1", https_proxy=away)[1]
 
 
-def test_an_accounts_host_that_is_not_reached_says_nothing_of_its_secrets() -> None:
+def test_a_wrong_address_is_thought_of() -> None:
+    """A 404 is also the answer for a missing model, and an accounts host that is away says nothing of its secrets."""
+    with serve_in_thread(create_openai({"api_key": "k"})) as url:
+        name, remedy = of_model(url)
+    assert (name, "OPENAI_BASE_URL" in remedy) == ("model name", True)
     given = filed(GLOBEX, {"globex.servicedesk.accounts_url": f"https://localhost:{free_port()}"})
     row = failed(asyncio.run(desk_rows(tenant(given), DeskClientSettings(**SERVERS), None)))
     assert row.name == "desk credentials"
     assert "globex.servicedesk.accounts_url in tenants.toml is the accounts host" in row.remedy
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serve_in_thread(Receiver().app) as address:
-        yield f"{address}/webhook"
-
-
-@pytest.mark.parametrize(
-    ("setting", "remedy"),
-    [
-        ({"WEBHOOK_SECRET_ACME": SECRET}, ""),
-        ({"WEBHOOK_TOKEN_INITECH": TOKEN}, ""),
-        ({"WEBHOOK_SECRET_ACME": "another"}, "the same WEBHOOK_SECRET_ACME"),
-        ({"WEBHOOK_TOKEN_INITECH": TOKEN + "x"}, "the same WEBHOOK_TOKEN_INITECH"),
-    ],
-)
-def test_the_probe_proves_itself_as_a_webhook_does(setting: dict[str, str], remedy: str, url: str) -> None:
+def test_the_probe_proves_itself_as_a_webhook_does() -> None:
     """By signature or by token; the remedy names the one that was refused."""
-    rows = probed(setting, url)
-    assert rows["webhook clock"].state is State.OK
-    assert rows["webhook secret"].state is (State.FAILED if remedy else State.OK)
-    assert remedy in rows["webhook secret"].remedy
-    # An address without TLS has no certificate that is in order.
-    assert rows["webhook certificate"].state is State.WARNING
-    assert "nothing is encrypted" in rows["webhook certificate"].seen
-    assert "https://" in rows["webhook certificate"].remedy
+    with serve_in_thread(Receiver().app) as address:
+        for name, secret, is_right in (
+            ("WEBHOOK_SECRET_ACME", SECRET, True),
+            ("WEBHOOK_TOKEN_INITECH", TOKEN, True),
+            ("WEBHOOK_SECRET_ACME", "another", False),
+            ("WEBHOOK_TOKEN_INITECH", TOKEN + "x", False),
+        ):
+            rows = probed({name: secret}, f"{address}/webhook")
+            assert rows["webhook clock"].state is State.OK
+            assert rows["webhook secret"].state is (State.OK if is_right else State.FAILED)
+            assert (f"the same {name}" in rows["webhook secret"].remedy) is not is_right
+            # An address without TLS has no certificate that is in order.
+            assert rows["webhook certificate"].state is State.WARNING
+            assert "nothing is encrypted" in rows["webhook certificate"].seen
+            assert "https://" in rows["webhook certificate"].remedy
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool) -> None:
+def test_a_page_that_is_not_the_receivers_is_no_success() -> None:
     """Portals and default pages answer 200 to any POST, sometimes compressed."""
     text = b"<html>Welcome</html>"
-    page = Response(gzip.compress(text), headers={"content-encoding": "gzip"}) if packed else Response(text)
-    with serving(page) as address:
-        rows = probed({"WEBHOOK_SECRET_ACME": SECRET}, f"{address}/webhook")
-    assert rows["webhook address"].state is State.FAILED
-    assert "POST /webhook" in rows["webhook address"].remedy
-    assert rows["webhook secret"].state is State.NOT_CHECKED
+    for page in (Response(text), Response(gzip.compress(text), headers={"content-encoding": "gzip"})):
+        with serving(page) as address:
+            rows = probed({"WEBHOOK_SECRET_ACME": SECRET}, f"{address}/webhook")
+        assert (rows["webhook address"].state, rows["webhook secret"].state) == (State.FAILED, State.NOT_CHECKED)
+        assert "POST /webhook" in rows["webhook address"].remedy
 
 
-def test_an_address_without_its_path_is_thought_of() -> None:
-    """A 404 is also the answer for a missing model."""
-    with serve_in_thread(create_openai({"api_key": "k"})) as url:
-        name, remedy = of_model(url)
-    assert name == "model name"
-    assert "OPENAI_BASE_URL" in remedy
+LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
 
 
-@pytest.mark.parametrize(
-    ("status", "body"), [(301, b""), (308, b""), (405, b"{}"), (200, b"<html>Welcome</html>"), (200, b"{}")]
-)
-def test_a_server_that_is_no_models_is_told_as_a_wrong_address(status: int, body: bytes) -> None:
-    with serving(Response(body, status, headers={"Location": "/elsewhere"})) as url:
-        name, remedy = of_model(url)
-    assert name == "model address"
-    assert "OPENAI_BASE_URL" in remedy
+def refusal(message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "code": 403}}, 403)
 
 
 @pytest.mark.parametrize(
-    ("message", "row"),
+    ("answer", "row", "remedy"),
     [
-        ("Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", "model credit"),
-        ("Public access is disabled. Please configure private endpoint.", "model key"),
-        ("Your input was flagged", "model answers"),
+        *((Response(b"", status, {"Location": "/"}), "model address", "OPENAI_BASE_URL") for status in (301, 308)),
+        *((Response(b"{}", status), "model address", "OPENAI_BASE_URL") for status in (200, 405)),
+        (Response(b"<html>Welcome</html>"), "model address", "OPENAI_BASE_URL"),
+        (refusal(LIMIT), "model credit", ""),
+        (refusal("Public access is disabled. Please configure private endpoint."), "model key", ""),
+        (refusal("Your input was flagged"), "model answers", ""),
     ],
 )
-def test_a_403_is_told_by_what_it_is_about(message: str, row: str) -> None:
-    with serving(JSONResponse({"error": {"message": message, "code": 403}}, 403)) as url:
-        assert of_model(url)[0] == row
+def test_a_refusal_is_told_by_what_it_is_about(answer: Response, row: str, remedy: str) -> None:
+    with serving(answer) as url:
+        name, told = of_model(url)
+    assert (name, remedy in told) == (row, True)
 
 
 def test_an_unknown_authority_is_given_as_a_bundle() -> None:
-    async def closed(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(closed, "127.0.0.1", 0, ssl=context))
-    thread = Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        port = server.sockets[0].getsockname()[1]
-        assert "OPENAI_CA_BUNDLE" in of_model(f"https://localhost:{port}/v1")[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        # Connections close in the loop's next turns; a later test would get the warning.
-        loop.run_until_complete(asyncio.sleep(0.1))
-        loop.close()
+    with serving_proxy(ConnectProxy(), context) as server:
+        assert "OPENAI_CA_BUNDLE" in of_model(f"https://localhost:{server.port}/v1")[1]

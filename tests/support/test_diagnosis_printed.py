@@ -12,20 +12,14 @@ from devstack.postgres import Postgres
 from integrations.looks import ModelLook
 from observability import phrases
 from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
-from storage.reconciling import SeenWithoutWebhook
 from storage.rejections import RefusedLately
-from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
 from support.diagnose.printing import evidence, for_machines, for_people
 from support.diagnose.verdicts import FAQ
 from support.tables import as_json
 from tests.kit.postgres import Store
-from tests.support.known import EVENT, JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
-from tests.support.known import refused as refused_webhook
+from tests.support.known import EVENT, JOB_ID, MISSED, NO_WEBHOOK, RETIRED, ago, facts, happened, job, listed
 from tests.system.by_hand import here
-
-MISSED = SeenWithoutWebhook("124", ago(700), ago(600), ago(300), left_out=False, job_id=None)
-RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
 
 
 def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where() -> None:
@@ -60,32 +54,18 @@ def test_for_machines_it_is_the_same_as_json() -> None:
     assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
 
 
-def test_that_the_previous_secret_signed_is_told_beside_the_acceptance() -> None:
+def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
     for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
-        events = happened(("accepted", reason), ("claimed", None))
-        told = [fact.what for fact in evidence(facts(job("running"), events=events))]
+        told = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
         assert sum("signed by the previous secret: the desk still had the old one" in what for what in told) == count
-
-
-def test_a_long_story_is_cut_in_its_middle() -> None:
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
     told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
     assert "and 26 events more: `ai-agents show --events`" in told
-    assert [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)] == [
-        *(True, True, False, False, True, True)
-    ]
+    seen = [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)]
+    assert seen == [True, True, False, False, True, True]
 
 
-def test_where_no_webhook_is_known_what_else_was_refused_is_told() -> None:
-    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
-    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
-    told = "\n".join(fact.what for fact in evidence(known))
-    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
-    assert "the last webhook of the client was accepted" in told
-    assert "than are kept: the API's log has all of them" in told
-
-
-def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_so() -> None:
+def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
     told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
     for words in ("it was created, by the desk's clock", "no webhook of it had come", "its webhook counts as missed"):
         assert words in told
@@ -93,6 +73,12 @@ def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_s
     told = "\n".join(fact.what for fact in evidence(recovered))
     assert f"no webhook came, and it was found in the desk, as job {JOB_ID}" in told
     assert "its webhook was accepted" not in told
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
+    told = "\n".join(fact.what for fact in evidence(known))
+    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
+    assert "the last webhook of the client was accepted" in told
+    assert "than are kept: the API's log has all of them" in told
 
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
@@ -106,10 +92,7 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     left_out = replace(MISSED, left_out=True)
     assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
     assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
-
-
-def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
-    """Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain."""
+    # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
@@ -118,7 +101,7 @@ def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
 
 
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
-    cases: list[tuple[Facts, phrases.Phrase]] = [
+    for known, phrase in (
         (facts(), phrases.WEBHOOK_RECEIVED),
         (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
         (facts(missing=MISSED, reconcile="report"), phrases.WEBHOOK_MISSED),
@@ -133,52 +116,38 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(job("running")), phrases.TASK_STARTED),
         (facts(job("completed")), phrases.TASK_COMPLETED),
         (facts(job("skipped", "x")), phrases.TASK_SKIPPED),
-    ]
-    for known, phrase in cases:
+    ):
         said: dict[str, Any] = for_machines(known, judge(known), None)
         assert said["log_line"].startswith(phrase.template.partition("{")[0])
         assert "{" not in said["log_line"]
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
-    """Housekeeping logs the id of the desk's list, whichever number was typed."""
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
-
-
-def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> None:
-    """Such a webhook has no receipt line for any ticket."""
+    # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
     said = for_machines(known, judge(known), None)
-    assert (said["verdict"], said["log_line"]) == (
-        *("webhook_rejected", "Webhook rejected: status=422, reason=malformed payload"),
-    )
+    assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
     assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
-@pytest.mark.parametrize(
-    ("reason", "event", "of", "line"),
-    [
-        ("deadline passed (last: desk unavailable)", "expired", "api", "deadline passed"),
-        ("worker lost at its last attempt (before: x)", "failed", "api", "worker lost at its last attempt"),
-        ("deadline passed", "failed", "worker", "deadline passed"),
-        ("unexpected failure", "failed", "worker", "unexpected failure"),
-    ],
-)
-def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: str, of: str, line: str) -> None:
+def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
     """The relay in the API ends a job that no worker held."""
-    known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
-    said = for_machines(known, judge(known), None)
-    assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
-    assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
-
-
-def test_a_sentence_that_asks_has_no_second_stop() -> None:
-    asks = refused_webhook(422, "ticket_id is missing: is its name spelled right?")
-    assert judge(facts(webhooks=asks)).says.endswith("spelled right?")
+    for reason, event, of in (
+        ("deadline passed (last: desk unavailable)", "expired", "api"),
+        ("worker lost at its last attempt (before: x)", "failed", "api"),
+        ("deadline passed", "failed", "worker"),
+        ("unexpected failure", "failed", "worker"),
+    ):
+        known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
+        said = for_machines(known, judge(known), None)
+        assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
+        line = reason.partition(" (")[0]
+        assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")

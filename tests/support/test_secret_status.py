@@ -4,10 +4,10 @@ import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from devstack.postgres import Postgres
 from storage import known_secrets
 from storage.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN, Remembered, seen
 from storage.session import Database
@@ -26,6 +26,14 @@ SETTINGS = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("untouched_logging", "table")
+
+
+async def asked(url: str, *words: str, **settings: str) -> Answer:
+    """Run it beside a running event loop."""
+    return await asyncio.to_thread(here, "secrets", "status", *words, DATABASE_URL=url, **settings)
+
+
 def known(setting: str, days: float, used_hours: float | None = None) -> Remembered:
     used = None if used_hours is None else ago(used_hours * 3600)
     return Remembered(setting, setting.encode(), ago(days * 86400), NOW, used, NOW, 1)
@@ -37,7 +45,6 @@ def known(setting: str, days: float, used_hours: float | None = None) -> Remembe
         (CURRENT, 10, 1, False, ""),
         (CURRENT, 90, 1, False, "change it: `ai-agents secrets rotate --tenant acme`"),
         (CURRENT, 1, None, True, "nobody signs with it yet: have the desk's admin set it"),
-        (CURRENT, 1, 1, True, ""),
         (CURRENT, 3, 50, True, ""),
         (PREVIOUS, 100, 11, True, "its desk still signs with it: have its admin set the current one"),
         (PREVIOUS, 100, 13, True, "wait: it signed within a day, though not since the current one came"),
@@ -53,111 +60,74 @@ def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | No
     """The open rotation's current secret is twelve hours old, and has signed."""
     both = {CURRENT: known(CURRENT, 0.5, 1), PREVIOUS: known(PREVIOUS, 9)} if is_open else {}
     assert to_do("acme", setting, {**both, setting: known(setting, days, used_hours)}) == says
-
-
-def test_an_old_secret_is_not_to_be_ended_before_somebody_signs_with_the_new_one() -> None:
-    """`--finish` would refuse."""
+    # The old one is not to be ended before somebody signs with the new one: `--finish` would refuse.
     both = {CURRENT: known(CURRENT, 2), PREVIOUS: known(PREVIOUS, 9)}
     assert to_do("acme", PREVIOUS, both) == "nobody signs with it, nor with the current one"
 
 
-async def test_a_rotation_that_was_stopped_as_it_began_has_no_old_secret(
-    told: str, database: Database, tmp_path: Path
-) -> None:
+async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: Database, tmp_path: Path) -> None:
     """The desk signs with the current one, which is in both files."""
     for name in (CURRENT, PREVIOUS):
         (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
-    await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne")])
     await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
-    answer = await asked(told, "--json", SECRETS_DIR=str(tmp_path))
+    answer = await asked(server.url, "--json", SECRETS_DIR=str(tmp_path))
     (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
     assert said.startswith("the same as the current one: `ai-agents secrets rotate --tenant acme` was stopped")
 
 
-async def test_a_secret_that_nobody_can_read_is_told_of(told: str, tmp_path: Path) -> None:
+async def test_a_secret_that_nobody_can_read_is_told_of(server: Postgres, tmp_path: Path) -> None:
     (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff\xfe")
     (tmp_path / "WEBHOOK_TOKEN_ACME").write_text("t0ken" * 8, encoding="utf-8")
-    answer = await asked(told, SECRETS_DIR=str(tmp_path))
+    answer = await asked(server.url, SECRETS_DIR=str(tmp_path))
     assert answer.returncode == 0
     assert answer.stderr == "WEBHOOK_SECRET_ACME: its file can't be read as text\n"
 
 
-@pytest.fixture
-def told(untouched_logging: None, server: Any, table: Table) -> str:  # noqa: ARG001 -- puts the log back, and empties
-    return str(server.url)
-
-
-async def asked(url: str, *words: str, **settings: str) -> Answer:
-    """Run it beside a running event loop."""
-    return await asyncio.to_thread(status, url, *words, **settings)
-
-
-def status(url: str, *words: str, **settings: str) -> Answer:
-    return here("secrets", "status", *words, DATABASE_URL=url, **settings)
-
-
-async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Database, table: Table) -> None:
-    """Includes the processes' own secrets, and those that no process has reported."""
+async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, database: Database, table: Table) -> None:
     await known_secrets.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
-    answer = await asked(told, **SETTINGS)
+    answer = await asked(server.url, **SETTINGS)
     assert answer.returncode == 0, answer.stderr
     rows = [line.split(maxsplit=5) for line in answer.stdout.splitlines()[1:]]
-    assert sorted((tenant, setting) for tenant, setting, *_ in rows) == [
-        ("(process)", "OPENAI_API_KEY"),
-        ("acme", PREVIOUS),
-        ("acme", "SERVICEDESK_API_KEY"),
-        ("acme", CURRENT),
-        ("globex", TOKEN),
-    ]
+    of_acme = {("acme", setting) for setting in (CURRENT, PREVIOUS, "SERVICEDESK_API_KEY")}
+    others = {("(process)", "OPENAI_API_KEY"), ("globex", TOKEN)}
+    assert (len(rows), {(tenant, setting) for tenant, setting, *_ in rows}) == (5, of_acme | others)
     assert next(row[2:5] for row in rows if row[1] == CURRENT) == ["3d", "0s", "ago"]
     assert all(row[2] == "unknown" for row in rows if row[1] != CURRENT)
     assert not any(secret[:8] in answer.stdout + answer.stderr for secret in SETTINGS.values() if secret != "nowhere")
 
 
-async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(
-    told: str, database: Database, table: Table
-) -> None:
-    """As on a laptop with DATABASE_URL only; entries no longer reported are gone."""
+async def test_without_settings_here_it_tells_what_processes_told(server: Postgres, database: Database) -> None:
     await known_secrets.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
-    answer = await asked(told, "--tenant", "acme", "--json")
+    answer = await asked(server.url, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
     assert "No secret of acme is set here: this is what processes have told within two hours." in answer.stderr
-    table.run("UPDATE known_secrets SET last_seen_at = now() - interval '3 hours' WHERE setting = %s", PREVIOUS)
-    rows = json.loads((await asked(told, "--tenant", "acme", "--json")).stdout)
-    assert [row["setting"] for row in rows] == [CURRENT]
     for words in ([], ["--tenant", "hooli"]):
-        nothing = await asked(told, *words)
+        nothing = await asked(server.url, *words)
         assert (nothing.returncode, nothing.stdout) == (2, "")
         assert "is set here" in nothing.stderr
 
 
-async def test_what_processes_have_themselves_is_told_beside_what_is_set_here(told: str, database: Database) -> None:
+async def test_what_processes_have_themselves_is_told_too(server: Postgres, database: Database) -> None:
     """The console's token has no setting in a pod of the API."""
     await known_secrets.know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")])
-    rows = json.loads((await asked(told, "--json", **SETTINGS)).stdout)
+    rows = json.loads((await asked(server.url, "--json", **SETTINGS)).stdout)
     of_processes = {row["setting"]: row["first_seen_at"] for row in rows if row["tenant_id"] == "(process)"}
     assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}
     assert of_processes["CONSOLE_TOKEN_ANNA"]
     assert of_processes["OPENAI_API_KEY"] is None  # set here, reported by no process
-    alone = await asked(told)
+    alone = await asked(server.url)
     assert alone.stderr == "No tenant's secret is set here, and --tenant tells what processes have told.\n"
     assert (alone.returncode, "CONSOLE_TOKEN_ANNA" in alone.stdout) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("setting", "current", "days", "says"),
-    [
-        ("CONSOLE_PREVIOUS_KEY", "CONSOLE_KEY", 0.9, ""),
-        ("CONSOLE_PREVIOUS_KEY", "CONSOLE_KEY", 1.1, "take it out: docs/runbooks/secret-rotation.md"),
-        ("FEEDBACK_PREVIOUS_KEY", "FEEDBACK_KEY", 89, ""),
-        ("FEEDBACK_PREVIOUS_KEY", "FEEDBACK_KEY", 91, "take it out: docs/runbooks/secret-rotation.md"),
-    ],
-)
-def test_a_key_that_is_kept_is_taken_out_in_time(setting: str, current: str, days: float, says: str) -> None:
-    assert to_do("(process)", setting, {setting: known(setting, 100), current: known(current, days)}) == says
+def test_a_key_that_is_kept_is_taken_out_in_time() -> None:
+    for process, in_time, late in (("CONSOLE", 0.9, 1.1), ("FEEDBACK", 89, 91)):
+        before, current = f"{process}_PREVIOUS_KEY", f"{process}_KEY"
+        for days, says in ((in_time, ""), (late, "take it out: docs/runbooks/secret-rotation.md")):
+            all_known = {before: known(before, 100), current: known(current, days)}
+            assert to_do("(process)", before, all_known) == says
 
 
-def test_without_its_database_it_is_to_be_tried_again(untouched_logging: None, tmp_path: Path) -> None:  # noqa: ARG001
-    answer = status("postgresql://u:p@127.0.0.1:1/x", SECRETS_DIR=str(tmp_path), **SETTINGS)
-    assert answer.returncode == 75
+async def test_without_its_database_it_is_to_be_tried_again() -> None:
+    assert (await asked("postgresql://u:p@127.0.0.1:1/x", **SETTINGS)).returncode == 75

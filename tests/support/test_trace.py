@@ -56,7 +56,6 @@ def line(process: str, *spans: Mapping[str, Any]) -> str:
 
 
 def kept(folder: Path, **lines: str) -> Path:
-    """Write one file of these lines per process."""
     for name, text in lines.items():
         (folder / f"ai-agents-{name}.traces.jsonl").write_text(text, encoding="utf-8")
     return folder
@@ -74,26 +73,24 @@ STORY["worker"] += line("ai-agents-worker", ANSWERED, SECOND)
 
 
 OF_124 = AskedAbout("124", None, None)
-WHOLE = (TRACE, ["Webhook", "Queue", "Worker", "Context", "GPT-4", "Worker", "GPT-4"])
+WHOLE = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "Worker", "GPT-4"]
 
 
 def found(place: Path, asked: AskedAbout = OF_124) -> list[tuple[str, list[str]]]:
-    """Return the span names of each trace by its id."""
     traces = find(place, asked)
     return [(trace[0]["context"]["trace_id"].removeprefix("0x"), [one["name"] for one in trace]) for trace in traces]
 
 
-def about(ticket_id: str | None, tenant_id: str | None = None, job_id: str = "") -> AskedAbout:
-    return AskedAbout(ticket_id, tenant_id, UUID(job_id) if job_id else None)
-
-
 def test_a_trace_is_found_over_the_files_of_all_processes_and_no_other(tmp_path: Path) -> None:
-    place = kept(tmp_path, **STORY)
-    for asked in (OF_124, about("124", "acme"), about(None, None, JOB), about(None, "acme", JOB)):
-        ((trace_id, names),) = found(place, asked)
-        assert (trace_id, sorted(names)) == (TRACE, sorted(WHOLE[1]))
-    for asked in (about("12"), about("124", "globex"), about(None, None, OTHER_JOB), about(None, "globex", JOB)):
-        assert found(place, asked) == []
+    place, job_id = kept(tmp_path, **STORY), UUID(JOB)
+    for asked in (("124", None, None), ("124", "acme", None), (None, None, job_id), (None, "acme", job_id)):
+        ((trace_id, names),) = found(place, AskedAbout(*asked))
+        assert (trace_id, sorted(names)) == (TRACE, sorted(WHOLE))
+    for no in (("12", None, None), ("124", "globex", None), (None, None, UUID(OTHER_JOB)), (None, "globex", job_id)):
+        assert found(place, AskedAbout(*no)) == []
+    assert found(place / "ai-agents-api.traces.jsonl") == [(TRACE, ["Webhook"])]
+    with pytest.raises(FileNotFoundError):
+        found(place / "ai-agents-signer.traces.jsonl")
 
 
 def test_what_a_process_keeps_is_found(tmp_path: Path) -> None:
@@ -105,33 +102,16 @@ def test_what_a_process_keeps_is_found(tmp_path: Path) -> None:
     assert [(one["depth"], one["name"]) for one in lines_of(trace)] == [(0, "Worker (attempt 1)"), (1, "Context")]
 
 
-def test_one_file_is_read_as_a_folder_is(tmp_path: Path) -> None:
-    folder = kept(tmp_path, **STORY)
-    assert found(folder / "ai-agents-api.traces.jsonl") == [(TRACE, ["Webhook"])]
-    with pytest.raises(FileNotFoundError):
-        found(folder / "ai-agents-signer.traces.jsonl")
-
-
-def test_a_cloud_desks_ticket_is_found_by_either_number(tmp_path: Path) -> None:
+def test_spans_of_the_trace_that_lack_the_ticket_belong_to_it_and_the_newest_trace_comes_first(tmp_path: Path) -> None:
     tags = {"ticket_id": "123640000000240013", "display_id": "102"}
-    place = kept(tmp_path, worker=line("ai-agents-worker", span("Worker", 1, 0, 0, 1, tags=tags)))
-    for number in ("102", "123640000000240013"):
-        assert found(place, AskedAbout(number, None, None)) == [(TRACE, ["Worker"])]
-
-
-def test_spans_of_the_trace_that_lack_the_ticket_belong_to_it(tmp_path: Path) -> None:
     bare: dict[str, Any] = {"tags": {"ticket_id": None, "job_id": None}}
-    spans = (
-        span("Webhook", 1, 0, 0, 1),
-        span("SELECT", 2, 1, 0.5, 1, **bare),
-        span("Sync", 3, 0, 0, 9, OTHER_TRACE, **bare),
-    )
-    assert found(kept(tmp_path, api=line("ai-agents-api", *spans))) == [(TRACE, ["Webhook", "SELECT"])]
-
-
-def test_the_newest_trace_comes_first(tmp_path: Path) -> None:
-    later = span("Webhook", 9, 0, 60, 61, OTHER_TRACE, tags={"job_id": OTHER_JOB})
-    assert found(kept(tmp_path, **STORY, later=line("ai-agents-api", later)))[0] == (OTHER_TRACE, ["Webhook"])
+    spans = [span("Worker", 1, 0, 0, 1, tags=tags), span("SELECT", 2, 1, 0.5, 1, **bare)]
+    spans += [span("Sync", 3, 0, 0, 9, "ef" * 16, **bare), span("Webhook", 9, 0, 60, 61, OTHER_TRACE, tags=tags)]
+    place = kept(tmp_path, worker=line("ai-agents-worker", *spans))
+    # A cloud desk's ticket is found by either number.
+    for number in ("102", "123640000000240013"):
+        traces = [(OTHER_TRACE, ["Webhook"]), (TRACE, ["Worker", "SELECT"])]
+        assert found(place, AskedAbout(number, None, None)) == traces
 
 
 @pytest.mark.parametrize(
@@ -180,17 +160,12 @@ def printed(lines: list[dict[str, Any]], width: int = 105, until: datetime | Non
 
 def test_a_trace_is_a_tree_with_times_and_bars_to_scale(tmp_path: Path) -> None:
     assert drawn(tmp_path, STORY) == STORY_DRAWN
-
-
-@pytest.mark.parametrize("width", [80, 100, 200])
-def test_lines_fit_the_terminal(width: int, tmp_path: Path) -> None:
-    lines = drawn(tmp_path, STORY, width).splitlines()
-    assert (len(lines), max(map(len, lines)) <= width) == (11, True)
-
-
-def test_what_failed_is_red(tmp_path: Path) -> None:
-    (trace,) = find(kept(tmp_path, **STORY), OF_124)
+    for width in (80, 100, 200):
+        lines = drawn(tmp_path, STORY, width).splitlines()
+        assert (len(lines), max(map(len, lines)) <= width) == (11, True)
+    (trace,) = find(tmp_path, OF_124)
     shown = printed(lines_of(trace), force_terminal=True, color_system="standard")
+    # Failures are red.
     red = [one for one in shown.splitlines() if "\x1b[31m" in one]
     assert [" failed " in one for one in red] == [True, False, True, False]
 
@@ -204,28 +179,26 @@ def test_nothing_in_a_file_controls_the_terminal(tmp_path: Path) -> None:
     assert len(shown.splitlines()) == 3
 
 
-def test_a_span_whose_parent_has_not_ended_stands_at_the_left_and_says_so(tmp_path: Path) -> None:
+def test_spans_that_have_not_ended_say_so(tmp_path: Path) -> None:
     running = line("ai-agents-api", span("Webhook", 1, 0, 0, 1)) + line("w", span("Context", 4, 3, 2, 3))
     (trace,) = find(kept(tmp_path, all=running), OF_124)
     assert [(one["depth"], one["name"], one["notes"]) for one in lines_of(trace)] == [
         (0, "Webhook", []),
         (0, "Context", ["its parent has not ended, or is not kept"]),
     ]
-
-
-def test_what_took_no_time_at_all_is_seen_and_what_goes_on_is_told() -> None:
-    line = {"depth": 0, "name": "Webhook", "start": NOW, "end": NOW, "state": "ok", "notes": [], "process": ""}
-    assert "|#\n" in printed([line])
-    both = printed([line, line | {"depth": 1, "end": None}], until=NOW + timedelta(seconds=4))
+    # What took no time at all is seen, and what goes on is told.
+    still = {"depth": 0, "name": "Webhook", "start": NOW, "end": NOW, "state": "ok", "notes": [], "process": ""}
+    assert "|#\n" in printed([still])
+    both = printed([still, still | {"depth": 1, "end": None}], until=NOW + timedelta(seconds=4))
     assert "+0.000s    4.000s  goes on" in both
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
-async def typed(*words: str, **settings: str) -> Answer:
+async def typed(server: Postgres, *words: str) -> Answer:
     """Return the command's output; it runs its own event loop."""
-    return await asyncio.to_thread(here, "trace", *words, **settings)
+    return await asyncio.to_thread(here, "trace", *words, DATABASE_URL=server.url)
 
 
 def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
@@ -239,20 +212,12 @@ def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
     assert "    outcome=completed" in lines
     assert "│   exception.message=GPT-4 timeout; will be retried in 2s" in lines
     assert here("trace", "--job", JOB, TRACES_DIR=place).stdout == told.stdout
-
-
-def test_for_machines_the_spans_are_a_list(tmp_path: Path) -> None:
-    said = json.loads(here("trace", "--job", JOB, "--traces", str(kept(tmp_path, **STORY)), "--json").stdout)
+    said = json.loads(here("trace", "--job", JOB, "--traces", place, "--json").stdout)
     assert (said["job_id"], said["trace_id"], said["others"], len(said["spans"])) == (JOB, TRACE, [], 7)
-    assert said["spans"][2] == {
-        "depth": 1,
-        "name": "Worker (attempt 1)",
-        "start": "2026-03-01T09:30:02.000Z",
-        "end": "2026-03-01T09:30:12.000Z",
-        "state": "failed",
-        "notes": ["exception.message=GPT-4 timeout; will be retried in 2s"],
-        "process": "ai-agents-worker",
-    }
+    worker = said["spans"][2]
+    assert (worker["depth"], worker["name"], worker["state"]) == (1, "Worker (attempt 1)", "failed")
+    assert (worker["start"], worker["end"]) == ("2026-03-01T09:30:02.000Z", "2026-03-01T09:30:12.000Z")
+    assert (worker["notes"][0][:18], worker["process"]) == ("exception.message=", "ai-agents-worker")
 
 
 def test_of_a_tickets_jobs_the_newest_that_asked_a_model_is_drawn(tmp_path: Path) -> None:
@@ -263,13 +228,10 @@ def test_of_a_tickets_jobs_the_newest_that_asked_a_model_is_drawn(tmp_path: Path
     assert told[2] == f"other jobs of the ticket, see --job: {OTHER_JOB}"
     told = here("trace", "--job", OTHER_JOB, "--traces", place).stdout.splitlines()
     assert told[0].startswith(f"Trace {OTHER_TRACE}")
-
-
-def test_a_webhook_that_came_again_or_was_refused_hides_no_job(tmp_path: Path) -> None:
-    own = line("ai-agents-api", span("Webhook", 1, 0, 0, 1)) + line("ai-agents-worker", span("Queue", 2, 1, 1, 2))
+    # A webhook that came again, or was refused, hides no job.
     again = span("Webhook", 9, 0, 60, 61, OTHER_TRACE)
     refused = span("Webhook", 8, 0, 70, 71, "cd" * 16, tags={"job_id": None})
-    place = str(kept(tmp_path, api=own, later=line("ai-agents-api", again, refused)))
+    kept(tmp_path, later=line("ai-agents-api", again, refused))
     for words in (["--ticket", "124"], ["--job", JOB]):
         assert here("trace", *words, "--traces", place).stdout.startswith(f"Trace {TRACE}: job {JOB}")
 
@@ -294,9 +256,7 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
         (["--traces", "/dev/null"], {}, "/dev/null has no span of it: the database is asked.\n"),
     ],
 )
-def test_without_spans_and_without_a_database_it_is_said_what_is_missing(
-    words: list[str], settings: dict[str, str], told: str
-) -> None:
+def test_without_spans_and_database_it_says_so(words: list[str], settings: dict[str, str], told: str) -> None:
     done = here("trace", "--ticket", "124", *words, **settings)
     assert (done.returncode, done.stdout, "DATABASE_URL is missing" in done.stderr) == (78, "", True)
     assert told in done.stderr
@@ -305,33 +265,27 @@ def test_without_spans_and_without_a_database_it_is_said_what_is_missing(
 async def test_without_spans_a_jobs_events_are_drawn(store: Store, server: Postgres) -> None:
     job_id = await store.accept(ticket_id="124")
     await claimed(store.database, job_id)
-    settings: dict[str, Any] = {"DATABASE_URL": server.url}
     for words in (["--ticket", "124"], ["--ticket", "124", "--tenant", "acme"], ["--job", str(job_id)]):
-        told = await typed(*words, **settings)
+        told = await typed(server, *words)
         lines = told.stdout.splitlines()
         assert (told.returncode, told.stderr) == (0, "")
         assert lines[0].startswith("Trace 0af7651916cd43dd8448eb211c80319c: job ")
         assert lines[1].startswith(f"{FROM_EVENTS}; from ")
         assert [one.lstrip("│├└─ ").split()[0] for one in lines[3:]] == ["Webhook", "Queue", "Worker", "Context"]
         assert "goes on" in lines[-1]
-    said = json.loads((await typed("--job", str(job_id), "--json", **settings)).stdout)
+    said = json.loads((await typed(server, "--job", str(job_id), "--json")).stdout)
     assert (said["source"], said["spans"][2]["end"]) == (FROM_EVENTS, None)
-
-
-async def test_what_nobody_knows_is_status_1(store: Store, server: Postgres) -> None:
-    await store.accept(ticket_id="124")
-    settings: dict[str, Any] = {"DATABASE_URL": server.url}
     for words in (["--ticket", "125"], ["--ticket", "124", "--tenant", "globex"], ["--job", OTHER_JOB]):
-        answer = await typed(*words, **settings)
-        assert (answer.returncode, answer.stdout) == (1, "")
-        assert answer.stderr == "Nothing is known of it, or it was purged by age.\n"
+        unknown = await typed(server, *words)
+        assert (unknown.returncode, unknown.stdout) == (1, "")
+        assert unknown.stderr == "Nothing is known of it, or it was purged by age.\n"
 
 
 async def test_of_several_jobs_in_the_database_the_one_that_says_most_is_drawn(store: Store, server: Postgres) -> None:
     done = await store.accept(ticket_id="124", state="completed", finished_at="now()")
     later = await store.accept(ticket_id="124", state="skipped", reason="already enhanced", finished_at="now()")
     await store.accept(ticket_id="124", tenant_id="globex")
-    several = await typed("--ticket", "124", DATABASE_URL=server.url)
+    several = await typed(server, "--ticket", "124")
     assert (several.returncode, several.stderr) == (2, "Whose ticket is it? Say --tenant: acme, globex\n")
-    said = json.loads((await typed("--ticket", "124", "--tenant", "acme", "--json", DATABASE_URL=server.url)).stdout)
+    said = json.loads((await typed(server, "--ticket", "124", "--tenant", "acme", "--json")).stdout)
     assert (said["job_id"], said["others"]) == (str(done), [str(later)])

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulators.serving import serve_in_thread
-from support.signing_kit import kit
 from tests.kit.receiver import SECRET, Receiver
 from tests.kit.signing import is_timed
 
@@ -61,11 +60,6 @@ def opened_door(port: int = 0) -> Iterator[TroubledDoor]:
     with serve_in_thread(app, port=port) as url:
         door.url = f"{url}/webhook"
         yield door
-
-
-def printed(form: str, name: str, url: str, secret: str | None = SECRET) -> str:
-    """Save the printed kit of `acme` as a file of that name."""
-    return pasted(kit(form, "acme", url, secret), name)
 
 
 def pasted(text: str, name: str) -> str:

@@ -38,14 +38,11 @@ def rsa_key(kid: str, _number: int = 0) -> RSAKey:
 
 @dataclass
 class FakeIssuer:
-    """A provider.
-
-    `claims` override those of a valid ID token, `told` the metadata; `others` are more keys.
-    """
+    """A provider; `claims` override those of a valid ID token, `told` the metadata, and `others` are more keys."""
 
     url: str
     key: RSAKey = field(default_factory=lambda: rsa_key("one"))
-    shown: list[RSAKey] = field(default_factory=list)
+    shown: list[RSAKey] = field(default_factory=lambda: [rsa_key("one")])
     others: list[Any] = field(default_factory=list)
     silent_until: asyncio.Event | None = None
     claims: dict[str, Any] = field(default_factory=dict)
@@ -55,9 +52,6 @@ class FakeIssuer:
     public: bool = False
     asked: list[str] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.shown.append(self.key)
 
     def grant(self, query: dict[str, str]) -> str:
         """Log a person in for this query; return the code."""
@@ -79,16 +73,10 @@ class FakeIssuer:
     async def _answer(self, request: Request) -> Response:
         match request.url.path:
             case "/.well-known/openid-configuration":
-                return JSONResponse(
-                    {
-                        "issuer": self.url,
-                        "authorization_endpoint": f"{self.url}/authorize?tenant=ours",
-                        "token_endpoint": f"{self.url}/token",
-                        "jwks_uri": f"{self.url}/keys",
-                        "scopes_supported": ["openid", "groups"],
-                    }
-                    | self.told
-                )
+                places = {"token_endpoint": f"{self.url}/token", "jwks_uri": f"{self.url}/keys"}
+                places["authorization_endpoint"] = f"{self.url}/authorize?tenant=ours"
+                known = {"issuer": self.url, "scopes_supported": ["openid", "groups"], **places}
+                return JSONResponse(known | self.told)
             case "/keys":
                 shown = KeySet(list(self.shown)).as_dict(private=False)
                 return JSONResponse({"keys": [*self.others, *shown["keys"]]})
@@ -102,8 +90,7 @@ class FakeIssuer:
             return Response(content, status) if isinstance(content, bytes) else JSONResponse(content, status)
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         asked = self.codes.pop(form.get("code", ""), None)
-        challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-        sent = base64.urlsafe_b64encode(challenge).decode().rstrip("=")
+        sent = _encoded(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if (
             asked is None
             or not self._is_client(request, form)
@@ -142,7 +129,6 @@ def by_shared_secret(issuer: FakeIssuer, claims: dict[str, Any]) -> str:
 
 
 def unsigned(_issuer: FakeIssuer, claims: dict[str, Any]) -> str:
-    """Return a token with algorithm `none`."""
     return f"{_part({'alg': 'none', 'kid': 'one'})}.{_part(claims)}."
 
 
@@ -194,15 +180,10 @@ class Member(Browser):
 
 @asynccontextmanager
 async def with_provider(**settings: str) -> AsyncIterator[Member]:
-    """Serve a console that accepts logins of an issuer."""
     async with issuing() as issuer:
-        values = {
-            "CONSOLE_OIDC_ISSUER": issuer.url,
-            "CONSOLE_OIDC_CLIENT_ID": CLIENT_ID,
-            "CONSOLE_OIDC_CLIENT_SECRET": CLIENT_SECRET,
-            "CONSOLE_OIDC_ROLES": "desk-ops=operator+texts, acme=support:acme, staff=support",
-            **settings,
-        }
+        client = {"CONSOLE_OIDC_CLIENT_ID": CLIENT_ID, "CONSOLE_OIDC_CLIENT_SECRET": CLIENT_SECRET}
+        roles = "desk-ops=operator+texts, acme=support:acme, staff=support"
+        values = {"CONSOLE_OIDC_ISSUER": issuer.url, **client, "CONSOLE_OIDC_ROLES": roles, **settings}
         given = LETTING_IN | {name: value for name, value in values.items() if value}
         async with console_site(values=given) as site, site.browser() as browser:
             yield Member(browser.client, issuer, site)

@@ -13,8 +13,7 @@ from tests.support.known import NOW, ago, job
 
 
 def pictured(*spans: TimelineSpan, goes_on: bool = False, shape: Shape = WIDE) -> Picture:
-    end = max(span.end or NOW for span in spans)
-    return draw(Timeline(spans, min(span.start for span in spans), end, goes_on), shape)
+    return draw(Timeline(spans, spans[0].start, max(span.end or NOW for span in spans), goes_on), shape)
 
 
 def svg(picture: Picture) -> str:
@@ -35,23 +34,20 @@ def test_bars_are_to_scale_one_behind_the_other() -> None:
     assert worker.x == pytest.approx(queue.x + queue.width, abs=0.2)
     assert [bar.lasted for bar in picture.bars] == ["10.0s", "1m20s", "40.0s", "40.0s"]
     assert picture.title == "What happened to the job, 1m30s in all"
-    assert re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture)) == [
-        *(("4", "43"), ("4", "69"), ("18", "95"), ("18", "121"))
-    ]
+    places = re.findall(r'<text class="t-text" x="(4|18)" y="(\d+)', svg(picture))
+    assert places == [("4", "43"), ("4", "69"), ("18", "95"), ("18", "121")]
+    # Of a long story the beginning and the end are drawn.
+    picture = pictured(*[TimelineSpan("Worker", each, ago(100 - each), ago(99 - each)) for each in range(60)])
+    assert (len(picture.bars), picture.left_out) == (40, 20)
+    assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.2, 1, 45, 3600, 86_400, 40 * 86_400])
 @pytest.mark.parametrize("shape", [WIDE, NARROW])
 def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Shape) -> None:
-    drawn = svg(
-        pictured(
-            TimelineSpan("Webhook", 0, ago(seconds), ago(seconds)),
-            TimelineSpan("Queue", 1, ago(seconds), NOW),
-            TimelineSpan("Worker", 1, NOW, NOW),
-            TimelineSpan("ServiceDesk Update", 1, ago(seconds), level=1),
-            shape=shape,
-        )
-    )
+    spans = [TimelineSpan("Webhook", 0, ago(seconds), ago(seconds)), TimelineSpan("Queue", 1, ago(seconds), NOW)]
+    spans += [TimelineSpan("Worker", 1, NOW, NOW), TimelineSpan("ServiceDesk Update", 1, ago(seconds), level=1)]
+    drawn = svg(pictured(*spans, shape=shape))
     (frame,) = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
     most_x, most_y = map(float, frame)
     bars = re.findall(r'<rect [^>]*x="([^"]+)" y="([^"]+)" width="([^"]+)" height="([^"]+)"', drawn)
@@ -69,12 +65,9 @@ def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Sha
 
 
 def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
-    picture = pictured(
-        TimelineSpan("Worker", 1, ago(9), ago(6), "failed", "GPT-4 timeout"),
-        TimelineSpan("Worker", 2, ago(6), ago(3), "held", "held back: desk busy"),
-        TimelineSpan("Worker", 2, ago(3)),
-        goes_on=True,
-    )
+    ended = [TimelineSpan("Worker", 1, ago(9), ago(6), "failed", "GPT-4 timeout")]
+    ended += [TimelineSpan("Worker", 2, ago(6), ago(3), "held", "held back: desk busy")]
+    picture = pictured(*ended, TimelineSpan("Worker", 2, ago(3)), goes_on=True)
     assert [bar.css for bar in picture.bars] == ["t-failed", "t-held", "t-work"]
     assert [bar.ended.text for bar in picture.bars] == ["failed", "held", "goes on"]
     assert picture.title == "What happened to the job, 9.0s so far"
@@ -84,21 +77,12 @@ def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
 
 
 def test_a_job_that_was_held_back_for_hours_says_so() -> None:
-    events = [
-        *(Happened(ago(7200), 0, "accepted", None), Happened(ago(7199), 1, "claimed", None)),
-        Happened(ago(7198), 0, "held back", "model key refused"),
-        *(Happened(ago(9), 1, "claimed", None), Happened(ago(8), 1, "retried", "GPT-4 timeout")),
-    ]
+    events = [Happened(ago(7200), 0, "accepted", None), Happened(ago(7199), 1, "claimed", None)]
+    events += [Happened(ago(7198), 0, "held back", "model key refused"), Happened(ago(9), 1, "claimed", None)]
+    events += [Happened(ago(8), 1, "retried", "GPT-4 timeout")]
     row = job("waiting", "GPT-4 timeout", accepted_at=ago(7200), due_at=NOW + timedelta(seconds=1))
     picture = draw(timeline(row, events, NOW))
     held, pause = (bar for bar in picture.bars if bar.name.startswith(("Held", "Pause")))
     assert (held.name, held.css) == ("Held back and Queue", "t-held")
     assert "<title>Held back and Queue, 1h59m: model key refused</title>" in svg(picture)
     assert (pause.name, pause.css) == ("Pause, attempt 2", "t-wait")
-
-
-def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
-    spans = [TimelineSpan("Worker", number, ago(100 - number), ago(99 - number)) for number in range(60)]
-    picture = pictured(*spans)
-    assert (len(picture.bars), picture.left_out) == (40, 20)
-    assert [picture.bars[0].span.attempt, picture.bars[-1].span.attempt] == [0, 59]
