@@ -1,4 +1,4 @@
-"""Redaction: replaced values, shared placeholders, and restored values."""
+"""Redaction: values and names that are replaced, shared placeholders, restored values, and lookalikes."""
 
 import json
 import re
@@ -154,3 +154,203 @@ def test_an_account_of_nobody_is_no_person() -> None:
 )
 def test_a_sentence_about_logging_in_has_no_secret(said: str) -> None:
     assert Redaction(()).redact(said) == said
+
+
+PEOPLE = (Person("张伟"), Person("王 小明"), Person("伟"))
+TEXT = "请联系张伟处理邮箱. 张伟 said that 王小明 forgot it."
+
+
+def test_they_are_found_within_other_words_and_come_back() -> None:
+    redaction = Redaction(PEOPLE)
+    masked = redaction.redact(TEXT)
+    assert masked == "请联系[PERSON_1]处理邮箱. [PERSON_1] said that [PERSON_2] forgot it."
+    assert redaction.restore(masked) == TEXT
+
+
+def test_the_head_of_a_request_loses_its_credentials() -> None:
+    masked = Redaction().redact("curl -H 'Authorization: Basic YWRtaW46cGFzc3dvcmQ=' https://x")
+    assert "YWRtaW46" not in masked
+    assert "curl -H" in masked
+
+
+NAMES = ("Mark Hollis", "Will Baker", "Jens Koch", "Bill Young", "May Long", "Petra Sommer")
+PEOPLE = [Person(name) for name in NAMES]
+
+
+def named(sentence: str) -> list[str]:
+    redaction = Redaction(PEOPLE)
+    redaction.redact(f"Printer in Room Two\n{sentence} Please Reply to the Desk.\n")
+    return list(redaction.placeholders.values())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name"),
+    [
+        ("please ask mark about it", "Mark Hollis"),
+        ("Can you tell will that the toner is here?", "Will Baker"),
+        ("please call bill.", "Bill Young"),
+        ("contact will if it fails again", "Will Baker"),
+        ("It was fixed by mark yesterday.", "Mark Hollis"),
+        ("I got a mail from will, nothing else.", "Will Baker"),
+        ("Ticket was assigned to mark, then closed", "Mark Hollis"),
+        ("mark's laptop is broken", "Mark Hollis"),
+        ("marks laptop is broken", "Mark Hollis"),
+        ("but mark said it works", "Mark Hollis"),
+        ("ask may about the report", "May Long"),
+        ("fragt koch mal, der weiß das", "Jens Koch"),
+        ("bitte koch anrufen wegen Drucker", "Jens Koch"),
+        ("Das Ticket von koch ist noch offen.", "Jens Koch"),
+        ("Weitergeleitet an koch, danke", "Jens Koch"),
+        ("frag sommer ob das geht", "Petra Sommer"),
+    ],
+)
+def test_it_is_found_where_the_sentence_tells(sentence: str, name: str) -> None:
+    assert named(sentence) == [name]
+
+
+def test_it_is_found_beside_another_name_of_the_desk() -> None:
+    assert named("Young and mark sit there.") == ["Bill Young", "Mark Hollis"]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        *("Please mark as read.", "I will do that.", "will do", "The call will fail again.", "my phone bill."),
+        *("Tell me when it will be ready", "to mark it as done, click here", "for long texts it fails", "by may"),
+        *("mails from young people", "Click here to mark all and save", "this took too long for me"),
+        *("Der koch in der Kantine braucht ein Tablet.", "frag den koch in der Kantine", "im sommer wieder"),
+    ],
+)
+def test_it_stays_where_it_is_the_word(sentence: str) -> None:
+    assert named(sentence) == []
+
+
+OLGA = Person("Olga Brandauer", (), (), ("obrandauer",))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Codes for the night:\n118 402  336 719  447 085", "Codes for the night:\n[SECRET]  [SECRET]  [SECRET]"),
+        ("Tom: what is the password?\nAnna: Lavendel", "[PERSON]: what is the password?\n[PERSON]: [SECRET]"),
+        ("Sicherheitsfrage (erstes Tier): Fridolin", "Sicherheitsfrage (erstes Tier): [SECRET]"),
+        ("docker login -u ci -p Kupfer_88-x", "docker login -u ci -p [SECRET]"),
+        ("mysql -u app -p'Salz?44berg' shop", "mysql -u app -p'[SECRET]' shop"),
+        ("card 4111 1111 1111 1111, 04/29, code 552", "card [CARD], 04/29, code [SECRET]"),
+        ("AT61 1904 3002 3457 3201, GIBAATWW", "[BANK], [BANK]"),
+        ("RTN 121000358 acct 00417720", "RTN [BANK] acct [BANK]"),
+        ("Passport: FA1184027; in the system FA1184072", "Passport: [ID]; in the system [ID]"),
+        ("please call us back, poste 318", "please call us back, poste [PHONE]"),
+    ],
+)
+def test_what_stands_beside_a_known_value_is_masked(text: str, masked: str) -> None:
+    assert without_personal(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token refresh failed at 2026-11-19T04:11:58.207Z in eu-west-1",
+        "accounts exam01-exam20 have no password yet",
+        "license daemon key: 0x3A7C, feature version 24",
+        "Course code TR-118 is full",
+        "Tom: is the password expired?\nworks again since noon",
+        "config vpn ipsec phase1-interface\nset psk",
+        "Is the password safe? Nobody knows",
+    ],
+)
+def test_what_only_looks_like_a_secret_stays(text: str) -> None:
+    assert "[SECRET]" not in without_personal(text)
+
+
+@pytest.mark.parametrize("signed", ["OB", "ob", "O.B.", "Olg", "OBra", "B."])
+def test_somebody_of_the_desk_signs_with_less_than_a_name(signed: str) -> None:
+    assert Redaction([OLGA]).redact(f"The dock was swapped. Works. {signed}").endswith("Works. [PERSON_1]")
+
+
+@pytest.mark.parametrize("ended", ["OK", "Works", "B"])
+def test_the_last_word_of_a_text_is_nobody_by_itself(ended: str) -> None:
+    assert Redaction([Person("Karl Nemec")]).redact(f"The dock was swapped. {ended}").endswith(f"swapped. {ended}")
+
+
+@pytest.fixture
+def redaction() -> Redaction:
+    redaction = Redaction([Person("Anna Schmidt")])
+    redaction.redact("Anna, jo@acme.example, password: Sommer2024!")
+    return redaction
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("[PERSON_1]", "[person_1]", "[Person 1]", "[Name 1]", "[PERSON-1]", "[PERSON 1]", "[ PERSON_1 ]"),
+        *("[PERSON_\n1]", "[PERSON\n_1]", "[PERSON\\_1]", "\\[PERSON_1]".removeprefix("\\")),
+        *("[**PERSON_1**]", "[`PERSON_1`]", "[PERSON:1]", "[PERSON#1]", "[PERSON_01]", "［PERSON＿1］", "{PERSON_1}"),
+        *("<PERSON_1>", "[Personne 1]", "[PERSONNE_1]", "[Persona_1]", "[Benutzer 1]", "[USER_1]", "[Mitarbeiterin_1]"),
+        *("[PER\u200bSON_1]", "[KUNDE_1]", "【PERSON_1】"),
+    ],
+)
+def test_a_placeholder_that_a_model_changed_is_restored(redaction: Redaction, written: str) -> None:
+    assert redaction.restore(f"Ask {written}, please.") == "Ask Anna Schmidt, please."
+
+
+@pytest.mark.parametrize(
+    ("written", "restored"),
+    [
+        ("**[PERSON_1]**", "**Anna Schmidt**"),
+        ("[PERSON_1]'s", "Anna Schmidt's"),
+        ("[PERSON_1][EMAIL_2]", "Anna Schmidtjo@acme.example"),
+        ("[Mail 2]", "jo@acme.example"),
+        ("[E-Mail-Adresse 2]", "jo@acme.example"),
+        ("[Passwort_3]", "Sommer2024!"),
+    ],
+)
+def test_what_stands_around_it_stays(redaction: Redaction, written: str, restored: str) -> None:
+    assert redaction.restore(written) == restored
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("step 1", "Step 1", "ticket 12", "[1]", "[Step 1]", "[ticket 1]", "[Figure_1]", "[STEP_1]", "error 1", "(1)"),
+        *("[TICKET_1]", "column email_1", "address_2", "1. Person", "phone 2", "Host 1", "ID 3", "list[1]", "a[i_1]"),
+        *(
+            "[PERSON]",
+            "person 1",
+            "Personal 1",
+            "PERSON_1_2",
+            "PERSON_1",
+            "PERSON 1",
+            "Person-1",
+            "[PERSON_1, EMAIL_2]",
+        ),
+        *("the column SECRET_3", "ID_3 is a key", "`SECRET_3`", "ID_1", "SECRET_3=x", "[FIELD_3]", "[FIELD_1]"),
+    ],
+)
+def test_text_that_is_no_placeholder_stays(redaction: Redaction, text: str) -> None:
+    assert redaction.restore(text) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("[PERSON_99]", "[a person]"),
+        ("[Name 99]", "[a person]"),
+        ("[EMAIL_99]", "[a mail address]"),
+        ("[ID_3]", "[a personal number]"),
+        ("[PERSON_3]", "[a person]"),
+        ("[Name 3]", "[a person]"),
+        ("[SECRET_12]", "[a secret]"),
+        ("[SECRET]", "[a secret]"),
+        ("[IBAN_4]", "[a bank account]"),
+    ],
+)
+def test_one_that_was_invented_becomes_its_kind_in_words(redaction: Redaction, written: str, words: str) -> None:
+    assert redaction.restore(f"Ask {written}.") == f"Ask {words}."
+
+
+@pytest.mark.parametrize("written", ["[", "[PERSON_", "[PERSON_1", "PERSON_", "[a a a ", "[[1]", "1", "*"])
+def test_a_long_row_of_halves_of_placeholders_stays(redaction: Redaction, written: str) -> None:
+    """The patterns' tests prove linear time (test_patterns.py)."""
+    restored = redaction.restore(written * 5000)
+    assert restored.replace("Anna Schmidt", "PERSON_1") == written * 5000
