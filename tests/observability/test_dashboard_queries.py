@@ -10,8 +10,7 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.observability.pages import PanelQuery, queries
-from tests.observability.prometheus import Prometheus, Series, settle, watching
+from tests.observability.dashboards import PanelQuery, Prometheus, Series, queries, watching
 from tests.system.collector import collecting
 
 pytestmark = [
@@ -76,11 +75,11 @@ def told(system: System, prometheus: Prometheus) -> PanelAnswers:
     assert system.housekeeping is not None
     log = system.housekeeping.log_path
     wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
-    settle(prometheus)
+    prometheus.settle()
     before = _ask_all(prometheus)
     _live(world)
     wait_for(lambda: sum(prometheus.query("ai_agents_note_taken_up_ratio_count").values()) >= 8)
-    settle(prometheus, 4)
+    prometheus.settle(4)
     wait_for(lambda: prometheus.query("sum(ai_agents_jobs_in_flight)") == {"": 0})
     answered = PanelAnswers(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
     world.close()
@@ -154,7 +153,7 @@ def test_who_is_held_and_by_what_is_seen_with_how_many_jobs_wait(told: PanelAnsw
 
 def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: PanelAnswers) -> None:
     assert told.after
-    rules = prometheus.rules()
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
     assert len(alerts) == 23
     assert {rule["health"] for rule in rules} == {"ok"}

@@ -1,4 +1,4 @@
-"""Readiness with at most one call to a silent store; the watchdog of stuck and of idle processes."""
+"""Readiness and breakers: one call to a silent store; the watchdog of stuck and of idle processes."""
 
 import asyncio
 import threading
@@ -10,6 +10,7 @@ import pytest
 import redis as blocking
 
 from devstack.free_ports import free_port
+from dispatch.intake import StoreBreaker
 from observability import tracing
 from observability.health import Each, Progress, Readiness, Rounds, Watchdog
 from tests.kit.clock import Clock
@@ -18,7 +19,6 @@ from worker.consumer import JobsTaken
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run a process's event loop in its own thread."""
     running = asyncio.new_event_loop()
     thread = threading.Thread(target=running.run_forever)
     thread.start()
@@ -89,17 +89,14 @@ def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(
     readiness: Readiness, stores: dict[str, ProbedStore]
 ) -> None:
     """Each probe would take a connection."""
-    stores["database"].speaks.clear()
-    began = time.monotonic()
+    database, began = stores["database"], time.monotonic()
+    database.speaks.clear()
     for _ in range(2):
         assert readiness()[1]["database"] == "unreachable"
     assert time.monotonic() - began == pytest.approx(3, abs=1)
-    assert stores["database"].asked == 1
-    threading.Timer(0.5, stores["database"].speaks.set).start()
-    assert readiness()[0]
-    assert stores["database"].asked == 1
-    assert readiness()[0]
-    assert stores["database"].asked == 2
+    assert database.asked == 1
+    threading.Timer(0.5, database.speaks.set).start()
+    assert [(readiness()[0], database.asked) for _ in range(2)] == [(True, 1), (True, 2)]
 
 
 def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
@@ -141,6 +138,7 @@ def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -
 
 
 STUCK = 60.0
+NONE_TAKEN, ROUNDS, LOOP = "jobs wait and none is taken", "its rounds stand still", "its event loop stands still"
 
 
 class Watched:
@@ -164,6 +162,10 @@ class Watched:
             self.watchdog.look()
         return self.watchdog.look()
 
+    def is_stuck_after(self, seconds: float, reason: str = ROUNDS) -> bool:
+        """Return True if it is stuck for this reason then, and was not a second before."""
+        return (self.look_after(seconds - 1), self.look_after(1)) == (None, reason)
+
 
 class Worker(Watched):
     def __init__(self, url: str) -> None:
@@ -185,34 +187,36 @@ def worker(redis_url: str) -> Iterator[Worker]:
     looked_at = Worker(redis_url)
     looked_at.redis.flushdb()
     looked_at.redis.lpush("celery", "a job")
+    looked_at.look_after(0)
     yield looked_at
     looked_at.redis.close()
 
 
+@pytest.fixture
+def housekeeping() -> Housekeeping:
+    return Housekeeping()
+
+
 def test_a_worker_with_room_that_takes_nothing_for_a_minute_is_stuck(worker: Worker) -> None:
-    assert worker.look_after(0) is None
     assert worker.look_after(STUCK - 1) is None
     worker.taken.picked_up()
     assert worker.look_after(1) is None
-    assert worker.look_after(STUCK - 1) is None
-    assert worker.look_after(1) == "jobs wait and none is taken"
+    assert worker.is_stuck_after(STUCK, NONE_TAKEN)
 
 
 def test_a_worker_that_was_held_still_itself_is_given_time(worker: Worker) -> None:
     worker.look_after(STUCK - 1)
     worker.clock.now += 10 * STUCK
     assert worker.watchdog.look() is None
-    assert worker.look_after(STUCK) == "jobs wait and none is taken"
+    assert worker.look_after(STUCK) == NONE_TAKEN
 
 
 def test_nothing_to_take_or_no_room_is_no_reason(worker: Worker) -> None:
-    worker.look_after(0)
     worker.full = True
     assert worker.look_after(STUCK) is None
     worker.full = False
     worker.redis.delete("celery")
-    assert worker.look_after(STUCK) is None
-    assert worker.look_after(STUCK) is None
+    assert [worker.look_after(STUCK) for _ in range(2)] == [None, None]
 
 
 def test_a_redis_that_is_away_restarts_nobody() -> None:
@@ -222,43 +226,35 @@ def test_a_redis_that_is_away_restarts_nobody() -> None:
 
 def test_an_event_loop_that_stands_still_is_stuck_though_no_job_waits(worker: Worker) -> None:
     worker.redis.delete("celery")
-    worker.look_after(0)
     worker.loop_answers = False
-    assert worker.look_after(STUCK - 1) is None
-    assert worker.look_after(1) == "its event loop stands still"
+    assert worker.is_stuck_after(STUCK, LOOP)
 
 
-def test_a_round_that_takes_longer_than_it_may_is_stuck_and_a_next_step_is_progress() -> None:
-    housekeeping = Housekeeping()
+def test_a_round_that_takes_longer_than_it_may_is_stuck_and_a_next_step_is_progress(housekeeping: Housekeeping) -> None:
     housekeeping.rounds.next_within(300)
     assert housekeeping.look_after(300 + STUCK - 1) is None
     housekeeping.rounds.next_within(0)
-    assert housekeeping.look_after(STUCK - 1) is None
-    assert housekeeping.look_after(1) == "its rounds stand still"
+    assert housekeeping.is_stuck_after(STUCK)
 
 
-def test_who_does_not_lead_may_wait_for_ever() -> None:
-    housekeeping = Housekeeping()
+def test_who_does_not_lead_may_wait_for_ever(housekeeping: Housekeeping) -> None:
     assert housekeeping.look_after(10 * STUCK) is None
     housekeeping.rounds.next_within(0)
     housekeeping.rounds.may_wait()
     assert housekeeping.look_after(10 * STUCK) is None
 
 
-def test_rounds_that_were_held_still_with_their_process_are_given_time() -> None:
-    housekeeping = Housekeeping()
+def test_rounds_that_were_held_still_with_their_process_are_given_time(housekeeping: Housekeeping) -> None:
     housekeeping.rounds.next_within(300)
     housekeeping.clock.now += 10_000
-    assert housekeeping.look_after(STUCK) is None
-    assert housekeeping.look_after(1) == "its rounds stand still"
+    assert housekeeping.is_stuck_after(STUCK + 1)
     housekeeping.rounds.next_within(300)
     housekeeping.clock.now += STUCK
     # Not less than the step's own limit.
-    assert housekeeping.look_after(240 + STUCK - 1) is None
-    assert housekeeping.look_after(1) == "its rounds stand still"
+    assert housekeeping.is_stuck_after(240 + STUCK)
 
 
-def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> None:
+def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever(housekeeping: Housekeeping) -> None:
     """Two threads: the watchdog must not overwrite the work's state."""
 
     class Late(float):
@@ -268,7 +264,6 @@ def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> No
             housekeeping.rounds.may_wait()
             return float(self) + other
 
-    housekeeping = Housekeeping()
     housekeeping.rounds.next_within(300)
     housekeeping.rounds.start_over(Late(10_000))
     housekeeping.clock.now += 10_000
@@ -282,11 +277,24 @@ def test_of_several_pieces_of_work_each_is_watched(stuck: int) -> None:
     process = Watched(Each(*both), clock)
     both[stuck].next_within(300)
     both[not stuck].next_within(3000)
-    assert process.look_after(300 + STUCK - 1) is None
-    assert process.look_after(1) == "its rounds stand still"
+    assert process.is_stuck_after(300 + STUCK)
     both[stuck].may_wait()
     assert process.look_after(STUCK) is None
     both[stuck].next_within(300)
     clock.now += 10_000
-    assert process.look_after(STUCK) is None
-    assert process.look_after(1) == "its rounds stand still"
+    assert process.is_stuck_after(STUCK + 1)
+
+
+def test_a_store_that_failed_is_tried_by_one_call_in_each_rest_until_one_worked() -> None:
+    clock = Clock(0)
+    breaker = StoreBreaker(rest_seconds=5, monotonic=clock)
+
+    def tries(now: float) -> list[bool]:
+        clock.now = now
+        return [breaker.lets_try() for _ in range(3)]
+
+    assert tries(0) == [True, True, True]
+    breaker.failed()
+    assert [tries(now) for now in (4.9, 5, 10)] == [[False] * 3, [True, False, False], [True, False, False]]
+    breaker.worked()
+    assert tries(10) == [True, True, True]

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,8 @@ def test_no_prompt_and_no_answer_is_in_a_file_whatever_a_collector_gets(tmp_path
     texts = dict.fromkeys(TEXTS, "Jordan's VPN drops")
     FileExporter(tmp_path, "ai-agents-worker").export(made(**texts, ticket_id="124"))
     (path,) = files_of(tmp_path)
-    assert "Jordan" not in path.read_text(encoding="utf-8")
     assert spans_in(path)[2]["attributes"] == {"ticket_id": "124"}
+    assert "Jordan" not in path.read_text(encoding="utf-8")
 
 
 def test_a_folder_has_a_size_and_its_oldest_files_go_first(tmp_path: Path) -> None:
@@ -158,43 +157,21 @@ print(json.dumps({"took": made - began, "made": made, "failed": failed}))
 """
 
 
-@contextmanager
-def _refusing() -> Iterator[int]:
-    """Yield a port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    yield port
-
-
-@contextmanager
-def _silent() -> Iterator[int]:
-    """Yield a port that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
-        yield deaf.getsockname()[1]
-
-
-@pytest.mark.parametrize("collector", [_refusing, _silent])
-def test_a_collector_that_takes_no_spans_costs_one_line_and_seconds_at_the_end(
-    collector: Callable[[], AbstractContextManager[int]],
-) -> None:
+@pytest.mark.parametrize("collector", ["refusing", "silent"])
+def test_a_collector_that_takes_no_spans_costs_one_line_and_seconds_at_the_end(collector: str) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    with collector() as port:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        port = deaf.getsockname()[1]
+        if collector == "refusing":
+            deaf.close()
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", PROGRAM],
-            env=kept | settings,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        program = [sys.executable, "-W", "error", "-c", PROGRAM]
+        done = subprocess.run(program, env=kept | settings, capture_output=True, text=True, timeout=60, check=False)
         ended = time.monotonic()
     assert (done.returncode, done.stderr) == (0, "")
     line, told = done.stdout.splitlines()
     assert line.endswith("Trace export failing: the collector does not take spans")
     assert "error" not in line.lower()
-    times = json.loads(told)
     # An export gives up after 3 s, and none was waited for.
-    assert times["took"] < 2
-    assert times["failed"] > 0
-    assert ended - times["made"] < 8
+    times = json.loads(told)
+    assert (times["took"] < 2, times["failed"] > 0, ended - times["made"] < 8) == (True, True, True), times
