@@ -16,10 +16,10 @@ from workflow.note_words import WORDS
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
     dirty = "a\x00\x07\x1b[31m\x7f\x9b\u202eb\u2066\ufeff\u2028\u200bc\r\n\td"
-    assert answer(summary=dirty).summary == "a[31mbc\n\td"
-    assert answer(next_steps=claims(dirty)).next_steps[0].text == "a[31mbc\n\td"
-    assert answer(questions=[dirty]).questions == ["a[31mbc\n\td"]
-    assert answer(sources=[{"id": "T1\x00", "gives": dirty}]).sources[0].id == "T1"
+    sources = [{"id": "T1\x00", "gives": dirty}]
+    clean = answer(summary=dirty, next_steps=claims(dirty), questions=[dirty], sources=sources)
+    assert {clean.summary, clean.next_steps[0].text, *clean.questions} == {"a[31mbc\n\td"}
+    assert clean.sources[0].id == "T1"
 
 
 def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
@@ -30,32 +30,20 @@ def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
         questions=["q" * 10_000] * 50,
     )
     assert (len(long.summary), long.summary[-2:]) == (1500, "x…")
-    assert [len(step.text) for step in long.next_steps] == [1500] * 8
-    assert [len(source.gives) for source in long.sources] == [1500] * 8
-    assert [len(question) for question in long.questions] == [1500] * 8
+    steps, gives = [step.text for step in long.next_steps], [source.gives for source in long.sources]
+    assert [len(text) for text in (*steps, *gives, *long.questions)] == [1500] * 24
     assert answer(summary="x" * 1500).summary == "x" * 1500
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"summary": ""},
-        {"summary": " \n"},
-        {"summary": "\x00\u200b"},
-        {"summary": None},
-        {"summary": ["not", "a", "text"]},
-        {"likely_cause": "a text"},
-        {"likely_cause": {"text": "a text"}},
-        {"next_steps": "not a list"},
-        {"next_steps": ["a text"]},
-        {"next_steps": [1]},
-        {"sources": [{"id": "ticket-1"}]},
-        {"sources": [{"id": "ticket-1", "gives": "y", "url": "http://elsewhere"}]},
-        {"confidence": 0.9},
-        {"confidence": "certain"},
-        {"confidence": None},
-        {"group": "Network"},
-        {"group": {"value": "Network", "strength": "certain"}},
+        *({"summary": each} for each in ("", " \n", "\x00\u200b", None, ["not", "a", "text"])),
+        *({"likely_cause": each} for each in ("a text", {"text": "a text"})),
+        *({"next_steps": each} for each in ("not a list", ["a text"], [1])),
+        *({"sources": [{"id": "ticket-1"} | more]} for more in ({}, {"gives": "y", "url": "http://elsewhere"})),
+        *({"confidence": each} for each in (0.9, "certain", None)),
+        *({"group": each} for each in ("Network", {"value": "Network", "strength": "certain"})),
         {"applied": True},
     ],
 )
@@ -125,18 +113,9 @@ def test_the_note_says_everything_and_whose_it_is() -> None:
 
 def test_what_may_help_stands_first_and_what_is_known_apart_from_what_is_guessed() -> None:
     text = read(to_html(WHOLE, JOB, MODEL)).text
-    order = [
-        "Likely cause (the model is sure): Large",
-        "Next steps, from your desk",
-        "Raise the quota. (#101)",
-        "Ideas of the model, not from your desk",
-        "Ask a colleague.",
-        "Ask first",
-        "From your desk#101",
-        "Suggested:",
-        "In short: The mailbox is full.",
-        "Ref ",
-    ]
+    order = ["Likely cause (the model is sure): Large", "Next steps, from your desk", "Raise the quota. (#101)"]
+    order += ["Ideas of the model, not from your desk", "Ask a colleague.", "Ask first", "From your desk#101"]
+    order += ["Suggested:", "In short: The mailbox is full.", "Ref "]
     assert sorted(order, key=text.index) == order
     guess = WHOLE.model_copy(update={"likely_cause": NotedText(text="Bad."), "confidence": "low"})
     assert "Possible cause (not from your desk) (the model is unsure): Bad." in read(to_html(guess, JOB, MODEL)).text
@@ -156,12 +135,6 @@ def test_parts_that_are_empty_have_no_heading() -> None:
     assert text == (
         f"Enhancement (written by {MODEL}; please check before acting on it)In short: The mailbox is full.{marker(JOB)}"
     )
-
-
-def test_where_nothing_was_found_one_line_says_so() -> None:
-    nothing = WHOLE.model_copy(update={"nothing_found": True})
-    assert to_html(nothing, JOB, MODEL).count(WORDS["en"].nothing_found) == 1
-    assert WORDS["en"].nothing_found not in to_html(WHOLE, JOB, MODEL)
 
 
 def test_the_longest_answer_is_at_most_a_screen() -> None:
@@ -218,18 +191,19 @@ def test_the_model_that_answered_is_named_as_plain_text_in_bounds(model: str, na
     assert shown.tags == {"div", "b", "p"}
 
 
+@pytest.mark.parametrize("why", [None, "asked", "reopened"])
 @pytest.mark.parametrize("language", WORDS)
-def test_a_note_is_ours_in_each_language(language: str) -> None:
-    note = to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL)
-    text = plain_text(note)
-    assert is_note_of(JOB, text)
-    assert is_note(text)
+def test_a_note_is_ours_in_each_language_and_a_further_one_begins_with_why(language: str, why: Any) -> None:
+    text = plain_text(to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, updated_because=why))
+    assert (is_note_of(JOB, text), is_note(text)) == (True, True)
     assert not is_note_of(JOB[:-1] + "c", text)
     assert not is_note(f"> {text}")
     assert not is_note(f"{text} Thanks!")
     words = WORDS[language]
-    for each in (words.cause, words.steps, words.guessed_steps, words.questions, words.sources, words.in_short):
+    assert text.startswith(getattr(words, f"updated_{why}") if why else words.title)
+    for each in (words.title, words.cause, words.steps, words.guessed_steps, words.questions, words.sources):
         assert each in text
+    assert words.in_short in text
 
 
 def test_a_note_in_a_language_without_words_of_ours_has_the_english_ones() -> None:
@@ -244,15 +218,3 @@ def test_each_language_has_all_words_and_their_places() -> None:
             assert text
             assert text.count("{}") == english[name].count("{}"), name
             assert not re.search(r"[<>&]", text)
-
-
-@pytest.mark.parametrize("why", ["asked", "reopened"])
-@pytest.mark.parametrize("language", WORDS)
-def test_a_further_note_begins_with_why_and_is_known_as_ours(language: str, why: str) -> None:
-    html = to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, updated_because=why)
-    text = plain_text(html)
-    words = WORDS[language]
-    assert text.startswith(getattr(words, f"updated_{why}"))
-    assert words.title in text
-    assert is_note(text)
-    assert is_note_of(JOB, text)
