@@ -320,15 +320,6 @@ def test_warnings_are_lines_too_without_their_text(start_log: StartLog) -> None:
     assert odd == "warning Warning of a library"
 
 
-def test_a_collector_that_fails_again_and_again_is_one_line_without_the_word(start_log: StartLog) -> None:
-    stream = start_log()
-    log = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-    for _ in range(5):
-        log.error("Failed to export span batch code: 500, reason: Internal Server Error", exc_info=OSError("refused"))
-    (line,) = lines(stream)
-    assert line.endswith("warning Trace export failing: the collector does not take spans")
-
-
 @pytest.mark.parametrize(
     ("reason", "told"),
     [

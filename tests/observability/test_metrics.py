@@ -167,10 +167,12 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
         assert value("worker", "ai_agents_breaker_open", server=name) == is_open
 
 
+def broken() -> tuple[bool, dict[str, str]]:
+    raise ValueError("a fault of ours")
+
+
 @contextmanager
-def served(
-    ready: Callable[[], tuple[bool, dict[str, str]]] = lambda: (False, {"status": "not ready"}),
-) -> Iterator[int]:
+def served(ready: Callable[[], tuple[bool, dict[str, str]]] = broken) -> Iterator[int]:
     port = free_port()
     end = exposition.serve("worker", port, ready)
     yield port

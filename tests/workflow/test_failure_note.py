@@ -14,11 +14,9 @@ from storage.claims import Claim
 from storage.erasure import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
-from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.failure_note import leave_failure_note
 from workflow.note import marker
@@ -131,17 +129,3 @@ async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: F
     assert jobs.notes(ticket_id) == []
     assert jobs.store.table.job(job_id)["failure_noted_at"] is None
     assert len(search.found) == (at != "before")
-
-
-async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(jobs: FailedJobs) -> None:
-    ticket_id, database = new_ticket(jobs.desks), jobs.store.database
-    failed_id, echo_id = [await jobs.store.accept(ticket_id=ticket_id) for _ in range(2)]
-    jobs.store.table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
-    async with opened(settings(jobs.desks.url)) as desk:
-        assert await run_job(runner_on(desk, database, database), echo_id)
-    row = jobs.store.table.job(echo_id)
-    assert (row["state"], row["reason"], jobs.desks.requests(ticket_id=ticket_id)) == (
-        "skipped",
-        "own failure note",
-        [],
-    )

@@ -187,5 +187,6 @@ async def test_a_person_gets_a_note_right_after_a_failure_note(bare: Noted) -> N
     ended: dict[str, Any] = {"state": "failed", "reason": "x", "finished_at": "now()", "failure_noted_at": "now()"}
     bare.place.change(await bare.job(), **ended)
     assert await bare.webhook() == ("skipped", "own failure note")
+    assert bare.place.desks.requests(ticket_id=bare.ticket_id) == []
     assert await bare.webhook(ASKED_BY_HAND) == DONE
     assert bare.begins() == [ASKED]
