@@ -237,7 +237,7 @@ class SlowDesk:
         # Without Redis a process takes a quarter of the rate.
         rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
         job_ids = [await self.place.job(ticket_id) for ticket_id in tickets]
-        async with self.place.runner(opening={"rate": rate}) as runner, asyncio.timeout(60):
+        async with self.place.runner(opening={"rate": rate}) as runner, asyncio.timeout(180):
             await self._run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids
 
