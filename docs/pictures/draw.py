@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["matplotlib==3.11.2"]
 # ///
-"""Draw the dashboards' panels from recorded answers of Prometheus; recorded by `python -m tests.observability.record`.
+"""Draw the dashboards' panels from answers of Prometheus; recorded by `python -m tests.observability.dashboards`.
 
 Layout, titles, units, limits and legends are those of the dashboards' files; Grafana itself takes no part.
 """

@@ -90,7 +90,7 @@ def test_a_restored_text_has_no_placeholder(name: str, language: str) -> None:
 
 
 def test_the_same_text_has_the_same_embedding() -> None:
-    for marked in measure.texts("tuning", "en"):
+    for marked in measure.texts("tuning", "en")[:50]:
         masked = without_personal(marked.text, marked.people, network=True)
         assert masked == without_personal(marked.text, marked.people, network=True)
         assert not re.search(r"\[(?!TEXT)[A-Z]+_\d", masked)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID, uuid4
 
+import pytest
 from celery import Celery
 from redis.asyncio import Redis
 
@@ -21,6 +22,10 @@ from worker.tasks import Pickup
 NOWHERE = "reason=its row is nowhere"
 
 
+async def nothing() -> None:
+    pass
+
+
 class MovedMeanwhile(Inbox):
     """An inbox whose event becomes a row between the worker's two looks."""
 
@@ -31,10 +36,6 @@ class MovedMeanwhile(Inbox):
     async def get(self, job_id: UUID) -> Event | None:
         await jobs.accept_late(self._database, self._event, DEADLINE)
         return await super().get(job_id)
-
-
-async def nothing() -> None:
-    """Nothing happens meanwhile."""
 
 
 class Picked(Pickup):
@@ -73,31 +74,21 @@ async def test_one_that_came_twice_is_silent(waiting: UUID, database: Database, 
     assert log.getvalue() == ""
 
 
-async def test_one_whose_event_moves_just_then_is_claimed(
-    database: Database, redis: Redis, new_event: NewEvent, log: io.StringIO
-) -> None:
-    event = new_event()
-    picked = Picked(database, MovedMeanwhile(redis, database, event))
-    await picked.take(event.job_id)
-    assert picked.claimed == [event.job_id]
-    assert NOWHERE not in log.getvalue()
-
-
-async def test_one_whose_row_is_made_just_then_is_claimed(
-    database: Database, redis: Redis, new_event: NewEvent
+@pytest.mark.parametrize("what", ["its event moves", "its row is made"])
+async def test_one_that_is_found_just_then_is_claimed(
+    what: str, database: Database, redis: Redis, new_event: NewEvent, log: io.StringIO
 ) -> None:
     event = new_event()
     picked = Picked(database, Inbox(redis), partial(jobs.accept_late, database, event, DEADLINE))
+    if what == "its event moves":
+        picked = Picked(database, MovedMeanwhile(redis, database, event))
     await picked.take(event.job_id)
-    assert picked.claimed == [event.job_id]
-
-
-def celery(redis_url: str) -> Celery:
-    return Celery(broker=redis_url, set_as_current=False, broker_transport=TRANSPORT_NAME)
+    assert (picked.claimed, NOWHERE in log.getvalue()) == ([event.job_id], False)
 
 
 def test_what_is_not_awaited_goes_by_one_client_until_the_channel_is_closed(redis_url: str) -> None:
-    with celery(redis_url).connection_for_read() as connection:
+    celery = Celery(broker=redis_url, set_as_current=False, broker_transport=TRANSPORT_NAME)
+    with celery.connection_for_read() as connection:
         channel = connection.channel()
         assert isinstance(channel, OneClientChannel)
         first = channel._create_client()

@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 from config.tenants import NoteSettings, Tenant
@@ -40,29 +41,14 @@ def grounded(
     said: Enhancement, state: GraphState = STATE, *, link: str = "", language: str = "en", nothing_found: bool = False
 ) -> Content:
     """Return the grounded content of an answer, with nothing masked."""
-    grounding = Grounding(case_in(state), _unchanged, lambda _: link)
+    grounding = Grounding(case_in(state), str, lambda _: link)
     return grounding.content(said, prompt="2", language=language, nothing_found=nothing_found)
 
 
-def _unchanged(text: str) -> str:
-    return text
-
-
-class _AttemptOf:
-    def __init__(self, note: NoteSettings) -> None:
-        self._tenant = Tenant("acme", note=note)
-        self.model = self.desk = self
-        self.name = "gpt-6-luna"
-
-    def wishes(self) -> Tenant:
-        return self._tenant
-
-    def link_to(self, ticket_id: str) -> str:
-        return f"https://desk.acme.example/{ticket_id}"
-
-
 def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
-    attempt: Any = _AttemptOf(NoteSettings(**note))
+    tenant = Tenant("acme", note=NoteSettings(**note))
+    desk = SimpleNamespace(link_to=lambda ticket_id: f"https://desk.acme.example/{ticket_id}")
+    attempt: Any = SimpleNamespace(wishes=lambda: tenant, model=SimpleNamespace(name="gpt-6-luna"), desk=desk)
     return question_of(attempt, state, placeholders)
 
 

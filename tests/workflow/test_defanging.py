@@ -22,7 +22,7 @@ SOURCES = [
 ]
 
 
-def defanged(text: str, sources: Sequence[tuple[str, str]]) -> str:
+def defanged(text: str, sources: Sequence[tuple[str, str]] = SOURCES) -> str:
     return Defanging(sources)(text)
 
 
@@ -31,45 +31,45 @@ TEXTS = tomllib.loads(Path(__file__).with_name("defanging.toml").read_text("utf-
 
 @pytest.mark.parametrize("link", TEXTS["links"])
 def test_a_link_that_stands_in_no_source_can_not_be_followed(link: str) -> None:
-    shown = defanged(f"Go to {link}, and sign in.", SOURCES)
+    shown = defanged(f"Go to {link}, and sign in.")
     assert link not in shown
     assert "[" in shown
     assert shown.endswith("and sign in.")
     # Defanged text stays unchanged.
-    assert defanged(shown, SOURCES) == shown
+    assert defanged(shown) == shown
 
 
 @pytest.mark.parametrize("command", TEXTS["commands"])
 @pytest.mark.parametrize("quoted", ["Then run {}", "Then run `{}` as admin", "{}"])
 def test_a_command_that_stands_in_no_source_is_left_out_visibly(command: str, quoted: str) -> None:
-    shown = defanged(quoted.format(command), SOURCES)
+    shown = defanged(quoted.format(command))
     assert LEFT_OUT in shown
     assert command not in shown
 
 
 @pytest.mark.parametrize("text", TEXTS["harmless"])
 def test_advice_stays_as_it_is(text: str) -> None:
-    assert defanged(text, SOURCES) == text
+    assert defanged(text) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("known", "origin"),
     [
-        ("Open https://portal.acme.example/vpn.", "Open https://portal.acme.example/vpn (from #103)."),
-        ("Open HTTPS://portal.acme.example/vpn/ now", "Open HTTPS://portal.acme.example/vpn/ (from #103) now"),
-        ("See www.acme.example/help", "See www.acme.example/help (from VPN guide)"),
-        ("Copy \\\\srv01\\tools\\vpn.msi", "Copy \\\\srv01\\tools\\vpn.msi (from #103)"),
-        ("Run ipconfig  /flushdns. Restart.", "Run ipconfig  /flushdns (from VPN guide). Restart."),
-        ("Run `ipconfig /flushdns` now", "Run `ipconfig /flushdns` (from VPN guide) now"),
-        (
-            "netsh interface ipv4 set subinterface 12 mtu=1300 and reboot",
-            "netsh interface ipv4 set subinterface 12 mtu=1300 (from #103) and reboot",
-        ),
-        ("curl http://mirror.acme.example/x", "curl http://mirror.acme.example/x (from #103)"),
+        ("https://portal.acme.example/vpn", "#103"),
+        ("HTTPS://portal.acme.example/vpn/", "#103"),
+        ("www.acme.example/help", "VPN guide"),
+        ("\\\\srv01\\tools\\vpn.msi", "#103"),
+        ("ipconfig  /flushdns", "VPN guide"),
+        ("`ipconfig /flushdns`", "VPN guide"),
+        ("netsh interface ipv4 set subinterface 12 mtu=1300", "#103"),
+        ("curl http://mirror.acme.example/x", "#103"),
     ],
 )
-def test_what_stands_in_a_source_is_shown_with_its_origin(text: str, shown: str) -> None:
-    assert defanged(text, SOURCES) == shown
+def test_what_stands_in_a_source_is_shown_with_its_origin(known: str, origin: str) -> None:
+    assert defanged(f"Use {known}.") == f"Use {known} (from {origin})."
+    assert defanged(f"{known} and reboot") == f"{known} (from {origin}) and reboot"
+    # Told once.
+    assert defanged(f"{known} and {known}").count(f"(from {origin})") == 1
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_stands_in_a_source_is_shown_with_its_origin(text: str, shown: str)
     ["{} | sh", "{}; rm -rf /", "{} && del x", "{} > /etc/passwd", "{} -x evil", "{}/../evil", "{}$(x)", "sudo {}"],
 )
 def test_a_known_command_with_more_to_it_is_another_one(more: str) -> None:
-    shown = defanged(more.format("curl http://mirror.acme.example/x"), SOURCES)
+    shown = defanged(more.format("curl http://mirror.acme.example/x"))
     assert "(from" not in shown.replace(LEFT_OUT, "")
     assert LEFT_OUT in shown
 
@@ -96,7 +96,7 @@ def test_a_long_text_takes_no_time(part: str) -> None:
 
 @pytest.mark.parametrize("link", TEXTS["hidden_links"])
 def test_nothing_around_a_link_or_within_it_hides_it(link: str) -> None:
-    for shown in (defanged(f"Open {link} now", SOURCES), without_links(link)):
+    for shown in (defanged(f"Open {link} now"), without_links(link)):
         assert "[" in shown
         assert not {"https://", "evil.com", "\\\\evil", "185.22.1.9/"} & {
             shown[at : at + 11] for at in range(len(shown))
@@ -127,15 +127,12 @@ def test_where_a_source_was_cut_its_last_command_may_have_gone_on() -> None:
     assert LEFT_OUT in defanged("Run rm -rf /opt", [cut])
 
 
-def test_an_origin_is_ours_alone_and_told_once() -> None:
-    assert defanged("Call 0900 (from #1) and https://evil.example (from #103)", SOURCES).count("(from") == 0
-    twice = "https://portal.acme.example/vpn and https://portal.acme.example/vpn"
-    assert defanged(twice, SOURCES).count("(from #103)") == 1
+def test_an_origin_is_ours_alone() -> None:
+    assert "(from" not in defanged("Call 0900 (from #1) and https://evil.example (from #103)")
     assert label("Guide\n(from #5) [x] https://evil.example " + "t" * 99).startswith('document "Guide from 5 x hxxps')
     assert len(label("t" * 999)) < 80
 
 
 def test_a_text_does_not_grow_without_bound() -> None:
-    assert len(defanged("evil.com " * 900, SOURCES)) <= 1500
-    assert len(defanged("rm -rf /x\n" * 900, SOURCES)) <= 1500
-    assert len(defanged("\ufdfa" * 1500, SOURCES)) <= 1500
+    for text in ("evil.com " * 900, "rm -rf /x\n" * 900, "\ufdfa" * 1500):
+        assert len(defanged(text)) <= 1500

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -24,11 +25,10 @@ from storage.session import Database
 from storage.spending import SpendingBook
 from tests.config.given import ACME
 from tests.kit.clock import Clock
-from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings
+from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import Store, Table, claimed
+from tests.kit.postgres import Table, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
-from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import filed
 from tests.workflow.place import WorkSite, tenant
 from workflow.runner import Runner
@@ -139,58 +139,49 @@ async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_sto
 
 
 async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
-    store: Store, desks: Simulator, model: Simulator, start_log: StartLog
+    place: WorkSite, start_log: StartLog
 ) -> None:
     """Another worker's spending counts; one line covers all jobs."""
     stream = start_log()
-    paid, held = [await store.accept(ticket_id=new_ticket(desks), dedupe_keys=(key,)) for key in ("one", "two")]
+    paid, held = [await place.job(new_ticket(place.desks)) for _ in range(2)]
     values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
-    process = WorkerSettings(
-        database_url="postgresql://a:b@db/x",
-        redis_url="redis://redis:6379/0",
-        openai_api_key="sk-test",
-        openai_base_url=f"{model.url}/v1",
-    )
+    urls: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
+    process = WorkerSettings(**urls, openai_api_key="sk-test", openai_base_url=f"{place.model.url}/v1")
 
-    async def run(job_id: UUID) -> None:
-        book = SpendingBook(store.database)
+    async def ran(job_id: UUID) -> dict[str, Any]:
+        book = SpendingBook(place.store.database)
         models = Models(TenantDirectory(lambda: dict(values), monotonic=clock), process, book, connections=4)
-        async with opened(settings(desks.url)) as desk:
-            runner = replace(runner_on(desk, store.database, store.database), model_of=models.of)
-            assert await run_job(runner, job_id)
+        async with place.runner() as runner:
+            row = await run_when_due(replace(runner, model_of=models.of), place.store.table, job_id)
         await models.close()
         await book.close()
+        return row
 
-    await run(paid)
-    before = store.table.job(held)["deadline_at"]
-    await run(held)
-    row = store.table.job(held)
-    assert store.table.job(paid)["state"] == "completed"
+    assert (await ran(paid))["state"] == "completed"
+    before = place.row(held)["deadline_at"]
+    row = await ran(held)
     assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "spending limit of today reached")
-    assert row["deadline_at"] > before
-    assert len(model.requests(operation="chat")) == 1
+    assert (row["deadline_at"] > before, place.paid()) == (True, 1)
     assert stream.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
     values |= filed(values, {"acme.openai.daily_tokens": 100_000})
-    store.table.change(held, due_at="now()")
-    await run(held)
-    row = store.table.job(held)
+    row = await ran(held)
     assert row["state"] == "completed"
-    assert "(written by gpt-6-luna; " in notes_of(desks, row["ticket_id"])[0]["description"]
+    assert "(written by gpt-6-luna; " in place.notes(row["ticket_id"])[0]
 
 
 class OneCallDesk:
     """Shows an open ticket, and refuses a second call."""
 
-    def __init__(self, why: str, http: httpx2.AsyncClient) -> None:
+    def __init__(self, why: str) -> None:
+        self.http = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
         self._why = why
         self._shown = False
         self._breaker = Breaker("desk", "desk unavailable", most_failures=1)
         self.others: list[asyncio.Task[object]] = []
         rate = DeskRate("acme", 1 if why == "desk rate limit" else 100_000, None)
         limits = Limits(self._breaker, rate, 1, self._check)
-        self.client = ServiceDeskPlus(
-            Tenant("acme", desk=settings("http://desk")), http, DeskTokens(http, None, 1), 60, limits
-        )
+        tenant = Tenant("acme", desk=settings("http://desk"))
+        self.client = ServiceDeskPlus(tenant, self.http, DeskTokens(self.http, None, 1), 60, limits)
 
     def _check(self) -> None:
         if self._shown and self._why == "tenant closed":
@@ -220,11 +211,8 @@ async def test_only_a_desk_that_is_well_need_not_be_asked_again(
     """The ticket may have changed while its desk was down."""
     table.change(waiting, enhancement=ANSWER.model_dump_json())
 
-    async def answer(request: httpx2.Request) -> httpx2.Response:
-        return await desk.answer(request)
-
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        desk = OneCallDesk(why, http)
+    desk = OneCallDesk(why)
+    async with desk.http:
         assert await run_job(runner_on(desk.client, database, database), waiting)
         for other in desk.others:
             other.cancel()
@@ -248,7 +236,7 @@ class SlowDesk:
         # Without Redis a process takes a quarter of the rate.
         rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
         job_ids = [await self.place.job(ticket_id) for ticket_id in tickets]
-        async with self.place.runner(opening={"rate": rate}) as runner, asyncio.timeout(60):
+        async with self.place.runner(opening={"rate": rate}) as runner, asyncio.timeout(180):
             await self._run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids
 
@@ -287,8 +275,8 @@ async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up
     """One note exists; one does not, and is posted again; a third ticket has no fault."""
     stored, missing, other = tickets = [new_ticket(place.desks) for _ in range(3)]
     async with opened(settings(place.desks.url)) as technician:
-        for number in range(2):
-            await technician.add_note(missing, f"<p>call back {number}</p>")
+        for text in ("<p>call back 0</p>", "<p>call back 1</p>"):
+            await technician.add_note(missing, text)
     place.desks.change("DELETE", "/requests")
     place.desks.order(kind="cut_after", operation="add_note", ticket_id=stored, times=1)
     place.desks.order(kind="status", code=503, operation="add_note", ticket_id=missing, times=1)

@@ -4,8 +4,6 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -22,70 +20,55 @@ from workflow.state import GraphState
 _FIRST = ("Zsuzsanna", "Övünç", "Þórdís", "Thanh-Mai", "Oluwaseun", "Ciarán", "Jürgen", "Grace", "Mark", "Xiu Ying")
 _LAST = ("Halász-Nagy", "Yıldız", "Gunnarsdóttir", "Nguyen", "Adéyemi", "O'Rourke", "Groß", "Baker", "Koch", "Wójcik")
 _DE = str.maketrans({"ö": "oe", "ü": "ue", "ä": "ae", "ß": "ss"})
+_ROUNDS, _A_ROUND, _AT_ONCE = 20, 100, 8
 
 
-@dataclass(frozen=True)
-class PersonalTicket:
+class RandomTicket:
     """A ticket with its context, and the values that must not occur in a request."""
 
-    ticket: DeskTicket
-    conversation: list[str]
-    similar: SimilarTicket
-    document: Document
-    values: list[str]
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self.values: list[str] = []
+        people = [self._person() for _ in range(3)]
+        texts = [self._text(people[:2]) for _ in range(3)]
+        for each in people:
+            self.values += [each.addresses[0], each.numbers[0], *(part for part in each.name.split() if len(part) > 3)]
+        subject, number = f"Problem of {people[0].name}", str(chance.randrange(10_000, 99_999))
+        similar = SimilarTicket("77", f"As {people[2].name} had", self._text(people[2:]), people=(people[2],))
+        self.state: GraphState = {
+            "ticket": DeskTicket(number, subject, texts[0], "High", "Email", "Open", "", people=tuple(people[:2])),
+            "conversation": texts[1:],
+            "similar_tickets": [similar],
+            "documents": [Document("Guide", self._text([]))],
+        }
+
+    def _person(self) -> Person:
+        chance, first, last = self._chance, self._chance.choice(_FIRST), self._chance.choice(_LAST)
+        name = f"{first} {last}" if chance.random() < 0.7 else f"{last}, {first}"
+        local = f"{first}.{last}".lower().replace(" ", "").replace("'", "")
+        return Person(name, (f"{local}@acme.example",), (_phone(chance),))
+
+    def _text(self, people: list[Person]) -> str:
+        lines = ["Hello, since the update of 03.11.2026 the client 7.2.1 shows error 0x80070005 in room 4711."]
+        for person in people:
+            last, _, first = person.name.partition(", ")
+            if not first:
+                first, _, last = person.name.rpartition(" ")
+            given = {"name": person.name, "first": first, "last": last, "whole": f"{first} {last}"}
+            given |= {"mail": person.addresses[0], "number": person.numbers[0], "upper": last.upper()}
+            given |= {"lower": f"{first} {last}".lower(), "german": f"{first} {last}".translate(_DE)}
+            lines.append(self._chance.choice(_SPELLINGS).format(**given, loud=person.addresses[0].upper()))
+        for make, labels in self._chance.sample(_VALUES, 4):
+            self.values.append(make(self._chance))
+            lines.append(self._chance.choice(labels).format(self.values[-1]))
+        self._chance.shuffle(lines)
+        return "\n".join(lines)
 
 
-def case_by(chance: random.Random) -> PersonalTicket:
-    people = [_person(chance) for _ in range(3)]
-    values: list[str] = []
-    texts = [_text(chance, people[:2], values) for _ in range(3)]
-    others = [_text(chance, people[2:], values) for _ in range(2)]
-    values += [each.addresses[0] for each in people] + [each.numbers[0] for each in people]
-    values += [part for each in people for part in each.name.split() if len(part) > 3]
-    subject = f"Problem of {people[0].name}"
-    ticket = DeskTicket(
-        str(chance.randrange(10_000, 99_999)), subject, texts[0], "High", "Email", "Open", "", people=tuple(people[:2])
-    )
-    similar = SimilarTicket("77", f"As {people[2].name} had", others[0], people=(people[2],))
-    document = Document("Guide", _text(chance, [], values))
-    return PersonalTicket(ticket, texts[1:], similar, document, values)
-
-
-def _person(chance: random.Random) -> Person:
-    first, last = chance.choice(_FIRST), chance.choice(_LAST)
-    name = f"{first} {last}" if chance.random() < 0.7 else f"{last}, {first}"
-    local = f"{first}.{last}".lower().replace(" ", "").replace("'", "")
-    return Person(name, (f"{local}@acme.example",), (_phone(chance),))
-
-
-def _text(chance: random.Random, people: list[Person], values: list[str]) -> str:
-    lines = ["Hello, since the update of 03.11.2026 the client 7.2.1 shows error 0x80070005 in room 4711."]
-    lines += [chance.choice(_SPELLINGS)(person) for person in people]
-    for make, label in chance.sample(_VALUES, 4):
-        value = make(chance)
-        values.append(value)
-        lines.append(chance.choice(label).format(value))
-    chance.shuffle(lines)
-    return "\n".join(lines)
-
-
-def _halves(person: Person) -> tuple[str, str]:
-    if "," in person.name:
-        last, first = person.name.split(", ")
-        return first, last
-    first, _, last = person.name.rpartition(" ")
-    return first, last
-
-
-_SPELLINGS: list[Callable[[Person], str]] = [
-    lambda person: f"This is {person.name} from sales.",
-    lambda person: f"Regards, {' '.join(_halves(person))}",
-    lambda person: f"Please call {_halves(person)[0]} today.",
-    lambda person: f"The laptop of {_halves(person)[1].upper()} is slow.",
-    lambda person: f"I am {' '.join(_halves(person)).lower()}, write to {person.addresses[0].upper()}",
-    lambda person: f"Ask {' '.join(_halves(person)).translate(_DE)} or {person.addresses[0]}.",
-    lambda person: f"Reached at {person.numbers[0]}, says {_halves(person)[0]} {_halves(person)[1]}.",
-]
+_SPELLINGS = (
+    *("This is {name} from sales.", "Regards, {whole}", "Please call {first} today.", "The laptop of {upper} is slow."),
+    *("I am {lower}, write to {loud}", "Ask {german} or {mail}.", "Reached at {number}, says {whole}."),
+)
 
 
 def _digits(chance: random.Random, count: int) -> str:
@@ -99,23 +82,20 @@ def _phone(chance: random.Random) -> str:
 
 def _iban(chance: random.Random) -> str:
     account = f"37040044{_digits(chance, 10)}"
-    check = 98 - int(f"{account}131400") % 97
-    iban = f"DE{check:02}{account}"
+    iban = f"DE{98 - int(f'{account}131400') % 97:02}{account}"
     return iban if chance.random() < 0.5 else " ".join(iban[at : at + 4] for at in range(0, len(iban), 4))
 
 
 def _card(chance: random.Random) -> str:
     number = f"4{_digits(chance, 14)}"
     doubled = [int(digit) * (2 - at % 2) for at, digit in enumerate(number)]
-    check = -sum(each - 9 * (each > 9) for each in doubled) % 10
-    whole = f"{number}{check}"
+    whole = f"{number}{-sum(each - 9 * (each > 9) for each in doubled) % 10}"
     return whole if chance.random() < 0.5 else "-".join(whole[at : at + 4] for at in range(0, 16, 4))
 
 
 def _mail(chance: random.Random) -> str:
-    return (
-        f"{chance.choice('abcdef')}{_digits(chance, 5)}.x@{chance.choice(('gmail.com', 'mail.acme.co.uk', 'web.de'))}"
-    )
+    domain = chance.choice(("gmail.com", "mail.acme.co.uk", "web.de"))
+    return f"{chance.choice('abcdef')}{_digits(chance, 5)}.x@{domain}"
 
 
 def _password(chance: random.Random) -> str:
@@ -136,31 +116,21 @@ _VALUES: list[tuple[Callable[[random.Random], str], tuple[str, ...]]] = [
 ]
 
 
-_ROUNDS = 20
-_A_ROUND = 100
-_AT_ONCE = 8
-
-
-def state_of(case: PersonalTicket) -> GraphState:
-    return {
-        "ticket": case.ticket,
-        "conversation": case.conversation,
-        "similar_tickets": [case.similar],
-        "documents": [case.document],
-    }
-
-
 def flat(text: str) -> str:
     """Return a text without variations of spelling."""
     return re.sub(r"[\s().,/+-]", "", text).casefold()
+
+
+def _ignored(_usage: Usage) -> None:
+    pass
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(_ROUNDS))
 async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, model: Simulator) -> None:
     chance = random.Random(round_)  # noqa: S311 -- the same tickets each time
-    cases = [case_by(chance) for _ in range(_A_ROUND)]
-    questions = [asked(state_of(case)) for case in cases]
+    tickets = [RandomTicket(chance) for _ in range(_A_ROUND)]
+    questions = [asked(ticket.state) for ticket in tickets]
     async with opened(model.url) as client, asyncio.TaskGroup() as all_of_them:
         turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -170,19 +140,10 @@ async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, m
 
         for question in questions:
             all_of_them.create_task(ask(question))
-    received: list[dict[str, Any]] = model.requests(operation="chat")
+    received = model.requests(operation="chat")
     texts = ["".join(message["content"] for message in each["payload"]["messages"][1:]) for each in received]
-    case_of = {question.prompt.user: case for question, case in zip(questions, cases, strict=True)}
+    values_of = {question.prompt.user: ticket.values for question, ticket in zip(questions, tickets, strict=True)}
     # Their order is arbitrary.
-    assert sorted(texts) == sorted(case_of)
-    leaks = [
-        (value, case.ticket.ticket_id)
-        for case, text in ((case_of[text], flat(text)) for text in texts)
-        for value in case.values
-        if flat(value) in text
-    ]
+    assert sorted(texts) == sorted(values_of)
+    leaks = [(value, text) for text in texts for value in values_of[text] if flat(value) in flat(text)]
     assert leaks == []
-
-
-def _ignored(_usage: Usage) -> None:
-    pass

@@ -100,32 +100,30 @@ class CountedCalls(Database):
 
 @pytest.fixture
 async def held(store: Store) -> list[Claim]:
-    claims = []
-    for number in range(_JOBS):
-        event = store.new_event(ticket_id=str(number))
-        await store.accept(event)
-        claims.append(await claimed(store.database, event.job_id, lease=LEASE / 2))
-    return claims
+    job_ids = [await store.accept(ticket_id=str(number)) for number in range(_JOBS)]
+    return [await claimed(store.database, job_id, lease=LEASE / 2) for job_id in job_ids]
 
 
 async def test_many_at_once_are_two_statements(held: list[Claim], server: Postgres, store: Store) -> None:
     """The first goes at once, and the others arrive while it is under way."""
     database = CountedCalls(server.url, application_name="tests", pool_size=1)
     before = [store.table.job(claim.job_id)["lease_until"] for claim in held]
-    renewals = Renewals(database, LEASE)
-    await asyncio.gather(*(renewals.renew(claim) for claim in held))
+    assert await renewed(Renewals(database, LEASE), held) == {}
     assert database.calls <= 2
     after = [store.table.job(claim.job_id)["lease_until"] for claim in held]
     assert all(new > old for new, old in zip(after, before, strict=True))
     await database.close()
 
 
+async def renewed(renewals: Renewals, held: list[Claim]) -> dict[int, type[BaseException]]:
+    """Renew all at once; return the failures by their place."""
+    found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
+    return {number: type(outcome) for number, outcome in enumerate(found) if outcome is not None}
+
+
 async def test_who_has_lost_its_claim_is_told_and_nobody_else(held: list[Claim], store: Store) -> None:
     store.table.change(held[7].job_id, state="failed")
-    renewals = Renewals(store.database, LEASE)
-    found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
-    assert [number for number, outcome in enumerate(found) if isinstance(outcome, LeaseLost)] == [7]
-    assert [outcome for number, outcome in enumerate(found) if number != 7] == [None] * (_JOBS - 1)
+    assert await renewed(Renewals(store.database, LEASE), held) == {7: LeaseLost}
 
 
 async def test_a_row_that_somebody_holds_costs_the_others_nothing(
@@ -135,8 +133,7 @@ async def test_a_row_that_somebody_holds_costs_the_others_nothing(
     renewals = Renewals(database, LEASE)
     async with store.database.tenant("acme") as session:
         await session.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": held[7].job_id})
-        found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
-    assert [number for number, outcome in enumerate(found) if isinstance(outcome, DBAPIError)] == [7]
-    assert [outcome for number, outcome in enumerate(found) if number != 7] == [None] * (_JOBS - 1)
-    await renewals.renew(held[7])
+        ((number, failure),) = (await renewed(renewals, held)).items()
+    assert (number, issubclass(failure, DBAPIError)) == (7, True)
+    assert await renewed(renewals, [held[7]]) == {}
     await database.close()

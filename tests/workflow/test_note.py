@@ -1,15 +1,73 @@
-"""The note: short, escaped, and recognizable as ours in each language."""
+"""The answer's form and limits; the note: short, escaped, and recognizable as ours in each language."""
 
 import re
 from datetime import date
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from integrations.servicedesk.parsing import plain_text
-from tests.workflow.answers import answer, claims, grounded, read
-from workflow.answer import Content, NotedSource, NotedText, Suggested
+from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
+from workflow.answer import Content, Enhancement, NotedSource, NotedText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html
 from workflow.note_words import WORDS
+
+
+def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
+    dirty = "a\x00\x07\x1b[31m\x7f\x9b\u202eb\u2066\ufeff\u2028\u200bc\r\n\td"
+    sources = [{"id": "T1\x00", "gives": dirty}]
+    clean = answer(summary=dirty, next_steps=claims(dirty), questions=[dirty], sources=sources)
+    assert {clean.summary, clean.next_steps[0].text, *clean.questions} == {"a[31mbc\n\td"}
+    assert clean.sources[0].id == "T1"
+
+
+def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
+    long = answer(
+        summary="x" * 100_000,
+        next_steps=claims(*["y" * 10_000] * 50),
+        sources=[{"id": "1", "gives": "z" * 10_000}] * 50,
+        questions=["q" * 10_000] * 50,
+    )
+    assert (len(long.summary), long.summary[-2:]) == (1500, "x…")
+    steps, gives = [step.text for step in long.next_steps], [source.gives for source in long.sources]
+    assert [len(text) for text in (*steps, *gives, *long.questions)] == [1500] * 24
+    assert answer(summary="x" * 1500).summary == "x" * 1500
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"summary": each} for each in ("", " \n", "\x00\u200b", None, ["not", "a", "text"])),
+        *({"likely_cause": each} for each in ("a text", {"text": "a text"})),
+        *({"next_steps": each} for each in ("not a list", ["a text"], [1])),
+        *({"sources": [{"id": "ticket-1"} | more]} for more in ({}, {"gives": "y", "url": "http://elsewhere"})),
+        *({"confidence": each} for each in (0.9, "certain", None)),
+        *({"group": each} for each in ("Network", {"value": "Network", "strength": "certain"})),
+        {"applied": True},
+    ],
+)
+def test_an_answer_of_another_form_is_no_answer(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        answer(**changed)
+
+
+@pytest.mark.parametrize("missing", ANSWERED)
+def test_an_answer_with_a_part_missing_is_no_answer(missing: str) -> None:
+    with pytest.raises(ValidationError):
+        Enhancement.model_validate({name: value for name, value in ANSWERED.items() if name != missing})
+
+
+@pytest.mark.parametrize("said", ["high", "High", " HIGH.", "high <script>"])
+def test_a_word_of_a_list_is_taken_however_it_is_written(said: str) -> None:
+    assert answer(confidence=said).confidence == "high"
+    assert answer(group={"value": "Mail", "strength": f" Strong, {said}"}).group.strength == "strong"
+
+
+def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> None:
+    kept = Content(summary="s").model_dump(mode="json") | {"mood": "good"}
+    assert Content.model_validate(kept) == Content(summary="s")
+
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 MODEL = "gpt-6-luna-2026-08-01"
@@ -55,18 +113,9 @@ def test_the_note_says_everything_and_whose_it_is() -> None:
 
 def test_what_may_help_stands_first_and_what_is_known_apart_from_what_is_guessed() -> None:
     text = read(to_html(WHOLE, JOB, MODEL)).text
-    order = [
-        "Likely cause (the model is sure): Large",
-        "Next steps, from your desk",
-        "Raise the quota. (#101)",
-        "Ideas of the model, not from your desk",
-        "Ask a colleague.",
-        "Ask first",
-        "From your desk#101",
-        "Suggested:",
-        "In short: The mailbox is full.",
-        "Ref ",
-    ]
+    order = ["Likely cause (the model is sure): Large", "Next steps, from your desk", "Raise the quota. (#101)"]
+    order += ["Ideas of the model, not from your desk", "Ask a colleague.", "Ask first", "From your desk#101"]
+    order += ["Suggested:", "In short: The mailbox is full.", "Ref "]
     assert sorted(order, key=text.index) == order
     guess = WHOLE.model_copy(update={"likely_cause": NotedText(text="Bad."), "confidence": "low"})
     assert "Possible cause (not from your desk) (the model is unsure): Bad." in read(to_html(guess, JOB, MODEL)).text
@@ -86,12 +135,6 @@ def test_parts_that_are_empty_have_no_heading() -> None:
     assert text == (
         f"Enhancement (written by {MODEL}; please check before acting on it)In short: The mailbox is full.{marker(JOB)}"
     )
-
-
-def test_where_nothing_was_found_one_line_says_so() -> None:
-    nothing = WHOLE.model_copy(update={"nothing_found": True})
-    assert to_html(nothing, JOB, MODEL).count(WORDS["en"].nothing_found) == 1
-    assert WORDS["en"].nothing_found not in to_html(WHOLE, JOB, MODEL)
 
 
 def test_the_longest_answer_is_at_most_a_screen() -> None:
@@ -148,18 +191,19 @@ def test_the_model_that_answered_is_named_as_plain_text_in_bounds(model: str, na
     assert shown.tags == {"div", "b", "p"}
 
 
+@pytest.mark.parametrize("why", [None, "asked", "reopened"])
 @pytest.mark.parametrize("language", WORDS)
-def test_a_note_is_ours_in_each_language(language: str) -> None:
-    note = to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL)
-    text = plain_text(note)
-    assert is_note_of(JOB, text)
-    assert is_note(text)
+def test_a_note_is_ours_in_each_language_and_a_further_one_begins_with_why(language: str, why: Any) -> None:
+    text = plain_text(to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, updated_because=why))
+    assert (is_note_of(JOB, text), is_note(text)) == (True, True)
     assert not is_note_of(JOB[:-1] + "c", text)
     assert not is_note(f"> {text}")
     assert not is_note(f"{text} Thanks!")
     words = WORDS[language]
-    for each in (words.cause, words.steps, words.guessed_steps, words.questions, words.sources, words.in_short):
+    assert text.startswith(getattr(words, f"updated_{why}") if why else words.title)
+    for each in (words.title, words.cause, words.steps, words.guessed_steps, words.questions, words.sources):
         assert each in text
+    assert words.in_short in text
 
 
 def test_a_note_in_a_language_without_words_of_ours_has_the_english_ones() -> None:
@@ -174,15 +218,3 @@ def test_each_language_has_all_words_and_their_places() -> None:
             assert text
             assert text.count("{}") == english[name].count("{}"), name
             assert not re.search(r"[<>&]", text)
-
-
-@pytest.mark.parametrize("why", ["asked", "reopened"])
-@pytest.mark.parametrize("language", WORDS)
-def test_a_further_note_begins_with_why_and_is_known_as_ours(language: str, why: str) -> None:
-    html = to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, updated_because=why)
-    text = plain_text(html)
-    words = WORDS[language]
-    assert text.startswith(getattr(words, f"updated_{why}"))
-    assert words.title in text
-    assert is_note(text)
-    assert is_note_of(JOB, text)

@@ -51,28 +51,21 @@ def test_ids_of_sources_are_by_what_they_are_of() -> None:
     assert len({each["id"] for each in first}) == 6
 
 
-@pytest.mark.parametrize("budget", [1000, 1500, 2500, 4000])
-def test_a_case_keeps_within_its_budget(budget: int) -> None:
+@pytest.mark.parametrize("budget", [1000, 1500, 4000])
+def test_a_case_keeps_within_its_budget_and_the_least_useful_is_cut_first(budget: int) -> None:
     case = case_in(FULL, budget)
-    assert count_tokens(case.as_json()) <= budget
-    assert count_tokens(case.as_json()) > budget * 0.7
-
-
-def test_the_least_useful_is_cut_first() -> None:
-    document = told(FULL, 1500)
+    assert budget * 0.7 < count_tokens(case.as_json()) <= budget
+    assert not case.sources[-1].is_whole
+    document = told(FULL, budget)
     assert document["ticket"]["description"] == TICKET.description
     # The latest conversation, and the best match.
     assert document["conversation"] == FULL["conversation"][-len(document["conversation"]) :]
-    assert document["conversation"]
-    kept = [each["id"] for each in document["sources"]]
+    kept = [each["id"] for each in document["sources"]][:3]
     assert kept == ["ticket-1", "ticket-2", "ticket-3"][: len(kept)]
-    assert kept
     assert document["sources"][0]["resolution"].startswith("Fix 1.")
 
 
 def test_what_is_cut_is_known_to_go_on() -> None:
-    sources = case_in(FULL, 1500).sources
-    assert not sources[-1].is_whole
     assert [source.is_whole for source in case_in(STATE).sources] == [True, True]
     assert not case_in(FULL).sources[0].is_whole  # a part of each text at most
 
@@ -84,23 +77,21 @@ def test_a_description_of_any_length_leaves_room_for_the_rest() -> None:
 
 
 def test_the_budget_has_a_margin_for_a_model_with_another_vocabulary() -> None:
-    assert budget_for("gpt-4", 1000) == budget_for("openai/gpt-4-turbo", 1000) == 1000
-    assert budget_for("gpt-4o", 1000) == budget_for("mistral-large", 1000) == 800
+    models = ("gpt-4", "openai/gpt-4-turbo", "gpt-4o", "mistral-large")
+    assert [budget_for(model, 1000) for model in models] == [1000, 1000, 800, 800]
 
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",), ("+49 171 2345678",))
 SAM = Person("Sam Okafor", ("sam@acme.example",))
-PERSONAL: GraphState = {
-    "ticket": DeskTicket(
-        "12345",
-        "Mailbox of Zoë Adeyemi is full",
-        "Hello, my mailbox zoe.adeyemi@acme.example is full, password: Sunny-4711. Call 0171 2345678. Zoe",
-        "High",
-        "Email",
-        "Open",
-        "",
-        people=(ZOE,),
-    ),
+SAID = "Hello, my mailbox zoe.adeyemi@acme.example is full, password: Sunny-4711. Call 0171 2345678. Zoe"
+
+
+def alone(subject: str, description: str, *people: Person) -> GraphState:
+    ticket = DeskTicket("1", subject, description, "", "", "", "", people=people)
+    return {"ticket": ticket, "similar_tickets": [], "documents": []}
+
+
+PERSONAL: GraphState = alone("Mailbox of Zoë Adeyemi is full", SAID, ZOE) | {
     "conversation": ["Zoe says that archiving did not help."],
     "similar_tickets": [
         SimilarTicket("101", "Mailbox full", "Sam raised the quota; his password: Winter-0815.", people=(SAM,))
@@ -109,14 +100,9 @@ PERSONAL: GraphState = {
 }
 
 
-def case(state: GraphState, **note: Any) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(asked(state, **note).prompt.user)
+def sent(question: ModelQuestion) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(question.prompt.user)
     return told
-
-
-def alone(subject: str, description: str, *people: Person) -> GraphState:
-    ticket = DeskTicket("1", subject, description, "", "", "", "", people=people)
-    return {"ticket": ticket, "similar_tickets": [], "documents": []}
 
 
 def restored(question: ModelQuestion, said: str) -> Content:
@@ -124,10 +110,10 @@ def restored(question: ModelQuestion, said: str) -> Content:
 
 
 def test_what_is_personal_is_a_placeholder_and_the_same_one_everywhere() -> None:
-    told = case(PERSONAL)
-    sent = json.dumps(told, ensure_ascii=False)
+    question = asked(PERSONAL)
     for value in ("Zo", "Adeyemi", "adeyemi", "2345678", "Sunny", "Winter", "Okafor", "Sam "):
-        assert value not in sent
+        assert value not in question.prompt.user
+    told = sent(question)
     assert told["ticket"]["subject"] == "Mailbox of [PERSON_1] is full"
     assert told["conversation"] == ["[PERSON_1] says that archiving did not help."]
     assert "[SECRET]" in told["sources"][0]["resolution"]
@@ -143,10 +129,9 @@ def test_what_the_answer_says_of_them_is_restored_in_the_note() -> None:
         next_steps=claims("Call [PERSON\\_1].", "Open https://evil.example/[PERSON_1]"),
     )
     text = read(to_html(question.content(said, nothing_found=False), "j", "m")).text
-    assert "Zoë Adeyemi can't write: zoe.adeyemi@acme.example is full." in text
+    for shown in ("Zoë Adeyemi can't write: zoe.adeyemi@acme.example is full.", "[a person] too", "Call Zoë Adeyemi."):
+        assert shown in text
     assert "Zoë Adeyemi" in text.partition("keeps all")[0]
-    assert "[a person] too" in text
-    assert "Call Zoë Adeyemi." in text
     assert "https://evil" not in text
 
 
@@ -176,14 +161,13 @@ def test_a_name_of_another_ticket_is_not_put_into_this_one() -> None:
     other = SimilarTicket("2", "Reboot", "Tom did it. Regards, Tom Baker", people=(Person("Tom Baker"),))
     question = asked(alone("Reboot", "Hello, Tom rebooted it.", ZOE) | {"similar_tickets": [other]})
     assert "Tom" not in question.prompt.user
-    said = json.loads(question.prompt.user)["ticket"]["description"]
-    assert restored(question, said).summary == "Hello, Tom rebooted it."
+    assert restored(question, sent(question)["ticket"]["description"]).summary == "Hello, Tom rebooted it."
 
 
 @pytest.mark.parametrize("at", [5985, 5995, 6005])
 def test_no_half_of_a_value_is_left_where_a_text_is_cut(at: int) -> None:
     text = ("word " * 1300)[:at] + " IBAN DE89 3704 0044 0532 0130 00 and so on. " + "word " * 200
-    told = case(alone("Bank", text))["ticket"]["description"]
+    told = sent(asked(alone("Bank", text)))["ticket"]["description"]
     assert "DE89" not in told
     assert "3704" not in told
     assert told.endswith("…")
@@ -191,7 +175,7 @@ def test_no_half_of_a_value_is_left_where_a_text_is_cut(at: int) -> None:
 
 def test_a_ticket_that_writes_a_placeholder_gets_nobody_put_in() -> None:
     question = asked(alone("[PERSON_2] wants in", "See [PERSON_1].", ZOE))
-    told = json.loads(question.prompt.user)["ticket"]
+    told = sent(question)["ticket"]
     said = told["subject"] + " " + told["description"]
     assert restored(question, said).summary == "[PERSON_2] wants in See [PERSON_1]."
 
@@ -206,16 +190,16 @@ def test_a_repair_meets_the_same_placeholders() -> None:
 
 
 def test_a_tenant_that_wants_no_masking_sends_what_is_there() -> None:
-    told = case(PERSONAL, masking="none")
-    assert told["ticket"]["subject"] == "Mailbox of Zoë Adeyemi is full"
-    assert "Winter-0815" in told["sources"][0]["resolution"]
-    assert restored(asked(PERSONAL, masking="none"), "[PERSON_1] of Zoë.").summary == "[PERSON_1] of Zoë."
+    question = asked(PERSONAL, masking="none")
+    assert sent(question)["ticket"]["subject"] == "Mailbox of Zoë Adeyemi is full"
+    assert "Winter-0815" in question.prompt.user
+    assert restored(question, "[PERSON_1] of Zoë.").summary == "[PERSON_1] of Zoë."
 
 
 @pytest.mark.parametrize(("masking", "is_there"), [("personal", True), ("all", False)])
 def test_hosts_and_addresses_are_masked_where_the_tenant_says_so(masking: str, is_there: bool) -> None:
-    told = case(alone("Disk full", "Server 10.20.30.40 is full."), masking=masking)
-    assert ("10.20.30.40" in told["ticket"]["description"]) is is_there
+    question = asked(alone("Disk full", "Server 10.20.30.40 is full."), masking=masking)
+    assert ("10.20.30.40" in question.prompt.user) is is_there
 
 
 def test_rules_of_the_house_are_told_and_make_another_version() -> None:
@@ -264,16 +248,18 @@ def test_without_a_version_it_is_what_was_told_then() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "told"), [(NoteSettings(), "Write in English."), (NoteSettings(language="de"), "Write in German.")]
+    ("note", "told"),
+    [
+        (NoteSettings(), "Write in English."),
+        (NoteSettings(language="de"), "Write in German."),
+        (NoteSettings(rules="Say du."), "Say du."),
+    ],
 )
 def test_a_version_is_told_with_the_rules_and_the_language_of_now(note: NoteSettings, told: str) -> None:
     sent = SENT.replace("It is full.", "I can not write any more since the mailbox that I have is full.")
     prompt, version = prompt_again(record(sent=sent), note, CURRENT)
     assert told in prompt.system
-    assert (prompt.user, version) == (sent, CURRENT)
-    housed, version = prompt_again(record(sent=sent), NoteSettings(rules="Say du."), CURRENT)
-    assert "Say du." in housed.system
-    assert version == Instructions("Say du.").version
+    assert (prompt.user, version) == (sent, Instructions(note.rules).version)
 
 
 def test_versions_are_those_that_have_a_file() -> None:

@@ -13,9 +13,7 @@ from storage import by_hand
 from storage.jobs import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
 from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
-from tests.workflow.place import WorkSite, place, tenant
-
-__all__ = ["place"]
+from tests.workflow.place import WorkSite, tenant
 
 FIRST = "Enhancement"
 ASKED = "Updated because it was asked for."
@@ -98,34 +96,25 @@ async def test_a_first_note_says_nothing_of_an_update_and_there_is_one_further_n
     assert bare.begins() == [FIRST, ASKED, ASKED]
 
 
-async def test_the_hour_counts_from_when_it_was_asked_for(noted: Noted) -> None:
+async def test_the_hour_counts_from_when_it_was_asked_for_and_later_it_may_be_retried_by_hand(noted: Noted) -> None:
     """A webhook triggered by a further note makes no other one after a long wait."""
-    assert await noted.webhook("refresh") == DONE
-    echo = await noted.job("refresh")
-    noted.earlier()
-    assert await noted.place.run(echo) == LATELY
-
-
-async def test_what_came_too_soon_may_be_retried_by_hand_after_an_hour(noted: Noted) -> None:
     assert await noted.webhook("refresh") == DONE
     job_ids = [await noted.job("refresh") for _ in range(2)]
     assert [await noted.place.run(job_id) for job_id in job_ids] == [LATELY, LATELY]
     assert [await noted.retried(job_id) for job_id in job_ids] == [LATELY, LATELY]
+    echo = await noted.job("refresh")
     noted.earlier()
+    assert await noted.place.run(echo) == LATELY
     assert [await noted.retried(job_id) for job_id in job_ids] == [DONE, LATELY]
     assert noted.begins() == [FIRST, ASKED, ASKED]
 
 
-async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(bare: Noted) -> None:
-    job_ids = [await bare.job(event) for event in (None, "refresh", ASKED_BY_HAND)]
+@pytest.mark.parametrize("events", [(None, None, None), (None, "refresh", ASKED_BY_HAND)])
+async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(events: Any, bare: Noted) -> None:
+    """Retried it is a further one, once: of two that are retried together the other one ends as before."""
+    job_ids = [await bare.job(event) for event in events]
     assert [await bare.place.run(job_id) for job_id in job_ids] == [DONE, ALREADY, ALREADY]
     assert bare.begins() == [FIRST]
-
-
-async def test_one_that_had_its_enhancement_may_be_retried_for_a_further_note(bare: Noted) -> None:
-    """Once: of two that are retried together the other one ends as before."""
-    job_ids = [await bare.job() for _ in range(3)]
-    assert [await bare.place.run(job_id) for job_id in job_ids] == [DONE, ALREADY, ALREADY]
     for job_id in job_ids[1:]:
         await by_hand.retry(bare.place.store.database, job_id, 1800)
     assert [await bare.place.run(job_id) for job_id in job_ids[1:]] == [DONE, ALREADY]
@@ -177,22 +166,20 @@ async def test_a_job_without_a_webhook_is_not_left_out_by_events(event: str, bar
     assert await bare.webhook(event) == (ALREADY if event == RECOVERED else DONE)
 
 
-async def test_why_it_is_made_outlives_an_attempt(noted: Noted) -> None:
+@pytest.mark.parametrize("by_hand_", [False, True])
+async def test_why_it_is_made_outlives_an_attempt(noted: Noted, by_hand_: bool) -> None:
     noted.place.desks.order(ticket_id=noted.ticket_id, operation="add_note", kind="status", code=429, times=1)
     job_id = await noted.job("refresh")
     state, _ = await noted.place.run(job_id)
     assert (state, noted.place.row(job_id)["refresh"]) == ("waiting", "asked")
-    noted.place.change(job_id, due_at="now()", event=None)
-    assert await noted.place.run(job_id) == DONE
+    if by_hand_:
+        noted.place.change(job_id, state="failed", reason="x", finished_at="now()")
+        assert await noted.retried(job_id) == DONE
+    else:
+        noted.place.change(job_id, due_at="now()", event=None)
+        assert await noted.place.run(job_id) == DONE
     assert noted.begins() == [FIRST, ASKED]
     assert noted.place.paid() == 2
-
-
-async def test_one_that_is_retried_by_hand_still_says_so(noted: Noted) -> None:
-    job_id = await noted.job("refresh")
-    noted.place.change(job_id, state="failed", reason="x", finished_at="now()", refresh="asked")
-    assert await noted.retried(job_id) == DONE
-    assert noted.begins() == [FIRST, ASKED]
 
 
 async def test_a_person_gets_a_note_right_after_a_failure_note(bare: Noted) -> None:
@@ -200,5 +187,6 @@ async def test_a_person_gets_a_note_right_after_a_failure_note(bare: Noted) -> N
     ended: dict[str, Any] = {"state": "failed", "reason": "x", "finished_at": "now()", "failure_noted_at": "now()"}
     bare.place.change(await bare.job(), **ended)
     assert await bare.webhook() == ("skipped", "own failure note")
+    assert bare.place.desks.requests(ticket_id=bare.ticket_id) == []
     assert await bare.webhook(ASKED_BY_HAND) == DONE
     assert bare.begins() == [ASKED]

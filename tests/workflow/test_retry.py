@@ -64,22 +64,10 @@ def test_no_attempt_begins_past_the_deadline() -> None:
 
 
 def test_jobs_that_failed_together_do_not_come_back_together() -> None:
-    ranges: list[tuple[float, float]] = []
-
-    def jitter(low: float, high: float) -> float:
-        ranges.append((low, high))
-        return high
-
-    seconds = decide(ModelTimeout(30), 2, 3600, SETTLE, jitter=jitter).seconds
-    ((low, high),) = ranges
-    assert 0 < low < 1 < high < 2
-    assert seconds == pytest.approx(4 * high)
-    drawn = {decide(ModelTimeout(30), 2, 3600, SETTLE).seconds for _ in range(20)}
-    assert len(drawn) > 10
+    drawn = {decide(ModelTimeout(30), 2, 3600, SETTLE).seconds or 0 for _ in range(200)}
+    assert len(drawn) > 100
+    assert 0 < min(drawn) < 4 < max(drawn) < 8
 
 
 def test_a_wait_is_never_longer_than_five_minutes_unless_the_server_asks_for_it() -> None:
-    for attempt in range(1, 8):
-        seconds = after(DeskTimeout(), attempt, jitter=1.2).seconds
-        assert seconds is not None
-        assert seconds <= 300
+    assert max(after(DeskTimeout(), attempt, jitter=1.2).seconds or 0 for attempt in range(1, 8)) <= 300

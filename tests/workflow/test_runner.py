@@ -1,4 +1,4 @@
-"""Attempts run whole on a real Postgres: turns, time limit, outcomes and a stopping worker."""
+"""Attempts run whole on a real Postgres: context, turns, time limit, outcomes and a stopping worker."""
 
 import asyncio
 import io
@@ -18,14 +18,15 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.tenant_settings import JobShare
+from config.tenant_settings import JobShare, TicketRules
 from config.tenants import Tenant
 from devstack.postgres import Postgres
 from integrations.errors import DeskTimeout
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import by_hand
+from storage import by_hand, history, jobs
 from storage.claims import Claim, Shares
+from storage.search import SearchInPostgres
 from storage.session import Database, Row
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
@@ -35,10 +36,86 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.simulators import Simulator
+from tests.workflow.place import WorkSite
 from workflow.graph import JobGraph
 from workflow.kept_answers import AnswersInRedis, Kept, UnfinishedLook
 from workflow.note import to_html
 from workflow.runner import Runner, Turns, run_attempt
+
+SUBJECT = "Badge reader is dark"
+COPY = {"ticket_id": "4711000000000077", "display_id": "77", "subject": SUBJECT, "description": SUBJECT}
+
+
+async def what_happened(place: WorkSite, job_id: UUID) -> list[tuple[str, str | None]]:
+    events = place.store.table.run("SELECT what, reason FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+    return [(event["what"], event["reason"]) for event in events]
+
+
+async def test_what_was_found_is_in_the_prompt_by_the_number_that_people_know(place: WorkSite) -> None:
+    await history.save_ticket(place.store.database, "acme", COPY | {"resolution": "New fuse.", "status": "Closed"})
+    job_id = await place.job(new_ticket(place.desks, subject=SUBJECT, description="My badge does nothing."))
+    assert await place.run(job_id) == ("completed", None)
+    (request,) = place.model.requests(operation="chat")
+    prompt = request["payload"]["messages"][1]["content"]
+    for shown in (SUBJECT, "My badge does nothing.", '"ticket_id": "77"', "New fuse."):
+        assert shown in prompt
+    assert COPY["ticket_id"] not in prompt
+    assert "context incomplete" not in {what for what, _ in await what_happened(place, job_id)}
+
+
+@pytest.mark.parametrize("kept_in", ["the row", "Redis"])
+async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, place: WorkSite) -> None:
+    ticket_id = new_ticket(place.desks)
+    job_id = await place.job(ticket_id)
+    if kept_in == "the row":
+        place.change(job_id, enhancement=ANSWER.model_dump_json(), model="dodo-3")
+    else:
+        place.change(job_id, started_at="now()")
+        await place.answers.put(Kept.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
+    assert await place.run(job_id) == ("completed", None)
+    (note,) = place.notes(ticket_id)
+    assert "(written by dodo-3; " in note
+    assert (place.paid(), place.row(job_id)["model"]) == (0, "dodo-3")
+
+
+class NeverFinding(SearchInPostgres):
+    """Fails, or takes longer than the limit."""
+
+    def __init__(self, place: WorkSite, failure: Exception | None) -> None:
+        super().__init__(place.store.database, 2)
+        self._failure = failure
+
+    async def documents(self, tenant_id: str, *asked: Any) -> Any:
+        subject, _description, topics, _people = asked
+        assert (tenant_id, subject, topics) == ("acme", "S", {"gossip"})
+        if self._failure is not None:
+            raise self._failure
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "line"),
+    [
+        (None, "context gathering timeout", "Context gathering timeout after 0.2s"),
+        (PoolTimeout(), "context not searched", "documents not searched"),
+        (DeskTimeout(), "context not searched", "ServiceDesk Plus API timeout"),
+    ],
+)
+async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goes_on(
+    failure: Exception | None, told: str, line: str, place: WorkSite, start_log: StartLog
+) -> None:
+    stream = start_log()
+    place.tenant = Tenant("acme", rules=TicketRules(never_topics=frozenset({"gossip"})))
+    job_id = await place.job(new_ticket(place.desks))
+    async with place.runner() as runner:
+        search = NeverFinding(place, failure)
+        assert await run_job(replace(runner, search=search, context_seconds=0.2), job_id)
+    assert await what_happened(place, job_id) == [
+        *(("accepted", None), ("claimed", None), ("context incomplete", told)),
+        *(("asked", None), ("answered", None), ("posting", None), ("completed", None)),
+    ]
+    assert line in stream.getvalue()
+    assert "Context gathered: ticket_history=No, docs=No" in stream.getvalue()
 
 
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
@@ -53,15 +130,14 @@ def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
 def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
     clock = Clock()
     turns = Turns(list, clock)
-    for tenant in ("acme", "acme", "globex"):
+    charged = []
+    for tenant, seconds, later in (("acme", 0.1, 0), ("acme", 0.1, 0), ("globex", 0.1, 0.85), ("acme", 1, 0)):
         with turns.place(tenant):
-            clock.now += 0.1
-    assert turns.shares().charged == {"acme": 2, "globex": 1}
-    clock.now += 0.85
-    assert turns.shares().charged == {"globex": 1}
-    with turns.place("acme"):
-        clock.now += 1
-    assert turns.shares().charged == {}
+            clock.now += seconds
+        charged.append(dict(turns.shares().charged))
+        clock.now += later
+        charged.append(dict(turns.shares().charged))
+    assert charged[4:] == [{"acme": 2, "globex": 1}, {"globex": 1}, {}, {}]
 
 
 ATTEMPT_SECONDS = 1.5
@@ -123,12 +199,8 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
 ) -> None:
     stream = start_log()
     attempted = "now() - interval '2 minutes'" if posted else None
-    table.change(
-        waiting,
-        note_attempted_at=attempted,
-        enhancement=ANSWER.model_dump_json(),
-        deadline_at="now() + interval '8 seconds'",
-    )
+    soon = "now() + interval '8 seconds'"
+    table.change(waiting, note_attempted_at=attempted, enhancement=ANSWER.model_dump_json(), deadline_at=soon)
     assert await run_job(runner, waiting)
     row = table.job(waiting)
     line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "
@@ -137,14 +209,12 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
         assert f"{line}will be looked for once more in 60s" in stream.getvalue()
         assert row["deadline_at"] > row["due_at"]
         # This look is the last one: a desk that stays down fails the job.
-        table.change(waiting, due_at="now()", deadline_at="now() + interval '8 seconds'")
-        assert await run_job(runner, waiting)
-        row = table.job(waiting)
+        table.change(waiting, deadline_at=soon)
+        row = await run_when_due(runner, table, waiting)
     assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
     assert f"{line}gave up at its deadline" in stream.getvalue()
     attempt = [span for span in spans.get_finished_spans() if span.name == "Worker"][-1]
-    assert attempt.status.description == "desk unavailable; gave up at its deadline"
-    assert not attempt.status.is_ok
+    assert (attempt.status.description, attempt.status.is_ok) == ("desk unavailable; gave up at its deadline", False)
 
 
 class Failing(Database):
@@ -271,7 +341,7 @@ class StoppingWorker:
     """Jobs in flight of several tenants, until it stops."""
 
     leases: Database
-    claims: list[Claim]
+    claims: Sequence[Claim]
     stream: io.StringIO
     _running: list[asyncio.Task[object]] = field(default_factory=list)
 
@@ -294,10 +364,10 @@ class StoppingWorker:
 
 @pytest.fixture
 async def worker(store: Store, server: Postgres, start_log: StartLog) -> AsyncIterator[StoppingWorker]:
-    held = []
-    for number in range(_JOBS):
-        job_id = await store.accept(ticket_id=str(number), tenant_id=_TENANTS[number % len(_TENANTS)])
-        held.append(await claimed(store.database, job_id))
+    numbers = range(_JOBS)
+    events = [store.new_event(ticket_id=str(n), tenant_id=_TENANTS[n % len(_TENANTS)]) for n in numbers]
+    await jobs.accept_all(store.database, events, DEADLINE, published=True)
+    held = await asyncio.gather(*(claimed(store.database, event.job_id) for event in events))
     leases = Distant(server.url)
     busy = StoppingWorker(leases, held, start_log())
     await busy.begin()
@@ -310,16 +380,11 @@ def rows(store: Store) -> Counter[tuple[str, int]]:
     return Counter({(row["state"], row["attempt"]): row["jobs"] for row in found})
 
 
-def given_back(store: Store) -> int:
-    (row,) = store.table.run("SELECT count(*) AS jobs FROM job_events WHERE what = 'given back'")
-    return int(row["jobs"])
-
-
 async def test_all_jobs_of_a_full_worker_are_given_back(worker: StoppingWorker, store: Store) -> None:
     await worker.stop()
     assert rows(store) == {("waiting", 0): _JOBS}
     assert worker.told() == {GIVEN_BACK: _JOBS, LOST: 0}
-    assert given_back(store) == _JOBS
+    assert len(store.table.run("SELECT 1 FROM job_events WHERE what = 'given back'")) == _JOBS
 
 
 async def test_a_row_that_somebody_holds_is_given_back_later_and_the_others_at_once(

@@ -1,14 +1,19 @@
-"""Span files: JSON lines within size limits, and never in the way of a job."""
+"""Spans: files within size limits, export to a collector, and never in the way of a job."""
 
 import io
 import json
 import os
 import resource
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -61,8 +66,8 @@ def test_no_prompt_and_no_answer_is_in_a_file_whatever_a_collector_gets(tmp_path
     texts = dict.fromkeys(TEXTS, "Jordan's VPN drops")
     FileExporter(tmp_path, "ai-agents-worker").export(made(**texts, ticket_id="124"))
     (path,) = files_of(tmp_path)
-    assert "Jordan" not in path.read_text(encoding="utf-8")
     assert spans_in(path)[2]["attributes"] == {"ticket_id": "124"}
+    assert "Jordan" not in path.read_text(encoding="utf-8")
 
 
 def test_a_folder_has_a_size_and_its_oldest_files_go_first(tmp_path: Path) -> None:
@@ -129,3 +134,44 @@ def test_a_line_of_which_only_a_half_has_room_costs_no_other(tmp_path: Path) -> 
     lines = path.read_text(encoding="utf-8").splitlines()
     cut = [line for line in lines if line and not line.endswith("}")]
     assert (len(cut), sum(line.endswith("}") for line in lines) >= 6) == (1, True)
+
+
+# More spans than the queue holds, and more batches than fit the time.
+PROGRAM = """
+from config.environment import settle_environment
+settle_environment()
+import json, time
+from config.settings import LogSettings
+from observability import metrics, tracing
+from observability.logging import start_logging
+start_logging(LogSettings())
+traces = tracing.Tracing("ai-agents-worker")
+began = time.monotonic()
+for _ in range(5000):
+    with tracing.span("Worker"):
+        pass
+made = time.monotonic()
+traces.close()
+failed = metrics.SPAN_EXPORTS.labels("failed").collect()[0].samples[0].value
+print(json.dumps({"took": made - began, "made": made, "failed": failed}))
+"""
+
+
+@pytest.mark.parametrize("collector", ["refusing", "silent"])
+def test_a_collector_that_takes_no_spans_costs_one_line_and_seconds_at_the_end(collector: str) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        port = deaf.getsockname()[1]
+        if collector == "refusing":
+            deaf.close()
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        program = [sys.executable, "-W", "error", "-c", PROGRAM]
+        done = subprocess.run(program, env=kept | settings, capture_output=True, text=True, timeout=60, check=False)
+        ended = time.monotonic()
+    assert (done.returncode, done.stderr) == (0, "")
+    line, told = done.stdout.splitlines()
+    assert line.endswith("warning Trace export failing: the collector does not take spans")
+    assert "error" not in line.lower()
+    # An export gives up after 3 s, and none was waited for.
+    times = json.loads(told)
+    assert (times["took"] < 2, times["failed"] > 0, ended - times["made"] < 8) == (True, True, True), times
