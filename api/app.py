@@ -16,7 +16,7 @@ from api.refusals import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
 from config.own_secrets import names_given, not_for_the_api, own_secrets
-from config.settings import ApiSettings, SettingsRefused
+from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
 from dispatch.intake import Acceptance
@@ -27,7 +27,7 @@ from observability.logging import refuse_start, say
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.known_secrets import telling
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, wait_for_database
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
 from storage.session import Database
 
 _DATABASE_CONNECTIONS = 10
@@ -48,13 +48,13 @@ def create_app() -> FastAPI:
     try:
         listener = None if port is None else health.listen(port)
         for_feedback = feedback_port.listen(settings)
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         end_refused(refused.problems)
     try:
         check_now(settings.database_url)
-    except DatabaseUnfit as unfit:
+    except DatabaseUnfitError as unfit:
         end_refused([str(unfit)])
-    except DatabaseUnreachable:
+    except DatabaseUnreachableError:
         say(phrases.SERVER_AWAITED, server="the database")
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
         say(phrases.PROCESS_FAILED, failure=failure)
@@ -96,14 +96,14 @@ async def _lifespan(
                 await stack.enter_async_context(serve(health.create_probes(app), listener, port))
         except Exception as failure:  # noqa: BLE001 -- as above
             say(phrases.PROCESS_FAILED, failure=failure)
-            raise _StartFailed from None
+            raise _StartError from None
         say(phrases.PROCESS_READY, process="API")
         yield {PORT: WebhookPort(settings.webhook_timeout_seconds)}
         say(phrases.PROCESS_STOPPING, process="API")
     say(phrases.PROCESS_STOPPED, process="API")
 
 
-class _StartFailed(Exception):
+class _StartError(Exception):
     """A failed start that has been logged."""
 
 
@@ -142,7 +142,7 @@ async def _open(
 async def _relay_when_ready(database: Database, relay: Relay) -> None:
     try:
         await wait_for_database(database)
-    except DatabaseUnfit as unfit:
+    except DatabaseUnfitError as unfit:
         refuse_start([str(unfit)])
         signal.raise_signal(signal.SIGTERM)
         return

@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 
 from api import webhooks
 from api.webhooks import ApiState
-from config.settings import SettingsRefused
-from dispatch.queue import QueueUnreachable
+from config.settings import SettingsError
+from dispatch.queue import QueueUnavailableError
 from observability import counting, exposition, metrics, tracing
 from storage.job_figures import job_figures, jobs_held_back
 from storage.session import DATABASE_FAILURES
@@ -59,7 +59,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 async def _answers(asked: Awaitable[object]) -> bool:
     try:
         await asked
-    except (*DATABASE_FAILURES, QueueUnreachable, TimeoutError):
+    except (*DATABASE_FAILURES, QueueUnavailableError, TimeoutError):
         return False
     return True
 
@@ -91,7 +91,7 @@ async def _ask_database(state: ApiState) -> None:
 
 async def _ask_redis(state: ApiState) -> None:
     depth = held = math.nan
-    with suppress(QueueUnreachable, TimeoutError):
+    with suppress(QueueUnavailableError, TimeoutError):
         async with asyncio.timeout(_FIGURES_SECONDS):
             depth, held = map(float, await state.queue.sizes())
     metrics.QUEUE_DEPTH.set(depth)
@@ -99,7 +99,7 @@ async def _ask_redis(state: ApiState) -> None:
 
 
 def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
-    """Bind the port of a setting on all addresses, IPv6 too. Raises SettingsRefused.
+    """Bind the port of a setting on all addresses, IPv6 too. Raises SettingsError.
 
     Requests are answered after `serve` starts.
     """
@@ -108,7 +108,7 @@ def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
         return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
     except OSError as failure:
         what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise SettingsRefused([f"{setting} is wrong: the port {what}"]) from failure
+        raise SettingsError([f"{setting} is wrong: the port {what}"]) from failure
 
 
 def create_probes(api: FastAPI) -> FastAPI:

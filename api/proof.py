@@ -18,14 +18,14 @@ from fastapi import Request
 
 from api import signature
 from api.causes import Cause, Question
-from api.refusals import WebhookRefused, read_body
+from api.refusals import WebhookRefusedError, read_body
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from observability import counting, metrics, tracing
 from storage import known_secrets
 from storage.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 from storage.session import DATABASE_FAILURES, Database
-from webhooks.bodies import LARGEST_BODY_BYTES, Malformed, read_signed, read_unsigned, tenant_of, ticket_of
+from webhooks.bodies import LARGEST_BODY_BYTES, MalformedBodyError, read_signed, read_unsigned, tenant_of, ticket_of
 from webhooks.signing import TOKEN_HEADER
 
 # Random secrets for unknown tenants. Each check tries two, so that its time reveals neither whether a tenant exists nor
@@ -52,7 +52,7 @@ class Proof:
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> Proof:
-    """Verify the signature and return the proof. Raises WebhookRefused."""
+    """Verify the signature and return the proof. Raises WebhookRefusedError."""
     tenant = tenants.get(tenant_id) or _NOBODY
     secrets = (*tenant.webhook_secrets, *_NOBODYS_SECRETS)[:2]
     now = time.time()
@@ -60,7 +60,7 @@ def by_signature(
         signed, number = signature.verify(secrets, headers, body, now, require_timestamp=tenant.require_timestamp)
         previous = number > 0 or tenant.lacks_current_secret
         return Proof(PREVIOUS if previous else CURRENT, secrets[number], signed)
-    except signature.SignatureRefused as failure:
+    except signature.SignatureError as failure:
         reason, cause, asked = str(failure), Cause(failure.cause) if failure.cause else None, None
         if failure.claim is not None:
             retired = tenant.retired_secret or _NOBODYS_RETIRED
@@ -71,7 +71,7 @@ def by_signature(
 
 
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
-    """Verify the token and return the proof. Raises WebhookRefused."""
+    """Verify the token and return the proof. Raises WebhookRefusedError."""
     tenant = tenants.get(tenant_id) or _NOBODY
     given = headers.get(_TOKEN_HEADER)
     # Digests, because `compare_digest` reveals unequal lengths.
@@ -92,14 +92,14 @@ def _refused(
     ticket_id: str | None,
     cause: Cause | None = None,
     asked: Question | None = None,
-) -> WebhookRefused:
-    refused = WebhookRefused(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
+) -> WebhookRefusedError:
+    refused = WebhookRefusedError(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
     if tenant.opens_webhook:
-        refused = WebhookRefused(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
+        refused = WebhookRefusedError(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
     elif not tenant.usable:
-        refused = WebhookRefused(403, "tenant closed", tenant_id, ticket_id, asked=asked)
+        refused = WebhookRefusedError(403, "tenant closed", tenant_id, ticket_id, asked=asked)
     elif tenant.polled:
-        refused = WebhookRefused(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
+        refused = WebhookRefusedError(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
     refused.known_tenant = refused.reason != "unknown tenant"
     return refused
 
@@ -120,7 +120,7 @@ class ProvedWebhook:
 
 
 async def prove(request: Request, tenants: TenantDirectory, seconds: float, addressed: str | None) -> ProvedWebhook:
-    """Read and authenticate a webhook. Raises WebhookRefused.
+    """Read and authenticate a webhook. Raises WebhookRefusedError.
 
     `seconds` limits the body; `addressed` is the tenant in the URL.
     """
@@ -129,7 +129,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
     unsigned = not signature.has_claim(headers) and (addressed is not None or _TOKEN_HEADER in headers)
     try:
         body = await read_body(request, LARGEST_BODY_BYTES, seconds, any_type=unsigned)
-    except WebhookRefused as refused:
+    except WebhookRefusedError as refused:
         if unsigned and addressed is not None:
             by_token(tenants, addressed, headers, None)
             raise refused.proved(addressed) from None
@@ -139,8 +139,8 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
     try:
         payload = read_signed(body)
         tenant_id = tenant_of(payload)
-    except Malformed as malformed:
-        raise WebhookRefused(400, "malformed payload", cause=Cause(str(malformed))) from None
+    except MalformedBodyError as malformed:
+        raise WebhookRefusedError(400, "malformed payload", cause=Cause(str(malformed))) from None
     proved = by_signature(tenants, tenant_id, headers, body, ticket_of(payload))
     return ProvedWebhook(tenant_id, payload, body, proved, headers)
 
@@ -150,23 +150,23 @@ def _proved_by_token(
 ) -> ProvedWebhook:
     if signature.has_claim(headers):
         # The tenant of a signed webhook is in its body. A tenant in the address would be unsigned.
-        raise WebhookRefused(400, "signed webhook at a tenant's address")
+        raise WebhookRefusedError(400, "signed webhook at a tenant's address")
     payload: dict[str, Any] = {}
     tenant_id, cause = addressed, ""
     try:
         payload = read_unsigned(body)
         if addressed is None or "tenant_id" in payload:
             tenant_id = tenant_of(payload)
-    except Malformed as malformed:
+    except MalformedBodyError as malformed:
         cause = str(malformed)
     claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
     if claimed is None:
-        raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
+        raise WebhookRefusedError(400, "malformed payload", cause=Cause(cause))
     proved = by_token(tenants, claimed, headers, ticket_id)
     if tenant_id != claimed:
         cause = "tenant_id is another one than in the address"
     if cause:
-        raise WebhookRefused(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
+        raise WebhookRefusedError(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
     return ProvedWebhook(claimed, payload, body, proved, headers)
 
 

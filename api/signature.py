@@ -27,7 +27,7 @@ _MOST_SIGNATURES = 8
 _A_DAY_SECONDS = 86_400
 
 
-class SignatureRefused(Exception):
+class SignatureError(Exception):
     """A signature that does not verify.
 
     The text is the reason in the log, `cause` adds detail if known, `claim` is the claim that did not match.
@@ -85,19 +85,19 @@ def verify(
     """Return the signed bytes and the index of the matching secret.
 
     `headers` are in lower case; `now` is Unix time. `require_timestamp` refuses signatures over the body alone. All
-    secrets are tried, so that the time reveals nothing. Raises SignatureRefused.
+    secrets are tried, so that the time reveals nothing. Raises SignatureError.
     """
     claim = claim_of(headers)
     if claim is None:
-        raise SignatureRefused("signature missing")
+        raise SignatureError("signature missing")
     signed = claim.prefix + body
     matching = [number for number, secret in enumerate(secrets) if _matches(claim, secret, signed)]
     if not matching:
-        raise SignatureRefused("signature mismatch", claim=claim)
+        raise SignatureError("signature mismatch", claim=claim)
     if claim.timestamp is None and require_timestamp:
-        raise SignatureRefused("timestamp missing")
+        raise SignatureError("timestamp missing")
     if claim.timestamp is not None and not _recent(claim.timestamp, now):
-        raise SignatureRefused("stale timestamp", cause=_clock_cause(claim.timestamp, now))
+        raise SignatureError("stale timestamp", cause=_clock_cause(claim.timestamp, now))
     return signed, matching[0]
 
 

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import growth, held, jobs, starts, webhooks
-from benchmarks.ours import NotMeasurable
+from benchmarks.ours import MeasurementError
 from benchmarks.report import Benchmark, Goal, Report, table
 from benchmarks.retrieval import benchmark as retrieval
-from devstack.processes import ProcessFailed
+from devstack.processes import ProcessFailedError
 from devstack.programs import PROJECT
 
 _USUAL = (webhooks, jobs, held, growth, starts)
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
         numbers = {"tiny": benchmark.tiny, "usual": {}, "full": benchmark.full}[given.size]
         try:
             found = benchmark.measure({**numbers, **changed})
-        except (NotMeasurable, ProcessFailed) as failure:
+        except (MeasurementError, ProcessFailedError) as failure:
             sys.stderr.write(f"{name}: {failure}\n")
             status = 2
             continue

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import cpu_seconds, memory
-from benchmarks.ours import NotMeasurable, Ours, ours_running
+from benchmarks.ours import MeasurementError, Ours, ours_running
 from benchmarks.report import Benchmark, Goal, Report, table
 
 _LOOK_SECONDS = 0.2
@@ -36,7 +36,7 @@ class Drained:
 
 
 def drain(ours: Ours, jobs: int) -> Drained:
-    """Drain a backlog with a new worker. Raises NotMeasurable."""
+    """Drain a backlog with a new worker. Raises MeasurementError."""
     before = ours.notes()
     ours.worker.stop()
     ours.send(jobs)
@@ -48,7 +48,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
         if (waiting := ours.asking()) > most:
             most, held = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
-            raise NotMeasurable(f"{notes - before} of {jobs} jobs have their note")
+            raise MeasurementError(f"{notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs
     return Drained(

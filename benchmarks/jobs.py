@@ -55,7 +55,7 @@ class _Side:
 
 
 def measure(folder: Path, rounds: int, jobs: int) -> dict[str, list[Batch]]:
-    """Return the rounds of each side. Raises NotMeasurable or ProcessFailed."""
+    """Return the rounds of each side. Raises MeasurementError or ProcessFailedError."""
     with (
         ours_running(folder / "ours", settings={"WORKER_CONCURRENCY": str(PLACES)}) as ours,
         contextlib.ExitStack() as stack,

@@ -26,7 +26,7 @@ _LONGEST_SECONDS = 240
 _SPANS_SECONDS = 30.0
 
 
-class NotMeasurable(Exception):
+class MeasurementError(Exception):
     """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
 
 
@@ -93,7 +93,7 @@ class Ours:
         return self.next_ticket - count
 
     def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> LoadResult:
-        """Send up to `requests` webhooks in `seconds`. Raises NotMeasurable."""
+        """Send up to `requests` webhooks in `seconds`. Raises MeasurementError."""
         of = self.system.tenants[0]
         first = self.take(requests)
         # An idle connection is closed after 5 s.
@@ -120,11 +120,11 @@ class Ours:
         return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
 
     def await_notes(self, count: int) -> None:
-        """Wait for this total of notes. Raises NotMeasurable after some minutes."""
+        """Wait for this total of notes. Raises MeasurementError after some minutes."""
         give_up_at = time.monotonic() + _LONGEST_SECONDS
         while self.notes() < count:
             if time.monotonic() > give_up_at:
-                raise NotMeasurable(f"not within {_LONGEST_SECONDS} s: {count} notes")
+                raise MeasurementError(f"not within {_LONGEST_SECONDS} s: {count} notes")
             time.sleep(_POLL_SECONDS)
 
     def scrape(self) -> None:
@@ -149,10 +149,10 @@ class Ours:
 
 
 def sent(plan: Plan, most_refused: float = 0.0) -> LoadResult:
-    """Run a plan of webhooks. Raises NotMeasurable above that share of refusals."""
+    """Run a plan of webhooks. Raises MeasurementError above that share of refusals."""
     found = load.run(plan)
     if sum(found.refused.values()) > most_refused * found.answers:
-        raise NotMeasurable(f"of {found.answers} answers these were no 202, by status: {found.refused}")
+        raise MeasurementError(f"of {found.answers} answers these were no 202, by status: {found.refused}")
     return found
 
 

@@ -65,7 +65,7 @@ class _Side:
 
 
 def measure(folder: Path, rounds: int, seconds: float) -> dict[str, list[Round]]:
-    """Return the rounds of each side. Raises NotMeasurable."""
+    """Return the rounds of each side. Raises MeasurementError."""
     with ours_running(folder / "ours", workers=0) as ours, contextlib.ExitStack() as stack:
         process, port = peers.receiver(folder, ours)
         process.start()

@@ -28,7 +28,7 @@ from config.addresses import (
 from config.console_access import FEWEST_CHARACTERS
 
 
-class SettingsRefused(Exception):
+class SettingsError(Exception):
     """Settings that prevent a start. `problems`: one sentence per setting, without its value."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -47,7 +47,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
                 return None, field_name, False
             return path.read_text(encoding="utf-8").strip() or None, field_name, False
         except (OSError, UnicodeDecodeError):
-            raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
+            raise SettingsError([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -94,7 +94,7 @@ ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
     """Load the settings of one process; `defaults` replace unset ones.
 
-    Raises SettingsRefused with one sentence per missing or wrong setting.
+    Raises SettingsError with one sentence per missing or wrong setting.
     """
     problems: list[str] = []
     folder = os.environ.get("SECRETS_DIR")
@@ -104,12 +104,12 @@ def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
         settings = kind(**defaults)
     except ValidationError as failure:
         problems += [_sentence(dict(problem)) for problem in failure.errors()]
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         problems += refused.problems
     else:
         if not problems:
             return settings
-    raise SettingsRefused(problems)
+    raise SettingsError(problems)
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from config.addresses import ODD_KEY, address_problem, may_be_sent
 from config.environment import secrets_dir, tenants_file
 from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
-from config.settings import ProcessSettings, SettingsRefused, load
+from config.settings import ProcessSettings, SettingsError, load
 from config.tenant_settings import (
     ALL_KEYS,
     DESK_KEYS,
@@ -26,10 +26,10 @@ from config.tenant_settings import (
     REMOVED,
     SECRETS,
     TENANTS_TOML,
-    FileUnusable,
     Keys,
     Tables,
     TenantSettings,
+    TenantsFileError,
     TicketRules,
     by_tenant,
     has_path,
@@ -106,7 +106,7 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
     """
     try:
         tables = tables_in(values.get(TENANTS_TOML, ""))
-    except FileUnusable:
+    except TenantsFileError:
         return True
     names = {owner(name)[1] for name in values}
     return values.get(DIRECTORY) == UNREADABLE or tenant_id in tables or tenant_id in names
@@ -140,7 +140,7 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
     """
     try:
         tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
-    except FileUnusable as unusable:
+    except TenantsFileError as unusable:
         return {}, [TenantProblem("", str(unusable))]
     return {name: one for name, one in tenants.items() if one != Tenant(name, usable=False)}, problems
 
@@ -439,7 +439,7 @@ class TenantDirectory:
     def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], dict[str, str], list[TenantProblem]]:
         try:
             self._tables, self.file_problem = tables_in(values.get(TENANTS_TOML, "")), None
-        except FileUnusable as unusable:
+        except TenantsFileError as unusable:
             self.file_problem = str(unusable)
         tenants, problems = tenants_after(self._tenants, values, self._tables, self._keys_used)
         closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
@@ -469,7 +469,7 @@ def load_with_tenants(
     """Load settings and tenants, of which at least one must meet `needs`.
 
     Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
-    problems: settings that became unusable, changed files that are not applied. Raises SettingsRefused with a sentence
+    problems: settings that became unusable, changed files that are not applied. Raises SettingsError with a sentence
     for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
@@ -483,12 +483,12 @@ def load_with_tenants(
         settings = load(kind, **not_needed(tenants))
         if enough and tenants.file_problem is None:
             return settings, tenants
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         problems += refused.problems
     problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
     if not enough and not tenants.problems:
         problems.append(_MISSING[needs])
-    raise SettingsRefused(problems)
+    raise SettingsError(problems)
 
 
 def not_needed(tenants: TenantDirectory) -> dict[str, str]:

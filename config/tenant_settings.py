@@ -29,17 +29,17 @@ Names = Mapping[str, frozenset[str]]
 """Kind -> names, folded (`fold`)."""
 
 
-class RulesUnreadable(ValueError):
+class RulesError(ValueError):
     """Invalid `KIND:NAME` list. The message completes a sentence that starts with the setting's name."""
 
 
 def parse_names(text: str) -> Names:
-    """Parse `KIND:NAME, KIND:NAME`. Raises RulesUnreadable."""
+    """Parse `KIND:NAME, KIND:NAME`. Raises RulesError."""
     found: dict[str, set[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         kind, colon, name = map(fold, entry.partition(":"))
         if kind not in KINDS or not colon or not name:
-            raise RulesUnreadable(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
+            raise RulesError(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
         found.setdefault(kind, set()).add(name)
     return {kind: frozenset(names) for kind, names in found.items()}
 
@@ -362,20 +362,20 @@ TENANTS_TOML = "tenants.toml"
 Tables = Mapping[str, object]
 
 
-class FileUnusable(ValueError):
+class TenantsFileError(ValueError):
     """Unreadable `tenants.toml`. The message has the reason and quotes one character at most."""
 
 
 @lru_cache(maxsize=4)
 def tables_in(text: str) -> Tables:
-    """Parse the file into tenant id -> table. Raises FileUnusable."""
+    """Parse the file into tenant id -> table. Raises TenantsFileError."""
     if text == UNREADABLE:
-        raise FileUnusable(f"TENANTS_FILE: {TENANTS_TOML} is missing, is empty or can't be read as text")
+        raise TenantsFileError(f"TENANTS_FILE: {TENANTS_TOML} is missing, is empty or can't be read as text")
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as failure:
         # TOMLDecodeError's message has a position and quotes one character at most.
-        raise FileUnusable(f"{TENANTS_TOML} is no TOML: {str(failure)[:80]}") from None
+        raise TenantsFileError(f"{TENANTS_TOML} is no TOML: {str(failure)[:80]}") from None
 
 
 def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:

@@ -12,18 +12,24 @@ from rich.console import Console
 
 from devstack import demo
 from devstack.free_ports import is_free
-from devstack.postgres_binaries import PostgresMissing
-from devstack.processes import ProcessFailed
+from devstack.postgres_binaries import PostgresMissingError
+from devstack.processes import ProcessFailedError
 from devstack.programs import PROJECT
-from devstack.state_file import AlreadyRunning
+from devstack.state_file import AlreadyRunningError
 from devstack.summary import summarise
-from devstack.surroundings import SettingsUnusable
+from devstack.surroundings import EnvironmentSettingsError
 from devstack.system import System
-from devstack.valkey import ValkeyMissing
+from devstack.valkey import ValkeyMissingError
 
 _PORTS = ("api", "console", "desk", "openai", "postgres", "redis")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_REFUSALS = (AlreadyRunning, PostgresMissing, ProcessFailed, SettingsUnusable, ValkeyMissing)
+_REFUSALS = (
+    AlreadyRunningError,
+    PostgresMissingError,
+    ProcessFailedError,
+    EnvironmentSettingsError,
+    ValkeyMissingError,
+)
 _POLL_SECONDS = 0.2
 
 
@@ -79,7 +85,7 @@ def _up(options: argparse.Namespace) -> int:
         print(summarise(system, time.monotonic() - began), flush=True)
         while (dead := system.died()) is None:
             time.sleep(_POLL_SECONDS)
-        raise ProcessFailed(dead, f"ended by itself with status {dead.returncode}; everything else ends now")
+        raise ProcessFailedError(dead, f"ended by itself with status {dead.returncode}; everything else ends now")
     except KeyboardInterrupt:
         print("\nEnding ...", flush=True)
         return 0

@@ -67,7 +67,7 @@ class Postgres(Server):
     def start(self) -> None:
         """Start and wait for connections; the first start creates the cluster (0.5 s).
 
-        Raises ProcessFailed with the server's last lines, PostgresMissing without a server.
+        Raises ProcessFailedError with the server's last lines, PostgresMissingError without a server.
         """
         fresh = self.data is None
         if fresh:

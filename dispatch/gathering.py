@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class WaitedTooLong(Exception):
+class BatchTimeoutError(Exception):
     """The result did not come in time; it may still come."""
 
 
@@ -36,7 +36,7 @@ class Gathering(Generic[Item, Result]):
         self._running: asyncio.Task[None] | None = None
 
     async def put(self, item: Item) -> Result:
-        """Return an item's result. Raises the work's exception, or WaitedTooLong."""
+        """Return an item's result. Raises the work's exception, or BatchTimeoutError."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
@@ -45,7 +45,7 @@ class Gathering(Generic[Item, Result]):
         if self._seconds is None:
             return await future
         # A fifth of the CPU of `asyncio.timeout`.
-        timer = loop.call_later(self._seconds, _settle, future, WaitedTooLong())
+        timer = loop.call_later(self._seconds, _settle, future, BatchTimeoutError())
         try:
             return await future
         finally:

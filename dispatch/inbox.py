@@ -56,7 +56,7 @@ return first
 
 
 class Inbox:
-    """The hash and its delivery keys. Each method raises QueueUnreachable."""
+    """The hash and its delivery keys. Each method raises QueueUnavailableError."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

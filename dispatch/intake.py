@@ -16,9 +16,9 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
-from dispatch.gathering import Gathering, WaitedTooLong
+from dispatch.gathering import BatchTimeoutError, Gathering
 from dispatch.inbox import Inbox
-from dispatch.queue import JobQueue, QueueUnreachable
+from dispatch.queue import JobQueue, QueueUnavailableError
 from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bind, bound, other_numbers
 from observability.logging import Outage, say
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
 
 
-class NotTaken(Exception):
+class NotAcceptedError(Exception):
     """Neither Postgres nor Redis could take the event just now."""
 
 
@@ -132,7 +132,7 @@ class Acceptance:
         self.queue_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def take(self, event: Event) -> Taken:
-        """Record the event and queue its job within about 3 s. Raises NotTaken."""
+        """Record the event and queue its job within about 3 s. Raises NotAcceptedError."""
         until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
         skipped_database = not self.database_breaker.lets_try()
         first_id = None if skipped_database else await self._record(event, until)
@@ -142,13 +142,13 @@ class Acceptance:
             # The breaker saves time; it never refuses.
             first_id = await self._record(event, until)
         if first_id is None:
-            raise NotTaken
+            raise NotAcceptedError
         return Taken(first_id, duplicate=first_id != event.job_id)
 
     async def _record(self, event: Event, until: float) -> UUID | None:
         try:
             first_id, published = await self._rows.put(event)
-        except WaitedTooLong:
+        except BatchTimeoutError:
             return None  # behind other events: no outage, and a late row does no harm
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             if not is_locked(failure):
@@ -205,7 +205,7 @@ class Acceptance:
         """Publish and log a job's message; return True if Redis took it."""
         try:
             await self._queue.publish(job_id, traceparent)
-        except QueueUnreachable as failure:
+        except QueueUnavailableError as failure:
             self.queue_breaker.failed()
             self.queue_outage.seen("jobs wait in the database", failure)
             return False
@@ -226,7 +226,7 @@ class Acceptance:
         """Store the event and its message; return the (first) job's id, or None."""
         try:
             first_id = await self._inbox.put(event)
-        except QueueUnreachable as failure:
+        except QueueUnavailableError as failure:
             self.queue_breaker.failed()
             self.queue_outage.seen("webhooks can't wait there", failure)
             return None

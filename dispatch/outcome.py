@@ -101,7 +101,7 @@ Told = Claim | Event | Published | Retried
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row. Raises LeaseLost, and ValueError for an outcome of no attempt."""
+    """Write an attempt's outcome into the row. Raises LeaseLostError, and ValueError for an outcome of no attempt."""
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.how:
         case How.COMPLETED:

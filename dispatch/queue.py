@@ -42,17 +42,17 @@ _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "cho
 SAFE_POLICY = "noeviction"
 
 
-class QueueUnreachable(Exception):
+class QueueUnavailableError(Exception):
     """Redis did not answer within a second; it may still have taken the message."""
 
 
 @contextmanager
 def reaching_redis() -> Iterator[None]:
-    """Raise QueueUnreachable for a failure of Redis."""
+    """Raise QueueUnavailableError for a failure of Redis."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as failure:
-        raise QueueUnreachable from failure
+        raise QueueUnavailableError from failure
 
 
 class _SaysLost:
@@ -110,7 +110,7 @@ class JobQueue:
         self._pushing: Gathering[str, None] = Gathering(self._push, _MOST_PUSHED)
 
     async def publish(self, job_id: UUID, traceparent: str) -> None:
-        """Publish the job's message with its W3C `traceparent`. Raises QueueUnreachable."""
+        """Publish the job's message with its W3C `traceparent`. Raises QueueUnavailableError."""
         await self._pushing.put(message_of(job_id, traceparent))
 
     async def _push(self, messages: list[str]) -> list[None]:
@@ -121,7 +121,7 @@ class JobQueue:
         return [None] * len(messages)
 
     async def sizes(self) -> tuple[int, int]:
-        """Return the numbers of waiting and held messages. Raises QueueUnreachable."""
+        """Return the numbers of waiting and held messages. Raises QueueUnavailableError."""
         with reaching_redis():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.llen(QUEUE)

@@ -14,7 +14,7 @@ from typing import Literal
 from dispatch.inbox import Inbox
 from dispatch.intake import Acceptance
 from dispatch.outcome import How, Outcome, in_its_trace, report_apart
-from dispatch.queue import JobQueue, QueueUnreachable
+from dispatch.queue import JobQueue, QueueUnavailableError
 from observability import metrics, phrases, tracing
 from observability.identifiers import other_numbers
 from observability.logging import say
@@ -40,11 +40,11 @@ _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
 
 
-class DeadlinePassed(Exception):
+class DeadlinePassedError(Exception):
     """A job past its deadline; never raised, only recorded in the trace."""
 
 
-class WorkerLost(Exception):
+class WorkerLostError(Exception):
     """A job whose worker fell silent in its last attempt; never raised either."""
 
 
@@ -144,7 +144,7 @@ class Relay:
                 self._acceptance.database_outage.seen(_words(failure), failure)
                 if is_away(failure) and not is_locked(failure):
                     break
-            except QueueUnreachable as failure:
+            except QueueUnavailableError as failure:
                 worked = False
                 self._acceptance.queue_outage.seen("the relay waits", failure)
             except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
@@ -177,7 +177,7 @@ class Relay:
 
     async def _fail_lost(self) -> None:
         for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):
-            _report(job, Outcome(How.WORKER_LOST, _WORKER_LOST, failure=WorkerLost()))
+            _report(job, Outcome(How.WORKER_LOST, _WORKER_LOST, failure=WorkerLostError()))
 
     async def _publish_due(self) -> None:
         await self._publish(await relaying.take_due(self._database, _BATCH), "due")
@@ -191,7 +191,7 @@ class Relay:
         if most := self._most_running():
             await relaying.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
         for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
-            _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
+            _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassedError()))
 
     async def _empty_inbox(self) -> None:
         """Move events into rows.

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookQuestion, LookQuestions
-from dispatch.queue import QueueUnreachable
+from dispatch.queue import QueueUnavailableError
 from integrations.looks import (
     DESK_LOOK,
     MODEL_LOOK,
@@ -57,7 +57,7 @@ class Answering:
                 if answer is not None:
                     await self._questions.answer(question, answer.decode())
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except QueueUnreachable:
+            except QueueUnavailableError:
                 # Not logged: the caller gets a failure, and processes that need Redis for jobs have logged it.
                 await asyncio.sleep(_WITHOUT_REDIS_SECONDS)
             except Exception as failure:  # noqa: BLE001 -- one odd question must not end the others

@@ -33,7 +33,7 @@ from observability.tracing import Tracing
 from storage import known_secrets
 from storage.known_secrets import LOOK_SECONDS, OF_PROCESS, ToldSecrets
 from storage.purging import BATCH_SECONDS, purge_by_age
-from storage.schema import DatabaseUnfit, wait_for_database
+from storage.schema import DatabaseUnfitError, wait_for_database
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked, lead
 
 _ANSWER_SECONDS = 30.0
@@ -61,7 +61,7 @@ def run() -> int:
         readiness = Readiness()
         exposition.serve("housekeeping", settings.metrics_port, readiness)
         asyncio.run(_main(settings, tenants, readiness))
-    except (exposition.PortUnusable, DatabaseUnfit) as unfit:
+    except (exposition.PortError, DatabaseUnfitError) as unfit:
         end_refused([str(unfit)])
     return 0
 

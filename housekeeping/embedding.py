@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from integrations.embeddings import Embedder
-from integrations.errors import EmbeddingsUnavailable, HeldBack
+from integrations.errors import DeferredError, EmbeddingsUnavailableError
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from privacy.redaction.people import Person
@@ -60,7 +60,7 @@ class EmbeddingTurns:
             for tenant in self._tenants.all():
                 try:
                     more |= await self._some(tenant)
-                except (EmbeddingsUnavailable, HeldBack):
+                except (EmbeddingsUnavailableError, DeferredError):
                     continue  # logged by the embedder
                 except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
                     refused = isinstance(failure, DATABASE_FAILURES)
@@ -96,7 +96,7 @@ async def embed_some(
 ) -> tuple[int, int]:
     """Make some missing embeddings; return how many were made and how many are left.
 
-    Raises EmbeddingsUnavailable or HeldBack, or one of DATABASE_FAILURES.
+    Raises EmbeddingsUnavailableError or DeferredError, or one of DATABASE_FAILURES.
     """
     made, model = 0, await embedder.model_id()
     for collection in COLLECTIONS:

@@ -17,9 +17,9 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from dispatch.inbox import Inbox
 from dispatch.intake import WhyRecovered, recover_job
-from dispatch.queue import QueueUnreachable
+from dispatch.queue import QueueUnavailableError
 from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, is_its_own
-from integrations.errors import OutsideFailure, TicketGone
+from integrations.errors import ExternalError, TicketGoneError
 from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
 from integrations.servicedesk.parsing import ListedTicket, is_number
@@ -209,7 +209,7 @@ class MissedTickets:
             return
         try:
             kept = {event.ticket_id for event in await self.inbox.of_tenant(self.tenant.id)}
-        except QueueUnreachable:
+        except QueueUnavailableError:
             return  # a webhook may wait there
         read = 0
         for ticket in await self._without_forgotten(tickets):
@@ -225,10 +225,10 @@ class MissedTickets:
         await self.turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
-        except TicketGone:
+        except TicketGoneError:
             await reconciling.forget(self.database, self.tenant.id, [ticket.ticket_id])
             return False
-        except OutsideFailure as failure:
+        except ExternalError as failure:
             if not is_its_own(failure):
                 raise
             wanted = False
@@ -348,9 +348,9 @@ async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awai
         await desk.read_ticket(job.desk_id)
         await turn()
         return await desk.find_note(job.desk_id, is_ours, job.note_attempted_at) is None
-    except TicketGone:
+    except TicketGoneError:
         return False
-    except OutsideFailure as failure:
+    except ExternalError as failure:
         if not is_its_own(failure):
             raise
         return False

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure
+from integrations.errors import DeferredError, DeskRefusedError, DeskUnavailableError, ExternalError
 from observability import tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -24,8 +24,8 @@ _SHARE_OF_RATE = 3
 _LEAST_CALLS = 30
 
 
-def is_its_own(failure: OutsideFailure) -> bool:
-    return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)
+def is_its_own(failure: ExternalError) -> bool:
+    return isinstance(failure, DeskRefusedError) or (isinstance(failure, DeskUnavailableError) and failure.unusable)
 
 
 def _pace_of(rate_per_minute: int) -> tuple[int, float]:
@@ -128,7 +128,7 @@ class DeskRounds(ABC):
                     with tracing.untraced():
                         async with asyncio.timeout(_SHARES * seconds + self._more):
                             await self.work(tenant, desk, seconds)
-                except (OutsideFailure, HeldBack) as failure:
+                except (ExternalError, DeferredError) as failure:
                     self.failed(tenant.id, failure.reason, also=getattr(failure, "also", None))
                 except TimeoutError:
                     self.failed(tenant.id, "took too long")

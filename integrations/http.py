@@ -176,7 +176,7 @@ def open_client(*, connections: int, outward: Outward = STRAIGHT, traced: bool =
     )
 
 
-class AnswerTooLarge(Exception):
+class AnswerTooLargeError(Exception):
     """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request; `response` has its head."""
 
     def __init__(self, response: httpx2.Response) -> None:
@@ -192,11 +192,11 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise AnswerTooLarge(self._response)
+            raise AnswerTooLargeError(self._response)
         async for part in self._stream:
             self._size += len(part)
             if self._size > LARGEST_ANSWER_BYTES:
-                raise AnswerTooLarge(self._response)
+                raise AnswerTooLargeError(self._response)
             yield part
 
     async def aclose(self) -> None:
@@ -204,7 +204,7 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Make reading the body raise AnswerTooLarge before more is in memory; a response hook."""
+    """Make reading the body raise AnswerTooLargeError before more is in memory; a response hook."""
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, response)
 

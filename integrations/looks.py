@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings, ModelAddressSettings
 from config.tenants import Tenant
-from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.http import Outward, connection_words, open_client
 from integrations.rate_limit import THROTTLED, PassingRate
 from integrations.resilience import Breaker
-from integrations.servicedesk.auth import LentTokens, NoSharedToken
+from integrations.servicedesk.auth import LentTokens, NoSharedTokenError
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 
@@ -107,15 +107,15 @@ async def look_at_desk(
                     # Before a call is taken from the rate.
                     await tokens.get(tenant.id, tenant.desk)
                 await _look(desk, seen, sought, marks)
-        except TicketGone:
+        except TicketGoneError:
             seen.ticket = "gone"
-        except HeldBack as held:
+        except DeferredError as held:
             seen.asked = held.reason == THROTTLED
             busy = f"jobs have the desk's calls of this minute ({held.reason})"
             seen.failure = "it throttles our calls" if seen.asked else busy
-        except NoSharedToken as none:
+        except NoSharedTokenError as none:
             seen.asked, seen.failure = False, str(none)
-        except OutsideFailure as failed:
+        except ExternalError as failed:
             seen.failure = failed.reason
         except TimeoutError:
             seen.failure = f"it did not answer within {LOOK_SECONDS:g} s"

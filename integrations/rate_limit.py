@@ -17,7 +17,7 @@ from typing import Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from integrations.errors import HeldBack
+from integrations.errors import DeferredError
 
 KEY = "rate:"
 """How a bucket's key begins; the tenant's id follows."""
@@ -136,7 +136,7 @@ class DeskRate:
         self._redis_again_at = 0.0
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:
-        """Wait until the rate allows a call. Raises HeldBack if that takes too long.
+        """Wait until the rate allows a call. Raises DeferredError if that takes too long.
 
         `who` keeps its place in the queue while held back; `begun`: it has had a call before.
         """
@@ -147,7 +147,7 @@ class DeskRate:
             await self._sleep(max(_LOOK_AGAIN_SECONDS, seconds))
         let_through, seconds = await self._take(Standing.BEGUN if begun else Standing.NEW, who)
         if not let_through:
-            raise HeldBack(REASON, seconds)
+            raise DeferredError(REASON, seconds)
         if seconds:
             await self._sleep(seconds)
 
@@ -171,7 +171,7 @@ class PassingRate(DeskRate):
     """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
-        """Return if the rate allows a call now. Raises HeldBack."""
+        """Return if the rate allows a call now. Raises DeferredError."""
         let_through, seconds = await self._take(Standing.COPY)
         if not let_through:
-            raise HeldBack(REASON, seconds)
+            raise DeferredError(REASON, seconds)

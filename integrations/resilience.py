@@ -15,7 +15,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from integrations.errors import Denied, HeldBack, OutsideFailure, Temporary
+from integrations.errors import DeferredError, DeniedError, ExternalError, TemporaryError
 from observability import metrics, phrases
 from observability.logging import say
 
@@ -63,7 +63,7 @@ class Breaker:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
-        """Raise HeldBack while the breaker is open."""
+        """Raise DeferredError while the breaker is open."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()
@@ -77,8 +77,8 @@ class Breaker:
     def watch(self) -> Iterator[None]:
         """Guard one call, the block, and count its outcome.
 
-        A Temporary failure that is `down` counts against the server; any other answer, even a refusal, shows that it is
-        up. A cancelled call does not count. Raises HeldBack while open.
+        A TemporaryError that is `down` counts against the server; any other answer, even a refusal, shows that it is
+        up. A cancelled call does not count. Raises DeferredError while open.
         """
         self.check()
         era = self._era
@@ -86,8 +86,8 @@ class Breaker:
         self._trying = trial
         try:
             yield
-        except OutsideFailure as failure:
-            self._heard(era, down=isinstance(failure, Temporary) and failure.down)
+        except ExternalError as failure:
+            self._heard(era, down=isinstance(failure, TemporaryError) and failure.down)
             raise
         else:
             self._heard(era, down=False)
@@ -116,9 +116,9 @@ class Breaker:
         self._trying = False
         self._era += 1
 
-    def _held_back(self, seconds: float) -> HeldBack:
+    def _held_back(self, seconds: float) -> DeferredError:
         # Jitter spreads the retries; none comes before the rest is over.
-        return HeldBack(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)
+        return DeferredError(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)
 
 
 class HoldReason(StrEnum):
@@ -146,7 +146,7 @@ class WatchedCall:
 
 
 class Hold:
-    """Hold jobs after a Denied for one of `reasons`, until a probe succeeds.
+    """Hold jobs after a DeniedError for one of `reasons`, until a probe succeeds.
 
     Every `probe_seconds` one job's call probes. Only watched calls count, so each permission has a hold of its own.
     `server` names the model's service, or a desk, in the log lines of begin and end, and in the metric, `gauge`.
@@ -179,7 +179,7 @@ class Hold:
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
     def check(self, *, pays: bool = False) -> None:
-        """Raise HeldBack while the hold lasts.
+        """Raise DeferredError while the hold lasts.
 
         `pays`: the job has costs before this call. Probes are left to jobs that have paid already, except one every ten
         minutes, because theirs may be refused for reasons of their own.
@@ -194,10 +194,10 @@ class Hold:
 
     @contextmanager
     def watch(self) -> Iterator[WatchedCall]:
-        """Guard one call, the block. Raises HeldBack while the hold lasts.
+        """Guard one call, the block. Raises DeferredError while the hold lasts.
 
-        A Denied for one of the reasons becomes HeldBack, whose time is not counted against the job's deadline. Other
-        failures do not affect the hold, nor does an answer that sets `granted` to False.
+        A DeniedError for one of the reasons becomes DeferredError, whose time is not counted against the job's
+        deadline. Other failures do not affect the hold, nor does an answer that sets `granted` to False.
         """
         self.check()
         era = self._era
@@ -206,7 +206,7 @@ class Hold:
         watched = WatchedCall()
         try:
             yield watched
-        except Denied as denied:
+        except DeniedError as denied:
             reason = next((reason for reason in self._reasons if reason == denied.why), None)
             if reason is None:
                 raise
@@ -218,7 +218,7 @@ class Hold:
             self._era += 1
             say(phrases.HOLD_ENDED, server=self._server)
 
-    def _refused(self, denied: Denied, reason: StrEnum) -> None:
+    def _refused(self, denied: DeniedError, reason: StrEnum) -> None:
         # Logged here, once per probe, because no attempt of a job has failed.
         say(denied.phrase, denied.values)
         now = self._monotonic()
@@ -231,9 +231,9 @@ class Hold:
             self._reason = reason
             say(phrases.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
 
-    def _held_back(self, reason: StrEnum) -> HeldBack:
+    def _held_back(self, reason: StrEnum) -> DeferredError:
         now = self._monotonic()
         left = self._try_at - now if self._try_at > now else self._probe
         seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
         # Jitter spreads the retries.
-        return HeldBack(reason.value, seconds + self._jitter(0, seconds / 5))
+        return DeferredError(reason.value, seconds + self._jitter(0, seconds / 5))

@@ -87,7 +87,7 @@ Ready = Callable[[], tuple[bool, Mapping[str, str]]]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class PortUnusable(Exception):
+class PortError(Exception):
     """`METRICS_PORT` can't be bound; the text contains the fix."""
 
 
@@ -107,7 +107,7 @@ def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     """Serve the metrics at `port` of all addresses; return a function to stop it.
 
     `/ready` answers 200 if `ready` returns True, else 503, also if it raises; each request calls it in a thread.
-    Without a port nothing is served. Raises PortUnusable.
+    Without a port nothing is served. Raises PortError.
     """
     if port is None:
         return lambda: None
@@ -115,7 +115,7 @@ def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
         server = make_server("", port, _app(process, ready), server_class=_Server, handler_class=_Handler)
     except OSError as failure:
         what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise PortUnusable(f"METRICS_PORT is wrong: the port {what}") from failure
+        raise PortError(f"METRICS_PORT is wrong: the port {what}") from failure
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 

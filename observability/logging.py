@@ -28,7 +28,7 @@ from typing import Any, TextIO
 import structlog
 from opentelemetry import trace
 
-from config.settings import LogSettings, SettingsRefused, load
+from config.settings import LogSettings, SettingsError, load
 from observability import identifiers, phrases
 from observability.identifiers import TAGS
 from observability.phrases import Phrase
@@ -108,7 +108,7 @@ def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
     if not structlog.is_configured():
         try:
             start_logging(load(LogSettings), stream)
-        except SettingsRefused:
+        except SettingsError:
             start_logging(LogSettings.model_construct(log_format="text", log_level="INFO", secrets_dir=None), stream)
     for problem in problems:
         say(phrases.SETTINGS_REFUSED, reason=problem)

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.settings import ProcessSettings, SettingsRefused
+from config.settings import ProcessSettings, SettingsError
 from config.tenant_directory import Needs, TenantDirectory, TenantProblem, load_with_tenants
 from config.tenant_settings import is_tenant_id
 from observability import counting, metrics, phrases
@@ -21,7 +21,7 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
     settle_environment()
     try:
         settings, tenants = load_with_tenants(kind, needs=needs, on_problem=say_unusable)
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         end_refused(refused.problems)
     start_logging(settings)
     follow_tenants(tenants)

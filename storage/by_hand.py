@@ -145,7 +145,7 @@ class Retried:
     display_id: str | None = None
 
 
-class NotRetried(Exception):
+class NotRetriedError(Exception):
     """The job can't be retried; the text has the reason."""
 
 
@@ -207,16 +207,16 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     """Let a failed or skipped job wait again, due now, with all its attempts.
 
     It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
-    NotRetried.
+    NotRetriedError.
     """
     tenant_id = await _tenant_of(database, job_id)
     values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
     rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
     if tenant_id is None or not rows:
-        raise NotRetried("no job has this id")
+        raise NotRetriedError("no job has this id")
     (found,) = rows
     if not found["retried"]:
-        raise NotRetried(why_not(found["state"]))
+        raise NotRetriedError(why_not(found["state"]))
     was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
     other = found["desk_id"], found["display_id"]
     return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *other)

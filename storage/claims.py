@@ -1,7 +1,7 @@
 """Attempts at a job: claim, lease, answer, hold and end, by database functions.
 
 A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
-since, they raise LeaseLost and change nothing.
+since, they raise LeaseLostError and change nothing.
 """
 
 import json
@@ -22,7 +22,7 @@ from storage.models import Job, JobState
 from storage.session import DATABASE_FAILURES, Database, is_locked
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """This worker's claim expired or was replaced."""
 
 
@@ -79,12 +79,12 @@ _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :displa
 async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
     """Store both numbers of the ticket; return the updated claim.
 
-    `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLost.
+    `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLostError.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
     rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
     if not rows:
-        raise LeaseLost
+        raise LeaseLostError
     return replace(held, desk_id=desk_id, display_id=display_id, **rows[0])
 
 
@@ -100,7 +100,7 @@ async def _change(database: Database, held: Claim, function: str, **values: Any)
 
 async def _write(database: Database, held: Claim, function: str, **values: Any) -> None:
     if not await _change(database, held, function, attempt=held.attempt, **values):
-        raise LeaseLost
+        raise LeaseLostError
 
 
 async def _read(database: Database, held: Claim, *columns: Any) -> Any:
@@ -138,7 +138,7 @@ async def erase_answer(database: Database, held: Claim) -> None:
 async def save_answer(
     database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
 ) -> None:
-    """Commit GPT-4's answer before it is used. Raises LeaseLost.
+    """Commit GPT-4's answer before it is used. Raises LeaseLostError.
 
     `took_seconds`: since the request; None for an answer of an earlier attempt.
     """
@@ -163,7 +163,7 @@ async def note_not_there(database: Database, held: Claim) -> None:
 async def seen_open(database: Database, held: Claim) -> None:
     """Record the ticket as open, for the attempt after a hold."""
     if not await _change(database, held, "see_open"):
-        raise LeaseLost
+        raise LeaseLostError
 
 
 async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
@@ -281,7 +281,7 @@ class Shares:
     """Places that count as taken, though their jobs have ended: they ended at once."""
 
 
-class NoneMayStart(Exception):
+class NoStartableJobError(Exception):
     """Due jobs may not start: tenants have their most in flight, or rows are locked."""
 
 
@@ -315,7 +315,7 @@ async def has_room(database: Database, tenant_id: str, most: int | None) -> bool
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next due job unless `another_first` is set. Raises NoneMayStart."""
+    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
     token, asked_at = uuid4(), time.monotonic()
     rows = await database.call(
         _CLAIM,
@@ -337,7 +337,7 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
         return None
     row = dict(rows[0])
     if (job_id := row.pop("id")) is None:
-        raise NoneMayStart
+        raise NoStartableJobError
     return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
 

@@ -250,7 +250,7 @@ _HOLD = text("""
 _FREE = text("UPDATE passes SET held_by = NULL, held_until = NULL WHERE collection = 't' AND held_by = :holder")
 
 
-class HeldByAnother(Exception):
+class HeldByAnotherError(Exception):
     """Another process is copying this desk."""
 
 
@@ -310,13 +310,13 @@ class Holder:
         self._renew_at = 0.0
 
     async def insist(self) -> None:
-        """Renew the hold after half its time. Raises HeldByAnother."""
+        """Renew the hold after half its time. Raises HeldByAnotherError."""
         if time.monotonic() < self._renew_at:
             return
         values = {"holder": self.id, "seconds": self._seconds}
         (rows,) = await self._database.call_as(self._tenant_id, _HOLD, **values)
         if not rows:
-            raise HeldByAnother
+            raise HeldByAnotherError
         self._renew_at = time.monotonic() + self._seconds / 2
 
 
@@ -324,8 +324,8 @@ class Holder:
 async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
     """Hold this desk for the block; call `insist` at least every `seconds` / 2.
 
-    Raises HeldByAnother if another process holds it, or has taken it since. It may after `seconds`, so a killed process
-    does not block longer.
+    Raises HeldByAnotherError if another process holds it, or has taken it since. It may after `seconds`, so a killed
+    process does not block longer.
     """
     holder = Holder(database, tenant_id, seconds)
     await holder.insist()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from storage.embeddings import index_embeddings
-from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_release, insist_on_utf8, revisions
+from storage.schema import MIGRATIONS, DatabaseUnfitError, classed, insist_on_release, insist_on_utf8, revisions
 from storage.session import as_arguments, driver_url, session_options
 
 _FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
@@ -26,7 +26,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
 
     A newer database is left unchanged: a release may be rolled back. Concurrent calls are safe. The role of
     `application_url` must exist; it gets its grants. `lock_seconds`: longest wait for a locked table (a dump), since
-    later queries wait behind the migration. Raises DatabaseUnfit or DatabaseUnreachable.
+    later queries wait behind the migration. Raises DatabaseUnfitError or DatabaseUnreachableError.
     """
     role = driver_url(application_url).username
     # A vanished migration must not block the others; a statement may take long.
@@ -40,7 +40,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
             insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
-                raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
+                raise DatabaseUnfitError("the role of DATABASE_URL does not exist: create it first")
             revision = _revision_of(connection)
             if revision is not None:
                 insist_on_release(revision)
@@ -56,7 +56,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
     except OperationalError as failure:
         raise classed(failure, "DATABASE_ADMIN_URL") from failure
     except ProgrammingError as failure:
-        raise DatabaseUnfit("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
+        raise DatabaseUnfitError("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
     finally:
         engine.dispose()
 

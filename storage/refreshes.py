@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.claims import Claim, LeaseLost
+from storage.claims import Claim, LeaseLostError
 from storage.jobs import NOTE_MISSING, REFRESHED_LATELY, SEEN_REOPENED
 from storage.limits import REFRESH_APART
 from storage.session import Database
@@ -47,13 +47,13 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
     """Return and store why a claimed job makes a further note: `asked` or `reopened`.
 
     REFRESHED_LATELY if its ticket had one within the hour; None if none is wanted. `reopened`: the tenant wants notes
-    for reopened tickets. Raises LeaseLost.
+    for reopened tickets. Raises LeaseLostError.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
     rows = await database.call(_BEGIN, **given, **limits, reopened=reopened)
     if not rows:
-        raise LeaseLost
+        raise LeaseLostError
     why: str | None = rows[0]["why"]
     return why
 

@@ -43,11 +43,11 @@ _REFUSED = {
 }
 
 
-class DatabaseUnfit(Exception):
+class DatabaseUnfitError(Exception):
     """The database is unsuitable for this process; the text has the remedy."""
 
 
-class DatabaseUnreachable(Exception):
+class DatabaseUnreachableError(Exception):
     """The database does not answer (yet)."""
 
 
@@ -59,24 +59,24 @@ def revisions() -> list[str]:
 
 def insist_on_release(revision: str) -> None:
     if int(revision) < int(revisions()[0]):
-        raise DatabaseUnfit(
+        raise DatabaseUnfitError(
             f"the database is from before 0.3.0 and can't be upgraded: drop it, create it again, and {_MIGRATE_HINT}"
         )
 
 
 async def check(database: Database) -> None:
-    """Check the database. Raises DatabaseUnfit or DatabaseUnreachable."""
+    """Check the database. Raises DatabaseUnfitError or DatabaseUnreachableError."""
     try:
         async with database.across_tenants() as session:
             await _check_server_and_role(session)
             await _check_revision(session)
             await _check_settings(session)
         if await _shares_session(database):
-            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler in transaction mode: {_POOLER_REMEDY}")
+            raise DatabaseUnfitError(f"DATABASE_URL leads to a pooler in transaction mode: {_POOLER_REMEDY}")
     except OperationalError as failure:
         raise classed(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
-        raise DatabaseUnreachable("the database does not answer") from failure
+        raise DatabaseUnreachableError("the database does not answer") from failure
 
 
 def check_now(url: str) -> None:
@@ -88,7 +88,7 @@ def check_now(url: str) -> None:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await check(database)
         except TimeoutError as failure:
-            raise DatabaseUnreachable("the database does not answer") from failure
+            raise DatabaseUnreachableError("the database does not answer") from failure
         finally:
             await database.close()
 
@@ -97,14 +97,14 @@ def check_now(url: str) -> None:
 
 
 async def wait_for_database(database: Database) -> None:
-    """Wait until the database is usable. Raises DatabaseUnfit if it never will be."""
+    """Wait until the database is usable. Raises DatabaseUnfitError if it never will be."""
     told = False
     with tracing.untraced():
         while True:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     return await check(database)
-            except (DatabaseUnreachable, TimeoutError):
+            except (DatabaseUnreachableError, TimeoutError):
                 if not told:
                     say(phrases.SERVER_AWAITED, server="the database")
                     told = True
@@ -114,20 +114,20 @@ async def wait_for_database(database: Database) -> None:
 async def _check_server_and_role(session: AsyncSession) -> None:
     version = int(str(await session.scalar(text("SHOW server_version_num")))) // 10000
     if version < OLDEST_POSTGRES:
-        raise DatabaseUnfit(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
+        raise DatabaseUnfitError(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
     insist_on_utf8(str(await session.scalar(text("SHOW server_encoding"))))
     question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
     is_superuser, bypasses = (await session.execute(text(question))).one()
     if is_superuser or bypasses:
-        raise DatabaseUnfit("the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS")
+        raise DatabaseUnfitError("the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS")
     owns = "SELECT 1 FROM pg_class WHERE relname = 'jobs' AND relkind = 'r' AND pg_has_role(relowner, 'MEMBER')"
     if await session.scalar(text(owns)):
-        raise DatabaseUnfit("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
+        raise DatabaseUnfitError("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
 
 
 def insist_on_utf8(encoding: str) -> None:
     if encoding != "UTF8":
-        raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
+        raise DatabaseUnfitError(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
 
 
 async def _check_settings(session: AsyncSession) -> None:
@@ -135,7 +135,7 @@ async def _check_settings(session: AsyncSession) -> None:
     question = text("SELECT setting FROM pg_settings WHERE name = :name")
     for name in INSISTED_ON:
         if await session.scalar(question, {"name": name}) != asked[name]:
-            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler that drops {name}: {_POOLER_REMEDY}")
+            raise DatabaseUnfitError(f"DATABASE_URL leads to a pooler that drops {name}: {_POOLER_REMEDY}")
 
 
 async def _shares_session(database: Database) -> bool:
@@ -161,28 +161,32 @@ async def _session_of(connection: AsyncConnection) -> int:
 
 async def _check_revision(session: AsyncSession) -> None:
     if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        raise DatabaseUnfit(f"the database is not migrated: {_MIGRATE_HINT}")
+        raise DatabaseUnfitError(f"the database is not migrated: {_MIGRATE_HINT}")
     try:
         revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
     except ProgrammingError as failure:
-        raise DatabaseUnfit(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
+        raise DatabaseUnfitError(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
     insist_on_release(revision)
     insist_on_revision(revision, revisions()[-1])
 
 
 def insist_on_revision(revision: str, needed: str) -> None:
-    """Raise DatabaseUnfit for tables older than `needed`; warn of newer ones."""
+    """Raise DatabaseUnfitError for tables older than `needed`; warn of newer ones."""
     if int(revision) > int(needed):
         # During a rolling update, processes of this release may have to restart.
         say(phrases.DATABASE_NEWER, revision=revision, needed=needed)
     elif revision != needed:
-        raise DatabaseUnfit(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
+        raise DatabaseUnfitError(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
 
 
-def classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
+def classed(failure: OperationalError, setting: str) -> DatabaseUnfitError | DatabaseUnreachableError:
     """Classify a connection failure by the server's message: fix or wait."""
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-        return DatabaseUnreachable("a table is in use (by a dump, for instance): migrate again when it is not")
+        return DatabaseUnreachableError("a table is in use (by a dump, for instance): migrate again when it is not")
     remedy = next((remedy for said, remedy in _REFUSED.items() if said in message), None)
-    return DatabaseUnreachable("the database does not answer") if remedy is None else DatabaseUnfit(setting + remedy)
+    return (
+        DatabaseUnreachableError("the database does not answer")
+        if remedy is None
+        else DatabaseUnfitError(setting + remedy)
+    )

@@ -11,10 +11,10 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
-from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsRefused, load
+from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsError, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _AWAY = "the database does not answer"
@@ -51,16 +51,16 @@ def ask_with(
     async def asked() -> int:
         try:
             return await on_database(work, settings, check_seconds)
-        except DatabaseUnreachable:
+        except DatabaseUnreachableError:
             if away is None:
                 raise
             return await away(settings)
 
     try:
         return asyncio.run(asked()) if seconds is None else run_within(seconds, asked())
-    except (DatabaseUnfit, DatabaseUnreachable, TimeoutError) as refused:
+    except (DatabaseUnfitError, DatabaseUnreachableError, TimeoutError) as refused:
         refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
-        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
+        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     except Exception as failure:  # logged by its types and places, never with its message
@@ -73,7 +73,7 @@ def ask_with(
 def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
     try:
         return load(kind, **defaults)
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         refuse_start(refused.problems, sys.stderr)
         raise SystemExit(CONFIGURATION_EXIT) from None
 
@@ -81,18 +81,18 @@ def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSetting
 async def on_database(
     work: Callable[[Database, Settings], Awaitable[Result]], settings: Settings, check_seconds: float
 ) -> Result:
-    """Run `work` on a checked database. Raises DatabaseUnfit or DatabaseUnreachable."""
+    """Run `work` on a checked database. Raises DatabaseUnfitError or DatabaseUnreachableError."""
     database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
     try:
         async with asyncio.timeout(check_seconds):
             await check(database)
         return await work(database, settings)
     except TimeoutError as failure:
-        raise DatabaseUnreachable(_AWAY) from failure
+        raise DatabaseUnreachableError(_AWAY) from failure
     except DATABASE_FAILURES as failure:
         if not is_away(failure):
             raise
-        raise DatabaseUnreachable(_AWAY) from failure
+        raise DatabaseUnreachableError(_AWAY) from failure
     finally:
         await database.close()
 

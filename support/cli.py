@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
-from config.settings import MigrateSettings, SettingsRefused, load
+from config.settings import MigrateSettings, SettingsError, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading
@@ -131,19 +131,19 @@ def _api(host: str, port: int) -> int:
 
 def _migrate() -> int:
     from storage.migrating import migrate  # noqa: PLC0415
-    from storage.schema import DatabaseUnfit, DatabaseUnreachable  # noqa: PLC0415
+    from storage.schema import DatabaseUnfitError, DatabaseUnreachableError  # noqa: PLC0415
 
     end_loading()
     try:
         settings = load(MigrateSettings)
         start_logging(settings)
         say(phrases.MIGRATED, revision=migrate(settings.database_admin_url, settings.database_url))
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         refuse_start(refused.problems)
         return CONFIGURATION_EXIT
-    except (DatabaseUnfit, DatabaseUnreachable) as refused:
+    except (DatabaseUnfitError, DatabaseUnreachableError) as refused:
         refuse_start([str(refused)])
-        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
+        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
     return 0
 
 

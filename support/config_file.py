@@ -15,8 +15,8 @@ from config.tenant_settings import (
     FIELDS,
     REMOVED,
     TENANTS_TOML,
-    FileUnusable,
-    RulesUnreadable,
+    RulesError,
+    TenantsFileError,
     by_tenant,
     has_path,
     json_schema,
@@ -47,7 +47,7 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
     """
     try:
         tables: dict[str, Any] = deepcopy(dict(tables_in(values.get(TENANTS_TOML, ""))))
-    except FileUnusable as unusable:
+    except TenantsFileError as unusable:
         return "", [str(unusable)]
     problems = [problem for tenant_id, table in tables.items() for problem in settings_of(tenant_id, table)[1]]
     if problems:
@@ -81,7 +81,7 @@ def _value(kind: object, text: str) -> object:
     if origin is dict:
         try:
             return {name: sorted(names) for name, names in parse_names(text).items()}
-        except RulesUnreadable as failure:
+        except RulesError as failure:
             raise ValueError(str(failure)) from None
     if origin in (tuple, frozenset):
         return [part.strip() for part in text.split(",") if part.strip()]

@@ -18,7 +18,7 @@ from config.settings import ForgetSettings
 from config.tenant_directory import names_tenant, read_environment
 from dispatch.inbox import DELIVERY, Inbox
 from dispatch.outcome import How, Outcome, report_apart
-from dispatch.queue import QueueUnreachable, open_redis
+from dispatch.queue import QueueUnavailableError, open_redis
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from observability import phrases, tracing
@@ -114,7 +114,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
                 await inbox.remove(event.job_id)
         # Of a whole tenant before the rows, which map an answer in Redis to its tenant.
         keys = await erase_keys(redis, database, which)
-    except QueueUnreachable:
+    except QueueUnavailableError:
         pass
     if erased is None:
         erased = await erasure.erase(database, which, job_rows=keys is not None, on_ended=tell)
@@ -126,7 +126,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
 
     Answers and unusable texts go if their ticket has a tombstone, by this erasure or an earlier one, or if they name
     such a ticket. For a whole tenant all its keys go: call it before the rows are deleted, which map an answer to its
-    tenant. Raises QueueUnreachable, or one of DATABASE_FAILURES.
+    tenant. Raises QueueUnavailableError, or one of DATABASE_FAILURES.
     """
     try:
         doomed = await _kept_of_jobs(redis, database, which)
@@ -136,7 +136,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
         return sum([int(await redis.delete(*keys)) for keys in split(doomed)])
     except (RedisError, OSError, TimeoutError) as failure:
-        raise QueueUnreachable from failure
+        raise QueueUnavailableError from failure
 
 
 async def _keys(redis: Redis, pattern: str) -> list[str]:

@@ -19,7 +19,7 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenant_settings import key_name, setting_suffix
 from config.tenants import Tenant
-from integrations.errors import HeldBack, Permanent, Temporary
+from integrations.errors import DeferredError, PermanentError, TemporaryError
 from integrations.model.models import Endpoint, Models
 from integrations.resilience import HoldReason
 from integrations.values import ModelAnswer
@@ -135,9 +135,9 @@ async def _replay(
                 answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
             replayed = Replayed(record, version, answer.model, answer)
             answers += 1
-        except Permanent as refused:
+        except PermanentError as refused:
             replayed = Replayed(record, version, endpoint.name, None, refused.reason)
-        except (HeldBack, Temporary) as stopped:
+        except (DeferredError, TemporaryError) as stopped:
             print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
             return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
         told = as_json(for_machines(replayed), indent=None) if chosen.json else f"{story(replayed, terminal_width())}\n"

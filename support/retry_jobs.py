@@ -13,7 +13,7 @@ from config.settings import ByHandSettings
 from dispatch.outcome import How, Outcome, report_apart
 from observability.identifiers import other_numbers
 from storage import by_hand
-from storage.by_hand import Details, Listed, NotRetried, Retried
+from storage.by_hand import Details, Listed, NotRetriedError, Retried
 from storage.job_figures import JobEnd
 from storage.jobs import RETRIED_BY_HAND
 from storage.models import JobState
@@ -95,7 +95,7 @@ async def _retry_each(
         for job_id in job_ids:
             try:
                 done.append(await retry_and_tell(database, job_id, deadline_seconds))
-            except NotRetried as refusal:
+            except NotRetriedError as refusal:
                 refused.append((job_id, str(refusal)))
     finally:
         # Also the jobs done before the database was lost.
@@ -104,7 +104,7 @@ async def _retry_each(
 
 
 async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Queue one job again, and report it in log and trace. Raises NotRetried."""
+    """Queue one job again, and report it in log and trace. Raises NotRetriedError."""
     job = await by_hand.retry(database, job_id, deadline_seconds)
     other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
     report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)

@@ -17,10 +17,10 @@ from config.settings import SyncSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant
 from dispatch.queue import open_redis
-from integrations.errors import HeldBack, OutsideFailure
+from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.desks import Desks
 from storage import listings
-from storage.listings import Extent, HeldByAnother
+from storage.listings import Extent, HeldByAnotherError
 from storage.session import Database
 from support.asking import ask_with
 from support.tables import age, as_json, duration, table, terminal_width
@@ -93,12 +93,12 @@ async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any)
                 if ended:
                     break
             synced = await copying
-        except HeldByAnother:
+        except HeldByAnotherError:
             # The other process does the same work.
             bar.set_postfix_str("another process copies it")
             await asyncio.sleep(_LOOK_SECONDS)
             continue
-        except (OutsideFailure, HeldBack) as failure:
+        except (ExternalError, DeferredError) as failure:
             return str(failure.reason)
         finally:
             copying.cancel()

@@ -46,11 +46,11 @@ _MISTAKES = {
 }
 
 
-class Malformed(Exception):
+class MalformedBodyError(Exception):
     """An unreadable body; the text names the problem without quoting the body."""
 
 
-class Unusable(Exception):
+class UnusableFieldsError(Exception):
     """Unusable fields of a body: their names, and a `cause` for a desk's admin. Neither quotes the body."""
 
     def __init__(self, causes: Mapping[str, str]) -> None:
@@ -69,32 +69,32 @@ class DeskWebhook:
 def read_signed(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a signed body.
 
-    Raises Malformed; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
+    Raises MalformedBodyError; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
     """
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
-        raise Malformed(_NO_OBJECT)
+        raise MalformedBodyError(_NO_OBJECT)
     return value
 
 
 def read_unsigned(body: bytes) -> dict[str, Any]:
-    """Return the known fields, named as in a signed body. Raises Malformed.
+    """Return the known fields, named as in a signed body. Raises MalformedBodyError.
 
     Empty and null fields are dropped: a variable of the desk without a value. An unusable event is dropped too, because
     the ticket counts. Synonyms (`ticket_id` and `requestId`, `tenant_id` and `tenantId`, these also as fields of the
     form) must not differ.
     """
     if body.lstrip().startswith(b"--"):
-        raise Malformed("it is a multipart form, choose JSON or plain text for it")
+        raise MalformedBodyError("it is a multipart form, choose JSON or plain text for it")
     # JSON parsers may ignore the byte order mark (RFC 8259, 8.1).
     text = _decoded(body).removeprefix("\ufeff")
     field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
         value = _alone(_load(text, named_once=(*_TENANTS, *_TICKETS, "event"), strict=False))
-    except Malformed as malformed:
-        raise Malformed(f"{field}{malformed}") from None
+    except MalformedBodyError as malformed:
+        raise MalformedBodyError(f"{field}{malformed}") from None
     if not isinstance(value, dict):
-        raise Malformed(field + _NO_OBJECT)
+        raise MalformedBodyError(field + _NO_OBJECT)
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
     tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id is there twice")
     event = _trimmed(value.get("event"))
@@ -105,7 +105,7 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
 def _one_of(values: list[Any], differ: str) -> Any:
     held = [value for value in map(_trimmed, values) if value not in _EMPTY]
     if len({str(value) for value in held}) > 1:
-        raise Malformed(differ)
+        raise MalformedBodyError(differ)
     return held[0] if held else None
 
 
@@ -113,10 +113,10 @@ def _form(text: str) -> tuple[str, str, list[str]]:
     try:
         fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
     except ValueError:
-        raise Malformed(f"more than {_MOST_FORM_FIELDS} fields") from None
+        raise MalformedBodyError(f"more than {_MOST_FORM_FIELDS} fields") from None
     found = [(name, value) for name, value in fields if name in _FORM_FIELDS]
     if len(found) != 1:
-        raise Malformed(f"neither a JSON object nor a form with one field {' or '.join(_FORM_FIELDS)}")
+        raise MalformedBodyError(f"neither a JSON object nor a form with one field {' or '.join(_FORM_FIELDS)}")
     ((name, value),) = found
     return f"in {name} ", value, [value for name, value in fields if name in _TENANTS]
 
@@ -134,33 +134,33 @@ def _decoded(body: bytes) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as failure:
-        raise Malformed(f"byte {failure.start + 1}: {_OTHER_CHARSET}") from None
+        raise MalformedBodyError(f"byte {failure.start + 1}: {_OTHER_CHARSET}") from None
     if "\0" in text[:2]:
         # UTF-16 without a byte order mark is valid UTF-8 with NUL as every second character.
-        raise Malformed(f"byte 1: {_OTHER_CHARSET}")
+        raise MalformedBodyError(f"byte 1: {_OTHER_CHARSET}")
     if not text.strip():
-        raise Malformed("nothing in it")
+        raise MalformedBodyError("nothing in it")
     return text
 
 
 def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
     """Return the value of a JSON text; unless `strict`, with raw line breaks.
 
-    Raises Malformed; also if an object has one of the names `named_once` twice.
+    Raises MalformedBodyError; also if an object has one of the names `named_once` twice.
     """
     if _too_deep(text):
-        raise Malformed("nested too deep")
+        raise MalformedBodyError("nested too deep")
     if text.startswith("\ufeff"):
-        raise Malformed("line 1 column 1: a byte order mark")
+        raise MalformedBodyError("line 1 column 1: a byte order mark")
     try:
         return _decoder(tuple(named_once), strict).decode(text)
     except json.JSONDecodeError as failure:
         mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
-        raise Malformed(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
+        raise MalformedBodyError(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
     except RecursionError:
-        raise Malformed("nested too deep") from None
+        raise MalformedBodyError("nested too deep") from None
     except ValueError:
-        raise Malformed("a number of thousands of digits") from None
+        raise MalformedBodyError("a number of thousands of digits") from None
 
 
 @cache
@@ -173,7 +173,7 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
             names = [name for name, _ in pairs]
             for name in named_once:
                 if names.count(name) > 1:
-                    raise Malformed(f"{name} is there twice")
+                    raise MalformedBodyError(f"{name} is there twice")
         return found
 
     return json.JSONDecoder(object_pairs_hook=no_twins, strict=strict)
@@ -195,12 +195,14 @@ def _too_deep(text: str) -> bool:
 
 
 def parse(payload: Mapping[str, Any]) -> DeskWebhook:
-    """Return the fields of a body. Raises Unusable."""
+    """Return the fields of a body. Raises UnusableFieldsError."""
     ticket_id, event = ticket_of(payload), payload.get("event")
     event_is_plain = event is None or is_event(event)
     if ticket_id is None or not event_is_plain:
         causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
-        raise Unusable(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
+        raise UnusableFieldsError(
+            causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))}
+        )
     return DeskWebhook(ticket_id, event)
 
 
@@ -213,12 +215,12 @@ def _ticket_cause(value: Any) -> str:
 
 
 def tenant_of(payload: Mapping[str, Any]) -> str:
-    """Return the tenant id of the body, which selects the secret. Raises Malformed."""
+    """Return the tenant id of the body, which selects the secret. Raises MalformedBodyError."""
     if "tenant_id" not in payload:
-        raise Malformed("tenant_id is missing")
+        raise MalformedBodyError("tenant_id is missing")
     tenant_id = payload["tenant_id"]
     if not isinstance(tenant_id, str) or not 1 <= len(tenant_id) <= _LONGEST_TENANT_ID:
-        raise Malformed(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters")
+        raise MalformedBodyError(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters")
     return tenant_id
 
 

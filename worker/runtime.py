@@ -34,16 +34,16 @@ from observability.logging import say
 from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
 from retrieval.language import LANGUAGES
-from storage.claims import NoneMayStart
+from storage.claims import NoStartableJobError
 from storage.job_figures import LEASES
 from storage.known_secrets import telling
 from storage.limits import LONGEST_LIFE
-from storage.schema import DatabaseUnfit, wait_for_database
+from storage.schema import DatabaseUnfitError, wait_for_database
 from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.spending import SpendingBook
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
-from worker.tasks import JobGivenBack, Pickup
+from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.lease import Renewals
@@ -73,7 +73,7 @@ class Resources:
             for tenant in tenants.all():
                 counting.expect_outcomes(tenant.id)
             return cls(settings, tenants, readiness)
-        except (exposition.PortUnusable, DatabaseUnfit) as unfit:
+        except (exposition.PortError, DatabaseUnfitError) as unfit:
             end_refused([str(unfit)])
 
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
@@ -180,15 +180,15 @@ class Resources:
         stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, message_id: UUID) -> None:
-        """Run one job to its end, in a thread of Celery's pool. Raises JobGivenBack."""
+        """Run one job to its end, in a thread of Celery's pool. Raises JobReleasedError."""
         self._jobs_taken.picked_up()
         try:
             self._on_loop(self._tracked(message_id))
-        except NoneMayStart:
+        except NoStartableJobError:
             self._pauses_until = time.monotonic() + _PAUSE_SECONDS
-            raise JobGivenBack from None
+            raise JobReleasedError from None
         except concurrent.futures.CancelledError:
-            raise JobGivenBack from None
+            raise JobReleasedError from None
         else:
             self._pauses_until = 0.0  # a slot of its tenant is free
 
@@ -201,7 +201,7 @@ class Resources:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine always runs in one; for the type checker
         if self._grace_is_over:
-            raise JobGivenBack
+            raise JobReleasedError
         self._running.add(task)
         try:
             await self._pickup.take(message_id)

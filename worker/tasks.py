@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 
 from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, report_apart
-from dispatch.queue import TASK, QueueUnreachable
+from dispatch.queue import TASK, QueueUnavailableError
 from observability import metrics, phrases, tracing
 from observability.logging import Outage, say
 from storage import jobs
@@ -26,7 +26,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _NOWHERE = "its row is nowhere"
 
 
-class JobGivenBack(Exception):
+class JobReleasedError(Exception):
     """The job was not finished here: its message returns to the list unacknowledged."""
 
 
@@ -35,7 +35,7 @@ def enhance(job_id: str) -> None:
     """Enhance the next ticket; if none can run here, the message returns to the list."""
     try:
         app.resources.run(UUID(job_id))
-    except JobGivenBack:
+    except JobReleasedError:
         raise Reject("given back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
         say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
@@ -64,7 +64,7 @@ class Pickup:
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the next job. Raises NoneMayStart, and JobGivenBack after half a minute without a database."""
+        """Run the next job. Raises NoStartableJobError, and JobReleasedError after half a minute without a database."""
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
@@ -72,13 +72,13 @@ class Pickup:
                 await self._run_or_find(job_id)
             except DATABASE_FAILURES as failure:
                 self._database_outage.seen(_words(failure), failure)
-            except QueueUnreachable:
+            except QueueUnavailableError:
                 pass  # an unreadable inbox is as bad as an unavailable database
             else:
                 self._database_outage.over()
                 return
             if time.monotonic() + pause > give_up_at:
-                raise JobGivenBack
+                raise JobReleasedError
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

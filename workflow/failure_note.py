@@ -12,7 +12,14 @@ from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure, TicketGone
+from integrations.errors import (
+    DeferredError,
+    ExternalError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    TicketGoneError,
+)
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
@@ -22,10 +29,10 @@ from storage.jobs import FORGOTTEN
 from storage.session import DATABASE_FAILURES
 from workflow.defanging import without_links
 from workflow.nodes.gather_context import find_documents, find_tickets
-from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_ticket
+from workflow.refusals import NoNoteWantedError, refuse_forgotten, refuse_ticket
 from workflow.state import Attempt
 
-FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
+FAILURES_OF_GPT4 = (ModelRefusedError, ModelTimeoutError, ModelUnavailableError)
 """The failures after which the note is left; after those of a desk, the desk would refuse the note too."""
 
 _SECONDS = 20.0
@@ -50,7 +57,7 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
                 await _leave(attempt)
     except DATABASE_FAILURES as away:
         reason, failure = "database unreachable", away
-    except (OutsideFailure, HeldBack, TicketGone, NoNoteWanted, TimeoutError) as refused:
+    except (ExternalError, DeferredError, TicketGoneError, NoNoteWantedError, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
     except Exception as unforeseen:  # noqa: BLE001 -- the job has its outcome, which this must not change
         reason, failure = "unexpected failure", unforeseen
@@ -68,21 +75,21 @@ async def _leave(attempt: Attempt) -> None:
     await refuse_forgotten(attempt, ticket)
     try:
         tickets, documents = await find_tickets(attempt, ticket), await find_documents(attempt, ticket)
-    except (OutsideFailure, *DATABASE_FAILURES):
+    except (ExternalError, *DATABASE_FAILURES):
         tickets, documents = (), ()
     if not await claims.may_leave_failure_note(attempt.database, claim):
-        raise NoNoteWanted("job was retried, or the ticket has one, or an enhancement")
+        raise NoNoteWantedError("job was retried, or the ticket has one, or an enhancement")
     numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
     numbers.update(number for each in tickets for number in (each.ticket_id, each.shown))
 
     async def about_to_post() -> None:
         if await tombstones.forgotten_among(attempt.database, claim.tenant_id, numbers):
-            raise NoNoteWanted(FORGOTTEN)
+            raise NoNoteWantedError(FORGOTTEN)
 
     try:
         note = failure_note(tickets, documents, claim.job_id)
         await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
-    except (HeldBack, NoNoteWanted):
+    except (DeferredError, NoNoteWantedError):
         # The note was not sent, so no webhook can be its echo.
         await claims.failure_note_not_left(attempt.database, claim)
         raise

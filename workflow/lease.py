@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from dispatch.gathering import Gathering
 from observability import tracing
 from storage import claims
-from storage.claims import Claim, LeaseLost
+from storage.claims import Claim, LeaseLostError
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
@@ -34,14 +34,14 @@ class Renewals:
         self._giving_back = Gathering(self._give_all_back, _MOST_AT_ONCE)
 
     async def renew(self, claim: Claim) -> None:
-        """Renew the lease from now. Raises LeaseLost, and one of DATABASE_FAILURES."""
+        """Renew the lease from now. Raises LeaseLostError, and one of DATABASE_FAILURES."""
         if not await self._renewing.put(claim):
-            raise LeaseLost
+            raise LeaseLostError
 
     async def give_back(self, claim: Claim) -> None:
         """Return a stopping worker's claim, before its message. Raises as `renew` does."""
         if not await self._giving_back.put(claim):
-            raise LeaseLost
+            raise LeaseLostError
 
     async def _renew_all(self, held: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
@@ -56,8 +56,8 @@ class Renewals:
 async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
-    Raises LeaseLost if that failed in time, after cancelling the block: another worker may have the job then, and this
-    one must not post a note any more.
+    Raises LeaseLostError if that failed in time, after cancelling the block: another worker may have the job then, and
+    this one must not post a note any more.
     """
     loop = asyncio.get_running_loop()
     # The lease starts when the claim is requested: this process may have been suspended before the reply.
@@ -74,7 +74,7 @@ async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
                 await asyncio.wait({renewal})
     except TimeoutError:
         if limit.expired() or (limit.when() or 0) <= loop.time():
-            raise LeaseLost from None
+            raise LeaseLostError from None
         raise
 
 
@@ -86,7 +86,7 @@ async def _renew(renewals: Renewals, claim: Claim, limit: asyncio.Timeout) -> No
         asked = loop.time()
         try:
             await renewals.renew(claim)
-        except LeaseLost:
+        except LeaseLostError:
             _move(limit, loop.time())
             return
         except DATABASE_FAILURES:
@@ -119,7 +119,7 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
     """`insist` on a write until one took less than `seconds`, so that it is recent.
 
     A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
-    second note is posted. Raises LeaseLost.
+    second note is posted. Raises LeaseLostError.
     """
     asked = -float("inf")
     while time.monotonic() - asked > seconds:
@@ -130,8 +130,8 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
     """`insist` on the write that ends an attempt, also while the worker stops.
 
-    Otherwise the row could have an outcome without a log line. Raises LeaseLost; asyncio.CancelledError only if the
-    write was not done within `stopping_seconds`.
+    Otherwise the row could have an outcome without a log line. Raises LeaseLostError; asyncio.CancelledError only if
+    the write was not done within `stopping_seconds`.
     """
     writing = asyncio.ensure_future(insist(write))
     try:

@@ -15,8 +15,8 @@ from privacy.redaction.people import Person
 class Desk(Protocol):
     """One tenant's desk.
 
-    Each method raises DeskTimeout, DeskUnavailable or DeskRefused, or TicketNotFound; HeldBack, before anything is
-    sent, while the desk can't be called.
+    Each method raises DeskTimeoutError, DeskUnavailableError or DeskRefusedError, or TicketNotFoundError;
+    DeferredError, before anything is sent, while the desk can't be called.
     """
 
     @property
@@ -30,7 +30,7 @@ class Desk(Protocol):
         """Return the desk's id for the ticket number of a webhook, often the same."""
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """Return the ticket. Raises TicketClosed, and TicketTrashed.
+        """Return the ticket. Raises TicketClosedError, and TicketTrashedError.
 
         `begun`: the desk was called for this job before, so it precedes jobs that wait for their first call.
         """
@@ -39,7 +39,7 @@ class Desk(Protocol):
         """Return the mails and notes of a ticket, oldest first, unless `is_ours`."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while the desk refuses notes, before one is prepared.
+        """Raise DeferredError while the desk refuses notes, before one is prepared.
 
         `answered`: the note's content is paid for, so this job may probe the desk.
         """
@@ -49,8 +49,8 @@ class Desk(Protocol):
     ) -> str:
         """Add a note (HTML) to the ticket, for technicians only, and return its id.
 
-        `about_to_post` is awaited right before each call that may store the note. After HeldBack nothing was stored;
-        after a failure with `outcome_unknown` the note may be in the ticket: check with `find_note`.
+        `about_to_post` is awaited right before each call that may store the note. After DeferredError nothing was
+        stored; after a failure with `outcome_unknown` the note may be in the ticket: check with `find_note`.
         """
 
     async def find_note(
@@ -77,14 +77,14 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """The requested name; an answer may name another. Raises HeldBack if none."""
+        """The requested name; an answer may name another. Raises DeferredError if none."""
 
     @property
     def base_url(self) -> str:
-        """The model's address. Raises HeldBack if none."""
+        """The model's address. Raises DeferredError if none."""
 
     def check(self) -> None:
-        """Raise HeldBack while the model is unavailable, before a question is prepared."""
+        """Raise DeferredError while the model is unavailable, before a question is prepared."""
 
     async def ask(
         self,
@@ -100,15 +100,15 @@ class Model(Protocol):
 
         `on_paid` is called for each paid call. `on_unusable` is awaited with the text of an answer to repair; passed as
         `unusable` to a later `ask`, only its repair is requested. `on_unanswered` is called for each endpoint that got
-        the question and gave no usable answer, before this raises or tries another one. Raises ModelTimeout,
-        ModelUnavailable or ModelRefused; HeldBack as `check` does.
+        the question and gave no usable answer, before this raises or tries another one. Raises ModelTimeoutError,
+        ModelUnavailableError or ModelRefusedError; DeferredError as `check` does.
         """
 
 
 class Search(Protocol):
     """The search for context.
 
-    Each method raises an OutsideFailure, or one of DATABASE_FAILURES, if it can't search: the job continues without.
+    Each method raises an ExternalError, or one of DATABASE_FAILURES, if it can't search: the job continues without.
     """
 
     async def similar_tickets(

@@ -12,7 +12,7 @@ from workflow.lease import insist
 from workflow.state import Attempt
 
 
-class NoNoteWanted(Exception):
+class NoNoteWantedError(Exception):
     """The ticket must not get a note from this job.
 
     The reason is one of `storage.jobs`.
@@ -46,7 +46,7 @@ async def refuse_event(attempt: Attempt) -> None:
     if event not in OWN_EVENTS and attempt.wishes().rules.leave_out({"event": event}):
         if attempt.claim.answered:
             await insist(claims.erase_answer, attempt.database, attempt.claim)
-        raise NoNoteWanted(LEFT_OUT)
+        raise NoNoteWantedError(LEFT_OUT)
 
 
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
@@ -60,12 +60,12 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
         await insist(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
         await insist(claims.erase_answers, attempt.database, attempt.claim)
     if rules.leave_out(ticket.kinds):
-        raise NoNoteWanted(LEFT_OUT)
+        raise NoNoteWantedError(LEFT_OUT)
 
 
 async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     if await insist(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester):
-        raise NoNoteWanted(FORGOTTEN)
+        raise NoNoteWantedError(FORGOTTEN)
 
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:
@@ -73,7 +73,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
     if attempt.wishes().dry_run:
         claim = attempt.claim
         if await insist(by_hand.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id) is not None:
-            raise NoNoteWanted(ALREADY_ENHANCED)
+            raise NoNoteWantedError(ALREADY_ENHANCED)
 
 
 async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Tenant]) -> str:
@@ -86,9 +86,9 @@ async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Ten
         return ""
     why = await insist(refreshes.begin, database, claim, reopened=wishes().note.if_reopened)
     if why == REFRESHED_LATELY:
-        raise NoNoteWanted(REFRESHED_LATELY)
+        raise NoNoteWantedError(REFRESHED_LATELY)
     if why is None:
-        raise NoNoteWanted(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
+        raise NoNoteWantedError(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
     return why
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dispatch.outcome import How, Outcome
-from integrations.errors import HeldBack, OutsideFailure, Permanent, Temporary, TicketGone
+from integrations.errors import DeferredError, ExternalError, PermanentError, TemporaryError, TicketGoneError
 from observability import phrases
 from observability.logging import say
 from storage import claims
@@ -15,8 +15,8 @@ from storage.limits import MOST_ATTEMPTS
 from storage.session import DATABASE_FAILURES
 from workflow.kept_answers import Kept
 from workflow.lease import insist
-from workflow.refusals import NoNoteWanted
-from workflow.state import AttemptTimeout, Services
+from workflow.refusals import NoNoteWantedError
+from workflow.state import AttemptTimeoutError, Services
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
@@ -47,24 +47,24 @@ def decide(
 
     | failure                | retry                                                       |
     |------------------------|-------------------------------------------------------------|
-    | Permanent              | never                                                       |
-    | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
+    | PermanentError         | never                                                       |
+    | TemporaryError         | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
     |   that is later than   | once, a minute before the deadline: a server may be back    |
     |     the deadline       | earlier than announced; the job has nothing to lose         |
     |   of unknown outcome   | the same, not before `settle_seconds`                       |
     | unexpected errors      | after 2 s, 4 s, ... 300 s                                   |
-    | HeldBack               | nothing failed: after its seconds, see `outcome_of`         |
+    | DeferredError          | nothing failed: after its seconds, see `outcome_of`         |
 
     At most 8 attempts, and none that would begin past the job's deadline.
     """
-    if isinstance(failure, Permanent):
+    if isinstance(failure, PermanentError):
         return Decision(None, "not retried")
     if attempt >= MOST_ATTEMPTS:
         return Decision(None, f"gave up after {attempt} attempts")
     seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
-    if isinstance(failure, Temporary) and failure.outcome_unknown:
+    if isinstance(failure, TemporaryError) and failure.outcome_unknown:
         seconds = max(seconds, settle_seconds)
-    asked_for = failure.retry_after if isinstance(failure, Temporary) and failure.retry_after is not None else 0.0
+    asked_for = failure.retry_after if isinstance(failure, TemporaryError) and failure.retry_after is not None else 0.0
     beyond = asked_for > seconds and asked_for >= seconds_left
     # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
@@ -80,8 +80,8 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
     """Map an exception to the job's outcome, and log its own line."""
     answers, settle_seconds = services.answers, services.note_settle_seconds
     match stopped:
-        case TicketGone() | NoNoteWanted():
-            if isinstance(stopped, TicketGone):
+        case TicketGoneError() | NoNoteWantedError():
+            if isinstance(stopped, TicketGoneError):
                 # Logs the number of the webhook, even if the desk used another.
                 say(stopped.phrase, ticket_id=claim.ticket_id)
             if stopped.reason in {FORGOTTEN, LEFT_OUT}:
@@ -91,7 +91,7 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
                 # An answer's placeholders live no longer than its job.
                 await answers.drop(claim.job_id, Kept.UNUSABLE)
             return Outcome(How.SKIPPED, stopped.reason)
-        case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
+        case DeferredError(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
                 # It waits in the row, where it occupies no worker and no message, and costs no attempt.
                 return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
@@ -109,10 +109,10 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
 
 
 def _failed(failure: Exception) -> Outcome:
-    if isinstance(failure, OutsideFailure):
+    if isinstance(failure, ExternalError):
         say(failure.phrase, failure.values, also=failure.also)
         return Outcome(How.FAILED, failure.reason, failure=failure)
-    if isinstance(failure, AttemptTimeout):
+    if isinstance(failure, AttemptTimeoutError):
         return Outcome(How.FAILED, "attempt took too long", failure=failure)
     if isinstance(failure, DATABASE_FAILURES):
         say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)

@@ -14,12 +14,12 @@ from opentelemetry.util.types import AttributeValue
 
 from config.tenants import Tenant
 from dispatch.outcome import How, Outcome, record, report
-from integrations.errors import MODEL_UNAVAILABLE, TicketGone
+from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
 from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import history
-from storage.claims import Claim, LeaseLost, Shares, claim_next, was_forgotten
+from storage.claims import Claim, LeaseLostError, Shares, claim_next, was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT, SHORTEST_TURN
 from storage.session import DATABASE_FAILURES, Database
@@ -97,7 +97,7 @@ async def run_next(runner: Runner) -> Outcome | None:
     """Run an attempt at the next due job and return its outcome; None without one.
 
     The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
-    NoneMayStart, or one of DATABASE_FAILURES if no job could be claimed.
+    NoStartableJobError, or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.turns.shares()
@@ -146,7 +146,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
             outcome = await _run_and_record(runner, claim, prepare, begun)
             # Reported right after the write, because the outcome is final even if this process is stopped.
             report(claim, outcome, span)
-    except LeaseLost as lost:
+    except LeaseLostError as lost:
         if outcome is None:
             outcome = await _without_claim(runner, claim, lost)
             report(claim, outcome, span)
@@ -176,7 +176,7 @@ async def _run_and_record(
         await write(outcome)
         # Includes the write, which a database outage delays.
         outcome = replace(outcome, seconds=time.monotonic() - started)
-    except LeaseLost:
+    except LeaseLostError:
         raise
     except Exception as stopped:  # noqa: BLE001 -- every job ends: unexpected errors fail this attempt too
         outcome = await outcome_of(runner, claim, stopped)
@@ -210,12 +210,12 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
                 await insist(runner.renewals.give_back, claim)
-            except LeaseLost:
+            except LeaseLostError:
                 if not begun:
                     raise
                 await record(runner.lease_database, claim, begun[0])
                 return begun[0]
-    except LeaseLost as lost:
+    except LeaseLostError as lost:
         return await _without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         return _claim_lost(failure)
@@ -237,7 +237,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises the errors of `why_refresh`, before any call; TicketGone, after the copy of a deleted ticket is erased.
+    Raises the errors of `why_refresh`, before any call; TicketGoneError, after the copy of a deleted ticket is erased.
     """
     why = ""
     if claim.note_attempted_at is None:
@@ -248,7 +248,7 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
     async with attempt.limit.running():
         try:
             state = await runner.graph.ainvoke({}, context=attempt)
-        except TicketGone as gone:
+        except TicketGoneError as gone:
             if gone.deleted:
                 await insist(history.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk)
             raise

@@ -32,7 +32,7 @@ class GraphState(TypedDict, total=False):
     note_id: str
 
 
-class AttemptTimeout(Exception):
+class AttemptTimeoutError(Exception):
     """An attempt exceeded `ATTEMPT_TIMEOUT_SECONDS` or the job's deadline.
 
     GPT-4's time does not count for the first.
@@ -50,13 +50,13 @@ class AttemptLimit:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the block, once, within the limit. Raises AttemptTimeout."""
+        """Run the block, once, within the limit. Raises AttemptTimeoutError."""
         try:
             async with self._timeout:
                 yield
         except TimeoutError as failure:
             if self._timeout.expired():
-                raise AttemptTimeout from failure
+                raise AttemptTimeoutError from failure
             raise
 
     @contextmanager
@@ -107,6 +107,6 @@ class Attempt(Services):
     """The reason of a further note, `asked` or `reopened`; empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack as `Desk.check_notes` does, except in a dry run."""
+        """Raise DeferredError as `Desk.check_notes` does, except in a dry run."""
         if not self.wishes().dry_run:
             self.desk.check_notes(answered=answered)

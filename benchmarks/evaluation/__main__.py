@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.evaluation.cases import chosen, evaluated
 from benchmarks.evaluation.models import ask_models, rows_of
-from config.settings import SettingsRefused, WorkerSettings, load
+from config.settings import SettingsError, WorkerSettings, load
 from workflow.prompt import CURRENT, Instructions
 
 _UNUSED = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "redis://127.0.0.1/0"}
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         settings = load(WorkerSettings, **_UNUSED)
         versions = [Instructions(version=each).version for each in given.prompt or [CURRENT]]
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         sys.stderr.write("\n".join((*refused.problems, "")))
         return 2
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from benchmarks.evaluation.cases import EvaluatedTicket
 from config.tenants import Tenant
-from integrations.errors import HeldBack, OutsideFailure
+from integrations.errors import DeferredError, ExternalError
 from integrations.values import Usage
 from workflow.answer import Content, Enhancement
 from workflow.note import to_html
@@ -81,7 +81,7 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> AskedT
             on_unusable=note_repair,
             on_unanswered=lambda _: None,
         )
-    except (OutsideFailure, HeldBack) as failure:
+    except (ExternalError, DeferredError) as failure:
         seconds = time.monotonic() - began
         return AskedTicket(case, question, paid, seconds, repaired, failed=failure.reason)
     seconds = time.monotonic() - began

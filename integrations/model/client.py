@@ -25,15 +25,15 @@ from openai import AsyncOpenAI, AsyncStream
 from pydantic import BaseModel
 
 from integrations.errors import (
-    HeldBack,
-    ModelDenied,
-    ModelRefused,
-    ModelTimeout,
-    ModelUnavailable,
-    OutsideFailure,
-    Temporary,
+    DeferredError,
+    ExternalError,
+    ModelDeniedError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    TemporaryError,
 )
-from integrations.http import STRAIGHT, AnswerTooLarge, Outward, connection_words, never_connected, open_client
+from integrations.http import STRAIGHT, AnswerTooLargeError, Outward, connection_words, never_connected, open_client
 from integrations.model.errors import CONTENT_FILTER, classed, message_of, of_too_large
 from integrations.model.streaming import Completion, read_completion
 from integrations.resilience import Breaker, Hold, HoldReason
@@ -133,7 +133,7 @@ class ModelClient:
         return self._wire.refused()
 
     def check(self) -> None:
-        """Raise HeldBack while the model is down or held, before a question is prepared."""
+        """Raise DeferredError while the model is down or held, before a question is prepared."""
         self._hold.check()
         self._breaker.check()
 
@@ -159,7 +159,7 @@ class ModelClient:
                 reason = "unexpected failure"
                 if isinstance(stopped, asyncio.CancelledError):
                     reason = "stopped while it was asked"
-                elif isinstance(stopped, (HeldBack, OutsideFailure)):
+                elif isinstance(stopped, (DeferredError, ExternalError)):
                     reason = stopped.reason
                 on_unanswered(Unanswered(self._host, self.name, reason, asking.usage, asking.milliseconds))
             raise
@@ -184,7 +184,7 @@ class ModelClient:
             if not repairs:
                 unusable = completion.text
                 await on_unusable(unusable)
-        raise ModelRefused("invalid answer")
+        raise ModelRefusedError("invalid answer")
 
     def _answer(self, content: Structured, completion: Completion, asking: _Asking) -> ModelAnswer[Structured]:
         return ModelAnswer(
@@ -205,7 +205,7 @@ class ModelClient:
         """Make one paid call, again without each part that the endpoint refuses, unpaid."""
         with self._hold.watch():
             if not self._has_key:
-                raise ModelDenied("no key", HoldReason.KEY_REFUSED)
+                raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
             known = refused = self._wire.refused()
             for _ in range(_MOST_REFUSALS):
                 request = self._wire.request(messages, answer_type, refused)
@@ -220,7 +220,7 @@ class ModelClient:
                 else:
                     self._wire.keep(refused - known)
                     return completion
-            raise ModelRefused("400 Bad Request")
+            raise ModelRefusedError("400 Bad Request")
 
     async def _call(self, request: dict[str, Any], asking: _Asking) -> Completion:
         completion = Completion()
@@ -229,7 +229,7 @@ class ModelClient:
         except BaseException as stopped:
             # Received content is paid for, but a broken stream lacks the usage of its last event.
             completion.estimate(sum(len(message["content"]) for message in request["messages"]))
-            if completion.is_whole and isinstance(stopped, Temporary):
+            if completion.is_whole and isinstance(stopped, TemporaryError):
                 return completion
             if completion.has_content:
                 asking.pay(completion.usage)
@@ -261,28 +261,28 @@ class ModelClient:
                 )
                 await read_completion(response, completion, heard)
         except TimeoutError:
-            raise ModelTimeout(self._idle if silence.expired() else self._total) from None
+            raise ModelTimeoutError(self._idle if silence.expired() else self._total) from None
         except REFUSALS:
             raise
-        except AnswerTooLarge as failure:
+        except AnswerTooLargeError as failure:
             raise of_too_large(failure.response) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
             if never_connected(failure):
                 asking.sent = before
-            raise ModelUnavailable(connection_words(failure)) from None
+            raise ModelUnavailableError(connection_words(failure)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except ValueError:
             # An event of the stream that is not JSON.
-            raise ModelUnavailable("invalid answer") from None
+            raise ModelUnavailableError("invalid answer") from None
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
-    """Return the validated answer; None if it may be repaired. Raises ModelRefused."""
+    """Return the validated answer; None if it may be repaired. Raises ModelRefusedError."""
     if completion.refused:
-        raise ModelRefused("invalid answer")
+        raise ModelRefusedError("invalid answer")
     if completion.finish_reason == CONTENT_FILTER:
-        raise ModelRefused("content filter")
+        raise ModelRefusedError("content filter")
     if completion.finish_reason == "length":
         return None
     try:

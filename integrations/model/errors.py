@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import httpx2
 import openai
 
-from integrations.errors import ModelDenied, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.errors import ExternalError, ModelDeniedError, ModelRefusedError, ModelUnavailableError
 from integrations.http import retry_after_seconds, status_words
 from integrations.resilience import HoldReason
 
@@ -69,27 +69,27 @@ _DENIED_MESSAGES = {
 """How a 403 begins that has no code of its own and is about all questions: OpenRouter's, and Azure's."""
 
 
-def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> OutsideFailure:
+def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> ExternalError:
     """Return the failure for an HTTP status and its codes.
 
     `param` is the refused part of the question.
     """
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
-        return ModelRefused(status_words(status) + _named_part(named, param))
+        return ModelRefusedError(status_words(status) + _named_part(named, param))
     # OpenRouter: a 402 with a Retry-After is a temporary budget.
     passes = status == 402 and retry_after is not None
     why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
     if why is not None and not passes:
         # Without its code, a credit status would look like one for the rate or for the question.
         code = next((code for code in named if code in _NO_CREDIT), None)
-        return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
+        return ModelDeniedError(status_words(status) + (f" (code {code})" if code else ""), why)
     if passes or status in _LATER or status >= 500:
-        unavailable = ModelUnavailable(status_words(status), retry_after)
+        unavailable = ModelUnavailableError(status_words(status), retry_after)
         if status == 429 and _RATE in named:
             unavailable.reason += f" (code {_RATE})"  # only in the row: the log line must match the FAQ
         return unavailable
-    return ModelRefused(status_words(status) + _named_part(named, param))
+    return ModelRefusedError(status_words(status) + _named_part(named, param))
 
 
 def _named_part(codes: list[str], param: object) -> str:
@@ -100,21 +100,21 @@ def _named_part(codes: list[str], param: object) -> str:
     return f" ({told})" if told else ""
 
 
-def of_error(code: object, kind: object, message: object = None, param: object = None) -> OutsideFailure:
+def of_error(code: object, kind: object, message: object = None, param: object = None) -> ExternalError:
     """Return the failure for an error body without an HTTP status."""
     status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
     return _denied_in_words(status, message) or of_status(status, None, code, kind, param=param)
 
 
-def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
+def _denied_in_words(status: int, message: object) -> ExternalError | None:
     text = message if isinstance(message, str) else ""
     why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
     if status == 403:
         why = next((why for words, why in _DENIED_MESSAGES.items() if text.startswith(words)), None)
-    return None if why is None else ModelDenied(status_words(status), why)
+    return None if why is None else ModelDeniedError(status_words(status), why)
 
 
-def classed(failure: openai.OpenAIError) -> OutsideFailure:
+def classed(failure: openai.OpenAIError) -> ExternalError:
     if isinstance(failure, openai.APIStatusError):
         wait = wait_asked_for(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
@@ -122,12 +122,12 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
         return denied or of_status(failure.status_code, wait, *named, param=failure.param)
     # The package's timeout is a connection error too: only connecting exceeds it.
     is_down = isinstance(failure, openai.APIConnectionError)
-    return ModelUnavailable("connection") if is_down else ModelRefused("invalid answer")
+    return ModelUnavailableError("connection") if is_down else ModelRefusedError("invalid answer")
 
 
-def of_too_large(response: httpx2.Response) -> OutsideFailure:
+def of_too_large(response: httpx2.Response) -> ExternalError:
     if response.status_code < 300:
-        return ModelUnavailable("invalid answer")
+        return ModelUnavailableError("invalid answer")
     return of_status(response.status_code, wait_asked_for(response.headers))
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, Temporary
+from integrations.errors import MODEL_UNAVAILABLE, DeferredError, ExternalError, TemporaryError
 from integrations.http import Outward
 from integrations.model.client import ModelClient
 from integrations.model.spending import Book, SpendingLimits
@@ -62,14 +62,14 @@ class Models:
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return the endpoint for the tenant's tickets. Raises HeldBack if there is none.
+        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none.
 
         Without the process's key, the endpoint has none, which holds its jobs as a refused key does.
         """
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
         if endpoint is None:
-            raise HeldBack("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
+            raise DeferredError("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
         return endpoint
 
     def _first(self, tenant: Tenant) -> Endpoint | None:
@@ -170,12 +170,12 @@ class TenantModel:
 
     @property
     def name(self) -> str:
-        """The first model's requested name. Raises HeldBack if there is none."""
+        """The first model's requested name. Raises DeferredError if there is none."""
         return self._models.first(self._tenant_id).name
 
     @property
     def base_url(self) -> str:
-        """The first model's address. Raises HeldBack if there is none."""
+        """The first model's address. Raises DeferredError if there is none."""
         return self._models.first(self._tenant_id).base_url
 
     def check(self) -> None:
@@ -183,12 +183,12 @@ class TenantModel:
         self._models.limits.check(self._tenant_id)
         try:
             self._models.client(first).check()
-        except HeldBack as held:
+        except DeferredError as held:
             if fallback is None:
                 raise
             try:
                 self._models.client(fallback).check()
-            except HeldBack:
+            except DeferredError:
                 raise held from None
 
     async def ask(
@@ -203,7 +203,7 @@ class TenantModel:
     ) -> ModelAnswer[Structured]:
         """Return an answer, of the fallback if the first model fails.
 
-        Raises as `ModelClient.ask` does; HeldBack, before anything is sent, past the day's limit.
+        Raises as `ModelClient.ask` does; DeferredError, before anything is sent, past the day's limit.
         """
         await self._models.limits.ask(self._tenant_id)
         paid_for: set[Endpoint] = set()
@@ -227,15 +227,15 @@ class TenantModel:
         first = self._models.first(self._tenant_id)
         try:
             return await of(first)
-        except (HeldBack, Temporary) as failure:
+        except (DeferredError, TemporaryError) as failure:
             # Read again: the tenant may have got a key or an address of its own during the first call.
             fallback = self._models.fallback(self._tenant_id)
-            if fallback is None or (isinstance(failure, Temporary) and not failure.down):
+            if fallback is None or (isinstance(failure, TemporaryError) and not failure.down):
                 raise
             failed = failure
         try:
             answer = await of(fallback)
-        except (HeldBack, OutsideFailure) as failure:
+        except (DeferredError, ExternalError) as failure:
             if fallback in paid_for:
                 _say(failed)
                 raise
@@ -247,6 +247,6 @@ class TenantModel:
         return answer
 
 
-def _say(failure: HeldBack | OutsideFailure) -> None:
-    if isinstance(failure, OutsideFailure):
+def _say(failure: DeferredError | ExternalError) -> None:
+    if isinstance(failure, ExternalError):
         say(failure.phrase, failure.values, also=failure.also)

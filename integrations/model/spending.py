@@ -10,7 +10,7 @@ from typing import Protocol
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import ModelSettings
-from integrations.errors import HeldBack
+from integrations.errors import DeferredError
 from integrations.values import Spent, Usage
 from observability import metrics, phrases
 from observability.logging import say
@@ -53,11 +53,11 @@ class SpendingLimits:
         metrics.SPENDING_USED.ask = self._used
 
     def check(self, tenant_id: str) -> None:
-        """Raise HeldBack past the tenant's limit, as far as this process knows."""
+        """Raise DeferredError past the tenant's limit, as far as this process knows."""
         self._insist(tenant_id, self._book.known(tenant_id))
 
     async def ask(self, tenant_id: str) -> None:
-        """Raise HeldBack past the tenant's limit, by the spending of all processes."""
+        """Raise DeferredError past the tenant's limit, by the spending of all processes."""
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._insist(tenant_id, await self._book.read(tenant_id))
@@ -97,7 +97,7 @@ class SpendingLimits:
             say(phrases.SPENDING_LIMIT_REACHED, tenant_id=tenant_id, tokens=spent.tokens, dollars=dollars)
         now = self._now()
         tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        raise HeldBack(SPENDING_LIMIT, min(_LOOK_SECONDS, (tomorrow - now).total_seconds() + 1))
+        raise DeferredError(SPENDING_LIMIT, min(_LOOK_SECONDS, (tomorrow - now).total_seconds() + 1))
 
     def _used(self) -> dict[str, float]:
         limits = {tenant.id: tenant.model for tenant in self._tenants.all()}

@@ -11,7 +11,7 @@ from math import ceil
 
 import httpx2
 
-from integrations.errors import ModelUnavailable, OutsideFailure
+from integrations.errors import ExternalError, ModelUnavailableError
 from integrations.model.errors import of_error
 from integrations.text import storable
 from integrations.values import Usage
@@ -92,7 +92,7 @@ class Completion:
         return bool(piece) or refusal
 
     def add_whole(self, body: bytes) -> None:
-        """Add an answer that was not streamed. Raises as `add`, but ModelUnavailable."""
+        """Add an answer that was not streamed. Raises as `add`, but ModelUnavailableError."""
         try:
             data = json.loads(body)
             if not data.get("error"):
@@ -100,7 +100,7 @@ class Completion:
                 data |= {"choices": [{**choice, "delta": {**choice["message"]}}]}
             self.add(data)
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            raise ModelUnavailable("invalid answer") from None
+            raise ModelUnavailableError("invalid answer") from None
 
     def estimate(self, asked: int) -> None:
         """Estimate an unreported usage; the question has `asked` characters."""
@@ -180,6 +180,6 @@ def _usage_of(reported: object) -> Usage:
     )
 
 
-def _failure(error: object) -> OutsideFailure:
+def _failure(error: object) -> ExternalError:
     told: dict[str, object] = error if isinstance(error, dict) else {}
     return of_error(told.get("code"), told.get("type"), told.get("message"), told.get("param"))

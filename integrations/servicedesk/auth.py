@@ -19,8 +19,8 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
-from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable
-from integrations.http import AnswerTooLarge, connection_words
+from integrations.errors import DeskDeniedError, DeskRefusedError, DeskTimeoutError, DeskUnavailableError
+from integrations.http import AnswerTooLargeError, connection_words
 from integrations.servicedesk.parsing import is_throttled
 
 KEY = "desk-token:"
@@ -46,7 +46,7 @@ class DeskTokens:
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
         """Return a token that is valid for at least a minute.
 
-        Raises DeskDenied, DeskRefused, DeskUnavailable or DeskTimeout.
+        Raises DeskDeniedError, DeskRefusedError, DeskUnavailableError or DeskTimeoutError.
         """
         name = _name(tenant_id, desk)
         async with self._locks.setdefault(name, asyncio.Lock()):
@@ -125,21 +125,21 @@ class DeskTokens:
                 status, content = response.status_code, await response.aread()
                 body = json.loads(content)
         except TimeoutError:
-            raise DeskTimeout from None
+            raise DeskTimeoutError from None
         except httpx2.HTTPError as failure:
-            raise DeskUnavailable(connection_words(failure)) from None
-        except (ValueError, RecursionError, AnswerTooLarge):
-            raise DeskUnavailable("invalid answer") from None
+            raise DeskUnavailableError(connection_words(failure)) from None
+        except (ValueError, RecursionError, AnswerTooLargeError):
+            raise DeskUnavailableError("invalid answer") from None
         if is_throttled(content):
-            raise DeskUnavailable("429")
+            raise DeskUnavailableError("429")
         if status == 429 or status >= 500:
-            raise DeskUnavailable(str(status))
+            raise DeskUnavailableError(str(status))
         if not isinstance(body, dict) or not _is_token(body.get("access_token")):
             raise _refusal(status, str(body.get("error", "")) if isinstance(body, dict) else "")
         return body["access_token"], _lifetime(body.get("expires_in"))
 
 
-class NoSharedToken(Exception):
+class NoSharedTokenError(Exception):
     """Redis has no token, or the desk refuses it; the text distinguishes them."""
 
 
@@ -149,11 +149,11 @@ class LentTokens(DeskTokens):
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
         token = await self._shared(_name(tenant_id, desk))
         if token is None:
-            raise NoSharedToken("its workers share no token just now, and none is fetched for a look")
+            raise NoSharedTokenError("its workers share no token just now, and none is fetched for a look")
         return token
 
     async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:  # noqa: ARG002 -- no token is dropped
-        raise NoSharedToken("it refuses the token that its workers share: they fetch another one")
+        raise NoSharedTokenError("it refuses the token that its workers share: they fetch another one")
 
 
 def _is_token(token: Any) -> bool:
@@ -161,22 +161,22 @@ def _is_token(token: Any) -> bool:
 
 
 def _lifetime(seconds: Any) -> float:
-    """Return a token's lifetime in seconds. Raises DeskUnavailable if invalid."""
+    """Return a token's lifetime in seconds. Raises DeskUnavailableError if invalid."""
     if not isinstance(seconds, int | float):
         return _LIFETIME_SECONDS
     if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
-        raise DeskUnavailable("invalid answer")
+        raise DeskUnavailableError("invalid answer")
     return float(seconds)
 
 
-def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavailable:
+def _refusal(status: int, error: str) -> DeskDeniedError | DeskRefusedError | DeskUnavailableError:
     if error.casefold() == "access denied":
         # The answer for a refresh token that was used too often.
-        return DeskUnavailable("429")
+        return DeskUnavailableError("429")
     # invalid_client, invalid_code, unauthorized_client, unsupported_grant_type
     if status == 401 or error.startswith(("invalid", "un")):
-        return DeskDenied()
-    return DeskRefused(str(status)) if status >= 400 else DeskUnavailable("invalid answer")
+        return DeskDeniedError()
+    return DeskRefusedError(str(status)) if status >= 400 else DeskUnavailableError("invalid answer")
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:

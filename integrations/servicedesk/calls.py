@@ -13,8 +13,15 @@ from typing import Any
 import httpx2
 
 from config.tenants import DeskSettings
-from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
-from integrations.http import AnswerTooLarge, connection_words, retry_after_of
+from integrations.errors import (
+    DeferredError,
+    DeskDeniedError,
+    DeskRefusedError,
+    DeskTimeoutError,
+    DeskUnavailableError,
+    ExternalError,
+)
+from integrations.http import AnswerTooLargeError, connection_words, retry_after_of
 from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS, DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
 from integrations.servicedesk.auth import DeskTokens
@@ -37,9 +44,9 @@ class Limits:
     """The limits on calls to a desk.
 
     `most_at_once`: calls in flight. A silent desk holds each call until its timeout, and its breaker opens only then;
-    meanwhile it must not occupy all of the worker's jobs. `check` raises HeldBack or DeskUnavailable if the desk's
-    credentials have changed. `hold` makes a HeldBack of refused credentials, `note_hold` of credentials that may read
-    but not write notes.
+    meanwhile it must not occupy all of the worker's jobs. `check` raises DeferredError or DeskUnavailableError if the
+    desk's credentials have changed. `hold` makes a DeferredError of refused credentials, `note_hold` of credentials
+    that may read but not write notes.
     """
 
     breaker: Breaker
@@ -84,7 +91,7 @@ class DeskCalls:
         self._places = asyncio.Semaphore(limits.most_at_once)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise HeldBack while notes are refused. `answered`: the answer is paid for."""
+        """Raise DeferredError while notes are refused. `answered`: the answer is paid for."""
         if self._limits.note_hold is not None:
             self._limits.note_hold.check(pays=not answered)
 
@@ -102,11 +109,11 @@ class DeskCalls:
         """Make one call, with `data` as its `input_data`.
 
         A cloud desk that refuses the token gets a fresh one, once. `who` and `begun` are those of `DeskRate.take`.
-        `own_right`: the call needs a permission that tickets do not, so a 401 is a DeskRefused and does not concern the
-        credentials. A POST is a note, which needs a permission of its own too. `about_to_send` is awaited right before
-        the call is sent. Raises HeldBack before anything is sent, or if the sent call surely did nothing; DeskTimeout,
-        DeskUnavailable or DeskRefused, and without a hold DeskDenied. Only answers about an outage, credentials or
-        permissions raise.
+        `own_right`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError and does not
+        concern the credentials. A POST is a note, which needs a permission of its own too. `about_to_send` is awaited
+        right before the call is sent. Raises DeferredError before anything is sent, or if the sent call surely did
+        nothing; DeskTimeoutError, DeskUnavailableError or DeskRefusedError, and without a hold DeskDeniedError. Only
+        answers about an outage, credentials or permissions raise.
         """
         # Checked first: jobs that find the desk down must not use up its rate.
         limits = self._limits
@@ -121,7 +128,7 @@ class DeskCalls:
             limits.check()
             with ExitStack() as watches:
                 watched = [(each, watches.enter_context(each.watch())) for each in holds]
-                call = watches.enter_context(timing.external_call("servicedesk", self._tenant_id, OutsideFailure))
+                call = watches.enter_context(timing.external_call("servicedesk", self._tenant_id, ExternalError))
                 answer = await self._make(method, path, data, about_to_send, who, own_right=own_right)
                 self._refuse(answer, who, own_right=own_right)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
@@ -138,10 +145,10 @@ class DeskCalls:
         return answer
 
     def _check_throttle(self) -> None:
-        """Raise HeldBack while the desk throttles this process. The wait extends the job's deadline."""
+        """Raise DeferredError while the desk throttles this process. The wait extends the job's deadline."""
         left = self._throttled_until - self._monotonic()
         if left > 0:
-            raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))
+            raise DeferredError(THROTTLED, left + self._jitter(0, left / 5))
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -149,7 +156,7 @@ class DeskCalls:
             async with asyncio.timeout(_PLACE_SECONDS):
                 await self._places.acquire()
         except TimeoutError:
-            raise HeldBack("desk busy", self._jitter(*_BUSY_SECONDS)) from None
+            raise DeferredError("desk busy", self._jitter(*_BUSY_SECONDS)) from None
         try:
             yield
         finally:
@@ -201,9 +208,9 @@ class DeskCalls:
                 self._refused_tickets.add(who)
             missing = status == 403 and len(self._refused_tickets) >= MOST_REFUSED_TICKETS
             if answer.unauthorized or missing:
-                raise DeskDenied(str(status), DeskHoldReason.NOTES_REFUSED)
+                raise DeskDeniedError(str(status), DeskHoldReason.NOTES_REFUSED)
         elif answer.unauthorized:
-            raise DeskRefused(str(status)) if own_right else answer.failure()
+            raise DeskRefusedError(str(status)) if own_right else answer.failure()
 
     async def _credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":
@@ -228,12 +235,12 @@ class DeskCalls:
                 content = await response.aread()
                 return decode(response.status_code, content, retry_after_of(response.headers), posted=posted)
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
-            raise DeskTimeout from None
+            raise DeskTimeoutError from None
         except (TimeoutError, httpx2.TimeoutException):
-            raise DeskTimeout(outcome_unknown=posted) from None
+            raise DeskTimeoutError(outcome_unknown=posted) from None
         except (httpx2.ConnectError, httpx2.ProxyError) as failure:
-            raise DeskUnavailable(connection_words(failure)) from None
+            raise DeskUnavailableError(connection_words(failure)) from None
         except httpx2.HTTPError:
-            raise DeskUnavailable("connection", outcome_unknown=posted) from None
-        except AnswerTooLarge:
-            raise DeskUnavailable("invalid answer", outcome_unknown=posted) from None
+            raise DeskUnavailableError("connection", outcome_unknown=posted) from None
+        except AnswerTooLargeError:
+            raise DeskUnavailableError("invalid answer", outcome_unknown=posted) from None

@@ -16,7 +16,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketClosed, TicketNotFound
+from integrations.errors import (
+    DeferredError,
+    DeskRefusedError,
+    DeskUnavailableError,
+    ExternalError,
+    TicketClosedError,
+    TicketNotFoundError,
+)
 from integrations.servicedesk import parsing
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.calls import DeskCalls, Limits
@@ -77,7 +84,7 @@ class DeskLists:
     async def _list_with(self, wanted: dict[str, Any]) -> DeskAnswer:
         try:
             return await self._list({**wanted, "fields_required": self._fields})
-        except DeskRefused:
+        except DeskRefusedError:
             listed = await self._list(wanted)
             self._plain_until = self._monotonic() + _PLAIN_SECONDS
             return listed
@@ -85,7 +92,7 @@ class DeskLists:
     async def solutions(self, start: int = 1) -> ListPage[ListedSolution]:
         """Return up to 100 approved solutions from the `start`-th on, without texts.
 
-        Raises DeskRefused if the permission for solutions is missing, under any status.
+        Raises DeskRefusedError if the permission for solutions is missing, under any status.
         """
         wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))
@@ -135,8 +142,8 @@ class DeskLists:
 class ServiceDeskPlus:
     """One tenant's desk.
 
-    Each method raises DeskTimeout, DeskUnavailable or DeskRefused; methods about one ticket also TicketNotFound.
-    HeldBack, before anything is sent, while the desk is down, busy, or over its rate.
+    Each method raises DeskTimeoutError, DeskUnavailableError or DeskRefusedError; methods about one ticket also
+    TicketNotFoundError. DeferredError, before anything is sent, while the desk is down, busy, or over its rate.
     """
 
     def __init__(
@@ -148,7 +155,7 @@ class ServiceDeskPlus:
         limits: Limits,
     ) -> None:
         if tenant.desk is None:
-            raise DeskRefused("no desk configured")
+            raise DeskRefusedError("no desk configured")
         self._desk: DeskSettings = tenant.desk
         self.wants_failure_note = tenant.desk.failure_note
         self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
@@ -172,8 +179,8 @@ class ServiceDeskPlus:
         """Return the desk's id for a ticket's number, calling only if it may differ.
 
         That is a cloud desk's display number. An id is recognized by its length, because a call for each webhook that
-        named an id would cost a third of the desk's rate. Raises TicketNotFound if no ticket has the number;
-        DeskUnavailable if the answer is another ticket, because the note would be added to a wrong ticket.
+        named an id would cost a third of the desk's rate. Raises TicketNotFoundError if no ticket has the number;
+        DeskUnavailableError if the answer is another ticket, because the note would be added to a wrong ticket.
         """
         if self._desk.edition != "cloud" or not parsing.is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
             return number
@@ -183,10 +190,10 @@ class ServiceDeskPlus:
             checked(await self._calls.make("GET", "/requests", wanted, who=number, begun=False)), "requests"
         )
         if not found:
-            raise TicketNotFound(number)
+            raise TicketNotFoundError(number)
         desk_id = str(found[0]["id"])
         if len(found) > 1 or str(found[0].get("display_id")) != number or not parsing.is_number(desk_id):
-            raise DeskUnavailable("invalid answer")
+            raise DeskUnavailableError("invalid answer")
         return desk_id
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
@@ -196,7 +203,7 @@ class ServiceDeskPlus:
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         ticket = await self.read_ticket(ticket_id, begun=begun)
         if ticket.closed:
-            raise TicketClosed
+            raise TicketClosedError
         return ticket
 
     def check_notes(self, *, answered: bool) -> None:
@@ -232,7 +239,7 @@ class ServiceDeskPlus:
         for name in NOTE_KEYS:
             if isinstance(created.get(name), dict):
                 return str(created[name].get("id", ""))
-        raise DeskUnavailable("invalid answer", outcome_unknown=True)
+        raise DeskUnavailableError("invalid answer", outcome_unknown=True)
 
     async def find_note(
         self,
@@ -246,8 +253,8 @@ class ServiceDeskPlus:
         """Return the id of a note, see `workflow.ports.Desk`.
 
         Lists have no texts: each note is read if it was written after `since` or up to a quarter of an hour before (the
-        desk has a clock of its own), and the newest three in any case. Raises DeskUnavailable if the answer does not
-        list the notes, since None lets a note be posted.
+        desk has a clock of its own), and the newest three in any case. Raises DeskUnavailableError if the answer does
+        not list the notes, since None lets a note be posted.
         """
         if unread is None:
             oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
@@ -261,7 +268,7 @@ class ServiceDeskPlus:
         for number, (note_id, listed_text) in enumerate(notes):
             try:
                 text = listed_text or await self._note_text(ticket_id, note_id)
-            except HeldBack:
+            except DeferredError:
                 if on_held_back is not None:
                     await on_held_back([left for left, _ in notes[number:]])
                 raise
@@ -275,7 +282,7 @@ class ServiceDeskPlus:
             ticket_id, "notes", "request_notes", most_pages=_MOST_PAGES_OF_NOTES
         )
         if not are_all:
-            raise DeskUnavailable("invalid answer")
+            raise DeskUnavailableError("invalid answer")
         return sorted(notes, key=_written_at, reverse=True)
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
@@ -286,7 +293,7 @@ class ServiceDeskPlus:
         note = next((single[key] for key in NOTE_KEYS if key in single), None)
         # Another author's note may have no text, but it is a note.
         if not isinstance(note, dict) or not ("description" in note or note.get("id")):
-            raise DeskUnavailable("invalid answer")
+            raise DeskUnavailableError("invalid answer")
         return str(note.get("description") or "")
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
@@ -306,7 +313,7 @@ class ServiceDeskPlus:
                     said.append((at, text))
         except TimeoutError:
             pass
-        except (OutsideFailure, HeldBack):
+        except (ExternalError, DeferredError):
             if not said:
                 raise
         return [text for _, text in sorted(said, key=lambda each: each[0]) if text.strip()]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import DeskUnavailable, HeldBack
+from integrations.errors import DeferredError, DeskUnavailableError
 from integrations.http import Outward, open_client
 from integrations.rate_limit import DeskRate
 from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
@@ -53,15 +53,15 @@ class Desks:
     def of(self, tenant_id: str) -> ServiceDeskPlus:
         """Return the tenant's desk.
 
-        Raises DeskUnavailable if there is none: a new tenant may reach this process later than the API. Raises HeldBack
-        until the tenant's settings are fixed: no number of retries would help.
+        Raises DeskUnavailableError if there is none: a new tenant may reach this process later than the API. Raises
+        DeferredError until the tenant's settings are fixed: no number of retries would help.
         """
         self._forget_gone()
         tenant = self._tenants.get(tenant_id)
         if tenant is not None and tenant.desk is None and not tenant.usable:
-            raise HeldBack("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
+            raise DeferredError("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
         if tenant is None or tenant.desk is None:
-            raise DeskUnavailable("no desk configured")
+            raise DeskUnavailableError("no desk configured")
         made = self._made.get(tenant_id)
         # Compares the desk alone: a rotated webhook secret must not reset the desk's state.
         if made is None or made[0] != tenant.desk:
@@ -98,7 +98,7 @@ class Desks:
     def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
         self.of(tenant_id)
         if self._made[tenant_id][0].credentials != desk.credentials:
-            raise HeldBack("desk key changed", _CHANGED_SECONDS)
+            raise DeferredError("desk key changed", _CHANGED_SECONDS)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -19,12 +19,12 @@ from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from integrations.errors import (
-    DeskDenied,
-    DeskRefused,
-    DeskUnavailable,
-    OutsideFailure,
-    TicketNotFound,
-    TicketTrashed,
+    DeskDeniedError,
+    DeskRefusedError,
+    DeskUnavailableError,
+    ExternalError,
+    TicketNotFoundError,
+    TicketTrashedError,
 )
 from integrations.http import known_status, retry_after_seconds
 from integrations.text import load_json
@@ -126,15 +126,15 @@ class DeskAnswer:
         # Some desks repeat the HTTP status in the code.
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
-    def failure(self) -> OutsideFailure:
+    def failure(self) -> ExternalError:
         """Return the failure of the answer; its line has the desk's code if needed."""
         status = self.effective_status
-        failure: OutsideFailure = DeskDenied() if self.unauthorized else DeskRefused(str(status))
+        failure: ExternalError = DeskDeniedError() if self.unauthorized else DeskRefusedError(str(status))
         if status == UNCLEAR:
-            failure = DeskUnavailable("invalid answer", outcome_unknown=self.posted)
+            failure = DeskUnavailableError("invalid answer", outcome_unknown=self.posted)
         elif self.put_off or 500 <= status < 600:
             # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
-            failure = DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
+            failure = DeskUnavailableError(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         told = self.code if 200 <= self.status < 300 else self.status
         if told not in (UNCLEAR, status) and told not in _HTTP_OF_CODE:
             failure.also = {"desk_code": told}
@@ -142,7 +142,7 @@ class DeskAnswer:
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
-    """Parse an answer into storable texts. Raises DeskUnavailable for other formats."""
+    """Parse an answer into storable texts. Raises DeskUnavailableError for other formats."""
     wait = retry_after_seconds(retry_after)
     try:
         body = load_json(content)
@@ -156,7 +156,7 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
         return replace(answer, throttled=True)
     if body is not known and 200 <= status < 300:
         # A login page or a proxy's page under 200: the operation may not have happened.
-        raise DeskUnavailable("invalid answer", outcome_unknown=posted)
+        raise DeskUnavailableError("invalid answer", outcome_unknown=posted)
     return answer
 
 
@@ -176,7 +176,7 @@ def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
     if answer.succeeded:
         return answer
     if ticket_id is not None and answer.not_found:
-        raise TicketNotFound(ticket_id)
+        raise TicketNotFoundError(ticket_id)
     raise answer.failure()
 
 
@@ -259,7 +259,7 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
     """Return the list under the present one of `keys`; its items have ids.
 
     Editions differ in the key. A desk may omit an empty list. That counts only for a success without a list of another
-    name, which may be the same under an unknown key. Raises DeskUnavailable for anything else.
+    name, which may be the same under an unknown key. Raises DeskUnavailableError for anything else.
     """
     body = answer.body
     found = next((body[key] for key in keys if key in body), None)
@@ -267,7 +267,7 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
         others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
         found = None if others else []
     if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
-        raise DeskUnavailable("invalid answer")
+        raise DeskUnavailableError("invalid answer")
     return found
 
 
@@ -294,9 +294,9 @@ def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
 
 def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
     if isinstance(body, dict) and is_trashed(body):
-        raise TicketTrashed
+        raise TicketTrashedError
     if not isinstance(body, dict) or not body.get("id"):
-        raise DeskUnavailable("invalid answer")
+        raise DeskUnavailableError("invalid answer")
     return DeskTicket(
         ticket_id=str(body["id"]),
         subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
@@ -357,7 +357,7 @@ def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
 
 def solution_of(solution_id: str, body: Any) -> Solution:
     if not isinstance(body, dict):
-        raise DeskUnavailable("invalid answer")
+        raise DeskUnavailableError("invalid answer")
     return Solution(
         solution_id,
         title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_settings import key_name, setting_suffix
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import HeldBack, OutsideFailure
+from integrations.errors import DeferredError, ExternalError
 from integrations.http import Outward, open_client
 from integrations.rate_limit import THROTTLED, DeskRate
 from integrations.resilience import Breaker
@@ -56,11 +56,11 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
         try:
             if desk.edition == "cloud":
                 await tokens.get(tenant.id, desk)
-        except (OutsideFailure, HeldBack) as failure:
+        except (ExternalError, DeferredError) as failure:
             return _accounts_failed(rows, failure, desk, tenant.id)
         try:
             listed = (await _get(calls, "/requests", _NEWEST)).body.get("requests")
-        except (OutsideFailure, HeldBack) as failure:
+        except (ExternalError, DeferredError) as failure:
             _first_call_failed(rows, failure, desk, tenant.id)
         else:
             rows.answers(desk.url)
@@ -89,24 +89,24 @@ async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSetti
     for name, scope, path, data in paths:
         try:
             await _get(calls, path, data or None)
-        except HeldBack as held:
+        except DeferredError as held:
             if held.reason == THROTTLED:
                 _rate_failed(rows, held.reason, desk, tenant_id)
                 return
             rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
-        except OutsideFailure as failure:
+        except ExternalError as failure:
             remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
             rows.failed(name, failure.reason, remedy)
         else:
             rows.ok("readable", name)
 
 
-def _what(failure: OutsideFailure | HeldBack) -> str:
-    return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
+def _what(failure: ExternalError | DeferredError) -> str:
+    return str(failure.values.get("reason", "")) if isinstance(failure, ExternalError) else failure.reason
 
 
 def _accounts_failed(
-    rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str
+    rows: Findings, failure: ExternalError | DeferredError, desk: DeskSettings, tenant_id: str
 ) -> list[Finding]:
     """Add the row for a missing token.
 
@@ -127,7 +127,9 @@ def _accounts_failed(
     return rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
 
 
-def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, tenant_id: str) -> None:
+def _first_call_failed(
+    rows: Findings, failure: ExternalError | DeferredError, desk: DeskSettings, tenant_id: str
+) -> None:
     what, suffix = _what(failure), setting_suffix(tenant_id)
     address = f"SERVICEDESK_URL_{suffix}"
     if "certificate" in what:
@@ -135,7 +137,7 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
         rows.failed("desk certificate", "it is not trusted", _BUNDLE)
     elif "proxy" in what:
         rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
-    elif isinstance(failure, HeldBack) and what != THROTTLED:
+    elif isinstance(failure, DeferredError) and what != THROTTLED:
         rows.not_checked(f"jobs have the desk's calls of this minute ({what})")
     elif not what or what.startswith(("connection", "5")):
         remedy = (

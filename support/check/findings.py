@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
+from config.settings import DeskClientSettings, LogSettings, SettingsError, StoreSettings, WorkerSettings, load
 from config.tenant_directory import TenantDirectory, keys_here, not_needed, read_environment
 from config.tenant_settings import ALL_KEYS, Keys, key_name, setting_suffix
 from config.tenants import Tenant
 from dispatch.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from storage.session import Database
 from webhooks.signing import WINDOW_SECONDS
 
@@ -172,7 +172,7 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     def usable(kind: type[Part], **defaults: str) -> Part | None:
         try:
             return load(kind, **defaults)
-        except SettingsRefused as refused:
+        except SettingsError as refused:
             problems[:] = refused.problems
             return None
 
@@ -246,10 +246,10 @@ async def postgres_rows(url: str | None) -> list[Finding]:
     try:
         async with asyncio.timeout(_STORE_SECONDS):
             await check(database)
-    except (DatabaseUnreachable, TimeoutError):
+    except (DatabaseUnreachableError, TimeoutError):
         remedy = "see that the server of DATABASE_URL runs, and that this machine may reach it"
         rows.failed("postgres address", "it does not answer", remedy)
-    except DatabaseUnfit as unfit:
+    except DatabaseUnfitError as unfit:
         rows.ok("it answers", "postgres address")
         rows.failed("postgres role and tables", str(unfit), "docs/running.md says how the roles and tables are made")
     else:

@@ -9,12 +9,12 @@ from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.embeddings import Embedders
 from integrations.errors import (
-    EmbeddingsUnavailable,
-    HeldBack,
-    ModelTimeout,
-    ModelUnavailable,
-    OutsideFailure,
-    TextRefused,
+    DeferredError,
+    EmbeddingsUnavailableError,
+    ExternalError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    TextRefusedError,
 )
 from integrations.model.models import Endpoint, Models
 from integrations.resilience import HoldReason
@@ -35,7 +35,7 @@ class _Word(BaseModel):
     word: str
 
 
-class _Unusable(Exception):
+class _UnusableAnswerError(Exception):
     """The answer has the wrong form; its repair would be a second paid call."""
 
 
@@ -64,7 +64,7 @@ class ModelCheck:
         rows = Findings("model", tenant_id)
         try:
             endpoint = self._models.first(tenant_id)
-        except HeldBack:
+        except DeferredError:
             endpoint = None
         if endpoint is None or not endpoint.api_key:
             return rows.failed("model key", "there is none for this tenant", "set OPENAI_API_KEY, or the tenant's own")
@@ -76,20 +76,20 @@ class ModelCheck:
 
     async def _ask(self, rows: Findings, endpoint: Endpoint) -> None:
         async def stop(_unusable: str) -> None:
-            raise _Unusable
+            raise _UnusableAnswerError
 
         try:
             with self._models.call(endpoint) as client:
                 answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
                 less = client.done_without
-        except _Unusable:
+        except _UnusableAnswerError:
             rows.ok("it answers", "model address")
             rows.ok("taken", "model key", "model credit", "model name")
             remedy = f"take another model than {endpoint.name}: its answers are not of the form that is asked for"
             rows.failed("model answers", "not the JSON that was asked for", remedy)
-        except HeldBack as held:
+        except DeferredError as held:
             _held(rows, held, endpoint)
-        except OutsideFailure as failure:
+        except ExternalError as failure:
             self._failed(rows, failure, endpoint)
         else:
             rows.ok("it answers", "model address")
@@ -98,12 +98,12 @@ class ModelCheck:
             first = answer.first_milliseconds / 1000
             rows.ok(f"{first:.1f} s, of {self._silence:g} s at most", "model first token")
 
-    def _failed(self, rows: Findings, failure: OutsideFailure, endpoint: Endpoint) -> None:
+    def _failed(self, rows: Findings, failure: ExternalError, endpoint: Endpoint) -> None:
         host = urlsplit(endpoint.base_url).hostname or ""
         what = str(failure.values.get("reason", ""))
-        no_answer = isinstance(failure, ModelUnavailable) and what == "invalid answer"
+        no_answer = isinstance(failure, ModelUnavailableError) and what == "invalid answer"
         name, seen = "model address", failure.reason
-        if isinstance(failure, ModelTimeout):
+        if isinstance(failure, ModelTimeoutError):
             rows.ok("it answers", "model address")
             name, seen = "model first token", f"no content within {self._silence:g} s"
             remedy = "take a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
@@ -131,7 +131,7 @@ class ModelCheck:
         await self._models.close()
 
 
-def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
+def _held(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
     rows.ok("it answers", "model address")
     name, remedy = "model key", "make OPENAI_API_KEY anew (a tenant's own: with its ending)"
     match held.reason:
@@ -176,7 +176,7 @@ class EmbeddingsCheck:
                 await embedder.model_id()
         except TimeoutError:
             return rows.failed("embeddings answer", f"none in {_EMBEDDINGS_SECONDS:g} s", remedy)
-        except (EmbeddingsUnavailable, TextRefused, HeldBack) as failure:
+        except (EmbeddingsUnavailableError, TextRefusedError, DeferredError) as failure:
             return rows.failed("embeddings answer", failure.reason, remedy)
         return rows.ok(f"{embedder.server} answers", "embeddings answer")
 

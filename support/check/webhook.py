@@ -13,7 +13,7 @@ from config.settings import DeskClientSettings, FeedbackSettings
 from config.tenant_settings import setting_suffix
 from config.tenants import Tenant
 from feedback.links import FeedbackLinks
-from integrations.http import STRAIGHT, AnswerTooLarge, Outward, connection_words, open_client
+from integrations.http import STRAIGHT, AnswerTooLargeError, Outward, connection_words, open_client
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, proxy_remedy
 from webhooks.bodies import CHECK_EVENT
@@ -43,7 +43,7 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
             try:
                 said: object = json.loads(await response.aread())
-            except (AnswerTooLarge, ValueError, RecursionError):
+            except (AnswerTooLargeError, ValueError, RecursionError):
                 said = None
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"

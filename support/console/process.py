@@ -11,7 +11,7 @@ from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.environment import secrets_dir
 from config.own_secrets import own_secrets
-from config.settings import ConsoleSettings, SettingsRefused
+from config.settings import ConsoleSettings, SettingsError
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
@@ -23,7 +23,7 @@ from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.ended_sessions import EndedSessions
 from storage.known_secrets import telling
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
 from storage.session import Database
 from support.console.app import create_app
 from support.console.dependencies import Services
@@ -52,14 +52,14 @@ def run(chosen: argparse.Namespace) -> int:
             _say(f"a role names the tenant {tenant_id}, which has no settings")
     try:
         check_now(settings.database_url)
-    except DatabaseUnfit as unfit:
+    except DatabaseUnfitError as unfit:
         end_refused([str(unfit)])
-    except DatabaseUnreachable:
+    except DatabaseUnreachableError:
         say(phrases.SERVER_AWAITED, server="the database")
     try:
         listener = _listen(chosen.host, chosen.port)
         asyncio.run(_main(settings, tenants, access, listener))
-    except (SettingsRefused, exposition.PortUnusable) as unfit:
+    except (SettingsError, exposition.PortError) as unfit:
         end_refused([str(unfit)])
     return 0
 
@@ -85,7 +85,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as failure:
         in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
         what = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
-        raise SettingsRefused([what]) from None
+        raise SettingsError([what]) from None
 
 
 def console_port(seconds: float = 10.0) -> Port:

@@ -16,7 +16,13 @@ from storage.session import Database
 from support.asking import ask_with
 from support.check.findings import load_parts
 from support.diagnose.facts import Facts
-from support.diagnose.gathering import AskedAbout, Gatherer, SeveralTenants, TenantNotKnown, facts_without_database
+from support.diagnose.gathering import (
+    AmbiguousTenantError,
+    AskedAbout,
+    Gatherer,
+    UnknownTenantError,
+    facts_without_database,
+)
 from support.diagnose.judging import judge
 from support.diagnose.outside import LooksItself
 from support.diagnose.printing import for_machines, for_people
@@ -63,10 +69,10 @@ async def _answer(chosen: argparse.Namespace, settings: DiagnoseSettings, gather
             return diagnosis.verdict.status
         whose = f" of {chosen.tenant}" if chosen.tenant else ""
         status, says = NOT_DONE_EXIT, f"No job{whose} has the id {chosen.job}, or it was purged by age."
-    except TenantNotKnown as among:
+    except UnknownTenantError as among:
         tenants = among.tenants
         says = f"No tenant {chosen.tenant} is known here, and it has no such job. Known are: {among}"
-    except SeveralTenants as several:
+    except AmbiguousTenantError as several:
         tenants, says = several.tenants, f"Whose ticket is it? Say --tenant: {several}"
     finally:
         if redis is not None:

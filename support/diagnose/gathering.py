@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
-from dispatch.queue import QueueUnreachable
+from dispatch.queue import QueueUnavailableError
 from integrations.looks import DeskLook, Sought
 from integrations.resilience import HoldReason
 from storage import by_hand, job_figures, rejections
@@ -42,7 +42,7 @@ _OPEN = (JobState.WAITING, JobState.RUNNING)
 Part = TypeVar("Part")
 
 
-class SeveralTenants(Exception):
+class AmbiguousTenantError(Exception):
     """Several tenants have a ticket of this number, and none was named."""
 
     def __init__(self, tenants: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ class SeveralTenants(Exception):
         self.tenants = list(tenants)
 
 
-class TenantNotKnown(SeveralTenants):
+class UnknownTenantError(AmbiguousTenantError):
     """The named tenant has no job of the ticket and no settings here; `tenants` do."""
 
 
@@ -130,8 +130,8 @@ class Gatherer:
     async def facts(self, asked: AskedAbout) -> Facts | None:
         """Return the facts; None if there is no such job.
 
-        Raises SeveralTenants or TenantNotKnown, and TimeoutError or one of DATABASE_FAILURES if the jobs can't be
-        read.
+        Raises AmbiguousTenantError or UnknownTenantError, and TimeoutError or one of DATABASE_FAILURES if the jobs
+        can't be read.
         """
         now = datetime.now(UTC)
         async with asyncio.timeout(_JOB_SECONDS):
@@ -147,7 +147,7 @@ class Gatherer:
                 jobs = await self._jobs(tenant_id, ticket_id)
                 known = [tenant.id for tenant in self._tenants.all()]
                 if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
-                    raise TenantNotKnown(known)
+                    raise UnknownTenantError(known)
                 facts = Facts(now, tenant_id, ticket_id, job=await self._details(jobs))
         facts = await self._around(facts, jobs)
         other = next((number for number in facts.desk.numbers if number != facts.ticket_id), None)
@@ -188,7 +188,7 @@ class Gatherer:
 
         await within(add_heard_of())
         if len(owners) > 1:
-            raise SeveralTenants(sorted(owners))
+            raise AmbiguousTenantError(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
@@ -276,7 +276,7 @@ async def facts_without_database(
 ) -> Facts:
     """Return the facts that need no Postgres: from Redis, the desk and the model.
 
-    Raises SeveralTenants if the inbox has the ticket of more than one tenant.
+    Raises AmbiguousTenantError if the inbox has the ticket of more than one tenant.
     """
     (queue, failure), found = await asyncio.gather(
         _queue(redis), within(Inbox(redis).all()) if redis is not None else _nothing()
@@ -289,7 +289,7 @@ async def facts_without_database(
     ]
     owners = sorted({event.tenant_id for event in events})
     if len(owners) > 1:
-        raise SeveralTenants(owners)
+        raise AmbiguousTenantError(owners)
     event = events[0] if events else None
     known = [tenant.id for tenant in tenants.all()]
     tenant_id = event.tenant_id if event else asked.tenant_id or (known[0] if len(known) == 1 else None)
@@ -325,7 +325,7 @@ async def within(part: Awaitable[Part]) -> Part | None:
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await part
-    except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnreachable):
+    except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnavailableError):
         return None
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
 from config.tenant_directory import TenantDirectory
-from dispatch.asking import Kind, LookAsker, NotAnswered
+from dispatch.asking import Kind, LookAsker, NoAnswerError
 from integrations.looks import (
     DESK_LOOK,
     MODEL_LOOK,
@@ -98,7 +98,7 @@ class HasHousekeepingLook:
             return kind(failure=_NO_TENANT)
         try:
             return form.validate_json(await self._asking.ask(what, tenant_id, about))
-        except NotAnswered as why:
+        except NoAnswerError as why:
             return kind(failure=str(why))
         except ValidationError:
             return kind(failure="housekeeping answered what this release can't read")

@@ -15,7 +15,7 @@ from config.tenant_settings import by_tenant
 from storage import history
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask
-from support.documents.extract import MOST_SECONDS, READERS, Part, Unreadable
+from support.documents.extract import MOST_SECONDS, READERS, Part, UnreadableError
 from support.tables import as_json, clean, table, terminal_width
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ async def _added(database: Database, tenant_id: str, path: Path) -> Done:
         before = await history.save_document(database, tenant_id, str(path), parts)
     except UnicodeEncodeError:
         reason = "its name is not UTF-8"
-    except Unreadable as unreadable:
+    except UnreadableError as unreadable:
         reason = str(unreadable)
     except DATABASE_FAILURES as failure:
         if is_away(failure) and not is_locked(failure):
@@ -138,10 +138,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def read(path: Path) -> list[Part]:
-    """Return the parts of a file, read in another process. Raises Unreadable."""
+    """Return the parts of a file, read in another process. Raises UnreadableError."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise Unreadable(f"it is larger than {_LARGEST >> 20} MiB")
+            raise UnreadableError(f"it is larger than {_LARGEST >> 20} MiB")
         done = subprocess.run(
             # Without modules of the current folder, and without our settings.
             [sys.executable, "-P", "-m", "support.documents.extract", str(path.absolute())],
@@ -152,12 +152,12 @@ def read(path: Path) -> list[Part]:
             stdin=subprocess.DEVNULL,
         )
     except OSError as failure:
-        raise Unreadable(f"it can't be opened ({failure.strerror})") from failure
+        raise UnreadableError(f"it can't be opened ({failure.strerror})") from failure
     except subprocess.TimeoutExpired:
-        raise Unreadable(f"it takes more than {2 * MOST_SECONDS} s") from None
+        raise UnreadableError(f"it takes more than {2 * MOST_SECONDS} s") from None
     if done.returncode == 1 and done.stderr:
-        raise Unreadable(done.stderr.decode(errors="replace").splitlines()[-1])
+        raise UnreadableError(done.stderr.decode(errors="replace").splitlines()[-1])
     if done.returncode != 0:
         # Killed by one of its limits or by the kernel.
-        raise Unreadable("it takes too much time or memory")
+        raise UnreadableError("it takes too much time or memory")
     return [Part(**part) for part in json.loads(done.stdout)]

@@ -41,7 +41,7 @@ _WINDOWS = "cp1252"
 _DECLARED = re.compile(rb"<meta\b[^>]*\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+)", re.IGNORECASE)
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The file can't be read; the text has the reason."""
 
 
@@ -53,17 +53,17 @@ class Part(NamedTuple):
 
 
 def parts_of(path: Path) -> list[Part]:
-    """Return the parts of a file by its suffix. Raises Unreadable."""
+    """Return the parts of a file by its suffix. Raises UnreadableError."""
     read = READERS.get(path.suffix.lower())
     if read is None:
-        raise Unreadable(f"files of this kind are not read, but {', '.join(sorted(READERS))}")
+        raise UnreadableError(f"files of this kind are not read, but {', '.join(sorted(READERS))}")
     parts = list(_parts(path.stem, read(path)))
     if sum(len(part.text) for part in parts) > _MOST_CHARACTERS:
-        raise Unreadable(f"it has more than {_MOST_CHARACTERS:,} characters of text")
+        raise UnreadableError(f"it has more than {_MOST_CHARACTERS:,} characters of text")
     if len(parts) > _MOST_PARTS:
-        raise Unreadable(f"it has more than {_MOST_PARTS:,} parts")
+        raise UnreadableError(f"it has more than {_MOST_PARTS:,} parts")
     if not parts:
-        raise Unreadable("there is no text in it; pages that were scanned have none")
+        raise UnreadableError("there is no text in it; pages that were scanned have none")
     return parts
 
 
@@ -99,9 +99,9 @@ def _pdf(path: Path) -> Iterator[Section]:
     try:
         reader = PdfReader(path)
         if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("it is encrypted")
+            raise UnreadableError("it is encrypted")
     except DependencyError:
-        raise Unreadable("it is encrypted in a way that is not read here (AES)") from None
+        raise UnreadableError("it is encrypted in a way that is not read here (AES)") from None
     for number, page in enumerate(reader.pages, 1):
         yield f"page {number}", page.extract_text().split("\n")
 
@@ -130,7 +130,7 @@ def _text_of(path: Path) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace")
     if b"\0" in content:
-        raise Unreadable("it is no text")
+        raise UnreadableError("it is no text")
     declared = _DECLARED.search(content[:1024])
     try:
         return content.decode("utf-8-sig")
@@ -200,7 +200,7 @@ def main(words: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MOST_MEMORY))
     try:
         json.dump([part._asdict() for part in parts_of(Path(words[0]))], sys.stdout)
-    except Unreadable as unreadable:
+    except UnreadableError as unreadable:
         reason = str(unreadable)
     except OSError as failure:
         reason = f"it can't be opened ({failure.strerror})"

@@ -31,11 +31,11 @@ class RotationStep(StrEnum):
     TOKEN = "token"  # noqa: S105 -- a word
 
 
-class PlacesUnusable(Exception):
+class PlacesUnusableError(Exception):
     """A present secret can't be read and may not be replaced; the text has the fix."""
 
 
-class NotWritable(Exception):
+class NotWritableError(Exception):
     """The files may not be written; the text has the reason. Nothing was written."""
 
 
@@ -77,18 +77,18 @@ class SecretPlaces:
 
 
 def read_places(tenant_id: str, folder: Path | None) -> SecretPlaces:
-    """Read the places; `folder` is `SECRETS_DIR`. Raises PlacesUnusable."""
+    """Read the places; `folder` is `SECRETS_DIR`. Raises PlacesUnusableError."""
     values, environment = read_environment(folder)(), read_environment(None)()
     if values.get("SECRETS_DIR") == UNREADABLE:
-        raise PlacesUnusable(NOT_LISTED)
+        raise PlacesUnusableError(NOT_LISTED)
 
     def place(setting: str) -> SecretPlace:
         name = f"{setting}_{setting_suffix(tenant_id)}"
         secret = values.get(name, "")
         if secret == UNREADABLE:
-            raise PlacesUnusable(unreadable(name))
+            raise PlacesUnusableError(unreadable(name))
         if folder is not None and (folder / name).is_file() and not (folder / name).read_bytes().strip():
-            raise PlacesUnusable(f"{name}: its file is empty: somebody is writing it, or delete it")
+            raise PlacesUnusableError(f"{name}: its file is empty: somebody is writing it, or delete it")
         return SecretPlace(name, secret, bool(environment.get(name)))
 
     current, previous, retired, token = map(place, (CURRENT, PREVIOUS, RETIRED, TOKEN))
@@ -123,19 +123,19 @@ def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[
 
 
 def insist_on_writable(folder: Path | None, names: list[str]) -> Path:
-    """Return the directory if the files may be written there. Raises NotWritable."""
+    """Return the directory if the files may be written there. Raises NotWritableError."""
     if folder is None:
-        raise NotWritable("SECRETS_DIR is not set")
+        raise NotWritableError("SECRETS_DIR is not set")
     if (folder / "..data").exists() or any((folder / name).is_symlink() for name in names):
-        raise NotWritable("the files of SECRETS_DIR are links, as Kubernetes mounts a secret")
+        raise NotWritableError("the files of SECRETS_DIR are links, as Kubernetes mounts a secret")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise NotWritable("SECRETS_DIR can't be written by this process")
+        raise NotWritableError("SECRETS_DIR can't be written by this process")
     for name in names:
         owner = _model(folder, name).st_uid
         # A file of our own might be closed to its readers.
         if os.geteuid() not in (0, owner):
             whose = f"the file {name}" if (folder / name).exists() else "SECRETS_DIR"
-            raise NotWritable(f"{whose} belongs to another user, the one with the number {owner}")
+            raise NotWritableError(f"{whose} belongs to another user, the one with the number {owner}")
     return folder
 
 

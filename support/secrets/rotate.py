@@ -22,18 +22,18 @@ from config.exits import (
     NOT_UNDERSTOOD_EXIT,
     UNFORESEEN_EXIT,
 )
-from config.settings import ByHandSettings, LogSettings, SettingsRefused, load
+from config.settings import ByHandSettings, LogSettings, SettingsError, load
 from config.tenant_settings import setting_suffix
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage import known_secrets
 from storage.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
-from storage.schema import DatabaseUnfit, DatabaseUnreachable
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError
 from storage.session import DATABASE_FAILURES, Database
 from support.asking import confirmed, on_database, run_within
 from support.secrets.files import (
-    NotWritable,
-    PlacesUnusable,
+    NotWritableError,
+    PlacesUnusableError,
     RotationStep,
     SecretPlaces,
     alone,
@@ -121,7 +121,7 @@ _TEXTS = {
 Told = TypeVar("Told")
 
 
-class NotRotated(Exception):
+class NotRotatedError(Exception):
     """Nothing was changed; `says` has reason and action, `status` the exit status."""
 
     def __init__(self, status: int, *says: str) -> None:
@@ -130,7 +130,7 @@ class NotRotated(Exception):
         self.says = says
 
 
-class Untold(Exception):
+class UsesUnknownError(Exception):
     """The database gives no answer; the text has the reason."""
 
 
@@ -151,11 +151,11 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         start_logging(load(LogSettings), sys.stderr)
         return _Rotation(chosen).run()
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         refuse_start(refused.problems, sys.stderr)
-    except PlacesUnusable as unusable:
+    except PlacesUnusableError as unusable:
         refuse_start([str(unusable)], sys.stderr)
-    except NotRotated as not_rotated:
+    except NotRotatedError as not_rotated:
         if chosen.json:
             print(as_json({"tenant_id": chosen.tenant, "written": False, "says": not_rotated.says}))
         print("\n".join(not_rotated.says), file=sys.stderr)
@@ -193,7 +193,7 @@ class _Rotation:
             self._insist_on_end()
         try:
             folder = insist_on_writable(self._folder, [place.name for place in self._touched])
-        except NotWritable as why:
+        except NotWritableError as why:
             return self._by_hand(str(why))
         would = self._text(_TEXTS[step].would)
         if chosen.dry_run:
@@ -248,29 +248,29 @@ class _Rotation:
         places, step, tenant = self._places, self._step, self._tenant
         if step is RotationStep.TOKEN:
             if not places.token.secret:
-                raise NotRotated(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
+                raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
             return
         if not (places.current.secret or places.previous.secret):
             other = f": its webhooks bring a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
             none = f": there is no setting of a tenant {tenant}" if not places.tenant_known else ""
             why = other if places.token.secret else none
-            raise NotRotated(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
+            raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
         if step is RotationStep.BEGIN and not places.current.secret:
             says = f"{places.current.name} is missing, but {places.previous.name} is set: put one there, or `--leaked`."
-            raise NotRotated(CONFIGURATION_EXIT, says)
+            raise NotRotatedError(CONFIGURATION_EXIT, says)
         if step is RotationStep.BEGIN and places.is_open:
             again = "It is not begun again: the old secret would end unannounced."
             end = f"Then {FINISH.format(tenant=tenant)} ends the old one."
             lost = f"If the new one got lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
-            raise NotRotated(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
+            raise NotRotatedError(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
         if step is RotationStep.FINISH and not places.is_open:
-            raise NotRotated(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
+            raise NotRotatedError(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
 
     def _how_it_stands(self) -> list[str]:
         both = f"{self._places.current.name} and {self._places.previous.name} are both valid."
         try:
             uses = _uses_of(self._tenant, self._places)
-        except Untold as untold:
+        except UsesUnknownError as untold:
             return [f"A rotation is open: {both}", f"Who signs with which is not known: {untold}."]
         new = uses.get(CURRENT)
         since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
@@ -290,7 +290,7 @@ class _Rotation:
         return lines
 
     def _insist_on_end(self) -> None:
-        """Raise NotRotated if the old secret may not be ended.
+        """Raise NotRotatedError if the old secret may not be ended.
 
         Without `--force`: it is used, the new one is unused, or the use is unknown. With SECRETS_DIR also an old secret
         in the environment, which would be valid again once its file is gone.
@@ -299,10 +299,10 @@ class _Rotation:
         why = ""
         try:
             uses = _uses_of(self._tenant, self._places)
-        except Untold as untold:
+        except UsesUnknownError as untold:
             if not force:
                 says = f"Not ended: who signs with which is not known: {untold}. To end the old one all the same: "
-                raise NotRotated(AWAY_EXIT, f"{says}--force.") from None
+                raise NotRotatedError(AWAY_EXIT, f"{says}--force.") from None
             why = f"who signs with which is not known: {untold}"
         else:
             new, old = uses.get(CURRENT), uses.get(PREVIOUS)
@@ -314,12 +314,12 @@ class _Rotation:
                 why = "the old secret has signed webhooks within a day"
             if why and not force:
                 retry = "Have the desk's admin set the new one, and try it; to end the old one all the same: --force."
-                raise NotRotated(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
+                raise NotRotatedError(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
         self._told += [f"Forced: {why}."] if why else []
         if self._folder is not None and previous.in_environment:
             kept = f"keep it as {self._places.retired.name}"
             says = f"{previous.name} stands in the environment: take it out there, {kept}, and restart the API, which"
-            raise NotRotated(CONFIGURATION_EXIT, f"{says} ends it.")
+            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} ends it.")
 
     def _write(self, folder: Path, new: str) -> None:
         out = Path(self._chosen.out) if new and self._chosen.out else None
@@ -327,13 +327,13 @@ class _Rotation:
         try:
             with alone(folder):
                 if read_places(self._tenant, self._folder).secrets != self._places.secrets:
-                    raise NotRotated(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant))
+                    raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant))
                 try:
                     if out is not None:
                         write_new(out, f"{new}\n")
                 except OSError as failure:
                     says = f"Nothing was changed: {out} can't be made: {failure.strerror}."
-                    raise NotRotated(NOT_DONE_EXIT, says) from None
+                    raise NotRotatedError(NOT_DONE_EXIT, says) from None
                 try:
                     for write in writes(self._step, self._places, new):
                         write(folder)
@@ -346,12 +346,12 @@ class _Rotation:
                         out.unlink(missing_ok=True)
                     raise
         except BlockingIOError:
-            raise NotRotated(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
+            raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
         except (OSError, UnicodeEncodeError) as failure:
             why = getattr(failure, "strerror", None) or "the secret before is no UTF-8"
             again = "The new one counts by now: run this again only to end that one, too."
             then = again if counts else "Run this again: it goes on from where it stands."
-            raise NotRotated(NOT_DONE_EXIT, f"Not done to its end: {why}. {then}") from None
+            raise NotRotatedError(NOT_DONE_EXIT, f"Not done to its end: {why}. {then}") from None
 
     def _show(self, new: str) -> None:
         if self._chosen.out:
@@ -364,7 +364,7 @@ class _Rotation:
             present = read_places(self._tenant, self._folder).secrets
             seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
             _ask(lambda database: known_secrets.know(database, seen))
-        except (Untold, PlacesUnusable) as untold:
+        except (UsesUnknownError, PlacesUnusableError) as untold:
             why = str(untold)
         except KeyboardInterrupt:
             why = "it was interrupted"
@@ -412,9 +412,9 @@ def _ask(question: Callable[[Database], Awaitable[Told]]) -> Told:
     try:
         asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
         return run_within(_DATABASE_SECONDS, asked)
-    except SettingsRefused as refused:
-        raise Untold("; ".join(refused.problems)) from None
-    except (DatabaseUnfit, DatabaseUnreachable) as refused:
-        raise Untold(str(refused)) from None
+    except SettingsError as refused:
+        raise UsesUnknownError("; ".join(refused.problems)) from None
+    except (DatabaseUnfitError, DatabaseUnreachableError) as refused:
+        raise UsesUnknownError(str(refused)) from None
     except (*DATABASE_FAILURES, TimeoutError):
-        raise Untold("the database does not answer") from None
+        raise UsesUnknownError("the database does not answer") from None

@@ -18,13 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
 from storage.session import is_away
 from tests.kit.postgres import Table
 
 
 def refusal(url: str) -> str:
-    with pytest.raises(DatabaseUnfit) as refused:
+    with pytest.raises(DatabaseUnfitError) as refused:
         check_now(url)
     return str(refused.value)
 
@@ -121,7 +121,7 @@ def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> N
 
 
 def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
-    with pytest.raises(DatabaseUnreachable):
+    with pytest.raises(DatabaseUnreachableError):
         check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.signature import SignatureRefused, verify
+from api.signature import SignatureError, verify
 from tests.kit.signing import github, standard, timed, untimed
 
 NOW = 1_800_000_000
@@ -28,7 +28,7 @@ def by(scheme: Scheme, secret: str | bytes = CURRENT, timestamp: object = NOW) -
 def refusal(
     headers: dict[str, str], body: bytes = BODY, secrets: tuple[str, ...] = SECRETS, *, require_timestamp: bool = False
 ) -> str:
-    with pytest.raises(SignatureRefused) as refused:
+    with pytest.raises(SignatureError) as refused:
         verify(secrets, headers, body, NOW, require_timestamp=require_timestamp)
     return str(refused.value)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import ApiSettings, SettingsRefused
+from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, read_environment
 from config.tenant_settings import SECRETS
 from config.tenants import Tenant
@@ -155,7 +155,7 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     assert tenants.get("acme") is not None
     assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
     (folder.path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
-    with pytest.raises(SettingsRefused) as refused:
+    with pytest.raises(SettingsError) as refused:
         load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
     assert len(told) == 1

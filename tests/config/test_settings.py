@@ -10,7 +10,7 @@ from config.settings import (
     HousekeepingSettings,
     LogSettings,
     MigrateSettings,
-    SettingsRefused,
+    SettingsError,
     WorkerSettings,
     load,
 )
@@ -39,7 +39,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 
 def problems(kind: type[LogSettings]) -> list[str]:
-    with pytest.raises(SettingsRefused) as refused:
+    with pytest.raises(SettingsError) as refused:
         load(kind)
     assert str(refused.value) == "; ".join(refused.value.problems)
     return refused.value.problems

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import ApiSettings, ProcessSettings, SettingsRefused, WorkerSettings
+from config.settings import ApiSettings, ProcessSettings, SettingsError, WorkerSettings
 from config.tenant_directory import Needs, TenantDirectory, load_with_tenants
 from support.check.findings import State, load_parts
 from tests.config.given import ACME
@@ -39,7 +39,7 @@ def test_the_models_key_may_be_each_tenants(
     configure(monkeypatch, **ACME, **without_desk, **tenants, OPENAI_API_KEY="")
     assert (load_parts()[0].worker is None) is needed
     if needed:
-        with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
+        with pytest.raises(SettingsError, match=r"^OPENAI_API_KEY is missing$"):
             started(WorkerSettings)
     else:
         assert started(WorkerSettings)[0].openai_api_key == ""
@@ -61,7 +61,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
     else:
         monkeypatch.setenv(name, key)
     sentence = f"{name} is wrong: has a line break or a character that no key has"
-    with pytest.raises(SettingsRefused) as refused:
+    with pytest.raises(SettingsError) as refused:
         started(WorkerSettings)
     assert refused.value.problems == [sentence]
     (row,) = load_parts()[1]
@@ -71,7 +71,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
 def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
     configure(monkeypatch, **desk)
-    with pytest.raises(SettingsRefused, match="no tenant may post"):
+    with pytest.raises(SettingsError, match="no tenant may post"):
         started(ApiSettings, "secret")
     (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")
     monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "file.toml"))

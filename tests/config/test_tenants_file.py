@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import UNREADABLE
-from config.settings import ApiSettings, SettingsRefused
+from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory, load_with_tenants, parse_tenants, read_environment
 from config.tenant_settings import FIELDS, REMOVED, TENANTS_TOML, json_schema
 from config.tenants import Tenant
@@ -135,7 +135,7 @@ def test_a_process_does_not_start_with_an_invalid_file(
     complete = {"DATABASE_URL": "postgresql://me@db/x", "REDIS_URL": "redis://redis", "TENANTS_FILE": str(path)}
     for name, value in (ACME | complete).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsRefused, match=r"tenants\.toml is "):
+    with pytest.raises(SettingsError, match=r"tenants\.toml is "):
         load_with_tenants(ApiSettings, needs="nothing", on_problem=lambda _: None)
     path.write_text("# Nothing yet.")
     assert load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)[1].problems == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.free_ports import free_port, is_free
-from devstack.processes import Process, ProcessFailed, await_ready, descendants, is_alive, stop_all
+from devstack.processes import Process, ProcessFailedError, await_ready, descendants, is_alive, stop_all
 from devstack.programs import says
 from tests.kit.world import wait_for
 
@@ -51,7 +51,7 @@ def running(folder: Path, program: str) -> Process:
 def test_a_start_that_fails_or_hangs_is_told_with_name_and_last_lines(program: str, told: str, tmp_path: Path) -> None:
     process = python(tmp_path, program, "teapot")
     process.start()
-    with pytest.raises(ProcessFailed, match=told):
+    with pytest.raises(ProcessFailedError, match=told):
         process.wait_ready(0.3 if "sleep" in program else 10)
     process.kill()
 

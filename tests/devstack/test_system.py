@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import ProcessFailed, is_alive
+from devstack.processes import ProcessFailedError, is_alive
 from devstack.programs import PROJECT
 from devstack.state_file import FolderLock, State, read_state, write_state
 from devstack.surroundings import (
@@ -84,7 +84,7 @@ def test_only_a_system_that_is_asked_to_uses_the_callers_servers(
 
 def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: Path) -> None:
     system = System(tmp_path, settings={"DATABASE_URL": "mysql://nowhere"})
-    with pytest.raises(ProcessFailed, match=r"migrate ended with status(.|\n)*DATABASE_URL is wrong"):
+    with pytest.raises(ProcessFailedError, match=r"migrate ended with status(.|\n)*DATABASE_URL is wrong"):
         system.start()
     assert not any(process.running for process in system.processes)
     assert not system.postgres.process.running

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.free_ports import free_port
-from dispatch.asking import ANSWER, QUESTIONS, LookAsker, LookQuestion, LookQuestions, NotAnswered
+from dispatch.asking import ANSWER, QUESTIONS, LookAsker, LookQuestion, LookQuestions, NoAnswerError
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_a_question_is_answered_to_the_one_who_asked(asking: LookAsker, re
 
 
 async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: LookAsker, redis: Redis) -> None:
-    with pytest.raises(NotAnswered, match="housekeeping did not answer within 2 s"):
+    with pytest.raises(NoAnswerError, match="housekeeping did not answer within 2 s"):
         await asking.ask("model", "acme")
     assert 0 < await redis.ttl(QUESTIONS) <= 10
     assert await LookQuestions(redis).take() is None
@@ -81,6 +81,6 @@ async def test_what_is_no_question_of_ours_is_dropped(changed: dict[str, object]
 
 async def test_without_redis_it_is_said_at_once() -> None:
     asking = LookAsker(f"redis://127.0.0.1:{free_port()}/0")
-    with pytest.raises(NotAnswered, match="Redis does not answer"):
+    with pytest.raises(NoAnswerError, match="Redis does not answer"):
         await asking.ask("model", "acme")
     await asking.close()

@@ -16,7 +16,7 @@ from sqlalchemy import TextClause
 from devstack.postgres import Postgres
 from devstack.valkey import Valkey
 from dispatch.inbox import INBOX, Inbox
-from dispatch.intake import Acceptance, Budget, NotTaken, Taken
+from dispatch.intake import Acceptance, Budget, NotAcceptedError, Taken
 from dispatch.queue import QUEUE, JobQueue, open_redis
 from dispatch.relay import Relay
 from storage.jobs import Event
@@ -165,7 +165,7 @@ async def test_with_both_away_no_event_is_taken(own: Own, new_event: NewEvent) -
     postgres.process.kill()
     valkey.process.kill()
     answers = await place.take([new_event() for _ in range(COUNT)])
-    assert {type(answer) for answer in answers} == {NotTaken}
+    assert {type(answer) for answer in answers} == {NotAcceptedError}
 
 
 class SlowThenSilent(Database):
@@ -206,7 +206,7 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_
     async def late(seconds: float) -> float:
         await asyncio.sleep(seconds)
         began = asyncio.get_running_loop().time()
-        with pytest.raises(NotTaken):
+        with pytest.raises(NotAcceptedError):
             await place.acceptance.take(new_event())
         return asyncio.get_running_loop().time() - began
 

@@ -23,7 +23,7 @@ from dispatch.intake import Acceptance
 from dispatch.outcome import How
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
-from integrations.errors import DeskTimeout
+from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from observability import metrics
 from storage import claims, erasure
@@ -71,8 +71,8 @@ class Driver:
         if code:
             self.desks.order(kind="status", code=code, operation="read_ticket")
         if down:
-            with suppress(DeskTimeout), breaker.watch():
-                raise DeskTimeout
+            with suppress(DeskTimeoutError), breaker.watch():
+                raise DeskTimeoutError
         async with opened(settings(self.desks.url), breaker=breaker) as desk:
             assert await run_job(runner_on(desk, self.store.database, self.store.database), job_id) is not None
         return job_id

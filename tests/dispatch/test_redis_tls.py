@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.addresses import RedisUrl
-from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+from dispatch.queue import QUEUE, JobQueue, QueueUnavailableError, open_redis
 from tests.kit.proxy import with_tls
 from worker.consumer import TRANSPORT_NAME
 
@@ -82,7 +82,7 @@ async def test_another_authority_or_name_is_not_trusted(
 ) -> None:
     with tunnel(redis_url, authority, name) as address:
         url = as_setting(address + options.format(tmp_path / "authority.pem"))
-        with pytest.raises(QueueUnreachable):
+        with pytest.raises(QueueUnavailableError):
             await publish(url)
         with pytest.raises(RedisError):
             await ask(url)

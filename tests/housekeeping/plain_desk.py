@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from integrations.errors import DeskRefused, OutsideFailure
+from integrations.errors import DeskRefusedError, ExternalError
 from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution
 from integrations.values import DeskTicket
 
@@ -39,7 +39,7 @@ class PlainDesk:
     order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
     tells: bool = True
     on_page: Callable[[int, ListPage[ListedTicket]], ListPage[ListedTicket]] = lambda _start, page: page
-    fails_at: dict[str, OutsideFailure] = field(default_factory=dict)
+    fails_at: dict[str, ExternalError] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     pages: int = 0
 
@@ -65,7 +65,7 @@ class PlainDesk:
         if changed_since is None:
             return self.on_page(start, self._page(self.order(there), start))
         if not self.tells:
-            raise DeskRefused("400")
+            raise DeskRefusedError("400")
         changed = [ticket for ticket in there if ticket.changed > changed_since]
         return self._page(sorted(changed, key=lambda ticket: (ticket.changed, ticket.number)), start)
 

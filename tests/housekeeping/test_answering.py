@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
-from dispatch.asking import LookAsker, NotAnswered
+from dispatch.asking import LookAsker, NoAnswerError
 from housekeeping.answering import Answering
 from support.diagnose.outside import HasHousekeepingLook
 from tests.kit.desk import new_ticket, opened, settings
@@ -91,6 +91,6 @@ async def test_what_is_no_number_is_never_part_of_an_address(console: Console, d
     async with console() as (_, asking):
         asked = [asking.ask("desk", "acme", about) for about in odd]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(answer) for answer in answers] == [NotAnswered] * len(odd)
+        assert [type(answer) for answer in answers] == [NoAnswerError] * len(odd)
         assert len(desks.requests()) == before
         assert json.loads(await asking.ask("desk", "acme", '{"number": "1"}'))["asked"]

@@ -15,9 +15,9 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from housekeeping.sources import Synced
 from housekeeping.sync import Copying
-from integrations.errors import DeskTimeout
+from integrations.errors import DeskTimeoutError
 from observability import metrics
-from storage.listings import HeldByAnother
+from storage.listings import HeldByAnotherError
 from tests.kit.desk import settings
 
 DESK = settings("http://desk")
@@ -104,11 +104,11 @@ async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
 @pytest.mark.parametrize(
     ("failure", "line"),
     [
-        (DeskTimeout(), "error: tenant_id=a, reason=ServiceDesk Plus timeout"),
+        (DeskTimeoutError(), "error: tenant_id=a, reason=ServiceDesk Plus timeout"),
         (ProgrammingError("?", None, ProgramLimitExceeded()), "error: tenant_id=a, reason=refused by the database"),
         (DataError("?", None, psycopg.DataError()), "error: tenant_id=a, reason=refused by the database"),
         (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "error: tenant_id=a, reason=unexpected failure"),
-        (HeldByAnother(), "left out: tenant_id=a, another process copies this desk"),
+        (HeldByAnotherError(), "left out: tenant_id=a, another process copies this desk"),
     ],
 )
 async def test_a_failing_desk_stops_no_other_and_is_tried_again(

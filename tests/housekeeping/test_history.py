@@ -12,12 +12,12 @@ from prometheus_client import REGISTRY
 
 from config.tenant_settings import TicketRules, parse_names
 from housekeeping.sources import Synced
-from integrations.errors import DeskTimeout, DeskUnavailable
+from integrations.errors import DeskTimeoutError, DeskUnavailableError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import ListedTicket, ListPage
 from storage import erasure, history, listings
 from storage.erasure import Which
-from storage.listings import HeldByAnother
+from storage.listings import HeldByAnotherError
 from storage.session import Database
 from tests.housekeeping.plain_desk import NOW, PlainDesk, newest_first
 from tests.housekeeping.site import Site, put_back, site_of, synced, ticking
@@ -160,12 +160,12 @@ async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
     """A killed one keeps nobody waiting for long; if it is alive after all, it learns that it lost its lead."""
     site.new_ticket()
     async with listings.held(site.database, "acme", 0.3) as dead:
-        with pytest.raises(HeldByAnother):
+        with pytest.raises(HeldByAnotherError):
             await site.sync()
         assert await synced(site.database, site.client, tenant_id="globex") == Synced(1, 0, 0)
         site.table.run("SELECT pg_sleep(0.4)")
         async with listings.held(site.database, "acme", 60):
-            with pytest.raises(HeldByAnother):
+            with pytest.raises(HeldByAnotherError):
                 await dead.insist()
     assert (await site.sync()).tickets == 1
 
@@ -179,7 +179,7 @@ async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(datab
         for _ in range(3):
             site.desk.order(kind="html", operation="list_tickets", times=1)
             async with opened(settings(site.desk.url)) as site.client:
-                with suppress(DeskUnavailable):
+                with suppress(DeskUnavailableError):
                     await site.sync()
         async with opened(settings(site.desk.url)) as site.client:
             await site.sync()
@@ -201,8 +201,8 @@ def copies(table: Table) -> set[str]:
     return {row["ticket_id"] for row in table.run("SELECT ticket_id FROM tickets")}
 
 
-@pytest.mark.parametrize("failure", [DeskUnavailable("500"), DeskTimeout()], ids=["500", "timeout"])
-async def test_a_ticket_that_fails_delays_no_other(failure: DeskUnavailable, sync: Sync, table: Table) -> None:
+@pytest.mark.parametrize("failure", [DeskUnavailableError("500"), DeskTimeoutError()], ids=["500", "timeout"])
+async def test_a_ticket_that_fails_delays_no_other(failure: DeskUnavailableError, sync: Sync, table: Table) -> None:
     desk = PlainDesk.of(50)
     desk.fails_at["1045"] = failure
     assert (await sync(desk)).tickets == 49
@@ -341,9 +341,9 @@ def told(name: str) -> float:
 async def test_how_much_is_copied_is_told_also_of_a_desk_that_gives_none(sync: Sync, table: Table) -> None:
     """The alerts use unread items, time of the last reading, and the oldest ticket."""
     desk = PlainDesk.of(40)
-    desk.fails_at = dict.fromkeys(desk.there, DeskUnavailable("500"))
+    desk.fails_at = dict.fromkeys(desk.there, DeskUnavailableError("500"))
     for _ in range(2):
-        with pytest.raises(DeskUnavailable):
+        with pytest.raises(DeskUnavailableError):
             await sync(desk)
     # Four in a row end a sync.
     assert len(desk.reads) == 8

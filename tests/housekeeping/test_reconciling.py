@@ -15,7 +15,7 @@ from dispatch.inbox import Inbox
 from housekeeping.reconcile import MOST_LOOKED_FOR, Reconciling, look_for_notes
 from housekeeping.rounds import CopyPaces
 from housekeeping.sync import tell_no_others
-from integrations.errors import DeskUnavailable
+from integrations.errors import DeskUnavailableError
 from integrations.servicedesk.desks import Desks
 from observability import metrics
 from storage import reconciling
@@ -307,7 +307,7 @@ async def test_it_is_told_once_though_the_desk_fails_at_the_next(site: Site, sto
         site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
     site.desk.order(kind="status", code=503, times=9, ticket_id=fails)
     for _ in range(2):
-        with pytest.raises(DeskUnavailable):
+        with pytest.raises(DeskUnavailableError):
             await look(site)
     assert len(told(log, "Note removed")) == 1
     assert site.table.run("SELECT notes_removed FROM reconciliations") == [{"notes_removed": 1}]

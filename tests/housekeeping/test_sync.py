@@ -9,7 +9,7 @@ import pytest
 from config.tenant_settings import TicketRules, parse_names
 from devstack.postgres import Postgres
 from housekeeping.sources import Synced
-from integrations.errors import DeskRefused, DeskUnavailable
+from integrations.errors import DeskRefusedError, DeskUnavailableError
 from storage import history, tombstones
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -101,7 +101,7 @@ async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any]
     site.desk.order(**fault | {"times": 4}, operation="read_ticket")
     for ticket_id in [*tickets[:2], tickets[5], site.new_ticket()]:
         site.change(ticket_id, status="Onhold")
-    with pytest.raises(DeskRefused) if "code" in fault else pytest.raises(Exception, match="invalid answer"):
+    with pytest.raises(DeskRefusedError) if "code" in fault else pytest.raises(Exception, match="invalid answer"):
         await site.sync()
 
 
@@ -130,7 +130,7 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
     hidden = site.new_tickets(4)
     for ticket_id in hidden:
         site.desk.order(kind="status", code=403, operation="read_ticket", ticket_id=ticket_id, times=99)
-    with pytest.raises(DeskRefused):
+    with pytest.raises(DeskRefusedError):
         await site.sync()
     others = site.new_tickets(3)
     assert (await site.sync()).tickets == 3
@@ -141,7 +141,7 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
     await site.sync()
     assert site.asked_for() == set()
     site.hours_pass(21)
-    with pytest.raises(DeskRefused):
+    with pytest.raises(DeskRefusedError):
         await site.sync()
     assert site.asked_for() == set(hidden)
 
@@ -208,7 +208,7 @@ async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Databas
         assert len({ticket.ticket_id for ticket in found} & (set(tickets) - hidden)) == len(found) == 3
         site.desk.forget()
         site.desk.order(kind="status", code=503, operation="list_tickets", times=9)
-        with pytest.raises(DeskUnavailable):
+        with pytest.raises(DeskUnavailableError):
             await site.sync()
         assert site.copies() == set(tickets) - hidden
         assert site.asked_for() == set()

@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 
 from devstack.free_ports import free_port
 from integrations.errors import (
-    DeskRefused,
-    DeskUnavailable,
-    HeldBack,
-    OutsideFailure,
-    TicketClosed,
-    TicketNotFound,
-    TicketTrashed,
+    DeferredError,
+    DeskRefusedError,
+    DeskUnavailableError,
+    ExternalError,
+    TicketClosedError,
+    TicketNotFoundError,
+    TicketTrashedError,
 )
 from integrations.servicedesk.parsing import ticket_of
 from tests.integrations.street import desks_of
@@ -53,13 +53,13 @@ async def test_a_closed_ticket_is_gone(edition: Edition, change: Any, desks: Sim
     ticket_id = new_ticket(desks, edition)
     desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", **change)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        with pytest.raises(TicketClosed) as gone:
+        with pytest.raises(TicketClosedError) as gone:
             await desk.read_open_ticket(ticket_id)
         assert gone.value.deleted == ("is_trashed" in change)
         if gone.value.deleted:
-            with pytest.raises(TicketTrashed):
+            with pytest.raises(TicketTrashedError):
                 await desk.read_ticket(ticket_id)
-            with pytest.raises(DeskRefused, match="403"):
+            with pytest.raises(DeskRefusedError, match="403"):
                 await desk.add_note(ticket_id, "x")
         else:
             assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
@@ -71,7 +71,7 @@ async def test_a_status_of_the_sites_own_is_closed_only_if_the_settings_say_so(d
     async with opened(settings(desks.url)) as desk:
         assert (await desk.read_open_ticket(ticket_id)).status == "Erledigt"
     async with opened(settings(desks.url, closed_statuses=frozenset({"erledigt"}))) as desk:
-        with pytest.raises(TicketClosed):
+        with pytest.raises(TicketClosedError):
             await desk.read_open_ticket(ticket_id)
 
 
@@ -91,7 +91,7 @@ async def test_one_of_several_portals_is_named_in_the_address_or_by_a_header(des
 async def test_a_missing_ticket_is_no_failure(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         for call in (desk.read_open_ticket("999"), desk.add_note("999", "x"), desk.find_note("999", has("x"))):
-            with pytest.raises(TicketNotFound) as gone:
+            with pytest.raises(TicketNotFoundError) as gone:
                 await call
             assert gone.value.deleted
             assert gone.value.phrase.template.format(**gone.value.values) == "Ticket not found: 999"
@@ -116,7 +116,7 @@ async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticke
     async with opened(settings(desks.url)) as desk:
         assert await desk.read_solution("999") is None
         desks.order(kind="status", code=404)
-        with pytest.raises(DeskRefused) as refused:
+        with pytest.raises(DeskRefusedError) as refused:
             await desk.lists.tickets()
     assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
 
@@ -137,11 +137,11 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
         clock.now += 6
         assert desks.of("acme") is not first
         for unknown in ("globex", "nobody"):
-            with pytest.raises(DeskUnavailable, match="no desk configured"):
+            with pytest.raises(DeskUnavailableError, match="no desk configured"):
                 desks.of(unknown)
-        with pytest.raises(DeskUnavailable, match="connection"):
+        with pytest.raises(DeskUnavailableError, match="connection"):
             await desks.of("acme").read_ticket("1")
-        with pytest.raises(HeldBack, match="desk key changed"):
+        with pytest.raises(DeferredError, match="desk key changed"):
             await first.read_ticket("1")
 
 
@@ -155,10 +155,10 @@ async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_no
         assert desks.of("acme") is first
         del values["SERVICEDESK_API_KEY_ACME"]
         clock.now += 6
-        with pytest.raises(HeldBack, match="tenant closed") as held:
+        with pytest.raises(DeferredError, match="tenant closed") as held:
             desks.of("acme")
         assert not held.value.extends_deadline
-        with pytest.raises(HeldBack, match="tenant closed"):
+        with pytest.raises(DeferredError, match="tenant closed"):
             await first.read_ticket("1")
 
 
@@ -194,10 +194,10 @@ async def test_the_number_that_people_see_is_searched_for_and_both_are_read(desk
         assert (await desk.read_ticket(ids[0])).shown == shown[0]
         listed = {ticket.ticket_id: ticket.display_id for ticket in (await desk.lists.tickets()).items}
         assert [listed[ticket_id] for ticket_id in ids] == shown
-        with pytest.raises(TicketNotFound):
+        with pytest.raises(TicketNotFoundError):
             await desk.id_of("99999999999")
         # A real desk answers a read by this number so.
-        with pytest.raises(TicketNotFound):
+        with pytest.raises(TicketNotFoundError):
             await desk.read_ticket(shown[0])
     assert [one["operation"] for one in desks.requests() if one["operation"] != "token"][:3] == ["list_tickets"] * 3
 
@@ -225,7 +225,7 @@ async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, An
         return httpx2.Response(200, json=token if request.url.path.endswith("/token") else answer)
 
     async with opened(settings("http://desk", "cloud"), transport=httpx2.MockTransport(answered)) as desk:
-        with pytest.raises(OutsideFailure, match=r"ServiceDesk Plus API: (invalid answer|400)"):
+        with pytest.raises(ExternalError, match=r"ServiceDesk Plus API: (invalid answer|400)"):
             await desk.id_of("102")
 
 
@@ -300,7 +300,7 @@ async def test_what_was_read_before_a_failure_is_kept(desks: Simulator, tokens: 
     desks.order(kind="status", code=500, operation="list_notes")
     assert await said(desks, tokens, "onpremises", ticket_id) == ["Try it again."]
     desks.order(kind="status", code=500, operation="list_conversations")
-    with pytest.raises(DeskUnavailable):
+    with pytest.raises(DeskUnavailableError):
         await said(desks, tokens, "onpremises", ticket_id)
 
 

@@ -10,14 +10,14 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from integrations.errors import (
-    DeskRefused,
-    DeskTimeout,
-    DeskUnavailable,
-    HeldBack,
-    OutsideFailure,
-    Temporary,
-    TicketGone,
-    TicketNotFound,
+    DeferredError,
+    DeskRefusedError,
+    DeskTimeoutError,
+    DeskUnavailableError,
+    ExternalError,
+    TemporaryError,
+    TicketGoneError,
+    TicketNotFoundError,
 )
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason
@@ -32,23 +32,23 @@ from tests.kit.simulators import Simulator
 
 TIMEOUT = "ServiceDesk Plus API timeout"
 ERROR = "ServiceDesk Plus API error: "
-FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
-    ({"kind": "silence"}, DeskTimeout, TIMEOUT),
-    ({"kind": "slow", "seconds": 1}, DeskTimeout, TIMEOUT),
-    ({"kind": "status", "code": 408}, DeskUnavailable, ERROR + "408"),
-    ({"kind": "status", "code": 500}, DeskUnavailable, ERROR + "500"),
-    ({"kind": "status", "code": 503}, DeskUnavailable, ERROR + "503"),
-    ({"kind": "status", "code": 400}, DeskRefused, ERROR + "400"),
-    ({"kind": "status", "code": 403}, DeskRefused, ERROR + "403"),
-    ({"kind": "inner_failure"}, DeskUnavailable, ERROR + "500"),
-    ({"kind": "inner_failure", "inner_code": 4002}, DeskRefused, ERROR + "403"),
-    ({"kind": "warning"}, DeskRefused, ERROR + "3000"),
-    ({"kind": "html"}, DeskUnavailable, ERROR + "invalid answer"),
-    ({"kind": "not_json"}, DeskUnavailable, ERROR + "invalid answer"),
-    ({"kind": "huge", "megabytes": 6}, DeskUnavailable, ERROR + "invalid answer"),
-    ({"kind": "redirect"}, DeskRefused, ERROR + "302"),
-    ({"kind": "cut"}, DeskUnavailable, ERROR + "connection"),
-    ({"kind": "cut_after"}, DeskUnavailable, ERROR + "connection"),
+FAULTS: list[tuple[dict[str, Any], type[ExternalError], str]] = [
+    ({"kind": "silence"}, DeskTimeoutError, TIMEOUT),
+    ({"kind": "slow", "seconds": 1}, DeskTimeoutError, TIMEOUT),
+    ({"kind": "status", "code": 408}, DeskUnavailableError, ERROR + "408"),
+    ({"kind": "status", "code": 500}, DeskUnavailableError, ERROR + "500"),
+    ({"kind": "status", "code": 503}, DeskUnavailableError, ERROR + "503"),
+    ({"kind": "status", "code": 400}, DeskRefusedError, ERROR + "400"),
+    ({"kind": "status", "code": 403}, DeskRefusedError, ERROR + "403"),
+    ({"kind": "inner_failure"}, DeskUnavailableError, ERROR + "500"),
+    ({"kind": "inner_failure", "inner_code": 4002}, DeskRefusedError, ERROR + "403"),
+    ({"kind": "warning"}, DeskRefusedError, ERROR + "3000"),
+    ({"kind": "html"}, DeskUnavailableError, ERROR + "invalid answer"),
+    ({"kind": "not_json"}, DeskUnavailableError, ERROR + "invalid answer"),
+    ({"kind": "huge", "megabytes": 6}, DeskUnavailableError, ERROR + "invalid answer"),
+    ({"kind": "redirect"}, DeskRefusedError, ERROR + "302"),
+    ({"kind": "cut"}, DeskUnavailableError, ERROR + "connection"),
+    ({"kind": "cut_after"}, DeskUnavailableError, ERROR + "connection"),
 ]
 
 
@@ -66,9 +66,9 @@ async def test_each_failure_has_its_class_and_line(
 ) -> None:
     ticket_id = new_ticket(desks, edition)
     desks.order(operation=operation, **fault)
-    timeout = 0.5 if kind is DeskTimeout else 5
+    timeout = 0.5 if kind is DeskTimeoutError else 5
     async with opened(settings(desks.url, edition), redis=tokens, timeout=timeout) as desk:
-        with pytest.raises(OutsideFailure) as failed:
+        with pytest.raises(ExternalError) as failed:
             await call(desk, operation, ticket_id)
     assert (type(failed.value), line_of(failed.value)) == (kind, shown)
     assert len(desks.requests(operation=operation)) == 1
@@ -93,7 +93,7 @@ async def test_a_throttled_call_holds_all(
     desks.order(operation=operation, **fault)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         for _ in range(2):
-            with pytest.raises(HeldBack, match="desk throttled") as held:
+            with pytest.raises(DeferredError, match="desk throttled") as held:
                 await call(desk, operation, ticket_id)
             assert held.value.extends_deadline
     assert log.getvalue().count(ERROR + "429") == len(desks.requests(operation=operation)) == 1
@@ -103,7 +103,7 @@ async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simu
     ticket_id = new_ticket(desks)
     desks.order(kind="huge", megabytes=50, operation="read_ticket")
     async with opened(settings(desks.url)) as desk:
-        with pytest.raises(DeskUnavailable):
+        with pytest.raises(DeskUnavailableError):
             await desk.read_ticket(ticket_id)
     async with asyncio.timeout(5):
         while (outcome := desks.requests(operation="read_ticket")[0]["outcome"]) == "open":  # noqa: ASYNC110
@@ -117,7 +117,7 @@ async def test_retry_after_goes_along(code: int, header: Any, seconds: float | N
     ticket_id = new_ticket(desks)
     desks.order(kind="status", code=code, **({} if header is None else {"retry_after": header}))
     async with opened(settings(desks.url)) as desk:
-        with pytest.raises(DeskUnavailable) as failed:
+        with pytest.raises(DeskUnavailableError) as failed:
             await desk.read_ticket(ticket_id)
     assert failed.value.retry_after == seconds
 
@@ -133,10 +133,10 @@ async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> Non
     desks.order(kind="status", code=503)
     async with opened(settings(desks.url)) as desk:
         for _ in range(5):
-            with pytest.raises(DeskUnavailable):
+            with pytest.raises(DeskUnavailableError):
                 await desk.read_open_ticket(ticket_id)
         for call in (desk.read_open_ticket(ticket_id), desk.add_note(ticket_id, "x", about_to_post)):
-            with pytest.raises(HeldBack, match="desk unavailable"):
+            with pytest.raises(DeferredError, match="desk unavailable"):
                 await call
     assert len(desks.requests(ticket_id=ticket_id)) == 5
     assert written == []
@@ -150,7 +150,7 @@ async def test_a_silent_desk_holds_a_few_calls_and_the_others_are_held_back(desk
         done, pending = await asyncio.wait(calls, timeout=1.7)
         assert [str(call.exception()) for call in done] == ["held back: desk busy"] * 7
         done, _ = await asyncio.wait(pending, timeout=2.3)
-        assert [type(call.exception()) for call in done] == [DeskTimeout] * 3
+        assert [type(call.exception()) for call in done] == [DeskTimeoutError] * 3
     assert len(desks.requests(ticket_id=ticket_id)) == 3
 
 
@@ -161,7 +161,7 @@ async def test_a_desk_that_answers_or_has_not_the_ticket_holds_nobody_back(desks
         await asyncio.gather(*(desk.read_open_ticket(ticket_id) for _ in range(30)))
         desks.forget()
         for _ in range(10):
-            with pytest.raises(TicketNotFound):
+            with pytest.raises(TicketNotFoundError):
                 await desk.read_open_ticket("999999")
 
 
@@ -184,7 +184,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     desk, transport = settings("http://desk", "cloud"), httpx2.MockTransport(answer)
     # One call each four minutes.
     async with opened(desk, transport=transport, rate=DeskRate("globex", 1, None)) as hurried:
-        with pytest.raises(HeldBack, match="desk rate limit"):
+        with pytest.raises(DeferredError, match="desk rate limit"):
             await hurried.add_note("1", "x", about_to_post)
     assert (begun, len(posted)) == ([0], 1)
     async with opened(desk, transport=transport) as unhurried:
@@ -209,7 +209,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
         for seconds, fetched in ((0, 2), (3599, 2), (1, 3)):
             clock.now += seconds
             await calls.make("GET", "/requests")
-            with pytest.raises(DeskRefused, match="401"):
+            with pytest.raises(DeskRefusedError, match="401"):
                 await calls.make("GET", "/solutions", own_right=True)
             assert len(tokens) == fetched
 
@@ -217,19 +217,22 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
 @pytest.mark.parametrize(
     ("failure", "kind", "unknown"),
     [
-        *((failure, DeskTimeout, True) for failure in (httpx2.ReadTimeout("?"), TimeoutError())),
-        *((failure, DeskUnavailable, True) for failure in (httpx2.ReadError("?"), httpx2.RemoteProtocolError("?"))),
-        *((failure, DeskTimeout, False) for failure in (httpx2.ConnectTimeout("?"), httpx2.PoolTimeout("?"))),
-        (httpx2.ConnectError("?"), DeskUnavailable, False),
-        *((httpx2.Response(status), DeskUnavailable, True) for status in (500, 502, 504)),
-        (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
-        (httpx2.Response(200, json={}), DeskUnavailable, True),
-        (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
-        (httpx2.Response(408), DeskUnavailable, False),
+        *((failure, DeskTimeoutError, True) for failure in (httpx2.ReadTimeout("?"), TimeoutError())),
+        *(
+            (failure, DeskUnavailableError, True)
+            for failure in (httpx2.ReadError("?"), httpx2.RemoteProtocolError("?"))
+        ),
+        *((failure, DeskTimeoutError, False) for failure in (httpx2.ConnectTimeout("?"), httpx2.PoolTimeout("?"))),
+        (httpx2.ConnectError("?"), DeskUnavailableError, False),
+        *((httpx2.Response(status), DeskUnavailableError, True) for status in (500, 502, 504)),
+        (httpx2.Response(200, text="<html>"), DeskUnavailableError, True),
+        (httpx2.Response(200, json={}), DeskUnavailableError, True),
+        (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailableError, True),
+        (httpx2.Response(408), DeskUnavailableError, False),
     ],
     ids=repr,
 )
-async def test_only_a_posting_has_an_unknown_outcome(failure: Any, kind: type[Temporary], unknown: bool) -> None:
+async def test_only_a_posting_has_an_unknown_outcome(failure: Any, kind: type[TemporaryError], unknown: bool) -> None:
     def answer(_request: httpx2.Request) -> Any:
         if isinstance(failure, Exception):
             raise failure
@@ -273,7 +276,7 @@ async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Sim
         for tries in (1, 2, 3):
             clock.now += 30
             for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets()):
-                with pytest.raises(HeldBack, match=WHY) as held:
+                with pytest.raises(DeferredError, match=WHY) as held:
                     await call
                 assert (held.value.extends_deadline, held.value.seconds >= 30) == (True, True)
             assert len(desks.requests()) == log.getvalue().count(REFUSED) - 1 == tries
@@ -298,7 +301,7 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
     transport = httpx2.MockTransport(answer)
     async with opened(settings("http://desk", "cloud"), transport=transport, holds=holds_by(Clock())) as desk:
         for _ in range(3):
-            with pytest.raises(HeldBack, match=WHY):
+            with pytest.raises(DeferredError, match=WHY):
                 await desk.read_ticket("1")
     assert asked == ["/globex/oauth/v2/token"]
 
@@ -311,26 +314,26 @@ async def test_notes_refused_in_three_tickets_hold_all(desks: Simulator, start_l
         for refused in ([one, two, one, two], [three, one]):
             desks.order(kind="status", code=403, operation="add_note")
             for ticket_id in refused:
-                with pytest.raises(DeskRefused, match="403"):
+                with pytest.raises(DeskRefusedError, match="403"):
                     await desk.add_note(ticket_id, "x")
                 desk.check_notes(answered=False)
             if three not in refused:
                 desks.forget()
                 await desk.add_note(one, "x")
-        with pytest.raises(HeldBack, match=NO_NOTES):
+        with pytest.raises(DeferredError, match=NO_NOTES):
             await desk.add_note(two, "x")
         # The desk's answer to another call is no answer to this one.
         assert (await desk.read_open_ticket(one)).ticket_id == one
         for _ in range(19):
             clock.now += 30
             desk.check_notes(answered=True)
-            with pytest.raises(HeldBack, match=NO_NOTES):
+            with pytest.raises(DeferredError, match=NO_NOTES):
                 await desk.add_note(two, "x")
-            with pytest.raises(HeldBack, match=NO_NOTES):
+            with pytest.raises(DeferredError, match=NO_NOTES):
                 desk.check_notes(answered=False)
         clock.now += 30
         desk.check_notes(answered=False)
-        with pytest.raises(HeldBack):
+        with pytest.raises(DeferredError):
             desk.check_notes(answered=False)
         desks.forget()
         await desk.add_note(three, "x")
@@ -341,11 +344,11 @@ async def test_notes_refused_in_three_tickets_hold_all(desks: Simulator, start_l
 async def test_a_desk_that_puts_calls_off_has_not_taken_the_key(expired: str, desks: Simulator) -> None:
     clock = Clock()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
-        with pytest.raises(HeldBack, match=WHY):
+        with pytest.raises(DeferredError, match=WHY):
             await desk.read_ticket(expired)
         clock.now += 30
         desks.order(kind="status", code=408, operation="read_ticket", times=1)
-        for failure, why in ((DeskUnavailable, "408"), (HeldBack, WHY)):
+        for failure, why in ((DeskUnavailableError, "408"), (DeferredError, WHY)):
             with pytest.raises(failure, match=why):
                 await desk.read_ticket(expired)
     assert is_held() == 1
@@ -356,13 +359,13 @@ async def test_a_hold_for_notes_lasts_until_a_note_is_taken(code: int, desks: Si
     ticket_id, clock = new_ticket(desks), Clock()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         desks.order(kind="status", code=401, operation="add_note", times=1)
-        with pytest.raises(HeldBack, match=NO_NOTES):
+        with pytest.raises(DeferredError, match=NO_NOTES):
             await desk.add_note(ticket_id, "x")
         clock.now += 30
         desks.order(kind="status", code=code, operation="add_note", times=1)
-        with pytest.raises((OutsideFailure, TicketGone)):
+        with pytest.raises((ExternalError, TicketGoneError)):
             await desk.add_note(ticket_id, "x")
-        with pytest.raises(HeldBack, match=NO_NOTES):
+        with pytest.raises(DeferredError, match=NO_NOTES):
             desk.check_notes(answered=False)
         clock.now += 30
         assert await desk.add_note(ticket_id, "x")
@@ -373,7 +376,7 @@ async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: 
     clock, values = Clock(), {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
     async with desks_of(values, clock) as found:
         for _ in range(2):
-            with pytest.raises(HeldBack, match=WHY):
+            with pytest.raises(DeferredError, match=WHY):
                 await found.of("acme").read_ticket(expired)
         assert len(desks.requests()) == is_held() == 1
         values["SERVICEDESK_API_KEY_ACME"] = "made anew"
@@ -383,6 +386,6 @@ async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: 
         # The tenant leaves, and the next call for any tenant notices.
         values.clear()
         clock.now += 6
-        with pytest.raises(DeskUnavailable, match="no desk configured"):
+        with pytest.raises(DeskUnavailableError, match="no desk configured"):
             found.of("globex")
         assert is_held() is REGISTRY.get_sample_value("ai_agents_breaker_open", {"server": "desk of acme"}) is None

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from integrations.errors import DeskUnavailable, OutsideFailure
+from integrations.errors import DeskUnavailableError, ExternalError
 from tests.kit.desk import (
     EDITIONS,
     EXTRA_KEY_REFUSED,
@@ -109,7 +109,7 @@ async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found
             assert await desk.find_note("1", has("Ref 1-a"), datetime.now(UTC)) == found
             assert asked == [{"row_count": 100, "start_index": start} for start in (1, 101, 201)]
         else:
-            with pytest.raises(DeskUnavailable, match="invalid answer"):
+            with pytest.raises(DeskUnavailableError, match="invalid answer"):
                 await desk.find_note("1", has("Ref 1-a"))
             assert len(asked) == 20
 
@@ -200,7 +200,7 @@ NO_SUCH_ID = {"response_status": {"status_code": 4000, "messages": [{"status_cod
 async def test_no_other_failure_is_answered_with_a_second_post(status: int, document: Any, keys: list[str]) -> None:
     other = OtherDesk((status, document))
     async with opened(settings("http://desk"), transport=other) as desk:
-        with pytest.raises(OutsideFailure):
+        with pytest.raises(ExternalError):
             await desk.add_note("1", "x")
     assert other.keys == keys
 
@@ -250,7 +250,7 @@ def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> h
 )
 async def test_an_answer_that_is_no_list_or_no_note_does_not_say_that_there_is_none(listed: Any, single: Any) -> None:
     async with opened(settings("http://desk"), transport=desk_with(listed, single)) as desk:
-        with pytest.raises(OutsideFailure):
+        with pytest.raises(ExternalError):
             await desk.find_note("1", has("Ref 1-a"))
 
 
@@ -259,7 +259,7 @@ async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[
     async with opened(settings("http://desk"), transport=desk_with(answer, answer)) as desk:
         readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.lists.tickets(), desk.lists.solutions())
         for call in readings:
-            with pytest.raises(DeskUnavailable) as failed:
+            with pytest.raises(DeskUnavailableError) as failed:
                 await call
             assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
             assert not failed.value.outcome_unknown

@@ -11,7 +11,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from integrations.errors import DeskDenied, DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
+from integrations.errors import (
+    DeferredError,
+    DeskDeniedError,
+    DeskRefusedError,
+    DeskUnavailableError,
+    ExternalError,
+    TicketGoneError,
+)
 from integrations.http import retry_after_of
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
@@ -79,11 +86,11 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
             return await tokens.get("globex", settings("http://desk", "cloud"))
         async with opened(settings("http://desk", edition), transport=transport) as desk:
             came = await CALLS[recorded.kind](desk)
-    except OutsideFailure as failure:
+    except ExternalError as failure:
         return line_of(failure)
-    except HeldBack as held:
+    except DeferredError as held:
         return str(held)
-    except TicketGone as gone:
+    except TicketGoneError as gone:
         return gone.phrase.template.format(**gone.values)
     return notes_read if recorded.kind == "notes" else came
 
@@ -138,7 +145,7 @@ def test_success_comes_as_an_object_or_as_a_list() -> None:
             assert not answer(200, wrap(nothing_done)).succeeded
 
 
-REFUSED, LATER, DENIED = DeskRefused, DeskUnavailable, DeskDenied
+REFUSED, LATER, DENIED = DeskRefusedError, DeskUnavailableError, DeskDeniedError
 OF_CODES = [
     *((code, REFUSED, "400") for code in (4001, 4012, 4014, 4016, 4021)),
     *((4002, REFUSED, "403"), (4004, LATER, "500"), (4015, LATER, "429"), (4022, DENIED, "401")),
@@ -199,7 +206,7 @@ def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body
     assert (throttled.throttled, throttled.effective_status, throttled.retry_after) == (True, 429, 7)
     assert not any((throttled.succeeded, throttled.not_found, throttled.unauthorized, throttled.down))
     failure = throttled.failure()
-    assert isinstance(failure, DeskUnavailable)
+    assert isinstance(failure, DeskUnavailableError)
     assert (failure.reason, failure.outcome_unknown) == ("ServiceDesk Plus API: 429", False)
 
 
@@ -245,7 +252,7 @@ def test_a_failure_without_a_reason_and_a_code_that_is_none_are_no_answer(status
     answered = answer(200, status, posted=True)
     failure = answered.failure()
     assert not answered.succeeded
-    assert isinstance(failure, DeskUnavailable)
+    assert isinstance(failure, DeskUnavailableError)
     assert (line_of(failure), failure.outcome_unknown) == ("ServiceDesk Plus API error: invalid answer", True)
     # An HTTP failure decides alone, and gives no verdict on the ticket.
     assert line_of(answer(503, status).failure()) == "ServiceDesk Plus API error: 503"
@@ -276,7 +283,7 @@ def test_a_missing_ticket_is_told_by_the_apis_code_or_by_its_404(status: int, bo
     ],
 )
 def test_a_200_that_is_not_the_apis_json_may_not_have_happened(body: bytes) -> None:
-    with pytest.raises(DeskUnavailable) as failed:
+    with pytest.raises(DeskUnavailableError) as failed:
         decode(200, body, None)
     assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
     assert not decode(404, body, None).not_found
@@ -299,7 +306,7 @@ ODD_ZONES = (" EST GMT", " -0500 GMT", "", " +9999", " -0000", " EST", " UTC", "
 )
 def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: float | None) -> None:
     failure = answer(429, coded(4000, 4015), header).failure()
-    assert isinstance(failure, DeskUnavailable)
+    assert isinstance(failure, DeskUnavailableError)
     assert failure.retry_after == seconds
 
 

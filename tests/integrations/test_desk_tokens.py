@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from config.tenants import DeskSettings
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
-from integrations.errors import DeskDenied, DeskTimeout, DeskUnavailable, Temporary
+from integrations.errors import DeskDeniedError, DeskTimeoutError, DeskUnavailableError, TemporaryError
 from simulators.servicedesk import create_desk
 from tests.kit.desk import line_of, opened, settings
 from tests.kit.simulators import CLOUD, Simulator, simulator_of
@@ -97,7 +97,7 @@ async def test_wrong_credentials_under_a_200_are_refused(wrong: str | None, desk
         desk.order(kind="status", code=401, operation="read_ticket")
     changed = {} if wrong is None else {wrong: "hunter2"}
     async with opened(settings(desk.server.url, "cloud", desk.name, **changed)) as client:
-        with pytest.raises(DeskDenied) as refused:
+        with pytest.raises(DeskDeniedError) as refused:
             await client.read_ticket(desk.ticket_id)
     assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
     assert desk.calls("read_ticket") == (2 if wrong is None else 0)
@@ -117,24 +117,24 @@ async def test_an_accounts_host_that_gives_no_more_tokens_may_give_some_later(de
         for _ in range(10):
             await client.read_ticket(desk.ticket_id)
             desk.revoke_tokens()
-        with pytest.raises(Temporary):
+        with pytest.raises(TemporaryError):
             await client.read_ticket(desk.ticket_id)
 
 
 @pytest.mark.parametrize(
     ("fault", "kind", "shown"),
     [
-        ({"kind": "status", "code": 500}, DeskUnavailable, "error: 500"),
-        ({"kind": "status", "code": 429}, DeskUnavailable, "error: 429"),
-        ({"kind": "html"}, DeskUnavailable, "error: invalid answer"),
-        ({"kind": "not_json"}, DeskUnavailable, "error: invalid answer"),
-        ({"kind": "huge", "megabytes": 6}, DeskUnavailable, "error: invalid answer"),
-        ({"kind": "cut"}, DeskUnavailable, "error: connection"),
-        ({"kind": "silence"}, DeskTimeout, "timeout"),
+        ({"kind": "status", "code": 500}, DeskUnavailableError, "error: 500"),
+        ({"kind": "status", "code": 429}, DeskUnavailableError, "error: 429"),
+        ({"kind": "html"}, DeskUnavailableError, "error: invalid answer"),
+        ({"kind": "not_json"}, DeskUnavailableError, "error: invalid answer"),
+        ({"kind": "huge", "megabytes": 6}, DeskUnavailableError, "error: invalid answer"),
+        ({"kind": "cut"}, DeskUnavailableError, "error: connection"),
+        ({"kind": "silence"}, DeskTimeoutError, "timeout"),
     ],
 )
 async def test_an_accounts_host_in_trouble_is_a_desk_failure(
-    fault: Any, kind: type[Temporary], shown: str, desk: CloudDesk, redis: Redis
+    fault: Any, kind: type[TemporaryError], shown: str, desk: CloudDesk, redis: Redis
 ) -> None:
     """The fetch that failed does not hold up the next one."""
     desk.order(operation="token", times=1, **fault)
@@ -179,7 +179,7 @@ def accounts_host(content: bytes, asked: list[str]) -> httpx2.MockTransport:
 async def test_a_token_that_is_none_is_neither_sent_nor_kept(content: bytes, redis: Redis) -> None:
     asked: list[str] = []
     async with opened(settings("http://desk", "cloud"), redis=redis, transport=accounts_host(content, asked)) as client:
-        with pytest.raises(DeskUnavailable) as failed:
+        with pytest.raises(DeskUnavailableError) as failed:
             await client.read_ticket("1")
     assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
     assert asked == ["/globex/oauth/v2/token"]
@@ -220,7 +220,7 @@ async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over:
         return httpx2.Response(500)
 
     async with opened(desk, redis=redis, transport=httpx2.MockTransport(answer)) as client:
-        with pytest.raises(DeskUnavailable):
+        with pytest.raises(DeskUnavailableError):
             await client.read_ticket("1")
     assert len(await redis.keys("*:lock")) == taken_over
     return locks

@@ -15,7 +15,7 @@ import pytest
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from integrations.embeddings import Embedder, Embedders, EndpointModel, LocalModel
-from integrations.errors import EmbeddingsUnavailable, HeldBack, TextRefused
+from integrations.errors import DeferredError, EmbeddingsUnavailableError, TextRefusedError
 from integrations.http import STRAIGHT
 from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
@@ -96,7 +96,7 @@ def rows(*embeddings: Any) -> bytes:
 )
 async def test_an_answer_that_is_none_is_no_embedding(body: bytes, canned: CannedServer) -> None:
     canned.body = body
-    with pytest.raises(EmbeddingsUnavailable, match="invalid answer"):
+    with pytest.raises(EmbeddingsUnavailableError, match="invalid answer"):
         await asked_of(endpoint(canned.url), "one", "two")
 
 
@@ -108,7 +108,7 @@ async def test_an_endpoint_that_refuses_never_ends_or_is_not_there(canned: Canne
         (endpoint(canned.url), "answer too large"),
         (endpoint("http://127.0.0.1:9"), "connection"),
     ):
-        with pytest.raises(EmbeddingsUnavailable, match=reason):
+        with pytest.raises(EmbeddingsUnavailableError, match=reason):
             await asked_of(asked, "one")
 
 
@@ -136,7 +136,7 @@ async def test_a_space_that_could_not_be_measured_is_measured_after_the_rest() -
     clock, model = Clock(), MeaningModel()
     model.fails = True
     embedder = Embedder(model, monotonic=clock)
-    for failure in (EmbeddingsUnavailable, HeldBack):
+    for failure in (EmbeddingsUnavailableError, DeferredError):
         with pytest.raises(failure):
             await embedder.kept([("VPN", "en")])
     model.fails, clock.now = False, clock.now + 16
@@ -149,7 +149,7 @@ async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
     before = await embedder.model_id()
     model.dimensions = 48
     for use in (embedder.asked("VPN", "en"), embedder.kept([("VPN", "en")])):
-        with pytest.raises(EmbeddingsUnavailable, match="not as long as they were"):
+        with pytest.raises(EmbeddingsUnavailableError, match="not as long as they were"):
             await use
         clock.now += 16
         model.dimensions -= 1
@@ -161,7 +161,7 @@ async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
 async def test_a_model_that_tells_no_text_from_another_is_not_used() -> None:
     model = MeaningModel()
     model.says_always = [0.5] * 64
-    with pytest.raises(EmbeddingsUnavailable, match="tell no text from another"):
+    with pytest.raises(EmbeddingsUnavailableError, match="tell no text from another"):
         await Embedder(model).asked("VPN", "en")
 
 
@@ -169,7 +169,7 @@ async def test_a_text_that_is_refused_is_no_failure_of_the_model() -> None:
     model = MeaningModel()
     model.refuses = "pistol"
     embedder = Embedder(model)
-    with pytest.raises(TextRefused):
+    with pytest.raises(TextRefusedError):
         await embedder.asked("a pistol", "en")
     none, some, other = await embedder.kept([("a pistol", "en"), ("VPN", "en"), ("a key", "en")])
     assert (none, bool(some), bool(other)) == (b"", True, True)
@@ -181,7 +181,7 @@ async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() 
     await embedder.model_id()
     asked = [embedder.asked(f"VPN {number}", "en") for number in range(20)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert [isinstance(answer, HeldBack) for answer in answers] == [False] * 8 + [True] * 12
+    assert [isinstance(answer, DeferredError) for answer in answers] == [False] * 8 + [True] * 12
 
 
 async def test_models_of_one_name_at_two_places_are_two(model: Simulator) -> None:
@@ -225,7 +225,7 @@ async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words
     async with closing(sending_to("http://127.0.0.1:9")) as acme:
         assert not any(await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en")))
         (embedder,) = acme.used()
-        with pytest.raises(EmbeddingsUnavailable):
+        with pytest.raises(EmbeddingsUnavailableError):
             await embedder.model_id()
         assert await acme.asked("acme", "Scanner", "en") is None
     assert log.getvalue().count("Embeddings error: ") == 1

@@ -20,7 +20,7 @@ from config.settings import HousekeepingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from devstack.free_ports import free_port
-from integrations.errors import DeskUnavailable, HeldBack, OutsideFailure
+from integrations.errors import DeferredError, DeskUnavailableError, ExternalError
 from integrations.http import LARGEST_ANSWER_BYTES, Outward, TracedTransport, open_client
 from integrations.model.models import Models
 from integrations.rate_limit import DeskRate
@@ -109,7 +109,7 @@ async def test_a_certificate_is_verified(name: str, trusted: bool, authority: tr
         if name == "localhost" and trusted:
             assert await read_ticket(Outward(ca_bundle=bundle), server.url) == "S"
         else:
-            with pytest.raises(DeskUnavailable) as refused:
+            with pytest.raises(DeskUnavailableError) as refused:
                 await read_ticket(Outward(ca_bundle=bundle if trusted else None), server.url)
             assert line_of(refused.value) == "ServiceDesk Plus API error: connection: certificate not trusted"
     assert server.authorities == (["key-of-acme"] if name == "localhost" and trusted else [])
@@ -120,7 +120,7 @@ async def test_a_certificate_is_verified(name: str, trusted: bool, authority: tr
 )
 async def test_an_answer_that_is_too_large_or_compressed_is_not_read(body: bytes, encoding: str) -> None:
     canned = CannedServer(body=body, encoding=encoding)
-    with serving(canned) as server, pytest.raises(DeskUnavailable, match="invalid answer"):
+    with serving(canned) as server, pytest.raises(DeskUnavailableError, match="invalid answer"):
         await read_ticket(Outward(), server.url)
 
 
@@ -246,7 +246,7 @@ async def test_no_proxy_of_the_environment_is_used(
     monkeypatch.setenv(environment, f"http://127.0.0.1:{outside.proxy.port}")
     way = outside.way(proxy=None)
     for call in (read_ticket, outside.ask):
-        with pytest.raises(OutsideFailure):
+        with pytest.raises(ExternalError):
             await call(way)
     assert outside.proxy.asked == []
 
@@ -283,7 +283,7 @@ async def test_a_failing_proxy_is_temporary_and_leaks_nothing(
         way = replace(way, proxy=url or way.proxy)
         port = ":8443" if "reach" in trouble else ""
         for call, name, api in ((read_ticket, "desk", "ServiceDesk Plus"), (outside.ask, "model", "OpenAI")):
-            with pytest.raises(OutsideFailure) as failed:
+            with pytest.raises(ExternalError) as failed:
                 await call(way, f"https://{name}.test{port}")
             assert line_of(failed.value) == f"{api} API error: {words}"
             assert (failed.value.outcome_unknown, failed.value.down) == (False, "proxy" in words)  # type: ignore[attr-defined]
@@ -305,11 +305,11 @@ async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside:
     desk = DeskSettings(url="https://desk.test", edition="onpremises", api_key="key-of-acme")
     async with open_client(connections=2, outward=outside.way()) as http:
         client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits(1))
-        with pytest.raises(OutsideFailure) as failed:
+        with pytest.raises(ExternalError) as failed:
             await client.add_note("1", "<p>note</p>")
         assert not failed.value.outcome_unknown  # type: ignore[attr-defined]
         # The next jobs wait.
-        with pytest.raises(HeldBack, match="desk unavailable"):
+        with pytest.raises(DeferredError, match="desk unavailable"):
             await client.add_note("1", "<p>note</p>")
 
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from devstack.free_ports import free_port
-from integrations.errors import HeldBack, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.http import Outward
 from integrations.model.client import Refusal, Wire, refused_part, strip_fence
 from integrations.resilience import HoldReason
@@ -62,7 +62,7 @@ RATE = "429 Rate Limit"
 
 
 def status(code: int, told: str, wait: float | None = None, **more: Any) -> tuple[dict[str, Any], Any, str, Any]:
-    kind = ModelUnavailable if code in (408, 429) or code >= 500 else ModelRefused
+    kind = ModelUnavailableError if code in (408, 429) or code >= 500 else ModelRefusedError
     return {"kind": "status", "code": code, **more}, kind, told, wait
 
 
@@ -83,16 +83,16 @@ def status(code: int, told: str, wait: float | None = None, **more: Any) -> tupl
         status(400, "400 Bad Request", message="No."),
         status(403, "403 Forbidden"),
         status(302, "302 Found"),
-        ({"kind": "error_in_200", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
-        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, RATE, None),
-        ({"kind": "error_in_200", "code": 403}, ModelRefused, "403 Forbidden", None),
-        ({"kind": "error_event", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
-        ({"kind": "error_event", "code": 429}, ModelUnavailable, RATE, None),
-        ({"kind": "html"}, ModelUnavailable, "invalid answer", None),
-        ({"kind": "cut"}, ModelUnavailable, "connection", None),
-        ({"kind": "cut", "chunks": 0}, ModelUnavailable, "connection", None),
-        ({"kind": "refusal"}, ModelRefused, "invalid answer", None),
-        ({"kind": "content_filter"}, ModelRefused, "content filter", None),
+        ({"kind": "error_in_200", "code": 502}, ModelUnavailableError, "502 Bad Gateway", None),
+        ({"kind": "error_in_200", "code": 429}, ModelUnavailableError, RATE, None),
+        ({"kind": "error_in_200", "code": 403}, ModelRefusedError, "403 Forbidden", None),
+        ({"kind": "error_event", "code": 502}, ModelUnavailableError, "502 Bad Gateway", None),
+        ({"kind": "error_event", "code": 429}, ModelUnavailableError, RATE, None),
+        ({"kind": "html"}, ModelUnavailableError, "invalid answer", None),
+        ({"kind": "cut"}, ModelUnavailableError, "connection", None),
+        ({"kind": "cut", "chunks": 0}, ModelUnavailableError, "connection", None),
+        ({"kind": "refusal"}, ModelRefusedError, "invalid answer", None),
+        ({"kind": "content_filter"}, ModelRefusedError, "content filter", None),
     ],
 )
 async def test_each_failure_has_its_class_and_line(
@@ -108,7 +108,7 @@ async def test_each_failure_has_its_class_and_line(
 
 async def test_an_endpoint_that_is_not_there_is_a_connection_failure() -> None:
     failure = await failure_of(f"http://127.0.0.1:{free_port()}")
-    assert (type(failure), line_of(failure)) == (ModelUnavailable, ERROR + "connection")
+    assert (type(failure), line_of(failure)) == (ModelUnavailableError, ERROR + "connection")
 
 
 UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
@@ -131,7 +131,7 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     model.order(kind=kind)
     paid: list[int] = []
     async with opened(model.url) as gpt4:
-        with pytest.raises(ModelRefused) as refused:
+        with pytest.raises(ModelRefusedError) as refused:
             await gpt4.ask(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
     assert line_of(refused.value) == ERROR + "invalid answer"
     assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]][-2:]
@@ -197,7 +197,7 @@ async def test_a_job_that_fails_teaches_nothing(faults: Any, first: Any, model: 
     for fault in faults:
         model.order(**fault)
     async with opened(model.url) as gpt4:
-        with pytest.raises(ModelRefused):
+        with pytest.raises(ModelRefusedError):
             await gpt4.ask(PROMPT, Enhancement)
         assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
     assert formats(model) == [*first, "json_schema"]
@@ -386,11 +386,11 @@ async def test_each_known_answer_is_understood(known: ProviderAnswer, answering:
     """Support's line is logged once: by the client for a hold, else by the worker."""
     line = f"OpenAI API error: {known.told}"
     async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
-        with pytest.raises((OutsideFailure, HeldBack)) as stopped:
+        with pytest.raises((ExternalError, DeferredError)) as stopped:
             await gpt4.ask(PROMPT, Enhancement)
     failure = stopped.value
-    assert isinstance(failure, OutsideFailure | HeldBack)
-    if isinstance(failure, OutsideFailure):
+    assert isinstance(failure, ExternalError | DeferredError)
+    if isinstance(failure, ExternalError):
         assert type(failure).__name__ == known.becomes
         assert failure.phrase.template.format(**failure.values) == line
         assert getattr(failure, "retry_after", None) == known.wait

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure
+from integrations.errors import ExternalError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
 from integrations.http import LARGEST_ANSWER_BYTES
 from integrations.values import ModelAnswer, Usage
 from simulators.serving import serve_in_thread
@@ -44,7 +44,7 @@ async def answer_of(app: Starlette) -> ModelAnswer[Enhancement]:
         return await ask(url)
 
 
-async def failure_from(app: Starlette) -> tuple[type[OutsideFailure], str]:
+async def failure_from(app: Starlette) -> tuple[type[ExternalError], str]:
     with serve_in_thread(app) as url:
         failure = await failure_of(url)
     return type(failure), line_of(failure)
@@ -101,7 +101,7 @@ NO_WHOLES = [
     ],
 )
 async def test_a_200_that_is_no_answer_may_be_one_later(body: bytes, content_type: str) -> None:
-    assert await failure_from(endpoint(body, content_type)) == (ModelUnavailable, INVALID)
+    assert await failure_from(endpoint(body, content_type)) == (ModelUnavailableError, INVALID)
 
 
 INVALID = "OpenAI API error: invalid answer"
@@ -172,7 +172,7 @@ IDLE = 0.4
 async def test_no_content_for_too_long_is_a_timeout(fault: dict[str, Any], model: Simulator) -> None:
     model.order(**fault)
     failure = await failure_of(model.url, idle=IDLE)
-    assert type(failure) is ModelTimeout
+    assert type(failure) is ModelTimeoutError
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.4s"
 
 
@@ -183,7 +183,7 @@ async def test_a_slow_but_steady_answer_may_take_longer_than_the_silence_allowed
     assert answer.content.summary
     assert answer.milliseconds > 1000
     failure = await failure_of(model.url, idle=0.4, total=0.5)
-    assert type(failure) is ModelTimeout
+    assert type(failure) is ModelTimeoutError
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
     model.forget()
     model.order(kind="keep_alive", seconds=0.05, comments=3)
@@ -229,7 +229,7 @@ async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish
     """Otherwise each attempt pays again. A cut at the length limit gets one repair."""
     endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
     with endless.serving() as url:
-        assert type(await failure_of(url)) is ModelRefused
+        assert type(await failure_of(url)) is ModelRefusedError
     assert endless.calls == calls
 
 
@@ -247,7 +247,7 @@ async def test_what_came_of_a_stream_that_breaks_off_is_paid_for(pieces: list[An
     heard: list[Usage] = []
     with BreaksOff(*pieces).serving() as url:
         async with opened(url) as gpt4:
-            with pytest.raises(ModelUnavailable):
+            with pytest.raises(ModelUnavailableError):
                 await gpt4.ask(PROMPT, Enhancement, heard.append)
     assert heard == paid
 
@@ -258,13 +258,13 @@ MEGABYTES = 40
 @pytest.mark.parametrize(
     ("status", "content_type", "opening", "expected"),
     [
-        (200, JSON, b'{"choices": "', (ModelUnavailable, INVALID)),
-        (200, STREAM, b"data: ", (ModelUnavailable, INVALID)),
-        (200, STREAM, b": ", (ModelUnavailable, INVALID)),
-        (200, STREAM, b"data: {}\n" * 2, (ModelUnavailable, INVALID)),
-        (503, JSON, b'{"error": "', (ModelUnavailable, "OpenAI API error: 503 Service Unavailable")),
-        (403, JSON, b'{"error": "', (ModelRefused, "OpenAI API error: 403 Forbidden")),
-        (400, JSON, b'{"error": "response_format', (ModelRefused, "OpenAI API error: 400 Bad Request")),
+        (200, JSON, b'{"choices": "', (ModelUnavailableError, INVALID)),
+        (200, STREAM, b"data: ", (ModelUnavailableError, INVALID)),
+        (200, STREAM, b": ", (ModelUnavailableError, INVALID)),
+        (200, STREAM, b"data: {}\n" * 2, (ModelUnavailableError, INVALID)),
+        (503, JSON, b'{"error": "', (ModelUnavailableError, "OpenAI API error: 503 Service Unavailable")),
+        (403, JSON, b'{"error": "', (ModelRefusedError, "OpenAI API error: 403 Forbidden")),
+        (400, JSON, b'{"error": "response_format', (ModelRefusedError, "OpenAI API error: 400 Bad Request")),
     ],
 )
 async def test_an_answer_without_end_is_not_kept_in_memory(
@@ -293,5 +293,5 @@ async def test_an_answer_is_asked_for_plain_and_a_packed_one_is_refused() -> Non
         return Response(packed, headers={"content-type": JSON, "content-encoding": "gzip"})
 
     app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
-    assert await failure_from(app) == (ModelUnavailable, INVALID)
+    assert await failure_from(app) == (ModelUnavailableError, INVALID)
     assert seen == ["identity"]

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
-from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable
+from integrations.errors import DeferredError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
 from integrations.model import spending
 from integrations.resilience import HoldReason
 from integrations.values import Spent, Unanswered, Usage
@@ -61,7 +61,7 @@ async def test_settings_say_where_a_tenant_is_asked_for(own: Any, came: Any, str
         assert street.came == [came, ("process", "of-process", "gpt-6-luna")]
         street.says |= {"process": 503, "acme": 503}
         if "OPENAI_API_KEY_ACME" in own:
-            with pytest.raises(ModelUnavailable):
+            with pytest.raises(ModelUnavailableError):
                 await its_town.ask()
         else:
             assert (await its_town.ask()).model == "spare in fallback"
@@ -104,9 +104,9 @@ async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, stree
             its_town.change(**{"OPENAI_API_KEY_ACME": "", BASE_URL: ""})
         else:
             its_town.change(**dict.fromkeys((*ACME, *OWN, BASE_URL), ""))
-        with pytest.raises(HeldBack, match="tenant closed"):
+        with pytest.raises(DeferredError, match="tenant closed"):
             model.check()
-        with pytest.raises(HeldBack, match="tenant closed"):
+        with pytest.raises(DeferredError, match="tenant closed"):
             await asked(model)
     assert street.came == []
 
@@ -116,7 +116,7 @@ async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(stree
     street.says["process"] = 401
     async with town(street, OPENAI_API_KEY="refused") as its_town:
         for _ in range(2):
-            with pytest.raises(HeldBack, match="model key refused"):
+            with pytest.raises(DeferredError, match="model key refused"):
                 await its_town.ask()
         street.says.clear()
         its_town.change(OPENAI_API_KEY="rotated")
@@ -133,10 +133,10 @@ async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(cha
     async with town(street, fallback(street), **OWN, **keys) as its_town:
         its_town.change(OPENAI_FALLBACK_API_KEY=changed)
         street.says["process"] = 401
-        with pytest.raises(HeldBack, match="model key refused"):
+        with pytest.raises(DeferredError, match="model key refused"):
             await its_town.ask("globex")
         its_town.change(OPENAI_API_KEY=changed)
-        with pytest.raises(HeldBack, match="model key refused") as held:
+        with pytest.raises(DeferredError, match="model key refused") as held:
             await its_town.ask("globex")
         assert held.value.extends_deadline
         street.says.clear()
@@ -148,9 +148,9 @@ async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) 
     street.says["acme"] = 503
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         for _ in range(5):
-            with pytest.raises(ModelUnavailable):
+            with pytest.raises(ModelUnavailableError):
                 await its_town.ask()
-        with pytest.raises(HeldBack, match="model unavailable"):
+        with pytest.raises(DeferredError, match="model unavailable"):
             await its_town.ask()
         assert (await its_town.ask("globex")).status == 200
         its_town.change(**{"OPENAI_API_KEY_ACME": "rotated", BASE_URL: at(street, "new")})
@@ -166,7 +166,7 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
 
     street.says["acme"] = 401
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
-        with pytest.raises(HeldBack, match="model key refused"):
+        with pytest.raises(DeferredError, match="model key refused"):
             await its_town.ask()
         assert shown() == [0, 1]
         street.says.clear()
@@ -182,12 +182,12 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
     ("first", "second", "ends", "houses"),
     [
         (503, {}, "spare in fallback", ["process", "fallback"]),
-        (429, {}, ModelUnavailable, ["process"]),
-        (400, {}, ModelRefused, ["process"]),
-        ({"message": {"content": "", "refusal": "No."}}, {}, ModelRefused, ["process"]),
-        (503, 503, ModelUnavailable, ["process", "fallback"]),
-        (503, 400, ModelUnavailable, ["process", "fallback"]),
-        (503, {"message": {"content": "", "refusal": "No."}}, ModelRefused, ["process", "fallback"]),
+        (429, {}, ModelUnavailableError, ["process"]),
+        (400, {}, ModelRefusedError, ["process"]),
+        ({"message": {"content": "", "refusal": "No."}}, {}, ModelRefusedError, ["process"]),
+        (503, 503, ModelUnavailableError, ["process", "fallback"]),
+        (503, 400, ModelUnavailableError, ["process", "fallback"]),
+        (503, {"message": {"content": "", "refusal": "No."}}, ModelRefusedError, ["process", "fallback"]),
     ],
     ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
 )
@@ -215,7 +215,7 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
     process = {name: value.replace("127.0.0.1", "localhost") for name, value in fallback(street).items()}
     told: list[Unanswered] = []
     async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
-        with pytest.raises(ModelRefused):
+        with pytest.raises(ModelRefusedError):
             await asked(its_town.models.of("acme"), in_vain=told)
         street.says.pop("fallback")
         await asked(its_town.models.of("acme"), in_vain=told)
@@ -236,9 +236,9 @@ async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_
         assert stream.getvalue().count("OpenAI API error: 503") == 5
         street.says["fallback"] = 503
         for _ in range(5):
-            with pytest.raises(HeldBack, match="model unavailable"):
+            with pytest.raises(DeferredError, match="model unavailable"):
                 await asked(its_town.models.of("globex"))
-        with pytest.raises(HeldBack, match="model unavailable"):
+        with pytest.raises(DeferredError, match="model unavailable"):
             its_town.models.of("globex").check()
     assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
 
@@ -281,7 +281,7 @@ async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) ->
         running = asyncio.create_task(asked(its_town.models.of("acme")))
         await came_to(street)
         its_town.change(**OWN | {"acme.openai.base_url": at(street, "acme")})
-        with pytest.raises(ModelTimeout) as failed:
+        with pytest.raises(ModelTimeoutError) as failed:
             await running
     street.says.clear()
     # As long as the settings say: a local server on a CPU may need longer than the default.
@@ -297,13 +297,13 @@ async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_
         its_town.book.elsewhere = Spent(850)
         await its_town.ask()
         for _ in range(2):
-            with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+            with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
                 await its_town.ask()
         assert sample("spending_used_ratio", {"tenant_id": "acme"}) == 1.05
         its_town.change(**{"acme.openai.daily_tokens": 2000, "acme.openai.daily_dollars": 2.5})
         await its_town.ask()
         its_town.change(**{"acme.openai.daily_dollars": 1.5})
-        with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+        with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
             await its_town.ask()
     line = "Spending limit of today reached: tenant_id=acme, tokens=1050, dollars=1.00"
     assert stream.getvalue().count(line) == 1
@@ -319,7 +319,7 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
     moment = datetime(2026, 3, 2, tzinfo=UTC) - before_midnight
     tenants = TenantDirectory(lambda: values, monotonic=clock)
     limits = spending.SpendingLimits(tenants, BookInMemory(here=Spent(10)), lambda: moment)
-    with pytest.raises(HeldBack) as held:
+    with pytest.raises(DeferredError) as held:
         limits.check("acme")
     assert (held.value.seconds, held.value.extends_deadline) == (seconds, True)
 
@@ -334,7 +334,7 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
     # Its dollars are those of the last complete call.
     limits.paid("acme", Usage(70, 30, estimated=True))
     assert book.here == Spent(300, 1.0)
-    with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+    with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
         limits.check("acme")
     assert "without effect" not in stream.getvalue()
     for _ in range(2):

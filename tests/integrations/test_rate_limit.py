@@ -14,7 +14,7 @@ import redis
 from redis.asyncio import Redis
 
 from dispatch.queue import open_redis
-from integrations.errors import HeldBack
+from integrations.errors import DeferredError
 from integrations.rate_limit import LONGEST_HOLD_SECONDS, DeskRate, PassingRate
 from tests.kit.clock import Clock
 
@@ -41,7 +41,7 @@ class ClockedRedis:
 
 async def held_back(rate: DeskRate, who: str = "") -> float:
     """Return the seconds for which a call is held back."""
-    with pytest.raises(HeldBack, match="desk rate limit") as held:
+    with pytest.raises(DeferredError, match="desk rate limit") as held:
         await rate.take(who)
     return held.value.seconds
 
@@ -174,7 +174,7 @@ class Simulation:
         """Make housekeeping's calls one after the other."""
         try:
             await self._passing.take()
-        except HeldBack as held:
+        except DeferredError as held:
             again = held.seconds
         else:
             assert not self.away
@@ -188,7 +188,7 @@ class Simulation:
         self._waited = 0.0
         try:
             await self._rate.take(who, begun=bool(job.calls))
-        except HeldBack as held:
+        except DeferredError as held:
             self.away.add(who)
             self.at(now + held.seconds + self._random.uniform(0, 2), lambda: self._step(who))
             return

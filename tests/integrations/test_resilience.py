@@ -8,15 +8,15 @@ import pytest
 from prometheus_client import REGISTRY
 
 from integrations.errors import (
-    DeskRefused,
-    DeskTimeout,
-    DeskUnavailable,
-    HeldBack,
-    ModelDenied,
-    ModelRefused,
-    ModelTimeout,
-    ModelUnavailable,
-    OutsideFailure,
+    DeferredError,
+    DeskRefusedError,
+    DeskTimeoutError,
+    DeskUnavailableError,
+    ExternalError,
+    ModelDeniedError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
 )
 from integrations.resilience import Breaker, Hold, HoldReason
 from tests.kit.clock import Clock
@@ -26,12 +26,12 @@ from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
 
 DOWN = [
-    *(DeskTimeout(), DeskUnavailable("503"), DeskUnavailable("connection")),
-    *(ModelTimeout(30), ModelUnavailable("500 Internal Server Error"), ModelUnavailable("connection")),
+    *(DeskTimeoutError(), DeskUnavailableError("503"), DeskUnavailableError("connection")),
+    *(ModelTimeoutError(30), ModelUnavailableError("500 Internal Server Error"), ModelUnavailableError("connection")),
 ]
 UP = [
-    *(DeskUnavailable("429", 60), DeskUnavailable("408"), DeskRefused("403")),
-    *(ModelUnavailable("429 Rate Limit"), ModelRefused("400 Bad Request")),
+    *(DeskUnavailableError("429", 60), DeskUnavailableError("408"), DeskRefusedError("403")),
+    *(ModelUnavailableError("429 Rate Limit"), ModelRefusedError("400 Bad Request")),
 ]
 
 
@@ -48,16 +48,16 @@ class GuardedServer:
             if failure is not None:
                 raise failure
 
-    def fail(self, failure: OutsideFailure | None = None, times: int = 5) -> None:
+    def fail(self, failure: ExternalError | None = None, times: int = 5) -> None:
         for _ in range(times):
-            with pytest.raises(OutsideFailure):
-                self.call(failure or DeskTimeout())
+            with pytest.raises(ExternalError):
+                self.call(failure or DeskTimeoutError())
 
     def held_back(self) -> float:
         """Return the seconds for which a call is held back."""
-        with pytest.raises(HeldBack) as held:
+        with pytest.raises(DeferredError) as held:
             self.call()
-        with pytest.raises(HeldBack):
+        with pytest.raises(DeferredError):
             self.breaker.check()
         assert held.value.reason == "desk unavailable"
         return held.value.seconds
@@ -74,7 +74,7 @@ def log(start_log: StartLog) -> io.StringIO:
 
 
 @pytest.mark.parametrize("failure", DOWN, ids=str)
-def test_five_failures_that_say_down_open_it_for_a_while(guarded: GuardedServer, failure: OutsideFailure) -> None:
+def test_five_failures_that_say_down_open_it_for_a_while(guarded: GuardedServer, failure: ExternalError) -> None:
     guarded.fail(failure, 4)
     guarded.breaker.check()
     guarded.fail(failure, 1)
@@ -84,7 +84,7 @@ def test_five_failures_that_say_down_open_it_for_a_while(guarded: GuardedServer,
 
 
 @pytest.mark.parametrize("failure", UP, ids=str)
-def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: OutsideFailure) -> None:
+def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: ExternalError) -> None:
     guarded.fail(failure, 20)
     guarded.fail(times=4)
     guarded.fail(failure, 1)
@@ -129,7 +129,7 @@ def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer
     guarded.fail()
     guarded.clock.now += 10
     late[0].__exit__(None, None, None)
-    late[1].__exit__(DeskTimeout, DeskTimeout(), None)
+    late[1].__exit__(DeskTimeoutError, DeskTimeoutError(), None)
     assert guarded.held_back() == 5
     guarded.clock.now += 5
     with guarded.breaker.watch():
@@ -139,18 +139,18 @@ def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer
 
 def test_held_back_jobs_do_not_come_back_all_at_once() -> None:
     breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
-    with pytest.raises(DeskTimeout), breaker.watch():
-        raise DeskTimeout
+    with pytest.raises(DeskTimeoutError), breaker.watch():
+        raise DeskTimeoutError
     seconds = set()
     for _ in range(20):
-        with pytest.raises(HeldBack) as held:
+        with pytest.raises(DeferredError) as held:
             breaker.check()
         seconds.add(held.value.seconds)
     assert len(seconds) > 10
     assert 14.9 < min(seconds) <= max(seconds) <= 18
 
 
-NO_CREDIT = ModelDenied("402 Payment Required", HoldReason.OUT_OF_CREDIT)
+NO_CREDIT = ModelDeniedError("402 Payment Required", HoldReason.OUT_OF_CREDIT)
 SERVER = "model of a test of holds"
 
 
@@ -169,7 +169,7 @@ class HeldModel:
 
     def held_for(self, failure: Exception | None = None) -> float:
         """Return the seconds for which a question is held back."""
-        with pytest.raises(HeldBack) as held:
+        with pytest.raises(DeferredError) as held:
             self.ask(failure)
         assert (held.value.reason, held.value.extends_deadline) == (HoldReason.OUT_OF_CREDIT, True)
         return held.value.seconds
@@ -189,7 +189,7 @@ def held() -> HeldModel:
 def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: HeldModel, log: io.StringIO) -> None:
     assert held.held_for(NO_CREDIT) == 36
     held.clock.now += 29
-    with pytest.raises(HeldBack):
+    with pytest.raises(DeferredError):
         held.hold.check()
     assert held.held_for() == pytest.approx(3.5, abs=0.6)
     held.clock.now += 1
@@ -206,8 +206,10 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
     assert log.getvalue().count(f"Hold ended: {SERVER} answers again") == 1
 
 
-@pytest.mark.parametrize("failure", [ModelUnavailable("503 Service Unavailable"), ModelRefused("400 Bad Request")])
-def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: OutsideFailure) -> None:
+@pytest.mark.parametrize(
+    "failure", [ModelUnavailableError("503 Service Unavailable"), ModelRefusedError("400 Bad Request")]
+)
+def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: ExternalError) -> None:
     """And while one tries, no other does."""
     held.held_for(NO_CREDIT)
     held.clock.now += 30
@@ -231,8 +233,8 @@ def test_a_job_waits_for_a_tenth_of_a_long_hold_and_five_minutes_at_most(held: H
 def test_another_reason_has_a_line_of_its_own(held: HeldModel, log: io.StringIO) -> None:
     held.held_for(NO_CREDIT)
     held.clock.now += 30
-    with pytest.raises(HeldBack, match="model key refused"):
-        held.ask(ModelDenied("401 Unauthorized", HoldReason.KEY_REFUSED))
+    with pytest.raises(DeferredError, match="model key refused"):
+        held.ask(ModelDeniedError("401 Unauthorized", HoldReason.KEY_REFUSED))
     assert held.shown() == {HoldReason.KEY_REFUSED: 1.0}
     assert log.getvalue().count("Hold error: ") == 2
     # It is not shown any more once no job of this process met it for a while.
@@ -257,7 +259,7 @@ async def test_the_first_refusal_holds_all_jobs(fault: Any, model: Simulator, lo
     async with opened(model.url, hold=Hold(SERVER, monotonic=clock)) as gpt4:
         asked = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(5)), return_exceptions=True)
         assert [str(held) for held in asked] == ["held back: model out of credit"] * 5
-        with pytest.raises(HeldBack):
+        with pytest.raises(DeferredError):
             gpt4.check()
         assert log.getvalue().count("OpenAI API error: ") == log.getvalue().count("Hold error: ") == 1
         model.forget()

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
-from integrations.errors import OutsideFailure
+from integrations.errors import ExternalError
 from integrations.http import open_client
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
@@ -85,7 +85,7 @@ def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") 
     return notes
 
 
-def line_of(failure: OutsideFailure) -> str:
+def line_of(failure: ExternalError) -> str:
     return failure.phrase.template.format(**failure.values)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from integrations.embeddings import Embedder
-from integrations.errors import EmbeddingsUnavailable, TextRefused
+from integrations.errors import EmbeddingsUnavailableError, TextRefusedError
 from retrieval.space import parallel_texts
 
 DIMENSIONS = 64
@@ -36,9 +36,9 @@ class MeaningModel:
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
         if self.fails:
-            raise EmbeddingsUnavailable("503")
+            raise EmbeddingsUnavailableError("503")
         if self.refuses and any(self.refuses in text for text in texts):
-            raise TextRefused("400 Bad Request")
+            raise TextRefusedError("400 Bad Request")
         self.texts += [text for text in texts if text not in self._rows]
         return [self.says_always or self._embedded(text)[: self.dimensions] for text in texts]
 

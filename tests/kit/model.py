@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from integrations.errors import OutsideFailure
+from integrations.errors import ExternalError
 from integrations.http import STRAIGHT, Outward
 from integrations.model.client import ModelClient
 from integrations.resilience import Breaker, Hold
@@ -67,7 +67,7 @@ async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float =
         return await client.ask(PROMPT, Enhancement)
 
 
-async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> OutsideFailure:
-    with pytest.raises(OutsideFailure) as failed:
+async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ExternalError:
+    with pytest.raises(ExternalError) as failed:
         await ask(url, key=key, idle=idle, total=total)
     return failed.value

@@ -12,7 +12,7 @@ from config.settings import (
     ConsoleSettings,
     HousekeepingSettings,
     MigrateSettings,
-    SettingsRefused,
+    SettingsError,
     WorkerSettings,
     load,
 )
@@ -111,7 +111,7 @@ def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
     """The process names a mounted key, Kubernetes one that a variable refers to."""
     del pod.secrets["ai-agents-model-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
-    with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY is missing"):
         load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
 
 

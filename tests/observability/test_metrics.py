@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import TENANTS_TOML
 from devstack.free_ports import free_port
-from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
+from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketClosedError
 from integrations.resilience import Breaker
 from observability import counting, exposition, metrics, timing
 from observability.start import follow_tenants, say_unusable
@@ -122,9 +122,9 @@ def test_labels_from_outside_are_few_and_short() -> None:
     ("end", "result"),
     [
         (None, "ok"),
-        (TicketClosed(), "skipped"),
-        (HeldBack("desk busy", 5), "held back"),
-        (DeskTimeout(), "failed"),
+        (TicketClosedError(), "skipped"),
+        (DeferredError("desk busy", 5), "held back"),
+        (DeskTimeoutError(), "failed"),
         (KeyboardInterrupt(), "stopped"),
     ],
     ids=repr,
@@ -140,10 +140,10 @@ def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> No
 
 def test_a_call_that_was_held_back_is_none() -> None:
     told = {"server": "servicedesk", "tenant_id": "a-tenant-of-this-test"}
-    for end in (HeldBack("desk busy", 5), DeskTimeout(), OSError()):
-        with pytest.raises(type(end)), timing.external_call("servicedesk", told["tenant_id"], OutsideFailure):
+    for end in (DeferredError("desk busy", 5), DeskTimeoutError(), OSError()):
+        with pytest.raises(type(end)), timing.external_call("servicedesk", told["tenant_id"], ExternalError):
             raise end
-    with timing.external_call("servicedesk", told["tenant_id"], OutsideFailure) as call:
+    with timing.external_call("servicedesk", told["tenant_id"], ExternalError) as call:
         call.failed = True
     results = [value("worker", "ai_agents_external_calls_total", result=each, **told) for each in ("failed", "ok")]
     assert results == [2, None]
@@ -154,14 +154,14 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
     name = "desk of a-tenant-of-this-test"
     old = Breaker(name, "desk unavailable", most_failures=1, rest_seconds=0)
     for _ in range(2):
-        with pytest.raises(DeskTimeout), old.watch():
-            raise DeskTimeout
+        with pytest.raises(DeskTimeoutError), old.watch():
+            raise DeskTimeoutError
         assert value("worker", "ai_agents_breaker_open", server=name) == 1
         with old.watch():
             pass
         assert value("worker", "ai_agents_breaker_open", server=name) == 0
-    with pytest.raises(DeskTimeout), old.watch():
-        raise DeskTimeout
+    with pytest.raises(DeskTimeoutError), old.watch():
+        raise DeskTimeoutError
     for shown, is_open in ((False, 1), (True, 0)):
         Breaker(name, "desk unavailable", shown=shown)
         assert value("worker", "ai_agents_breaker_open", server=name) == is_open
@@ -204,7 +204,7 @@ def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> Non
 
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence_and_none_is_none(port: int) -> None:
-    with pytest.raises(exposition.PortUnusable, match="METRICS_PORT is wrong: the port is in use already"):
+    with pytest.raises(exposition.PortError, match="METRICS_PORT is wrong: the port is in use already"):
         exposition.serve("housekeeping", port, lambda: (True, {}))
     exposition.serve("worker", None, lambda: (True, {}))()
 

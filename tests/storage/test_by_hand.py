@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from storage import by_hand, claims, jobs, refreshes, relaying
-from storage.by_hand import Listed, NotRetried
+from storage.by_hand import Listed, NotRetriedError
 from storage.models import JobState
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
@@ -73,7 +73,7 @@ async def test_the_events_of_a_job_are_told_in_their_order_and_of_no_other_tenan
 
 async def test_an_unknown_job_has_no_details_and_can_not_be_retried(database: Database) -> None:
     assert await by_hand.details(database, uuid4()) is None
-    with pytest.raises(NotRetried, match="no job has this id"):
+    with pytest.raises(NotRetriedError, match="no job has this id"):
         await by_hand.retry(database, uuid4(), DEADLINE)
 
 
@@ -116,7 +116,7 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
         (completed, "note is in the ticket"),
         (duplicate, "duplicate"),
     ):
-        with pytest.raises(NotRetried, match=why):
+        with pytest.raises(NotRetriedError, match=why):
             await by_hand.retry(store.database, job_id, DEADLINE)
     assert store.table.run("SELECT * FROM jobs ORDER BY id") == before
 

@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from integrations.errors import NoteMissing
+from integrations.errors import NoteMissingError
 from storage import by_hand, claims, refreshes, relaying
-from storage.claims import Claim, LeaseLost
+from storage.claims import Claim, LeaseLostError
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 from workflow.lease import Renewals, hold_lease
@@ -204,7 +204,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
     [
         ("ServiceDesk Plus timeout", True),
         ("deadline passed (last: ServiceDesk Plus timeout)", True),
-        (NoteMissing().reason, False),
+        (NoteMissingError().reason, False),
     ],
 )
 async def test_a_failed_job_with_a_possible_note_is_done(reason: str, done: bool, store: Store) -> None:
@@ -247,7 +247,7 @@ async def test_no_write_of_an_expired_claim_has_an_effect(name: str, taken: bool
         # Of the same name: a worker restarted on its host may have it.
         await claimed(store.database, waiting, first.owner)
     before = store.table.job(waiting)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await WRITES[name](store.database, first)
     assert store.table.job(waiting) == before
 
@@ -273,7 +273,7 @@ async def test_a_stale_claim_changes_nothing_in_a_later_one(freed: str, waiting:
     assert (later.owner, later.attempt) == (stale.owner, stale.attempt)
     before = store.table.job(waiting)
     for write in WRITES.values():
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLostError):
             await write(store.database, stale)
         assert store.table.job(waiting) == before
     await claims.complete(store.database, later, "1")
@@ -306,7 +306,7 @@ async def test_a_write_in_doubt_can_be_repeated_and_no_other_one(name: str, wait
     before = store.table.job(waiting)
     await ENDS[name](store.database, claim)
     for other in ENDS.keys() - {name}:
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLostError):
             await ENDS[other](store.database, claim)
     assert store.table.job(waiting) == before
 
@@ -326,14 +326,14 @@ async def test_a_job_freed_by_another_is_not_the_claims_own_write(waiting: UUID,
     store.table.change(waiting, lease_until=RAN_OUT)
     assert await relaying.recover(store.database, 1)
     store.table.change(waiting, reason="GPT-4 timeout")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await claims.retry_later(store.database, claim, 0, "GPT-4 timeout")
 
 
 async def test_a_failure_that_was_retried_by_hand_is_not_told_again(waiting: UUID, database: Database) -> None:
     claim = await claimed(database, waiting)
     await failed_and_retried(database, claim)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await claims.fail(database, claim, "ServiceDesk Plus API: 401")
 
 
@@ -353,7 +353,7 @@ async def test_a_block_ends_as_soon_as_its_claim_is_lost(taken: bool, waiting: U
         store.table.change(waiting, claim_token=uuid4())
     else:
         claim = replace(claim, asked_at=time.monotonic() - 3)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         async with asyncio.timeout(2.5 if taken else 0.5), hold_lease(Renewals(store.database, 3), claim):
             await asyncio.sleep(30)
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from devstack.postgres import Postgres
 from privacy.redaction.people import Person
 from storage import audit, claims, erasure, history, listings, tombstones
-from storage.claims import LeaseLost
+from storage.claims import LeaseLostError
 from storage.copies import Ticket
 from storage.erasure import Stored, Which, jobs_among, stored
 from storage.listings import ListedItem
@@ -108,7 +108,7 @@ async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it
     claim = await claimed(store.database, waiting)
     await claims.save_answer(store.database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
     await erasure.erase(store.database, Which("acme", ticket_id="1"))
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await claims.about_to_post(store.database, claim, 45)
     assert not await claims.was_forgotten(store.database, claim)
     row = store.table.job(waiting)
@@ -135,7 +135,7 @@ async def test_an_open_job_is_skipped_and_its_worker_loses_it(running: bool, wai
     assert (row["state"], row["reason"], row["claim_token"], row["lease_until"]) == ("skipped", "forgotten", None, None)
     assert row["finished_at"] is not None
     if claim is not None:
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLostError):
             await claims.save_answer(store.database, claim, {"summary": "s"}, "m")
         assert await claims.was_forgotten(store.database, claim)
         assert store.table.job(waiting)["enhancement"] is None

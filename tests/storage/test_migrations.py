@@ -21,7 +21,7 @@ from devstack.postgres import Postgres
 from storage import copies  # noqa: F401 -- tables that are described there
 from storage.migrating import migrate
 from storage.models import Base
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, insist_on_revision, revisions
+from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, insist_on_revision, revisions
 from storage.session import driver_url
 from tests.kit.postgres import TABLES, Table
 
@@ -89,7 +89,7 @@ def test_a_role_without_grants_is_refused(empty: tuple[str, str], server: Postgr
     migrate(*empty)
     table.run("CREATE ROLE stranger LOGIN PASSWORD 'p'")
     try:
-        with pytest.raises(DatabaseUnfit, match="run `ai-agents migrate` with DATABASE_ADMIN_URL"):
+        with pytest.raises(DatabaseUnfitError, match="run `ai-agents migrate` with DATABASE_ADMIN_URL"):
             check_now(f"postgresql://stranger:p@127.0.0.1:{server.port}/empty")
     finally:
         table.run("DROP ROLE stranger")
@@ -99,7 +99,9 @@ def test_tables_from_before_the_first_release_are_refused_with_the_remedy(empty:
     migrate(*empty)
     _set_revision(empty[0], "0028")
     for run in (lambda: migrate(*empty), lambda: check_now(empty[1])):
-        with pytest.raises(DatabaseUnfit, match=r"from before 0\.3\.0 and can't be upgraded: drop it, create it again"):
+        with pytest.raises(
+            DatabaseUnfitError, match=r"from before 0\.3\.0 and can't be upgraded: drop it, create it again"
+        ):
             run()
 
 
@@ -136,7 +138,7 @@ def test_a_migration_waits_for_a_lock_for_seconds_only(empty: tuple[str, str]) -
         other.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
         migration = thread.submit(migrate, *empty, lock_seconds=0.3)
         try:
-            with pytest.raises(DatabaseUnreachable, match="a table is in use"):
+            with pytest.raises(DatabaseUnreachableError, match="a table is in use"):
                 migration.result(timeout=5)
         finally:
             other.rollback()
@@ -148,7 +150,7 @@ def _set_revision(admin_url: str, revision: str) -> None:
 
 
 def test_an_older_revision_of_a_release_is_refused() -> None:
-    with pytest.raises(DatabaseUnfit, match="at revision 0031, not 0032: run `ai-agents migrate`"):
+    with pytest.raises(DatabaseUnfitError, match="at revision 0031, not 0032: run `ai-agents migrate`"):
         insist_on_revision("0031", "0032")
 
 
@@ -163,19 +165,19 @@ def test_a_newer_revision_is_used_and_logged(empty: tuple[str, str], capsys: pyt
 
 def test_a_migration_needs_the_applications_role_and_names_it(empty: tuple[str, str]) -> None:
     nobody = empty[1].replace("//ai_agents:", "//nobody:")
-    with pytest.raises(DatabaseUnfit, match="role of DATABASE_URL does not exist: create it first"):
+    with pytest.raises(DatabaseUnfitError, match="role of DATABASE_URL does not exist: create it first"):
         migrate(empty[0], nobody)
-    with pytest.raises(DatabaseUnfit, match="not migrated: run `ai-agents migrate` with DATABASE_ADMIN_URL"):
+    with pytest.raises(DatabaseUnfitError, match="not migrated: run `ai-agents migrate` with DATABASE_ADMIN_URL"):
         check_now(empty[1])
 
 
 def test_a_migration_with_unfit_rights_is_refused(empty: tuple[str, str], server: Postgres) -> None:
     wrong = server.admin_url.replace("//ai_agents_owner:", "//ai_agents_owner:x")
     for url, reason in ((empty[1], "must be the owner"), (wrong, "is refused: wrong password")):
-        with pytest.raises(DatabaseUnfit, match=f"^DATABASE_ADMIN_URL {reason}"):
+        with pytest.raises(DatabaseUnfitError, match=f"^DATABASE_ADMIN_URL {reason}"):
             migrate(url, empty[1])
     # One without a server can be tried again.
-    with pytest.raises(DatabaseUnreachable):
+    with pytest.raises(DatabaseUnreachableError):
         migrate(server.admin_url.replace(f":{server.port}/", ":1/"), server.url)
 
 

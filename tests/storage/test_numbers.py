@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage import by_hand, claims, refreshes, relaying
-from storage.claims import LeaseLost
+from storage.claims import LeaseLostError
 from storage.jobs import NOTE_MISSING
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 
@@ -24,7 +24,7 @@ async def test_both_are_in_the_row_and_told_to_whoever_has_the_job_next(store: S
     assert (knowing.ticket_id, knowing.id_in_desk, knowing.display_id) == (NUMBER, DESK_ID, NUMBER)
     assert (knowing.enhanced, knowing.echo, knowing.another_first) == NONE
     await claims.retry_later(store.database, knowing, 0, "x")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await claims.know_numbers(store.database, claim, "9", "9")
     (due,) = await relaying.take_due(store.database, 9)
     assert (due.ticket_id, due.desk_id, due.display_id) == (NUMBER, DESK_ID, NUMBER)

@@ -18,7 +18,7 @@ from devstack.postgres import Postgres
 from devstack.postgres_binaries import reachable_folder, remove_reachable, server_user
 from devstack.processes import Process
 from storage.migrating import migrate
-from storage.schema import DatabaseUnfit, check_now
+from storage.schema import DatabaseUnfitError, check_now
 from storage.session import Database, lead
 from tests.kit.postgres import Table
 
@@ -87,7 +87,7 @@ def kept(table: Table) -> Iterator[None]:
 
 
 def refusal(url: str) -> str:
-    with pytest.raises(DatabaseUnfit) as refused:
+    with pytest.raises(DatabaseUnfitError) as refused:
         check_now(url)
     return str(refused.value)
 
@@ -99,7 +99,7 @@ def test_one_without_the_settings_of_our_sessions_is_refused(mode: str, server: 
     assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
     said = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
     assert said.startswith("DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to")
-    with pytest.raises(DatabaseUnfit, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
+    with pytest.raises(DatabaseUnfitError, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
         migrate(pooled(server.admin_url, pool_mode=mode), server.url)
 
 

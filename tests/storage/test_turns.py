@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from storage.claims import Claim, NoneMayStart, Shares, claim_next, complete, is_queue_full
+from storage.claims import Claim, NoStartableJobError, Shares, claim_next, complete, is_queue_full
 from storage.limits import TURN_LOOKS
 from storage.session import Database
 from tests.kit.postgres import LEASE, Store
@@ -76,14 +76,14 @@ async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> 
     async def one() -> Claim | None:
         try:
             return await claim_next(store.database, "one", LEASE, shares)
-        except NoneMayStart:
+        except NoStartableJobError:
             return None
 
     claimed = [claim for claim in await asyncio.gather(*(one() for _ in range(12))) if claim]
     assert len(claimed) == 3
     (other,) = await flood(store, "globex", 1)
     assert (await take(store.database, shares))[0].job_id == other
-    with pytest.raises(NoneMayStart):
+    with pytest.raises(NoStartableJobError):
         await claim_next(store.database, "one", LEASE, shares)
     await complete(store.database, claimed[0], "note")
     assert tenants(await take(store.database, shares)) == {"acme": 1}
@@ -100,7 +100,7 @@ async def test_tenants_that_have_their_most_keep_no_place_from_others(store: Sto
     await flood(store, "free", with_places + 3)
     await take(store.database, shares, times=with_places)
     assert tenants(await take(store.database, shares, times=3)) == {"free": 3}
-    with pytest.raises(NoneMayStart):
+    with pytest.raises(NoStartableJobError):
         await claim_next(store.database, "one", LEASE, shares)
 
 
@@ -123,7 +123,7 @@ async def test_claims_at_once_get_a_job_each(most: dict[str, int], taken: int, s
     claimed = [claim for claim in found if isinstance(claim, Claim)]
     assert tenants(claimed) == {"acme": taken, "globex": taken}
     assert len({claim.job_id for claim in claimed} & set(accepted)) == 2 * taken
-    assert all(isinstance(claim, Claim | NoneMayStart) for claim in found)
+    assert all(isinstance(claim, Claim | NoStartableJobError) for claim in found)
 
 
 async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store, server: Postgres) -> None:
@@ -131,7 +131,7 @@ async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store
     with psycopg.connect(server.superuser_url) as other:
         other.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (first,))
         assert (await take(store.database))[0].job_id == second
-        with pytest.raises(NoneMayStart):
+        with pytest.raises(NoStartableJobError):
             await claim_next(store.database, "one", LEASE, ALIKE)
 
 
@@ -142,7 +142,7 @@ async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> Non
         await flood(store, "acme", 1, **columns)
     assert await claim_next(store.database, "one", LEASE, ALIKE) is None
     await flood(store, "acme", 1, deadline_at="now() - interval '1 second'")
-    with pytest.raises(NoneMayStart):
+    with pytest.raises(NoStartableJobError):
         await claim_next(store.database, "one", LEASE, ALIKE)
 
 

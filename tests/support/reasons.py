@@ -19,7 +19,7 @@ PRODUCT = ("workflow", "worker", "dispatch", "integrations")
 # Reasons of log lines only: a lost claim, and a job given back, which leaves none in the row.
 NO_REASONS = {"claim lost", "worker stopping"}
 # The position of the reason among the arguments.
-PLACES = {"HeldBack": 0, "Outcome": 1, "Breaker": 1}
+PLACES = {"DeferredError": 0, "Outcome": 1, "Breaker": 1}
 SERVERS_WORDS = [
     *("429 Rate Limit", "429 Rate Limit (code rate_limit_exceeded)", "500 Internal Server Error", "connection"),
     *("invalid answer", "400", "400 Bad Request (code unsupported_value, param temperature)"),
@@ -49,11 +49,26 @@ def written_reasons() -> Iterator[str]:
 def raised_reasons() -> Iterator[str]:
     """Return the reason of each failure class, with a server's words if it has any."""
     for what in SERVERS_WORDS:
-        for failure in (errors.ModelUnavailable, errors.ModelRefused, errors.DeskUnavailable, errors.DeskRefused):
+        for failure in (
+            errors.ModelUnavailableError,
+            errors.ModelRefusedError,
+            errors.DeskUnavailableError,
+            errors.DeskRefusedError,
+        ):
             yield failure(what).reason
-    raised: list[Any] = [errors.ModelTimeout(1), errors.DeskTimeout(), errors.NoteMissing(), errors.TicketNotFound("1")]
-    raised += [errors.TicketClosed(), errors.TicketTrashed(), errors.NoteUnsettled(1), errors.DeskDenied()]
-    raised += [errors.DeskRefused("no desk configured"), errors.ModelDenied("401 Unauthorized", "x")]
+    raised: list[Any] = [
+        errors.ModelTimeoutError(1),
+        errors.DeskTimeoutError(),
+        errors.NoteMissingError(),
+        errors.TicketNotFoundError("1"),
+    ]
+    raised += [
+        errors.TicketClosedError(),
+        errors.TicketTrashedError(),
+        errors.NoteUnsettledError(1),
+        errors.DeskDeniedError(),
+    ]
+    raised += [errors.DeskRefusedError("no desk configured"), errors.ModelDeniedError("401 Unauthorized", "x")]
     yield from (failure.reason for failure in raised)
     yield errors.MODEL_UNAVAILABLE
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.exits import OF_COMMANDS, OF_VERDICTS
-from config.settings import DiagnoseSettings, SettingsRefused, load
+from config.settings import DiagnoseSettings, SettingsError, load
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Happened
 from storage.job_figures import HeldJobs
@@ -277,7 +277,7 @@ def test_the_job_that_says_most_is_the_newest_one_that_was_delivered() -> None:
 
 
 def test_a_password_for_traces_is_refused_since_links_are_printed() -> None:
-    with pytest.raises(SettingsRefused, match="JAEGER_URL"):
+    with pytest.raises(SettingsError, match="JAEGER_URL"):
         load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://me:secret@traces:16686")
     settings = load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://traces:16686/")
     assert settings.jaeger_url == "http://traces:16686"

@@ -9,7 +9,7 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from support.documents.command import files_at, read
-from support.documents.extract import Unreadable, most_memory, parts_of
+from support.documents.extract import UnreadableError, most_memory, parts_of
 
 _BODY = '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
 
@@ -133,7 +133,7 @@ def test_docx_and_pdf_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told(name: str, content: str | bytes, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match=f"^{reason}"):
+    with pytest.raises(UnreadableError, match=f"^{reason}"):
         read(written(tmp_path / name, content))
 
 
@@ -143,7 +143,7 @@ def test_an_encrypted_one_a_missing_one_and_a_folder_are_told(tmp_path: Path) ->
     writer.write(tmp_path / "e.pdf")
     reasons = {"e.pdf": "it is encrypted", "missing.md": "it can't be opened", "": "files of this kind"}
     for name, reason in reasons.items():
-        with pytest.raises(Unreadable, match=reason):
+        with pytest.raises(UnreadableError, match=reason):
             read(tmp_path / name)
 
 
@@ -151,7 +151,7 @@ def test_an_encrypted_one_a_missing_one_and_a_folder_are_told(tmp_path: Path) ->
 def test_a_bomb_takes_no_more_than_its_process_may(tmp_path: Path) -> None:
     bomb = docx(tmp_path / "bomb.docx", "x", "a" * 100_000, times=4000)
     assert bomb.stat().st_size < 2_000_000
-    with pytest.raises(Unreadable, match=r"too much (time|memory)|it has more than|it is broken"):
+    with pytest.raises(UnreadableError, match=r"too much (time|memory)|it has more than|it is broken"):
         read(bomb)
 
 

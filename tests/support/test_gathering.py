@@ -17,7 +17,7 @@ from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from dispatch.asking import LookAsker, LookQuestions
 from dispatch.queue import open_redis
-from integrations.errors import HeldBack
+from integrations.errors import DeferredError
 from integrations.looks import SOUGHT, DeskLook, NoteMarks, Sought, look_at_desk
 from integrations.rate_limit import DeskRate
 from simulators.servicedesk import create_desk
@@ -29,10 +29,10 @@ from support.check.findings import Loaded
 from support.diagnose import facts as queue_looks
 from support.diagnose.facts import Facts, QueueSigns, queue_signs
 from support.diagnose.gathering import (
+    AmbiguousTenantError,
     AskedAbout,
     Gatherer,
-    SeveralTenants,
-    TenantNotKnown,
+    UnknownTenantError,
     choose_after_removal,
     jobs_of,
 )
@@ -77,7 +77,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
     assert (facts.job and facts.job.id, facts.tenant_id) == (done, "acme")
     # A tenant whose job is behind fifty of another one is seen as well.
     await store.accept(**OLD, tenant_id="globex")
-    with pytest.raises(SeveralTenants, match="acme, globex"):
+    with pytest.raises(AmbiguousTenantError, match="acme, globex"):
         await gatherer(store).facts(OF_124)
     facts = await facts_of(gatherer(store), AskedAbout("124", "globex", None))
     assert getattr(facts.job, "tenant_id", "") == "globex"
@@ -94,7 +94,7 @@ async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Sto
 async def test_whose_ticket_it_is_is_known_by_refused_webhooks_and_by_desks_lists(store: Store) -> None:
     await store.accept(ticket_id="124")
     await rejections.record(store.database, "globex", "124", 403, "signature mismatch", proved=False)
-    with pytest.raises(SeveralTenants, match="acme, globex"):
+    with pytest.raises(AmbiguousTenantError, match="acme, globex"):
         await gatherer(store, "acme", "globex").facts(OF_124)
     assert (await facts_of(gatherer(store, "acme"), OF_124)).tenant_id == "acme"
     # Without a webhook its desk's list tells whose ticket it is, by either number.
@@ -148,7 +148,7 @@ async def test_locked_events_do_not_cost_the_verdict_and_locked_jobs_end_it(stor
 
 
 async def test_a_tenant_that_nobody_knows_is_told_as_such_and_no_job_of_another_one(store: Store) -> None:
-    with pytest.raises(TenantNotKnown, match="acme, globex"):
+    with pytest.raises(UnknownTenantError, match="acme, globex"):
         await gatherer(store, "acme", "globex").facts(AskedAbout("124", "amce", None))
     # Without a tenant, or with a job, the list proves nothing.
     assert await gatherer(store).facts(AskedAbout("124", "amce", None)) is not None
@@ -361,7 +361,7 @@ async def test_a_desk_that_has_had_its_calls_is_not_asked_and_no_place_is_kept(d
     ticket_id = new_ticket(desks)
     rate = DeskRate("acme", 6, redis, patience_seconds=0)
     await rate.take("of a job")
-    with pytest.raises(HeldBack):
+    with pytest.raises(DeferredError):
         await rate.take("of another job")
     before = await everything(redis)
     assert len(before) == 2

@@ -118,7 +118,7 @@ def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(world: 
     gpt4, _ = spans_named(collector, ticket_id, "GPT-4", 2)
     assert gpt4.status == 2
     assert gpt4.parent_id == first.span_id
-    assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailable")
+    assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailableError")
     assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
     assert first.events["exception"]["exception.stacktrace"]
 
@@ -144,8 +144,8 @@ def model_is_silent(world: World, ticket_id: str) -> AbstractContextManager[None
     ("name", "fault", "kind", "message", "reds"),
     [
         ("Context", slow_documents, "TimeoutError", "context gathering timeout", {"Context"}),
-        ("GPT-4", model_is_silent, "ModelTimeout", "GPT-4 timeout", {"GPT-4", "Worker"}),
-        (UPDATE, desk_refuses_notes, "DeskRefused", "ServiceDesk Plus API: 403", {UPDATE, "POST", "Worker"}),
+        ("GPT-4", model_is_silent, "ModelTimeoutError", "GPT-4 timeout", {"GPT-4", "Worker"}),
+        (UPDATE, desk_refuses_notes, "DeskRefusedError", "ServiceDesk Plus API: 403", {UPDATE, "POST", "Worker"}),
     ],
 )
 def test_the_step_that_failed_is_red_and_says_why(

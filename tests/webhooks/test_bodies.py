@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import pytest
 
 from webhooks.bodies import (
-    Malformed,
-    Unusable,
+    MalformedBodyError,
+    UnusableFieldsError,
     is_check,
     parse,
     read_signed,
@@ -31,9 +31,9 @@ def told(read: Reading, body: str | bytes) -> str:
         if is_check(payload):
             return f"{tenant_id} check"
         webhook = parse(payload)
-    except Malformed as malformed:
+    except MalformedBodyError as malformed:
         return str(malformed)
-    except Unusable as unusable:
+    except UnusableFieldsError as unusable:
         return unusable.cause
     return " ".join((tenant_id, webhook.ticket_id, webhook.event or "-"))
 
@@ -210,14 +210,14 @@ def test_anything_else_is_no_ticket_id_and_gets_into_no_log_line(written: str) -
     for read in [read_signed] if written in UNREADABLE_SIGNED_IDS else READINGS.values():
         payload = read(body(written))
         assert ticket_of(payload) is None
-        with pytest.raises(Unusable, match=r"^ticket_id$"):
+        with pytest.raises(UnusableFieldsError, match=r"^ticket_id$"):
             parse(payload)
 
 
 @pytest.mark.parametrize("tenant_id", [None, 1, True, "", "a" * 64, ["acme"], {"id": "acme"}])
 def test_a_tenant_id_is_a_text_of_at_most_63_characters(tenant_id: Any) -> None:
     for given in ({"tenant_id": tenant_id, "ticket_id": 1}, {"ticket_id": 1}):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedBodyError):
             tenant_of(given)
     assert tenant_of({"tenant_id": "a" * 63}) == "a" * 63
 
@@ -236,7 +236,7 @@ def test_an_event_is_optional(event: str | None) -> None:
 
 @pytest.mark.parametrize("event", ["", "x" * 101, "a\nb", "a\n", "<b>", "a;b", "\u202e", "\ud800", 1, True, ["a"]])
 def test_an_event_with_anything_but_plain_words_is_refused(event: Any) -> None:
-    with pytest.raises(Unusable, match=r"^event$"):
+    with pytest.raises(UnusableFieldsError, match=r"^event$"):
         parse({"ticket_id": 1, "event": event})
-    with pytest.raises(Unusable, match=r"^event, ticket_id$"):
+    with pytest.raises(UnusableFieldsError, match=r"^event, ticket_id$"):
         parse({"event": event})

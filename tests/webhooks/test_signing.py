@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.signature import SignatureRefused, verify
+from api.signature import SignatureError, verify
 from support.kit import ai_agents_webhook
 from support.signing_kit import kit
 from tests.kit.signing import GOLDEN_SIGNATURES, GoldenSignature, mac, timed
@@ -49,7 +49,7 @@ def test_the_shell_commands_sign_so(golden: GoldenSignature) -> None:
 def test_the_receiver_takes_it_and_nothing_else(golden: GoldenSignature) -> None:
     secrets, body, now = ["another", golden.secret], golden.body.encode(), int(golden.timestamp)
     assert verify(secrets, sent(golden), body, now) == (f"{golden.timestamp}.{golden.body}".encode(), 1)
-    with pytest.raises(SignatureRefused, match="signature mismatch"):
+    with pytest.raises(SignatureError, match="signature mismatch"):
         verify(secrets, sent(golden), body + b" ", now)
 
 

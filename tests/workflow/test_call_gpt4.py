@@ -16,12 +16,12 @@ from config.tenants import NoteSettings, Tenant
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from dispatch.queue import open_redis
-from integrations.errors import HeldBack, ModelRefused, ModelUnavailable, OutsideFailure
+from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
 from integrations.values import DeskTicket, Document, SimilarTicket
 from privacy.redaction.people import Person
 from storage import by_hand, claims, erasure
-from storage.claims import LeaseLost
+from storage.claims import LeaseLostError
 from storage.erasure import Which
 from storage.session import Database
 from tests.kit.clock import Clock
@@ -75,7 +75,7 @@ class Asking:
             return await call_gpt4(state, Runtime(context=await self.attempt(client, parts, **wishes)))
 
     async def call_in_vain(self, **given: Any) -> None:
-        with pytest.raises(OutsideFailure):
+        with pytest.raises(ExternalError):
             await self.call(**given)
 
     async def resumed(self) -> bool:
@@ -147,7 +147,7 @@ async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_nex
     under_way = asyncio.create_task(asking.call())
     await asking.received(under_way)
     asking.wait_again()  # its claim is gone meanwhile
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         await under_way
     assert asking.records() == []
     await asking.call()
@@ -323,7 +323,7 @@ def roles(model: Simulator) -> list[int]:
 async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_for(asking: Asking, redis: Redis) -> None:
     asking.model.order(kind="malformed", times=1)
     asking.model.order(kind="status", code=503, times=1)
-    with pytest.raises(ModelUnavailable):
+    with pytest.raises(ModelUnavailableError):
         await asking.call()
     asking.wait_again()
     assert (await asking.call())["content"].summary
@@ -339,9 +339,9 @@ async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
     breaker = Breaker("model", "model unavailable", most_failures=1, monotonic=clock)
     under_way = asyncio.create_task(asking.call(opening={"breaker": breaker}))
     await asking.received()
-    with pytest.raises(ModelUnavailable), breaker.watch():
-        raise ModelUnavailable("503 Service Unavailable")
-    with pytest.raises(HeldBack):
+    with pytest.raises(ModelUnavailableError), breaker.watch():
+        raise ModelUnavailableError("503 Service Unavailable")
+    with pytest.raises(DeferredError):
         await under_way
     asking.wait_again()
     clock.now += 60
@@ -354,7 +354,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
     asking: Asking, store: Store
 ) -> None:
     asking.model.order(kind="malformed", times=2)
-    with pytest.raises(ModelRefused):
+    with pytest.raises(ModelRefusedError):
         await asking.call()
     asking.wait_again()
     await claims.fail(store.database, await claimed(store.database, asking.job_id), "OpenAI API: invalid answer")

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from langgraph.runtime import Runtime
 
-from integrations.errors import DeskTimeout, HeldBack
+from integrations.errors import DeferredError, DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, claims
@@ -119,8 +119,8 @@ class OtherKey:
         self.posts += 1
         if self.posts == 1:
             if self._second == "held back":
-                with pytest.raises(DeskTimeout), self._breaker.watch():
-                    raise DeskTimeout
+                with pytest.raises(DeskTimeoutError), self._breaker.watch():
+                    raise DeskTimeoutError
             return httpx2.Response(400, json=EXTRA_KEY_REFUSED)
         raise httpx2.ReadTimeout("?")
 
@@ -135,7 +135,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     async with opened(settings("http://desk"), transport=transport, breaker=breaker) as desk:
         attempt = attempt_at(claim, store.database, desk=desk)
         state: GraphState = {"content": ANSWER, "model": "gpt-6-luna"}
-        with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
+        with pytest.raises(DeferredError if second == "held back" else DeskTimeoutError):
             await update_ticket(state, Runtime(context=attempt))
     attempted = store.table.job(waiting)["note_attempted_at"]
     if second == "held back":

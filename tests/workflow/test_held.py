@@ -14,7 +14,7 @@ import pytest
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from integrations.errors import DeskTimeout, HeldBack
+from integrations.errors import DeferredError, DeskTimeoutError
 from integrations.model.models import Models
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, Hold
@@ -185,7 +185,7 @@ class OneCallDesk:
 
     def _check(self) -> None:
         if self._shown and self._why == "tenant closed":
-            raise HeldBack("tenant closed", 10, extends_deadline=False)
+            raise DeferredError("tenant closed", 10, extends_deadline=False)
 
     async def answer(self, request: httpx2.Request) -> httpx2.Response:
         if self._shown:
@@ -196,8 +196,8 @@ class OneCallDesk:
             self.others.append(asyncio.create_task(self.client.read_ticket("1")))
             await asyncio.sleep(0.1)
         if self._why == "desk unavailable":
-            with pytest.raises(DeskTimeout), self._breaker.watch():
-                raise DeskTimeout
+            with pytest.raises(DeskTimeoutError), self._breaker.watch():
+                raise DeskTimeoutError
         return httpx2.Response(200, json=TICKET)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from devstack.postgres import Postgres
-from storage.claims import Claim, LeaseLost
+from storage.claims import Claim, LeaseLostError
 from storage.session import Database, Row
 from tests.kit.postgres import LEASE, Store, claimed
 from workflow.lease import Renewals, insist_shortly_before, settle
@@ -38,7 +38,7 @@ class SlowWrite:
     ("failures", "tried", "written", "raised"),
     [
         ((), 1, 1, None),
-        ((LeaseLost(),), 1, 0, LeaseLost),
+        ((LeaseLostError(),), 1, 0, LeaseLostError),
         ((OperationalError("?", None, Exception()),), 2, 1, None),
     ],
     ids=["finished", "claim lost", "database away"],
@@ -80,9 +80,9 @@ async def test_who_was_held_still_before_posting_announces_again(held_still: flo
         if attempts == 1:
             await asyncio.sleep(held_still)
         elif lost:
-            raise LeaseLost
+            raise LeaseLostError
 
-    with pytest.raises(LeaseLost) if lost and tried > 1 else contextlib.nullcontext():
+    with pytest.raises(LeaseLostError) if lost and tried > 1 else contextlib.nullcontext():
         await insist_shortly_before(write, 0.05)
     assert attempts == tried
 
@@ -123,7 +123,7 @@ async def renewed(renewals: Renewals, held: list[Claim]) -> dict[int, type[BaseE
 
 async def test_who_has_lost_its_claim_is_told_and_nobody_else(held: list[Claim], store: Store) -> None:
     store.table.change(held[7].job_id, state="failed")
-    assert await renewed(Renewals(store.database, LEASE), held) == {7: LeaseLost}
+    assert await renewed(Renewals(store.database, LEASE), held) == {7: LeaseLostError}
 
 
 async def test_a_row_that_somebody_holds_costs_the_others_nothing(

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from config.tenants import NoteSettings
-from integrations.errors import DeskUnavailable
+from integrations.errors import DeskUnavailableError
 from storage import by_hand
 from storage.jobs import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
 from tests.kit.desk import new_ticket
@@ -135,7 +135,7 @@ async def test_a_tenant_that_is_closed_by_now_has_its_webhooks_skipped(noted: No
     async with noted.place.runner() as runner:
 
         def closed(tenant_id: str) -> Any:
-            raise DeskUnavailable(tenant_id)
+            raise DeskUnavailableError(tenant_id)
 
         assert await run_job(replace(runner, desk_of=closed), job_id)
     assert noted.place.row(job_id)["reason"] == "already enhanced"

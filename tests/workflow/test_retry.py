@@ -2,12 +2,24 @@
 
 import pytest
 
-from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, ModelRefused, ModelTimeout, ModelUnavailable
+from integrations.errors import (
+    DeskRefusedError,
+    DeskTimeoutError,
+    DeskUnavailableError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+)
 from workflow.retry import Decision, decide
 
 SETTLE = 60.0
-TEMPORARY = [ModelTimeout(30), ModelUnavailable("429 Rate Limit"), DeskUnavailable("429"), DeskTimeout()]
-UNKNOWN = [DeskTimeout(outcome_unknown=True), DeskUnavailable("500", outcome_unknown=True)]
+TEMPORARY = [
+    ModelTimeoutError(30),
+    ModelUnavailableError("429 Rate Limit"),
+    DeskUnavailableError("429"),
+    DeskTimeoutError(),
+]
+UNKNOWN = [DeskTimeoutError(outcome_unknown=True), DeskUnavailableError("500", outcome_unknown=True)]
 UNFORESEEN = [RuntimeError("?"), KeyError("?")]
 
 
@@ -23,13 +35,15 @@ def test_what_may_pass_is_tried_again_after_twice_the_time_and_eight_times_at_mo
     assert after(failure, 9).seconds is None
 
 
-@pytest.mark.parametrize("failure", [ModelRefused("401 Unauthorized"), DeskRefused("403")])
+@pytest.mark.parametrize("failure", [ModelRefusedError("401 Unauthorized"), DeskRefusedError("403")])
 def test_what_no_repetition_helps_is_not_tried_again(failure: Exception) -> None:
     assert after(failure) == Decision(None, "not retried")
 
 
-@pytest.mark.parametrize("kind", [ModelUnavailable, DeskUnavailable])
-def test_the_server_is_not_called_before_its_retry_after(kind: type[ModelUnavailable] | type[DeskUnavailable]) -> None:
+@pytest.mark.parametrize("kind", [ModelUnavailableError, DeskUnavailableError])
+def test_the_server_is_not_called_before_its_retry_after(
+    kind: type[ModelUnavailableError] | type[DeskUnavailableError],
+) -> None:
     assert after(kind("429", 60)).seconds == 60
     assert after(kind("429", 60), attempt=7).seconds == 128
     assert after(kind("429", 0)).seconds == 2
@@ -38,7 +52,7 @@ def test_the_server_is_not_called_before_its_retry_after(kind: type[ModelUnavail
 
 @pytest.mark.parametrize("asked", [1800, 86_400, float("inf")])
 def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(asked: float) -> None:
-    failure = ModelUnavailable("429 Rate Limit", asked)
+    failure = ModelUnavailableError("429 Rate Limit", asked)
     words = "will be retried in 1740s, the last time before its deadline"
     assert after(failure) == Decision(1740, words)
     assert after(failure, attempt=7).seconds == 1740
@@ -47,7 +61,7 @@ def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(
         assert after(failure, 2, left=left - 1) == gave_up
     assert after(failure, 2, left=65).seconds == 5
     assert after(failure, 8) == Decision(None, "gave up after 8 attempts")
-    assert after(DeskUnavailable("503", asked, outcome_unknown=True)).seconds == 1740
+    assert after(DeskUnavailableError("503", asked, outcome_unknown=True)).seconds == 1740
 
 
 @pytest.mark.parametrize("failure", UNKNOWN)
@@ -58,16 +72,16 @@ def test_a_call_of_unknown_outcome_is_given_time_to_settle(failure: Exception) -
 
 
 def test_no_attempt_begins_past_the_deadline() -> None:
-    assert after(ModelTimeout(30), left=2.1).seconds == 2
+    assert after(ModelTimeoutError(30), left=2.1).seconds == 2
     for left in (2, 1, 0, -5):
-        assert after(ModelTimeout(30), left=left) == Decision(None, "gave up at its deadline")
+        assert after(ModelTimeoutError(30), left=left) == Decision(None, "gave up at its deadline")
 
 
 def test_jobs_that_failed_together_do_not_come_back_together() -> None:
-    drawn = {decide(ModelTimeout(30), 2, 3600, SETTLE).seconds or 0 for _ in range(200)}
+    drawn = {decide(ModelTimeoutError(30), 2, 3600, SETTLE).seconds or 0 for _ in range(200)}
     assert len(drawn) > 100
     assert 0 < min(drawn) < 4 < max(drawn) < 8
 
 
 def test_a_wait_is_never_longer_than_five_minutes_unless_the_server_asks_for_it() -> None:
-    assert max(after(DeskTimeout(), attempt, jitter=1.2).seconds or 0 for attempt in range(1, 8)) <= 300
+    assert max(after(DeskTimeoutError(), attempt, jitter=1.2).seconds or 0 for attempt in range(1, 8)) <= 300

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.tenant_settings import JobShare, TicketRules
 from config.tenants import Tenant
 from devstack.postgres import Postgres
-from integrations.errors import DeskTimeout
+from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, history, jobs
@@ -98,7 +98,7 @@ class NeverFinding(SearchInPostgres):
     [
         (None, "context gathering timeout", "Context gathering timeout after 0.2s"),
         (PoolTimeout(), "context not searched", "documents not searched"),
-        (DeskTimeout(), "context not searched", "ServiceDesk Plus API timeout"),
+        (DeskTimeoutError(), "context not searched", "ServiceDesk Plus API timeout"),
     ],
 )
 async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goes_on(
@@ -187,8 +187,8 @@ async def test_the_deadline_of_the_job_stands_while_the_model_answers(
 @pytest.fixture
 async def runner(database: Database) -> AsyncIterator[Runner]:
     breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
-    with pytest.raises(DeskTimeout), breaker.watch():
-        raise DeskTimeout
+    with pytest.raises(DeskTimeoutError), breaker.watch():
+        raise DeskTimeoutError
     async with opened(settings("http://desk"), breaker=breaker) as desk:
         yield runner_on(desk, database, database)
 
@@ -268,8 +268,8 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
         look = UnfinishedLook(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
         await answers.put(Kept.LOOK, job_id, look)
-        with pytest.raises(DeskTimeout), breaker.watch():
-            raise DeskTimeout
+        with pytest.raises(DeskTimeoutError), breaker.watch():
+            raise DeskTimeoutError
         assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
         assert table.job(job_id)["state"] == "failed"
         if kept_by == "its age":

@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from integrations.errors import ModelRefused, OutsideFailure
+from integrations.errors import ExternalError, ModelRefusedError
 from integrations.values import ModelAnswer, Prompt, Unanswered, Usage
 from observability import counting, phrases, timing, tracing
 from observability.logging import say
@@ -57,7 +57,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         with (
             tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
             timing.step("gpt4"),
-            timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
+            timing.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
         ):
             answer, repaired = await _ask(attempt, question, unusable, in_vain.append)
             span.set_attributes(_response_attributes(answer))
@@ -121,7 +121,7 @@ async def _ask(
             on_unusable=keep,
             on_unanswered=on_unanswered,
         )
-    except ModelRefused:
+    except ModelRefusedError:
         await answers.drop(job_id, Kept.UNUSABLE)
         raise
     return answer, repaired

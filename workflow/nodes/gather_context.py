@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from opentelemetry.trace import get_current_span
 
-from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, timing, tracing
 from observability.identifiers import bind, other_numbers
@@ -21,7 +21,13 @@ from storage.session import DATABASE_FAILURES
 from workflow.kept_answers import Kept
 from workflow.lease import insist
 from workflow.note import is_note
-from workflow.refusals import NoNoteWanted, refuse_forgotten, refuse_second_dry_run, refuse_second_note, refuse_ticket
+from workflow.refusals import (
+    NoNoteWantedError,
+    refuse_forgotten,
+    refuse_second_dry_run,
+    refuse_second_note,
+    refuse_ticket,
+)
 from workflow.state import Attempt, GraphState
 
 _Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
@@ -75,7 +81,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         )
     nothing_found = (found.get(find_tickets), found.get(find_documents)) == ((), ())
     if nothing_found and not answered and not attempt.wishes().note.if_nothing_found:
-        raise NoNoteWanted(NOTHING_FOUND)
+        raise NoNoteWantedError(NOTHING_FOUND)
     return {
         "ticket": ticket,
         "conversation": conversation,
@@ -90,7 +96,8 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
 
     A webhook may contain the desk's id or the display number. Both are written as soon as they are known, so that no
     later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0019).
-    Raises the desk's errors, NoNoteWanted, HeldBack if a job of the ticket's other number precedes, and LeaseLost.
+    Raises the desk's errors, NoNoteWantedError, DeferredError if a job of the ticket's other number precedes, and
+    LeaseLostError.
     """
     named = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:
@@ -110,7 +117,7 @@ async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> Non
     bind(**other_numbers(claim.ticket_id, desk_id, display_id))
     await refuse_second_note(attempt)
     if claim.another_first:
-        raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
+        raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_second_dry_run(attempt)
 
 
@@ -126,7 +133,7 @@ async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Docum
 
 
 async def _conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
-    with suppress(HeldBack, TicketGone):
+    with suppress(DeferredError, TicketGoneError):
         return await attempt.desk.read_conversation(ticket, is_note)
     return ()
 
@@ -136,5 +143,5 @@ async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, found: _Fou
         found[find] = tuple(await find(attempt, ticket))
     except DATABASE_FAILURES as failure:
         say(phrases.DATABASE_UNREACHABLE, reason=otherwise, failure=failure)
-    except OutsideFailure as failure:
+    except ExternalError as failure:
         say(failure.phrase, failure.values, also=failure.also)

@@ -8,7 +8,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import HeldBack, NoteMissing, NoteUnsettled
+from integrations.errors import DeferredError, NoteMissingError, NoteUnsettledError
 from observability import phrases, tracing
 from observability.logging import say
 from storage import claims
@@ -30,8 +30,8 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     """Return earlier attempts' results: the note's id, the answer, or nothing.
 
     Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
-    first. Raises NoNoteWanted, and HeldBack if that note did not arrive and another job of the ticket precedes this
-    one.
+    first. Raises NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket
+    precedes this one.
     """
     attempt = runtime.context
     await keep_left_records(attempt)
@@ -42,7 +42,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         await refuse_second_note(attempt)
         if await insist(claims.come_first, attempt.database, attempt.claim):
             # Its claim considered only running jobs, because it may have posted; the next one considers all.
-            raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
+            raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if committed is None:
@@ -56,8 +56,8 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
     """Return the id of the note, or None if it is not in the ticket, which is final.
 
-    Raises NoteUnsettled while it may still arrive: a slow desk stores a note long after the timeout, and a second post
-    would make two. Raises NoteMissing if it did not arrive and this attempt was for the search only.
+    Raises NoteUnsettledError while it may still arrive: a slow desk stores a note long after the timeout, and a second
+    post would make two. Raises NoteMissingError if it did not arrive and this attempt was for the search only.
     """
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
@@ -68,9 +68,9 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
             say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
             return note_id
         if (listed_at - posted_at).total_seconds() < attempt.note_settle_seconds:
-            raise NoteUnsettled(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
+            raise NoteUnsettledError(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
         if claim.attempt > MOST_ATTEMPTS:
-            raise NoteMissing
+            raise NoteMissingError
         await insist(claims.note_not_there, attempt.database, claim)
         attempt.claim = replace(claim, note_attempted_at=None)
     return None

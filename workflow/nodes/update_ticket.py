@@ -7,7 +7,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.resilience import DeskHoldReason
 from observability import phrases, timing, tracing
 from observability.logging import say
@@ -16,7 +16,7 @@ from storage.jobs import DRY_RUN
 from workflow.grounding import without_expired
 from workflow.lease import insist, insist_shortly_before
 from workflow.note import to_html
-from workflow.refusals import NoNoteWanted, refuse_ticket
+from workflow.refusals import NoNoteWantedError, refuse_ticket
 from workflow.state import Attempt, GraphState
 
 # The fields of a ticket that a tenant's rules may exclude, and that may change.
@@ -32,7 +32,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         if not claim.saw_open_lately() or any(map(attempt.wishes().rules.ask_for, _FIELDS)):
             await _read_again(attempt)
         if attempt.wishes().dry_run:
-            raise NoNoteWanted(DRY_RUN)
+            raise NoNoteWantedError(DRY_RUN)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id) if attempt.feedback_link_of else ""
@@ -41,7 +41,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         note = to_html(content, claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
-        except (OutsideFailure, HeldBack, TicketGone) as failure:
+        except (ExternalError, DeferredError, TicketGoneError) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
                 await insist(claims.not_posted, attempt.database, claim)
@@ -55,19 +55,19 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
 
 
 def _has_only_to_wait(failure: Exception) -> bool:
-    return isinstance(failure, HeldBack) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
+    return isinstance(failure, DeferredError) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 
 async def _read_again(attempt: Attempt) -> None:
     try:
         ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk)
-    except (OutsideFailure, HeldBack, TicketGone) as failure:
+    except (ExternalError, DeferredError, TicketGoneError) as failure:
         if attempt.wishes().dry_run and not getattr(failure, "deleted", False):
             # The paid answer is still visible, and the next webhook need not pay for it again.
-            raise NoNoteWanted(DRY_RUN) from failure
+            raise NoNoteWantedError(DRY_RUN) from failure
         raise
     try:
         await refuse_ticket(attempt, ticket)
-    except NoNoteWanted:
+    except NoNoteWantedError:
         await insist(claims.erase_answer, attempt.database, attempt.claim)
         raise

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
 from storage import job_figures
-from storage.by_hand import NotRetried, why_not
+from storage.by_hand import NotRetriedError, why_not
 from storage.job_figures import Behind, EndState, JobEnd
 from storage.models import JobState
 from storage.session import DATABASE_FAILURES
@@ -132,7 +132,7 @@ def _parse_behind(given: str) -> Behind | None:
 async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) -> Response:
     try:
         await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
-    except NotRetried as refused:
+    except NotRetriedError as refused:
         return _retried(request, [Tried(str(job.id), job.tenant_id, job.ticket_id, str(refused))], 409)
     return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
@@ -226,7 +226,7 @@ async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
     else:
         try:
             await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
-        except NotRetried as refused:
+        except NotRetriedError as refused:
             refusal = str(refused)
     return Tried(str(job.id), job.tenant_id, job.ticket_id, refusal)
 

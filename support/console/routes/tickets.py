@@ -34,7 +34,7 @@ from support.console.errors import Forbidden, NotFound, redirect
 from support.console.queries import in_time, own_words
 from support.console.templating import Tone, templates
 from support.diagnose.facts import Facts, reading_of
-from support.diagnose.gathering import AskedAbout, Gatherer, TenantNotKnown
+from support.diagnose.gathering import AskedAbout, Gatherer, UnknownTenantError
 from support.diagnose.judging import judge
 from support.diagnose.printing import evidence, for_machines
 from support.diagnose.reasons import cause_of
@@ -132,7 +132,7 @@ async def ticket(
     gatherer = Gatherer(services.database, services.redis, services.tenants, services.outside)
     try:
         facts = await gatherer.facts(AskedAbout(None if job_id else ticket_id, tenant_id, job_id))
-    except TenantNotKnown:
+    except UnknownTenantError:
         raise NotFound from None
     if facts is None:
         raise NotFound
