@@ -220,7 +220,7 @@ async def _insist_on_room(state: ApiState, event: Event) -> None:
             return
         cause = Cause(f"{most} or more of this tenant wait")
         refused = WebhookRefusedError(
-            429, "too many jobs waiting", ticket_id=event.ticket_id, cause=cause, is_recorded=True
+            429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True
         )
         record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, refused.answer)
         await state.budget.within(_LOOK_SECONDS, record)

@@ -25,7 +25,6 @@ def settle_environment() -> None:
 
 
 def environment_with(**more: str) -> dict[str, str]:
-    """Return the environment plus the non-empty values of `more`."""
     return dict(os.environ) | {name: value for name, value in more.items() if value}
 
 

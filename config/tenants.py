@@ -83,5 +83,4 @@ class Tenant:
 
     @property
     def opens_webhook(self) -> bool:
-        """True if the tenant has a secret or token to verify webhooks."""
         return bool(self.webhook_secrets or self.webhook_token)

@@ -108,9 +108,8 @@ class EndpointModel:
             raise EmbeddingsUnavailableError("answer too large") from None
         except openai.APIStatusError as failure:
             found = classed(failure)
-            raise (TextRefusedError if isinstance(found, PermanentError) else EmbeddingsUnavailableError)(
-                _reason(found)
-            ) from None
+            kind = TextRefusedError if isinstance(found, PermanentError) else EmbeddingsUnavailableError
+            raise kind(_reason(found)) from None
         except openai.OpenAIError as failure:
             raise EmbeddingsUnavailableError(_reason(classed(failure))) from None
         except (ValueError, RecursionError):
@@ -203,7 +202,6 @@ class AskedText:
         return numbers
 
     def nearness(self, kept: bytes) -> list[float]:
-        """Return the nearness to each of the stored embeddings: see `Space.nearness`."""
         return self._space.nearness(self._direction, kept)
 
 

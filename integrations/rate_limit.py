@@ -171,7 +171,6 @@ class PassingRate(DeskRate):
     """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
-        """Return if the rate allows a call now. Raises DeferredError."""
         let_through, seconds = await self._take(Standing.COPY)
         if not let_through:
             raise DeferredError(REASON, seconds)

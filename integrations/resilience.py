@@ -63,7 +63,6 @@ class Breaker:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
-        """Raise DeferredError while the breaker is open."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()

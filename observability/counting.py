@@ -101,5 +101,4 @@ def voted(tenant_id: str, prompt: str, model: str, vote: str) -> None:
 
 
 def taken_up(tenant_id: str, prompt: str, model: str, ratio: float) -> None:
-    """Observe the ratio (0 to 1) of a note's text that was adopted."""
     metrics.TAKEN_UP.labels(tenant_id, _prompts.of(prompt), _models.of(model)).observe(ratio)

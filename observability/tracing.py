@@ -193,7 +193,6 @@ def record_failure(failed: trace.Span, failure: BaseException, reason: str | Non
 
 
 def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
-    """Record the span of a job's wait, from available until claimed."""
     start, end = _nanoseconds(since), _nanoseconds(until)
     waited = _tracer.start_span(
         QUEUE,

@@ -129,7 +129,6 @@ async def was_forgotten(database: Database, held: Claim) -> bool:
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
-    """Erase GPT-4's answer of a forgotten ticket, unless the claim is lost."""
     erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
     async with database.tenant(held.tenant_id) as session:
         await session.execute(erased.values(enhancement=None))
@@ -156,7 +155,6 @@ async def not_posted(database: Database, held: Claim) -> None:
 
 
 async def note_not_there(database: Database, held: Claim) -> None:
-    """Record that an earlier attempt's note did not arrive."""
     await _write(database, held, "end_posting", what="note not there", before=None)
 
 
@@ -237,7 +235,6 @@ async def renew(database: Database, held: Sequence[Claim], lease_seconds: float)
 
 
 async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
-    """Undo the claims of a worker that stops; results as in `renew`."""
     return await _change_held(database, held, _GIVE_BACK)
 
 

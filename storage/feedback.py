@@ -71,7 +71,6 @@ class FeedbackFigures(NamedTuple):
 
     @property
     def useful_share(self) -> float | None:
-        """Share of useful votes, 0 to 1; None without votes."""
         return self.useful / self.votes if self.votes else None
 
 
@@ -163,13 +162,11 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    """Store once which part of a note was taken up, 0 to 1; None if stored before."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    """Return feedback on jobs accepted since then, by prompt and model."""
     (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
     return [
         FeedbackFigures(

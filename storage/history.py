@@ -34,7 +34,6 @@ def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> di
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return search columns of a ticket with a resolution or a conversation."""
     helped = ticket["resolution"] or ticket["conversation"]
     text = f"{ticket['description']}\n{helped}" if helped else ""
     return indexed(ticket["subject"] if text else "", text, languages)
@@ -236,7 +235,6 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
-    """Delete copies with one of these names (kind -> names); return their number."""
     names = Jsonb({kind: list(those) for kind, those in forbidden.items()})
     removed, count = 0, _AT_ONCE
     while forbidden and count == _AT_ONCE:
@@ -247,12 +245,10 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
-    """Add kinds to copies of listed tickets (id -> kinds)."""
     await database.call_as(tenant_id, _NOTE_KINDS, listed=Jsonb(listed))
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
-    """Add displayed numbers to copies of listed tickets (id -> number)."""
     await database.call_as(tenant_id, _NUMBER, listed=Jsonb(listed))
 
 

@@ -65,7 +65,6 @@ class HeldJobs(NamedTuple):
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
-    """Return one tenant's held jobs by reason, among `MOST_COUNTED` that wait again."""
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
@@ -84,7 +83,6 @@ async def open_jobs(database: Database) -> OpenJobs:
 
 
 async def due_jobs(database: Database) -> dict[str, int]:
-    """Return due jobs by tenant, of the `MOST_COUNTED` longest due."""
     return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
@@ -178,7 +176,6 @@ class Behind(NamedTuple):
 
 
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
-    """Count ended jobs by reason, of a tenant or all: of the newest `MOST_COUNTED`."""
     values = {"state": state, "since": since, "most": MOST_COUNTED}
     if tenant_id is None:
         return [EndCause(**row) for row in await database.call(_CAUSES, **values)]
@@ -196,7 +193,6 @@ async def ended(
     behind: Behind | None = None,
     most: int,
 ) -> list[JobEnd]:
-    """Return jobs of a tenant, or of all, that ended since then, latest first."""
     before, before_id = behind or (None, None)
     values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
     given = None if reasons is None else list(reasons)
@@ -304,7 +300,6 @@ class TenantFigures:
 
 
 async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return completed and failed jobs of each tenant with a failed one."""
     values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
     rows = await database.call(_OF_TENANTS, **values)
     return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}

@@ -155,6 +155,5 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
-    """Return the job's state; None if there is no row."""
     state = await database.call_for_one(_STATE, id=job_id)
     return None if state is None else JobState(state)

@@ -147,7 +147,6 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
 
 
 async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if a refused webhook or the desk's list named this ticket."""
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 

@@ -291,7 +291,6 @@ class Database:
 
     @asynccontextmanager
     async def across_tenants(self) -> AsyncIterator[AsyncSession]:
-        """Yield a transaction without a tenant: tables look empty in it."""
         async with self._sessions.begin() as session:
             yield session
 

@@ -79,7 +79,6 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
 
 
 async def is_its_tickets_last(database: Database, job: Listed | Details | JobEnd) -> bool:
-    """Return True if no other job of the ticket is completed, open or failed later."""
     others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
     states = [other.state for other in others]
     newest_failed = next((other.id for other in others if other.state == JobState.FAILED), None)

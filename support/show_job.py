@@ -127,7 +127,6 @@ def story(
 
 
 def note_text(answer: dict[str, Any], job: Details) -> str:
-    """Return the note of an answer as lines of text, safe for a terminal."""
     note = to_html(Content.model_validate(answer), job.id, job.model or "", updated_because=job.refresh or "")
     lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
     return "\n".join(html.unescape(line) for line in lines if line.strip())

@@ -40,7 +40,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
-    """Return the text of a form; a secret of None leaves a placeholder."""
     word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
     probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
     if secret is not None:

@@ -34,7 +34,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None)
 
 
 def terminal_width() -> int | None:
-    """Return the terminal's width in characters; None if stdout is no terminal."""
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 

@@ -29,7 +29,6 @@ Span = dict[str, Any]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Draw the trace; return 1 if nothing is known, 2 for several tenants."""
     asked, why = AskedAbout(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
     if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
         try:
@@ -43,7 +42,6 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def find(place: Path, asked: AskedAbout) -> list[list[Span]]:
-    """Return the traces in a file or folder, newest first. Raises OSError."""
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -195,7 +195,6 @@ def _too_deep(text: str) -> bool:
 
 
 def parse(payload: Mapping[str, Any]) -> DeskWebhook:
-    """Return the fields of a body. Raises UnusableFieldsError."""
     ticket_id, event = ticket_of(payload), payload.get("event")
     event_is_plain = event is None or is_event(event)
     if ticket_id is None or not event_is_plain:
@@ -215,7 +214,6 @@ def _ticket_cause(value: Any) -> str:
 
 
 def tenant_of(payload: Mapping[str, Any]) -> str:
-    """Return the tenant id of the body, which selects the secret. Raises MalformedBodyError."""
     if "tenant_id" not in payload:
         raise MalformedBodyError("tenant_id is missing")
     tenant_id = payload["tenant_id"]

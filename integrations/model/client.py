@@ -129,7 +129,6 @@ class ModelClient:
 
     @property
     def done_without(self) -> frozenset[str]:
-        """Arguments and answer formats that the endpoint has refused lately."""
         return self._wire.refused()
 
     def check(self) -> None:

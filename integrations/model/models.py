@@ -170,12 +170,10 @@ class TenantModel:
 
     @property
     def name(self) -> str:
-        """The first model's requested name. Raises DeferredError if there is none."""
         return self._models.first(self._tenant_id).name
 
     @property
     def base_url(self) -> str:
-        """The first model's address. Raises DeferredError if there is none."""
         return self._models.first(self._tenant_id).base_url
 
     def check(self) -> None:

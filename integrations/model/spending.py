@@ -53,11 +53,9 @@ class SpendingLimits:
         metrics.SPENDING_USED.ask = self._used
 
     def check(self, tenant_id: str) -> None:
-        """Raise DeferredError past the tenant's limit, as far as this process knows."""
         self._insist(tenant_id, self._book.known(tenant_id))
 
     async def ask(self, tenant_id: str) -> None:
-        """Raise DeferredError past the tenant's limit, by the spending of all processes."""
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._insist(tenant_id, await self._book.read(tenant_id))

@@ -103,7 +103,6 @@ class Completion:
             raise ModelUnavailableError("invalid answer") from None
 
     def estimate(self, asked: int) -> None:
-        """Estimate an unreported usage; the question has `asked` characters."""
         if self.reported is None:
             asked, answered = ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN)
             self.usage = Usage(asked, answered, estimated=True)

@@ -297,7 +297,6 @@ class ServiceDeskPlus:
         return str(note.get("description") or "")
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
-        """Return True if the note's plain text `is_ours`; one call."""
         return is_ours(parsing.plain_text(await self._note_text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:

@@ -226,7 +226,6 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
 
 
 def reconcile_rows(tenant: Tenant) -> list[Finding]:
-    """Report the handling of new tickets whose webhook never comes."""
     rows = Findings("missing webhooks", tenant.id)
     if tenant.desk is None:
         return rows.not_checked("the tenant has no desk")

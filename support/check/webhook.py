@@ -24,7 +24,6 @@ _NO_JOB = UUID(int=0)
 
 
 async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
-    """Check that `url` accepts the tenant's secret or token of this process."""
     rows = Findings("webhook", tenant.id)
     if url is None:
         return rows.not_checked("no --url was given")
@@ -71,7 +70,6 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
 
 
 async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> list[Finding]:
-    """Check that a signed link leads to the feedback page."""
     rows = Findings("feedback", tenant.id)
     links = FeedbackLinks.of(settings) if settings is not None else None
     if links is None:

@@ -69,7 +69,6 @@ async def causes_lately(database: Database, tenant_id: str | None) -> list[EndCa
 
 
 def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
-    """Group causes by verdict. `causes_cut`: the counting stopped at its limit."""
     groups: defaultdict[VerdictCode, list[EndCause]] = defaultdict(list)
     for cause in causes or ():
         groups[cause_of(cause.reason).verdict].append(cause)
@@ -168,7 +167,6 @@ def _warnings(
 
 
 def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[dict[str, str]]:
-    """Return the reasons for the tenant's waiting jobs; at the count limit each may have more."""
     cut = sum(figures.reasons.values()) >= MOST_COUNTED
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
@@ -202,7 +200,6 @@ class TenantInShort(NamedTuple):
 
 
 async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str) -> tuple[list[TenantInShort], bool]:
-    """Return all tenants, problems first, and whether the database returned everything."""
     now = datetime.now(UTC)
     waiting, refused, missed, due, ended = await asyncio.gather(
         in_time(job_figures.reasons_of_waiting(database)),
@@ -325,7 +322,6 @@ def tenant_health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, l
 
 
 def missed_word(lately: MissedLately, now: datetime) -> StateWord | None:
-    """Return the number of missed webhooks; old ones are no warning."""
     if lately.last_at is None:
         return None
     more = _OR_MORE if lately.is_cut else ""

@@ -88,7 +88,6 @@ class ConsoleKeys:
         return self._marks(purpose, secret)[0]
 
     def is_mark(self, given: str, purpose: str, secret: str) -> bool:
-        """Return True for the hash of this secret with any of the keys."""
         sent = given.encode("utf-8", "replace")
         return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
 
@@ -192,12 +191,10 @@ class Sessions:
         response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def read_login(self, request: Request) -> dict[str, Any]:
-        """Return the browser's pending login; empty if missing or expired."""
         found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
         return {} if found is None else dict(found[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
-        """Store a pending login in the browser for ten minutes."""
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
 
     def csrf(self, session_id: str) -> str:
@@ -210,7 +207,6 @@ class Sessions:
         return Account(_TOKEN, token.name, self._keys.mark(_TOKEN, token.token), token.name)
 
     def account_of_person(self, oidc: OidcSettings, subject: str, name: str, value: str) -> Account:
-        """Return the account of a provider's user; `value` has a role."""
         is_id = _OPAQUE.fullmatch(subject) is not None and "error" not in subject.lower()
         person = subject if is_id else self._keys.mark(_PERSON, subject)
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)

@@ -80,7 +80,6 @@ def _around(request: Request) -> dict[str, Any]:
 
 
 def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
-    """Return the console's templates; `folders` take precedence."""
     environment = Environment(
         loader=FileSystemLoader([*folders, _FOLDER / "templates"]),
         autoescape=True,

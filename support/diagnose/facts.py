@@ -103,7 +103,6 @@ MODERATE, HIGH, CRITICAL = 20, 50, 100
 
 
 def reading_of(waiting: int) -> Reading:
-    """Return the FAQ's name for a queue length."""
     if waiting > CRITICAL:
         return "critical"
     return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
@@ -114,7 +113,6 @@ _LISTENS_SECONDS = 10
 
 
 async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
-    """Return the queue's state, or None with the failure."""
     try:
         async with asyncio.timeout(seconds):
             return await queue_signs(redis), ""

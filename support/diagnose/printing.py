@@ -223,7 +223,6 @@ def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
 
 
 def log_line(facts: Facts) -> tuple[str, str]:
-    """Return the actual or expected log line, and a command that finds it."""
     of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
     values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
     line = phrase.template.format(**values)

@@ -138,7 +138,6 @@ def _is_folder(path: Path) -> bool:
 
 
 def read(path: Path) -> list[Part]:
-    """Return the parts of a file, read in another process. Raises UnreadableError."""
     try:
         if path.stat().st_size > _LARGEST:
             raise UnreadableError(f"it is larger than {_LARGEST >> 20} MiB")

@@ -53,7 +53,6 @@ class Part(NamedTuple):
 
 
 def parts_of(path: Path) -> list[Part]:
-    """Return the parts of a file by its suffix. Raises UnreadableError."""
     read = READERS.get(path.suffix.lower())
     if read is None:
         raise UnreadableError(f"files of this kind are not read, but {', '.join(sorted(READERS))}")

@@ -71,7 +71,6 @@ class SecretPlaces:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that are set, by setting without the tenant."""
         places = {CURRENT: self.current, PREVIOUS: self.previous, RETIRED: self.retired, TOKEN: self.token}
         return {setting: place.secret for setting, place in places.items() if place.secret}
 

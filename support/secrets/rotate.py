@@ -400,7 +400,6 @@ class _Rotation:
 
 
 def commands(step: RotationStep, tenant_id: str) -> list[str]:
-    """Return the step as shell commands for a cluster's secret."""
     return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]
 
 

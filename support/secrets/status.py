@@ -135,7 +135,6 @@ def used_lately(secret: Remembered | None) -> bool:
 
 
 def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
-    """Return True if the old secret signed within QUIET and since the new one exists."""
     if old is None or old.last_used_at is None or not used_lately(old):
         return False
     return new is None or old.last_used_at > new.first_seen_at

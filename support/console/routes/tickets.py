@@ -239,7 +239,6 @@ def retry_caution(job: Details) -> str | None:
 
 
 def caution(reason: str | None) -> str:
-    """Return the argument against retrying a job with this reason; empty for none."""
     cause = cause_of(reason)
     if cause.verdict is VerdictCode.WORKER_LOST:
         return "It ended each worker that took it: do not retry it before Engineering has looked at it."
