@@ -47,15 +47,17 @@ def spelled_words(text: str) -> list[str]:
     return [spelled(part) for part in _PART.findall(text)]
 
 
-def parts_of(name: str) -> list[str]:
+@lru_cache(2_000)
+def parts_of(name: str) -> tuple[str, ...]:
     """Return the parts of a name as `spelled`, without titles and particles; none for a shared account."""
     name = _BESIDE.sub(" ", name.partition("@")[0])
     parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
     if all(part in _SHARED or part in PARTICLES for part in parts):
-        return []
+        return ()
     # A "Ben" or "San" in front is a first name.
     given = parts[:1] if parts[0] in PARTICLES and parts[0] in first_names() else []
-    return given + [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
+    rest = [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS]
+    return tuple(given + rest or parts)
 
 
 def particles_of(name: str) -> frozenset[str]:

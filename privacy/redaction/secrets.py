@@ -2,41 +2,25 @@
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
 from privacy.redaction.people import spelled_words
-from privacy.redaction.recognizers import Detection, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
 _ISSUED, _COMMANDS = table("issued"), table("commands")
-_LABEL = pattern("secrets.label")
+_LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_STRONG, _SAID, _QUOTE, _ADJACENT = map(
-    pattern, (f"secrets.{sign}" for sign in ("strong", "said", "quote", "adjacent"))
-)
-_ASKED, _AND, _PAIR, _SLASHED, _QUESTION = map(
-    pattern, (f"secrets.{name}" for name in ("asked", "and", "pair", "slashed", "question"))
-)
-_HEAD, _NO_HEAD = pattern("secrets.head"), pattern("secrets.no_head")
+_STRONG, _SAID, _QUOTE, _ADJACENT = patterns("secrets", "strong said quote adjacent")
+_ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
-_PLAIN_MIX, _OTHERS = pattern("secrets.plain_mix"), pattern("secrets.others")
-_CODE_WORD, _CODE_NUMBER, _NO_CODE = map(pattern, ("secrets.code_word", "secrets.code_number", "secrets.no_code"))
-_WORD_NUMBER, _OF_HASH, _TRIED = map(pattern, ("secrets.word_number", "secrets.of_hash", "secrets.tried"))
-_PHRASE = re.compile(r"(?:[ ][\w'’-]{1,20}){2,8}(?=[)\n.]| \(|$)")
-_CODE_VALUE = pattern("secrets.code_value")
-_MIXED_CODE = re.compile(r"(?=[a-z0-9]{1,20}[A-Z])(?=[A-Za-z]{0,20}\d)[a-z0-9][A-Za-z0-9]{5,20}")
-_PAIR_SIGN = re.compile(r"[/:]\s?\S|,\s|\s(?:and|und|with|mit|et|y|con|avec)\s")
-_TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“”„«»(),;|<>]{6,64}")
-_RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{20,128}={0,2}")
-_BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
-_OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
-# A line of a list of accounts without a head: "Alfie Morton - amorton27 - purpletiger4".
-_LISTED = re.compile(r"(?m)^[^\n]{2,80}?(?P<sign> / | - |: )(?P<value>[^\s/|-][^\s]{4,40})$")
-_LOOSE = re.compile(r"(?=\D{0,40}\d\D{0,40}\d)(?=[^a-z]{0,40}[a-z])[^.,/\\:()=@]{10,60}")
-_OF_USER = re.compile(r"(?:user(?:name)?|login|benutzer(?:name)?|usuario|utilisateur)[ :=]{1,3}$")
-_OF_PHONE = re.compile(r"(?<=\d) \d{3}")
+_PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
+_CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
+_MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
+_PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
@@ -44,18 +28,9 @@ _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
 @cache
-def _may_begin(word: str) -> bool:
-    return word in terms("secret_firsts") or word.endswith(tuple(terms("secret_ends")))
-
-
-@cache
-def _may_be_code(word: str) -> bool:
-    return word in terms("code_firsts") or word.endswith(tuple(terms("code_ends")))
-
-
-@cache
-def _may_be_question(word: str) -> bool:
-    return word in terms("question_firsts") or word.startswith(tuple(terms("question_starts")))
+def _may_begin(label: str, word: str) -> bool:
+    ends, starts = tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
+    return word in terms(f"{label}_firsts") or word.endswith(ends) or word.startswith(starts)
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
@@ -73,7 +48,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from _tried(read)
     yield from _listed(read)
     labels, at = [], 0
-    for start in read.starts(filter(_may_begin, read.places)):
+    for start in read.starts(filter(partial(_may_begin, "secret"), read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
             if found["weak"] is None:
                 labels.append(start)
@@ -113,7 +88,9 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
-            return [(begin, end), *_further(read, end)]
+            further = list(_further(read, end))
+            is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
+            return further if is_user else [(begin, end), *further]
     return _answered(read, label.end()) if label["any"] else []
 
 
@@ -218,7 +195,7 @@ def _is_composed(value: str) -> bool:
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
     end = -1
-    for word in read.after(filter(_may_be_code, read.places), _CODE_WORD):
+    for word in read.after(filter(partial(_may_begin, "code"), read.places), _CODE_WORD):
         begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
         for found in _CODE_NUMBER.finditer(read.text, begin, end):
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
@@ -287,7 +264,7 @@ def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
-    for found in read.after(filter(_may_be_question, read.places), _QUESTION):
+    for found in read.after(filter(partial(_may_begin, "question"), read.places), _QUESTION):
         begin, value = found.start("value"), found["value"].rstrip()
         parts = value.split()
         if "?" not in value[:-1] and parts and not _is_word_of_sentence(parts[0]) and len(parts) < 5:
@@ -295,8 +272,8 @@ def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _of_cells(read: ReadText) -> Iterator[tuple[int, int]]:
-    for cell in read.cells:
-        if _HEAD.fullmatch(cell.head) and not _NO_HEAD.fullmatch(cell.head):
+    for cell in read.column(_HEAD):
+        if not _NO_HEAD.fullmatch(cell.head):
             value = read.text[cell.begin : cell.end]
             if len(value) > 2 and not _is_word_of_sentence(value) and value.strip("-*•x"):
                 yield cell.begin, cell.end
