@@ -29,7 +29,7 @@ _CARD, _ISSUED, _BACK, _OF_CARDS = patterns("accounts", "card issued back of_car
 
 def accounts(read: ReadText) -> Iterator[Detection]:
     """Find IBANs, BICs, and labelled accounts and bank codes."""
-    if not any(map(str.isdigit, read.text)):
+    if "0" not in read.shape and read.text.isascii():
         return
     countries = set()
     for found in _IBAN.finditer(read.text):

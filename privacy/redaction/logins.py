@@ -59,7 +59,7 @@ def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) ->
     if place == len(secrets) or not _is_personal(small) or small in terms("no_secret"):
         return False
     label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
-    return bool(label) and label[1] in terms("secret_firsts")
+    return bool(label and label[1] in terms("secret_firsts"))
 
 
 def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:

@@ -235,6 +235,10 @@ class _Names:
             if self._joint(at)[:1] == "." and (self._may(at + 1, FIRST + LAST) or is_unheard):
                 self._take(at, _ANY_NAME, 3)
             return
+        is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
+        if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
+            self._take(at, _ANY_NAME, 4)
+            return
         is_german_noun = kind == UNKNOWN and self._key(at - 1) in _DETERMINERS
         is_pair = (
             kind in LAST + UNSURE + UNKNOWN and follows and follows in _NAMES and kind + follows not in {"UU", "?U"}
@@ -244,10 +248,7 @@ class _Names:
         is_thinking = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
         is_twofold = kind + follows == UNKNOWN * 2 and not self.is_german and self._joint(at) == " "
         is_of_login = is_twofold and not self._is_of_thing(at) and not self._is_of_thing(at + 1)
-        is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
-        if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
-            self._take(at, _ANY_NAME, 4)
-        elif (
+        if (
             (is_pair and not is_german_noun)
             or is_thinking
             or is_of_login

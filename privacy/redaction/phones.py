@@ -33,7 +33,7 @@ _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
 
 def phones(read: ReadText) -> Iterator[Detection]:
     """Find numbers that are valid in a region or begin with a country code, labelled ones, and extensions."""
-    if any(map(str.isdigit, read.text)):
+    if "0" in read.shape or not read.text.isascii():
         spans = list(_spans(read))
         beside = _BESIDE.finditer(read.text) if spans else ()
         short = (found for found in _SHORT.finditer(read.text) if found[0] not in {"x264", "x265"})

@@ -1,8 +1,8 @@
 """Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
 
 import re
-from collections.abc import Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
@@ -27,10 +27,13 @@ _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a 
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
-@cache
-def _may_begin(label: str, word: str) -> bool:
-    ends, starts = tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
-    return word in terms(f"{label}_firsts") or word.endswith(ends) or word.startswith(starts)
+def _beginning(label: str) -> Callable[[str], bool]:
+    """Return a test of a word: whether this label may begin with it."""
+    firsts, ends, starts = terms(f"{label}_firsts"), tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
+    return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
+
+
+_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "question"))
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
@@ -45,17 +48,18 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
             yield find[:2]
     yield from _of_cells(read)
     yield from _answers(read)
-    yield from _tried(read)
-    yield from _listed(read)
+    is_of_logins = any(map(read.low.__contains__, terms("login_hints")))
+    if is_of_logins:
+        yield from (*_tried(read), *_listed(read))
     labels, at = [], 0
-    for start in read.starts(filter(partial(_may_begin, "secret"), read.places)):
+    for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
             if found["weak"] is None:
                 labels.append(start)
             spans = _labelled(read, found)
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
-    yield from _pairs(read)
+    yield from _pairs(read, is_of_logins=is_of_logins)
     yield from _near(read, labels)
     yield from _codes(read)
 
@@ -195,7 +199,7 @@ def _is_composed(value: str) -> bool:
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
     end = -1
-    for word in read.after(filter(partial(_may_begin, "code"), read.places), _CODE_WORD):
+    for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
         begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
         for found in _CODE_NUMBER.finditer(read.text, begin, end):
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
@@ -211,7 +215,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
         begin, value = found.start(), found[0].rstrip(".,:;")
         while borders[place] <= begin:
             place += 1
-        gap = min((abs(begin - label) for label in labels[place : place + 2]), default=_REACH_OF_CODES)
+        gap = min([abs(begin - label) for label in labels[place : place + 2]], default=_REACH_OF_CODES)
         is_composed = _is_composed(value)
         is_secret = is_composed and (gap < _REACH or value.lower() != value != value.upper())
         if not is_secret and gap < _REACH:
@@ -225,7 +229,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             yield from _further(read, begin + len(value))
 
 
-def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
+def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
     for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
@@ -234,37 +238,34 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
             is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
             if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
                 yield begin, begin + len(value)
-    if any(word in read.low for word in terms("login_hints")):
-        for found in _SLASHED.finditer(read.text):
-            value = found["value"].rstrip(".,:;)")
-            if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
-                yield found.start("value"), found.start("value") + len(value)
+    for found in _SLASHED.finditer(read.text) if is_of_logins else ():
+        value = found["value"].rstrip(".,:;)")
+        if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
+            yield found.start("value"), found.start("value") + len(value)
 
 
 def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
-    if any(word in read.low for word in terms("login_hints")):
-        for found in read.after(terms("tried_firsts"), _TRIED):
-            begin, end = found.span("value")
-            end = _trimmed(read.text, begin, end)
-            if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
-                yield from ((begin, end), *_further(read, end))
+    for found in read.after(terms("tried_firsts"), _TRIED):
+        begin, end = found.span("value")
+        end = _trimmed(read.text, begin, end)
+        if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
+            yield from ((begin, end), *_further(read, end))
 
 
 def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the last column of a list of accounts, and "name: secret" where the text speaks of accounts."""
-    if any(word in read.low for word in terms("login_hints")):
-        lines = list(_LISTED.finditer(read.text))
-        for sign in " / ", " - ":
-            values = [line for line in lines if line["sign"] == sign]
-            if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
-                yield from (line.span("value") for line in values)
-        for line in lines:
-            if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
-                yield line.span("value")
+    """Find the last column of a list of accounts, and "name: secret"."""
+    lines = list(_LISTED.finditer(read.text))
+    for sign in " / ", " - ":
+        values = [line for line in lines if line["sign"] == sign]
+        if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
+            yield from (line.span("value") for line in values)
+    for line in lines:
+        if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
+            yield line.span("value")
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
-    for found in read.after(filter(partial(_may_begin, "question"), read.places), _QUESTION):
+    for found in read.after(filter(_BEGINS_QUESTION, read.places), _QUESTION):
         begin, value = found.start("value"), found["value"].rstrip()
         parts = value.split()
         if "?" not in value[:-1] and parts and not _is_word_of_sentence(parts[0]) and len(parts) < 5:
