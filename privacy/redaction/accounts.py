@@ -15,13 +15,8 @@ _IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[
 # How long an IBAN of a country is (registry of SWIFT), which is how one in a sentence ends where it does.
 _LENGTH_OF = {each[:2]: int(each[2:]) for each in fragment("accounts.lengths").split()}
 _LABELLED, _OF_BANKS = pattern("accounts.labelled"), pattern("accounts.of_banks")
-_LABELS = terms("bank_labels")
-_NEAR = 80
-# A bank's code, with a label or beside an IBAN of its country.
-_BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)")
-_OF_BIC = re.compile(r"(?:bic|swift)[^\n]{0,16}$|<bic>$")
-# The account beside the code of its bank.
-_BESIDE = re.compile(r"(?: ?[/,;|] ?|\s{1,3})(\d(?:[ -]?\d){5,16})(?![\w]|[.,-]\d)")
+_LABELS, _NEAR = terms("bank_labels"), 80
+_BIC, _OF_BIC, _BESIDE = patterns("accounts", "bic of_bic beside")
 _FORMS = table("accounts")
 # The issuers by their first digits, with the number of digits (ISO/IEC 7812); the digits on a card's back.
 _CARD, _ISSUED, _BACK, _OF_CARDS = patterns("accounts", "card issued back of_cards")

@@ -24,10 +24,14 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     secrets = sorted(secrets)
     for found in (*read.after(_FIRSTS, _LABELLED), *read.after(_FIRSTS, _BESIDE)):
         begin, end = _trimmed(read, *found.span("value"))
-        is_signed = any(sign in found["sign"] for sign in ":=>→.\t")
+        is_signed, several = any(sign in found["sign"] for sign in ":=>→.\t"), _SEVERAL.match(read.low, found.start())
+        # "usuarios todos"
+        is_plain = several and several["sure"] and not is_signed and read.text[begin:end].isalpha()
+        if is_plain and not _is_initialed(read.low[begin:end]):
+            continue
         if _is_login(read, begin, end, is_signed=is_signed) or _has_secret(read, begin, end, secrets):
             yield Detection(begin, end, "LOGIN")
-            next_one = _NEXT.match(read.text, end) if _SEVERAL.match(read.low, found.start()) else None
+            next_one = _NEXT.match(read.text, end) if several else None
             while next_one and _is_login(read, *next_one.span("value"), is_signed=False):
                 yield Detection(*next_one.span("value"), "LOGIN")
                 next_one = _NEXT.match(read.text, next_one.end())
@@ -39,7 +43,7 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
             not is_file
             and not _is_plain(read.low[begin:end])
             and _is_personal(read.text[begin:end])
-            and (is_path or read.low[begin:end] not in words())
+            and (is_path or _DIGITS.sub("", read.low[begin:end]) not in words())
         ):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
@@ -99,7 +103,7 @@ def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:
     """Find the login names that follow from the names of people in the same text, and from frequent surnames."""
     known, small = words(), {at: read.keys[at] for at, begin in enumerate(read.begins) if read.text[begin].islower()}
     small = {at: key for at, key in small.items() if len(key) > 4 and key not in known}
-    made = {login for name in names if small for login in logins_of(name, parts_of(name))}
+    made = frozenset().union(*(logins_of(name, parts_of(name)) for name in names if small))
     for at, key in small.items():
         form = _MADE if key in made else _INITIALED if _is_initialed(key) else None
         if form and (found := form.match(read.text, read.begins[at])):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
@@ -65,11 +65,16 @@ def particles_of(name: str) -> frozenset[str]:
     return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
 
 
-def logins_of(name: str, parts: Iterable[str]) -> Iterator[str]:
+@lru_cache(2_000)
+def logins_of(name: str, parts: tuple[str, ...]) -> frozenset[str]:
     """Return the login names that desks derive from a name, without separators.
 
     The halves of one with a separator (`anna.schmidt`) are found as names.
     """
+    return frozenset(_logins_of(name, parts))
+
+
+def _logins_of(name: str, parts: tuple[str, ...]) -> Iterator[str]:
     for first, last in permutations([part for part in parts if len(part) > 1], 2):
         yield from (
             made for made in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(made) > 3

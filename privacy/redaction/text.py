@@ -133,13 +133,13 @@ def _cells(text: str) -> Iterator[Cell]:
     """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
     if "\n" not in text:
         return
-    lines, at = [], 0
+    lines, at, marks = [], 0, "".join(filter(text.__contains__, "|;\t,"))
     for line in text.split("\n"):
         lines.append((at, line))
         at += len(line) + 1
     place = 0
     while place < len(lines):
-        mark = _mark(lines[place][1])
+        mark = _mark(lines[place][1], marks)
         heads = [each.strip().lower() for each in _split(lines[place][1], mark)] if mark else []
         least = 2 if mark and mark in "|;\t" else 3
         is_head = least <= len([head for head in heads if head]) and len(heads) <= _MOST_CELLS
@@ -161,8 +161,8 @@ def _cells(text: str) -> Iterator[Cell]:
                     yield Cell(head, begun, begun + len(stripped), row)
 
 
-def _mark(line: str) -> str:
-    mark = next((mark for mark in "|;\t," if line.count(mark) > (mark == ",")), "")
+def _mark(line: str, marks: str) -> str:
+    mark = next((mark for mark in marks if line.count(mark) > (mark == ",")), "")
     return mark or ("  " if line.count("  ") > 1 else "")
 
 
