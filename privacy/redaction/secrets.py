@@ -211,7 +211,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
     """Find what looks like a password where the text speaks of one: "I tried Summer24! and Winter25!"."""
     borders = [*(second for _, second in pairwise(labels)), len(read.text) + 1]
     place = 0
-    for found in _TOKEN.finditer(read.text):
+    for found in _TOKEN.finditer(read.text) if labels or not _SIGNS.isdisjoint(read.text) else ():
         begin, value = found.start(), found[0].rstrip(".,:;")
         while borders[place] <= begin:
             place += 1
