@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from stdnum import luhn
 
 from privacy.redaction.lexicon import terms
-from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, fragment, pattern, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
 # Looked at from its first digits, of which there are fewer than letters; no more than these is taken up, since what
@@ -15,21 +15,16 @@ _IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[
 # How long an IBAN of a country is (registry of SWIFT), which is how one in a sentence ends where it does.
 _LENGTH_OF = {each[:2]: int(each[2:]) for each in fragment("accounts.lengths").split()}
 _LABELLED, _OF_BANKS = pattern("accounts.labelled"), pattern("accounts.of_banks")
-_LABELS = terms("bank_labels")
-_NEAR = 80
-# A bank's code, with a label or beside an IBAN of its country.
-_BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)")
-_OF_BIC = re.compile(r"(?:bic|swift)[^\n]{0,16}$|<bic>$")
-# The account beside the code of its bank.
-_BESIDE = re.compile(r"(?: ?[/,;|] ?|\s{1,3})(\d(?:[ -]?\d){5,16})(?![\w]|[.,-]\d)")
+_LABELS, _NEAR = terms("bank_labels"), 80
+_BIC, _OF_BIC, _BESIDE = patterns("accounts", "bic of_bic beside")
 _FORMS = table("accounts")
 # The issuers by their first digits, with the number of digits (ISO/IEC 7812); the digits on a card's back.
-_CARD, _ISSUED, _BACK, _OF_CARDS = map(pattern, (f"accounts.{name}" for name in ("card", "issued", "back", "of_cards")))
+_CARD, _ISSUED, _BACK, _OF_CARDS = patterns("accounts", "card issued back of_cards")
 
 
 def accounts(read: ReadText) -> Iterator[Detection]:
     """Find IBANs, BICs, and labelled accounts and bank codes."""
-    if not any(map(str.isdigit, read.text)):
+    if "0" not in read.shape and read.text.isascii():
         return
     countries = set()
     for found in _IBAN.finditer(read.text):
@@ -40,10 +35,10 @@ def accounts(read: ReadText) -> Iterator[Detection]:
         if end and (read.text[begin:][:end].isupper() or read.text[begin:][:end].islower()):
             countries.add(read.text[begin : begin + 2].upper())
             yield Detection(begin, begin + end, "BANK")
-    for found in _BIC.finditer(read.text):
+    for found in _BIC.finditer(read.text) if countries or "bic" in read.low or "swift" in read.low else ():
         if found[1] in countries or _OF_BIC.search(read.low, max(0, found.start() - 24), found.start()):
             yield Detection(*found.span(), "BANK")
-    yield from recognize(_FORMS, read, read.numbers())
+    yield from recognize(_FORMS, read)
     for found in read.after(_LABELS, _LABELLED):
         name = str(found.lastgroup)
         around = read.low[max(0, found.start() - _NEAR) : found.end() + _NEAR // 2]

@@ -33,7 +33,7 @@ class DeskPeople:
 
     def __init__(self, people: Iterable[Person]) -> None:
         self.names: list[str] = []
-        self.parts: list[list[str]] = []
+        self.parts: list[tuple[str, ...]] = []
         self.keys: list[str] = []
         self._initials: list[str] = []
         self._particles: list[frozenset[str]] = []

@@ -14,7 +14,7 @@ _OF_PERSON, _NUMBER_WORD = fragment("ids.of_person"), fragment("ids.number_word"
 _LABEL, _LABELLED = fragment("ids.label"), pattern("ids.labelled")
 # With other words between: "Personalausweis zur Prüfung: L7Y3K04N9".
 _SPACED, _NATIONAL = pattern("ids.spaced"), pattern("ids.national")
-_NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge"])
+_NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge", "ni"])
 _FIRSTS = terms("id_firsts")
 _BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
 _OF_PHONE = re.compile(r"(?<![^\W_])(?:t[eé]l\w*|mobile|portable|handy|m[oó]vil)\.? $")
@@ -37,14 +37,14 @@ def birth_dates(read: ReadText) -> Iterator[Detection]:
         found = _BORN.match(read.text, begin) if _DIGIT.search(read.text, begin, begin + 80) else None
         if found:
             yield Detection(*found.span("value"), "BIRTHDATE")
-    for cell in read.cells:
-        if _BORN_HEAD.fullmatch(cell.head) and _ANY_DATE.fullmatch(read.text, cell.begin, cell.end):
+    for cell in read.column(_BORN_HEAD):
+        if _ANY_DATE.fullmatch(read.text, cell.begin, cell.end):
             yield Detection(cell.begin, cell.end, "BIRTHDATE")
 
 
 def ids(read: ReadText) -> Iterator[Detection]:
     """Find numbers of a person, by a label, by their form and check digits, or by the head of a column."""
-    yield from recognize(_FORMS, read, read.numbers())
+    yield from recognize(_FORMS, read)
     yield from (Detection(*each.span("value"), "ID") for each in read.after(terms("national_firsts"), _NATIONAL))
     at = 0
     for begin in read.starts(filter(_may_begin, read.places)):
@@ -54,7 +54,7 @@ def ids(read: ReadText) -> Iterator[Detection]:
             if _OF_PHONE.search(read.low, max(0, begin - 12), begin):
                 continue
             is_bare = label in _NEEDS_SIGN and not re.search(r"[:#=]|no|nr|num", found["sign"].lower())
-            if digits > (3 if is_bare else 2) and not _NO_ID.fullmatch(value):
+            if digits > (3 if is_bare else 2 - (len(value) > 7)) and not _NO_ID.fullmatch(value):
                 at = found.end("value")
                 yield Detection(*found.span("value"), "ID")
                 continue
@@ -62,9 +62,9 @@ def ids(read: ReadText) -> Iterator[Detection]:
         is_thing = found and _OF_THINGS.search(read.low, begin, found.start("value"))
         if found and sum(map(str.isdigit, found["value"])) > 3 and not is_thing:
             yield Detection(*found.span("value"), "ID")
-    for cell in read.cells:
+    for cell in read.column(_HEAD):
         value = read.text[cell.begin : cell.end]
-        if _HEAD.fullmatch(cell.head) and _CELL.fullmatch(value) and not _NO_ID.fullmatch(value):
+        if _CELL.fullmatch(value) and not _NO_ID.fullmatch(value):
             yield Detection(cell.begin, cell.end, "ID")
 
 

@@ -1,33 +1,40 @@
 """Login names: labelled ones, those of commands, paths and logs."""
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
-from privacy.redaction.lexicon import products, surnames, terms, words
+from privacy.redaction.lexicon import first_names, is_known, products, surnames, terms, words
 from privacy.redaction.people import logins_of, parts_of, spelled
-from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, fragment, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
-_LABEL = fragment("logins.label")
-_NAME = fragment("logins.name")
-_LABELLED = pattern("logins.labelled")
+_FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
+_LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
+_LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
 _HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_LABEL}|user|login)(?:[\s_).-].*)?")
-_LOGIN = re.compile(rf"{_NAME}")
-_DIGITS = re.compile(r"\d{1,4}$")
-_BEFORE_SECRET = re.compile(rf"(?<![\w/.])(?P<value>{_NAME}) ?/ ?$")
-_BEHIND = re.compile(r"\d{0,4}")
-_FIRSTS = terms("login_firsts")
+_DIGITS, _MADE = re.compile(r"\d{1,4}$"), re.compile(r"[^\W\d_]{1,40}\d{0,4}")
 
 
 def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     """Find login names whose label, command, path or column shows what they are."""
-    for found in read.after(_FIRSTS, _LABELLED):
+    secrets = sorted(secrets)
+    for found in (*read.after(_FIRSTS, _LABELLED), *read.after(_FIRSTS, _BESIDE)):
         begin, end = _trimmed(read, *found.span("value"))
-        is_signed = any(sign in found["sign"] for sign in ":=>→.")
-        if _is_login(read, begin, end, is_signed=is_signed):
+        is_signed, several = any(sign in found["sign"] for sign in ":=>→.\t"), _SEVERAL.match(read.low, found.start())
+        # "usuarios todos"
+        is_plain = several and several["sure"] and not is_signed and read.text[begin:end].isalpha()
+        if is_plain and not _is_initialed(read.low[begin:end]):
+            continue
+        if _is_login(read, begin, end, is_signed=is_signed) or _has_secret(read, begin, end, secrets):
             yield Detection(begin, end, "LOGIN")
+            next_one = _NEXT.match(read.text, end) if several else None
+            while next_one and _is_login(read, *next_one.span("value"), is_signed=False):
+                yield Detection(*next_one.span("value"), "LOGIN")
+                next_one = _NEXT.match(read.text, next_one.end())
     for find in recognize(_PLACED, read):
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
@@ -36,7 +43,7 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
             not is_file
             and not _is_plain(read.low[begin:end])
             and _is_personal(read.text[begin:end])
-            and (is_path or read.low[begin:end] not in words())
+            and (is_path or _DIGITS.sub("", read.low[begin:end]) not in words())
         ):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
@@ -44,10 +51,19 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         is_word = user and any(part in words() for part in re.split(r"[\W_]", user["value"].lower()))
         if user and ("_" in user["value"] or not is_word):
             yield Detection(*user.span("value"), "LOGIN")
-    for cell in read.cells:
-        is_login = _HEAD.fullmatch(cell.head) and _LOGIN.fullmatch(read.text, cell.begin, cell.end)
-        if is_login and _is_login(read, cell.begin, cell.end, is_signed=True):
+    for cell in read.column(_HEAD):
+        is_name = _LOGIN.fullmatch(read.text, cell.begin, cell.end)
+        if is_name and _is_login(read, cell.begin, cell.end, is_signed=True):
             yield Detection(cell.begin, cell.end, "LOGIN")
+
+
+def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
+    """Return True if the label of a secret follows: "user etikett PIN 1906"."""
+    place, small = bisect_right(secrets, end), read.low[begin:end]
+    if place == len(secrets) or not _is_personal(small) or small in terms("no_secret"):
+        return False
+    label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
+    return bool(label and label[1] in terms("secret_firsts"))
 
 
 def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
@@ -68,12 +84,13 @@ def _is_personal(value: str) -> bool:
 def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     value = read.text[begin:end]
     name = value.rpartition("\\")[2]
-    key, small = spelled(_DIGITS.sub("", name)), name.lower()
-    if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 8):
+    stem, small = _DIGITS.sub("", name), name.lower()
+    key = spelled(stem if len(stem) > 2 or len(name) < 5 else name)
+    if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 10):
         return False
     if "\\" in value or (("." in name or "_" in name) and not key.endswith((".com", ".de"))):
         return not _is_plain(small)
-    is_word = key in words() and key not in surnames()
+    is_word = key in words() and key not in surnames() and not (name == small and name[-1].isdigit())
     if is_signed:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
@@ -83,10 +100,18 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:
-    """Find the login names that follow from the names of people in the same text."""
-    made = {login for name in names for login in logins_of(name, parts_of(name)) if len(login) > 4}
-    made = {login for login in made.intersection(read.keys) if login not in words()}
-    for (_, begin, end), key in zip(read.words, read.keys, strict=True) if made else ():
-        if key in made and not read.text[begin].isupper():
-            digits = _BEHIND.match(read.text, end)
-            yield Detection(begin, digits.end() if digits else end, "LOGIN")
+    """Find the login names that follow from the names of people in the same text, and from frequent surnames."""
+    known, small = words(), {at: read.keys[at] for at, begin in enumerate(read.begins) if read.text[begin].islower()}
+    small = {at: key for at, key in small.items() if len(key) > 4 and key not in known}
+    made = frozenset().union(*(logins_of(name, parts_of(name)) for name in names if small))
+    for at, key in small.items():
+        form = _MADE if key in made else _INITIALED if _is_initialed(key) else None
+        if form and (found := form.match(read.text, read.begins[at])):
+            yield Detection(*found.span(), "LOGIN")
+
+
+@lru_cache(20_000)
+def _is_initialed(key: str) -> bool:
+    """Return True for a surname with a letter before or behind it that is no word: "pkhatri"."""
+    is_name = len(key) > 5 and (key[1:] in surnames() or (key[:-1] in surnames() and key[-1] not in "enrst"))
+    return is_name and not (is_known(key) or key in surnames() or key in first_names())

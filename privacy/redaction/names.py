@@ -14,7 +14,7 @@ from functools import cache
 from privacy.redaction.desk import DeskPeople
 from privacy.redaction.lexicon import also_names, first_names, is_known, products, surnames, terms, unsure_names, words
 from privacy.redaction.people import PARTICLES, spelled, spelled_words
-from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.recognizers import Detection, patterns
 from privacy.redaction.text import ReadText
 
 FIRST, LAST, UNSURE, WORD, PRODUCT, UNKNOWN = "FLUwP?"
@@ -32,9 +32,7 @@ _THINGS = terms("things")
 _LIST = re.compile(r"\s?[,;/&|+]\s?|,\s(?:and|und|et|y)\s")
 _LABEL_SIGN = re.compile(r"[)\"* ]{0,3}(?::|\.[ .]{2,40}|=|->)[ \t\"'*]{0,24}")
 _MAC = ("Mc", "Mac", "De", "Di", "Le", "La", "Du", "O'")
-_CHAT, _BEFORE_MAIL, _RECIPIENTS, _SIGNED = map(
-    pattern, ("names.chat", "names.before_mail", "names.recipients", "names.signed")
-)
+_CHAT, _BEFORE_MAIL, _RECIPIENTS, _SIGNED = patterns("names", "chat before_mail recipients signed")
 _CELL = re.compile(r"(?:[^\W\d_][\w.'’-]{0,30})(?:,? ?[^\W\d_][\w.'’-]{0,30}){0,4}")
 _NAME_HEAD = re.compile(rf"(?:.*[\s_/(-])?(?:{'|'.join(sorted(terms('name_heads')))})(?:[\s_/)-].*)?")
 _OTHER_HEAD = re.compile(rf".*(?:{'|'.join(sorted(terms('other_heads')))}).*")
@@ -85,7 +83,7 @@ class _Names:
         self.begins = read.begins
         self.capital = [read.text[begin].isupper() for begin in self.begins]
         self.is_loud = read.text.upper() == read.text
-        self.is_german = sum(key in _GERMAN for key in read.keys) * 12 > self.count
+        self.is_german = sum(map(_GERMAN.__contains__, read.keys)) * 12 > self.count
         self.is_form = not _STRICT.isdisjoint(read.keys)
         # Places whose comma stands between a surname and a first name.
         self.reversed: set[int] = set()
@@ -110,13 +108,14 @@ class _Names:
         for parts in map(tuple, map(spelled_words, desk_terms)):
             if parts:
                 own[parts[0]].append(parts)
+        longer, twofold_names = products()[1], also_names()
         for at in self.capitals:
             key = self.keys[at]
-            for parts in (*products()[1].get(key, ()), *own.get(key, ())):
+            for parts in (*longer.get(key, ()), *own.get(key, ())) if key in longer or key in own else ():
                 if tuple(self.keys[at : at + len(parts)]) == parts:
                     self.classes[at : at + len(parts)] = [PRODUCT] * len(parts)
                     break
-            if key in also_names():
+            if key in twofold_names:
                 is_said = self._behind(at) in {"'s", "’s"} or self._key(at + 1) in _SAYING
                 if not is_said and not (self._goes_on(at) and self._may(at + 1)):
                     twofold.append(at)
@@ -133,17 +132,17 @@ class _Names:
         self._chats()
         self._before_mails()
         self._recipients()
-        contexts, told = _contexts(), set(self.capitals)
+        contexts, firsts, known, told = _contexts(), first_names(), words(), set(self.capitals)
         for places in self.read.places.values():
             key = self.keys[places[0]]
-            if key in contexts or (key in first_names() and key not in words()):
+            if key in contexts or (key in firsts and key not in known):
                 told.update(places)
         for at in sorted(told):
             key = self.keys[at]
             if self.capital[at]:
                 if not self.marked[at]:
                     self._by_itself(at, key)
-            elif key in first_names() and key not in words() and not self.marked[at]:
+            elif key in firsts and key not in known and not self.marked[at]:
                 self._small(at, key)
             if key in contexts:
                 self._by_context(at, key)
@@ -234,6 +233,10 @@ class _Names:
             if self._joint(at)[:1] == "." and (self._may(at + 1, FIRST + LAST) or is_unheard):
                 self._take(at, _ANY_NAME, 3)
             return
+        is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
+        if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
+            self._take(at, _ANY_NAME, 4)
+            return
         is_german_noun = kind == UNKNOWN and self._key(at - 1) in _DETERMINERS
         is_pair = (
             kind in LAST + UNSURE + UNKNOWN and follows and follows in _NAMES and kind + follows not in {"UU", "?U"}
@@ -243,10 +246,7 @@ class _Names:
         is_thinking = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
         is_twofold = kind + follows == UNKNOWN * 2 and not self.is_german and self._joint(at) == " "
         is_of_login = is_twofold and not self._is_of_thing(at) and not self._is_of_thing(at + 1)
-        is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
-        if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
-            self._take(at, _ANY_NAME, 4)
-        elif (
+        if (
             (is_pair and not is_german_noun)
             or is_thinking
             or is_of_login
@@ -355,8 +355,8 @@ class _Names:
     def _cells(self) -> None:
         """Mark the cells of a column of names, all of them if half of them have a known name."""
         columns: dict[str, list[range]] = defaultdict(list)
-        for cell in self.read.cells:
-            if _NAME_HEAD.fullmatch(cell.head) and not _OTHER_HEAD.fullmatch(cell.head):
+        for cell in self.read.column(_NAME_HEAD):
+            if not _OTHER_HEAD.fullmatch(cell.head):
                 cells = _CELL.finditer(self.read.text, cell.begin, cell.end)
                 columns[cell.head] += (self._places_of(*each.span()) for each in cells)
         for parts in columns.values():

@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterator
 
 from privacy.redaction.lexicon import terms, words
-from privacy.redaction.recognizers import Detection, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, pattern, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
 _ADDRESSES = table("network")
 _NAMES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
-_MACHINE, _CODE, _SITED, _BESIDE, _HOST_HEAD, _FILE = map(
-    pattern, (f"network.{name}" for name in ("machine", "code", "sited", "beside", "host_head", "file"))
-)
+_MACHINE, _CODE, _SITED, _BESIDE, _HOST_HEAD, _FILE = patterns("network", "machine code sited beside host_head file")
 _CELL = re.compile(r"(?=[^\n]{0,30}[\d-])[\w.-]{4,60}")
 
 
@@ -22,10 +20,11 @@ def hosts(read: ReadText) -> Iterator[Detection]:
         name = found[0]
         if len(name) > 3 and len(name) < 121 and ("-" in name or "." in name or any(map(str.isdigit, name))):
             begin, end = found.span()
-            if read.text[end : end + 1] != "@" and read.text[begin - 1 : begin] != "#" and _is_host(read, name, begin):
+            is_free = read.text[end : end + 1] != "@" and read.text[begin - 1 : begin] not in {"#", "\\"}
+            if is_free and _is_host(read, name, begin):
                 yield Detection(begin, end, "HOST")
-    for cell in read.cells:
-        if _HOST_HEAD.fullmatch(cell.head) and _CELL.fullmatch(read.text[cell.begin : cell.end]):
+    for cell in read.column(_HOST_HEAD):
+        if _CELL.fullmatch(read.text[cell.begin : cell.end]):
             yield Detection(cell.begin, cell.end, "HOST")
 
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
@@ -47,15 +47,17 @@ def spelled_words(text: str) -> list[str]:
     return [spelled(part) for part in _PART.findall(text)]
 
 
-def parts_of(name: str) -> list[str]:
+@lru_cache(2_000)
+def parts_of(name: str) -> tuple[str, ...]:
     """Return the parts of a name as `spelled`, without titles and particles; none for a shared account."""
     name = _BESIDE.sub(" ", name.partition("@")[0])
     parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
     if all(part in _SHARED or part in PARTICLES for part in parts):
-        return []
+        return ()
     # A "Ben" or "San" in front is a first name.
     given = parts[:1] if parts[0] in PARTICLES and parts[0] in first_names() else []
-    return given + [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
+    rest = [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS]
+    return tuple(given + rest or parts)
 
 
 def particles_of(name: str) -> frozenset[str]:
@@ -63,11 +65,16 @@ def particles_of(name: str) -> frozenset[str]:
     return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
 
 
-def logins_of(name: str, parts: Iterable[str]) -> Iterator[str]:
+@lru_cache(2_000)
+def logins_of(name: str, parts: tuple[str, ...]) -> frozenset[str]:
     """Return the login names that desks derive from a name, without separators.
 
     The halves of one with a separator (`anna.schmidt`) are found as names.
     """
+    return frozenset(_logins_of(name, parts))
+
+
+def _logins_of(name: str, parts: tuple[str, ...]) -> Iterator[str]:
     for first, last in permutations([part for part in parts if len(part) > 1], 2):
         yield from (
             made for made in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(made) > 3

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from privacy.redaction.lexicon import terms
-from privacy.redaction.recognizers import Detection, fragment, pattern
+from privacy.redaction.recognizers import Detection, fragment, patterns
 from privacy.redaction.text import ReadText
 
 if TYPE_CHECKING:
@@ -19,25 +19,21 @@ _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
 # The regions whose numbers are known without a country code.
 _REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
-_CANDIDATE, _NO_NUMBER, _SAID, _CALLED = map(
-    pattern, (f"phones.{name}" for name in ("candidate", "no_number", "said", "called"))
-)
-_EXTENSION = re.compile(r"(?i)\s?(?:ext\.?|x|durchwahl|dw|extension)\s?\d{1,6}(?!\w)")
+_CANDIDATE, _NO_NUMBER, _SAID, _CALLED, _VERSION = patterns("phones", "candidate no_number said called version")
+_EXTENSION, _CELL, _BESIDE = patterns("phones", "extension cell beside")
 # As people group national numbers; some that are for examples are valid nowhere.
 _GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-](?:\d{3}[ -]?\d{3,4}|\d{6})")
-_VERSION = re.compile(r"\d\.\d\.\d|\d\.\d{1,2}\.\d{4}")
 _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
 _LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2}
 # "Gloria x3307"
 _SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
-_CELL = re.compile(r"[-+(]{0,2}\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16}")
-_BESIDE = re.compile(r"(?<=\()-\d{2,5}(?=\))")
+_HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
 
 
 def phones(read: ReadText) -> Iterator[Detection]:
     """Find numbers that are valid in a region or begin with a country code, labelled ones, and extensions."""
-    if any(map(str.isdigit, read.text)):
+    if "0" in read.shape or not read.text.isascii():
         spans = list(_spans(read))
         beside = _BESIDE.finditer(read.text) if spans else ()
         short = (found for found in _SHORT.finditer(read.text) if found[0] not in {"x264", "x265"})
@@ -58,9 +54,8 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
         is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
         if is_long and not _NO_NUMBER.fullmatch(number) and not _VERSION.search(number):
             yield found.start("number"), _end(read.text, found.end("number"))
-    for cell in read.cells:
-        is_of_phones = any(word in _LABELS for word in re.split(r"[\W_]+", cell.head))
-        if is_of_phones and _CELL.fullmatch(read.text, cell.begin, cell.end):
+    for cell in read.column(_HEAD):
+        if _CELL.fullmatch(read.text, cell.begin, cell.end):
             yield cell.begin, cell.end
 
 

@@ -1,11 +1,9 @@
 """The table of recognizers: a pattern with its evidence for and against a value of one kind."""
 
 import re
-import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,13 +32,15 @@ class Recognizer(NamedTuple):
 
     A match starts with `score`. Words of `context` in the 90 characters before it add 0.4, a match of `against` there
     removes it, and so does a `validate` that returns False. A match counts from a score of 0.5. The value is the
-    group "value", else the whole match. A text without any of the `needs` (lower case) is skipped.
+    group "value", else the whole match. A text without any of the `needs` (lower case), or any of the `shapes`, is
+    skipped.
     """
 
     kind: str
     pattern: re.Pattern[str]
     score: float = THRESHOLD
     needs: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
     context: re.Pattern[str] | None = None
     validate: Callable[[str], bool] | None = None
     against: re.Pattern[str] | None = None
@@ -63,6 +63,11 @@ def pattern(name: str) -> re.Pattern[str]:
     return re.compile(fragment(name))
 
 
+def patterns(section: str, names: str) -> list[re.Pattern[str]]:
+    """Return several patterns of a section."""
+    return [pattern(f"{section}.{name}") for name in names.split()]
+
+
 def table(name: str) -> tuple[Recognizer, ...]:
     """Return a table of recognizers.toml."""
     return tuple(_recognizer(row) for row in _file()[name])
@@ -75,20 +80,20 @@ def _recognizer(row: dict[str, Any]) -> Recognizer:
         re.compile(text),
         row.get("score", 1.0),
         tuple(row.get("needs", ())),
+        tuple(row.get("shapes", ())),
         re.compile(context) if context else None,
         partial(is_valid, row["check"]) if "check" in row else None,
         re.compile(against) if against else None,
     )
 
 
-def recognize(
-    table: Iterable[Recognizer], read: ReadText, parts: Sequence[tuple[int, int]] = ((0, sys.maxsize),)
-) -> Iterator[Detection]:
-    """Find the values that a table of recognizers knows, in these parts of the text."""
-    for row in table if parts else ():
-        if row.needs and not any(map(read.low.__contains__, row.needs)):
+def recognize(table: Iterable[Recognizer], read: ReadText) -> Iterator[Detection]:
+    """Find the values that a table of recognizers knows."""
+    for row in table:
+        is_possible = not row.needs or any(map(read.low.__contains__, row.needs))
+        if not is_possible or (row.shapes and not any(map(read.shape.__contains__, row.shapes))):
             continue
-        for found in chain.from_iterable(row.pattern.finditer(read.text, *part) for part in parts):
+        for found in row.pattern.finditer(read.text):
             begin, end = found.span("value") if "value" in row.pattern.groupindex else found.span()
             if begin < 0 or not _has_evidence(row, read.low, begin, end):
                 continue

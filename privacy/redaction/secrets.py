@@ -1,61 +1,39 @@
 """Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
 from privacy.redaction.people import spelled_words
-from privacy.redaction.recognizers import Detection, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
 _ISSUED, _COMMANDS = table("issued"), table("commands")
-_LABEL = pattern("secrets.label")
+_LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_STRONG, _SAID, _QUOTE, _ADJACENT = map(
-    pattern, (f"secrets.{sign}" for sign in ("strong", "said", "quote", "adjacent"))
-)
-_ASKED, _AND, _PAIR, _SLASHED, _QUESTION = map(
-    pattern, (f"secrets.{name}" for name in ("asked", "and", "pair", "slashed", "question"))
-)
-_HEAD, _NO_HEAD = pattern("secrets.head"), pattern("secrets.no_head")
+_STRONG, _SAID, _QUOTE, _ADJACENT = patterns("secrets", "strong said quote adjacent")
+_ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
-_PLAIN_MIX, _OTHERS = pattern("secrets.plain_mix"), pattern("secrets.others")
-_CODE_WORD, _CODE_NUMBER, _NO_CODE = map(pattern, ("secrets.code_word", "secrets.code_number", "secrets.no_code"))
-_WORD_NUMBER, _OF_HASH, _TRIED = map(pattern, ("secrets.word_number", "secrets.of_hash", "secrets.tried"))
-_PHRASE = re.compile(r"(?:[ ][\w'’-]{1,20}){2,8}(?=[)\n.]| \(|$)")
-_CODE_VALUE = pattern("secrets.code_value")
-_MIXED_CODE = re.compile(r"(?=[a-z0-9]{1,20}[A-Z])(?=[A-Za-z]{0,20}\d)[a-z0-9][A-Za-z0-9]{5,20}")
-_PAIR_SIGN = re.compile(r"[/:]\s?\S|,\s|\s(?:and|und|with|mit|et|y|con|avec)\s")
-_TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“”„«»(),;|<>]{6,64}")
-_RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{20,128}={0,2}")
-_BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
-_OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
-# A line of a list of accounts without a head: "Alfie Morton - amorton27 - purpletiger4".
-_LISTED = re.compile(r"(?m)^[^\n]{2,80}?(?P<sign> / | - |: )(?P<value>[^\s/|-][^\s]{4,40})$")
-_LOOSE = re.compile(r"(?=\D{0,40}\d\D{0,40}\d)(?=[^a-z]{0,40}[a-z])[^.,/\\:()=@]{10,60}")
-_OF_USER = re.compile(r"(?:user(?:name)?|login|benutzer(?:name)?|usuario|utilisateur)[ :=]{1,3}$")
-_OF_PHONE = re.compile(r"(?<=\d) \d{3}")
+_PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
+_CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
+_MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
+_PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
-@cache
-def _may_begin(word: str) -> bool:
-    return word in terms("secret_firsts") or word.endswith(tuple(terms("secret_ends")))
+def _beginning(label: str) -> Callable[[str], bool]:
+    """Return a test of a word: whether this label may begin with it."""
+    firsts, ends, starts = terms(f"{label}_firsts"), tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
+    return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
 
 
-@cache
-def _may_be_code(word: str) -> bool:
-    return word in terms("code_firsts") or word.endswith(tuple(terms("code_ends")))
-
-
-@cache
-def _may_be_question(word: str) -> bool:
-    return word in terms("question_firsts") or word.startswith(tuple(terms("question_starts")))
+_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "question"))
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
@@ -70,22 +48,24 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
             yield find[:2]
     yield from _of_cells(read)
     yield from _answers(read)
-    yield from _tried(read)
-    yield from _listed(read)
+    is_of_logins = any(map(read.low.__contains__, terms("login_hints")))
+    if is_of_logins:
+        yield from (*_tried(read), *_listed(read))
     labels, at = [], 0
-    for start in read.starts(filter(_may_begin, read.places)):
+    for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
             if found["weak"] is None:
                 labels.append(start)
             spans = _labelled(read, found)
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
-    yield from _pairs(read)
+    yield from _pairs(read, is_of_logins=is_of_logins)
     yield from _near(read, labels)
     yield from _codes(read)
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
+    """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
     for form in (_STRONG, _SAID, _QUOTE, _ADJACENT):
         if not (found := form.match(read.text, label.end())):
@@ -112,7 +92,9 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
-            return [(begin, end), *_further(read, end)]
+            further = list(_further(read, end))
+            is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
+            return further if is_user else [(begin, end), *further]
     return _answered(read, label.end()) if label["any"] else []
 
 
@@ -189,6 +171,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
 
 
 def _is_mixed(value: str) -> bool:
+    """Return True for letters with digits or signs that are no date, version, path or size."""
     if len(value) < 5 or sum(map(str.isalpha, value)) < 2 or value.rstrip("!?*").isalpha():
         return False
     named = re.fullmatch(r"([^\W\d_]+)[-_ ]?\d{1,4}", value)
@@ -216,7 +199,7 @@ def _is_composed(value: str) -> bool:
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
     end = -1
-    for word in read.after(filter(_may_be_code, read.places), _CODE_WORD):
+    for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
         begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
         for found in _CODE_NUMBER.finditer(read.text, begin, end):
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
@@ -228,11 +211,11 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
     """Find what looks like a password where the text speaks of one: "I tried Summer24! and Winter25!"."""
     borders = [*(second for _, second in pairwise(labels)), len(read.text) + 1]
     place = 0
-    for found in _TOKEN.finditer(read.text):
+    for found in _TOKEN.finditer(read.text) if labels or not _SIGNS.isdisjoint(read.text) else ():
         begin, value = found.start(), found[0].rstrip(".,:;")
         while borders[place] <= begin:
             place += 1
-        gap = min((abs(begin - label) for label in labels[place : place + 2]), default=_REACH_OF_CODES)
+        gap = min([abs(begin - label) for label in labels[place : place + 2]], default=_REACH_OF_CODES)
         is_composed = _is_composed(value)
         is_secret = is_composed and (gap < _REACH or value.lower() != value != value.upper())
         if not is_secret and gap < _REACH:
@@ -246,7 +229,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             yield from _further(read, begin + len(value))
 
 
-def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
+def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
     for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
@@ -255,36 +238,34 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
             is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
             if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
                 yield begin, begin + len(value)
-    if any(word in read.low for word in terms("login_hints")):
-        for found in _SLASHED.finditer(read.text):
-            value = found["value"].rstrip(".,:;)")
-            if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
-                yield found.start("value"), found.start("value") + len(value)
+    for found in _SLASHED.finditer(read.text) if is_of_logins else ():
+        value = found["value"].rstrip(".,:;)")
+        if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
+            yield found.start("value"), found.start("value") + len(value)
 
 
 def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
-    if any(word in read.low for word in terms("login_hints")):
-        for found in read.after(terms("tried_firsts"), _TRIED):
-            begin, end = found.span("value")
-            end = _trimmed(read.text, begin, end)
-            if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
-                yield from ((begin, end), *_further(read, end))
+    for found in read.after(terms("tried_firsts"), _TRIED):
+        begin, end = found.span("value")
+        end = _trimmed(read.text, begin, end)
+        if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
+            yield from ((begin, end), *_further(read, end))
 
 
 def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
-    if any(word in read.low for word in terms("login_hints")):
-        lines = list(_LISTED.finditer(read.text))
-        for sign in " / ", " - ":
-            values = [line for line in lines if line["sign"] == sign]
-            if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
-                yield from (line.span("value") for line in values)
-        for line in lines:
-            if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
-                yield line.span("value")
+    """Find the last column of a list of accounts, and "name: secret"."""
+    lines = list(_LISTED.finditer(read.text))
+    for sign in " / ", " - ":
+        values = [line for line in lines if line["sign"] == sign]
+        if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
+            yield from (line.span("value") for line in values)
+    for line in lines:
+        if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
+            yield line.span("value")
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
-    for found in read.after(filter(_may_be_question, read.places), _QUESTION):
+    for found in read.after(filter(_BEGINS_QUESTION, read.places), _QUESTION):
         begin, value = found.start("value"), found["value"].rstrip()
         parts = value.split()
         if "?" not in value[:-1] and parts and not _is_word_of_sentence(parts[0]) and len(parts) < 5:
@@ -292,8 +273,8 @@ def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _of_cells(read: ReadText) -> Iterator[tuple[int, int]]:
-    for cell in read.cells:
-        if _HEAD.fullmatch(cell.head) and not _NO_HEAD.fullmatch(cell.head):
+    for cell in read.column(_HEAD):
+        if not _NO_HEAD.fullmatch(cell.head):
             value = read.text[cell.begin : cell.end]
             if len(value) > 2 and not _is_word_of_sentence(value) and value.strip("-*•x"):
                 yield cell.begin, cell.end

@@ -19,7 +19,7 @@ _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”�
 # Some characters become a whole phrase.
 _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
-_DIGITS = re.compile(r"\d(?:\D{0,3}\d){4,40}|\d{4}(?=[A-Z]\b)")
+_SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
 _MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
 _BLANKS = re.compile(r" {2,60}")
 _NO_HEAD = re.compile(r"\d{3}|@")
@@ -84,6 +84,7 @@ class ReadText(NamedTuple):
 
     text: str
     low: str
+    shape: str  # with "a" for each letter, "0" for each digit
     words: list[tuple[str, int, int]]
     joints: list[str]
     keys: list[str]  # the words as names are compared, see `spelled`
@@ -93,16 +94,13 @@ class ReadText(NamedTuple):
 
     def starts(self, words: Iterable[str]) -> list[int]:
         """Return the places of these words."""
-        return sorted([self.begins[at] for word in self.places.keys() & words for at in self.places[word]])
+        known = words.intersection(self.places) if isinstance(words, frozenset) else words
+        return sorted([self.begins[at] for word in known for at in self.places[word]])
 
-    def numbers(self) -> list[tuple[int, int]]:
-        """Return the parts with five digits close together, or four and a letter, and what is around them."""
-        parts: list[tuple[int, int]] = []
-        for found in _DIGITS.finditer(self.text):
-            begin, end = max(0, found.start() - 12), found.end() + 14
-            begin = parts.pop()[0] if parts and begin <= parts[-1][1] else begin
-            parts.append((begin, end))
-        return parts
+    def column(self, head: re.Pattern[str]) -> Iterator[Cell]:
+        """Return the cells under such a head."""
+        heads = {each for each in {cell.head for cell in self.cells} if head.fullmatch(each)}
+        return (cell for cell in self.cells if cell.head in heads)
 
     def after(self, words: Iterable[str], form: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Find a form at each such word; a match begins behind the one before."""
@@ -125,21 +123,23 @@ def reading(text: str) -> ReadText:
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at, word in enumerate(pieces[1::2]):
         places[word].append(at)
-    keys = list(map(spelled, pieces[1::2]))
-    return ReadText(text, low, found, pieces[2::2], keys, list(_cells(text)), ends[:-1:2], places)
+    of_words = {word: spelled(word) for word in places}
+    keys = [of_words[word] for word in pieces[1::2]]
+    shape = text.encode("ascii", "replace").translate(_SHAPE).decode("ascii")
+    return ReadText(text, low, shape, found, pieces[2::2], keys, list(_cells(text)), ends[:-1:2], places)
 
 
 def _cells(text: str) -> Iterator[Cell]:
     """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
     if "\n" not in text:
         return
-    lines, at = [], 0
+    lines, at, marks = [], 0, "".join(filter(text.__contains__, "|;\t,"))
     for line in text.split("\n"):
         lines.append((at, line))
         at += len(line) + 1
     place = 0
     while place < len(lines):
-        mark = _mark(lines[place][1])
+        mark = _mark(lines[place][1], marks)
         heads = [each.strip().lower() for each in _split(lines[place][1], mark)] if mark else []
         least = 2 if mark and mark in "|;\t" else 3
         is_head = least <= len([head for head in heads if head]) and len(heads) <= _MOST_CELLS
@@ -161,8 +161,8 @@ def _cells(text: str) -> Iterator[Cell]:
                     yield Cell(head, begun, begun + len(stripped), row)
 
 
-def _mark(line: str) -> str:
-    mark = next((mark for mark in "|;\t," if line.count(mark) > (mark == ",")), "")
+def _mark(line: str, marks: str) -> str:
+    mark = next((mark for mark in marks if line.count(mark) > (mark == ",")), "")
     return mark or ("  " if line.count("  ") > 1 else "")
 
 

@@ -1,9 +1,9 @@
 """Recall and precision of redaction on marked texts.
 
 `sets/` has marked texts by writers who saw neither the code nor other sets. The engine was written with `first` in
-view, and changed after each of the others up to `twelfth` was measured and read. `thirteenth` was measured after the
-last change and never read: its figures in docs/redaction.md are the ones of unseen texts. `tuning` has English and
-German tickets of earlier writers, with no products marked.
+view, and changed after each of the others was measured and read. A set that is measured after the last change and not
+read yet is `UNSEEN`: its figures in docs/redaction.md are the ones to expect. `tuning` has English and German tickets
+of earlier writers, with no products marked.
 """
 
 import json
@@ -25,7 +25,8 @@ SET_NAMES = (
     *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
     *("eleventh", "twelfth", "thirteenth"),
 )
-UNSEEN = "thirteenth"
+# The name of one of these sets; empty after it was read, until the next one is measured.
+UNSEEN = ""
 GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "product": "at most .02",
     "desk_person": "1.0",
@@ -52,6 +53,7 @@ FITTING = {
     "network": {"HOST"},
 }
 NAMES = {
+    "product": "products hidden (fewer is better)",
     "desk_person": "the desk's people",
     "person": "other people",
     "login": "labelled logins",
@@ -167,19 +169,26 @@ def rows() -> list[tuple[str, ...]]:
     """Return one row per kind.
 
     Hidden and marked values of the unseen set, recall and the share under any placeholder, the goal, and recall on the
-    sets read.
+    sets read. Without an unseen set, the last two alone.
     """
-    unseen, read = counts(UNSEEN), _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
+    read = _sum(counts(name) for name in SET_NAMES if name != UNSEEN)
+    if not UNSEEN:
+        recalls = [(_name_of(kind), GOALS.get(kind, ""), f"{read.recall(kind):.3f}") for kind in ("product", *FITTING)]
+        return [("kind", "goal", "read sets"), *recalls, ("precision over all kinds", ".94", f"{read.precision():.3f}")]
+    unseen = counts(UNSEEN)
     languages = [counts(UNSEEN, language) for language in LANGUAGES]
     table: list[tuple[str, ...]] = [("kind", *LANGUAGES, "all", "any placeholder", "goal", "read sets")]
     for kind in ("product", *FITTING):
-        name = "products hidden (fewer is better)" if kind == "product" else NAMES.get(kind, kind)
         found = (f"{each.covered[kind]}/{each.marked[kind]}" for each in languages)
         hidden = "" if kind == "product" else f"{unseen.hidden[kind] / unseen.marked[kind]:.3f}"
         figures = (f"{unseen.recall(kind):.3f}", hidden, GOALS.get(kind, ""), f"{read.recall(kind):.3f}")
-        table.append((name, *found, *figures))
+        table.append((_name_of(kind), *found, *figures))
     precision = [f"{each.precision():.3f}" for each in (*languages, unseen)]
     return [*table, ("precision over all kinds", *precision, "", ".94", f"{read.precision():.3f}")]
+
+
+def _name_of(kind: str) -> str:
+    return NAMES.get(kind, kind)
 
 
 def _sum(several: Iterable[Counts]) -> Counts:
