@@ -18,7 +18,7 @@ from fastapi import Request
 
 from api import signature
 from api.causes import Cause, Question
-from api.refusals import WebhookRefusedError, read_body
+from api.refusals import WebhookError, read_body
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from observability import counting, metrics, tracing
@@ -52,7 +52,7 @@ class Proof:
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> Proof:
-    """Verify the signature and return the proof. Raises WebhookRefusedError."""
+    """Verify the signature and return the proof. Raises WebhookError."""
     tenant = tenants.get(tenant_id) or _NOBODY
     secrets = (*tenant.webhook_secrets, *_NOBODYS_SECRETS)[:2]
     now = time.time()
@@ -71,7 +71,7 @@ def by_signature(
 
 
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
-    """Verify the token and return the proof. Raises WebhookRefusedError."""
+    """Verify the token and return the proof. Raises WebhookError."""
     tenant = tenants.get(tenant_id) or _NOBODY
     given = headers.get(_TOKEN_HEADER)
     # Digests, because `compare_digest` reveals unequal lengths.
@@ -92,14 +92,14 @@ def _refused(
     ticket_id: str | None,
     cause: Cause | None = None,
     asked: Question | None = None,
-) -> WebhookRefusedError:
-    refused = WebhookRefusedError(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
+) -> WebhookError:
+    refused = WebhookError(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
     if tenant.opens_webhook:
-        refused = WebhookRefusedError(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
+        refused = WebhookError(status, reason, tenant_id, ticket_id, cause=cause, asked=asked)
     elif not tenant.usable:
-        refused = WebhookRefusedError(403, "tenant closed", tenant_id, ticket_id, asked=asked)
+        refused = WebhookError(403, "tenant closed", tenant_id, ticket_id, asked=asked)
     elif tenant.polled:
-        refused = WebhookRefusedError(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
+        refused = WebhookError(403, "tenant is polled", tenant_id, ticket_id, asked=asked)
     refused.known_tenant = refused.reason != "unknown tenant"
     return refused
 
@@ -120,7 +120,7 @@ class ProvedWebhook:
 
 
 async def prove(request: Request, tenants: TenantDirectory, seconds: float, addressed: str | None) -> ProvedWebhook:
-    """Read and authenticate a webhook. Raises WebhookRefusedError.
+    """Read and authenticate a webhook. Raises WebhookError.
 
     `seconds` limits the body; `addressed` is the tenant in the URL.
     """
@@ -129,7 +129,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
     unsigned = not signature.has_claim(headers) and (addressed is not None or _TOKEN_HEADER in headers)
     try:
         body = await read_body(request, LARGEST_BODY_BYTES, seconds, any_type=unsigned)
-    except WebhookRefusedError as refused:
+    except WebhookError as refused:
         if unsigned and addressed is not None:
             by_token(tenants, addressed, headers, None)
             raise refused.proved(addressed) from None
@@ -140,7 +140,7 @@ async def prove(request: Request, tenants: TenantDirectory, seconds: float, addr
         payload = read_signed(body)
         tenant_id = tenant_of(payload)
     except MalformedBodyError as malformed:
-        raise WebhookRefusedError(400, "malformed payload", cause=Cause(str(malformed))) from None
+        raise WebhookError(400, "malformed payload", cause=Cause(str(malformed))) from None
     proved = by_signature(tenants, tenant_id, headers, body, ticket_of(payload))
     return ProvedWebhook(tenant_id, payload, body, proved, headers)
 
@@ -150,7 +150,7 @@ def _proved_by_token(
 ) -> ProvedWebhook:
     if signature.has_claim(headers):
         # The tenant of a signed webhook is in its body. A tenant in the address would be unsigned.
-        raise WebhookRefusedError(400, "signed webhook at a tenant's address")
+        raise WebhookError(400, "signed webhook at a tenant's address")
     payload: dict[str, Any] = {}
     tenant_id, cause = addressed, ""
     try:
@@ -161,12 +161,12 @@ def _proved_by_token(
         cause = str(malformed)
     claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
     if claimed is None:
-        raise WebhookRefusedError(400, "malformed payload", cause=Cause(cause))
+        raise WebhookError(400, "malformed payload", cause=Cause(cause))
     proved = by_token(tenants, claimed, headers, ticket_id)
     if tenant_id != claimed:
         cause = "tenant_id is another one than in the address"
     if cause:
-        raise WebhookRefusedError(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
+        raise WebhookError(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
     return ProvedWebhook(claimed, payload, body, proved, headers)
 
 

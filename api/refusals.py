@@ -28,7 +28,7 @@ WRONGLY_NAMED = "signed with this tenant's secret, and named for one that there 
 
 
 @dataclass(eq=False)
-class WebhookRefusedError(Exception):
+class WebhookError(Exception):
     """A refused webhook: HTTP status, reason for the log, and detail for the caller.
 
     `cause` adds detail, and `asked` is the input for its search. `explained`: the search found the cause, which proves
@@ -78,7 +78,7 @@ class RejectionRecorder:
                     await rejections.record(self._database, tenant_id, ticket_id, status, reason, proved=proved)
 
 
-def tell(refused: WebhookRefusedError, recorder: RejectionRecorder) -> None:
+def tell(refused: WebhookError, recorder: RejectionRecorder) -> None:
     """Log and count the refusal, and queue it for its tenant's record.
 
     The line has well-formed identifiers only, marked as unverified if the sender did not prove them.
@@ -121,15 +121,15 @@ class WebhookPort(Port):
 
 
 async def read_body(request: Request, limit: int, seconds: float, *, any_type: bool = False) -> bytes:
-    """Return the body. Raises WebhookRefusedError.
+    """Return the body. Raises WebhookError.
 
     `any_type` accepts every content type. The rest of an oversized body is drained within a limit: otherwise the client
     sees a reset connection instead of the 413. A client that waits for `100 Continue` gets the 413 at once.
     """
     if _compressed(request):
-        raise WebhookRefusedError(415, "compressed body", cause=Cause("send it as it is"))
+        raise WebhookError(415, "compressed body", cause=Cause("send it as it is"))
     if not any_type and not _may_be_json(request.headers.get("content-type", "")):
-        raise WebhookRefusedError(415, "unsupported content type")
+        raise WebhookError(415, "unsupported content type")
     stream = request.stream()
     announced = request.headers.get("content-length", "")
     try:
@@ -142,9 +142,9 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
             async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
                 body = await _read_within(stream, limit)
     except TimeoutError:
-        raise WebhookRefusedError(408, "body too slow") from None
+        raise WebhookError(408, "body too slow") from None
     except ClientDisconnect:
-        raise WebhookRefusedError(400, "body incomplete") from None
+        raise WebhookError(400, "body incomplete") from None
     if body is None:
         await _drain(stream, seconds)
         raise _too_large(limit)
@@ -160,8 +160,8 @@ async def _read_within(parts: AsyncIterator[bytes], limit: int) -> bytes | None:
     return bytes(body)
 
 
-def _too_large(limit: int) -> WebhookRefusedError:
-    return WebhookRefusedError(413, "body too large", cause=Cause(f"more than {limit // 1024} KiB, send ids only"))
+def _too_large(limit: int) -> WebhookError:
+    return WebhookError(413, "body too large", cause=Cause(f"more than {limit // 1024} KiB, send ids only"))
 
 
 def _may_be_json(content_type: str) -> bool:

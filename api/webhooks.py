@@ -29,7 +29,7 @@ from uuid_utils.compat import uuid7
 
 from api.causes import Cause, Explainer
 from api.proof import Proof, ProvedWebhook, SecretUses, by_token, prove
-from api.refusals import RejectionRecorder, WebhookRefusedError, tell
+from api.refusals import RejectionRecorder, WebhookError, tell
 from api.server import LARGEST_HEAD_BYTES
 from config.tenant_directory import TenantDirectory
 from config.tenant_settings import is_tenant_id
@@ -43,16 +43,7 @@ from storage.claims import is_queue_full
 from storage.jobs import SIGNED_BY_PREVIOUS, Event, signed_key
 from storage.known_secrets import PREVIOUS, RETIRED
 from storage.session import DATABASE_FAILURES, Database
-from webhooks.bodies import (
-    EVENT,
-    LARGEST_BODY_BYTES,
-    TICKET_ID,
-    DeskWebhook,
-    UnusableFieldsError,
-    is_check,
-    parse,
-    ticket_of,
-)
+from webhooks.bodies import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, FieldsError, is_check, parse, ticket_of
 from webhooks.signing import DELIVERY_HEADER
 
 RETRY_SECONDS = 60
@@ -184,7 +175,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
             await _insist_on_room(state, event)
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
-        except WebhookRefusedError as refused:
+        except WebhookError as refused:
             later = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
             answer = _answer(span, refused.status, {"detail": refused.answer}, later)
             if refused.asked is None:
@@ -206,7 +197,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
 
 
 async def _insist_on_room(state: ApiState, event: Event) -> None:
-    """Apply the tenant's limit of waiting jobs. Raises WebhookRefusedError.
+    """Apply the tenant's limit of waiting jobs. Raises WebhookError.
 
     The limit does not apply while Postgres is unavailable: the event is kept. The refusal is recorded before the
     answer, because the desk may never resend the webhook; reconciliation then creates the job.
@@ -219,9 +210,7 @@ async def _insist_on_room(state: ApiState, event: Event) -> None:
         if not await state.budget.within(_LOOK_SECONDS, is_queue_full(state.database, event, most)):
             return
         cause = Cause(f"{most} or more of this tenant wait")
-        refused = WebhookRefusedError(
-            429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True
-        )
+        refused = WebhookError(429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True)
         record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, refused.answer)
         await state.budget.within(_LOOK_SECONDS, record)
     except (*DATABASE_FAILURES, TimeoutError):
@@ -236,7 +225,7 @@ def _address(addressed: str | None) -> dict[str, str]:
     return {"http.route": "/webhook/{tenant_id}", **path}
 
 
-async def _explain(refused: WebhookRefusedError, state: ApiState, context: Context) -> None:
+async def _explain(refused: WebhookError, state: ApiState, context: Context) -> None:
     try:
         if refused.asked is not None:
             found = await state.explainer.cause(refused.asked)
@@ -254,13 +243,13 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
     """
     if isinstance(failure, HTTPException) and failure.status_code == 404:
         cause = Cause("it is /webhook, or with a token /webhook/<tenant>")
-        refused = WebhookRefusedError(404, "unknown address", cause=cause)
+        refused = WebhookError(404, "unknown address", cause=cause)
     else:
-        refused = WebhookRefusedError(405, "wrong method", cause=Cause("a webhook is sent with POST"))
+        refused = WebhookError(405, "wrong method", cause=Cause("a webhook is sent with POST"))
     room, addressed = (*request.url.path.split("/"), "", "")[1:3]
     if request.method == "POST" or room == "webhook":
         state: ApiState = request.app.state.api
-        with contextlib.suppress(WebhookRefusedError):
+        with contextlib.suppress(WebhookError):
             by_token(state.tenants, addressed, request.headers, None)
             refused = refused.proved(addressed)
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
@@ -294,9 +283,9 @@ def _checked(tenant_id: str) -> dict[str, str]:
 def _event(proved: ProvedWebhook) -> Event:
     try:
         said = parse(proved.payload)
-    except UnusableFieldsError as unusable:
+    except FieldsError as unusable:
         ticket_id, cause = ticket_of(proved.payload), Cause(unusable.cause)
-        refused = WebhookRefusedError(422, "malformed payload", ticket_id=ticket_id, fields=str(unusable), cause=cause)
+        refused = WebhookError(422, "malformed payload", ticket_id=ticket_id, fields=str(unusable), cause=cause)
         raise refused.proved(proved.tenant_id) from None
     bind(ticket_id=said.ticket_id, tenant_id=proved.tenant_id)
     return Event(

@@ -185,8 +185,4 @@ def classed(failure: OperationalError, setting: str) -> DatabaseUnfitError | Dat
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return DatabaseUnreachableError("a table is in use (by a dump, for instance): migrate again when it is not")
     remedy = next((remedy for said, remedy in _REFUSED.items() if said in message), None)
-    return (
-        DatabaseUnreachableError("the database does not answer")
-        if remedy is None
-        else DatabaseUnfitError(setting + remedy)
-    )
+    return DatabaseUnfitError(setting + remedy) if remedy else DatabaseUnreachableError("the database does not answer")

@@ -50,7 +50,7 @@ class MalformedBodyError(Exception):
     """An unreadable body; the text names the problem without quoting the body."""
 
 
-class UnusableFieldsError(Exception):
+class FieldsError(Exception):
     """Unusable fields of a body: their names, and a `cause` for a desk's admin. Neither quotes the body."""
 
     def __init__(self, causes: Mapping[str, str]) -> None:
@@ -199,9 +199,7 @@ def parse(payload: Mapping[str, Any]) -> DeskWebhook:
     event_is_plain = event is None or is_event(event)
     if ticket_id is None or not event_is_plain:
         causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
-        raise UnusableFieldsError(
-            causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))}
-        )
+        raise FieldsError(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
     return DeskWebhook(ticket_id, event)
 
 

@@ -10,14 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from simulators.answers import PORTAL, HalfResponse, Json, flood, followed, hang_up, page, pause
 from simulators.control import Entry
 from simulators.faults import Fault, Status
-from simulators.servicedesk.envelope import (
-    CODE_OF_HTTP_STATUS,
-    INTERNAL,
-    RATE_LIMIT,
-    RefusedError,
-    failure,
-    warning,
-)
+from simulators.servicedesk.envelope import CODE_OF_HTTP_STATUS, INTERNAL, RATE_LIMIT, RefusedError, failure, warning
 from simulators.servicedesk.operations import OPERATIONS
 
 _PERFORMED = frozenset({"performed"})

@@ -19,7 +19,7 @@ from observability.logging import Outage, say
 from storage.session import DATABASE_FAILURES
 from support.console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
 from support.console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
-from support.console.provider import LoginRefusedError, Provider, ProviderUnavailableError
+from support.console.provider import LoginError, Provider, ProviderError
 from support.console.sessions import Account, Sessions
 from support.console.templating import csrf_field, templates
 
@@ -79,7 +79,7 @@ class Login:
         try:
             async with self._places:
                 yield
-        except ProviderUnavailableError as failure:
+        except ProviderError as failure:
             raise self._away(str(failure)) from failure
 
     def _away(self, reason: str) -> ErrorPage:
@@ -156,7 +156,7 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
             person = await login.provider.person(request, oidc)
     except MismatchingStateError:
         raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
-    except LoginRefusedError as failure:
+    except LoginError as failure:
         login.refuse(str(failure), "not vouched for")
         sentence = "The login server did not say who you are. Log in once more."
         raise ErrorPage(403, "Not logged in", sentence) from failure

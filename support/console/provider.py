@@ -47,11 +47,11 @@ _LEEWAY_SECONDS = 60
 _LONGEST_SUBJECT = 255
 
 
-class ProviderUnavailableError(Exception):
+class ProviderError(Exception):
     """The provider does not answer correctly. The text is our own words."""
 
 
-class LoginRefusedError(Exception):
+class LoginError(Exception):
     """The user's identity is missing or not verifiable. The text is our own words."""
 
 
@@ -96,16 +96,16 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         self._keys_at = float("-inf")
 
     async def load_server_metadata(self) -> dict[str, Any]:
-        """Return the checked metadata. Raises ProviderUnavailableError."""
+        """Return the checked metadata. Raises ProviderError."""
         is_new = "_loaded_at" not in self.server_metadata
         async with _calling():
             metadata: dict[str, Any] = await super().load_server_metadata()
         if not is_new:
             return metadata
         if str(metadata.get("issuer", "")).rstrip("/") != self.oidc.issuer.rstrip("/"):
-            raise ProviderUnavailableError("another issuer answers")
+            raise ProviderError("another issuer answers")
         if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
-            raise ProviderUnavailableError("unusable endpoints")
+            raise ProviderError("unusable endpoints")
         offered = metadata.get("scopes_supported")
         # Some providers require a scope with the claim's name.
         more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
@@ -131,7 +131,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         keys = found.get("keys") if isinstance(found, dict) else None
         usable = [key for key in keys if _is_usable(key)] if isinstance(keys, list) else []
         if not usable:
-            raise ProviderUnavailableError("invalid keys")
+            raise ProviderError("invalid keys")
         return {"keys": usable}
 
 
@@ -155,7 +155,7 @@ class Provider:
     async def person(self, request: Request, oidc: OidcSettings) -> Person:
         """Return the person after the redirect back.
 
-        Raises LoginRefusedError, ProviderUnavailableError, and MismatchingStateError for a login that was not begun
+        Raises LoginError, ProviderError, and MismatchingStateError for a login that was not begun
         here.
         """
         app = await self._loaded(oidc)
@@ -172,15 +172,13 @@ class Provider:
         except MismatchingStateError:
             raise
         except AuthlibBaseError as failure:
-            raise LoginRefusedError(
-                "login not given" if "error" in request.query_params else "code refused"
-            ) from failure
+            raise LoginError("login not given" if "error" in request.query_params else "code refused") from failure
         except JoseError as failure:
-            raise LoginRefusedError(f"ID token not valid ({type(failure).__name__})") from failure
+            raise LoginError(f"ID token not valid ({type(failure).__name__})") from failure
         claims = token.get("userinfo") or {}
         subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
         if not subject:
-            raise LoginRefusedError("ID token without a subject")
+            raise LoginError("ID token without a subject")
         names = (one_line(claims.get(claim)) for claim in ("preferred_username", "name", "email"))
         value = claims.get(oidc.claim)
         values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
@@ -193,11 +191,11 @@ class Provider:
             if self._app is not None and self._app.oidc == oidc and now - self._app.read_at < _KEPT_SECONDS:
                 return self._app
             if now < self._rests_until:
-                raise ProviderUnavailableError("it was away just now")
+                raise ProviderError("it was away just now")
             app = _App(oidc, self._outward, self._monotonic)
             try:
                 await app.load_server_metadata()
-            except ProviderUnavailableError:
+            except ProviderError:
                 self._rests_until = self._monotonic() + _REST_SECONDS
                 raise
             self._app = app
@@ -210,15 +208,15 @@ async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except httpx2.HTTPStatusError as failure:
-        raise ProviderUnavailableError(f"answered {failure.response.status_code}") from failure
+        raise ProviderError(f"answered {failure.response.status_code}") from failure
     except AnswerTooLargeError as failure:
-        raise ProviderUnavailableError("answer too large") from failure
+        raise ProviderError("answer too large") from failure
     except (TimeoutError, httpx2.TimeoutException) as failure:
-        raise ProviderUnavailableError("timeout") from failure
+        raise ProviderError("timeout") from failure
     except httpx2.HTTPError as failure:
-        raise ProviderUnavailableError(connection_words(failure)) from failure
+        raise ProviderError(connection_words(failure)) from failure
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as failure:
-        raise ProviderUnavailableError("invalid answer") from failure
+        raise ProviderError("invalid answer") from failure
 
 
 def _is_address(url: object) -> bool:

@@ -50,7 +50,7 @@ _NOT_OURS = "%d, but not of ai-agents: is the URL right, or does a proxy answer?
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
-class NotSentError(Exception):
+class SendError(Exception):
     """Nothing can be sent; the text is a sentence for the desk's admin."""
 
 
@@ -62,18 +62,16 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def settings() -> bytes:
-    """Check the settings at the top, and return the secret. Raises NotSentError."""
+    """Check the settings at the top, and return the secret. Raises SendError."""
     if "PASTE-" in URL:
-        raise NotSentError("URL is not filled in, at the top of this script")
+        raise SendError("URL is not filled in, at the top of this script")
     try:
         parts = urllib.parse.urlsplit(URL)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not (usable and re.match(r"[!-~]+\Z", URL)):
-        raise NotSentError(
-            "URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII"
-        )
+        raise SendError("URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII")
     found = SECRET
     if not found:
         beside = os.path.splitext(os.path.abspath(__file__))[0] + ".secret"
@@ -81,28 +79,28 @@ def settings() -> bytes:
             with open(beside, "rb") as file:
                 found = _text(file.read()).strip()
         except OSError:
-            raise NotSentError("SECRET is empty, and %s can't be read" % beside) from None
+            raise SendError("SECRET is empty, and %s can't be read" % beside) from None
     if not found or found.startswith("PASTE-"):
-        raise NotSentError("SECRET is not filled in, at the top of this script")
+        raise SendError("SECRET is not filled in, at the top of this script")
     return found.encode("utf-8")
 
 
 def ticket_of(path: str) -> str:
     if not path:
-        raise NotSentError("the desk gave no file: the command ends in $COMPLETE_V3_JSON_FILE")
+        raise SendError("the desk gave no file: the command ends in $COMPLETE_V3_JSON_FILE")
     try:
         with open(path, "rb") as file:
             told = json.loads(_text(file.read()), strict=False)
     except OSError as failure:
-        raise NotSentError("the desk's file can't be read: %s" % failure.strerror) from None
+        raise SendError("the desk's file can't be read: %s" % failure.strerror) from None
     except (ValueError, RecursionError):
-        raise NotSentError("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
+        raise SendError("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
     request = told.get("request", told) if isinstance(told, dict) else {}
     # `id` is the name in version 3, the other one in older files.
     found = request.get("id") or request.get("WORKORDERID") if isinstance(request, dict) else None
     ticket = str(found).strip()
     if not re.match(r"[0-9]{1,20}\Z", ticket):
-        raise NotSentError("the desk's file has no request with an id")
+        raise SendError("the desk's file has no request with an id")
     return ticket
 
 
@@ -171,7 +169,7 @@ def _say(text: str) -> None:
 
 
 def announce(what: str, message: Dict[str, str]) -> bool:
-    """Send until accepted or out of time; return True if accepted. Raises NotSentError."""
+    """Send until accepted or out of time; return True if accepted. Raises SendError."""
     key = settings()
     body = json.dumps(message).encode("utf-8")
     # The same for each attempt: the receiver recognises it if an earlier one arrived.
@@ -201,7 +199,7 @@ def main(arguments: List[str]) -> int:
         ticket = ticket_of(" ".join(arguments))
         message = {"tenant_id": TENANT, "ticket_id": ticket, "event": event}
         return 0 if announce("ticket " + ticket, message) else 1
-    except NotSentError as reason:
+    except SendError as reason:
         _say("not sent: %s" % reason)
     except KeyboardInterrupt:
         _say("stopped by hand")

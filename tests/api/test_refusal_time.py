@@ -8,7 +8,7 @@ import random
 import time
 from statistics import quantiles
 
-from api.refusals import WebhookRefusedError
+from api.refusals import WebhookError
 from config.tenants import Tenant
 from tests.kit.logs import StartLog
 from tests.kit.receiver import Headers, KnownTenants, Receiver
@@ -34,7 +34,7 @@ class CheatingTenants(KnownTenants):
     def get(self, tenant_id: str) -> Tenant | None:
         tenant = super().get(tenant_id)
         if tenant is None:
-            raise WebhookRefusedError(403, "unknown tenant", tenant_id)
+            raise WebhookError(403, "unknown tenant", tenant_id)
         return tenant
 
 

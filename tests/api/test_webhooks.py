@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.refusals import WebhookRefusedError, read_body
+from api.refusals import WebhookError, read_body
 from config.tenant_directory import TenantDirectory
 from observability import exposition
 from tests.kit.logs import StartLog
@@ -48,7 +48,7 @@ async def test_a_body_is_put_together_up_to_the_limit(
     if isinstance(result, bytes):
         assert await read_body(request, 4, 10) == result
     else:
-        with pytest.raises(WebhookRefusedError, match=result):
+        with pytest.raises(WebhookError, match=result):
             await read_body(request, 4, 10)
     assert len(unread) >= most_left
 
@@ -61,7 +61,7 @@ async def test_an_announced_size_is_refused_without_waiting_for_a_body_that_does
     for headers, most in (([], 3.0), ([(b"expect", b"100-continue")], 0.5)):
         began = time.monotonic()
         head = [(b"content-length", b"10000000"), *headers]
-        with pytest.raises(WebhookRefusedError, match="body too large"):
+        with pytest.raises(WebhookError, match="body too large"):
             await read_body(Request({"type": "http", "method": "POST", "headers": head}, silence), 4, 10)
         assert time.monotonic() - began < most
 

@@ -15,9 +15,7 @@ import pytest
 from devstack.processes import ProcessFailedError, is_alive
 from devstack.programs import PROJECT
 from devstack.state_file import FolderLock, State, read_state, write_state
-from devstack.surroundings import (
-    machine_environment,
-)
+from devstack.surroundings import machine_environment
 from devstack.system import System
 
 
