@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.system.import_watch import ROOMS, product_modules
-
 
 def in_a_fresh_process(program: str, **environment: str) -> Any:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
@@ -37,16 +35,6 @@ def test_the_api_process_loads_no_graph_no_model_no_celery_and_no_other_process(
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
     loaded = in_a_fresh_process("import json, sys, support.cli; print(json.dumps(sorted(sys.modules)))")
     assert {"fastapi", "uvicorn", "celery", "langgraph", "openai", "sqlalchemy"} & set(loaded) == set()
-
-
-@pytest.mark.slow
-def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
-    assert in_a_fresh_process("from tests.system.import_watch import main; main()") == []
-
-
-def test_every_room_is_imported() -> None:
-    assert {name.partition(".")[0] for name in product_modules()} == set(ROOMS)
-    assert {"worker.app", "api.app", "housekeeping.app", "support.cli"} <= set(product_modules())
 
 
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]
