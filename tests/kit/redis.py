@@ -15,9 +15,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+def patient(url: str) -> Redis:
+    client = open_redis(url, seconds=5)
+    client.connection_pool.connection_kwargs["socket_connect_timeout"] = 5  # on a busy machine
+    return client
+
+
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = open_redis(redis_url, seconds=5)
+    client = patient(redis_url)
     await client.flushdb()
     yield client
     await client.aclose()
@@ -26,6 +32,6 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def tokens(redis_url: str) -> AsyncIterator[Redis]:
     """Keep the cloud token between tests: a desk issues ten in ten minutes."""
-    client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
+    client = patient(redis_url.removesuffix("/0") + "/1")
     yield client
     await client.aclose()
