@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 
 from privacy.redaction.lexicon import also_names, first_names, is_known, terms, unsure_names, words
 from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled, spelled_words
@@ -22,6 +23,7 @@ _AND, _THAT = terms("conjunctions"), terms("before_clause")
 _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
 _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _SHORTEST_NICKNAME = 3
+_SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
 _BEFORE_NAME = terms("before_desk_name")
 _BEHIND_NAME = terms("behind_desk_name")
@@ -42,20 +44,15 @@ class DeskPeople:
         self._values: dict[str, str] = {}
         self._numbers: set[str] = set()
         self._unspaced: set[str] = set()
-        nicknames: dict[str, list[str]] = {}
-        for short, _, name in (each.partition(":") for each in terms("nicknames")):
-            nicknames.setdefault(name, []).append(short)
         for person in people:
-            self._add(person, nicknames)
+            self._add(person)
 
-    def _add(self, person: Person, nicknames: dict[str, list[str]]) -> None:
+    def _add(self, person: Person) -> None:
         parts = parts_of(person.name)
         if parts and parts not in self.parts:
             owner = len(self.names)
             for part in parts:
-                beginnings = (part[:length] for length in range(_SHORTEST_NICKNAME, len(part)))
-                shorter = [each for each in beginnings if _is_short_name(each, is_first=part == parts[0])]
-                for each in (part, f"{part}s", *shorter, *nicknames.get(part, ())):
+                for each in _forms_of(part, parts[1] if part == parts[0] and len(parts) > 2 else "", part == parts[0]):
                     self._owners.setdefault(each, set()).add(owner)
             self.names.append(person.name.strip())
             self._initials.append("".join(part[0] for part in spelled_words(person.name)))
@@ -105,6 +102,10 @@ class DeskPeople:
         for (begin, end), those in self._signed(read):
             for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
                 owners.setdefault(place, those)
+        for found in _SPACED.finditer(read.text) if " a a " in read.shape else ():
+            if those := self._owners.get(spelled(found[0].replace(" ", "")), set()):
+                place = bisect_left(read.begins, found.start())
+                owners |= dict.fromkeys(range(place, place + len(found[0]) // 2 + 1), those)
         return owners
 
     def _is_named(self, read: ReadText, places: dict[int, set[int]], at: int) -> bool:
@@ -152,7 +153,12 @@ class DeskPeople:
             has_dot, is_last = read.text[end : end + 1] == ".", other > at and read.text[end : end + 1] in {"", "\n"}
             is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
-        return len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words()
+        if len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words():
+            return True
+        # "Fer Olvera", "Fco. Javier", "Ma José".
+        parts = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
+        is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in parts)
+        return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
 
     def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
         at, ended = 0, len(read.text.rstrip())
@@ -183,6 +189,30 @@ class DeskPeople:
             or (some and some.match(self._initials[owner]))
             or (len(begins) == 3 and any(part.startswith(begins) for part in name))
         }
+
+
+@cache
+def _nicknames() -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for short, _, name in (each.partition(":") for each in terms("nicknames")):
+        names.setdefault(name, []).append(short)
+    return names
+
+
+@lru_cache(20_000)
+def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:  # noqa: FBT001 -- a key of the cache
+    beginnings = (part[:length] for length in range(_SHORTEST_NICKNAME, len(part)))
+    shorter = [each for each in beginnings if _is_short_name(each, is_first=is_first)]
+    stem = part.rstrip("aeio")
+    soft = re.sub("z$", "c", re.sub("([cg])$", lambda found: found[1].replace("c", "q") + "u", stem))
+    # "Dieguito", "Carmencita", "Friedi", "Hajü" of Hans-Jürgen; a double letter written once.
+    made = [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")] if part in first_names() else []
+    made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")] if made else []
+    made += [part[:length] + "i" for length in (4, 5) if part[length - 1 : length] not in "aeiouy"] if made else []
+    made += [part[:one] + second[:two] for one, two in ((2, 2), (2, 3), (3, 2), (4, 2))] if second else []
+    made += [re.sub(r"(.)\1", r"\1", part)]
+    new = [each for each in made if len(each) > _SHORTEST_NICKNAME and not is_known(each)]
+    return (part, f"{part}s", *shorter, *new, *_nicknames().get(part, ()))
 
 
 def _is_short_name(key: str, *, is_first: bool) -> bool:

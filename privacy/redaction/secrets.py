@@ -21,6 +21,7 @@ _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word
 _MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
 _PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
+_OF_WIFI, _TOLD, _IS_IT = patterns("secrets", "of_wifi told is_it")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
@@ -161,11 +162,13 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         )
         return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
     if label["weak"]:
-        return len(value) >= 8 and _is_mixed(value) and bool(re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value))
+        is_of_wifi = _OF_WIFI.search(label.string, max(0, label.start() - 60), label.start())
+        is_random = is_of_wifi or re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value)
+        return len(value) >= 8 and _is_mixed(value) and bool(is_random)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID and value.isalpha() and len(value) > 4
+    is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
     return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is not _ADJACENT or not gap))
 
@@ -222,7 +225,10 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
             is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
             is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
-        if not is_secret and gap < _REACH_OF_CODES and "code" in read.low:
+            is_bracketed = read.text[begin - 1 : begin] == "(" and read.text[found.end() : found.end() + 1] == ")"
+            is_told = bool(_TOLD.fullmatch(value)) if is_bracketed else _is_like(value) and bool(_IS_IT.search(read.low, max(0, begin - 5), begin))
+            is_secret = is_secret or (is_told and _is_mixed(value))
+        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low):
             is_secret = bool(_BACKUP_CODE.fullmatch(value))
         if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
             yield begin, begin + len(value)
