@@ -153,8 +153,8 @@ class DeskPeople:
             has_dot, is_last = read.text[end : end + 1] == ".", other > at and read.text[end : end + 1] in {"", "\n"}
             is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
-        if len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words():
-            return True
+        if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
+            return key not in words() or any(key == part[0][0] + part[1][0] for part in map(self.parts.__getitem__, owners))
         # "Fer Olvera", "Fco. Javier", "Ma José".
         parts = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
         is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in parts)

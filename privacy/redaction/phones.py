@@ -75,6 +75,8 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
         return False
     around = read.text[found.start() - 1 : found.start()], read.text[found.end() : found.end() + 1]
     is_line = not is_plain and 7 < count < 13 and "\n" in around[0] and around[1] in {"", "\n"}
+    if is_called and not is_plain and 8 < count < 13:
+        return True
     if is_short or is_line or _GROUPED.fullmatch(number):
         return bool(is_line) or not is_short
     return any(_is_valid(number, told) for told in _numbers_of(number))
@@ -83,7 +85,8 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
 def _is_valid(written: str, number: "PhoneNumber") -> bool:
     import phonenumbers  # noqa: PLC0415
 
-    is_possible = written.startswith(("+", "(+")) and phonenumbers.is_possible_number(number)
+    is_long = sum(map(str.isdigit, written)) > 10
+    is_possible = written.startswith(("+", "(+")) and (is_long or phonenumbers.is_possible_number(number))
     return is_possible or phonenumbers.is_valid_number(number)
 
 

@@ -13,7 +13,7 @@ from privacy.redaction.text import ReadText
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_STRONG, _SAID, _QUOTE, _ADJACENT = patterns("secrets", "strong said quote adjacent")
+_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _ = patterns("secrets", "strong said quote adjacent said_far")
 _ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
@@ -68,7 +68,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
-    for form in (_STRONG, _SAID, _QUOTE, _ADJACENT):
+    for form in _FORMS:
         if not (found := form.match(read.text, label.end())):
             continue
         name = next(name for name in _GROUPS if found[name])
@@ -90,6 +90,7 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
         is_of_phrase = form is _STRONG or bool(_OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()))
+        is_of_phrase = is_of_phrase or read.text[begin - 1] == "("
         if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
@@ -112,6 +113,7 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
     parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
     plain = list(map(_is_word_of_sentence, parts))
     is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
+    is_sentence = is_sentence or (read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else "")))
     return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
 
 
@@ -157,6 +159,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
+        value = value.rstrip("?!")
         is_code = bool(_CODE_VALUE.fullmatch(value)) and (
             form is _STRONG or len(value) > 3 or label["digits"][:2] == "cv"
         )
@@ -170,7 +173,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
-    return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is not _ADJACENT or not gap))
+    is_number = value.isdigit() or (value.replace("-", "").isdigit() and not _PLAIN_MIX.fullmatch(value))
+    return _is_mixed(value) or is_unheard or (is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
 def _is_mixed(value: str) -> bool:
@@ -201,10 +205,11 @@ def _is_composed(value: str) -> bool:
 
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
-    end = -1
+    end = 0
     for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
-        begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
-        for found in _CODE_NUMBER.finditer(read.text, begin, end):
+        reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
+        for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
+            end = found.end()
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
             if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield found.span()
@@ -228,7 +233,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             is_bracketed = read.text[begin - 1 : begin] == "(" and read.text[found.end() : found.end() + 1] == ")"
             is_told = bool(_TOLD.fullmatch(value)) if is_bracketed else _is_like(value) and bool(_IS_IT.search(read.low, max(0, begin - 5), begin))
             is_secret = is_secret or (is_told and _is_mixed(value))
-        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low):
+        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low or "códig" in read.low):
             is_secret = bool(_BACKUP_CODE.fullmatch(value))
         if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
             yield begin, begin + len(value)
