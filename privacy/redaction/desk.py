@@ -4,19 +4,19 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 
 from privacy.redaction.lexicon import also_names, first_names, is_known, terms, unsure_names, words
 from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled, spelled_words
-from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.recognizers import Detection, patterns
 from privacy.redaction.text import ReadText
 
 _JOINTS = frozenset({" ", "-", ", ", ",", ". ", ".", "_", "'", "’", " - ", "  ", ".-", "\n"})
 _TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
 _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
-# The last words of a line: initials or a short name, where a person signs.
-_SIGN = pattern("desk.sign")
-# "GS testet AutoCAD", "DF - direct": initials that begin a line.
-_LED = pattern("desk.led")
+# Initials or a short name that end a line, and initials that begin one: "GS testet AutoCAD".
+_SIGN, _LED = patterns("desk", "sign led")
 _SIGNED_LINE = 40
 _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
@@ -25,25 +25,19 @@ _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _SHORTEST_NICKNAME = 3
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
-_BEFORE_NAME = terms("before_desk_name")
-_BEHIND_NAME = terms("behind_desk_name")
-_SAYING = terms("saying")
+_BEFORE_NAME, _BEHIND_NAME, _SAYING = map(terms, ("before_desk_name", "behind_desk_name", "saying"))
 
 
 class DeskPeople:
     """The names, login names, addresses and numbers of the people that a desk names."""
 
     def __init__(self, people: Iterable[Person]) -> None:
-        self.names: list[str] = []
+        self.names, self.keys, self._initials = list[str](), list[str](), list[str]()
         self.parts: list[tuple[str, ...]] = []
-        self.keys: list[str] = []
-        self._initials: list[str] = []
         self._particles: list[frozenset[str]] = []
         self._owners: dict[str, set[int]] = {}
-        self._logins: set[str] = set()
         self._values: dict[str, str] = {}
-        self._numbers: set[str] = set()
-        self._unspaced: set[str] = set()
+        self._logins, self._numbers, self._unspaced = set[str](), set[str](), set[str]()
         for person in people:
             self._add(person)
 
@@ -154,10 +148,10 @@ class DeskPeople:
             is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
         if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
-            return key not in words() or any(key == part[0][0] + part[1][0] for part in map(self.parts.__getitem__, owners))
+            return key not in words() or any(self._initials[owner].lower().startswith(key) for owner in owners)
         # "Fer Olvera", "Fco. Javier", "Ma José".
-        parts = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
-        is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in parts)
+        longer = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
+        is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in longer)
         return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
 
     def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
@@ -193,31 +187,28 @@ class DeskPeople:
 
 @cache
 def _nicknames() -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for short, _, name in (each.partition(":") for each in terms("nicknames")):
-        names.setdefault(name, []).append(short)
-    return names
+    pairs = sorted(each.partition(":")[::-2] for each in terms("nicknames"))
+    return {name: [short for _, short in those] for name, those in groupby(pairs, itemgetter(0))}
 
 
 @lru_cache(20_000)
-def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:  # noqa: FBT001 -- a key of the cache
-    beginnings = (part[:length] for length in range(_SHORTEST_NICKNAME, len(part)))
-    shorter = [each for each in beginnings if _is_short_name(each, is_first=is_first)]
+def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:
+    shorter = [part[:length] for length in range(3, len(part)) if _is_short_name(part[:length], is_first=is_first)]
     stem = part.rstrip("aeio")
     soft = re.sub("z$", "c", re.sub("([cg])$", lambda found: found[1].replace("c", "q") + "u", stem))
     # "Dieguito", "Carmencita", "Friedi", "Hajü" of Hans-Jürgen; a double letter written once.
-    made = [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")] if part in first_names() else []
-    made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")] if made else []
-    made += [part[:length] + "i" for length in (4, 5) if part[length - 1 : length] not in "aeiouy"] if made else []
-    made += [part[:one] + second[:two] for one, two in ((2, 2), (2, 3), (3, 2), (4, 2))] if second else []
-    made += [re.sub(r"(.)\1", r"\1", part)]
-    new = [each for each in made if len(each) > _SHORTEST_NICKNAME and not is_known(each)]
+    made = [part[:one] + second[:two] for one, two in ((2, 2), (2, 3), (3, 2), (4, 2)) if second]
+    if part in first_names():
+        made += [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")]
+        made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")]
+        made += [part[:cut] + "i" for cut in (4, 5) if part[cut - 1 : cut] not in "aeiouy"]
+    new = (each for each in (*made, re.sub(r"(.)\1", r"\1", part)) if len(each) > 3 and not is_known(each))
     return (part, f"{part}s", *shorter, *new, *_nicknames().get(part, ()))
 
 
 def _is_short_name(key: str, *, is_first: bool) -> bool:
     is_name = key in first_names() or key in unsure_names() or key in also_names()
-    return is_name or (is_first and len(key) >= _SHORTEST_NICKNAME and not is_known(key))
+    return is_name or (is_first and not is_known(key))
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

@@ -14,7 +14,6 @@ _CELL = re.compile(r"(?=[^\n]{0,30}[\d-])[\w.-]{4,60}")
 
 
 def hosts(read: ReadText) -> Iterator[Detection]:
-    """Find addresses and names of machines."""
     yield from recognize(_ADDRESSES, read)
     for found in _NAMES.finditer(read.text):
         name = found[0]

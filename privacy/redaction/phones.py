@@ -12,8 +12,9 @@ from privacy.redaction.text import ReadText
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
 
-_THINGS = fragment("phones.things")
-_OF_THINGS = re.compile(rf"(?<![^\W_])(?:{_THINGS})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$")
+_OF_THINGS = re.compile(
+    rf"(?<![^\W_])(?:{fragment('phones.things')})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$"
+)
 _NO_DIGIT = re.compile(r"\D+")
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
@@ -32,7 +33,6 @@ _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
 
 
 def phones(read: ReadText) -> Iterator[Detection]:
-    """Find numbers that are valid in a region or begin with a country code, labelled ones, and extensions."""
     if "0" in read.shape or not read.text.isascii():
         spans = list(_spans(read))
         beside = _BESIDE.finditer(read.text) if spans else ()
@@ -75,19 +75,15 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
         return False
     around = read.text[found.start() - 1 : found.start()], read.text[found.end() : found.end() + 1]
     is_line = not is_plain and 7 < count < 13 and "\n" in around[0] and around[1] in {"", "\n"}
-    if is_called and not is_plain and 8 < count < 13:
-        return True
-    if is_short or is_line or _GROUPED.fullmatch(number):
-        return bool(is_line) or not is_short
-    return any(_is_valid(number, told) for told in _numbers_of(number))
+    is_like = _GROUPED.fullmatch(number) or (is_called and not is_plain and 8 < count < 13)
+    return is_line or (not is_short and (bool(is_like) or any(_is_valid(number, each) for each in _numbers_of(number))))
 
 
 def _is_valid(written: str, number: "PhoneNumber") -> bool:
     import phonenumbers  # noqa: PLC0415
 
-    is_long = sum(map(str.isdigit, written)) > 10
-    is_possible = written.startswith(("+", "(+")) and (is_long or phonenumbers.is_possible_number(number))
-    return is_possible or phonenumbers.is_valid_number(number)
+    is_long = len(_NO_DIGIT.sub("", written)) > 10 or phonenumbers.is_possible_number(number)
+    return (is_long and written.startswith(("+", "(+"))) or phonenumbers.is_valid_number(number)
 
 
 def _numbers_of(written: str) -> Iterator["PhoneNumber"]:

@@ -21,7 +21,7 @@ _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word
 _MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
 _PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
-_OF_WIFI, _TOLD, _IS_IT = patterns("secrets", "of_wifi told is_it")
+_OF_WIFI, _BRACKETED, _TOLD = patterns("secrets", "of_wifi bracketed told")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
@@ -38,7 +38,6 @@ _BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "cod
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
-    """Find the secrets of a text."""
     yield from (Detection(begin, end, "SECRET") for begin, end in _spans(read) if begin < end)
 
 
@@ -89,9 +88,14 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = form is _STRONG or bool(_OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()))
-        is_of_phrase = is_of_phrase or read.text[begin - 1] == "("
-        if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
+        is_of_phrase = (
+            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()) or read.text[begin - 1] == "("
+        )
+        if (
+            (form is _STRONG or is_of_phrase)
+            and label["any"]
+            and (phrase := _phrase_end(read, begin, end, found["gap"]))
+        ):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             further = list(_further(read, end))
@@ -113,7 +117,9 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
     parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
     plain = list(map(_is_word_of_sentence, parts))
     is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
-    is_sentence = is_sentence or (read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else "")))
+    is_sentence = is_sentence or (
+        read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else ""))
+    )
     return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
 
 
@@ -173,8 +179,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
-    is_number = value.isdigit() or (value.replace("-", "").isdigit() and not _PLAIN_MIX.fullmatch(value))
-    return _is_mixed(value) or is_unheard or (is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
+    is_number = re.fullmatch(r"\d+|\d{3,6}(?:-\d{3,6})+", value)
+    return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
 def _is_mixed(value: str) -> bool:
@@ -230,9 +236,8 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
             is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
             is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
-            is_bracketed = read.text[begin - 1 : begin] == "(" and read.text[found.end() : found.end() + 1] == ")"
-            is_told = bool(_TOLD.fullmatch(value)) if is_bracketed else _is_like(value) and bool(_IS_IT.search(read.low, max(0, begin - 5), begin))
-            is_secret = is_secret or (is_told and _is_mixed(value))
+            is_told = _BRACKETED.match(read.text, begin) or (_TOLD.match(read.low, begin) and _is_like(value))
+            is_secret = is_secret or bool(is_told and _is_mixed(value))
         if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low or "códig" in read.low):
             is_secret = bool(_BACKUP_CODE.fullmatch(value))
         if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):

@@ -33,7 +33,6 @@ class Folded(NamedTuple):
     whole: str
 
     def original(self, begin: int, end: int) -> str:
-        """Return the original of a part."""
         return self.whole[self.places[begin] : self.places[end]]
 
 
@@ -93,12 +92,10 @@ class ReadText(NamedTuple):
     places: dict[str, list[int]]  # the indexes of each word
 
     def starts(self, words: Iterable[str]) -> list[int]:
-        """Return the places of these words."""
         known = words.intersection(self.places) if isinstance(words, frozenset) else words
         return sorted([self.begins[at] for word in known for at in self.places[word]])
 
     def column(self, head: re.Pattern[str]) -> Iterator[Cell]:
-        """Return the cells under such a head."""
         heads = {each for each in {cell.head for cell in self.cells} if head.fullmatch(each)}
         return (cell for cell in self.cells if cell.head in heads)
 
@@ -112,7 +109,6 @@ class ReadText(NamedTuple):
 
 
 def reading(text: str) -> ReadText:
-    """Read a folded text."""
     low = text.lower()
     if len(low) != len(text):
         # The small form of one letter has two characters.
