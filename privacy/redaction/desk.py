@@ -22,7 +22,7 @@ _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
 _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
 _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
-_SHORTEST_NICKNAME = 3
+_NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
 _BEFORE_NAME, _BEHIND_NAME, _SAYING = map(terms, ("before_desk_name", "behind_desk_name", "saying"))
@@ -171,17 +171,17 @@ class DeskPeople:
         letters = spelled("".join(filter(str.isalpha, sign)))
         has_capital = is_alone and sign[0].isupper()
         is_spaced = " " in sign.strip() or sign.count(".") > 1
-        is_word = letters in words() and "." not in sign and not (len(letters) == 2 and is_alone)
+        is_word = letters in words() and "." not in sign
         if not letters or (is_spaced and len(letters) > 3) or ((is_word or len(letters) == 1) and not has_capital):
             return set()
         some = re.compile(".*".join(letters)) if len(letters) in {2, 3} and is_alone else None
-        begins = letters[:_SHORTEST_NICKNAME] if is_alone and len(letters) > _SHORTEST_NICKNAME else letters
+        begun = letters[: 3 + is_word] if is_alone and len(letters) > 3 else letters
         return {
             owner
             for owner, name in enumerate(self.parts)
             if _is_short_of(letters, name)
             or (some and some.match(self._initials[owner]))
-            or (len(begins) == 3 and any(part.startswith(begins) for part in name))
+            or (len(begun) > 2 and any(part.startswith(begun) for part in name))
         }
 
 
@@ -193,22 +193,19 @@ def _nicknames() -> dict[str, list[str]]:
 
 @lru_cache(20_000)
 def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:
-    shorter = [part[:length] for length in range(3, len(part)) if _is_short_name(part[:length], is_first=is_first)]
-    stem = part.rstrip("aeio")
-    soft = re.sub("z$", "c", re.sub("([cg])$", lambda found: found[1].replace("c", "q") + "u", stem))
+    begun = [part[:length] for length in range(3, len(part))]
+    shorter = [each for each in begun if any(each in names() for names in _NAMES) or (is_first and not is_known(each))]
+    nicknames = _nicknames().get(part, [])
     # "Dieguito", "Carmencita", "Friedi", "Hajü" of Hans-Jürgen; a double letter written once.
     made = [part[:one] + second[:two] for one, two in ((2, 2), (2, 3), (3, 2), (4, 2)) if second]
     if part in first_names():
-        made += [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")]
-        made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")]
-        made += [part[:cut] + "i" for cut in (4, 5) if part[cut - 1 : cut] not in "aeiouy"]
+        for stem in (each.rstrip("aeio") for each in (part, *nicknames)):
+            soft = re.sub("z$", "c", re.sub("([cg])$", lambda found: found[1].replace("c", "q") + "u", stem))
+            made += [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")]
+            made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")]
+        made += [part[:cut] + end for cut in (4, 5) if part[cut - 1 : cut] not in "aeiouy" for end in "iy"]
     new = (each for each in (*made, re.sub(r"(.)\1", r"\1", part)) if len(each) > 3 and not is_known(each))
-    return (part, f"{part}s", *shorter, *new, *_nicknames().get(part, ()))
-
-
-def _is_short_name(key: str, *, is_first: bool) -> bool:
-    is_name = key in first_names() or key in unsure_names() or key in also_names()
-    return is_name or (is_first and not is_known(key))
+    return (part, f"{part}s", *shorter, *new, *nicknames)
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

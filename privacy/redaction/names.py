@@ -349,7 +349,6 @@ class _Names:
                 self.reversed.add(at)
 
     def _cells(self) -> None:
-        """Mark the cells of a column of names, all of them if half of them have a known name."""
         columns: dict[str, list[range]] = defaultdict(list)
         for cell in self.read.column(_NAME_HEAD):
             if not _OTHER_HEAD.fullmatch(cell.head):
@@ -366,7 +365,6 @@ class _Names:
                     self.reversed.update(part)
 
     def _chats(self) -> None:
-        """Mark the writers in a chat: a first name, or the same word before several lines."""
         heads = list(_CHAT.finditer(self.read.text))
         counts = Counter(found["name"].lower() for found in heads)
         for found in heads:
@@ -394,7 +392,6 @@ class _Names:
                 self.reversed.add(places[0])
 
     def _recipients(self) -> None:
-        """Mark the names in a line of a mail head: "Cc: Owen Prytherch; Nwosu, Chidera"."""
         for found in _RECIPIENTS.finditer(self.read.text):
             at = found.start("names")
             for part in re.split(r"[;<>]", found["names"]):
@@ -406,7 +403,6 @@ class _Names:
                 at += len(part) + 1
 
     def _signatures(self) -> None:
-        """Mark a line of one to five words with capitals right under a closing."""
         at, is_closed = 0, False
         for line in self.read.text.split("\n"):
             parts = spelled_words(line) if is_closed or len(line) < _LONGEST_CLOSING else []

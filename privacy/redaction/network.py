@@ -65,7 +65,6 @@ _POSTAL, _ENDED, _POSTCODE = table("addresses"), pattern("network.ended"), patte
 
 
 def addresses(read: ReadText) -> Iterator[Detection]:
-    """Find postal addresses, each line by itself."""
     for find in recognize(_POSTAL, read):
         end = find.begin + len(read.text[find.begin : find.end].rstrip(" ,."))
         ended, further = _ENDED.search(read.text, find.begin, end), _POSTCODE.match(read.text, end)

@@ -16,10 +16,9 @@ _OF_THINGS = re.compile(
     rf"(?<![^\W_])(?:{fragment('phones.things')})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$"
 )
 _NO_DIGIT = re.compile(r"\D+")
+# The regions whose numbers are known without a country code.
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
-# The regions whose numbers are known without a country code.
-_REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
 _CANDIDATE, _NO_NUMBER, _SAID, _CALLED, _VERSION = patterns("phones", "candidate no_number said called version")
 _EXTENSION, _CELL, _BESIDE = patterns("phones", "extension cell beside")
 # As people group national numbers; some that are for examples are valid nowhere.
@@ -28,7 +27,7 @@ _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
 _LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 4}
 # "Gloria x3307"
-_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
+_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$|(?:for|or|and|if|after|until)[ ]))")
 _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
 
 
@@ -42,13 +41,12 @@ def phones(read: ReadText) -> Iterator[Detection]:
 
 
 def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
-    looks = 0
-    for found in _CANDIDATE.finditer(read.text):
-        if not (_NO_NUMBER.fullmatch(found[0]) or _VERSION.search(found[0])):
-            looks += 1
-            if looks > _MOST_LOOKS or _is_number(read, found):
-                is_open = found[0].startswith("(") and ")" not in found[0]
-                yield found.start() + is_open, _end(read.text, found.end())
+    numbers = _CANDIDATE.finditer(read.text)
+    likely = (each for each in numbers if not (_NO_NUMBER.fullmatch(each[0]) or _VERSION.search(each[0])))
+    for looks, found in enumerate(likely):
+        if looks >= _MOST_LOOKS or _is_number(read, found):
+            is_open = found[0].startswith("(") and ")" not in found[0]
+            yield found.start() + is_open, _end(read.text, found.end())
     for found in read.after(_LABELS, _SAID):
         number, label = found["number"], re.match(r"[^\W\d_]+", found[0].lower())
         is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
@@ -108,7 +106,7 @@ def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
 def _regions_of(number: str) -> tuple[str, ...]:
     """Return where a number may be from, by how it begins: with a country's code any region does."""
     begun = number.lstrip("( ")
-    return _REGIONS[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
+    return _OF_ZERO[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
 
 
 def international(written: str) -> str:

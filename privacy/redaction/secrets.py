@@ -29,7 +29,6 @@ _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
 def _beginning(label: str) -> Callable[[str], bool]:
-    """Return a test of a word: whether this label may begin with it."""
     firsts, ends, starts = terms(f"{label}_firsts"), tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
     return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
 
@@ -89,7 +88,7 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
         is_of_phrase = (
-            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()) or read.text[begin - 1] == "("
+            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9) or read.text[begin - 1] == "("
         )
         if (
             (form is _STRONG or is_of_phrase)
@@ -179,7 +178,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
-    is_number = re.fullmatch(r"\d+|\d{3,6}(?:-\d{3,6})+", value)
+    is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 

@@ -21,8 +21,7 @@ _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
 _MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
-_BLANKS = re.compile(r" {2,60}")
-_NO_HEAD = re.compile(r"\d{3}|@")
+_BLANKS, _NO_HEAD = re.compile(r" {2,60}"), re.compile(r"\d{3}|@")
 
 
 class Folded(NamedTuple):
