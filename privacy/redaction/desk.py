@@ -160,7 +160,9 @@ class DeskPeople:
             end = at + len(line)
             is_last = end >= ended or read.text.startswith("\n\n", end)
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
-                is_alone = found.start("sign") == at or is_last
+                begin = found.start("sign")
+                is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
+                is_alone = begin == at or (is_last and not is_behind_word)
                 if owners := self._signers(found["sign"], is_alone=is_alone):
                     yield found.span("sign"), owners
             if (led := _LED.match(read.text, at, end)) and (owners := self._signers(led["sign"], is_alone=True)):
@@ -171,7 +173,7 @@ class DeskPeople:
         letters = spelled("".join(filter(str.isalpha, sign)))
         has_capital = is_alone and sign[0].isupper()
         is_spaced = " " in sign.strip() or sign.count(".") > 1
-        is_word = letters in words() and "." not in sign
+        is_word = letters in words() and "." not in sign and not (len(letters) == 2 and is_alone)
         if not letters or (is_spaced and len(letters) > 3) or ((is_word or len(letters) == 1) and not has_capital):
             return set()
         some = re.compile(".*".join(letters)) if len(letters) in {2, 3} and is_alone else None
