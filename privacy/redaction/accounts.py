@@ -23,7 +23,6 @@ _CARD, _ISSUED, _BACK, _OF_CARDS = patterns("accounts", "card issued back of_car
 
 
 def accounts(read: ReadText) -> Iterator[Detection]:
-    """Find IBANs, BICs, and labelled accounts and bank codes."""
     if "0" not in read.shape and read.text.isascii():
         return
     countries = set()

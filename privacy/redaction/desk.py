@@ -3,59 +3,50 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 
 from privacy.redaction.lexicon import also_names, first_names, is_known, terms, unsure_names, words
 from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled, spelled_words
-from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.recognizers import Detection, patterns
 from privacy.redaction.text import ReadText
 
 _JOINTS = frozenset({" ", "-", ", ", ",", ". ", ".", "_", "'", "’", " - ", "  ", ".-", "\n"})
 _TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
 _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
-# The last words of a line: initials or a short name, where a person signs.
-_SIGN = pattern("desk.sign")
-# "GS testet AutoCAD", "DF - direct": initials that begin a line.
-_LED = pattern("desk.led")
+# Initials or a short name that end a line, and initials that begin one: "GS testet AutoCAD".
+_SIGN, _LED = patterns("desk", "sign led")
 _SIGNED_LINE = 40
 _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
 _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
 _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
-_SHORTEST_NICKNAME = 3
+_NAMES = first_names, unsure_names, also_names
+_SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
-_BEFORE_NAME = terms("before_desk_name")
-_BEHIND_NAME = terms("behind_desk_name")
-_SAYING = terms("saying")
+_BEFORE_NAME, _BEHIND_NAME, _SAYING = map(terms, ("before_desk_name", "behind_desk_name", "saying"))
 
 
 class DeskPeople:
     """The names, login names, addresses and numbers of the people that a desk names."""
 
     def __init__(self, people: Iterable[Person]) -> None:
-        self.names: list[str] = []
+        self.names, self.keys, self._initials = list[str](), list[str](), list[str]()
         self.parts: list[tuple[str, ...]] = []
-        self.keys: list[str] = []
-        self._initials: list[str] = []
         self._particles: list[frozenset[str]] = []
         self._owners: dict[str, set[int]] = {}
-        self._logins: set[str] = set()
         self._values: dict[str, str] = {}
-        self._numbers: set[str] = set()
-        self._unspaced: set[str] = set()
-        nicknames: dict[str, list[str]] = {}
-        for short, _, name in (each.partition(":") for each in terms("nicknames")):
-            nicknames.setdefault(name, []).append(short)
+        self._logins, self._numbers, self._unspaced = set[str](), set[str](), set[str]()
         for person in people:
-            self._add(person, nicknames)
+            self._add(person)
 
-    def _add(self, person: Person, nicknames: dict[str, list[str]]) -> None:
+    def _add(self, person: Person) -> None:
         parts = parts_of(person.name)
         if parts and parts not in self.parts:
             owner = len(self.names)
             for part in parts:
-                beginnings = (part[:length] for length in range(_SHORTEST_NICKNAME, len(part)))
-                shorter = [each for each in beginnings if _is_short_name(each, is_first=part == parts[0])]
-                for each in (part, f"{part}s", *shorter, *nicknames.get(part, ())):
+                for each in _forms_of(part, parts[1] if part == parts[0] and len(parts) > 2 else "", part == parts[0]):
                     self._owners.setdefault(each, set()).add(owner)
             self.names.append(person.name.strip())
             self._initials.append("".join(part[0] for part in spelled_words(person.name)))
@@ -105,6 +96,10 @@ class DeskPeople:
         for (begin, end), those in self._signed(read):
             for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
                 owners.setdefault(place, those)
+        for found in _SPACED.finditer(read.text) if " a a " in read.shape else ():
+            if those := self._owners.get(spelled(found[0].replace(" ", "")), set()):
+                place = bisect_left(read.begins, found.start())
+                owners |= dict.fromkeys(range(place, place + len(found[0]) // 2 + 1), those)
         return owners
 
     def _is_named(self, read: ReadText, places: dict[int, set[int]], at: int) -> bool:
@@ -152,7 +147,12 @@ class DeskPeople:
             has_dot, is_last = read.text[end : end + 1] == ".", other > at and read.text[end : end + 1] in {"", "\n"}
             is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
-        return len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words()
+        if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
+            return key not in words() or any(self._initials[owner].lower().startswith(key) for owner in owners)
+        # "Fer Olvera", "Fco. Javier", "Ma José".
+        longer = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
+        is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in longer)
+        return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
 
     def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
         at, ended = 0, len(read.text.rstrip())
@@ -160,7 +160,9 @@ class DeskPeople:
             end = at + len(line)
             is_last = end >= ended or read.text.startswith("\n\n", end)
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
-                is_alone = found.start("sign") == at or is_last
+                begin = found.start("sign")
+                is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
+                is_alone = begin == at or (is_last and not is_behind_word)
                 if owners := self._signers(found["sign"], is_alone=is_alone):
                     yield found.span("sign"), owners
             if (led := _LED.match(read.text, at, end)) and (owners := self._signers(led["sign"], is_alone=True)):
@@ -175,19 +177,37 @@ class DeskPeople:
         if not letters or (is_spaced and len(letters) > 3) or ((is_word or len(letters) == 1) and not has_capital):
             return set()
         some = re.compile(".*".join(letters)) if len(letters) in {2, 3} and is_alone else None
-        begins = letters[:_SHORTEST_NICKNAME] if is_alone and len(letters) > _SHORTEST_NICKNAME else letters
+        begun = letters[: 3 + is_word] if is_alone and len(letters) > 3 else letters
         return {
             owner
             for owner, name in enumerate(self.parts)
             if _is_short_of(letters, name)
             or (some and some.match(self._initials[owner]))
-            or (len(begins) == 3 and any(part.startswith(begins) for part in name))
+            or (len(begun) > 2 and any(part.startswith(begun) for part in name))
         }
 
 
-def _is_short_name(key: str, *, is_first: bool) -> bool:
-    is_name = key in first_names() or key in unsure_names() or key in also_names()
-    return is_name or (is_first and len(key) >= _SHORTEST_NICKNAME and not is_known(key))
+@cache
+def _nicknames() -> dict[str, list[str]]:
+    pairs = sorted(each.partition(":")[::-2] for each in terms("nicknames"))
+    return {name: [short for _, short in those] for name, those in groupby(pairs, itemgetter(0))}
+
+
+@lru_cache(20_000)
+def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:
+    begun = [part[:length] for length in range(3, len(part))]
+    shorter = [each for each in begun if any(each in names() for names in _NAMES) or (is_first and not is_known(each))]
+    nicknames = _nicknames().get(part, [])
+    # "Dieguito", "Carmencita", "Friedi", "Hajü" of Hans-Jürgen; a double letter written once.
+    made = [part[:one] + second[:two] for one, two in ((2, 2), (2, 3), (3, 2), (4, 2)) if second]
+    if part in first_names():
+        for stem in (each.rstrip("aeio") for each in (part, *nicknames)):
+            soft = re.sub("z$", "c", re.sub("([cg])$", lambda found: found[1].replace("c", "q") + "u", stem))
+            made += [soft + end for end in ("ito", "ita", "in", "inho", "inha", "i", "y")]
+            made += [stem + end for end in ("cito", "cita", "chen", "lein", "i", "y")]
+        made += [part[:cut] + end for cut in (4, 5) if part[cut - 1 : cut] not in "aeiouy" for end in "iy"]
+    new = (each for each in (*made, re.sub(r"(.)\1", r"\1", part)) if len(each) > 3 and not is_known(each))
+    return (part, f"{part}s", *shorter, *new, *nicknames)
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

@@ -26,10 +26,8 @@ class Identities:
     """The people of a conversation by key, each with the parts of its name so far."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, set[str]] = {}
-        self._by_part: dict[str, set[str]] = {}
-        self._shared: set[str] = set()
-        self._settled: set[str] = set()
+        self._parts, self._by_part = dict[str, set[str]](), dict[str, set[str]]()
+        self._shared, self._settled = set[str](), set[str]()
 
     def add(self, key: str, *, is_settled: bool = False) -> None:
         """Add a person; a settled name gets no further parts."""

@@ -44,5 +44,4 @@ def products() -> tuple[frozenset[str], dict[str, list[tuple[str, ...]]]]:
 
 
 def is_known(key: str) -> bool:
-    """Return True for a word of a language or a product."""
     return key in words() or key in products()[0]

@@ -58,7 +58,6 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
 
 
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
-    """Return True if the label of a secret follows: "user etikett PIN 1906"."""
     place, small = bisect_right(secrets, end), read.low[begin:end]
     if place == len(secrets) or not _is_personal(small) or small in terms("no_secret"):
         return False

@@ -22,13 +22,11 @@ _NAMES, _ANY_NAME = FIRST + LAST + UNSURE, FIRST + LAST + UNSURE + UNKNOWN
 _MOST_IN_A_NAME, _LONGEST_CLOSING = 6, 50
 _COMPANIES, _AND = terms("companies"), terms("conjunctions")
 _GERMAN, _DETERMINERS = terms("german"), terms("determiners")
-_BEHIND_SMALL = terms("behind_small")
-_BEFORE_SMALL = terms("before_small")
+_BEHIND_SMALL, _BEFORE_SMALL, _THINGS = terms("behind_small"), terms("before_small"), terms("things")
 # Labels of a name and nothing else.
 _STRICT = terms("strict_labels")
 _SAYING = terms("saying") | terms("behind_desk_name")
 _SAINTS = frozenset({"st", "saint", "sainte", "san", "santa", "sankt"})
-_THINGS = terms("things")
 _LIST = re.compile(r"\s?[,;/&|+]\s?|,\s(?:and|und|et|y)\s")
 _LABEL_SIGN = re.compile(r"[)\"* ]{0,3}(?::|\.[ .]{2,40}|=|->)[ \t\"'*]{0,24}")
 _MAC = ("Mc", "Mac", "De", "Di", "Le", "La", "Du", "O'")
@@ -78,9 +76,8 @@ def persons(
 class _Names:
     def __init__(self, read: ReadText, owners: dict[int, set[int]], found: Sequence[Detection]) -> None:
         self.read, self.keys, self.owners = read, read.keys, owners
-        self.count = len(read.keys)
+        self.count, self.begins = len(read.keys), read.begins
         self.marked = bytearray(self.count)
-        self.begins = read.begins
         self.capital = [read.text[begin].isupper() for begin in self.begins]
         self.is_loud = read.text.upper() == read.text
         self.is_german = sum(map(_GERMAN.__contains__, read.keys)) * 12 > self.count
@@ -90,10 +87,9 @@ class _Names:
         self.mails = [each.begin for each in found if each.kind == "EMAIL"]
         self.locals = [read.low[each.begin : each.end].partition("@")[0] for each in found if each.kind == "EMAIL"]
         self.local_parts = {part for local in self.locals for part in re.split(r"[._-]", local)}
-        taken = bytearray(len(read.text) + 1)
+        self.taken = bytearray(len(read.text) + 1)
         for each in found:
-            taken[each.begin : each.end] = b"\1" * (each.end - each.begin)
-        self.taken = taken
+            self.taken[each.begin : each.end] = b"\1" * (each.end - each.begin)
         self.classes = [WORD] * self.count
         self.capitals = [at for at, is_capital in enumerate(self.capital) if is_capital]
         for at in self.capitals:
@@ -353,7 +349,6 @@ class _Names:
                 self.reversed.add(at)
 
     def _cells(self) -> None:
-        """Mark the cells of a column of names, all of them if half of them have a known name."""
         columns: dict[str, list[range]] = defaultdict(list)
         for cell in self.read.column(_NAME_HEAD):
             if not _OTHER_HEAD.fullmatch(cell.head):
@@ -370,7 +365,6 @@ class _Names:
                     self.reversed.update(part)
 
     def _chats(self) -> None:
-        """Mark the writers in a chat: a first name, or the same word before several lines."""
         heads = list(_CHAT.finditer(self.read.text))
         counts = Counter(found["name"].lower() for found in heads)
         for found in heads:
@@ -398,7 +392,6 @@ class _Names:
                 self.reversed.add(places[0])
 
     def _recipients(self) -> None:
-        """Mark the names in a line of a mail head: "Cc: Owen Prytherch; Nwosu, Chidera"."""
         for found in _RECIPIENTS.finditer(self.read.text):
             at = found.start("names")
             for part in re.split(r"[;<>]", found["names"]):
@@ -410,7 +403,6 @@ class _Names:
                 at += len(part) + 1
 
     def _signatures(self) -> None:
-        """Mark a line of one to five words with capitals right under a closing."""
         at, is_closed = 0, False
         for line in self.read.text.split("\n"):
             parts = spelled_words(line) if is_closed or len(line) < _LONGEST_CLOSING else []
@@ -480,7 +472,6 @@ class _Names:
             at = self.marked.rfind(1, 0, at)
 
     def _again(self) -> None:
-        """Mark each other mention of a part of a name that is no word and no product."""
         keys = {self.keys[at] for at in self._places() if at not in self.owners and len(self.keys[at]) > 2}
         known = {key for key in keys if key not in words() and key not in PARTICLES}
         with_capital = known | {key for key in keys if key in surnames() and key not in _words("never")}

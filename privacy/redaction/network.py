@@ -14,7 +14,6 @@ _CELL = re.compile(r"(?=[^\n]{0,30}[\d-])[\w.-]{4,60}")
 
 
 def hosts(read: ReadText) -> Iterator[Detection]:
-    """Find addresses and names of machines."""
     yield from recognize(_ADDRESSES, read)
     for found in _NAMES.finditer(read.text):
         name = found[0]
@@ -66,7 +65,6 @@ _POSTAL, _ENDED, _POSTCODE = table("addresses"), pattern("network.ended"), patte
 
 
 def addresses(read: ReadText) -> Iterator[Detection]:
-    """Find postal addresses, each line by itself."""
     for find in recognize(_POSTAL, read):
         end = find.begin + len(read.text[find.begin : find.end].rstrip(" ,."))
         ended, further = _ENDED.search(read.text, find.begin, end), _POSTCODE.match(read.text, end)

@@ -43,7 +43,6 @@ def spelled(part: str) -> str:
 
 
 def spelled_words(text: str) -> list[str]:
-    """Return the words of a text as `spelled`."""
     return [spelled(part) for part in _PART.findall(text)]
 
 
@@ -61,7 +60,6 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 def particles_of(name: str) -> frozenset[str]:
-    """Return the particles of a name, such as von or der."""
     return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
 
 

@@ -12,27 +12,26 @@ from privacy.redaction.text import ReadText
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
 
-_THINGS = fragment("phones.things")
-_OF_THINGS = re.compile(rf"(?<![^\W_])(?:{_THINGS})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$")
+_OF_THINGS = re.compile(
+    rf"(?<![^\W_])(?:{fragment('phones.things')})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$"
+)
 _NO_DIGIT = re.compile(r"\D+")
+# The regions whose numbers are known without a country code.
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
-# The regions whose numbers are known without a country code.
-_REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
 _CANDIDATE, _NO_NUMBER, _SAID, _CALLED, _VERSION = patterns("phones", "candidate no_number said called version")
 _EXTENSION, _CELL, _BESIDE = patterns("phones", "extension cell beside")
 # As people group national numbers; some that are for examples are valid nowhere.
 _GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-](?:\d{3}[ -]?\d{3,4}|\d{6})")
 _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
-_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2}
+_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 5, "interne": 4}
 # "Gloria x3307"
-_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
+_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$|(?:for|or|and|if|after|until)[ ]))")
 _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
 
 
 def phones(read: ReadText) -> Iterator[Detection]:
-    """Find numbers that are valid in a region or begin with a country code, labelled ones, and extensions."""
     if "0" in read.shape or not read.text.isascii():
         spans = list(_spans(read))
         beside = _BESIDE.finditer(read.text) if spans else ()
@@ -42,13 +41,12 @@ def phones(read: ReadText) -> Iterator[Detection]:
 
 
 def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
-    looks = 0
-    for found in _CANDIDATE.finditer(read.text):
-        if not (_NO_NUMBER.fullmatch(found[0]) or _VERSION.search(found[0])):
-            looks += 1
-            if looks > _MOST_LOOKS or _is_number(read, found):
-                is_open = found[0].startswith("(") and ")" not in found[0]
-                yield found.start() + is_open, _end(read.text, found.end())
+    numbers = _CANDIDATE.finditer(read.text)
+    likely = (each for each in numbers if not (_NO_NUMBER.fullmatch(each[0]) or _VERSION.search(each[0])))
+    for looks, found in enumerate(likely):
+        if looks >= _MOST_LOOKS or _is_number(read, found):
+            is_open = found[0].startswith("(") and ")" not in found[0]
+            yield found.start() + is_open, _end(read.text, found.end())
     for found in read.after(_LABELS, _SAID):
         number, label = found["number"], re.match(r"[^\W\d_]+", found[0].lower())
         is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
@@ -75,16 +73,15 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
         return False
     around = read.text[found.start() - 1 : found.start()], read.text[found.end() : found.end() + 1]
     is_line = not is_plain and 7 < count < 13 and "\n" in around[0] and around[1] in {"", "\n"}
-    if is_short or is_line or _GROUPED.fullmatch(number):
-        return bool(is_line) or not is_short
-    return any(_is_valid(number, told) for told in _numbers_of(number))
+    is_like = _GROUPED.fullmatch(number) or (is_called and not is_plain and 8 < count < 13)
+    return is_line or (not is_short and (bool(is_like) or any(_is_valid(number, each) for each in _numbers_of(number))))
 
 
 def _is_valid(written: str, number: "PhoneNumber") -> bool:
     import phonenumbers  # noqa: PLC0415
 
-    is_possible = written.startswith(("+", "(+")) and phonenumbers.is_possible_number(number)
-    return is_possible or phonenumbers.is_valid_number(number)
+    is_long = len(_NO_DIGIT.sub("", written)) > 10 or phonenumbers.is_possible_number(number)
+    return (is_long and written.startswith(("+", "(+"))) or phonenumbers.is_valid_number(number)
 
 
 def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
@@ -109,7 +106,7 @@ def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
 def _regions_of(number: str) -> tuple[str, ...]:
     """Return where a number may be from, by how it begins: with a country's code any region does."""
     begun = number.lstrip("( ")
-    return _REGIONS[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
+    return _OF_ZERO[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
 
 
 def international(written: str) -> str:

@@ -59,17 +59,14 @@ def fragment(name: str) -> str:
 
 
 def pattern(name: str) -> re.Pattern[str]:
-    """Return a pattern of recognizers.toml: `section.name`."""
     return re.compile(fragment(name))
 
 
 def patterns(section: str, names: str) -> list[re.Pattern[str]]:
-    """Return several patterns of a section."""
     return [pattern(f"{section}.{name}") for name in names.split()]
 
 
 def table(name: str) -> tuple[Recognizer, ...]:
-    """Return a table of recognizers.toml."""
     return tuple(_recognizer(row) for row in _file()[name])
 
 
@@ -88,7 +85,6 @@ def _recognizer(row: dict[str, Any]) -> Recognizer:
 
 
 def recognize(table: Iterable[Recognizer], read: ReadText) -> Iterator[Detection]:
-    """Find the values that a table of recognizers knows."""
     for row in table:
         is_possible = not row.needs or any(map(read.low.__contains__, row.needs))
         if not is_possible or (row.shapes and not any(map(read.shape.__contains__, row.shapes))):

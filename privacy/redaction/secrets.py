@@ -13,7 +13,7 @@ from privacy.redaction.text import ReadText
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_STRONG, _SAID, _QUOTE, _ADJACENT = patterns("secrets", "strong said quote adjacent")
+_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _ = patterns("secrets", "strong said quote adjacent said_far")
 _ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
@@ -21,6 +21,7 @@ _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word
 _MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
 _PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
+_OF_WIFI, _BRACKETED, _TOLD = patterns("secrets", "of_wifi bracketed told")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
@@ -28,7 +29,6 @@ _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
 def _beginning(label: str) -> Callable[[str], bool]:
-    """Return a test of a word: whether this label may begin with it."""
     firsts, ends, starts = terms(f"{label}_firsts"), tuple(terms(f"{label}_ends")), tuple(terms(f"{label}_starts"))
     return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
 
@@ -37,7 +37,6 @@ _BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "cod
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
-    """Find the secrets of a text."""
     yield from (Detection(begin, end, "SECRET") for begin, end in _spans(read) if begin < end)
 
 
@@ -67,7 +66,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
-    for form in (_STRONG, _SAID, _QUOTE, _ADJACENT):
+    for form in _FORMS:
         if not (found := form.match(read.text, label.end())):
             continue
         name = next(name for name in _GROUPS if found[name])
@@ -88,8 +87,14 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = form is _STRONG or bool(_OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()))
-        if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
+        is_of_phrase = (
+            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9) or read.text[begin - 1] == "("
+        )
+        if (
+            (form is _STRONG or is_of_phrase)
+            and label["any"]
+            and (phrase := _phrase_end(read, begin, end, found["gap"]))
+        ):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             further = list(_further(read, end))
@@ -111,6 +116,9 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
     parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
     plain = list(map(_is_word_of_sentence, parts))
     is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
+    is_sentence = is_sentence or (
+        read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else ""))
+    )
     return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
 
 
@@ -156,18 +164,22 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
+        value = value.rstrip("?!")
         is_code = bool(_CODE_VALUE.fullmatch(value)) and (
             form is _STRONG or len(value) > 3 or label["digits"][:2] == "cv"
         )
         return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
     if label["weak"]:
-        return len(value) >= 8 and _is_mixed(value) and bool(re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value))
+        is_of_wifi = _OF_WIFI.search(label.string, max(0, label.start() - 60), label.start())
+        is_random = is_of_wifi or re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value)
+        return len(value) >= 8 and _is_mixed(value) and bool(is_random)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID and value.isalpha() and len(value) > 4
+    is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
-    return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is not _ADJACENT or not gap))
+    is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
+    return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
 def _is_mixed(value: str) -> bool:
@@ -198,10 +210,11 @@ def _is_composed(value: str) -> bool:
 
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
-    end = -1
+    end = 0
     for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
-        begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
-        for found in _CODE_NUMBER.finditer(read.text, begin, end):
+        reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
+        for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
+            end = found.end()
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
             if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield found.span()
@@ -222,7 +235,9 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
             is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
             is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
             is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
-        if not is_secret and gap < _REACH_OF_CODES and "code" in read.low:
+            is_told = _BRACKETED.match(read.text, begin) or (_TOLD.match(read.low, begin) and _is_like(value))
+            is_secret = is_secret or bool(is_told and _is_mixed(value))
+        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low or "códig" in read.low):
             is_secret = bool(_BACKUP_CODE.fullmatch(value))
         if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
             yield begin, begin + len(value)

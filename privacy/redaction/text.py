@@ -21,8 +21,7 @@ _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
 _MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
-_BLANKS = re.compile(r" {2,60}")
-_NO_HEAD = re.compile(r"\d{3}|@")
+_BLANKS, _NO_HEAD = re.compile(r" {2,60}"), re.compile(r"\d{3}|@")
 
 
 class Folded(NamedTuple):
@@ -33,7 +32,6 @@ class Folded(NamedTuple):
     whole: str
 
     def original(self, begin: int, end: int) -> str:
-        """Return the original of a part."""
         return self.whole[self.places[begin] : self.places[end]]
 
 
@@ -93,12 +91,10 @@ class ReadText(NamedTuple):
     places: dict[str, list[int]]  # the indexes of each word
 
     def starts(self, words: Iterable[str]) -> list[int]:
-        """Return the places of these words."""
         known = words.intersection(self.places) if isinstance(words, frozenset) else words
         return sorted([self.begins[at] for word in known for at in self.places[word]])
 
     def column(self, head: re.Pattern[str]) -> Iterator[Cell]:
-        """Return the cells under such a head."""
         heads = {each for each in {cell.head for cell in self.cells} if head.fullmatch(each)}
         return (cell for cell in self.cells if cell.head in heads)
 
@@ -112,7 +108,6 @@ class ReadText(NamedTuple):
 
 
 def reading(text: str) -> ReadText:
-    """Read a folded text."""
     low = text.lower()
     if len(low) != len(text):
         # The small form of one letter has two characters.
