@@ -60,7 +60,6 @@ def _is_qualified(labels: list[str]) -> bool:
     return not is_public and (is_machine or "-" in labels[0] or any(map(str.isdigit, labels[0])))
 
 
-_CAP = r"[^\W\d_a-zß-öø-ÿ][\w'’.-]{0,30}"
 _POSTAL, _ENDED, _POSTCODE = table("addresses"), pattern("network.ended"), pattern("network.postcode_behind")
 
 

@@ -1,4 +1,4 @@
-"""Sessions and pending logins in signed cookies, without a store (docs/adr/0037).
+"""Sessions and pending logins in signed cookies; only ended sessions are stored (docs/adr/0037).
 
 Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
 """

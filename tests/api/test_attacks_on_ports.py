@@ -221,10 +221,7 @@ async def test_a_crowd_keeps_no_visitor_out(kind: str, port: ServedPort) -> None
 
 
 async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: ServedPort) -> None:
-    """Each connection sends 200 requests at once, and reads its answers.
-
-    The time is this process's CPU time, as sender and server, so that load does not count.
-    """
+    """Each connection sends 200 requests at once; this process's CPU time counts, as sender and server, beside load."""
 
     async def read(reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError):
@@ -244,6 +241,7 @@ async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: Ser
         await asyncio.gather(*readers, return_exceptions=True)
     assert {status for status, _ in visits} == {port.status}
     assert took < 2 * SOON_SECONDS
+    assert max(seconds for _, seconds in visits) < 10 * SOON_SECONDS  # on a busy machine
 
 
 async def test_an_offer_of_http_2_is_passed_over_and_the_request_behind_it_is_answered(port: ServedPort) -> None:

@@ -77,6 +77,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
         ("/webhook/globex", GOOD, token("short"), 403, "tenant closed"),
         ("/webhook/nobody", GOOD, token(), 403, "unknown tenant"),
         ("/webhook/INITECH", GOOD, token(), 403, "unknown tenant"),
+        *((f"/webhook/initech/{more}", GOOD, token(), 404, "unknown address") for more in ("", "x")),
         ("/webhook/" + "x" * 200, GOOD, token(), 403, "unknown tenant"),
         ("/webhook/" + quote("\n\x1b[2J"), GOOD, token(), 403, "unknown tenant"),
         # A token does not make up for a bad or old signature.
