@@ -19,8 +19,9 @@ async def asking(redis_url: str, redis: Redis) -> AsyncIterator[LookAsker]:  # n
 
 
 async def taken(questions: LookQuestions) -> LookQuestion:
-    while (question := await questions.take()) is None:
-        pass
+    async with asyncio.timeout(20):
+        while (question := await questions.take()) is None:
+            pass
     return question
 
 

@@ -35,8 +35,9 @@ def sample(name: str, labels: dict[str, str]) -> float | None:
 
 
 async def came_to(street: Street) -> None:
-    while not street.came:  # noqa: ASYNC110 -- another thread's memory
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        while not street.came:  # noqa: ASYNC110 -- another thread's memory
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

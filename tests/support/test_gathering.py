@@ -301,13 +301,11 @@ def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> Non
 async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
     asking, questions = LookAsker(redis_url), LookQuestions(redis)
     outside = HasHousekeepingLook(asking)
-    of_desk = asyncio.ensure_future(outside.desk("acme", "124", None))
-    of_model = asyncio.ensure_future(outside.model("acme"))
-    for _ in (of_desk, of_model):
-        while (question := await questions.take()) is None:
-            pass
-        await questions.answer(question, answer)
-    desk, model = await of_desk, await of_model
+    looks = asyncio.gather(outside.desk("acme", "124", None), outside.model("acme"))
+    while not looks.done():
+        if (question := await questions.take()) is not None:
+            await questions.answer(question, answer)
+    desk, model = await looks
     await asking.close()
     assert (desk.asked, "can't read" in desk.failure) == (False, True)
     assert model.asked is False
