@@ -221,8 +221,8 @@ class JobSettings(LogSettings):
     database_url: PostgresUrl
     """Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
     job_deadline_seconds: int = Field(1800, gt=0)
-    """A job that has not ended by then is failed; waits for a desk's rate, for a tenant's `jobs.most_running`, or for
-    somebody who has to act, are not counted, up to a day."""
+    """A job that is older than this fails. Waits for a desk's rate, for a tenant's `jobs.most_running` or for an
+    operator do not count, up to a day."""
 
 
 class ByHandSettings(JobSettings):
@@ -268,8 +268,8 @@ class BackgroundSettings(MetricsSettings, TraceFileSettings, DeskClientSettings)
     """Settings of processes without an HTTP interface."""
 
     worker_stuck_seconds: float = Field(60, ge=1)
-    """A worker that takes no job for this long, though jobs wait and it has room, ends itself; so does housekeeping
-    that stands still for longer than its work may take."""
+    """A worker with free places that takes no waiting job for this long exits, to be restarted. Housekeeping exits if
+    its work is late by as much."""
 
 
 class EmbeddingSettings(BackgroundSettings):
@@ -281,7 +281,7 @@ class EmbeddingSettings(BackgroundSettings):
     embeddings_api_key: ModelKey | None = None
     """Its key."""
     embeddings_model: str = "text-embedding-3-small"
-    """Its model; with another one all copies get their embeddings anew."""
+    """Its model. After a change the embeddings of all copies are computed again."""
     embeddings_ca_bundle: Certificates | None = None
     """Certificates (PEM) of a private CA that signs its certificate."""
 

@@ -50,6 +50,6 @@ def _reservations() -> int:
     path = f"{tempfile.gettempdir()}/ai-agents-ports"
     with suppress(FileExistsError):
         made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        os.fchmod(made, 0o666)  # other users need it, whatever the umask
+        os.fchmod(made, 0o666)  # tests of other users lock it too; a umask would forbid that
         return made
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
