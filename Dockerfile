@@ -28,8 +28,8 @@ COPY . .
 RUN chmod -R u=rwX,go=rX . \
     && rm -r requirements \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
-    && mv simulators /simulators \
-    && printf '#!/bin/sh\nexec python -m support.cli "$@"\n' >/ai-agents \
+    && mv dev /dev-only \
+    && printf '#!/bin/sh\nexec python -m cli.main "$@"\n' >/ai-agents \
     && chmod 755 /ai-agents
 
 FROM base AS runtime
@@ -53,10 +53,10 @@ WORKDIR /app
 USER 10001:10001
 
 FROM runtime AS simulators
-COPY --from=source /simulators /app/simulators
+COPY --from=source /dev-only /app/dev
 EXPOSE 8080
 ENTRYPOINT ["tini", "--", "python", "-m"]
-CMD ["simulators.servicedesk", "--help"]
+CMD ["dev.simulators.servicedesk", "--help"]
 
 FROM runtime AS product
 COPY --from=source /ai-agents /usr/local/bin/ai-agents

@@ -17,7 +17,7 @@ help: ## List the verbs
 install: ## Make the environment in .venv (again only when the pins have changed)
 	@for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    exec "$$python" -I devstack/install.py; \
+	    exec "$$python" -I dev/stack/install.py; \
 	  fi; \
 	done; \
 	echo "Python 3.11 or later is needed, and '$(PYTHON)' is not that. Install one, or name it:" >&2; \
@@ -25,10 +25,10 @@ install: ## Make the environment in .venv (again only when the pins have changed
 	exit 1
 
 demo: install ## Show a few tickets on their way through the whole system (15 seconds)
-	@$(VENV_PYTHON) -m devstack demo
+	@$(VENV_PYTHON) -m dev.stack demo
 
 dev: install ## Start the whole system and leave it running until Ctrl-C
-	@$(VENV_PYTHON) -m devstack up $(ARGS)
+	@$(VENV_PYTHON) -m dev.stack up $(ARGS)
 
 # More processes than cores, since tests of whole systems wait most of their time.
 test: install ## Run the tests, except the slow ones
@@ -43,19 +43,19 @@ chaos: install ## Break everything in turn under load, and count what was lost o
 	@$(VENV_PYTHON) -m tests.system.chaos $(ARGS)
 
 bench: install ## Measure webhooks and jobs beside what people would use instead, into docs/benchmarks.md (15 minutes)
-	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+	@$(VENV_PYTHON) -m dev.benchmarks $(ARGS)
 
 bench-full: install ## The same with 10 million rows, a GPT-4 that takes 30 s, and a search in a million tickets (an hour)
-	@$(VENV_PYTHON) -m benchmarks --size full $(ARGS)
+	@$(VENV_PYTHON) -m dev.benchmarks --size full $(ARGS)
 
 bench-retrieval: install ## Measure how well and how fast earlier tickets are found, beside what people would use (a minute)
-	@$(VENV_PYTHON) -m benchmarks retrieval $(ARGS)
+	@$(VENV_PYTHON) -m dev.benchmarks retrieval $(ARGS)
 
 eval: install ## Judge the notes that a model's answers become (OPENAI_API_KEY, paid for)
-	@$(VENV_PYTHON) -m benchmarks.evaluation $(ARGS)
+	@$(VENV_PYTHON) -m dev.evaluation $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code
-	@$(VENV_PYTHON) -m devstack.document_tables
+	@$(VENV_PYTHON) -m dev.stack.document_tables
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

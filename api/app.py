@@ -10,25 +10,26 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import feedback_port, health, webhooks
-from api.proof import SecretUses
-from api.refusals import RejectionRecorder, WebhookPort
+from api import health, webhooks
+from api.authentication import SecretUses
+from api.feedback import server as feedback_server
+from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
 from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory
-from dispatch.inbox import Inbox
-from dispatch.intake import Acceptance
-from dispatch.queue import JobQueue, open_redis, warn_of_eviction
-from dispatch.relay import Relay
-from observability import phrases
-from observability.logging import refuse_start, say
-from observability.start import end_loading, end_refused, start_process
+from db.known_secrets import telling
+from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
+from db.session import Database
+from jobs.inbox import Inbox
+from jobs.intake import Acceptance
+from jobs.queue import JobQueue, open_redis, warn_of_eviction
+from jobs.relay import Relay
+from observability import log_events
+from observability.logging import log_event, refuse_start
+from observability.startup import end_loading, end_refused, start_process
 from observability.tracing import Tracing
-from storage.known_secrets import telling
-from storage.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
-from storage.session import Database
 
 _DATABASE_CONNECTIONS = 10
 _MOST_NAMED = 10
@@ -43,11 +44,11 @@ def create_app() -> FastAPI:
     settings, tenants = start_process(ApiSettings, needs="secret")
     if names := not_for_the_api(names_given()):
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        say(phrases.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
+        log_event(log_events.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
     port = settings.api_probe_port
     try:
         listener = None if port is None else health.listen(port)
-        for_feedback = feedback_port.listen(settings)
+        for_feedback = feedback_server.listen(settings)
     except SettingsError as refused:
         end_refused(refused.problems)
     try:
@@ -55,9 +56,9 @@ def create_app() -> FastAPI:
     except DatabaseUnfitError as unfit:
         end_refused([str(unfit)])
     except DatabaseUnreachableError:
-        say(phrases.SERVER_AWAITED, server="the database")
+        log_event(log_events.SERVER_AWAITED, server="the database")
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
-        say(phrases.PROCESS_FAILED, failure=failure)
+        log_event(log_events.PROCESS_FAILED, failure=failure)
         sys.exit(1)
     app = FastAPI(
         title="ai-agents",
@@ -85,22 +86,22 @@ async def _lifespan(
     listener: socket.socket | None,
     for_feedback: socket.socket | None,
 ) -> AsyncIterator[dict[str, WebhookPort]]:
-    say(phrases.PROCESS_STARTING, process="API")
+    log_event(log_events.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
-            await stack.enter_async_context(feedback_port.serve(settings, tenants, for_feedback))
+            await stack.enter_async_context(feedback_server.serve(settings, tenants, for_feedback))
             if listener is not None:
                 # The port stays open until running requests have ended, before this stack is unwound.
                 port = WebhookPort(settings.webhook_timeout_seconds)
                 await stack.enter_async_context(serve(health.create_probes(app), listener, port))
         except Exception as failure:  # noqa: BLE001 -- as above
-            say(phrases.PROCESS_FAILED, failure=failure)
+            log_event(log_events.PROCESS_FAILED, failure=failure)
             raise _StartError from None
-        say(phrases.PROCESS_READY, process="API")
+        log_event(log_events.PROCESS_READY, process="API")
         yield {PORT: WebhookPort(settings.webhook_timeout_seconds)}
-        say(phrases.PROCESS_STOPPING, process="API")
-    say(phrases.PROCESS_STOPPED, process="API")
+        log_event(log_events.PROCESS_STOPPING, process="API")
+    log_event(log_events.PROCESS_STOPPED, process="API")
 
 
 class _StartError(Exception):
@@ -152,7 +153,7 @@ async def _relay_when_ready(database: Database, relay: Relay) -> None:
 def _end_if_it_failed(task: asyncio.Task[None]) -> None:
     """End the process if the relay failed: accepted jobs could wait for ever."""
     if not task.cancelled() and (failure := task.exception()) is not None:
-        say(phrases.PROCESS_FAILED, failure=failure)
+        log_event(log_events.PROCESS_FAILED, failure=failure)
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from api import webhooks
 from api.webhooks import ApiState
 from config.settings import SettingsError
-from dispatch.queue import QueueUnavailableError
-from observability import counting, exposition, metrics, tracing
-from storage.job_figures import job_figures, jobs_held_back
-from storage.session import DATABASE_FAILURES
+from db.session import DATABASE_FAILURES
+from jobs.queue import QueueUnavailableError
+from jobs.statistics import job_figures, jobs_held_back
+from observability import metrics, metrics_server, tracing
 
 router = APIRouter()
 probes = APIRouter(include_in_schema=False)
@@ -70,7 +70,7 @@ async def figures(request: Request) -> Response:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         await asyncio.gather(_ask_database(state), _ask_redis(state))
-    return Response(exposition.of("api"), media_type=exposition.CONTENT_TYPE)
+    return Response(metrics_server.of("api"), media_type=metrics_server.CONTENT_TYPE)
 
 
 async def _ask_database(state: ApiState) -> None:
@@ -86,7 +86,7 @@ async def _ask_database(state: ApiState) -> None:
     metrics.JOBS.labels("running").set(running)
     metrics.OLDEST_WAITING.set(oldest)
     metrics.WITHOUT_OUTCOME.set(without)
-    counting.held_back(held_back)
+    metrics.held_back(held_back)
 
 
 async def _ask_redis(state: ApiState) -> None:

@@ -20,8 +20,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from observability import phrases
-from observability.logging import say
+from observability import log_events
+from observability.logging import log_event
 
 PORT = "port"  # key of the `Port` in the lifespan state
 WHOLE_BODY = "whole_body"  # key in a request's scope: True if its body has arrived
@@ -90,8 +90,8 @@ class Port:
 
     seconds: float = 10.0
     crowd: Crowd = field(default_factory=Crowd)
-    crowded: phrases.Phrase | None = None
-    _next: dict[phrases.Phrase, float] = field(default_factory=dict)
+    crowded: log_events.Phrase | None = None
+    _next: dict[log_events.Phrase, float] = field(default_factory=dict)
 
     def log_refused(self, status: int, reason: str) -> None:
         """Log a request refused before the application; a plain port does not."""
@@ -101,9 +101,9 @@ class Port:
 
     def log_crowded(self) -> None:
         if self.crowded is not None and self.is_due(self.crowded):
-            say(self.crowded)
+            log_event(self.crowded)
 
-    def is_due(self, phrase: phrases.Phrase) -> bool:
+    def is_due(self, phrase: log_events.Phrase) -> bool:
         """Return True at most every ten seconds for each phrase."""
         if is_due := (now := time.monotonic()) >= self._next.get(phrase, 0.0):
             self._next[phrase] = now + _LINE_SECONDS

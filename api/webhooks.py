@@ -5,7 +5,7 @@ timestamp (403), schema (422). All 403 look alike to the caller. The log has the
 searched after the answer. `api.server` refuses malformed requests before the application.
 
 A desk that can't sign sends a token instead, if its tenant has one. Then the tenant may be in the address, and
-`webhooks.bodies` reads the body, whatever its declared type. At a tenant's address a wrong token (403) precedes all
+`jobs.payloads` reads the body, whatever its declared type. At a tenant's address a wrong token (403) precedes all
 other checks, so that other refusals are attributed to the tenant.
 """
 
@@ -27,24 +27,24 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api.causes import Cause, Explainer
-from api.proof import Proof, ProvedWebhook, SecretUses, by_token, prove
-from api.refusals import RejectionRecorder, WebhookError, tell
+from api.authentication import Proof, ProvedWebhook, SecretUses, by_token, prove
+from api.rejections import RejectionRecorder, WebhookError, tell
 from api.server import LARGEST_HEAD_BYTES
+from api.signature_diagnosis import Cause, Explainer
 from config.tenant_directory import TenantDirectory
-from config.tenant_settings import is_tenant_id
-from dispatch.intake import Acceptance, Budget, NotAcceptedError, Taken
-from dispatch.queue import JobQueue
-from observability import counting, phrases, tracing
+from config.tenants import is_tenant_id
+from db.known_secrets import PREVIOUS, RETIRED
+from db.session import DATABASE_FAILURES, Database
+from jobs import rejections
+from jobs.claims import is_queue_full
+from jobs.intake import Acceptance, Budget, NotAcceptedError, Taken
+from jobs.payloads import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, FieldsError, is_check, parse, ticket_of
+from jobs.queue import JobQueue
+from jobs.repository import SIGNED_BY_PREVIOUS, Event, signed_key
+from jobs.signing import DELIVERY_HEADER
+from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound
-from observability.logging import say
-from storage import rejections
-from storage.claims import is_queue_full
-from storage.jobs import SIGNED_BY_PREVIOUS, Event, signed_key
-from storage.known_secrets import PREVIOUS, RETIRED
-from storage.session import DATABASE_FAILURES, Database
-from webhooks.bodies import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, FieldsError, is_check, parse, ticket_of
-from webhooks.signing import DELIVERY_HEADER
+from observability.logging import log_event
 
 RETRY_SECONDS = 60
 _LONGEST_DELIVERY_ID = 200
@@ -173,7 +173,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
                 return _answer(span, 200, _checked(tenant_id))
             event = _event(proved)
             await _insist_on_room(state, event)
-            say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
+            log_event(log_events.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
         except WebhookError as refused:
             later = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
@@ -185,13 +185,13 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
             return answer
         except NotAcceptedError as failure:
             tracing.record_failure(span, failure, "no store could take the event")
-            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
-            counting.webhook("database and Redis unreachable", tenant_id)
+            log_event(log_events.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
+            metrics.webhook("database and Redis unreachable", tenant_id)
             return _answer(span, 503, {"detail": "try again later"}, {"Retry-After": "30"})
         except Exception as failure:  # noqa: BLE001 -- the line must carry the identifiers, which end with this block
             tracing.record_failure(span, failure)
-            say(phrases.REQUEST_FAILED, failure=failure)
-            counting.webhook("unexpected failure", tenant_id)
+            log_event(log_events.REQUEST_FAILED, failure=failure)
+            metrics.webhook("unexpected failure", tenant_id)
             return _answer(span, 500, {"detail": "unexpected failure"})
         return _answer(span, 202, _accepted(event, taken))
 
@@ -267,16 +267,16 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
     result = "duplicate" if taken.duplicate else "accepted"
     if taken.duplicate:
         bind(job_id=str(taken.job_id))
-        say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
-    counting.webhook(result, event.tenant_id)
+        log_event(log_events.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
+    metrics.webhook(result, event.tenant_id)
     # This process's relay may count the job's failure.
-    counting.expect_outcomes(event.tenant_id, "failed")
+    metrics.expect_outcomes(event.tenant_id, "failed")
     return {"job_id": str(taken.job_id), "status": result}
 
 
 def _checked(tenant_id: str) -> dict[str, str]:
-    say(phrases.WEBHOOK_CHECKED, tenant_id=tenant_id)
-    counting.webhook("checked", tenant_id)
+    log_event(log_events.WEBHOOK_CHECKED, tenant_id=tenant_id)
+    metrics.webhook("checked", tenant_id)
     return {"status": "verified", "tenant_id": tenant_id}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from config.addresses import address_problem, may_be_sent
-from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
+from config.secrets import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 
 SHORTEST_TOKEN = 32
 FEWEST_CHARACTERS = 10

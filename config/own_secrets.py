@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from config.environment import secrets_dir
 from config.settings import LogSettings
 from config.tenant_directory import PROCESS_KEYS, TenantDirectory
-from config.tenant_settings import DESK_KEYS, MODEL_KEYS, owner
+from config.tenants import DESK_KEYS, MODEL_KEYS, owner
 
 _KEYS = ("embeddings_api_key", "feedback_key", "feedback_previous_key", "console_key", "console_previous_key")
 _ADDRESSES = ("redis_url", "https_proxy")

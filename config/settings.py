@@ -1,7 +1,7 @@
 """Settings of each process, loaded and validated once at its start.
 
 A process loads only the settings it uses (`load(ApiSettings)`). Files in `SECRETS_DIR`, named like the settings,
-override the environment. Tenants' settings are in `config.tenant_settings`. Model keys are read again while a process
+override the environment. Tenants' settings are in `config.tenants`. Model keys are read again while a process
 runs; `config.tenant_directory` has the current ones.
 """
 

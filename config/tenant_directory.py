@@ -1,7 +1,7 @@
 """Tenants of a running process, and its own model keys.
 
 The environment, `SECRETS_DIR` and `tenants.toml` are read again every few seconds, so that a new tenant or a rotated
-secret needs no restart. A file is applied after its write has finished (`config.secret_files`).
+secret needs no restart. A file is applied after its write has finished (`config.secrets`).
 
 A tenant with unusable settings is closed: it has neither secrets nor a desk. A tenant that was open before keeps its
 working settings, except removed secrets. Four parts are independent: its table, webhook checks, desk and model. All
@@ -17,17 +17,21 @@ from typing import Any, Literal
 
 from config.addresses import ODD_KEY, address_problem, may_be_sent
 from config.environment import secrets_dir, tenants_file
-from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
+from config.secrets import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 from config.settings import ProcessSettings, SettingsError, load
-from config.tenant_settings import (
+from config.tenants import (
     ALL_KEYS,
     DESK_KEYS,
     MODEL_KEYS,
     REMOVED,
     SECRETS,
     TENANTS_TOML,
+    DeskSettings,
     Keys,
+    ModelSettings,
+    NoteSettings,
     Tables,
+    Tenant,
     TenantSettings,
     TenantsFileError,
     TicketRules,
@@ -40,7 +44,6 @@ from config.tenant_settings import (
     settings_of,
     tables_in,
 )
-from config.tenants import DeskSettings, ModelSettings, NoteSettings, Tenant
 
 PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
 """Process settings that are read again like tenants' keys, because they are rotated too."""

@@ -26,8 +26,8 @@ No class contains a server's text: it may be ticket text, and would be logged.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from observability import phrases
-from observability.phrases import Phrase
+from observability import log_events
+from observability.log_events import Phrase
 
 MODEL_UNAVAILABLE = "model unavailable"
 """Why a job is held back while the model is known to be down."""
@@ -79,23 +79,23 @@ class DeniedError(ExternalError):
 
 
 class _ModelError(ExternalError):
-    phrase = phrases.OPENAI_FAILED
+    phrase = log_events.OPENAI_FAILED
     server = "OpenAI API"
 
 
 class _DeskError(ExternalError):
-    phrase = phrases.DESK_FAILED
+    phrase = log_events.DESK_FAILED
     server = "ServiceDesk Plus API"
 
 
 class _EmbeddingsError(ExternalError):
-    phrase = phrases.EMBEDDINGS_FAILED
+    phrase = log_events.EMBEDDINGS_FAILED
 
 
 class ModelTimeoutError(TemporaryError):
     """GPT-4 sent nothing for `seconds`, or its answer took longer than that in all."""
 
-    phrase = phrases.GPT4_TIMEOUT
+    phrase = log_events.GPT4_TIMEOUT
 
     def __init__(self, seconds: float) -> None:
         super().__init__("GPT-4 timeout")
@@ -118,7 +118,7 @@ class ModelDeniedError(_ModelError, DeniedError):
 class DeskTimeoutError(TemporaryError):
     """ServiceDesk Plus did not answer in time."""
 
-    phrase = phrases.DESK_TIMEOUT
+    phrase = log_events.DESK_TIMEOUT
 
     def __init__(self, *, outcome_unknown: bool = False) -> None:
         super().__init__("ServiceDesk Plus timeout", outcome_unknown=outcome_unknown)
@@ -183,14 +183,14 @@ class TicketNotFoundError(TicketGoneError):
     deleted = True
 
     def __init__(self, ticket_id: str) -> None:
-        super().__init__(phrases.TICKET_NOT_FOUND, "ticket not found", ticket_id=ticket_id)
+        super().__init__(log_events.TICKET_NOT_FOUND, "ticket not found", ticket_id=ticket_id)
 
 
 class TicketClosedError(TicketGoneError):
     """The ticket is closed or in the trash."""
 
     def __init__(self) -> None:
-        super().__init__(phrases.TICKET_CLOSED, "ticket deleted or closed")
+        super().__init__(log_events.TICKET_CLOSED, "ticket deleted or closed")
 
 
 class TicketTrashedError(TicketClosedError):

@@ -38,7 +38,7 @@ _IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Outward:
+class EgressConfig:
     """The network settings of one kind of calls.
 
     `proxy` may contain credentials and is not in the repr; `no_proxy` are names that are called directly. `ca_bundle`
@@ -64,7 +64,7 @@ class Outward:
         return not proxy_bypass_environment(named, {"no": self.no_proxy})
 
 
-STRAIGHT = Outward()
+STRAIGHT = EgressConfig()
 """No proxy, and the usual authorities."""
 
 
@@ -115,8 +115,10 @@ class TracedTransport(httpx2.AsyncBaseTransport):
 class ProxiedTransport(httpx2.AsyncBaseTransport):
     """Send each request through the proxy or directly."""
 
-    def __init__(self, outward: Outward, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport) -> None:
-        self._outward = outward
+    def __init__(
+        self, egress: EgressConfig, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport
+    ) -> None:
+        self._outward = egress
         self._through = through
         self._past = past
 
@@ -145,25 +147,25 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def open_transport(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncBaseTransport:
+def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> httpx2.AsyncBaseTransport:
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
-    options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
+    options: dict[str, Any] = {"verify": trust(egress.ca_bundle), "trust_env": False, "limits": limits}
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
-    if outward.proxy is not None:
-        tls = options["verify"] if outward.proxy.startswith("https:") else None
-        through = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(outward.proxy, ssl_context=tls))
-        transport = ProxiedTransport(outward, through, transport)
+    if egress.proxy is not None:
+        tls = options["verify"] if egress.proxy.startswith("https:") else None
+        through = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(egress.proxy, ssl_context=tls))
+        transport = ProxiedTransport(egress, through, transport)
     return transport
 
 
-def open_client(*, connections: int, outward: Outward = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
+def open_client(*, connections: int, egress: EgressConfig = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
     """Return a client that verifies certificates, bounds answers, and limits only the time to connect.
 
     It follows no redirect, which would forward the credentials. Each caller limits the whole call.
     """
-    transport = open_transport(connections=connections, outward=outward)
+    transport = open_transport(connections=connections, egress=egress)
     return httpx2.AsyncClient(
         transport=TracedTransport(transport) if traced else transport,
         follow_redirects=False,

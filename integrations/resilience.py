@@ -16,8 +16,8 @@ from functools import partial
 from prometheus_client import Gauge
 
 from integrations.errors import DeferredError, DeniedError, ExternalError, TemporaryError
-from observability import metrics, phrases
-from observability.logging import say
+from observability import log_events, metrics
+from observability.logging import log_event
 
 MOST_FAILURES = 5
 REST_SECONDS = 15.0
@@ -101,14 +101,14 @@ class Breaker:
             self._failures = 0
             if self._open_until is not None:
                 self._turn(None)
-                say(phrases.BREAKER_CLOSED, server=self.server)
+                log_event(log_events.BREAKER_CLOSED, server=self.server)
             return
         self._failures += 1
         if self._open_until is not None:
             self._turn(self._monotonic() + self._rest)
         elif self._failures >= self._most_failures:
             self._turn(self._monotonic() + self._rest)
-            say(phrases.BREAKER_OPENED, server=self.server, count=self._failures, seconds=f"{self._rest:g}")
+            log_event(log_events.BREAKER_OPENED, server=self.server, count=self._failures, seconds=f"{self._rest:g}")
 
     def _turn(self, open_until: float | None) -> None:
         self._open_until = open_until
@@ -215,11 +215,11 @@ class Hold:
         if watched.granted and era == self._era and self._reason is not None:
             self._reason = None
             self._era += 1
-            say(phrases.HOLD_ENDED, server=self._server)
+            log_event(log_events.HOLD_ENDED, server=self._server)
 
     def _refused(self, denied: DeniedError, reason: StrEnum) -> None:
         # Logged here, once per probe, because no attempt of a job has failed.
-        say(denied.phrase, denied.values)
+        log_event(denied.phrase, denied.values)
         now = self._monotonic()
         self._refused_at, self._try_at = now, now + self._probe
         if self._reason is None:
@@ -228,7 +228,7 @@ class Hold:
             self._era += 1
         if self._reason is not reason:
             self._reason = reason
-            say(phrases.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
+            log_event(log_events.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
 
     def _held_back(self, reason: StrEnum) -> DeferredError:
         now = self._monotonic()

@@ -1,8 +1,10 @@
 """Values that cross the ports of `workflow`, for any desk, model and search."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,7 +17,7 @@ Structured = TypeVar("Structured", bound=BaseModel)
 class DeskTicket:
     """A ticket of the desk; texts are plain lines, without HTML and mail wrapping.
 
-    `requester`: the mail address, for `storage.tombstones`, never for a prompt, a line or a span. `display_id`: the
+    `requester`: the mail address, for `privacy.tombstones`, never for a prompt, a line or a span. `display_id`: the
     number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
     `conversation`: whether mails were sent. What the desk does not report is None. `terms`: the desk's own names of
     categories, groups, services and assets, no people.
@@ -151,3 +153,35 @@ class ModelAnswer(Generic[Structured]):
     milliseconds: int
     first_milliseconds: int = 0
     host: str = ""
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_DEEPEST = 100
+
+
+def storable(text: str) -> str:
+    """Return the text without NUL and lone surrogates, which no database takes."""
+    return _UNSTORABLE.sub("", text)
+
+
+def load_json(content: str | bytes) -> Any:
+    """Return a JSON value with storable texts.
+
+    Raises ValueError, also if nested over 100 deep: the limit of the json module differs between Python versions.
+    """
+    try:
+        return _all_storable(json.loads(content), _DEEPEST)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _all_storable(value: Any, deepest: int) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if not isinstance(value, list | dict):
+        return value
+    if deepest == 0:
+        raise ValueError("nested too deep")
+    if isinstance(value, list):
+        return [_all_storable(item, deepest - 1) for item in value]
+    return {storable(name): _all_storable(item, deepest - 1) for name, item in value.items()}

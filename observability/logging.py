@@ -29,9 +29,9 @@ import structlog
 from opentelemetry import trace
 
 from config.settings import LogSettings, SettingsError, load
-from observability import identifiers, phrases
+from observability import identifiers, log_events
 from observability.identifiers import TAGS
-from observability.phrases import Phrase
+from observability.log_events import Phrase
 
 _LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _Event = MutableMapping[str, Any]
@@ -75,7 +75,7 @@ _REFUSALS = {
 }
 
 
-def say(
+def log_event(
     phrase: Phrase,
     given: Mapping[str, object] | None = None,
     *,
@@ -111,7 +111,7 @@ def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
         except SettingsError:
             start_logging(LogSettings.model_construct(log_format="text", log_level="INFO", secrets_dir=None), stream)
     for problem in problems:
-        say(phrases.SETTINGS_REFUSED, reason=problem)
+        log_event(log_events.SETTINGS_REFUSED, reason=problem)
 
 
 def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -187,7 +187,7 @@ def _show_exception(_logger: Any, _method: str, event: _Event) -> _Event:
 
 
 def _uncaught(kind: type[BaseException], failure: BaseException | None, _traceback: object) -> None:
-    say(phrases.PROCESS_FAILED, failure=failure or kind())
+    log_event(log_events.PROCESS_FAILED, failure=failure or kind())
 
 
 def plain(value: object, longest: int = _LONGEST_VALUE) -> str:
@@ -280,7 +280,7 @@ class _Fit(logging.Filter):
         if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
             # By the exception's type name in the text: the record has nothing else of the failure.
             reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
-            message = phrases.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
+            message = log_events.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
             record.levelno, record.levelname = logging.ERROR, "ERROR"
             record.exc_info = None
         record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
@@ -294,7 +294,7 @@ class _Fit(logging.Filter):
             return False
         self._collector_told = record.created
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg, record.args, record.exc_info = phrases.EXPORT_FAILING.template, None, None
+        record.msg, record.args, record.exc_info = log_events.EXPORT_FAILING.template, None, None
         return True
 
 
@@ -337,7 +337,7 @@ class Outage:
         now = self._monotonic()
         if self._told_at is None or now - self._told_at >= self._again:
             self._told_at = now
-            say(self._phrase, reason=reason, failure=failure)
+            log_event(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
         self._told_at = None

@@ -4,7 +4,12 @@ The API exports them at `/metrics`; worker and housekeeping at `METRICS_PORT`, i
 fixed words, the configured model; never a ticket or a job.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache, partial
+from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
 
@@ -14,7 +19,7 @@ _STEP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 45, 60, 120)
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 
 
-class AskedGauge(Gauge):
+class CallbackGauge(Gauge):
     """Computes its series at each scrape, so that unset ones are exported too."""
 
     ask: Callable[[], Mapping[str, float]] | None = None
@@ -66,7 +71,7 @@ SPAN_EXPORTS = Counter(
     "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
 )
 
-TENANT_UNUSABLE = AskedGauge(
+TENANT_UNUSABLE = CallbackGauge(
     "ai_agents_tenant_settings_unusable", "1 while a tenant's settings have to be mended, 0 while not.", ["tenant_id"]
 )
 
@@ -169,7 +174,7 @@ GPT4_COST = Counter(
 FALLBACK_ANSWERS = Counter(
     "ai_agents_gpt4_fallback_answers", "Answers of the fallback model, in place of the first.", ["tenant_id"]
 )
-SPENDING_USED = AskedGauge(
+SPENDING_USED = CallbackGauge(
     "ai_agents_spending_used_ratio",
     "Which part of its limit for the day a tenant's jobs have spent, as far as the process knows; from 1 on they wait.",
     ["tenant_id"],
@@ -265,3 +270,141 @@ for _result in ("ok", "failed"):
     SPAN_EXPORTS.labels(_result)
 for _why in ("webhook", "due", "lost"):
     JOBS_QUEUED.labels(_why)
+
+
+UNKNOWN_TENANT = "unknown"
+"""Stands for the tenant where none of ours is named."""
+MOST_VALUES = 20
+_LONGEST_VALUE = 80
+
+
+@cache
+def series(counter: Counter, *labels: str) -> Counter:
+    """Return a series of a counter that is never cleared: a lookup takes as long as three increments."""
+    return counter.labels(*labels)
+
+
+def webhook(result: str, tenant_id: str | None = None) -> None:
+    """Count a webhook; pass `tenant_id` only for a known tenant."""
+    series(WEBHOOKS, tenant_id or UNKNOWN_TENANT, result).inc()
+
+
+@cache
+def expect_outcomes(tenant_id: str, *outcomes: str) -> None:
+    """Export these outcomes (default: all) at 0, so that the first one is an increase.
+
+    Called at the process's start for each tenant: a job may fail before the first scrape.
+    """
+    for outcome in outcomes or OUTCOMES:
+        JOB_SECONDS.labels(tenant_id, outcome)
+
+
+def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> None:
+    """Count a job's end and its time since acceptance, which is in its id (UUIDv7)."""
+    JOBS_ENDED.labels(tenant_id, outcome, reason).inc()
+    accepted_at = (job_id.int >> 80) / 1000
+    # Another host's clock may be ahead.
+    JOB_SECONDS.labels(tenant_id, outcome).observe(max(0.0, time.time() - accepted_at))
+
+
+def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:
+    for direction, count in zip(("input", "output"), tokens, strict=True):
+        GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
+    if cost is not None:
+        GPT4_COST.labels(tenant_id, model).inc(cost)
+
+
+def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
+    JOBS_HELD_BACK.clear()
+    for labels, count in jobs.items():
+        JOBS_HELD_BACK.labels(*labels).set(count)
+
+
+def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
+    SECRET_AGE.clear()
+    for (tenant_id, setting), moment in since.items():
+        # A retired secret gives no access, whatever its age.
+        if setting != "RETIRED_WEBHOOK_SECRET":
+            # The database's clock may be ahead.
+            age = partial(lambda at: max(0.0, time.time() - at), moment.timestamp())
+            SECRET_AGE.labels(tenant_id, setting).set_function(age)
+
+
+def server_gone(server: str) -> None:
+    for gauge in (BREAKER_OPEN, MODEL_HELD, DESK_HELD):
+        gauge.remove_by_labels({"server": server})
+
+
+def purged(**counts: int) -> None:
+    for what, count in counts.items():
+        PURGED.labels(what).inc(count)
+
+
+class FewValues:
+    """Limits a label to the first values, each cut; later values become `other`."""
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def of(self, value: str) -> str:
+        short = value[:_LONGEST_VALUE]
+        if short not in self._known and len(self._known) >= self._most:
+            return "other"
+        self._known.add(short)
+        return short
+
+
+_prompts, _models = FewValues(), FewValues()
+
+
+def voted(tenant_id: str, prompt: str, model: str, vote: str) -> None:
+    FEEDBACK.labels(tenant_id, _prompts.of(prompt), _models.of(model), vote).inc()
+
+
+def taken_up(tenant_id: str, prompt: str, model: str, ratio: float) -> None:
+    TAKEN_UP.labels(tenant_id, _prompts.of(prompt), _models.of(model)).observe(ratio)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Time one step of an attempt; expected exceptions set its `result`."""
+    began = time.monotonic()
+    result = "stopped"
+    try:
+        yield
+        result = "ok"
+    except Exception as failure:
+        result = str(getattr(failure, "result", "failed"))
+        raise
+    finally:
+        STEP_SECONDS.labels(name, result).observe(time.monotonic() - began)
+
+
+class Call:
+    """A running call; mark it if its answer is a failure."""
+
+    failed = False
+
+
+@contextmanager
+def external_call(
+    server: str, tenant_id: str, failures: type[Exception], *, model: str | None = None
+) -> Iterator[Call]:
+    """Count and time one call to a tenant's desk, or to a `model`.
+
+    Only `failures` are the server's: calls that we held back or ended ourselves are not counted.
+    """
+    call, began, is_counted = Call(), time.monotonic(), False
+    try:
+        yield call
+        is_counted = True
+    except failures:
+        call.failed = is_counted = True
+        raise
+    finally:
+        if is_counted:
+            CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
+            # A model's latency does not depend on the tenant.
+            whose = ("", model) if model else (tenant_id, "")
+            CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)

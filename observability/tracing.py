@@ -28,7 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from config.environment import spans_leave_the_process
-from observability import metrics, phrases
+from observability import log_events, metrics
 from observability.identifiers import tags
 from observability.logging import Outage, exception_trail
 
@@ -67,7 +67,7 @@ class FileExporter(SpanExporter):
     def __init__(self, folder: Path, process: str) -> None:
         self._stem = folder / f"{process}-{os.getpid()}"
         self._path: Path | None = None
-        self._outage = Outage(phrases.TRACES_NOT_KEPT, again_seconds=math.inf)
+        self._outage = Outage(log_events.TRACES_NOT_KEPT, again_seconds=math.inf)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append the spans. A failed write loses them, with one log line."""

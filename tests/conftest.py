@@ -26,15 +26,15 @@ pytest_plugins = [
     "tests.kit.system",
     "tests.kit.parallel",
     "tests.kubernetes.rendering",
-    "tests.simulators.doors",
-    "tests.housekeeping.site",
+    "tests.dev.simulators.doors",
+    "tests.worker.scheduler.site",
     "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",
-    "tests.feedback.visiting",
-    "tests.support.console.site",
-    "tests.support.console.fake_issuer",
-    "tests.documents.faq_ground",
+    "tests.api.feedback_visits",
+    "tests.console.site",
+    "tests.console.fake_issuer",
+    "tests.docs.faq_ground",
 ]
 
 

@@ -15,10 +15,10 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.utils.objects import cached_property
 
 from config.settings import WorkerSettings
-from dispatch.queue import QUEUE, TRANSPORT
-from observability import phrases
-from observability.logging import say
-from observability.start import start_process
+from jobs.queue import QUEUE, TRANSPORT
+from observability import log_events
+from observability.logging import log_event
+from observability.startup import start_process
 from worker.consumer import TRANSPORT_NAME, CalmWorker, Pausing
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
         try:
             begin(**sent)
         except Exception as failure:  # noqa: BLE001 -- Celery would log it, call the worker ready and take jobs
-            say(phrases.PROCESS_FAILED, failure=failure)
+            log_event(log_events.PROCESS_FAILED, failure=failure)
             sys.exit(1)
 
     return receiver

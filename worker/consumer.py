@@ -19,10 +19,10 @@ from kombu.transport import redis, virtual
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from dispatch.queue import QUEUE, job_id_of, message_of
-from observability import metrics, phrases
+from jobs.queue import QUEUE, job_id_of, message_of
+from observability import log_events, metrics
 from observability.health import STUCK_EXIT
-from observability.logging import say
+from observability.logging import log_event
 
 _NO_LIST = "ai-agents:no-list"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -50,7 +50,7 @@ class CalmWorker(Worker):
         sys.exit(self.exitcode)
 
     def emit_banner(self) -> None:
-        say(phrases.PROCESS_STARTING, process="Worker")
+        log_event(log_events.PROCESS_STARTING, process="Worker")
 
     def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +61,7 @@ class CalmWorker(Worker):
 
     def on_consumer_ready(self, consumer: Any) -> None:
         signals.worker_ready.send(sender=consumer)
-        say(phrases.PROCESS_READY, process="Worker")
+        log_event(log_events.PROCESS_READY, process="Worker")
 
 
 class Pausing(bootsteps.StartStopStep):
@@ -182,7 +182,7 @@ def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] 
     job_id = job_id_of(message)
     if job_id is None:
         metrics.MESSAGES_UNREADABLE.inc()
-        say(phrases.MESSAGE_UNREADABLE, size=len(message))
+        log_event(log_events.MESSAGE_UNREADABLE, size=len(message))
         return None
     return name, message_of(job_id, "")
 

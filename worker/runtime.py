@@ -20,34 +20,33 @@ from config.environment import messages_go_into_spans
 from config.own_secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenant_settings import MODEL_KEYS
-from config.tenants import Tenant
-from dispatch.inbox import Inbox
-from dispatch.queue import QUEUE, open_redis, warn_of_eviction
-from feedback.links import FeedbackLinks
-from integrations.embeddings import Embedders
-from integrations.model.models import Models
-from integrations.servicedesk.desks import Desks
-from observability import counting, exposition, metrics, phrases
+from config.tenants import MODEL_KEYS, Tenant
+from db.known_secrets import telling
+from db.schema import DatabaseUnfitError, wait_for_database
+from db.session import Database
+from integrations.llm.clients import Models
+from integrations.llm.spending import SpendingBook
+from integrations.servicedesk.clients import Desks
+from jobs.claims import NoStartableJobError
+from jobs.feedback_links import FeedbackLinks
+from jobs.inbox import Inbox
+from jobs.queue import QUEUE, open_redis, warn_of_eviction
+from jobs.repository import LONGEST_LIFE
+from jobs.statistics import LEASES
+from knowledge.embeddings import Embedders
+from knowledge.language import LANGUAGES
+from knowledge.search import SearchInPostgres
+from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
-from observability.logging import say
-from observability.start import end_loading, end_refused
+from observability.logging import log_event
+from observability.startup import end_loading, end_refused
 from observability.tracing import Tracing
-from retrieval.language import LANGUAGES
-from storage.claims import NoStartableJobError
-from storage.job_figures import LEASES
-from storage.known_secrets import telling
-from storage.limits import LONGEST_LIFE
-from storage.schema import DatabaseUnfitError, wait_for_database
-from storage.search import SearchInPostgres
-from storage.session import Database
-from storage.spending import SpendingBook
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
-from workflow.kept_answers import AnswersInRedis
 from workflow.lease import Renewals
 from workflow.runner import Runner, Turns, run_next
+from workflow.stored_answers import AnswersInRedis
 
 DATABASE_CONNECTIONS = 3
 """For what jobs ask and write: each takes one for some milliseconds at a time, a search perhaps for seconds."""
@@ -68,12 +67,12 @@ class Resources:
         try:
             # First, so that probes see a process that waits for its database; open until the end.
             readiness = Readiness()
-            exposition.serve("worker", settings.metrics_port, readiness)
+            metrics_server.serve("worker", settings.metrics_port, readiness)
             metrics.CONCURRENCY.set(settings.worker_concurrency)
             for tenant in tenants.all():
-                counting.expect_outcomes(tenant.id)
+                metrics.expect_outcomes(tenant.id)
             return cls(settings, tenants, readiness)
-        except (exposition.PortError, DatabaseUnfitError) as unfit:
+        except (metrics_server.PortError, DatabaseUnfitError) as unfit:
             end_refused([str(unfit)])
 
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
@@ -176,7 +175,7 @@ class Resources:
     def _end_stuck(self, reason: str) -> None:
         # A stuck process may not react, not even its log.
         end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
-        say(phrases.WORKER_STUCK, reason=reason)
+        log_event(log_events.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, message_id: UUID) -> None:
@@ -216,7 +215,7 @@ class Resources:
         self._watchdog.stop()
         # A blocked log would delay this thread, so everything else comes first, including its end.
         end_after(grace + 4 * _CLOSE_SECONDS)
-        say(phrases.PROCESS_STOPPING, process="Worker")
+        log_event(log_events.PROCESS_STOPPING, process="Worker")
 
     def _give_back_the_rest(self) -> None:
         # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and the
@@ -230,7 +229,7 @@ class Resources:
         concurrent.futures.wait([closing], timeout=_CLOSE_SECONDS)
         self._tracing.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        say(phrases.PROCESS_STOPPED, process="Worker")
+        log_event(log_events.PROCESS_STOPPED, process="Worker")
 
 
 def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:

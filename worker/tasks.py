@@ -10,14 +10,14 @@ from uuid import UUID
 
 from celery.exceptions import Reject
 
-from dispatch.inbox import Inbox
-from dispatch.outcome import How, Outcome, report_apart
-from dispatch.queue import TASK, QueueUnavailableError
-from observability import metrics, phrases, tracing
-from observability.logging import Outage, say
-from storage import jobs
-from storage.models import JobState
-from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from db.models import JobState
+from db.session import DATABASE_FAILURES, Database, is_away, is_locked
+from jobs import repository
+from jobs.inbox import Inbox
+from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.queue import TASK, QueueUnavailableError
+from observability import log_events, metrics, tracing
+from observability.logging import Outage, log_event
 from worker.app import app
 
 _PAUSE_SECONDS = 5.0
@@ -38,7 +38,7 @@ def enhance(job_id: str) -> None:
     except JobReleasedError:
         raise Reject("given back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
-        say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
+        log_event(log_events.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
         # Delayed, so that a message that always fails does not spin.
         time.sleep(_PAUSE_SECONDS)
         raise Reject("unexpected failure", requeue=True) from None
@@ -61,7 +61,7 @@ class Pickup:
         self._database = database
         self._inbox = inbox
         self._deadline = job_deadline_seconds
-        self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
+        self._database_outage = Outage(log_events.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
         """Run the next job. Raises NoStartableJobError, and JobReleasedError after half a minute without a database."""
@@ -85,7 +85,7 @@ class Pickup:
     async def _run_or_find(self, job_id: UUID) -> None:
         if await self._run_next() is not None:
             return
-        state = await jobs.state_of(self._database, job_id) or await self._find(job_id)
+        state = await repository.state_of(self._database, job_id) or await self._find(job_id)
         if state is JobState.WAITING:
             # Its row may have been made since the first look. A duplicate or early message finds nothing.
             await self._run_next()
@@ -93,16 +93,16 @@ class Pickup:
     async def _find(self, job_id: UUID) -> JobState | None:
         event = await self._inbox.get(job_id)
         if event is not None:
-            first = await jobs.accept_late(self._database, event, self._deadline)
+            first = await repository.accept_late(self._database, event, self._deadline)
             # The relays move events too: the one that removes an event reports it.
             if await self._inbox.remove(job_id):
                 metrics.INBOX_MOVED.inc()
                 if not first:
-                    report_apart(tracing.WORKER, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
-        state = await jobs.state_of(self._database, job_id)
+                    report_apart(tracing.WORKER, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE))
+        state = await repository.state_of(self._database, job_id)
         if state is None:
             metrics.MESSAGES_WITHOUT_ROW.inc()
-            say(phrases.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
+            log_event(log_events.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
         return state
 
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 from integrations.values import Document, ModelAnswer, Unanswered
-from observability import phrases
-from observability.logging import say
-from storage import audit
-from storage.audit import ModelExchange
+from observability import log_events
+from observability.logging import log_event
+from privacy import audit
+from privacy.audit import ModelExchange
 from workflow.answer import Enhancement
-from workflow.kept_answers import Kept, UnusableAnswer
 from workflow.question import ModelQuestion
 from workflow.state import Attempt
+from workflow.stored_answers import Kept, UnusableAnswer
 
 _SECONDS = 5.0
 # All work before a claim is returned has 3 s together (`workflow.runner`).
@@ -47,7 +47,7 @@ async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
                 await audit.keep(attempt.database, claim.tenant_id, claim.job_id, unwritten[0])
                 del unwritten[0]
     except Exception as failure:  # noqa: BLE001 -- any failure: later steps do not wait for it
-        say(phrases.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
+        log_event(log_events.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
 
 
 async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:

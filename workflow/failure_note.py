@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
+from db.session import DATABASE_FAILURES
 from integrations.errors import (
     DeferredError,
     ExternalError,
@@ -21,15 +22,15 @@ from integrations.errors import (
     TicketGoneError,
 )
 from integrations.values import DeskTicket, Document, SimilarTicket
-from observability import phrases, tracing
-from observability.logging import say
-from storage import claims, tombstones
-from storage.claims import Claim
-from storage.jobs import FORGOTTEN
-from storage.session import DATABASE_FAILURES
+from jobs import claims
+from jobs.claims import Claim
+from jobs.repository import FORGOTTEN
+from observability import log_events, tracing
+from observability.logging import log_event
+from privacy import tombstones
 from workflow.defanging import without_links
+from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_ticket
 from workflow.nodes.gather_context import find_documents, find_tickets
-from workflow.refusals import NoNoteWantedError, refuse_forgotten, refuse_ticket
 from workflow.state import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefusedError, ModelTimeoutError, ModelUnavailableError)
@@ -62,10 +63,10 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
     except Exception as unforeseen:  # noqa: BLE001 -- the job has its outcome, which this must not change
         reason, failure = "unexpected failure", unforeseen
     if reason:
-        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason, failure=failure)
+        log_event(log_events.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason, failure=failure)
     else:
         took = round((time.monotonic() - started) * 1000)
-        say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
+        log_event(log_events.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
 
 
 async def _leave(attempt: Attempt) -> None:

@@ -14,13 +14,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from config.tenant_settings import fold
+from config.tenants import fold
 from integrations.values import Document
 from workflow.answer import Content, Enhancement, NotedSource, NotedText, Statement, Suggested, cut
 from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS
-from workflow.prompt import FoundSource, TicketCase
-from workflow.specifics import KNOWN_LINKS, Specific, Stated, folded_key, specifics_of
+from workflow.prompt import FoundSource, PromptContext
+from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of
 
 _LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
 _MOST_STEPS = 5
@@ -57,7 +57,7 @@ _TRAILING = ".,;:!?)]}»”’'\""
 class Grounding:
     """The reference for an answer: the case as the model got it."""
 
-    case: TicketCase
+    case: PromptContext
     restore: Callable[[str], str]
     """Replaces placeholders by their values."""
     link_to: Callable[[str], str]
@@ -181,7 +181,7 @@ def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancem
 class _Texts:
     """Restores, limits and marks texts of the answer."""
 
-    def __init__(self, case: TicketCase, restore: Callable[[str], str], backing: "_Backing") -> None:
+    def __init__(self, case: PromptContext, restore: Callable[[str], str], backing: "_Backing") -> None:
         self._backing = backing
         self._words = backing.words
         self._restore = restore
@@ -233,10 +233,10 @@ class _Texts:
 class _Backing:
     """The backing of an answer's texts, in its language; `rules` are the house's."""
 
-    def __init__(self, case: TicketCase, restore: Callable[[str], str], rules: str, language: str) -> None:
+    def __init__(self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case
         self._sources = {each.id: each for each in case.sources}
-        self._read: dict[str, Stated] = {}
+        self._read: dict[str, SourceText] = {}
         self._found: dict[str, list[Specific]] = {}
         self._restore = restore
         self._rules = rules
@@ -323,19 +323,19 @@ class _Backing:
 
     # Most answers have no specifics, so texts are parsed on demand.
     @cached_property
-    def _ticket(self) -> Stated:
+    def _ticket(self) -> SourceText:
         values = [value for name, value in self._case.ticket.items() if name != "id"]
-        return Stated([self._restore("\n".join([*values, *self._case.conversation]))])
+        return SourceText([self._restore("\n".join([*values, *self._case.conversation]))])
 
     @cached_property
-    def _told(self) -> Stated:
-        return Stated([self._rules], and_of=self._ticket)
+    def _told(self) -> SourceText:
+        return SourceText([self._rules], and_of=self._ticket)
 
-    def _stated(self, source: str) -> Stated:
+    def _stated(self, source: str) -> SourceText:
         if source not in self._read:
             # As found and as sent: redaction may change a value's spelling.
             found = self._sources[source]
             as_found, as_told = "\n".join(found.as_found), f"{found.title}\n{found.text}"
             texts = [as_found, f"{found.category} {found.group}"]
-            self._read[source] = Stated(texts if as_told == as_found else [*texts, self._restore(as_told)])
+            self._read[source] = SourceText(texts if as_told == as_found else [*texts, self._restore(as_told)])
         return self._read[source]

@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ParamSpec, TypeVar
 
-from dispatch.gathering import Gathering
+from db.session import DATABASE_FAILURES, Database, is_away
+from jobs import claims
+from jobs.batching import Batcher
+from jobs.claims import Claim, LeaseLostError
 from observability import tracing
-from storage import claims
-from storage.claims import Claim, LeaseLostError
-from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
@@ -30,8 +30,8 @@ class Renewals:
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self._database = database
-        self._renewing = Gathering(self._renew_all, _MOST_AT_ONCE)
-        self._giving_back = Gathering(self._give_all_back, _MOST_AT_ONCE)
+        self._renewing = Batcher(self._renew_all, _MOST_AT_ONCE)
+        self._giving_back = Batcher(self._give_all_back, _MOST_AT_ONCE)
 
     async def renew(self, claim: Claim) -> None:
         """Renew the lease from now. Raises LeaseLostError, and one of DATABASE_FAILURES."""
@@ -101,7 +101,9 @@ def _move(limit: asyncio.Timeout, when: float | None) -> None:
         limit.reschedule(when)
 
 
-async def insist(ask: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs) -> Result:
+async def retry_until_available(
+    ask: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
+) -> Result:
     """Retry a read or write while the database is down, until the lease ends.
 
     Raises the errors of `ask`.
@@ -116,7 +118,7 @@ async def insist(ask: Callable[Given, Awaitable[Result]], *given: Given.args, **
 
 
 async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`insist` on a write until one took less than `seconds`, so that it is recent.
+    """`retry_until_available` on a write until one took less than `seconds`, so that it is recent.
 
     A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
     second note is posted. Raises LeaseLostError.
@@ -124,16 +126,16 @@ async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: f
     asked = -float("inf")
     while time.monotonic() - asked > seconds:
         asked = time.monotonic()
-        await insist(write)
+        await retry_until_available(write)
 
 
-async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
-    """`insist` on the write that ends an attempt, also while the worker stops.
+async def commit_shielded(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
+    """`retry_until_available` on the write that ends an attempt, also while the worker stops.
 
     Otherwise the row could have an outcome without a log line. Raises LeaseLostError; asyncio.CancelledError only if
     the write was not done within `stopping_seconds`.
     """
-    writing = asyncio.ensure_future(insist(write))
+    writing = asyncio.ensure_future(retry_until_available(write))
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:

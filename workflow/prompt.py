@@ -76,7 +76,7 @@ class FoundSource:
 
 
 @dataclass(frozen=True, slots=True)
-class TicketCase:
+class PromptContext:
     """The model's view of a ticket."""
 
     ticket: dict[str, str]
@@ -96,7 +96,7 @@ def case_of(
     documents: Iterable[Document],
     mask: Mask,
     budget: int,
-) -> TicketCase:
+) -> PromptContext:
     """Return the case within `budget` tokens (`budget_for`).
 
     The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut: half a number would not be
@@ -114,7 +114,7 @@ def case_of(
     masked = partial(mask, own=False)
     finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     found = {source.id: source for source in (_source(each, masked) for each in finds)}
-    case = TicketCase(told, said, list(found.values()))
+    case = PromptContext(told, said, list(found.values()))
     text = case.as_json()
     fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
     return case if fits else _within(case, budget)
@@ -144,7 +144,7 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
     return (begin.rpartition(" ")[0] or begin) + " …", False
 
 
-def _within(case: TicketCase, budget: int) -> TicketCase:
+def _within(case: PromptContext, budget: int) -> PromptContext:
     ticket = dict(case.ticket)
     ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
     left = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
@@ -164,7 +164,7 @@ def _within(case: TicketCase, budget: int) -> TicketCase:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
         left -= frame + count_tokens(text)
-    return TicketCase(ticket, said, [kept[source.id] for source in case.sources if source.id in kept])
+    return PromptContext(ticket, said, [kept[source.id] for source in case.sources if source.id in kept])
 
 
 def budget_for(model: str, most: int) -> int:
@@ -210,7 +210,7 @@ class Instructions:
         self.version = f"{version}+{added}" if self._house_rules else version
         """The version for spans, feedback and records: other rules make another version."""
 
-    def prompt(self, case: TicketCase | str, language: str = "") -> Prompt:
+    def prompt(self, case: PromptContext | str, language: str = "") -> Prompt:
         """Return the prompt for a case, or for its JSON; an empty language means the ticket's."""
         sent = case if isinstance(case, str) else case.as_json()
         asked = (

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from config.tenant_settings import MASKINGS
-from config.tenants import NoteSettings
+from config.tenants import MASKINGS, NoteSettings
+from db.models import AuditRecord
 from integrations.values import Prompt
+from knowledge.language import languages_of
 from privacy.redaction.redaction import Redaction
-from retrieval.language import languages_of
-from storage.models import AuditRecord
 from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links
 from workflow.grounding import Grounding

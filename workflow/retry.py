@@ -4,19 +4,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dispatch.outcome import How, Outcome
+from db.session import DATABASE_FAILURES
 from integrations.errors import DeferredError, ExternalError, PermanentError, TemporaryError, TicketGoneError
-from observability import phrases
-from observability.logging import say
-from storage import claims
-from storage.claims import Claim
-from storage.jobs import FORGOTTEN, LEFT_OUT
-from storage.limits import MOST_ATTEMPTS
-from storage.session import DATABASE_FAILURES
-from workflow.kept_answers import Kept
-from workflow.lease import insist
-from workflow.refusals import NoNoteWantedError
+from jobs import claims
+from jobs.claims import Claim
+from jobs.outcomes import Outcome, OutcomeKind
+from jobs.repository import FORGOTTEN, LEFT_OUT, MOST_ATTEMPTS
+from observability import log_events
+from observability.logging import log_event
+from workflow.exclusions import NoNoteWantedError
+from workflow.lease import retry_until_available
 from workflow.state import AttemptTimeoutError, Services
+from workflow.stored_answers import Kept
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
@@ -83,38 +82,38 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
         case TicketGoneError() | NoNoteWantedError():
             if isinstance(stopped, TicketGoneError):
                 # Logs the number of the webhook, even if the desk used another.
-                say(stopped.phrase, ticket_id=claim.ticket_id)
+                log_event(stopped.phrase, ticket_id=claim.ticket_id)
             if stopped.reason in {FORGOTTEN, LEFT_OUT}:
                 # An earlier attempt may have left its answer.
                 await answers.drop(claim.job_id)
             elif claim.started_before:
                 # An answer's placeholders live no longer than its job.
                 await answers.drop(claim.job_id, Kept.UNUSABLE)
-            return Outcome(How.SKIPPED, stopped.reason)
+            return Outcome(OutcomeKind.SKIPPED, stopped.reason)
         case DeferredError(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
                 # It waits in the row, where it occupies no worker and no message, and costs no attempt.
-                return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
-            failed = Outcome(How.FAILED, reason, "gave up at its deadline", failure=stopped)
+                return Outcome(OutcomeKind.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
+            failed = Outcome(OutcomeKind.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:
             decision = decide(stopped, claim.attempt, claim.seconds_left(), settle_seconds)
             failed = replace(_failed(stopped), words=decision.words)
             if decision.seconds is not None:
-                return replace(failed, how=How.RETRIED, seconds=decision.seconds)
-    if claim.attempt <= MOST_ATTEMPTS and await insist(claims.may_have_posted, services.database, claim):
+                return replace(failed, how=OutcomeKind.RETRIED, seconds=decision.seconds)
+    if claim.attempt <= MOST_ATTEMPTS and await retry_until_available(claims.may_have_posted, services.database, claim):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
-        return replace(failed, how=How.LOOKED_FOR, words=words, seconds=settle_seconds)
+        return replace(failed, how=OutcomeKind.LOOKED_FOR, words=words, seconds=settle_seconds)
     await answers.drop(claim.job_id, Kept.LOOK, Kept.UNUSABLE)
     return failed
 
 
 def _failed(failure: Exception) -> Outcome:
     if isinstance(failure, ExternalError):
-        say(failure.phrase, failure.values, also=failure.also)
-        return Outcome(How.FAILED, failure.reason, failure=failure)
+        log_event(failure.phrase, failure.values, also=failure.also)
+        return Outcome(OutcomeKind.FAILED, failure.reason, failure=failure)
     if isinstance(failure, AttemptTimeoutError):
-        return Outcome(How.FAILED, "attempt took too long", failure=failure)
+        return Outcome(OutcomeKind.FAILED, "attempt took too long", failure=failure)
     if isinstance(failure, DATABASE_FAILURES):
-        say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
-        return Outcome(How.FAILED, "database unreachable", failure=failure)
-    return Outcome(How.FAILED, "unexpected failure", failure=failure, unforeseen=True)
+        log_event(log_events.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
+        return Outcome(OutcomeKind.FAILED, "database unreachable", failure=failure)
+    return Outcome(OutcomeKind.FAILED, "unexpected failure", failure=failure, unforeseen=True)

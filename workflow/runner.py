@@ -13,21 +13,20 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from config.tenants import Tenant
-from dispatch.outcome import How, Outcome, record, report
+from db.session import DATABASE_FAILURES, Database
 from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
-from observability import counting, metrics, phrases, tracing
+from jobs.claims import Claim, LeaseLostError, Shares, claim_next, was_forgotten
+from jobs.outcomes import Outcome, OutcomeKind, record, report
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN, SHORTEST_TURN
+from knowledge import repository
+from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
-from observability.logging import say
-from storage import history
-from storage.claims import Claim, LeaseLostError, Shares, claim_next, was_forgotten
-from storage.jobs import ANOTHER_FIRST, FORGOTTEN
-from storage.limits import ANOTHER_FIRST_WAIT, SHORTEST_TURN
-from storage.session import DATABASE_FAILURES, Database
+from observability.logging import log_event
+from workflow.exclusions import why_refresh
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.lease import Renewals, hold_lease, insist, settle
+from workflow.lease import Renewals, commit_shielded, hold_lease, retry_until_available
 from workflow.ports import Desk, Model
-from workflow.refusals import why_refresh
 from workflow.retry import outcome_of
 from workflow.state import Attempt, AttemptLimit, Services
 
@@ -126,17 +125,17 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
             if claim.another_first:
                 # The claim itself has deferred the job in the row.
-                wait = Outcome(How.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
+                wait = Outcome(OutcomeKind.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
                 report(claim, wait, span)
                 return wait
             metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
-            counting.expect_outcomes(claim.tenant_id)
+            metrics.expect_outcomes(claim.tenant_id)
             with metrics.IN_FLIGHT.track_inprogress():
                 return await _run_claimed(runner, claim, span)
 
 
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
-    say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
+    log_event(log_events.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
     begun: list[Outcome] = []
     # One attempt for all: a failure note needs the ticket data of its steps.
@@ -155,7 +154,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
             report(claim, await _give_back(runner, claim, begun), span)
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
-    if by_gpt4 and outcome.how is How.FAILED:
+    if by_gpt4 and outcome.how is OutcomeKind.FAILED:
         # The row has its outcome, so the claim has ended.
         await leave_failure_note(claim, prepare)
     return outcome
@@ -168,11 +167,11 @@ async def _run_and_record(
 
     async def write(outcome: Outcome) -> None:
         begun[:] = [outcome]
-        await settle(partial(record, runner.database, claim, outcome))
+        await commit_shielded(partial(record, runner.database, claim, outcome))
 
     try:
         note_id = await _run_graph(runner, claim, prepare)
-        outcome = Outcome(How.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
+        outcome = Outcome(OutcomeKind.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
         await write(outcome)
         # Includes the write, which a database outage delays.
         outcome = replace(outcome, seconds=time.monotonic() - started)
@@ -191,12 +190,12 @@ async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outco
         forgotten = False
     if forgotten:
         await runner.answers.drop(claim.job_id)
-        return Outcome(How.SKIPPED, FORGOTTEN)
+        return Outcome(OutcomeKind.SKIPPED, FORGOTTEN)
     return _claim_lost(lost)
 
 
 def _claim_lost(failure: Exception) -> Outcome:
-    return Outcome(How.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
+    return Outcome(OutcomeKind.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
 
 
 async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
@@ -209,7 +208,7 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
-                await insist(runner.renewals.give_back, claim)
+                await retry_until_available(runner.renewals.give_back, claim)
             except LeaseLostError:
                 if not begun:
                     raise
@@ -219,7 +218,7 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
         return await _without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         return _claim_lost(failure)
-    return Outcome(How.GIVEN_BACK, "worker stopping")
+    return Outcome(OutcomeKind.GIVEN_BACK, "worker stopping")
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
@@ -244,12 +243,14 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
         why = await why_refresh(runner.database, claim, partial(runner.wishes_of, claim.tenant_id))
     attempt = prepare()
     attempt.refresh = why
-    say(phrases.WORKFLOW_INITIATED)
+    log_event(log_events.WORKFLOW_INITIATED)
     async with attempt.limit.running():
         try:
             state = await runner.graph.ainvoke({}, context=attempt)
         except TicketGoneError as gone:
             if gone.deleted:
-                await insist(history.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk)
+                await retry_until_available(
+                    repository.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk
+                )
             raise
     return str(state["note_id"])

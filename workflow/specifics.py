@@ -167,10 +167,10 @@ class Specific(NamedTuple):
     is_number: bool = False
 
 
-class Stated:
+class SourceText:
     """A searchable form of some texts."""
 
-    def __init__(self, texts: Iterable[str], and_of: "Stated | None" = None) -> None:
+    def __init__(self, texts: Iterable[str], and_of: "SourceText | None" = None) -> None:
         self._text = folded_key("\n".join(texts))
         self._numbers = set(_runs(self._text))
         self._also = and_of

@@ -8,12 +8,12 @@ from typing import TypedDict
 from uuid import UUID
 
 from config.tenants import Tenant
+from db.session import Database
 from integrations.values import DeskTicket, Document, SimilarTicket
-from storage.claims import Claim
-from storage.session import Database
+from jobs.claims import Claim
 from workflow.answer import Content
-from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Desk, Model, Search
+from workflow.stored_answers import AnswersInRedis
 
 
 class GraphState(TypedDict, total=False):

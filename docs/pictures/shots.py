@@ -15,9 +15,9 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402 -- behind the path
 
-from devstack.demo import DEMO_TICKETS  # noqa: E402
-from devstack.desk_client import DeskClient  # noqa: E402
-from devstack.system import System  # noqa: E402
+from dev.stack.demo import DEMO_TICKETS  # noqa: E402
+from dev.stack.desk_client import DeskClient  # noqa: E402
+from dev.stack.system import System  # noqa: E402
 from workflow.answer import Content, NotedSource, NotedText, Suggested  # noqa: E402
 from workflow.note import to_html  # noqa: E402
 

@@ -26,10 +26,10 @@ from integrations.errors import (
 )
 from integrations.servicedesk import parsing
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.parsing import DeskAnswer, ListedSolution, ListedTicket, ListPage, Solution, checked
+from integrations.servicedesk.plain_text import lines_of, unwrapped
+from integrations.servicedesk.transport import DeskCalls, Limits
 from integrations.values import DeskTicket
-from retrieval.cleaning import lines_of, unwrapped
 
 NOTE_KEYS = ("note", "request_note")
 """What a note is called in a body: on premises, and in the cloud. Builds differ."""

@@ -27,10 +27,9 @@ from integrations.errors import (
     TicketTrashedError,
 )
 from integrations.http import known_status, retry_after_seconds
-from integrations.text import load_json
-from integrations.values import DeskTicket
+from integrations.servicedesk.plain_text import lines_of, unwrapped
+from integrations.values import DeskTicket, load_json
 from privacy.redaction.people import Person
-from retrieval.cleaning import lines_of, unwrapped
 
 SUCCESS = 2000
 WARNING = 3000

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from api import feedback_port
-from api.refusals import WebhookPort
+from api.feedback import server as feedback_server
+from api.rejections import WebhookPort
 from api.server import MOST_CONNECTIONS, serve
-from support.console import process
-from tests.feedback.visiting import NOWHERE, visiting
+from console import main
+from tests.api.feedback_visits import NOWHERE, visiting
+from tests.console.site import console_site
 from tests.kit.receiver import Receiver
-from tests.support.console.site import console_site
 
 HEAD_SECONDS = 1.0
 SOON_SECONDS = 2.0
@@ -69,13 +69,13 @@ async def _webhooks() -> AsyncIterator[ServedPort]:
 @contextlib.asynccontextmanager
 async def _feedback() -> AsyncIterator[ServedPort]:
     async with visiting(NOWHERE, webhook_timeout_seconds=str(HEAD_SECONDS)) as visit:
-        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback_port.MOST_CONNECTIONS)
+        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback_server.MOST_CONNECTIONS)
 
 
 @contextlib.asynccontextmanager
 async def _console() -> AsyncIterator[ServedPort]:
     async with console_site(head_seconds=HEAD_SECONDS) as site:
-        yield ServedPort(httpx2.URL(site.url).join("/login"), 200, process.MOST_CONNECTIONS)
+        yield ServedPort(httpx2.URL(site.url).join("/login"), 200, main.MOST_CONNECTIONS)
 
 
 PORTS = {"webhooks": _webhooks, "feedback": _feedback, "console": _console}

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from api.proof import Proof, SecretUses
+from api.authentication import Proof, SecretUses
 from config.tenant_directory import TenantDirectory
-from storage import known_secrets
-from storage.jobs import SIGNED_BY_PREVIOUS
-from storage.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
-from storage.session import Database
+from db import known_secrets
+from db.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
+from db.session import Database
+from jobs.repository import SIGNED_BY_PREVIOUS
 from tests.kit.clock import Clock
 from tests.kit.postgres import Store
 from tests.kit.receiver import Receiver, raw

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from api.refusals import WebhookPort
+from api.rejections import WebhookPort
 from api.server import AnswerWriter, Crowd, Port, serve
 from tests.kit.logs import StartLog
 

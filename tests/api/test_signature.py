@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.signature import SignatureError, verify
+from api.signatures import SignatureError, verify
 from tests.kit.signing import github, standard, timed, untimed
 
 NOW = 1_800_000_000

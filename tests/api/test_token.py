@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from config.tenant_directory import TenantDirectory
-from observability import exposition
-from simulators.serving import serve_in_thread
+from dev.simulators.serving import serve_in_thread
+from observability import metrics_server
 from tests.kit.logs import StartLog, lines_of
 from tests.kit.receiver import SECRET, TOKEN, Receiver, raw
 from tests.kit.signing import timed
@@ -194,7 +194,7 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
 
 
 def checks() -> float:
-    lines = exposition.of("api").decode().splitlines()
+    lines = metrics_server.of("api").decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'ai_agents_webhooks_total{result="checked"' in line)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.refusals import WebhookError, read_body
+from api.rejections import WebhookError, read_body
 from config.tenant_directory import TenantDirectory
-from observability import exposition
+from observability import metrics_server
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.receiver import SECRET, Headers, Receiver, raw
@@ -136,7 +136,7 @@ async def test_a_tenant_that_requires_a_timestamp_refuses_a_signature_without(st
 
 def counted(tenant_id: str, result: str) -> float:
     series = f'ai_agents_webhooks_total{{result="{result}",tenant_id="{tenant_id}"}} '
-    found = [line for line in exposition.of("api").decode().splitlines() if line.startswith(series)]
+    found = [line for line in metrics_server.of("api").decode().splitlines() if line.startswith(series)]
     return float(found[0].removeprefix(series)) if found else 0.0
 
 

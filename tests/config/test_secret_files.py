@@ -9,8 +9,7 @@ import pytest
 
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, read_environment
-from config.tenant_settings import SECRETS
-from config.tenants import Tenant
+from config.tenants import SECRETS, Tenant
 from tests.config.given import asked
 from tests.kit.clock import Clock
 

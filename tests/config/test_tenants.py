@@ -2,10 +2,9 @@
 
 import pytest
 
-from config.secret_files import UNREADABLE
+from config.secrets import UNREADABLE
 from config.tenant_directory import names_tenant, parse_tenants
-from config.tenant_settings import TicketRules, parse_names
-from config.tenants import DeskSettings
+from config.tenants import DeskSettings, TicketRules, parse_names
 from tests.config.given import ACME, CLOUD, sentences, tenant
 from tests.kit.tenants_toml import filed
 

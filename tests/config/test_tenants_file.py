@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from config.secret_files import UNREADABLE
+from cli.main import main
+from config.secrets import UNREADABLE
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory, load_with_tenants, parse_tenants, read_environment
-from config.tenant_settings import FIELDS, REMOVED, TENANTS_TOML, json_schema
-from config.tenants import Tenant
-from support.cli import main
+from config.tenants import FIELDS, REMOVED, TENANTS_TOML, Tenant, json_schema
 from tests.config.given import ACME, CLOUD, Process, asked, sentences
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed

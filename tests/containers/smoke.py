@@ -6,7 +6,7 @@ import time
 
 import httpx2
 
-from devstack.desk_client import DeskClient, as_text
+from dev.stack.desk_client import DeskClient, as_text
 
 TENANT = "acme"
 KEY = "development-only"

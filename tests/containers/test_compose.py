@@ -7,7 +7,7 @@ import time
 import httpx2
 import pytest
 
-from devstack.desk_client import DeskClient
+from dev.stack.desk_client import DeskClient
 from tests.containers.files import COMMANDS, OURS, SERVICES, THEIRS
 from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
 from tests.containers.stack import Stack, eventually

@@ -9,9 +9,9 @@ import pytest
 from config.own_secrets import not_for_the_api
 from config.settings import WorkerSettings
 from config.tenant_directory import parse_tenants
-from devstack.free_ports import free_port
-from simulators.servicedesk import create_desk
-from simulators.serving import serve_in_thread
+from dev.simulators.servicedesk import create_desk
+from dev.simulators.serving import serve_in_thread
+from dev.stack.free_ports import free_port
 from tests.containers.files import (
     COMPOSE,
     COMPOSE_TEXT,
@@ -28,7 +28,7 @@ from tests.containers.files import (
 from tests.containers.smoke import send_ticket
 
 TENANTS = "${TENANTS_DIR:-./compose}:/etc/ai-agents:ro"
-DESKS = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_text())
+DESKS = json.loads((ROOT / "dev" / "simulators" / "servicedesk" / "compose.json").read_text())
 PRODUCT = ["api", "worker", "housekeeping", "console", "migrate"]
 VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
 

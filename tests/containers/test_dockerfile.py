@@ -56,7 +56,9 @@ def test_exactly_the_packages_of_the_product_and_the_simulators_get_into_a_build
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "*"
     assert set(let_in()) == {
-        *project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"],
+        *(room for room in project["tool"]["importlinter"]["root_packages"] if room != "dev"),
+        "dev/__init__.py",
+        "dev/simulators",
         "requirements/image.txt",
         "requirements/image-embeddings.txt",
     }

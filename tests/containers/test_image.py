@@ -29,8 +29,8 @@ def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Onc
     assert "redis-cli " in output
     assert "psql (PostgreSQL) " in output
     found = set(output.split())
-    assert {"api", "worker", "storage", "celery", "uvicorn"} <= found
-    assert not {"simulators", "devstack", "tests", "pip", "pip3", "pytest", "/usr/bin/gcc", "/usr/bin/make"} & found
+    assert {"api", "worker", "db", "celery", "uvicorn"} <= found
+    assert not {"simulators", "dev", "tests", "pip", "pip3", "pytest", "/usr/bin/gcc", "/usr/bin/make"} & found
 
 
 def test_its_code_is_compiled_already(once: Once) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from simulators.serving import serve_in_thread
+from dev.simulators.serving import serve_in_thread
 from tests.kit.proxy import with_tls
 
 TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_code": 2000, "status": "success"}}'

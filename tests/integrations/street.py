@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from config.settings import DeskClientSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
-from dispatch.queue import open_redis
-from integrations.model.models import Models, TenantModel
-from integrations.servicedesk.desks import Desks
+from dev.simulators.serving import serve_in_thread
+from integrations.llm.clients import Models, TenantModel
+from integrations.servicedesk.clients import Desks
 from integrations.values import ModelAnswer, Spent, Unanswered, Usage
-from simulators.serving import serve_in_thread
+from jobs.queue import open_redis
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import ADVICE
 from tests.kit.clock import Clock

@@ -22,8 +22,8 @@ from integrations.errors import (
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.transport import DeskCalls, Limits
 from tests.integrations.street import desks_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, Edition, has, holds_by, line_of, new_ticket, notes_of, opened, settings

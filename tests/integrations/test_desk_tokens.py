@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import DeskSettings
-from devstack.free_ports import free_port
-from dispatch.queue import open_redis
+from dev.simulators.servicedesk import create_desk
+from dev.stack.free_ports import free_port
 from integrations.errors import DeskDeniedError, DeskTimeoutError, DeskUnavailableError, TemporaryError
-from simulators.servicedesk import create_desk
+from jobs.queue import open_redis
 from tests.kit.desk import line_of, opened, settings
 from tests.kit.simulators import CLOUD, Simulator, simulator_of
 

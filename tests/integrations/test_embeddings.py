@@ -14,9 +14,9 @@ import pytest
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.embeddings import Embedder, Embedders, EndpointModel, LocalModel
 from integrations.errors import DeferredError, EmbeddingsUnavailableError, TextRefusedError
 from integrations.http import STRAIGHT
+from knowledge.embeddings import Embedder, Embedders, EndpointModel, LocalModel
 from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
@@ -42,7 +42,7 @@ def log(start_log: StartLog) -> io.StringIO:
 
 
 def endpoint(url: str, key: str = "sk-test", name: str = "text-embedding-3-small") -> EndpointModel:
-    return EndpointModel(base_url=f"{url}/v1", api_key=key, name=name, outward=STRAIGHT)
+    return EndpointModel(base_url=f"{url}/v1", api_key=key, name=name, egress=STRAIGHT)
 
 
 EMBEDDINGS = "acme.servicedesk.embeddings"
@@ -248,8 +248,8 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
 
 WITHOUT_THE_EXTRA = """
 import asyncio
-import housekeeping.app, worker.runtime
-from integrations.embeddings import Embedder, LocalModel
+import worker.scheduler.app, worker.runtime
+from knowledge.embeddings import Embedder, LocalModel
 for call in (LocalModel().embed(["VPN"], asked=True), Embedder(LocalModel()).model_id()):
     try: asyncio.run(call)
     except Exception as failure: print(failure)

@@ -19,16 +19,16 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from devstack.free_ports import free_port
+from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, DeskUnavailableError, ExternalError
-from integrations.http import LARGEST_ANSWER_BYTES, Outward, TracedTransport, open_client
-from integrations.model.models import Models
+from integrations.http import LARGEST_ANSWER_BYTES, EgressConfig, TracedTransport, open_client
+from integrations.llm.clients import Models
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.desks import Desks
+from integrations.servicedesk.clients import Desks
+from integrations.servicedesk.transport import Limits
 from observability import tracing
 from tests.integrations.canned import CannedServer, serving, whole, with_certificate
 from tests.integrations.street import BookInMemory, asked
@@ -59,18 +59,18 @@ class OutsideServers:
     authority: trustme.CA
     bundle: Path
 
-    def way(self, url: str = "", **changed: Any) -> Outward:
+    def way(self, url: str = "", **changed: Any) -> EgressConfig:
         """Return the outbound settings for the proxy."""
-        return replace(Outward(url or f"http://127.0.0.1:{self.proxy.port}", "", self.bundle), **changed)
+        return replace(EgressConfig(url or f"http://127.0.0.1:{self.proxy.port}", "", self.bundle), **changed)
 
-    async def ask(self, outward: Outward, url: str = "https://model.test") -> str:
+    async def ask(self, egress: EgressConfig, url: str = "https://model.test") -> str:
         settings = WorkerSettings(
             **SERVERS,
             openai_api_key="sk-test",
             openai_base_url=f"{url}/v1",
-            https_proxy=outward.proxy,
-            no_proxy=outward.no_proxy,
-            openai_ca_bundle=outward.ca_bundle,
+            https_proxy=egress.proxy,
+            no_proxy=egress.no_proxy,
+            openai_ca_bundle=egress.ca_bundle,
         )
         models = Models(TENANTS, settings, BookInMemory(), connections=2)
         try:
@@ -84,9 +84,9 @@ def limits(most_failures: int = 5) -> Limits:
     return Limits(breaker, DeskRate("acme", 100_000, None), 8)
 
 
-async def read_ticket(outward: Outward, url: str = "https://desk.test", **changed: Any) -> str:
+async def read_ticket(egress: EgressConfig, url: str = "https://desk.test", **changed: Any) -> str:
     desk = DeskSettings(**{"url": url, "edition": "onpremises", "api_key": "key-of-acme", **changed})
-    async with open_client(connections=2, outward=outward) as http:
+    async with open_client(connections=2, egress=egress) as http:
         client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
         return (await client.read_ticket("1")).subject
 
@@ -107,10 +107,10 @@ def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> P
 async def test_a_certificate_is_verified(name: str, trusted: bool, authority: trustme.CA, bundle: Path) -> None:
     with serving(CannedServer(), with_certificate(authority, name)) as server:
         if name == "localhost" and trusted:
-            assert await read_ticket(Outward(ca_bundle=bundle), server.url) == "S"
+            assert await read_ticket(EgressConfig(ca_bundle=bundle), server.url) == "S"
         else:
             with pytest.raises(DeskUnavailableError) as refused:
-                await read_ticket(Outward(ca_bundle=bundle if trusted else None), server.url)
+                await read_ticket(EgressConfig(ca_bundle=bundle if trusted else None), server.url)
             assert line_of(refused.value) == "ServiceDesk Plus API error: connection: certificate not trusted"
     assert server.authorities == (["key-of-acme"] if name == "localhost" and trusted else [])
 
@@ -121,7 +121,7 @@ async def test_a_certificate_is_verified(name: str, trusted: bool, authority: tr
 async def test_an_answer_that_is_too_large_or_compressed_is_not_read(body: bytes, encoding: str) -> None:
     canned = CannedServer(body=body, encoding=encoding)
     with serving(canned) as server, pytest.raises(DeskUnavailableError, match="invalid answer"):
-        await read_ticket(Outward(), server.url)
+        await read_ticket(EgressConfig(), server.url)
 
 
 async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
@@ -232,8 +232,8 @@ async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outs
     ],
 )
 def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, url: str, past: bool) -> None:
-    assert Outward("http://proxy.test:3128", no_proxy).by_proxy(url) is not past
-    assert not Outward(None, no_proxy).by_proxy(url)
+    assert EgressConfig("http://proxy.test:3128", no_proxy).by_proxy(url) is not past
+    assert not EgressConfig(None, no_proxy).by_proxy(url)
 
 
 @pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
@@ -303,7 +303,7 @@ async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outsi
 async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside: OutsideServers) -> None:
     outside.proxy.credentials = "acme:other"
     desk = DeskSettings(url="https://desk.test", edition="onpremises", api_key="key-of-acme")
-    async with open_client(connections=2, outward=outside.way()) as http:
+    async with open_client(connections=2, egress=outside.way()) as http:
         client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits(1))
         with pytest.raises(ExternalError) as failed:
             await client.add_note("1", "<p>note</p>")

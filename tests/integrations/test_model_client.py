@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from devstack.free_ports import free_port
+from dev.simulators.openai import create_openai
+from dev.simulators.serving import serve_in_thread
+from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
-from integrations.http import Outward
-from integrations.model.client import Refusal, Wire, refused_part, strip_fence
+from integrations.http import EgressConfig
+from integrations.llm.client import Refusal, Wire, refused_part, strip_fence
 from integrations.resilience import HoldReason
-from simulators.openai import create_openai
-from simulators.serving import serve_in_thread
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
@@ -465,8 +465,8 @@ async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path
             with_tls(port, with_certificate(authority, "openrouter.ai")) as its_port,
             serving_proxy(ConnectProxy({"openrouter.ai:443": its_port})) as proxy,
         ):
-            way = Outward(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
-            async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", outward=way) as gpt4:
+            way = EgressConfig(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
+            async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", egress=way) as gpt4:
                 answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
         async with httpx2.AsyncClient(trust_env=False) as client:
             received = (await client.get(f"{url}/_sim/requests")).json()["requests"]

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dev.simulators.serving import serve_in_thread
 from integrations.errors import ExternalError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
 from integrations.http import LARGEST_ANSWER_BYTES
 from integrations.values import ModelAnswer, Usage
-from simulators.serving import serve_in_thread
 from tests.integrations.canned import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
 from tests.kit.logs import StartLog

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from config.secret_files import UNREADABLE
+from config.secrets import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from integrations.errors import DeferredError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
-from integrations.model import spending
+from integrations.llm import spending
 from integrations.resilience import HoldReason
 from integrations.values import Spent, Unanswered, Usage
 from tests.config.given import ACME

@@ -13,9 +13,9 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from dispatch.queue import open_redis
 from integrations.errors import DeferredError
 from integrations.rate_limit import LONGEST_HOLD_SECONDS, DeskRate, PassingRate
+from jobs.queue import open_redis
 from tests.kit.clock import Clock
 
 GPT4_SECONDS = 20.0

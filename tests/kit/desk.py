@@ -18,8 +18,8 @@ from integrations.http import open_client
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.transport import Limits
 from observability import metrics
 from tests.kit.clock import Clock
 from tests.kit.simulators import Simulator

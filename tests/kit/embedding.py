@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from integrations.embeddings import Embedder
 from integrations.errors import EmbeddingsUnavailableError, TextRefusedError
-from retrieval.space import parallel_texts
+from knowledge.embedding_space import parallel_texts
+from knowledge.embeddings import Embedder
 
 DIMENSIONS = 64
 # As in real models, the language weighs more than the meaning.

@@ -2,7 +2,7 @@
 
 The commands run in bash, word for word. Its `kubectl` is a small client that a thread of the test serves: `logs`,
 `exec` and `get` show the processes as pods, and refuse unknown flags or names. Other verbs do nothing:
-`tests/documents/test_commands.py` gives them to the real kubectl.
+`tests/docs/test_commands.py` gives them to the real kubectl.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from devstack.postgres_binaries import find_binaries
-from devstack.processes import Process
-from devstack.system import System
-from tests.documents.documents import ROOT, anchor
+from dev.stack.postgres_binaries import find_binaries
+from dev.stack.processes import Process
+from dev.stack.system import System
+from tests.docs.documents import ROOT, anchor
 from tests.system.collector import Collector
 
 _run = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

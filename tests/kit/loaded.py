@@ -24,22 +24,33 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from devstack.processes import Start
-from devstack.programs import PROJECT
-from devstack.surroundings import machine_environment
-from devstack.tether import tie_to
-from observability.start import begin_loading, end_loading
+from dev.stack.environment import machine_environment
+from dev.stack.processes import Start
+from dev.stack.programs import PROJECT
+from dev.stack.tether import tie_to
+from observability.startup import begin_loading, end_loading
 
 # The processes' imports without `worker` and `support`: Celery's application is for a worker alone, and the target of
 # `python -m` must not be loaded before.
 _LOADED = (
-    *("api.app", "api.server", "housekeeping.app", "storage.migrating", "support.arguments"),
-    *("integrations.model.models", "workflow.graph", "workflow.runner", "workflow.kept_answers", "storage.spending"),
+    *("api.app", "api.server", "worker.scheduler.app", "db.migrate", "cli.arguments"),
+    *(
+        "integrations.llm.clients",
+        "workflow.graph",
+        "workflow.runner",
+        "workflow.stored_answers",
+        "integrations.llm.spending",
+    ),
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),
     *("openai.resources.chat", "anyio._backends._asyncio", "httpcore", "httpcore2"),
     *("uvicorn.loops.uvloop", "uvicorn.lifespan.on"),
-    *("simulators.servicedesk.app", "simulators.openai.app", "simulators.openai.providers", "simulators.serving"),
+    *(
+        "dev.simulators.servicedesk.app",
+        "dev.simulators.openai.app",
+        "dev.simulators.openai.providers",
+        "dev.simulators.serving",
+    ),
 )
 _SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
 _RUN_SECONDS = 60
@@ -49,7 +60,7 @@ _CAPABILITY_VERSION = 0x20080522
 
 
 class ForkedChild:
-    """A forked process with the part of `subprocess.Popen` that `devstack.processes` uses."""
+    """A forked process with the part of `subprocess.Popen` that `dev.stack.processes` uses."""
 
     def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
         self.pid = pid
@@ -113,7 +124,7 @@ class LoadedPrograms:
 
         Even as root it obeys file modes. Raises subprocess.TimeoutExpired after a minute.
         """
-        command = [sys.executable, "-m", "support.cli", *verb.split()]
+        command = [sys.executable, "-m", "cli.main", *verb.split()]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             child = self(Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None), obeys_modes=True)
             try:

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from integrations.errors import ExternalError
-from integrations.http import STRAIGHT, Outward
-from integrations.model.client import ModelClient
+from integrations.http import STRAIGHT, EgressConfig
+from integrations.llm.client import ModelClient
 from integrations.resilience import Breaker, Hold
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.answer import Enhancement
-from workflow.prompt import Instructions, TicketCase, case_of
+from workflow.prompt import Instructions, PromptContext, case_of
 from workflow.state import GraphState
 
 TICKET = DeskTicket("12345", "Mailbox full", "Zoë can't send mail: the mailbox is full.", "High", "Email", "Open", "")
@@ -25,7 +25,7 @@ def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Mask
     return text
 
 
-def case_in(state: GraphState, budget: int = 8000) -> TicketCase:
+def case_in(state: GraphState, budget: int = 8000) -> PromptContext:
     conversation, similar, documents = state.get("conversation", ()), state["similar_tickets"], state["documents"]
     return case_of(state["ticket"], conversation, similar, documents, as_it_is, budget)
 
@@ -42,7 +42,7 @@ async def opened(
     total: float = 10,
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
-    outward: Outward = STRAIGHT,
+    egress: EgressConfig = STRAIGHT,
     hold: Hold | None = None,
 ) -> AsyncIterator[ModelClient]:
     client = ModelClient(
@@ -52,7 +52,7 @@ async def opened(
         idle_seconds=idle,
         total_seconds=total,
         connections=16,
-        outward=outward,
+        egress=egress,
         breaker=breaker or Breaker("model", "model unavailable"),
         hold=hold,
     )

@@ -14,15 +14,14 @@ from psycopg.rows import dict_row
 from sqlalchemy import text
 
 from config.tenants import Tenant
-from devstack.postgres import Postgres
-from storage import jobs
-from storage.claims import Claim
-from storage.job_figures import LEASES
-from storage.jobs import ANOTHER_FIRST, NOTE_MISSING, Event
-from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS
-from storage.migrating import migrate
-from storage.search import SearchInPostgres
-from storage.session import Database
+from db.migrate import migrate
+from db.session import Database
+from dev.stack.postgres import Postgres
+from jobs import repository
+from jobs.claims import Claim
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING, Event
+from jobs.statistics import LEASES
+from knowledge.search import SearchInPostgres
 from workflow.state import Attempt, AttemptLimit
 
 TABLES = (
@@ -114,7 +113,7 @@ def new_event() -> NewEvent:
 
 async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
     """Accept one event; return the id of its job or of the one it repeats."""
-    return (await jobs.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
+    return (await repository.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
 
 
 @dataclass(frozen=True)

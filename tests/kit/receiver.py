@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from api import webhooks
-from api.causes import Explainer
+from api.authentication import Proof
 from api.health import NO_TELEMETRY
-from api.proof import Proof
+from api.signature_diagnosis import Explainer
 from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
-from config.tenant_settings import TENANTS_TOML
-from dispatch.intake import Taken
-from storage.jobs import Event
+from config.tenants import TENANTS_TOML
+from jobs.intake import Taken
+from jobs.repository import Event
 
 SECRET = "s3cret-of-acme"
 TOKEN = "t0ken-of-initech-" + "x" * 32

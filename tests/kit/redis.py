@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from devstack.valkey import Valkey
-from dispatch.queue import open_redis
+from dev.stack.valkey import Valkey
+from jobs.queue import open_redis
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,16 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
-from dispatch.outcome import Outcome
+from db.session import Database
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage.search import SearchInPostgres
-from storage.session import Database
+from jobs.outcomes import Outcome
+from knowledge.search import SearchInPostgres
 from tests.kit.postgres import LEASE, Table, claim_by_id
 from workflow.answer import Content, NotedText
 from workflow.graph import build_graph
-from workflow.kept_answers import AnswersInRedis
 from workflow.lease import Renewals
 from workflow.runner import Runner, Turns, run_attempt
+from workflow.stored_answers import AnswersInRedis
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[NotedText(text="N")])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, MutableMapping
 
 from config.console_access import ACCESS_SETTINGS
 from config.settings import LogSettings
-from config.tenant_settings import owner
+from config.tenants import owner
 
 # Without them some machines reach neither registry nor desk.
 _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}

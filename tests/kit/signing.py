@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_VECTORS = Path(__file__).resolve().parents[1] / "webhooks" / "signatures.json"
+_VECTORS = Path(__file__).resolve().parents[1] / "jobs" / "signatures.json"
 
 
 class GoldenSignature(NamedTuple):
-    """An entry of `tests/webhooks/signatures.json`; OpenSSL computed its signature."""
+    """An entry of `tests/jobs/signatures.json`; OpenSSL computed its signature."""
 
     name: str
     secret: str

@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from starlette.types import ASGIApp
 
-from simulators.openai import create_openai
-from simulators.servicedesk import create_desk
-from simulators.serving import serve_in_thread
+from dev.simulators.openai import create_openai
+from dev.simulators.servicedesk import create_desk
+from dev.simulators.serving import serve_in_thread
 
 FAST_MODEL = {"api_key": "sk-test", "first_token_seconds": 0.01, "seconds": 0.05, "chunks": 8}
 CLOUD = {"edition": "cloud", "portal": "it", "client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}

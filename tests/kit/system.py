@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from devstack.processes import Process
-from devstack.surroundings import parted
-from devstack.system import System
+from dev.stack.environment import parted
+from dev.stack.processes import Process
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from config.tenant_settings import TENANTS_TOML
-from devstack.surroundings import toml_of
+from config.tenants import TENANTS_TOML
+from dev.stack.environment import toml_of
 
 
 def filed(values: Mapping[str, str], keys: Mapping[str, object]) -> dict[str, str]:

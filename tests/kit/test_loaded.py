@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devstack.processes import Launch, Process, is_alive, start_afresh
-from devstack.programs import PROJECT, says
+from dev.stack.processes import Launch, Process, is_alive, start_afresh
+from dev.stack.programs import PROJECT, says
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import wait_for
 

@@ -19,28 +19,28 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 import config
+from cli.main import build_parser
 from config import exits
 from config.console_access import ACCESS_SETTINGS
 from config.settings import LogSettings
-from config.tenant_settings import TENANT_SETTINGS
-from devstack.postgres import Postgres
-from dispatch import asking, inbox
-from dispatch.queue import QUEUE, UNACKED
+from config.tenants import TENANT_SETTINGS
+from dev.stack.postgres import Postgres
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
-from observability import metrics, phrases, tracing
+from jobs import inbox, probe_requests
+from jobs.queue import QUEUE, UNACKED
+from observability import log_events, metrics, tracing
 from observability.identifiers import TAGS
-from support.cli import build_parser
 from tests.kit.shield import settings_below
-from workflow.kept_answers import Kept
+from workflow.stored_answers import Kept
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = Path(__file__).with_name("outside_names.txt")
-ROOMS = ("api", "worker", "workflow", "dispatch", "integrations", "housekeeping", "storage", "support")
+ROOMS = ("api", "worker", "workflow", "jobs", "integrations", "knowledge", "db", "cli", "console")
 
 
 def log_phrases() -> set[str]:
-    found = [value for value in vars(phrases).values() if isinstance(value, phrases.Phrase)]
+    found = [value for value in vars(log_events).values() if isinstance(value, log_events.Phrase)]
     return {f"{phrase.level}: {phrase.template}" for phrase in found}
 
 
@@ -107,7 +107,13 @@ def _usage(*verb: str) -> str:
 
 
 def redis_keys() -> set[str]:
-    keys = {*(f"{kept}:" for kept in Kept), inbox.INBOX, inbox.DELIVERY, asking.QUESTIONS, asking.ANSWER}
+    keys = {
+        *(f"{kept}:" for kept in Kept),
+        inbox.INBOX,
+        inbox.DELIVERY,
+        probe_requests.QUESTIONS,
+        probe_requests.ANSWER,
+    }
     return keys | {rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
 
 

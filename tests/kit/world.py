@@ -10,7 +10,7 @@ import httpx2
 import psycopg
 from psycopg.rows import dict_row
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.signing import timed
 
 Found = TypeVar("Found")

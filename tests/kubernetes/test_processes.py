@@ -3,12 +3,12 @@
 import pytest
 
 import observability.health
+from cli.main import main
 from config.settings import ApiSettings, WorkerSettings
-from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
 _UVICORN_SECONDS = 20
-"""`timeout_graceful_shutdown` in support/cli.py."""
+"""`timeout_graceful_shutdown` in cli/main.py."""
 _CLOSING_SECONDS = 15
 """For handing jobs back and closing: worker/runtime.py bounds it at twice 5 s."""
 
@@ -46,7 +46,7 @@ def test_a_pod_has_longer_than_its_end_takes(rendered: Rendered) -> None:
     api = rendered.pod("ai-agents-api")["spec"]
     pause = api["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pause >= 5
-    assert f"timeout_graceful_shutdown={_UVICORN_SECONDS}," in (ROOT / "support" / "cli.py").read_text()
+    assert f"timeout_graceful_shutdown={_UVICORN_SECONDS}," in (ROOT / "cli" / "main.py").read_text()
     assert api["terminationGracePeriodSeconds"] >= pause + _UVICORN_SECONDS + _CLOSING_SECONDS
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.queue import QUEUE, UNACKED
+from jobs.queue import QUEUE, UNACKED
 from tests.kubernetes.rendering import Rendered
 
 # Fields of https://keda.sh/docs/2.20/reference/scaledobject-spec/ and of the scaler for Redis lists.

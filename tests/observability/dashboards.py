@@ -24,11 +24,11 @@ import httpx2
 import yaml
 from uv import find_uv_bin
 
-from devstack.free_ports import free_port
-from devstack.processes import Process
-from devstack.programs import answers
-from devstack.surroundings import machine_environment
-from devstack.system import System
+from dev.stack.environment import machine_environment
+from dev.stack.free_ports import free_port
+from dev.stack.processes import Process
+from dev.stack.programs import answers
+from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.collector import collecting
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for

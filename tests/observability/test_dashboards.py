@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
 
-from observability import exposition, metrics
+from observability import metrics, metrics_server
 from tests.observability.dashboards import CONFIG, PAGES, ROOT, PanelQuery, digest, panels, queries
 
 RUNBOOKS = {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")}
@@ -31,7 +31,7 @@ LABELS = {
 ADDED = {"le", "instance", "job", "alertname", "alertstate"}
 OTHERS = {"up", "ALERTS"} | {
     name.split("{")[0].split(" ")[0]
-    for name in exposition.of("worker").decode().splitlines()
+    for name in metrics_server.of("worker").decode().splitlines()
     if name.startswith("process_")
 }
 
@@ -150,7 +150,7 @@ def test_prometheus_asks_each_kind_of_process_by_the_name_of_its_service() -> No
     """The panels' `job` and the collector's alert depend on these names."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
-    assert set(asked) == set(exposition.PROCESSES)
+    assert set(asked) == set(metrics_server.PROCESSES)
     assert all(found["names"] == [name] and found["type"] == "A" for name, found in asked.items())
     assert {found["port"] for name, found in asked.items() if name != "api"} == {9464}
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import redis as blocking
 
-from devstack.free_ports import free_port
-from dispatch.intake import StoreBreaker
+from dev.stack.free_ports import free_port
+from jobs.intake import StoreBreaker
 from observability import tracing
 from observability.health import Each, Progress, Readiness, Rounds, Watchdog
 from tests.kit.clock import Clock

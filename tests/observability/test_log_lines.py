@@ -13,10 +13,10 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from redis.exceptions import AuthenticationError
 
-from observability import phrases
+from observability import log_events
 from observability.identifiers import bind, bound, current, other_numbers, tags
-from observability.logging import Outage, refuse_start, say
-from observability.phrases import Phrase
+from observability.log_events import Phrase
+from observability.logging import Outage, log_event, refuse_start
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
@@ -28,7 +28,7 @@ PROMISED = {
     *("PROCESS_FAILED", "WORKER_STUCK", "HOUSEKEEPING_STUCK", "DATABASE_UNREACHABLE", "REDIS_UNREACHABLE"),
     *("RELAY_FAILED", "REQUEST_FAILED"),
 }
-DEFINED = {name: value for name, value in vars(phrases).items() if isinstance(value, Phrase)}
+DEFINED = {name: value for name, value in vars(log_events).items() if isinstance(value, Phrase)}
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 IDS = f"ticket_id: 12345, tenant_id: acme, job_id: {JOB}, trace_id: {TRACE}"
@@ -61,8 +61,8 @@ def test_a_line_carries_its_identifiers_after_the_phrase(log_format: str, start_
     span = NonRecordingSpan(SpanContext(int(TRACE, 16), 1, is_remote=False, trace_flags=TraceFlags(1)))
     with use_span(span), bound(ticket_id="12345"):
         bind(tenant_id="acme", job_id=JOB)
-        say(phrases.TASK_STARTED, job_id=JOB, ticket_id="12345")
-    say(phrases.PROCESS_READY, process="Worker")
+        log_event(log_events.TASK_STARTED, job_id=JOB, ticket_id="12345")
+    log_event(log_events.PROCESS_READY, process="Worker")
     line, without = lines(stream)
     phrase, moment = f"Task started: job_id={JOB}, ticket_id=12345", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     if log_format == "text":
@@ -80,11 +80,11 @@ def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format:
     stream = start_log(log_format)
     with bound(ticket_id="12345"):
         with bound(ticket_id="67890", attempt="2"):
-            say(phrases.WORKFLOW_INITIATED)
+            log_event(log_events.WORKFLOW_INITIATED)
         with bound():
             bind(job_id="of a request that is over")
-        say(phrases.WORKFLOW_INITIATED)
-        other = threading.Thread(target=say, args=(phrases.WORKFLOW_INITIATED,))
+        log_event(log_events.WORKFLOW_INITIATED)
+        other = threading.Thread(target=log_event, args=(log_events.WORKFLOW_INITIATED,))
         other.start()
         other.join()
     inner, outer, elsewhere = lines(stream)
@@ -138,7 +138,7 @@ def test_a_tickets_other_number_is_told_under_its_own_name(
 def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, value: str, start_log: StartLog) -> None:
     stream = start_log(log_format)
     with bound(ticket_id=value):
-        say(phrases.SETTINGS_REFUSED, reason=value, also={"model": value})
+        log_event(log_events.SETTINGS_REFUSED, reason=value, also={"model": value})
     logging.getLogger("some.library").warning("of a library %s", value)
     assert len(lines(stream)) == 2
     for line in lines(stream):
@@ -151,7 +151,7 @@ def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, v
 def test_no_value_is_long(log_format: str, start_log: StartLog) -> None:
     stream = start_log(log_format)
     with bound(ticket_id="1" * 100_000):
-        say(phrases.SETTINGS_REFUSED, reason="x" * 100_000, also={"model": "y" * 100_000})
+        log_event(log_events.SETTINGS_REFUSED, reason="x" * 100_000, also={"model": "y" * 100_000})
     logging.getLogger("some.library").warning("x%s", "x" * 100_000)
     ours, foreign = lines(stream)
     assert (len(ours) < 3000, len(foreign) < 1500, "…" in ours) == (True, True, True)
@@ -170,7 +170,7 @@ def test_a_failure_is_shown_as_types_and_places_without_messages(log_format: str
     try:
         raise_with_a_secret()
     except ValueError as failure:
-        say(phrases.REQUEST_FAILED, failure=failure)
+        log_event(log_events.REQUEST_FAILED, failure=failure)
         log.error("Exception in ASGI application\n", exc_info=True)
         log.error("by itself", exc_info=failure)
         log.error("as a triple", exc_info=sys.exc_info(), stack_info=True)
@@ -185,21 +185,21 @@ def test_exceptions_that_refer_to_each_other_end(start_log: StartLog) -> None:
     stream = start_log("text")
     first, second = ValueError("a"), KeyError("b")
     first.__cause__, second.__cause__ = second, first
-    say(phrases.REQUEST_FAILED, failure=first)
+    log_event(log_events.REQUEST_FAILED, failure=first)
     assert lines(stream)[0].endswith("exception: ValueError caused by KeyError")
 
 
 @FORMATS
 def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: str, start_log: StartLog) -> None:
     stream = start_log(log_format, "ERROR")
-    say(phrases.PROCESS_STARTING, process="Worker")
-    say(phrases.SERVER_AWAITED, server="the database")
-    say(phrases.GPT4_ANSWER_KEPT)
+    log_event(log_events.PROCESS_STARTING, process="Worker")
+    log_event(log_events.SERVER_AWAITED, server="the database")
+    log_event(log_events.GPT4_ANSWER_KEPT)
     logging.getLogger("some.library").warning("no")
     assert lines(stream) == []
-    say(phrases.TASK_STARTED, job_id=JOB, ticket_id="1")
-    say(phrases.CONTEXT_TIMEOUT, seconds=30)
-    say(phrases.DESK_TIMEOUT)
+    log_event(log_events.TASK_STARTED, job_id=JOB, ticket_id="1")
+    log_event(log_events.CONTEXT_TIMEOUT, seconds=30)
+    log_event(log_events.DESK_TIMEOUT)
     logging.getLogger("some.library").error("yes")
     assert (len(lines(stream)), "_promised" in stream.getvalue()) == (4, False)
     if log_format == "text":
@@ -247,7 +247,7 @@ def test_a_start_is_refused_in_the_format_of_the_settings_or_in_text(
 
 def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLog) -> None:
     stream, clock = start_log(), Clock(0)
-    outage = Outage(phrases.REDIS_UNREACHABLE, monotonic=clock)
+    outage = Outage(log_events.REDIS_UNREACHABLE, monotonic=clock)
     for clock.now, told in ((0.0, 1), (1.0, 1), (59.0, 1), (60.0, 2)):
         outage.seen("jobs wait in the database", OSError("hunter2"))
         assert stream.getvalue().count("Redis error: jobs wait in the database") == told

@@ -19,12 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
-from config.tenant_settings import TENANTS_TOML
-from devstack.free_ports import free_port
+from config.tenants import TENANTS_TOML
+from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketClosedError
 from integrations.resilience import Breaker
-from observability import counting, exposition, metrics, timing
-from observability.start import follow_tenants, say_unusable
+from observability import metrics, metrics_server
+from observability.startup import follow_tenants, say_unusable
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
@@ -35,7 +35,7 @@ UNITS = ("_seconds", "_dollars", "_ratio")
 
 def value(process: str, name: str, **labels: str) -> float | None:
     """Return a process's current value; None for a missing series."""
-    for family in text_string_to_metric_families(exposition.of(process).decode()):
+    for family in text_string_to_metric_families(metrics_server.of(process).decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
                 return sample.value
@@ -53,12 +53,12 @@ def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(
     assert family.type != "histogram" or family.name.endswith(UNITS)
     assert family.documentation.endswith(".")
     assert set(metric._labelnames) <= set(metrics.LABELS)
-    assert any(metric in given for given in exposition.PROCESSES.values())
+    assert any(metric in given for given in metrics_server.PROCESSES.values())
 
 
 def test_each_label_is_used_and_each_metric_is_set_somewhere() -> None:
     assert {label for metric in METRICS.values() for label in metric._labelnames} == set(metrics.LABELS)
-    rooms = ("api", "dispatch", "worker", "workflow", "support", "housekeeping", "integrations", "observability")
+    rooms = ("api", "jobs", "worker", "workflow", "cli", "console", "knowledge", "integrations", "observability")
     code = [path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py") if path.name != "exposition.py"]
     assert set(METRICS) - set(re.findall(r"metrics\.(\w+)", "".join(code))) == set()
 
@@ -68,7 +68,7 @@ def test_each_webhook_that_has_a_line_is_counted() -> None:
     for path in (ROOT / "api").glob("*.py"):
         for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
             if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
-                assert "counting.webhook(" in part, (path.name, part.partition("(")[0])
+                assert "metrics.webhook(" in part, (path.name, part.partition("(")[0])
 
 
 def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
@@ -82,7 +82,7 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     tenants = TenantDirectory(lambda: values, monotonic=clock, on_problem=say_unusable)
     follow_tenants(tenants)
     name = "ai_agents_tenant_settings_unusable"
-    for process in exposition.PROCESSES:
+    for process in metrics_server.PROCESSES:
         assert [value(process, name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [0, 1, None]
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
@@ -103,17 +103,17 @@ def test_a_jobs_time_counts_from_when_its_id_was_made() -> None:
     job_id = UUID(int=((now - 45_000) << 80) | (uuid7().int & ((1 << 80) - 1)))
     ahead = UUID(int=((now + 60_000) << 80) | 1)
     labels = {"tenant_id": "a-tenant-of-this-test", "outcome": "failed"}
-    counting.expect_outcomes(labels["tenant_id"], "failed")
+    metrics.expect_outcomes(labels["tenant_id"], "failed")
     assert value("worker", "ai_agents_job_duration_seconds_count", **labels) == 0
     for each in (job_id, ahead):
-        counting.job_ended(labels["tenant_id"], each, "failed", "GPT-4 timeout")
+        metrics.job_ended(labels["tenant_id"], each, "failed", "GPT-4 timeout")
     assert value("api", "ai_agents_job_duration_seconds_count", **labels) == 2
     assert value("worker", "ai_agents_job_duration_seconds_sum", **labels) == pytest.approx(45, abs=2)
     assert value("worker", "ai_agents_jobs_ended_total", reason="GPT-4 timeout", **labels) == 2
 
 
 def test_labels_from_outside_are_few_and_short() -> None:
-    values = counting.FewValues(3)
+    values = metrics.FewValues(3)
     told = [values.of(value) for value in ("a", "b", "a", "c" * 500, "d", "b", "e")]
     assert told == ["a", "b", "a", "c" * 80, "other", "b", "other"]
 
@@ -132,7 +132,7 @@ def test_labels_from_outside_are_few_and_short() -> None:
 def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> None:
     labels = {"step": "a step of this test", "result": result}
     before = value("worker", "ai_agents_step_duration_seconds_count", **labels) or 0
-    with pytest.raises(type(end)) if end is not None else contextlib.nullcontext(), timing.step(labels["step"]):
+    with pytest.raises(type(end)) if end is not None else contextlib.nullcontext(), metrics.step(labels["step"]):
         if end is not None:
             raise end
     assert value("worker", "ai_agents_step_duration_seconds_count", **labels) == before + 1
@@ -141,9 +141,9 @@ def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> No
 def test_a_call_that_was_held_back_is_none() -> None:
     told = {"server": "servicedesk", "tenant_id": "a-tenant-of-this-test"}
     for end in (DeferredError("desk busy", 5), DeskTimeoutError(), OSError()):
-        with pytest.raises(type(end)), timing.external_call("servicedesk", told["tenant_id"], ExternalError):
+        with pytest.raises(type(end)), metrics.external_call("servicedesk", told["tenant_id"], ExternalError):
             raise end
-    with timing.external_call("servicedesk", told["tenant_id"], ExternalError) as call:
+    with metrics.external_call("servicedesk", told["tenant_id"], ExternalError) as call:
         call.failed = True
     results = [value("worker", "ai_agents_external_calls_total", result=each, **told) for each in ("failed", "ok")]
     assert results == [2, None]
@@ -174,7 +174,7 @@ def broken() -> tuple[bool, dict[str, str]]:
 @contextmanager
 def served(ready: Callable[[], tuple[bool, dict[str, str]]] = broken) -> Iterator[int]:
     port = free_port()
-    end = exposition.serve("worker", port, ready)
+    end = metrics_server.serve("worker", port, ready)
     yield port
     end()
 
@@ -204,9 +204,9 @@ def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> Non
 
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence_and_none_is_none(port: int) -> None:
-    with pytest.raises(exposition.PortError, match="METRICS_PORT is wrong: the port is in use already"):
-        exposition.serve("housekeeping", port, lambda: (True, {}))
-    exposition.serve("worker", None, lambda: (True, {}))()
+    with pytest.raises(metrics_server.PortError, match="METRICS_PORT is wrong: the port is in use already"):
+        metrics_server.serve("housekeeping", port, lambda: (True, {}))
+    metrics_server.serve("worker", None, lambda: (True, {}))()
 
 
 def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:

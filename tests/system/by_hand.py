@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from config.tenant_settings import TENANTS_TOML
-from devstack.surroundings import parted
-from devstack.system import System
-from support.cli import main
+from cli.main import main
+from config.tenants import TENANTS_TOML
+from dev.stack.environment import parted
+from dev.stack.system import System
 from tests.kit.tenants_toml import filed
 from tests.kit.world import World, wait_for
 
@@ -64,7 +64,7 @@ def here(*words: str, **settings: object) -> Answer:
 def on(system: System, *words: str) -> Answer:
     """Run `ai-agents` as a process with the application's role and no other setting."""
     return subprocess.run(
-        [sys.executable, "-m", "support.cli", *words],
+        [sys.executable, "-m", "cli.main", *words],
         env={"PATH": os.environ["PATH"], "DATABASE_URL": system.state["database_url"]},
         cwd=Path(__file__).parents[2],
         capture_output=True,

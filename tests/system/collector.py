@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulators.serving import serve_in_thread
+from dev.simulators.serving import serve_in_thread
 from tests.kit.world import wait_for
 
 STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]

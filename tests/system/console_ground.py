@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from devstack.system import System
-from support.console.app import PAGES
-from support.console.dependencies import require_operator
+from console.app import PAGES
+from console.dependencies import require_operator
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World

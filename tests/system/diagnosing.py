@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any, NamedTuple, cast
 
 from config.exits import OF_VERDICTS
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here
 from tests.system.console_ground import ConsoleReader

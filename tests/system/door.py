@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.signing import github
 from tests.kit.world import World, wait_for
 from tests.system.senders import memory_mb, request

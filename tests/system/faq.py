@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.faq_runner import Shell
 
 STEP_1 = 'kubectl logs deployment/ai-agents-api -n ai-agents-production --since=24h | grep "ticket_id: <TICKET_ID>"'

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import World
 
 

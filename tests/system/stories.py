@@ -2,7 +2,7 @@
 
 import re
 
-from devstack.processes import Process
+from dev.stack.processes import Process
 
 STARTED = r"Task started: job_id=<J>, ticket_id=<T>"
 HEALTHY = [

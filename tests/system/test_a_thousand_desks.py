@@ -19,20 +19,20 @@ from sqlalchemy import text
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from devstack.postgres import Postgres
-from dispatch.inbox import Inbox
-from housekeeping.app import open_database
-from housekeeping.reconcile import Reconciling
-from housekeeping.rounds import CopyPaces
-from integrations.servicedesk.desks import Desks
-from simulators.servicedesk import create_desk
-from simulators.servicedesk.history import past_tickets
-from storage.session import DATABASE_FAILURES
-from tests.housekeeping.plain_desk import PlainDesk
+from db.session import DATABASE_FAILURES
+from dev.simulators.servicedesk import create_desk
+from dev.simulators.servicedesk.history import past_tickets
+from dev.stack.postgres import Postgres
+from integrations.servicedesk.clients import Desks
+from jobs.inbox import Inbox
+from knowledge.rounds import SyncThrottles
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 from tests.kit.tenants_toml import filed
+from tests.knowledge.plain_desk import PlainDesk
 from tests.system.senders import memory_mb
+from worker.scheduler.app import open_database
+from worker.scheduler.reconcile import Reconciling
 
 pytestmark = pytest.mark.slow
 DESKS = 1000
@@ -58,7 +58,7 @@ async def test_each_of_a_thousand_is_compared(server: Postgres, table: Table, re
     desk = PlainDesk.of(20)
     desks = cast("Desks", SimpleNamespace(of=lambda _tenant_id: desk))
     tenants = TenantDirectory(lambda: values)
-    rounds = Reconciling(tenants, database, desks, Inbox(redis), CopyPaces(), SETTINGS)
+    rounds = Reconciling(tenants, database, desks, Inbox(redis), SyncThrottles(), SETTINGS)
     try:
         for _ in range(4):
             with suppress(*DATABASE_FAILURES):  # on a busy machine a connection may be late
@@ -96,7 +96,7 @@ def syncing(desk: Simulator, server: Postgres, redis_url: str, file: Path) -> It
         "SERVICEDESK_API_KEY_ACME": "acme-key",
         "TENANTS_FILE": str(file),
     }
-    command = [sys.executable, "-m", "support.cli", "sync", "--tenant", "acme"]
+    command = [sys.executable, "-m", "cli.main", "sync", "--tenant", "acme"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=settings, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
         yield process

@@ -13,12 +13,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from devstack.state_file import read_state
-from devstack.summary import summarise
-from devstack.system import System
-from support.trace import FROM_EVENTS
-from tests.documents.documents import ROOT, MarkdownFile
-from tests.documents.readme import blocks
+from cli.trace import FROM_EVENTS
+from dev.stack.state_file import read_state
+from dev.stack.summary import summarise
+from dev.stack.system import System
+from tests.docs.documents import ROOT, MarkdownFile
+from tests.docs.readme import blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
@@ -49,7 +49,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
         running.housekeeping.stop(8)
 
 
-def say(system: System, *words: str) -> Answer:
+def log_event(system: System, *words: str) -> Answer:
     return here(*words, DATABASE_URL=system.state["database_url"])
 
 
@@ -75,7 +75,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     assert (str(after["id"]), after["traceparent"], after["reason"]) == (job_id, row["traceparent"], None)
     assert after["deadline_at"] > row["deadline_at"]
     assert (len(world.notes(ticket_id)), len(world.gpt4_requests(subject))) == (1, 1)
-    again = say(system, "retry", job_id, NOBODY)
+    again = log_event(system, "retry", job_id, NOBODY)
     assert (again.returncode, again.stdout) == (1, "0 jobs wait again.\n")
     assert f"Not retried: {job_id}: it is completed" in again.stderr
     assert f"Not retried: {NOBODY}: no job has this id" in again.stderr
@@ -121,17 +121,17 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
             " deadline_at, finished_at FROM jobs WHERE id = %s",
             (rows[0]["id"],),
         )
-    listed = say(system, "jobs", "--state", "failed", *for_globex, "--json")
+    listed = log_event(system, "jobs", "--state", "failed", *for_globex, "--json")
     ids = [job["job_id"] for job in json.loads(listed.stdout)]
     assert len(ids) == len(rows) + 1
     ids = [job_id for job_id in ids if job_id in {str(row["id"]) for row in rows}]
     retry = ("retry", "--failed", *for_globex)
-    asked = say(system, *retry)
+    asked = log_event(system, *retry)
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit: they are among the oldest each time.
-    done = say(system, *retry, "--limit", "2", "--json", "--yes")
+    done = log_event(system, *retry, "--limit", "2", "--json", "--yes")
     assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:
@@ -139,7 +139,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         wait_for(lambda ticket_id=ticket_id: world.ended(ticket_id, "globex")["state"] == "completed")  # type: ignore[misc]
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
-    none = say(system, *retry)
+    none = log_event(system, *retry)
     assert (none.returncode, none.stdout) == (0, "0 jobs wait again.\n")
     assert none.stderr == "1 left out: another job of the ticket did it, or may.\n"
 
@@ -150,9 +150,9 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
         # In sequence: of two concurrent webhooks either may be accepted first.
         tickets.append(world.create_ticket(f"Printer prints blank pages {number}"))
         world.ended(tickets[-1])
-    piped = say(system, "jobs", "--ticket", tickets[1])
+    piped = log_event(system, "jobs", "--ticket", tickets[1])
     words = ("jobs --tenant nobody", "jobs --limit 2 --json", f"show {NOBODY}")
-    nothing, limited, unknown = (say(system, *each.split()) for each in words)
+    nothing, limited, unknown = (log_event(system, *each.split()) for each in words)
     head, line = piped.stdout.splitlines()
     assert head.split() == ["JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON"]
     assert line.split()[:5] == [str(world.job(tickets[1])["id"]), "acme", tickets[1], "completed", "1"]
@@ -172,7 +172,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             change = "state = %s, reason = %s, note_id = NULL, due_at = now() + interval '1 hour'"
             connection.execute(f"UPDATE jobs SET {change} WHERE id = %s".encode(), (state, reason, job_id))  # noqa: S608 -- ours
             connection.commit()
-            shown, machine = say(system, "show", job_id), say(system, "show", job_id, "--json", "--events")
+            shown, machine = log_event(system, "show", job_id), log_event(system, "show", job_id, "--json", "--events")
             is_there = (state, reason) == ("skipped", "dry run")
             assert ("the ticket's note would be:\n\nEnhancement (written by" in shown.stdout) is is_there
             assert ("dry_run_note" in json.loads(machine.stdout)) is is_there
@@ -315,7 +315,7 @@ def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, 
     ticket_id = world.create_ticket(subject)
     job = world.ended(ticket_id)
     said = complete(system, ticket_id, 2)
-    of_events = say(system, "trace", "--ticket", ticket_id, "--json")
+    of_events = log_event(system, "trace", "--ticket", ticket_id, "--json")
     assert (of_events.returncode, of_events.stderr) == (0, "")
     told = json.loads(of_events.stdout)
     assert (told["source"], told["job_id"], told["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
@@ -364,7 +364,7 @@ def test_a_note_is_voted_on_measured_when_its_ticket_is_closed_and_told_of(syste
     world.solve(ticket_id, f"{steps} Replaced cable, port, switch and router.", "initech")
     metrics = f"http://127.0.0.1:{system.housekeeping.environment['METRICS_PORT']}/metrics"
     wait_for(lambda: "ai_agents_note_taken_up_ratio_count{" in httpx2.get(metrics).text)
-    done = say(system, "feedback", "--tenant", "initech", "--json")
+    done = log_event(system, "feedback", "--tenant", "initech", "--json")
     (row,) = json.loads(done.stdout)
     assert (row["tenant_id"], row["model"], row["notes"], row["votes"]) == ("initech", job["model"], 1, 1)
     assert (row["useful_share"], row["reasons"], row["taken_up_of"]) == (0, {"nothing new": 1}, 1)
@@ -383,9 +383,9 @@ def test_the_figures_are_of_all_tenants_in_the_settings(system: System, world: W
     head, *rows = done.stdout.splitlines()
     assert head.split()[:4] == ["TENANT", "PROMPT", "MODEL", "NOTES"]
     assert {row.split()[0] for row in rows} >= {"globex"}
-    nobody = say(system, "feedback")
+    nobody = log_event(system, "feedback")
     assert (nobody.returncode, nobody.stdout, "name one with --tenant" in nobody.stderr) == (0, "", True)
-    assert "No note was written in 30 days." in say(system, "feedback", "--tenant", "hooli").stderr
+    assert "No note was written in 30 days." in log_event(system, "feedback", "--tenant", "hooli").stderr
     assert here("feedback", "--days", "100000").returncode == 2
 
 

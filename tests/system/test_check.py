@@ -14,9 +14,9 @@ import pytest
 import trustme
 from redis import Redis
 
-from devstack.free_ports import free_port
-from devstack.system import System
-from support.check.findings import CHECKS
+from cli.check.findings import CHECKS
+from dev.stack.free_ports import free_port
+from dev.stack.system import System
 from tests.kit.system import CLOSED
 from tests.kit.world import World
 from tests.system.by_hand import Answer, here

@@ -15,15 +15,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from devstack.surroundings import SimulatedTenant
-from devstack.system import System
-from support.arguments import FORMS
+from cli.arguments import FORMS
+from dev.stack.environment import SimulatedTenant
+from dev.stack.system import System
+from jobs.signing import signed_headers
+from tests.cli.troubled_door import pasted
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
-from tests.support.troubled_door import pasted
 from tests.system.by_hand import here
-from webhooks.signing import signed_headers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 PREMISES, CLOUD = "acme", "globex"
@@ -78,7 +78,7 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
 
 
 def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
-    """With the function's values; signing is in `tests/webhooks/test_signing.py`."""
+    """With the function's values; signing is in `tests/jobs/test_signing.py`."""
     function = pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents")
     values = dict(re.findall(r'^(tenant|address|secret|event) = "(.*)";$', function, re.MULTILINE))
     ticket = world.create_ticket(tenant=CLOUD, send_webhook=False)

@@ -10,11 +10,11 @@ import httpx2
 import pytest
 
 from config.exits import CONFIGURATION_EXIT
-from devstack.free_ports import free_port
-from devstack.postgres import Postgres
-from devstack.processes import Process
-from devstack.programs import Programs
-from storage.job_figures import MOST_COUNTED
+from dev.stack.free_ports import free_port
+from dev.stack.postgres import Postgres
+from dev.stack.processes import Process
+from dev.stack.programs import Programs
+from jobs.statistics import MOST_COUNTED
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.postgres import Table
 from tests.system.console_ground import csrf_of

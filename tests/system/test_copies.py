@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied

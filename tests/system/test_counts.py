@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from devstack.system import System
-from dispatch.queue import message_of
+from dev.stack.system import System
+from jobs.queue import message_of
 from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import wait_for
 from tests.system.door import MOST_MORE_MB, ApiDoor, opened
 from tests.system.senders import address, newcomers_during, read_answer, read_to_end, request

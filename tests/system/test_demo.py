@@ -20,7 +20,7 @@ def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> Non
     state = ROOT / ".devstack" / "demo" / "state.json"
     state.unlink(missing_ok=True)
     demo = subprocess.Popen(
-        [sys.executable, "-m", "devstack", "demo"],
+        [sys.executable, "-m", "dev.stack", "demo"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from config.exits import OF_VERDICTS
-from devstack.free_ports import free_port
-from devstack.surroundings import SimulatedTenant
-from devstack.system import System
-from tests.documents.readme import blocks
+from dev.stack.environment import SimulatedTenant
+from dev.stack.free_ports import free_port
+from dev.stack.system import System
+from tests.docs.readme import blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import redis
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import on

@@ -9,8 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from devstack.processes import Process
-from devstack.system import System
+from dev.stack.processes import Process
+from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
 from tests.system.faq import Support

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from devstack.surroundings import SimulatedTenant
-from devstack.system import System
+from dev.stack.environment import SimulatedTenant
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from devstack.free_ports import free_port
-from devstack.system import System
+from dev.stack.free_ports import free_port
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for

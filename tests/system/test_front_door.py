@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.system import System
-from storage import rejections
+from dev.stack.system import System
+from jobs import rejections
 from tests.kit.world import wait_for
 from tests.system.door import GOOD, MOST_MORE_MB, SETTINGS, ApiDoor, all_odd, opened
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
 from tests.system.faq import Support

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 

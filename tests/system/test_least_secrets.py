@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import Process
-from devstack.system import System
+from dev.stack.processes import Process
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT, other_settings
 from tests.kit.world import World, wait_for

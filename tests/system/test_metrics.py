@@ -8,7 +8,7 @@ from contextlib import closing
 import httpx2
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import figures

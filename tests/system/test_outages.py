@@ -13,9 +13,9 @@ import httpx2
 import pytest
 import redis
 
-from devstack.system import System
-from dispatch.queue import message_of
-from storage.jobs import Event
+from dev.stack.system import System
+from jobs.queue import message_of
+from jobs.repository import Event
 from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings, other_settings
 from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World, wait_for

@@ -33,7 +33,7 @@ def test_the_api_process_loads_no_graph_no_model_no_celery_and_no_other_process(
 
 
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
-    loaded = in_a_fresh_process("import json, sys, support.cli; print(json.dumps(sorted(sys.modules)))")
+    loaded = in_a_fresh_process("import json, sys, cli.main; print(json.dumps(sorted(sys.modules)))")
     assert {"fastapi", "uvicorn", "celery", "langgraph", "openai", "sqlalchemy"} & set(loaded) == set()
 
 

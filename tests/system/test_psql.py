@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.postgres import Postgres
+from dev.stack.postgres import Postgres
 from tests.kit.world import wait_for
 from tests.system.by_hand import here
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is no
 
 def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "support.cli", "psql", *arguments],
+        [sys.executable, "-m", "cli.main", "psql", *arguments],
         env={"PATH": path, "DATABASE_URL": url},
         cwd=ROOT,
         stdin=subprocess.PIPE,

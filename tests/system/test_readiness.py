@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from devstack.free_ports import free_port
-from devstack.processes import Process
-from devstack.programs import Programs
-from devstack.system import System
+from dev.stack.free_ports import free_port
+from dev.stack.processes import Process
+from dev.stack.programs import Programs
+from dev.stack.system import System
 from tests.kit.system import IMPATIENT, StartSystem
 from tests.kit.world import World, wait_for
 

@@ -6,10 +6,9 @@ from collections.abc import Collection
 
 import pytest
 
-from devstack.surroundings import SimulatedTenant
-from devstack.system import System
-from storage.jobs import RECOVERED
-from storage.limits import MOST_RECOVERED_A_MINUTE
+from dev.stack.environment import SimulatedTenant
+from dev.stack.system import System
+from jobs.repository import MOST_RECOVERED_A_MINUTE, RECOVERED
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.diagnosing import diagnose

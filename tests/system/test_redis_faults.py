@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 import redis
 
-from devstack.system import System
-from devstack.valkey import Valkey
-from dispatch.queue import message_of
+from dev.stack.system import System
+from dev.stack.valkey import Valkey
+from jobs.queue import message_of
 from tests.kit.system import IMPATIENT, other_settings
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures

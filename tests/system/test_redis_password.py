@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from redis import AuthenticationError, Redis
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for

@@ -7,7 +7,7 @@ import time
 import httpx2
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here, job_to_come, sync_twice

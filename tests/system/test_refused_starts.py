@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack.postgres import Postgres
+from dev.stack.postgres import Postgres
 from tests.kit.loaded import LoadedPrograms
 
 REFUSED = 78
@@ -105,7 +105,7 @@ def old(postgres: Postgres) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
 def test_a_database_without_tables_is_refused(verb: str, postgres: Postgres, loaded: LoadedPrograms) -> None:
-    """It is not migrated; tests/api/test_refusals.py has the other problems."""
+    """It is not migrated; tests/api/test_rejections.py has the other problems."""
     status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 

@@ -14,10 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from config.tenant_settings import TENANT_SETTINGS
-from devstack.system import System
-from storage.jobs import SIGNED_BY_PREVIOUS
-from storage.known_secrets import OF_PROCESS
+from config.tenants import TENANT_SETTINGS
+from db.known_secrets import OF_PROCESS
+from dev.stack.system import System
+from jobs.repository import SIGNED_BY_PREVIOUS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT
@@ -161,7 +161,7 @@ def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(oper
     """A person has to confirm; the printed secret is in force from then on."""
     leaked = operator.secret()
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked"]
+    words = [sys.executable, "-m", "cli.main", "secrets", "rotate", "--tenant", "acme", "--leaked"]
     with subprocess.Popen(
         words,
         env={"PATH": os.environ["PATH"], **operator.settings},

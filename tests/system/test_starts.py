@@ -12,9 +12,9 @@ import httpx2
 import pytest
 import redis
 
-from devstack.free_ports import free_port
-from devstack.processes import Child, Launch, Process, Start, start_afresh
-from devstack.system import System
+from dev.stack.free_ports import free_port
+from dev.stack.processes import Child, Launch, Process, Start, start_afresh
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED
 from tests.kit.world import World, wait_for

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem, other_settings
 from tests.kit.world import World, wait_for
 from tests.system.diagnosing import diagnose

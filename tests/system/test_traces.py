@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import httpx2
 import pytest
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for

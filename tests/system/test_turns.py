@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from devstack.system import System
+from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, log_of

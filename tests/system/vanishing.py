@@ -10,7 +10,7 @@ VANISHED = "ai-agents vanished"
 _PEER = """
 import asyncio, sys
 from sqlalchemy import text
-from storage.session import Database
+from db.session import Database
 
 async def hold(name, url, tenant_id, statement):
     database = Database(url, application_name=name)

@@ -9,12 +9,12 @@ import pytest
 from celery import Celery
 from redis.asyncio import Redis
 
-from dispatch.inbox import Inbox
-from dispatch.outcome import How, Outcome
-from storage import claims, jobs
-from storage.claims import Shares, claim_next
-from storage.jobs import Event
-from storage.session import Database
+from db.session import Database
+from jobs import claims, repository
+from jobs.claims import Shares, claim_next
+from jobs.inbox import Inbox
+from jobs.outcomes import Outcome, OutcomeKind
+from jobs.repository import Event
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
 from worker.consumer import TRANSPORT_NAME, OneClientChannel
 from worker.tasks import Pickup
@@ -34,7 +34,7 @@ class MovedMeanwhile(Inbox):
         self._database, self._event = database, event
 
     async def get(self, job_id: UUID) -> Event | None:
-        await jobs.accept_late(self._database, self._event, DEADLINE)
+        await repository.accept_late(self._database, self._event, DEADLINE)
         return await super().get(job_id)
 
 
@@ -55,7 +55,7 @@ class Picked(Pickup):
             await self._meanwhile()
             return None
         self.claimed.append(claim.job_id)
-        return Outcome(How.COMPLETED)
+        return Outcome(OutcomeKind.COMPLETED)
 
 
 async def test_one_without_row_and_event_is_acknowledged(database: Database, redis: Redis, log: io.StringIO) -> None:
@@ -79,7 +79,7 @@ async def test_one_that_is_found_just_then_is_claimed(
     what: str, database: Database, redis: Redis, new_event: NewEvent, log: io.StringIO
 ) -> None:
     event = new_event()
-    picked = Picked(database, Inbox(redis), partial(jobs.accept_late, database, event, DEADLINE))
+    picked = Picked(database, Inbox(redis), partial(repository.accept_late, database, event, DEADLINE))
     if what == "its event moves":
         picked = Picked(database, MovedMeanwhile(redis, database, event))
     await picked.take(event.job_id)

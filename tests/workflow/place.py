@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from config.tenant_settings import TicketRules, parse_names
-from config.tenants import Tenant
+from config.tenants import Tenant, TicketRules, parse_names
 from integrations.resilience import Hold
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4
@@ -18,8 +17,8 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
-from workflow.kept_answers import AnswersInRedis
 from workflow.runner import Runner
+from workflow.stored_answers import AnswersInRedis
 
 
 def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:

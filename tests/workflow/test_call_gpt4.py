@@ -13,27 +13,28 @@ from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
-from devstack.free_ports import free_port
-from devstack.postgres import Postgres
-from dispatch.queue import open_redis
+from db.session import Database
+from dev.stack.free_ports import free_port
+from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
 from integrations.values import DeskTicket, Document, SimilarTicket
+from jobs import claims, queries
+from jobs.claims import LeaseLostError
+from jobs.queue import open_redis
+from privacy import erasure
+from privacy.erasure import Which
 from privacy.redaction.people import Person
-from storage import by_hand, claims, erasure
-from storage.claims import LeaseLostError
-from storage.erasure import Which
-from storage.session import Database
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.model import opened
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
-from workflow.kept_answers import AnswersInRedis, Kept, UnusableAnswer
 from workflow.nodes.call_gpt4 import call_gpt4
 from workflow.nodes.resume import resume
 from workflow.prompt import CURRENT
 from workflow.state import Attempt, GraphState
+from workflow.stored_answers import AnswersInRedis, Kept, UnusableAnswer
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",))
 TICKET = DeskTicket("12345", "Mailbox of Zoë Adeyemi is full", "Zoe can't write.", "", "", "", "", people=(ZOE,))
@@ -358,7 +359,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
         await asking.call()
     asking.wait_again()
     await claims.fail(store.database, await claimed(store.database, asking.job_id), "OpenAI API: invalid answer")
-    await by_hand.retry(store.database, asking.job_id, DEADLINE)
+    await queries.retry(store.database, asking.job_id, DEADLINE)
     await asking.call()
     assert roles(asking.model) == [2, 4, 2]
     assert store.table.job(asking.job_id)["enhancement"]["summary"]

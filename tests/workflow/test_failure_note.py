@@ -7,13 +7,15 @@ from uuid import UUID
 
 import pytest
 
+from db.session import Database
 from integrations.rate_limit import DeskRate
 from integrations.values import SimilarTicket
-from storage import by_hand, claims, erasure, history
-from storage.claims import Claim
-from storage.erasure import Which
-from storage.search import SearchInPostgres
-from storage.session import Database
+from jobs import claims, queries
+from jobs.claims import Claim
+from knowledge import repository
+from knowledge.search import SearchInPostgres
+from privacy import erasure
+from privacy.erasure import Which
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
@@ -70,11 +72,11 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     job_id = await jobs.store.accept(ticket_id=ticket_id)
     claim = await jobs.fail(job_id)
     if retried:
-        await by_hand.retry(jobs.store.database, job_id, DEADLINE)
+        await queries.retry(jobs.store.database, job_id, DEADLINE)
     await jobs.leave(claim)
     if not retried:
         # It fails again after a retry by hand: the note is there already.
-        await by_hand.retry(jobs.store.database, job_id, DEADLINE)
+        await queries.retry(jobs.store.database, job_id, DEADLINE)
         await jobs.leave(await jobs.fail(job_id))
     notes = jobs.notes(ticket_id)
     assert [("No enhancement" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
@@ -93,7 +95,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJ
         await jobs.leave(claim)
     assert len(jobs.notes(ticket_id)) == 1
     assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
-    await by_hand.retry(jobs.store.database, job_ids[-1], DEADLINE)
+    await queries.retry(jobs.store.database, job_ids[-1], DEADLINE)
     assert not (await claimed(jobs.store.database, job_ids[-1])).echo
 
 
@@ -116,7 +118,7 @@ async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: F
     """Nor a note that names an erased ticket, whose text is gone by then."""
     database, ticket_id = jobs.store.database, new_ticket(jobs.desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
-    await history.save_ticket(database, "acme", named | {"display_id": ""}, "")
+    await repository.save_ticket(database, "acme", named | {"display_id": ""}, "")
     job_id = await jobs.store.accept(ticket_id=ticket_id)
 
     async def forget() -> None:

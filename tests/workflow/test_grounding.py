@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from integrations.text import storable
-from integrations.values import DeskTicket, Document, SimilarTicket
-from tests.documents.readme import ROOT
+from integrations.values import DeskTicket, Document, SimilarTicket, storable
+from tests.docs.readme import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, asked, claims, grounded, read

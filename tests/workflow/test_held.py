@@ -14,15 +14,15 @@ import pytest
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
+from db.session import Database
 from integrations.errors import DeferredError, DeskTimeoutError
-from integrations.model.models import Models
+from integrations.llm.clients import Models
+from integrations.llm.spending import SpendingBook
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, Hold
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage.session import Database
-from storage.spending import SpendingBook
+from integrations.servicedesk.transport import Limits
 from tests.config.given import ACME
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from devstack.postgres import Postgres
-from storage.claims import Claim, LeaseLostError
-from storage.session import Database, Row
+from db.session import Database, Row
+from dev.stack.postgres import Postgres
+from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import LEASE, Store, claimed
-from workflow.lease import Renewals, insist_shortly_before, settle
+from workflow.lease import Renewals, commit_shielded, insist_shortly_before
 
 
 class SlowWrite:
@@ -47,7 +47,7 @@ async def test_a_write_that_is_under_way_at_a_stop_is_finished(
     failures: tuple[Exception, ...], tried: int, written: int, raised: type[Exception] | None
 ) -> None:
     write = SlowWrite(0.05, failures)
-    task = asyncio.create_task(settle(write, stopping_seconds=3))
+    task = asyncio.create_task(commit_shielded(write, stopping_seconds=3))
     await write.began.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=5)
@@ -58,7 +58,7 @@ async def test_a_write_that_is_under_way_at_a_stop_is_finished(
 async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
     """The claim is given back then, or expires: the row and the log have no outcome."""
     write = SlowWrite(0.3)
-    task = asyncio.create_task(settle(write, stopping_seconds=0.05))
+    task = asyncio.create_task(commit_shielded(write, stopping_seconds=0.05))
     await write.began.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=5)

@@ -12,11 +12,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
-from devstack.postgres import Postgres
+from db.session import Database
+from dev.stack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import claims, erasure, history
-from storage.erasure import Which
-from storage.session import Database
+from jobs import claims
+from knowledge import repository
+from privacy import erasure
+from privacy.erasure import Which
 from tests.kit import model as gpt4
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
@@ -25,8 +27,8 @@ from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
-from workflow.kept_answers import AnswersInRedis
 from workflow.runner import Runner
+from workflow.stored_answers import AnswersInRedis
 
 SUBJECT = "VPN drops at home"
 
@@ -180,7 +182,7 @@ async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it
 ) -> None:
     stream = start_log()
     copy = {"ticket_id": ticket.desk_id, "subject": SUBJECT, "description": "", "resolution": "R", "status": "Closed"}
-    await history.save_ticket(ticket.store.database, "globex", copy | {"display_id": ticket.number})
+    await repository.save_ticket(ticket.store.database, "globex", copy | {"display_id": ticket.number})
     ticket.desks.change("DELETE", f"/tickets/globex/{ticket.desk_id}")
     job_id = await ticket.job(ticket.number)
     assert (await ticket.run(job_id))[0]["reason"] == "ticket not found"
@@ -203,7 +205,9 @@ async def test_a_failure_note_is_left_by_the_id(ticket: Known, start_log: StartL
     """Similar tickets are shown by their display number."""
     stream = start_log()
     copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
-    await history.save_ticket(ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"})
+    await repository.save_ticket(
+        ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"}
+    )
     ticket.model.order(kind="status", code=403)
     job_id = await ticket.job(ticket.number)
     await ticket.run(job_id)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from config.tenants import NoteSettings
+from db.models import AuditRecord
 from integrations.values import DeskTicket, Document, SimilarTicket
 from privacy.redaction.people import Person
-from storage.models import AuditRecord
+from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in
-from tests.storage.exchanges import ANSWER, SENT
 from tests.workflow.answers import answer, asked, claims, read
 from workflow.answer import Content
 from workflow.note import to_html

@@ -9,8 +9,8 @@ import pytest
 
 from config.tenants import NoteSettings
 from integrations.errors import DeskUnavailableError
-from storage import by_hand
-from storage.jobs import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
+from jobs import queries
+from jobs.repository import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
 from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
 from tests.workflow.place import WorkSite, tenant
@@ -37,7 +37,7 @@ class Noted:
         return await self.place.job(self.ticket_id, event=event)
 
     async def retried(self, job_id: UUID) -> tuple[str, str | None]:
-        await by_hand.retry(self.place.store.database, job_id, 1800)
+        await queries.retry(self.place.store.database, job_id, 1800)
         return await self.place.run(job_id)
 
     def begins(self) -> list[str]:
@@ -116,7 +116,7 @@ async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(events:
     assert [await bare.place.run(job_id) for job_id in job_ids] == [DONE, ALREADY, ALREADY]
     assert bare.begins() == [FIRST]
     for job_id in job_ids[1:]:
-        await by_hand.retry(bare.place.store.database, job_id, 1800)
+        await queries.retry(bare.place.store.database, job_id, 1800)
     assert [await bare.place.run(job_id) for job_id in job_ids[1:]] == [DONE, ALREADY]
     assert bare.begins() == [FIRST, ASKED]
 

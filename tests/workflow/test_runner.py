@@ -18,16 +18,16 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from config.tenant_settings import JobShare, TicketRules
-from config.tenants import Tenant
-from devstack.postgres import Postgres
+from config.tenants import JobShare, Tenant, TicketRules
+from db.session import Database, Row
+from dev.stack.postgres import Postgres
 from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import by_hand, history, jobs
-from storage.claims import Claim, Shares
-from storage.search import SearchInPostgres
-from storage.session import Database, Row
+from jobs import queries, repository
+from jobs.claims import Claim, Shares
+from knowledge import repository as knowledge_repository
+from knowledge.search import SearchInPostgres
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
 from tests.kit.clock import Clock
@@ -38,9 +38,9 @@ from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.simulators import Simulator
 from tests.workflow.place import WorkSite
 from workflow.graph import JobGraph
-from workflow.kept_answers import AnswersInRedis, Kept, UnfinishedLook
 from workflow.note import to_html
 from workflow.runner import Runner, Turns, run_attempt
+from workflow.stored_answers import AnswersInRedis, Kept, UnfinishedCheck
 
 SUBJECT = "Badge reader is dark"
 COPY = {"ticket_id": "4711000000000077", "display_id": "77", "subject": SUBJECT, "description": SUBJECT}
@@ -52,7 +52,9 @@ async def what_happened(place: WorkSite, job_id: UUID) -> list[tuple[str, str | 
 
 
 async def test_what_was_found_is_in_the_prompt_by_the_number_that_people_know(place: WorkSite) -> None:
-    await history.save_ticket(place.store.database, "acme", COPY | {"resolution": "New fuse.", "status": "Closed"})
+    await knowledge_repository.save_ticket(
+        place.store.database, "acme", COPY | {"resolution": "New fuse.", "status": "Closed"}
+    )
     job_id = await place.job(new_ticket(place.desks, subject=SUBJECT, description="My badge does nothing."))
     assert await place.run(job_id) == ("completed", None)
     (request,) = place.model.requests(operation="chat")
@@ -266,7 +268,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
     async with opened(settings(desks.url), breaker=breaker) as down, opened(settings(desks.url)) as desk:
         other = await desk.add_note(ticket_id, "<p>call back</p>")
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
-        look = UnfinishedLook(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
+        look = UnfinishedCheck(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
         await answers.put(Kept.LOOK, job_id, look)
         with pytest.raises(DeskTimeoutError), breaker.watch():
             raise DeskTimeoutError
@@ -275,7 +277,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         if kept_by == "its age":
             await answers.put(Kept.LOOK, job_id, look)
         await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
-        await by_hand.retry(database, job_id, DEADLINE)
+        await queries.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
     assert table.job(job_id)["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == 2
@@ -366,7 +368,7 @@ class StoppingWorker:
 async def worker(store: Store, server: Postgres, start_log: StartLog) -> AsyncIterator[StoppingWorker]:
     numbers = range(_JOBS)
     events = [store.new_event(ticket_id=str(n), tenant_id=_TENANTS[n % len(_TENANTS)]) for n in numbers]
-    await jobs.accept_all(store.database, events, DEADLINE, published=True)
+    await repository.accept_all(store.database, events, DEADLINE, published=True)
     held = await asyncio.gather(*(claimed(store.database, event.job_id) for event in events))
     leases = Distant(server.url)
     busy = StoppingWorker(leases, held, start_log())

@@ -13,17 +13,17 @@ from opentelemetry.util.types import AttributeValue
 
 from integrations.errors import ExternalError, ModelRefusedError
 from integrations.values import ModelAnswer, Prompt, Unanswered, Usage
-from observability import counting, phrases, timing, tracing
-from observability.logging import say
-from storage import claims
-from storage.audit import ModelExchange
+from jobs import claims
+from observability import log_events, metrics, tracing
+from observability.logging import log_event
+from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement
 from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, sources_told
-from workflow.kept_answers import Kept, UnusableAnswer
-from workflow.lease import insist
+from workflow.lease import retry_until_available
 from workflow.ports import Model
 from workflow.question import ModelQuestion, question_of
 from workflow.state import Attempt, GraphState
+from workflow.stored_answers import Kept, UnusableAnswer
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
@@ -34,7 +34,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
         content, model = Content.model_validate(kept[0]), kept[1]
         await _commit(attempt, content, model, [], None)
         await keep_left_records(attempt)
-        say(phrases.GPT4_ANSWER_KEPT)
+        log_event(log_events.GPT4_ANSWER_KEPT)
         return {"content": content, "model": model}
     # A paid call is not cut off before its answer is stored: each call has a limit of its own, and the fallback's is
     # added.
@@ -56,8 +56,8 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     try:
         with (
             tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
-            timing.step("gpt4"),
-            timing.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
+            metrics.step("gpt4"),
+            metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
         ):
             answer, repaired = await _ask(attempt, question, unusable, in_vain.append)
             span.set_attributes(_response_attributes(answer))
@@ -73,8 +73,8 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     if repaired:
         # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
         await answers.drop(job_id, Kept.UNUSABLE)
-    say(
-        phrases.GPT4_ANSWERED,
+    log_event(
+        log_events.GPT4_ANSWERED,
         status=answer.status,
         also={
             "model": answer.model,
@@ -130,7 +130,7 @@ async def _ask(
 def _count(attempt: Attempt, usage: Usage) -> None:
     # The requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
-    counting.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
+    metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
 async def _commit(
@@ -143,7 +143,7 @@ async def _commit(
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     took = None if asked_at is None else time.monotonic() - asked_at
     try:
-        await insist(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
+        await retry_until_available(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
     except BaseException:
         await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
         await leave_records(attempt, exchanges)

@@ -9,26 +9,25 @@ from typing import Any
 from langgraph.runtime import Runtime
 from opentelemetry.trace import get_current_span
 
+from db.session import DATABASE_FAILURES
 from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.values import DeskTicket, Document, SimilarTicket
-from observability import phrases, timing, tracing
+from jobs import claims
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, CONTEXT_FAILED, CONTEXT_LATE, NOTHING_FOUND
+from observability import log_events, metrics, tracing
 from observability.identifiers import bind, other_numbers
-from observability.logging import say
-from storage import claims
-from storage.jobs import ANOTHER_FIRST, CONTEXT_FAILED, CONTEXT_LATE, NOTHING_FOUND
-from storage.limits import ANOTHER_FIRST_WAIT
-from storage.session import DATABASE_FAILURES
-from workflow.kept_answers import Kept
-from workflow.lease import insist
-from workflow.note import is_note
-from workflow.refusals import (
+from observability.logging import log_event
+from workflow.exclusions import (
     NoNoteWantedError,
     refuse_forgotten,
     refuse_second_dry_run,
     refuse_second_note,
     refuse_ticket,
 )
+from workflow.lease import retry_until_available
+from workflow.note import is_note
 from workflow.state import Attempt, GraphState
+from workflow.stored_answers import Kept
 
 _Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
 _Found = dict[_Find, tuple[Any, ...]]
@@ -44,7 +43,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         attempt.model.check()
     # Last: it may let this job through as the probe.
     attempt.check_notes(answered=answered)
-    with tracing.span(tracing.CONTEXT), timing.step("context"):
+    with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await _read_ticket(attempt)
         await refuse_ticket(attempt, ticket)
@@ -60,7 +59,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
-            say(phrases.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
+            log_event(log_events.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
             late = True
         if late or not found.keys() >= {find_tickets, find_documents}:
             with suppress(*DATABASE_FAILURES):
@@ -68,8 +67,8 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 await claims.context_incomplete(attempt.database, attempt.claim, reason)
         tickets, documents = found.get(find_tickets, ()), found.get(find_documents, ())
         conversation = found.get(_conversation, ())
-        say(
-            phrases.CONTEXT_GATHERED,
+        log_event(
+            log_events.CONTEXT_GATHERED,
             ticket_history="Yes" if tickets else "No",
             docs="Yes" if documents else "No",
             also={
@@ -112,7 +111,7 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
 
 
 async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> None:
-    claim = await insist(claims.know_numbers, attempt.database, attempt.claim, desk_id, display_id)
+    claim = await retry_until_available(claims.know_numbers, attempt.database, attempt.claim, desk_id, display_id)
     attempt.claim = claim
     bind(**other_numbers(claim.ticket_id, desk_id, display_id))
     await refuse_second_note(attempt)
@@ -142,6 +141,6 @@ async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, found: _Fou
     try:
         found[find] = tuple(await find(attempt, ticket))
     except DATABASE_FAILURES as failure:
-        say(phrases.DATABASE_UNREACHABLE, reason=otherwise, failure=failure)
+        log_event(log_events.DATABASE_UNREACHABLE, reason=otherwise, failure=failure)
     except ExternalError as failure:
-        say(failure.phrase, failure.values, also=failure.also)
+        log_event(failure.phrase, failure.values, also=failure.also)

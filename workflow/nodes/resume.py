@@ -9,18 +9,17 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import DeferredError, NoteMissingError, NoteUnsettledError
-from observability import phrases, tracing
-from observability.logging import say
-from storage import claims
-from storage.jobs import ANOTHER_FIRST
-from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
+from jobs import claims
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
+from observability import log_events, tracing
+from observability.logging import log_event
 from workflow.answer import Content
 from workflow.audit import keep_left_records
-from workflow.kept_answers import Kept, UnfinishedLook
-from workflow.lease import insist
+from workflow.exclusions import refuse_event, refuse_second_dry_run, refuse_second_note
+from workflow.lease import retry_until_available
 from workflow.note import is_note_of
-from workflow.refusals import refuse_event, refuse_second_dry_run, refuse_second_note
 from workflow.state import Attempt, GraphState
+from workflow.stored_answers import Kept, UnfinishedCheck
 
 # Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
@@ -40,7 +39,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         if note_id := await _note_of_earlier_attempt(attempt, posted_at):
             return {"note_id": note_id}
         await refuse_second_note(attempt)
-        if await insist(claims.come_first, attempt.database, attempt.claim):
+        if await retry_until_available(claims.come_first, attempt.database, attempt.claim):
             # Its claim considered only running jobs, because it may have posted; the next one considers all.
             raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
@@ -48,7 +47,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     if committed is None:
         await refuse_second_dry_run(attempt)
         return {}
-    say(phrases.GPT4_ANSWER_KEPT)
+    log_event(log_events.GPT4_ANSWER_KEPT)
     answer, model = committed
     return {"content": Content.model_validate(answer), "model": model}
 
@@ -65,13 +64,13 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
         note_id, listed_at = await _look(attempt, posted_at)
         if note_id is not None:
             took = round((time.monotonic() - started) * 1000)
-            say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
+            log_event(log_events.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
             return note_id
         if (listed_at - posted_at).total_seconds() < attempt.note_settle_seconds:
             raise NoteUnsettledError(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
         if claim.attempt > MOST_ATTEMPTS:
             raise NoteMissingError
-        await insist(claims.note_not_there, attempt.database, claim)
+        await retry_until_available(claims.note_not_there, attempt.database, claim)
         attempt.claim = replace(claim, note_attempted_at=None)
     return None
 
@@ -82,12 +81,12 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
     Return the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    look: UnfinishedLook | None = await attempt.answers.get(Kept.LOOK, claim.job_id)
+    look: UnfinishedCheck | None = await attempt.answers.get(Kept.LOOK, claim.job_id)
     listed_at = datetime.fromisoformat(look.listed_at) if look else claim.claimed_at
     is_old = (claim.claimed_at - listed_at).total_seconds() > _LOOK_SECONDS
     if look is None or look.posted_at != posted_at.isoformat() or is_old:
         listed_at = claim.claimed_at
-        look = UnfinishedLook(posted_at.isoformat(), listed_at.isoformat(), [])
+        look = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
         await attempt.answers.put(Kept.LOOK, claim.job_id, replace(look, unread=unread))

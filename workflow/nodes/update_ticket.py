@@ -9,14 +9,14 @@ from opentelemetry.trace import SpanKind
 
 from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.resilience import DeskHoldReason
-from observability import phrases, timing, tracing
-from observability.logging import say
-from storage import claims
-from storage.jobs import DRY_RUN
+from jobs import claims
+from jobs.repository import DRY_RUN
+from observability import log_events, metrics, tracing
+from observability.logging import log_event
+from workflow.exclusions import NoNoteWantedError, refuse_ticket
 from workflow.grounding import without_expired
-from workflow.lease import insist, insist_shortly_before
+from workflow.lease import insist_shortly_before, retry_until_available
 from workflow.note import to_html
-from workflow.refusals import NoNoteWantedError, refuse_ticket
 from workflow.state import Attempt, GraphState
 
 # The fields of a ticket that a tenant's rules may exclude, and that may change.
@@ -26,7 +26,7 @@ _FIELDS = ("category", "group", "site", "template")
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Add the note, unless the ticket is closed or excluded by now, or in a dry run."""
     attempt, claim = runtime.context, runtime.context.claim
-    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         attempt.check_notes(answered=True)
         if not claim.saw_open_lately() or any(map(attempt.wishes().rules.ask_for, _FIELDS)):
@@ -44,13 +44,13 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         except (ExternalError, DeferredError, TicketGoneError) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
-                await insist(claims.not_posted, attempt.database, claim)
+                await retry_until_available(claims.not_posted, attempt.database, claim)
             if _has_only_to_wait(failure) and not claim.saw_open_lately():
                 # The desk is up and only limits its rate: the next attempt need not read the ticket.
-                await insist(claims.seen_open, attempt.database, claim)
+                await retry_until_available(claims.seen_open, attempt.database, claim)
             raise
         took = round((time.monotonic() - started) * 1000)
-        say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
+        log_event(log_events.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
     return {"note_id": note_id}
 
 
@@ -69,5 +69,5 @@ async def _read_again(attempt: Attempt) -> None:
     try:
         await refuse_ticket(attempt, ticket)
     except NoNoteWantedError:
-        await insist(claims.erase_answer, attempt.database, attempt.claim)
+        await retry_until_available(claims.erase_answer, attempt.database, attempt.claim)
         raise

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from observability import phrases
-from storage.jobs import DUPLICATE
+from jobs.repository import DUPLICATE
+from observability import log_events
 from tests.system.chaos.stage import Death, Excuse, Stage
 from tests.system.chaos.stream import AcceptedWebhook
 
@@ -20,7 +20,7 @@ _GOES_ON = ("will be retried", "left to another attempt", "will be looked for on
 _AWAIT_SECONDS, _POLL_SECONDS = 10.0, 0.3
 # In the report.
 _MOST_TOLD = 5
-_PHRASES = (phrases.TASK_STARTED, phrases.TASK_COMPLETED, phrases.TASK_SKIPPED, phrases.TASK_FAILED)
+_PHRASES = (log_events.TASK_STARTED, log_events.TASK_COMPLETED, log_events.TASK_SKIPPED, log_events.TASK_FAILED)
 _BEGINNINGS = [phrase.template.partition("{job_id}")[0] for phrase in _PHRASES]
 _WHAT = dict(zip(_BEGINNINGS, ("started", *ENDED), strict=True))
 _LINE = re.compile(f"({'|'.join(map(re.escape, _WHAT))})([0-9a-f-]{{36}})([^\n]*)\n")

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import redis
 
-from devstack.valkey import Valkey
+from dev.stack.valkey import Valkey
 from tests.system.chaos.stage import LEASE_SECONDS, Held, Stage
 from tests.system.vanishing import VANISHED, about_to_vanish
 

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import redis
 
-from devstack.processes import Process, descendants
-from devstack.system import System
+from dev.stack.processes import Process, descendants
+from dev.stack.system import System
 from tests.kit.world import World
 
 NOTE_SETTLE_SECONDS = 4.0

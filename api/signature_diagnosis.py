@@ -1,0 +1,278 @@
+"""Proven causes of signature mismatches: for support, never for the caller.
+
+Each guess (key, signed bytes, encoding) is one HMAC. A match is a proof, because it requires the secret. The search is
+bounded, so that a flood of bad signatures costs little.
+"""
+
+import asyncio
+import base64
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from api.signatures import SignatureClaim
+from config.tenant_directory import TenantDirectory
+
+MOST_GUESSES = 2000
+SEARCH_SECONDS = 0.025
+BETWEEN_SEARCHES_SECONDS = 0.5
+# A batch of this size takes a few milliseconds; other requests are served in between.
+_AT_ONCE = 8
+_TIMESTAMPS_APART_SECONDS = 5
+_UNSENT_TIMESTAMP_SECONDS = 30
+_HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_DIGEST_BYTES = 32
+_AROUND = {
+    "{}\n": "a line break behind",
+    "{}\r\n": "a line break behind",
+    "{} ": "a blank beside",
+    " {}": "a blank beside",
+    '"{}"': "quotes around",
+    "'{}'": "quotes around",
+}
+_LAYOUTS: tuple[dict[str, Any], ...] = (
+    {"separators": (",", ":")},
+    {"separators": (",", ":"), "sort_keys": True},
+    {},
+    {"sort_keys": True},
+    {"indent": 2},
+    {"indent": 4},
+)
+_THE_RETIRED = "the retired secret"
+# Reserializing a large body is slow.
+_LARGEST_WRITTEN_ANEW_BYTES = 4096
+_CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The cause of a mismatch, as text for support.
+
+    `kept` replaces it in the tenant's record, if set: it names no other tenant. `owner`: the other tenant whose secret
+    was used, if exactly one has it.
+    """
+
+    told: str
+    kept: str = ""
+    owner: str = ""
+
+    @property
+    def is_retired(self) -> bool:
+        return _THE_RETIRED in self.told
+
+
+Guess = tuple[bytes, bytes, Cause]
+"""A possible key and signed text, with the cause if it matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A signature that did not match, over a body of readable JSON.
+
+    For an unknown tenant `secrets` and `retired` are random, so that the search takes as long.
+    """
+
+    claim: SignatureClaim
+    body: bytes
+    tenant_id: str
+    secrets: tuple[str, ...]
+    retired: str
+    tenants: TenantDirectory
+    now: float
+
+
+def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
+    """Return the digests that the header may contain, each with the mistake in writing it."""
+    found = [(given, "") for given in claim.given]
+    text = claim.written.strip()
+    code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
+    if hexadecimal := _HEX.search(text):
+        wrong = "the signature is written in hex" if claim.standard else "the signature has something around it"
+        found.append((bytes.fromhex(hexadecimal[0]), wrong))
+    plain = code.strip().rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        raw = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return found
+    if len(raw) == _DIGEST_BYTES:
+        wrong = "the signature lacks its v1" if claim.standard else "the signature is written in base64"
+        found.append((raw, wrong))
+    elif _HEX.fullmatch(raw.decode("latin-1")):
+        found.append((bytes.fromhex(raw.decode()), "the signature is hex that is written in base64"))
+    return found
+
+
+def guesses(asked: Question) -> Iterator[Guess]:
+    """Yield the guesses, likely ones first.
+
+    Guesses whose number depends on other tenants or on the clock come last.
+    """
+    claim, body = asked.claim, asked.body
+    plain = claim.prefix + body
+    keys = [claim.key_of(secret) for secret in asked.secrets]
+    yield from ((key, plain, Cause("")) for key in keys)
+    yield claim.key_of(asked.retired), plain, Cause(f"signed with {_THE_RETIRED}")
+    own = (_secret_forms(secret, claim) for secret in asked.secrets)
+    for key, words in chain(*own, _around(asked.retired, _THE_RETIRED)):
+        yield key, plain, Cause(f"signed with {words}")
+    for signed, words in chain(_timestamp_forms(claim, body), _body_forms(claim.prefix, body)):
+        yield from ((key, signed, Cause(words)) for key in keys)
+    others = _secrets_of_others(asked)
+    for secret, owner in others.items():
+        yield claim.key_of(secret), plain, _of_another(_secret_of(owner), owner)
+    if claim.timestamp is None:
+        for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
+            signed = f"{int(asked.now) + seconds}.".encode() + body
+            yield from ((key, signed, Cause("signed with a timestamp that was not sent")) for key in keys)
+    for secret, owner in others.items():
+        for key, words in _around(secret, _secret_of(owner)):
+            yield key, plain, _of_another(words, owner)
+
+
+def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
+    return ((form.format(secret).encode(), f"{words} {whose}") for form, words in _AROUND.items())
+
+
+def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
+    yield from _around(secret, "the secret")
+    if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
+        yield secret[1:-1].encode(), "the secret without the quotes around it"
+    if claim.key_of(secret) != secret.encode():
+        yield secret.encode(), "the secret as it stands and not decoded from base64"
+    code = secret.removeprefix("whsec_")
+    for decode, words in ((base64.b64decode, "base64"), (bytes.fromhex, "hex")):
+        try:
+            key = decode(code)
+        except ValueError:
+            continue
+        if key:  # an empty key proves nothing
+            yield key, f"the secret decoded from {words}"
+
+
+def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes, str]]:
+    sent = claim.timestamp
+    if sent is None:
+        return
+    yield body, "signed without the timestamp that was sent"
+    front = claim.prefix.removesuffix(sent.encode() + b".")
+    if claim.standard:
+        yield sent.encode() + b"." + body, "signed without the id that was sent"
+    for joint in (b"", b":", b"\n", b","):
+        signed = front + sent.encode() + joint + body
+        yield signed, "signed with timestamp and body joined otherwise than by a dot"
+    yield body + b"." + sent.encode(), "signed with the timestamp behind the body"
+    if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
+        return
+    others = {
+        int(sent) // 1000: "the timestamp in seconds and not as it was sent",
+        int(sent) * 1000: "the timestamp in milliseconds and not as it was sent",
+    }
+    for apart in range(1, _TIMESTAMPS_APART_SECONDS + 1):
+        others[int(sent) - apart] = f"a timestamp {apart} s earlier than the one sent"
+        others[int(sent) + apart] = f"a timestamp {apart} s later than the one sent"
+    for other, words in others.items():
+        yield front + f"{other}.".encode() + body, f"signed with {words}"
+
+
+def _body_forms(prefix: bytes, body: bytes) -> Iterator[tuple[bytes, str]]:
+    seen = {body}
+    for form, words in _other_bodies(body):
+        if form not in seen:
+            seen.add(form)
+            yield prefix + form, f"the body that was signed had {words}"
+
+
+def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+    for form in (body + b"\n", body + b"\r\n", body.rstrip(b"\r\n"), body.strip()):
+        yield form, "other blanks or line breaks at its ends"
+    unix = body.replace(b"\r\n", b"\n")
+    for form in (unix, unix.replace(b"\n", b"\r\n")):
+        yield form, "other line breaks"
+    text = body.decode("utf-8")
+    for charset in _CHARSETS:
+        try:
+            yield text.encode(charset), "another character set"
+        except UnicodeEncodeError:
+            continue
+    if len(body) > _LARGEST_WRITTEN_ANEW_BYTES:
+        return
+    value = json.loads(text)
+    for layout in _LAYOUTS:
+        for ascii_only in (True, False):
+            written = json.dumps(value, ensure_ascii=ascii_only, **layout).encode("utf-8", "replace")
+            for form in (written, written.replace(b"/", b"\\/")):
+                yield form, "its JSON written in another way"
+
+
+def _secrets_of_others(asked: Question) -> dict[str, str]:
+    """Map each secret of other tenants to its tenant id, empty if several have it."""
+    found: dict[str, str] = {}
+    for tenant in asked.tenants.all():
+        if tenant.id != asked.tenant_id:
+            for secret in tenant.webhook_secrets:
+                found[secret] = "" if secret in found else tenant.id
+    return found
+
+
+def _secret_of(owner: str) -> str:
+    return f"the secret of tenant {owner}" if owner else "a secret of several tenants"
+
+
+def _of_another(words: str, owner: str) -> Cause:
+    return Cause(f"signed with {words}", "signed with another tenant's secret", owner)
+
+
+class Explainer:
+    """Searches for causes, one at a time.
+
+    Requests during a search, or too soon after it, get no cause. A search takes at most `search_seconds` of thread
+    time. `now` is in seconds.
+    """
+
+    def __init__(
+        self,
+        between_seconds: float = BETWEEN_SEARCHES_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._between = between_seconds
+        self._seconds = search_seconds
+        self._now = now
+        self._searches = False
+        self._next_at = now()
+
+    async def cause(self, asked: Question) -> Cause | None:
+        """Return the proven cause; None if there is none or no time for a search."""
+        if self._searches or self._now() < self._next_at:
+            return None
+        self._searches = True
+        self._next_at = self._now() + self._between
+        try:
+            return await self._search(readings(asked.claim), islice(guesses(asked), MOST_GUESSES))
+        finally:
+            self._searches = False
+
+    async def _search(self, digests: list[tuple[bytes, str]], to_come: Iterator[Guess]) -> Cause | None:
+        spent = 0.0
+        while spent < self._seconds:
+            began = time.thread_time()
+            batch = list(islice(to_come, _AT_ONCE))
+            for key, signed, cause in batch:
+                digest = hmac.digest(key, signed, "sha256")
+                for given, reading in digests:
+                    if (cause.told or reading) and hmac.compare_digest(digest, given):
+                        told, kept = (
+                            " and ".join(filter(None, (words, reading)))
+                            for words in (cause.told, cause.kept or cause.told)
+                        )
+                        return Cause(told, kept, cause.owner)
+            if len(batch) < _AT_ONCE:
+                return None
+            spent += time.thread_time() - began
+            await asyncio.sleep(0)
+        return None

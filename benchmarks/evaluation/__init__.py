@@ -1,1 +1,0 @@
-"""Quality of the notes from a model's answers: `python -m benchmarks.evaluation`."""

@@ -1,0 +1,84 @@
+"""`ai-agents check`: all checks by tenant, as a table or JSON."""
+
+import argparse
+import asyncio
+import sys
+from dataclasses import asdict
+
+from cli.check.desk import desk_rows
+from cli.check.findings import (
+    Finding,
+    Findings,
+    Loaded,
+    State,
+    load_parts,
+    postgres_rows,
+    reconcile_rows,
+    redis_rows,
+    secret_rows,
+    tenant_rows,
+)
+from cli.check.model import EmbeddingsCheck, ModelCheck
+from cli.check.webhook import feedback_rows, webhook_rows
+from cli.tables import as_json, table, terminal_width
+from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
+from config.settings import LogSettings
+from config.tenant_directory import TenantDirectory, read_environment
+from jobs.queue import open_redis
+from observability import log_events
+from observability.logging import log_event, start_logging
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run all checks and print a row for each; return 78 if one failed, else 0."""
+    loaded, rows = load_parts()
+    start_logging(loaded.log or LogSettings.model_construct(), sys.stderr)
+    try:
+        rows += asyncio.run(_look(chosen, loaded))
+    except Exception as failure:  # noqa: BLE001 -- logged by its types and places, never with its message
+        log_event(log_events.PROCESS_FAILED, failure=failure)
+        return UNFORESEEN_EXIT
+    if chosen.json:
+        print(as_json([asdict(row) for row in rows]))
+    else:
+        cells = [
+            (row.name, row.tenant_id or "-", row.state, f"{row.seen}: {row.remedy}" if row.remedy else row.seen)
+            for row in rows
+        ]
+        print(table(("CHECK", "TENANT", "STATE", "SEEN"), cells, terminal_width()))
+    return CONFIGURATION_EXIT if any(row.state is State.FAILED for row in rows) else 0
+
+
+async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
+    stores = loaded.stores
+    rows = await postgres_rows(stores.database_url if stores else None)
+    rows += await redis_rows(stores.redis_url if stores else None)
+    tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None), keys=loaded.keys)
+    if chosen.tenant is None:
+        rows += tenant_rows(tenants)
+    redis = open_redis(stores.redis_url, seconds=2) if stores else None
+    paid: list[ModelCheck | EmbeddingsCheck] = []
+    if loaded.worker and not chosen.no_model:
+        paid = [ModelCheck(tenants, loaded.worker), EmbeddingsCheck(tenants, loaded.worker)]
+    why = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or wrong"
+    try:
+        for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
+            rows += tenant_rows(tenants, tenant_id)
+            tenant = tenants.get(tenant_id)
+            if tenant is None:
+                continue
+            rows += secret_rows(tenant) + reconcile_rows(tenant)
+            if loaded.desks is not None:
+                rows += await desk_rows(tenant, loaded.desks, redis)
+            for part in paid:
+                rows += await part.rows(tenant_id)
+            if not paid:
+                rows += Findings("model", tenant_id, why).all + Findings("embeddings", tenant_id, why).all
+            rows += await webhook_rows(tenant, chosen.url, loaded.desks)
+            rows += await feedback_rows(tenant, loaded.worker)
+    finally:
+        for part in paid:
+            await part.close()
+        if redis is not None:
+            await redis.aclose()
+    return rows

@@ -1,0 +1,285 @@
+"""Findings of the checks, and those of settings, Postgres and Redis."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from redis.exceptions import AuthenticationError, RedisError
+
+from config.settings import DeskClientSettings, LogSettings, SettingsError, StoreSettings, WorkerSettings, load
+from config.tenant_directory import TenantDirectory, keys_here, not_needed, read_environment
+from config.tenants import ALL_KEYS, Keys, Tenant, key_name, setting_suffix
+from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
+from db.session import Database
+from jobs.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
+from jobs.signing import WINDOW_SECONDS
+
+_SHORTEST_SECRET = 24
+_FEWEST_CHARACTERS = 10
+_STORE_SECONDS = 5.0
+
+Part = TypeVar("Part", bound=LogSettings)
+
+
+class State(StrEnum):
+    """State of a finding."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, and something about it is not as it should be; the exit status does not tell of it."""
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+    """It can't be seen without a change, was not asked for, or stands behind something that has failed."""
+
+
+CHECKS: dict[str, str] = {
+    "settings": "Each setting of a worker is there and usable.",
+    "postgres address": "Postgres answers at `DATABASE_URL`.",
+    "postgres role and tables": "The role is let in, can't get around row-level security, and finds the tables of this "
+    "release.",
+    "redis address": "Redis answers at `REDIS_URL`, and takes the password.",
+    "redis policy": "Redis refuses writes when its memory is full, and forgets nothing.",
+    "tenant settings": "Each of the tenant's settings is usable.",
+    "secret strength": "The tenant's webhook secrets can't be guessed.",
+    "missing webhooks": "Tells what is done about a new ticket whose webhook never comes, or that the desk is polled.",
+    "desk address": "The desk answers.",
+    "desk certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
+    "desk credentials": "It takes the key, or the accounts host gives a token.",
+    "desk portal": "What answers is the API of the right portal.",
+    "desk rate": "The calls of this look were within the desk's own limit.",
+    "desk clock": "Its clock is within five minutes of this machine's: a signed webhook counts for as long.",
+    "desk ticket": "A ticket can be read.",
+    "desk notes": "Its notes can be read.",
+    "desk note writing": "Never checked: it would take a note.",
+    "desk solutions": "Solutions can be read.",
+    "model address": "The model's service answers.",
+    "model key": "It takes the key.",
+    "model credit": "The account may spend.",
+    "model name": "It has the model.",
+    "model answers": "The model gives the structured answer that is asked for.",
+    "model first token": "Its answer begins before the silence that a job bears.",
+    "embeddings answer": "What makes the tenant's embeddings answers, for a tenant that wants them.",
+    "webhook address": "The receiver answers at the address that `--url` names.",
+    "webhook certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
+    "webhook clock": "Its clock is within five minutes of this machine's.",
+    "webhook secret": "It takes what this process signs, or the tenant's token.",
+    "feedback page": "A link for feedback, as this process signs it for notes, leads to its page.",
+}
+"""What is looked at, in the order of the rows: the name of each row, and when it is in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Result of one check, by its name in `CHECKS`.
+
+    `remedy` is the action for a failure or warning; `tenant_id` is empty for a check of all tenants.
+    """
+
+    name: str
+    state: State
+    seen: str
+    remedy: str = ""
+    tenant_id: str = ""
+
+
+class Findings:
+    """Findings of one subject in `CHECKS`; each is not checked until it has a result.
+
+    The methods return all of them, in the order of `CHECKS`.
+    """
+
+    def __init__(self, subject: str, tenant_id: str = "", why_not: str = "something above has failed") -> None:
+        self._subject = subject
+        self._tenant_id = tenant_id
+        self._rows: dict[str, Finding] = {}
+        self.not_checked(why_not, *(name for name in CHECKS if f"{name} ".startswith(f"{subject} ")))
+
+    def ok(self, seen: str, *names: str) -> list[Finding]:
+        return self._set(State.OK, seen, "", *names)
+
+    def failed(self, name: str, seen: str, remedy: str) -> list[Finding]:
+        return self._set(State.FAILED, seen, remedy, name)
+
+    def not_checked(self, why: str, *names: str) -> list[Finding]:
+        """Record why these were not checked, or without names why none was."""
+        return self._set(State.NOT_CHECKED, why, "", *(names or self._rows))
+
+    def answers(self, url: str) -> None:
+        """Record an answer of `url`, and for HTTPS that its certificate is trusted."""
+        self.ok("it answers", f"{self._subject} address")
+        name = f"{self._subject} certificate"
+        if url.lower().startswith("https:"):
+            self.ok("it is trusted", name)
+        else:
+            remedy = "take https://, unless it is this machine or a network of your own"
+            self._set(State.WARNING, "there is none: at an http:// address nothing is encrypted", remedy, name)
+
+    def clock(self, ahead: float | None) -> bool:
+        """Record the seconds that its clock is ahead; return True if that is too much."""
+        name = f"{self._subject} clock"
+        if ahead is None:
+            self.not_checked("its answers tell no time", name)
+        elif abs(ahead) > WINDOW_SECONDS:
+            way = "ahead of" if ahead > 0 else "behind"
+            remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
+            self.failed(name, f"{abs(ahead):.0f} s {way} this machine's", remedy)
+            return True
+        else:
+            self.ok(f"{abs(ahead):.0f} s from this machine's", name)
+        return False
+
+    def _set(self, state: State, seen: str, remedy: str, *names: str) -> list[Finding]:
+        self._rows |= {name: Finding(name, state, seen, remedy, self._tenant_id) for name in names}
+        return self.all
+
+    @property
+    def all(self) -> list[Finding]:
+        return list(self._rows.values())
+
+
+def proxy_remedy(host: str) -> str:
+    """Return the remedy for an `HTTPS_PROXY` that is down or refuses a host."""
+    return (
+        f"see that the proxy of HTTPS_PROXY runs, takes the credentials given there and lets calls to {host} through, "
+        "or name it in NO_PROXY"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings that could be loaded; None for an unusable part."""
+
+    log: LogSettings | None
+    stores: StoreSettings | None
+    desks: DeskClientSettings | None
+    worker: WorkerSettings | None
+    keys: Keys = ALL_KEYS
+    """The kinds of tenants' keys that should be here."""
+
+    @property
+    def has_no_keys(self) -> str:
+        """The reason why desks and models are not called, as in an API pod; else empty."""
+        return "" if self.keys else "no key of a desk or a model is here: look where a worker runs"
+
+
+def load_parts() -> tuple[Loaded, list[Finding]]:
+    """Load a worker's settings, or their usable parts, with a row for the problems."""
+    rows = Findings("settings")
+    problems: list[str] = []
+
+    def usable(kind: type[Part], **defaults: str) -> Part | None:
+        try:
+            return load(kind, **defaults)
+        except SettingsError as refused:
+            problems[:] = refused.problems
+            return None
+
+    log = usable(LogSettings)
+    read = read_environment(log.secrets_dir if log else None)
+    keys = keys_here(read())
+    stores, desks = usable(StoreSettings), usable(DeskClientSettings)
+    # Last, since it has all settings and so all problems.
+    worker = usable(WorkerSettings, **not_needed(TenantDirectory(read))) if keys else None
+    loaded = Loaded(log, stores, desks, worker, keys)
+    if problems:
+        rows.failed("settings", "; ".join(problems), "mend what is named, where a worker runs")
+    elif loaded.has_no_keys:
+        rows.not_checked(loaded.has_no_keys)
+    else:
+        rows.ok("those of a worker are complete", "settings")
+    return loaded, rows.all
+
+
+def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
+    """Return the tenant's row; without an id problems of no tenant's row, or that there is no tenant."""
+    rows, known = Findings("tenant settings", tenant_id), {tenant.id for tenant in tenants.all()}
+    wrong = [
+        problem.sentence
+        for problem in tenants.problems
+        if (problem.tenant_id in (tenant_id, "") if tenant_id else problem.tenant_id not in known)
+    ]
+    if wrong:
+        remedy = "mend what is named; nothing has to be started anew"
+        return rows.failed("tenant settings", "; ".join(wrong), remedy)
+    if tenant_id and tenants.get(tenant_id) is not None:
+        return rows.ok("usable", "tenant settings")
+    if known and not tenant_id:
+        return []
+    seen = "this process has none of it" if tenant_id else "there is no tenant"
+    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and its siblings")
+
+
+def secret_rows(tenant: Tenant) -> list[Finding]:
+    rows = Findings("secret strength", tenant.id)
+    if tenant.polled and not tenant.opens_webhook:
+        return rows.not_checked("its desk is polled, and needs none")
+    if not tenant.webhook_secrets:
+        return rows.not_checked("this process has no webhook secret of it")
+    for secret in tenant.webhook_secrets:
+        if len(secret) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_CHARACTERS:
+            seen = f"one has {len(secret)} characters, {len(set(secret))} different ones"
+            to = "one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
+            return rows.failed("secret strength", seen, f"rotate WEBHOOK_SECRET_{setting_suffix(tenant.id)} to {to}")
+    return rows.ok(f"{_SHORTEST_SECRET} characters at least", "secret strength")
+
+
+def reconcile_rows(tenant: Tenant) -> list[Finding]:
+    rows = Findings("missing webhooks", tenant.id)
+    if tenant.desk is None:
+        return rows.not_checked("the tenant has no desk")
+    if tenant.polled:
+        return rows.ok("none is expected: its desk is polled", "missing webhooks")
+    name = key_name(tenant.id, "reconcile")
+    done = "are told, and their jobs made" if tenant.recovers else "are told: with on, their jobs are made too"
+    return rows.ok(f"{name} is {'on' if tenant.recovers else 'report'}: they {done}", "missing webhooks")
+
+
+async def postgres_rows(url: str | None) -> list[Finding]:
+    """Check that Postgres answers, admits the role and has this release's schema."""
+    rows = Findings("postgres")
+    if url is None:
+        return rows.not_checked("DATABASE_URL can't be used")
+    database = Database(url, application_name="ai-agents check", pool_size=2)
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            await check(database)
+    except (DatabaseUnreachableError, TimeoutError):
+        remedy = "see that the server of DATABASE_URL runs, and that this machine may reach it"
+        rows.failed("postgres address", "it does not answer", remedy)
+    except DatabaseUnfitError as unfit:
+        rows.ok("it answers", "postgres address")
+        rows.failed("postgres role and tables", str(unfit), "docs/running.md says how the roles and tables are made")
+    else:
+        rows.ok("it answers", "postgres address")
+        rows.ok("the role can't get around row-level security; migrated", "postgres role and tables")
+    finally:
+        await database.close()
+    return rows.all
+
+
+async def redis_rows(url: str | None) -> list[Finding]:
+    """Check that Redis answers and refuses writes when its memory is full."""
+    rows = Findings("redis")
+    if url is None:
+        return rows.not_checked("REDIS_URL can't be used")
+    redis = open_redis(url, seconds=_STORE_SECONDS)
+    try:
+        waiting = await redis.llen(QUEUE)
+        rows.ok(f"it answers, {waiting} jobs wait in it", "redis address")
+        policy = await eviction_policy(redis)
+    except AuthenticationError:
+        rows.failed("redis address", "the password is refused", "set the password in REDIS_URL anew")
+    except (RedisError, OSError):
+        remedy = "see that the server of REDIS_URL runs, and that this machine may reach it"
+        rows.failed("redis address", "it does not answer", remedy)
+    else:
+        if policy is None:
+            rows.not_checked("it does not tell", "redis policy")
+        elif policy == SAFE_POLICY:
+            rows.ok(policy, "redis policy")
+        else:
+            rows.failed("redis policy", policy, f"set maxmemory-policy {SAFE_POLICY}: it may drop jobs and events")
+    finally:
+        await redis.aclose()
+    return rows.all

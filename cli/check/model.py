@@ -1,0 +1,184 @@
+"""Checks of a tenant's model and embeddings: one small request each, paid once."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from cli.check.findings import Finding, Findings, proxy_remedy
+from config.settings import EmbeddingSettings, WorkerSettings
+from config.tenant_directory import TenantDirectory
+from integrations.errors import (
+    DeferredError,
+    EmbeddingsUnavailableError,
+    ExternalError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    TextRefusedError,
+)
+from integrations.llm.clients import Endpoint, Models
+from integrations.resilience import HoldReason
+from integrations.values import Prompt, Spent
+from knowledge.embeddings import Embedders
+
+_PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
+_EMBEDDINGS_SECONDS = 20.0
+_EMBEDDINGS_REMEDY = {
+    "local": "install ai-agents with the extra `embeddings`, as its image has it",
+    "endpoint": "see that EMBEDDINGS_BASE_URL, EMBEDDINGS_MODEL and EMBEDDINGS_API_KEY are right, and that it runs",
+}
+
+
+class _Word(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    word: str
+
+
+class _UnusableAnswerError(Exception):
+    """The answer has the wrong form; its repair would be a second paid call."""
+
+
+class _NoBook:
+    """Spending book that stores nothing, for one small call."""
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        """Ignore the spending."""
+
+    def known(self, tenant_id: str) -> Spent:  # noqa: ARG002 -- the port's
+        return Spent()
+
+    async def read(self, tenant_id: str) -> Spent:
+        return self.known(tenant_id)
+
+
+class ModelCheck:
+    """Calls each endpoint once for all tenants. Close it after use."""
+
+    def __init__(self, tenants: TenantDirectory, settings: WorkerSettings) -> None:
+        self._models = Models(tenants, settings, _NoBook(), connections=1)
+        self._silence = settings.openai_timeout_seconds
+        self._asked: dict[Endpoint, str] = {}
+
+    async def rows(self, tenant_id: str) -> list[Finding]:
+        rows = Findings("model", tenant_id)
+        try:
+            endpoint = self._models.first(tenant_id)
+        except DeferredError:
+            endpoint = None
+        if endpoint is None or not endpoint.api_key:
+            return rows.failed("model key", "there is none for this tenant", "set OPENAI_API_KEY, or the tenant's own")
+        if endpoint in self._asked:
+            return rows.not_checked(f"it is the model of {self._asked[endpoint]}, asked above")
+        self._asked[endpoint] = tenant_id
+        await self._ask(rows, endpoint)
+        return rows.all
+
+    async def _ask(self, rows: Findings, endpoint: Endpoint) -> None:
+        async def stop(_unusable: str) -> None:
+            raise _UnusableAnswerError
+
+        try:
+            with self._models.call(endpoint) as client:
+                answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
+                less = client.done_without
+        except _UnusableAnswerError:
+            rows.ok("it answers", "model address")
+            rows.ok("taken", "model key", "model credit", "model name")
+            remedy = f"take another model than {endpoint.name}: its answers are not of the form that is asked for"
+            rows.failed("model answers", "not the JSON that was asked for", remedy)
+        except DeferredError as held:
+            _held(rows, held, endpoint)
+        except ExternalError as failure:
+            self._failed(rows, failure, endpoint)
+        else:
+            rows.ok("it answers", "model address")
+            rows.ok("taken", "model key", "model credit", "model name")
+            rows.ok(f"structured, without {', '.join(sorted(less))}" if less else "structured", "model answers")
+            first = answer.first_milliseconds / 1000
+            rows.ok(f"{first:.1f} s, of {self._silence:g} s at most", "model first token")
+
+    def _failed(self, rows: Findings, failure: ExternalError, endpoint: Endpoint) -> None:
+        host = urlsplit(endpoint.base_url).hostname or ""
+        what = str(failure.values.get("reason", ""))
+        no_answer = isinstance(failure, ModelUnavailableError) and what == "invalid answer"
+        name, seen = "model address", failure.reason
+        if isinstance(failure, ModelTimeoutError):
+            rows.ok("it answers", "model address")
+            name, seen = "model first token", f"no content within {self._silence:g} s"
+            remedy = "take a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
+        elif "certificate" in failure.reason:
+            remedy = "give the authority that signed it as OPENAI_CA_BUNDLE"
+        elif "proxy" in failure.reason:
+            remedy = proxy_remedy(host)
+        elif what.startswith(("3", "405")) or no_answer:
+            # A redirect, a 405, or a success that is neither stream nor answer: no model's server does that.
+            seen = f"{failure.reason}: that is no model's service"
+            remedy = "OPENAI_BASE_URL must be what stands before /chat/completions, such as https://api.openai.com/v1"
+        elif "connection" in failure.reason or " 5" in failure.reason:
+            remedy = f"see that {host} runs, that OPENAI_BASE_URL is right, and that this machine may reach it"
+        elif "429" in failure.reason:
+            rows.not_checked(failure.reason)
+            rows.ok("it answers", "model address")
+            return
+        else:
+            rows.ok("it answers", "model address")
+            name = "model answers"
+            remedy = "change OPENAI_MODEL or OPENAI_BASE_URL; docs/connect/models.md has what a server has to take"
+        rows.failed(name, seen, remedy)
+
+    async def close(self) -> None:
+        await self._models.close()
+
+
+def _held(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
+    rows.ok("it answers", "model address")
+    name, remedy = "model key", "make OPENAI_API_KEY anew (a tenant's own: with its ending)"
+    match held.reason:
+        case HoldReason.OUT_OF_CREDIT:
+            rows.ok("taken", "model key")
+            name, remedy = "model credit", "pay in, or raise the limit of the account, or of the key"
+        case HoldReason.NOT_FOUND:
+            name = "model name"
+            remedy = (
+                f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none, unless OPENAI_BASE_URL "
+                "lacks its path, such as /v1"
+            )
+        case HoldReason.NOT_PERMITTED:
+            way = "at the provider, or in the rules of Azure's network"
+            remedy = f"have the model opened to this account from here: {way}"
+    rows.failed(name, held.reason, remedy)
+
+
+class EmbeddingsCheck:
+    """Calls each embedder once for all tenants. Close it after use."""
+
+    def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
+        self._tenants = tenants
+        self._embedders = Embedders(tenants, settings)
+        self._asked: dict[str, str] = {}
+
+    async def rows(self, tenant_id: str) -> list[Finding]:
+        rows = Findings("embeddings", tenant_id)
+        tenant = self._tenants.get(tenant_id)
+        kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
+        if kind == "none":
+            return rows.not_checked("the tenant wants none")
+        if kind in self._asked:
+            return rows.not_checked(f"they are those of {self._asked[kind]}, asked above")
+        self._asked[kind] = tenant_id
+        remedy = _EMBEDDINGS_REMEDY[kind]
+        embedder = self._embedders.of(tenant_id)
+        if embedder is None:
+            return rows.failed("embeddings answer", "EMBEDDINGS_BASE_URL is not set", remedy)
+        try:
+            async with asyncio.timeout(_EMBEDDINGS_SECONDS):
+                await embedder.model_id()
+        except TimeoutError:
+            return rows.failed("embeddings answer", f"none in {_EMBEDDINGS_SECONDS:g} s", remedy)
+        except (EmbeddingsUnavailableError, TextRefusedError, DeferredError) as failure:
+            return rows.failed("embeddings answer", failure.reason, remedy)
+        return rows.ok(f"{embedder.server} answers", "embeddings answer")
+
+    async def close(self) -> None:
+        await self._embedders.close()

@@ -1,0 +1,64 @@
+"""`ai-agents enhance`: enhancement of a ticket by hand, first or further.
+
+The job's id goes to standard output, the log line `Refresh asked for` to standard error.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+from cli.runner import ask
+from cli.tables import as_json, when
+from config.exits import NOT_DONE_EXIT
+from config.settings import ByHandSettings
+from config.tenant_directory import parse_tenants, read_environment
+from db.models import JobState
+from db.session import Database
+from jobs import queries, refresh
+from jobs.intake import ask_for_refresh
+from jobs.queries import Listed
+from jobs.repository import ASKED_BY_HAND, REFRESH_APART
+
+
+def run(chosen: argparse.Namespace) -> int:
+
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        jobs = await queries.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
+        known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
+        possible = {*known, *(job.tenant_id for job in jobs)}
+        tenant_id, refusal = chosen.tenant or "", ""
+        if chosen.tenant is None:
+            tenant_id = next(iter(possible), "")
+            among = f": {', '.join(sorted(possible))}" if possible else ""
+            refusal = "" if len(possible) == 1 else f"whose ticket is it? Say --tenant{among}"
+        elif chosen.tenant not in possible:
+            refusal = f"no tenant {chosen.tenant} is set up here"
+        refusal = refusal or await _turn_refused(database, tenant_id, jobs)
+        if refusal:
+            print(f"Not asked for: {refusal}.", file=sys.stderr)
+            if chosen.json:
+                print(as_json({"asked": False, "why": refusal}))
+            return NOT_DONE_EXIT
+        deadline = settings.job_deadline_seconds
+        job_id = await ask_for_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
+        if chosen.json:
+            print(as_json({"asked": True, "job_id": job_id, "tenant_id": tenant_id, "ticket_id": chosen.ticket}))
+        else:
+            print(f"Asked for: ticket {chosen.ticket} of {tenant_id}, job {job_id}.")
+            print(f"`ai-agents show {job_id}` tells how it goes.")
+        return 0
+
+    return ask(work)
+
+
+async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:
+    of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
+    for job in of_ticket:
+        if job.state in (JobState.WAITING, JobState.RUNNING):
+            return f"job {job.id} is at this ticket; see `ai-agents show {job.id}`"
+    last = await refresh.refreshed_lately(database, tenant_id, [job.id for job in of_ticket])
+    if last is None:
+        return ""
+    again = last + REFRESH_APART + timedelta(seconds=1)
+    return f"the ticket was refreshed at {when(last)}, and may be again from {when(again)} on"

@@ -1,0 +1,214 @@
+"""`ai-agents forget`: erasure of a ticket, a requester or a tenant that leaves.
+
+Counts go to standard output, the log line `Erased` to standard error. `docs/data.md` defines the scope.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from cli.runner import ask_with, confirmed
+from cli.tables import as_json, table
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.settings import ForgetSettings
+from config.tenant_directory import names_tenant, read_environment
+from db.session import Database, split
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
+from jobs import repository
+from jobs.inbox import DELIVERY, Inbox
+from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.queue import QueueUnavailableError, open_redis
+from jobs.repository import Published
+from observability import log_events, tracing
+from observability.identifiers import bound, other_numbers
+from observability.logging import log_event
+from privacy import erasure, tombstones
+from privacy.erasure import EndedJob, Erased, Stored, Which, jobs_among, stored
+from workflow.stored_answers import Kept
+
+_REDIS_SECONDS = 2.0
+_INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."
+_NUMBER = re.compile(r"\d+")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Show the counts, confirm and erase; return the exit status.
+
+    1 if declined, 2 if no prompt is possible, 75 if Redis did not answer, 78 for a whole tenant that still has
+    settings.
+    """
+    if chosen.json and not chosen.yes:
+        chosen.refuse("--json needs --yes: a machine is not asked")
+    which = Which(chosen.tenant, chosen.ticket, chosen.requester)
+
+    async def work(database: Database, settings: ForgetSettings) -> int:
+        if which.all and names_tenant(read_environment(settings.secrets_dir)(), which.tenant_id):
+            print(
+                f"Not erased: {which.tenant_id} has settings, or SECRETS_DIR can't be listed, and the next copy of its "
+                "desk would bring all back. Mend that, and run this again.",
+                file=sys.stderr,
+            )
+            return CONFIGURATION_EXIT
+        found = await stored(database, which)
+        if not chosen.yes:
+            rows = [
+                ("copies", str(found.copies)),
+                ("answers of GPT-4", str(found.answers)),
+                ("audit records", str(found.records)),
+                ("jobs that have not ended", str(found.jobs)),
+            ]
+            print(table(("STORED", "COUNT"), rows, None))
+        whose = "all tickets of this requester"
+        what = "all of this tenant" if chosen.all else "this ticket" if chosen.ticket else whose
+        if not confirmed(f"Erase {what} for good?", chosen, "erase this"):
+            return NOT_DONE_EXIT
+        redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
+        try:
+            erased, keys = await _forget(database, redis, which, settings.job_deadline_seconds)
+        except BaseException:
+            # On any interruption, also by the operator.
+            print(_INTERRUPTED, file=sys.stderr)
+            raise
+        finally:
+            await redis.aclose()
+        with bound(tenant_id=which.tenant_id), tracing.span("Forget"):
+            log_event(
+                log_events.ERASED,
+                tenant_id=which.tenant_id,
+                copies=erased.copies,
+                answers=erased.answers,
+                jobs=len(erased.ended) + erased.rows,
+                keys="unknown" if keys is None else keys,
+            )
+        told = _for_machines(which, found, erased, keys) if chosen.json else _told(which, found, erased, keys)
+        print(as_json(told) if isinstance(told, dict) else told)
+        return 0 if keys is not None else AWAY_EXIT
+
+    return ask_with(ForgetSettings, work)
+
+
+async def _forget(database: Database, redis: Redis, which: Which, deadline_seconds: int) -> tuple[Erased, int | None]:
+    def tell(ended: Sequence[EndedJob]) -> None:
+        # A running job is reported by its worker.
+        for job in (job for job in ended if not job.was_running):
+            told = Published(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+            report_apart("Forget", told, Outcome(OutcomeKind.FORGOTTEN, repository.FORGOTTEN), **other)
+
+    erased, keys = None, None
+    if not which.all:
+        erased = await erasure.erase(database, which, on_ended=tell)
+    try:
+        if which.all:
+            inbox = Inbox(redis)
+            # A row for each, so that no message is left without one.
+            for event in await inbox.of_tenant(which.tenant_id):
+                await repository.accept_late(database, event, deadline_seconds)
+                await inbox.remove(event.job_id)
+        # Of a whole tenant before the rows, which map an answer in Redis to its tenant.
+        keys = await erase_keys(redis, database, which)
+    except QueueUnavailableError:
+        pass
+    if erased is None:
+        erased = await erasure.erase(database, which, job_rows=keys is not None, on_ended=tell)
+    return erased, keys
+
+
+async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
+    """Erase Redis data of forgotten tickets; return the number of keys.
+
+    Answers and unusable texts go if their ticket has a tombstone, by this erasure or an earlier one, or if they name
+    such a ticket. For a whole tenant all its keys go: call it before the rows are deleted, which map an answer to its
+    tenant. Raises QueueUnavailableError, or one of DATABASE_FAILURES.
+    """
+    try:
+        doomed = await _kept_of_jobs(redis, database, which)
+        if which.all:
+            doomed += rate_limit.keys_of(which.tenant_id)
+            for begin in (desk_tokens.KEY, DELIVERY):
+                doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
+        return sum([int(await redis.delete(*keys)) for keys in split(doomed)])
+    except (RedisError, OSError, TimeoutError) as failure:
+        raise QueueUnavailableError from failure
+
+
+async def _keys(redis: Redis, pattern: str) -> list[str]:
+    return [str(key) async for key in redis.scan_iter(match=pattern, count=1000)]
+
+
+async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
+    doomed: list[str] = []
+    kept: list[tuple[str, UUID]] = []
+    for key in [key for what in Kept for key in await _keys(redis, f"{what}:*")]:
+        try:
+            kept.append((key, UUID(key.partition(":")[2])))
+        except ValueError:
+            continue  # not one of ours
+    for some in split(kept):
+        ours = await jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
+        for key, job_id in some:
+            if job_id not in ours:
+                continue
+            if not which.all:
+                # A number may mean something else: a surplus answer is erased, since it can be requested again.
+                numbers = {*ours[job_id], *_NUMBER.findall(str(await redis.get(key) or ""))}
+                if not await tombstones.forgotten_among(database, which.tenant_id, numbers):
+                    continue
+            doomed.append(key)
+    return doomed
+
+
+def _told(which: Which, found: Stored, erased: Erased, keys: int | None) -> str:
+    ended = len(erased.ended)
+    rows = [
+        ("copies", str(erased.copies)),
+        ("answers of GPT-4", str(erased.answers)),
+        ("audit records", str(erased.records)),
+        ("jobs ended as skipped", str(ended)),
+        *([("rows of jobs", str(erased.rows))] if which.all else []),
+        ("keys in Redis", "it does not answer" if keys is None else str(keys)),
+    ]
+    parts = [table(("ERASED", "COUNT"), rows, None)]
+    if which.ticket_id and not (erased.copies or erased.answers or erased.records or ended or keys):
+        parts.append(
+            f"Nothing was stored of {which.ticket_id}, nor under the other number of a cloud desk's ticket. See "
+            "whether it is the right one: it is forgotten from now on."
+        )
+    if which.requester and not found.of_requester:
+        parts.append("No stored data has this address. Check that it is the right one: it is forgotten from now on.")
+    if keys is None:
+        parts.append("Redis does not answer, and still has its part: run this again when it does.")
+    if which.all and (ended or keys is None):
+        parts.append("Rows of jobs stay, without text, while a message of theirs may come: run this again in an hour.")
+    if erased.running:
+        parts.append(
+            f"Workers are at {erased.running} other jobs of this tenant, and may have read what was erased before it "
+            "was: run this again when those have ended."
+        )
+    if found.unattributed:
+        parts.append(
+            f"Of {found.unattributed} copies and answers from before it was kept, it is not known whose they are: "
+            "name their tickets, or run this again when the copies are a day older."
+        )
+    return "\n".join([*parts, "Notes in the desk, backups, traces and the model's provider are not reached."])
+
+
+def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:
+    return {
+        "tenant_id": which.tenant_id,
+        "copies": erased.copies,
+        "answers": erased.answers,
+        "audit_records": erased.records,
+        "jobs_ended": [job.job_id for job in erased.ended],
+        "job_rows": erased.rows,
+        "redis_keys": keys,
+        "others_running": erased.running,
+        "unattributed": found.unattributed,
+    }

@@ -1,0 +1,72 @@
+"""`ai-agents jobs`: list of jobs, newest first."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from cli.runner import ask
+from cli.tables import age, as_json, duration, table, terminal_width
+from config.settings import ByHandSettings
+from db.models import JobState
+from db.session import Database
+from jobs import queries
+from jobs.queries import Listed
+
+
+def run(chosen: argparse.Namespace) -> int:
+    async def work(database: Database, _settings: ByHandSettings) -> int:
+        found = await queries.listed(
+            database,
+            tenant_id=chosen.tenant,
+            ticket_id=chosen.ticket,
+            states=chosen.state,
+            since=chosen.since,
+            most=chosen.limit + 1,
+        )
+        shown = found[: chosen.limit]
+        if chosen.json:
+            print(as_json([_for_machines(job) for job in shown]))
+        elif shown:
+            head = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
+            print(table(head, [_cells(job) for job in shown], terminal_width()))
+        else:
+            print("No job matches.", file=sys.stderr)
+        if len(found) > len(shown):
+            print(f"These are the newest {len(shown)}; there are more: see --limit.", file=sys.stderr)
+        return 0
+
+    return ask(work)
+
+
+def _cells(job: Listed) -> tuple[str, ...]:
+    until_due = (job.due_at - job.asked_at).total_seconds()
+    delayed = job.state == JobState.WAITING and until_due > 0
+    return (
+        str(job.id),
+        job.tenant_id,
+        job.ticket_id,
+        job.state,
+        str(job.attempt),
+        age((job.asked_at - job.accepted_at).total_seconds()),
+        f"in {duration(until_due)}" if delayed else duration(_seconds(job)),
+        job.reason or "",
+    )
+
+
+def _for_machines(job: Listed) -> dict[str, Any]:
+    fields = asdict(job)
+    del fields["asked_at"]
+    return {"job_id": fields.pop("id"), **fields, "seconds": round(_seconds(job), 1)}
+
+
+def _seconds(job: Listed) -> float:
+    """Return the seconds since it was due, since its attempt began, or until its end.
+
+    An ended job counts from its webhook.
+    """
+    if job.state == JobState.WAITING:
+        return max(0.0, (job.asked_at - job.due_at).total_seconds())
+    if job.state == JobState.RUNNING:
+        return (job.asked_at - (job.started_at or job.asked_at)).total_seconds()
+    return ((job.finished_at or job.asked_at) - job.accepted_at).total_seconds()

@@ -1,0 +1,226 @@
+"""`ai-agents replay`: audited requests repeated with another model or prompt.
+
+It uses audit records only: no desk is called, no job's row is read or written. Its cost counts against the tenant's
+daily limit, like that of jobs.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import urlsplit
+
+from cli.audit import dollars, sources_told
+from cli.runner import ask_with
+from cli.tables import as_json, clean, terminal_width, when
+from config.environment import secrets_dir
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenants import Tenant, key_name, setting_suffix
+from db.models import AuditRecord
+from db.session import Database
+from integrations.errors import DeferredError, PermanentError, TemporaryError
+from integrations.llm.clients import Endpoint, Models
+from integrations.llm.spending import SpendingBook
+from integrations.resilience import HoldReason
+from integrations.values import ModelAnswer
+from privacy import audit
+from workflow.answer import Enhancement
+from workflow.prompt import versions
+from workflow.question import may_be_sent_again, prompt_again
+
+_GAP = "  "
+_NARROWEST = 20
+_WIDTH = 120
+"""Where standard output is no terminal."""
+SideRow = tuple[str, Sequence[str], Sequence[str]]
+"""What it is, and the paragraphs of both sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """New answer to a record's question, or the `failure` that prevented it."""
+
+    record: AuditRecord
+    prompt: str
+    model: str
+    answer: ModelAnswer[Enhancement] | None
+    failure: str = ""
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print both answers of each record as they arrive; return the exit status.
+
+    1 if a record is missing, may not be sent or got no usable answer, 2 for an unknown prompt, 75 if the model is
+    away, 78 without a key or if the model's service needs the operator's action.
+    """
+    if chosen.prompt is not None and chosen.prompt not in versions():
+        chosen.refuse(f"no prompt has the version {chosen.prompt!r}: there are {', '.join(versions())}")
+    tenants = TenantDirectory(read_environment(secrets_dir()))
+
+    async def work(database: Database, settings: WorkerSettings) -> int:
+        tenant = tenants.get(chosen.tenant)
+        if tenant is None or not tenant.usable:
+            # These settings restrict where its texts may go.
+            print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
+            return CONFIGURATION_EXIT
+        wanted = await _wanted(database, chosen, tenant.audit_days)
+        records = [record for record in wanted if may_be_sent_again(record, tenant.note)]
+        if len(records) < len(wanted):
+            why = f"less was masked in them than {key_name(tenant.id, 'masking')} says now"
+            print(f"{len(wanted) - len(records)} of {len(wanted)} records are left out: {why}.", file=sys.stderr)
+        if not records:
+            print("There is nothing to replay.", file=sys.stderr)
+            return NOT_DONE_EXIT
+        book = SpendingBook(database)
+        models = Models(tenants, settings, book, connections=1)
+        try:
+            endpoint = models.first(tenant.id)
+            if not endpoint.api_key:
+                suffix = setting_suffix(tenant.id)
+                print(f"There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_{suffix}.", file=sys.stderr)
+                return CONFIGURATION_EXIT
+            if chosen.model:
+                endpoint = replace(endpoint, name=chosen.model)
+            status = await _replay(database, chosen, models, endpoint, tenant, records)
+        finally:
+            # Stores the spending.
+            await models.close()
+            await book.close()
+        is_all = len(records) == (len(wanted) if chosen.last else len(set(chosen.job)))
+        return status or (0 if is_all else NOT_DONE_EXIT)
+
+    # A tenant may have a key of its own.
+    return ask_with(WorkerSettings, work, openai_api_key="")
+
+
+async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
+    if chosen.last:
+        return await audit.newest(database, chosen.tenant, chosen.last, days=days)
+    found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
+    for job_id in dict.fromkeys(chosen.job):
+        if job_id not in found:
+            print(f"No audit record of {chosen.tenant} with an answer has the job {job_id}.", file=sys.stderr)
+    return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
+
+
+async def _replay(
+    database: Database,
+    chosen: argparse.Namespace,
+    models: Models,
+    endpoint: Endpoint,
+    tenant: Tenant,
+    records: Sequence[AuditRecord],
+) -> int:
+    print(
+        f"Calls of {endpoint.name} at {urlsplit(endpoint.base_url).hostname or ''} that will be paid for: "
+        f"{len(records)}, and a second one for each answer that has to be repaired.",
+        file=sys.stderr,
+        flush=True,
+    )
+    answers = 0
+    for number, record in enumerate(records):
+        if not await audit.is_kept(database, record):
+            print(f"The record of the job {record.job_id} is gone by now.", file=sys.stderr)
+            continue
+        prompt, version = prompt_again(record, tenant.note, chosen.prompt)
+        try:
+            await models.limits.ask(tenant.id)
+            with models.call(endpoint) as client:
+                answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
+            replayed = Replayed(record, version, answer.model, answer)
+            answers += 1
+        except PermanentError as refused:
+            replayed = Replayed(record, version, endpoint.name, None, refused.reason)
+        except (DeferredError, TemporaryError) as stopped:
+            print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
+            return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
+        told = as_json(for_machines(replayed), indent=None) if chosen.json else f"{story(replayed, terminal_width())}\n"
+        # A paid answer is shown before a later failure.
+        print(told, flush=True)
+    return 0 if answers == len(records) else NOT_DONE_EXIT
+
+
+def story(replayed: Replayed, width: int | None) -> str:
+    record, now = replayed.record, replayed.answer
+    titles = {source["id"]: source["title"] for source in record.sources}
+    before = parts_of(record.answer or {}, titles)
+    after = parts_of(now.content.model_dump(mode="json"), titles) if now else {}
+    paid = f"{now.usage.input_tokens} + {now.usage.output_tokens}" if now else "-"
+    rows: list[SideRow] = [
+        ("", ["BEFORE"], ["NOW"]),
+        ("model", [record.model], [replayed.model]),
+        ("prompt", [record.prompt], [replayed.prompt]),
+        *((name, said, after.get(name, [])) for name, said in before.items()),
+        ("tokens", [f"{record.input_tokens} + {record.output_tokens}"], [paid]),
+        ("dollars", [dollars(record.cost)], [dollars(now.usage.cost if now else None)]),
+        ("seconds", [f"{record.seconds:.1f}"], [f"{now.milliseconds / 1000:.1f}" if now else "-"]),
+    ]
+    if now is None:
+        rows.append(("failure", [], [replayed.failure]))
+    head = f"Job {record.job_id}, ticket {record.ticket_id}, {when(record.at)}"
+    return f"{head}\n\n{side_by_side(rows, width)}"
+
+
+def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
+    """Return a row for each in two columns; an equal right side says `the same`."""
+    size = max(len(name) for name, _, _ in rows)
+    column = max(_NARROWEST, ((width or _WIDTH) - size - 2 * len(_GAP)) // 2)
+    lines = []
+    for name, left, right in rows:
+        sides = [left, ["the same"] if right and right == left else right]
+        told = [[line for each in side for line in textwrap.wrap(clean(each), column)] or [""] for side in sides]
+        for number, (one, other) in enumerate(zip_longest(*told, fillvalue="")):
+            begin = name if number == 0 else ""
+            lines.append(f"{begin.ljust(size)}{_GAP}{one.ljust(column)}{_GAP}{other}".rstrip())
+    return "\n".join(lines)
+
+
+def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the comparable parts of an answer; `titles` are its sources' by id.
+
+    An answer of another release may have another form; a part that it lacks is `-`.
+    """
+
+    def claim(said: Mapping[str, Any]) -> str:
+        return f"{said['text']} [{', '.join(said['sources'])}]" if said["sources"] else str(said["text"])
+
+    parts: dict[str, Callable[[], list[str]]] = {
+        "summary": lambda: [str(answer["summary"])],
+        "cause": lambda: [claim(answer["likely_cause"])],
+        "steps": lambda: [f"{number}. {claim(step)}" for number, step in enumerate(answer["next_steps"], 1)],
+        "sources": lambda: [
+            f"{each['id']} {titles.get(each['id'], '(was not found)')}: {each['gives']}" for each in answer["sources"]
+        ],
+        "confidence": lambda: [str(answer["confidence"])],
+        "questions": lambda: [*map(str, answer["questions"])],
+    }
+    told = {}
+    for name, part in parts.items():
+        try:
+            told[name] = part()
+        except (LookupError, TypeError):
+            told[name] = ["-"]
+    return told
+
+
+def for_machines(replayed: Replayed) -> dict[str, Any]:
+    record, answer = replayed.record, replayed.answer
+    now: dict[str, Any] = {"prompt": replayed.prompt, "model": replayed.model, "failure": replayed.failure or None}
+    if answer is not None:
+        usage = answer.usage
+        now |= {"answer": answer.content.model_dump(mode="json"), "seconds": answer.milliseconds / 1000}
+        now |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": usage.cost}
+    told = ("prompt", "model", "answer", "seconds", "input_tokens", "output_tokens", "cost")
+    return {
+        "job_id": record.job_id,
+        "ticket_id": record.ticket_id,
+        "at": record.at,
+        "sources": sources_told(record),
+        "before": {name: getattr(record, name) for name in told},
+        "now": now,
+    }

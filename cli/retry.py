@@ -1,0 +1,124 @@
+"""`ai-agents retry`: manual retry of failed or skipped jobs.
+
+The result goes to standard output, each job's log line `Job requeued` to standard error.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from uuid import UUID
+
+from cli.arguments import MOST_RETRIED
+from cli.runner import ask, confirmed
+from cli.tables import as_json, table, terminal_width
+from config.exits import NOT_DONE_EXIT
+from config.settings import ByHandSettings
+from db.models import JobState
+from db.session import Database
+from jobs import queries
+from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.queries import Details, Listed, NotRetriedError, Retried
+from jobs.repository import RETRIED_BY_HAND
+from jobs.statistics import FinishedJob
+from observability.identifiers import other_numbers
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Retry the named or all failed jobs; return 1 if a named one can't be retried.
+
+    All failed jobs are shown and confirmed first: 1 if declined, 2 if no prompt is possible.
+    """
+    if chosen.failed == bool(chosen.jobs):
+        chosen.refuse("name jobs, or give --failed with --since")
+    if chosen.failed and chosen.since is None:
+        chosen.refuse("--failed needs --since: not all that ever failed is meant")
+    if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
+        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
+    if chosen.failed and chosen.json and not chosen.yes:
+        chosen.refuse("--failed --json needs --yes: a machine is not asked")
+
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        if not chosen.failed:
+            return await _retry_each(database, chosen.jobs, settings.job_deadline_seconds, chosen)
+        jobs = await _failed(database, chosen)
+        if jobs and not chosen.yes:
+            rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
+            print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
+            count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
+            if not confirmed(f"Retry {count}?", chosen, "retry these"):
+                return NOT_DONE_EXIT
+        await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
+        return 0
+
+    return ask(work)
+
+
+async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
+    """Return the oldest failed jobs, at most `--limit`, one a ticket.
+
+    A ticket gets one enhancement: a job is left out if another one of its ticket failed later, is completed or is
+    open. For a second note the operator names the job.
+    """
+    found = await queries.listed(
+        database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
+    )
+    most = chosen.limit or MOST_RETRIED
+    jobs: list[Listed] = []
+    left_out = 0
+    for job in found[::-1]:
+        if len(jobs) == most:
+            print(f"These are the oldest {most}, and there are more: see --limit.", file=sys.stderr)
+            break
+        if await is_its_tickets_last(database, job):
+            jobs.append(job)
+        else:
+            left_out += 1
+    if left_out:
+        print(f"{left_out} left out: another job of the ticket did it, or may.", file=sys.stderr)
+    return jobs
+
+
+async def is_its_tickets_last(database: Database, job: Listed | Details | FinishedJob) -> bool:
+    others = await queries.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
+    states = [other.state for other in others]
+    newest_failed = next((other.id for other in others if other.state == JobState.FAILED), None)
+    return newest_failed == job.id and not {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING} & set(states)
+
+
+async def _retry_each(
+    database: Database, job_ids: Sequence[UUID], deadline_seconds: int, chosen: argparse.Namespace
+) -> int:
+    done: list[Retried] = []
+    refused: list[tuple[UUID, str]] = []
+    try:
+        for job_id in job_ids:
+            try:
+                done.append(await retry_and_tell(database, job_id, deadline_seconds))
+            except NotRetriedError as refusal:
+                refused.append((job_id, str(refusal)))
+    finally:
+        # Also the jobs done before the database was lost.
+        _show(done, refused, is_json=chosen.json)
+    return NOT_DONE_EXIT if refused else 0
+
+
+async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
+    """Queue one job again, and report it in log and trace. Raises NotRetriedError."""
+    job = await queries.retry(database, job_id, deadline_seconds)
+    other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    report_apart("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
+    return job
+
+
+def _show(done: Sequence[Retried], refused: Sequence[tuple[UUID, str]], *, is_json: bool) -> None:
+    if is_json:
+        names = ("job_id", "tenant_id", "ticket_id")
+        told = [{name: getattr(job, name) for name in names} | {"retried": True, "was": job.was} for job in done]
+        print(as_json([*told, *({"job_id": job_id, "retried": False, "why": why} for job_id, why in refused)]))
+        return
+    for job_id, why in refused:
+        print(f"Not retried: {job_id}: {why}.", file=sys.stderr)
+    if done:
+        rows = [(str(job.job_id), job.tenant_id, job.ticket_id, job.was) for job in done]
+        print(table(("JOB", "TENANT", "TICKET", "WAS"), rows, terminal_width()))
+    print(f"{len(done)} {'job waits' if len(done) == 1 else 'jobs wait'} again.")

@@ -1,0 +1,147 @@
+"""Runner of verbs that need the database: settings, connection, prompt, exit status."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
+from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsError, load
+from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
+from db.session import DATABASE_FAILURES, Database, is_away
+from observability import log_events
+from observability.logging import log_event, refuse_start, start_logging
+
+_AWAY = "the database does not answer"
+_ENDING_SECONDS = 0.1
+
+Result = TypeVar("Result")
+Settings = TypeVar("Settings", bound=JobSettings)
+
+
+def ask(work: Callable[[Database, ByHandSettings], Awaitable[int]]) -> int:
+    """Run `work` on a checked database, without other servers; see `ask_with`."""
+    return ask_with(ByHandSettings, work)
+
+
+def ask_with(
+    kind: type[Settings],
+    work: Callable[[Database, Settings], Awaitable[int]],
+    away: Callable[[Settings], Awaitable[int]] | None = None,
+    *,
+    check_seconds: float = 5.0,
+    seconds: float | None = None,
+    **defaults: Any,
+) -> int:
+    """Run `work` on a checked database; return the exit status.
+
+    `kind` is the class of settings, `defaults` replace missing ones. `away` runs in place of `work` while the
+    database is away. `check_seconds` limit the database's check, `seconds` everything. 75: the database is away. 78:
+    a configuration problem. 70: an unexpected failure, so that a script does not mistake it for a result. Standard
+    output has the result only; log lines, refusals included, go to standard error.
+    """
+    settings = load_or_exit(kind, **defaults)
+    start_logging(settings, sys.stderr)
+
+    async def asked() -> int:
+        try:
+            return await on_database(work, settings, check_seconds)
+        except DatabaseUnreachableError:
+            if away is None:
+                raise
+            return await away(settings)
+
+    try:
+        return asyncio.run(asked()) if seconds is None else run_within(seconds, asked())
+    except (DatabaseUnfitError, DatabaseUnreachableError, TimeoutError) as refused:
+        refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
+        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except Exception as failure:  # logged by its types and places, never with its message
+        if isinstance(failure, OSError) and failure.errno in (errno.EPIPE, errno.ENOSPC):
+            raise  # unwritable output: `cli.main` sets the status
+        log_event(log_events.PROCESS_FAILED, failure=failure)
+        return UNFORESEEN_EXIT
+
+
+def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
+    try:
+        return load(kind, **defaults)
+    except SettingsError as refused:
+        refuse_start(refused.problems, sys.stderr)
+        raise SystemExit(CONFIGURATION_EXIT) from None
+
+
+async def on_database(
+    work: Callable[[Database, Settings], Awaitable[Result]], settings: Settings, check_seconds: float
+) -> Result:
+    """Run `work` on a checked database. Raises DatabaseUnfitError or DatabaseUnreachableError."""
+    database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
+    try:
+        async with asyncio.timeout(check_seconds):
+            await check(database)
+        return await work(database, settings)
+    except TimeoutError as failure:
+        raise DatabaseUnreachableError(_AWAY) from failure
+    except DATABASE_FAILURES as failure:
+        if not is_away(failure):
+            raise
+        raise DatabaseUnreachableError(_AWAY) from failure
+    finally:
+        await database.close()
+
+
+class LeavingExecutor(ThreadPoolExecutor):
+    """Executor of daemon threads, so that slow DNS lookups do not delay exit."""
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> "Future[Result]":
+        future: Future[Result] = Future()
+
+        def call() -> None:
+            # The loop may have cancelled the future.
+            with contextlib.suppress(InvalidStateError):
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as failure:  # noqa: BLE001 -- raised where the result is awaited
+                    future.set_exception(failure)
+
+        threading.Thread(target=call, daemon=True).start()
+        return future
+
+
+def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work` in a daemon thread, which delays no exit. Raises TimeoutError."""
+    told: Future[Result] = Future()
+
+    async def tell() -> None:
+        asyncio.get_running_loop().set_default_executor(LeavingExecutor())
+        try:
+            told.set_result(await work)
+        except BaseException as failure:  # noqa: BLE001 -- raised where the result is awaited
+            told.set_exception(failure)
+
+    thread = threading.Thread(target=lambda: asyncio.run(tell()), daemon=True)
+    thread.start()
+    try:
+        return told.result(seconds)
+    finally:
+        # Time for its connections to close.
+        thread.join(_ENDING_SECONDS)
+
+
+def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
+    """Return True for the answer y or for `--yes`; exit with 2 if no prompt is possible."""
+    if chosen.yes:
+        return True
+    if not sys.stdin.isatty():
+        chosen.refuse(f"standard input is no terminal: give --yes to {doing} without being asked")
+    # Standard output is for the result.
+    sys.stdout.flush()
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

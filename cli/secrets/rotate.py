@@ -1,0 +1,419 @@
+"""`ai-agents secrets rotate`: one repeatable step of a rotation.
+
+The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one or
+the other. The new secret is shown once or written to a file, and goes nowhere else. Where no file can be written, the
+step is printed as kubectl commands, which contain no secret.
+"""
+
+import argparse
+import base64
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from cli.runner import confirmed, on_database, run_within
+from cli.secrets.files import (
+    NotWritableError,
+    PlacesUnusableError,
+    RotationStep,
+    SecretPlaces,
+    alone,
+    insist_on_writable,
+    read_places,
+    sync_directory,
+    write_new,
+    writes,
+)
+from cli.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
+from cli.tables import age, as_json, stop_printing
+from config.environment import secrets_dir
+from config.exits import (
+    AWAY_EXIT,
+    CONFIGURATION_EXIT,
+    INTERRUPTED_EXIT,
+    NOT_DONE_EXIT,
+    NOT_UNDERSTOOD_EXIT,
+    UNFORESEEN_EXIT,
+)
+from config.settings import ByHandSettings, LogSettings, SettingsError, load
+from config.tenants import setting_suffix
+from db import known_secrets
+from db.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
+from db.schema import DatabaseUnfitError, DatabaseUnreachableError
+from db.session import DATABASE_FAILURES, Database
+from observability import log_events
+from observability.logging import log_event, refuse_start, start_logging
+
+_SECRET_BYTES = 32
+_DATABASE_SECONDS = 4.0
+_MEANWHILE = "Somebody else has changed the secrets of {tenant} meanwhile: run this again, and see how it stands."
+_IN = "ai-agents-secrets -n ai-agents-production"
+_GET = f"kubectl get secret {_IN} -o jsonpath='{{.data.@SETTING@}}'"
+_PATCH = f"kubectl patch secret {_IN} --type merge --patch-file=/dev/stdin"
+_NEW = "NEW=$(openssl rand -base64 32 | tr -d '\\n' | base64 -w 0)"
+_SHOW = 'printf %s "$NEW" | base64 -d && echo'
+_OLD = f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})"
+_PREVIOUS = _GET.replace("@SETTING@", "PREVIOUS_WEBHOOK_SECRET_@NAME@")
+# They verify that no other operator took the step meanwhile, and that there is a new secret.
+_COMMANDS: dict[RotationStep, tuple[str, ...]] = {
+    RotationStep.BEGIN: (
+        _OLD,
+        # An unknown state does not permit a rotation.
+        f"OPEN=$({_PREVIOUS}) || OLD=",
+        _NEW,
+        '[ -n "$OLD" ] && [ -n "$NEW" ] && { [ -z "$OPEN" ] || [ "$OPEN" = "$OLD" ]; } && '
+        'printf \'{"data":{"PREVIOUS_WEBHOOK_SECRET_@NAME@":"%s",'
+        f'"WEBHOOK_SECRET_@NAME@":"%s"}}}}\' "$OLD" "$NEW" | {_PATCH} && {_SHOW}',
+    ),
+    RotationStep.FINISH: (
+        f"OLD=$({_PREVIOUS})",
+        '[ -n "$OLD" ] && printf \'{"data":{"RETIRED_WEBHOOK_SECRET_@NAME@":"%s",'
+        f'"PREVIOUS_WEBHOOK_SECRET_@NAME@":null}}}}\' "$OLD" | {_PATCH}',
+    ),
+    RotationStep.LEAKED: (
+        _OLD,
+        _NEW,
+        '[ -n "$NEW" ] && printf \'{"data":{"WEBHOOK_SECRET_@NAME@":"%s","PREVIOUS_WEBHOOK_SECRET_@NAME@":null,'
+        f'"RETIRED_WEBHOOK_SECRET_@NAME@":"%s"}}}}\' "$NEW" "$OLD" | {_PATCH} && {_SHOW}',
+    ),
+    RotationStep.TOKEN: (
+        _NEW,
+        f'[ -n "$NEW" ] && printf \'{{"data":{{"WEBHOOK_TOKEN_@NAME@":"%s"}}}}\' "$NEW" | {_PATCH} && {_SHOW}',
+    ),
+}
+
+
+class _Texts(NamedTuple):
+    would: str
+    done: str
+    by_hand: str
+
+
+_A_NEW_ONE = "a new one (`openssl rand -base64 32`)"
+_HAND_OVER = "Give the new one to the desk's admin over a safe channel"
+_REFUSED_UNTIL = f"{_HAND_OVER}: until it is set there, their webhooks are refused."
+_TEXTS = {
+    RotationStep.BEGIN: _Texts(
+        "make a new webhook secret of {tenant}, and keep the one before as {previous}",
+        "Begun: {current} is new, the secret before is in {previous}. Both count within seconds.\n"
+        f"{_HAND_OVER}. {STATUS} tells who signs with which; then {FINISH} ends the old one.",
+        f"set {{previous}} to what {{current}} is, and {{current}} to {_A_NEW_ONE}",
+    ),
+    RotationStep.FINISH: _Texts(
+        "end the old webhook secret of {tenant}, and keep it as {retired}, never accepted",
+        "Ended: what was in {previous} is in {retired} now, and refused within seconds.\n"
+        f"A webhook that it signs is told of as `signed with the retired secret`, also by {STATUS}.",
+        "set {retired} to what {previous} is, and take {previous} out",
+    ),
+    RotationStep.LEAKED: _Texts(
+        "end {all} of {tenant} at once, and make a new one",
+        f"Ended at once: {{current}} is new{{rest}}, within seconds.\n{_REFUSED_UNTIL}",
+        f"set {{retired}} to what {{current}} is and {{current}} to {_A_NEW_ONE}, and take {{previous}} out",
+    ),
+    RotationStep.TOKEN: _Texts(
+        "end the token of {tenant} at once, and make a new one",
+        f"{{token}} is new; the token before is refused within seconds.\n{_REFUSED_UNTIL}",
+        f"set {{token}} to {_A_NEW_ONE}",
+    ),
+}
+Result = TypeVar("Result")
+
+
+class NotRotatedError(Exception):
+    """Nothing was changed; `says` has reason and action, `status` the exit status."""
+
+    def __init__(self, status: int, *says: str) -> None:
+        super().__init__(says[0])
+        self.status = status
+        self.says = says
+
+
+class UsesUnknownError(Exception):
+    """The database gives no answer; the text has the reason."""
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Take the step and print the next one; return the exit status.
+
+    1 if it is not taken (also if declined, or for `--yes` where only commands can be printed), 2 if the tenant has no
+    such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
+    """
+    if chosen.kind == "token" and (chosen.finish or chosen.leaked):
+        chosen.refuse("a token has one place: the one before ends at once, without --finish or --leaked")
+    if chosen.force and not chosen.finish:
+        chosen.refuse("--force goes with --finish")
+    if chosen.out and chosen.finish:
+        chosen.refuse("--finish makes no new secret: --out goes without it")
+    if chosen.json and not (chosen.yes or chosen.dry_run):
+        chosen.refuse("--json needs --yes: a machine is not asked")
+    try:
+        start_logging(load(LogSettings), sys.stderr)
+        return _Rotation(chosen).run()
+    except SettingsError as refused:
+        refuse_start(refused.problems, sys.stderr)
+    except PlacesUnusableError as unusable:
+        refuse_start([str(unusable)], sys.stderr)
+    except NotRotatedError as not_rotated:
+        if chosen.json:
+            print(as_json({"tenant_id": chosen.tenant, "written": False, "says": not_rotated.says}))
+        print("\n".join(not_rotated.says), file=sys.stderr)
+        return not_rotated.status
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except BrokenPipeError:
+        stop_printing()
+        return 0
+    except Exception as failure:  # noqa: BLE001 -- logged by its types and places: its message may contain a secret
+        log_event(log_events.PROCESS_FAILED, failure=failure)
+        return UNFORESEEN_EXIT
+    return CONFIGURATION_EXIT
+
+
+class _Rotation:
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self._chosen = chosen
+        self._tenant: str = chosen.tenant
+        self._folder = secrets_dir()
+        self._places = read_places(self._tenant, self._folder)
+        self._told: list[str] = []
+        if chosen.kind == "token":
+            self._step = RotationStep.TOKEN
+            self._touched = [self._places.token]
+        else:
+            leaked = RotationStep.LEAKED if chosen.leaked else RotationStep.BEGIN
+            self._step = RotationStep.FINISH if chosen.finish else leaked
+            self._touched = [self._places.current, self._places.previous, self._places.retired]
+
+    def run(self) -> int:
+        chosen, places, step = self._chosen, self._places, self._step
+        self._insist_on_step()
+        if step is RotationStep.FINISH:
+            self._insist_on_end()
+        try:
+            folder = insist_on_writable(self._folder, [place.name for place in self._touched])
+        except NotWritableError as why:
+            return self._by_hand(str(why))
+        would = self._text(_TEXTS[step].would)
+        if chosen.dry_run:
+            self._told.append(f"Would {would}. Nothing was changed.")
+            return self._end(0, written=False)
+        new = "" if step is RotationStep.FINISH else base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+        # A new secret would be lost, or logged.
+        if new and not chosen.out and (chosen.json or not sys.stdout.isatty()):
+            chosen.refuse("the new secret is shown at a terminal only: give --out FILE, which must not be there")
+        if new and chosen.out and Path(chosen.out).exists():
+            chosen.refuse(f"{chosen.out} is there already: the new secret goes into a new file")
+        if self._told and not chosen.yes:
+            print("\n".join(self._told), file=sys.stderr)
+        if not confirmed(f"{would[0].upper()}{would[1:]}?", chosen, "do this"):
+            return NOT_DONE_EXIT
+        self._write(folder, new)
+        self._told += self._text(_TEXTS[step].done).split("\n")
+        self._told += [
+            f"{place.name} stands in the environment here, too: its file goes before it. Take it out there, else what "
+            "it says counts again when the file goes."
+            for place in self._touched
+            if place.in_environment and place is not places.retired and step is not RotationStep.FINISH
+        ]
+        status = 0
+        if step is RotationStep.LEAKED and places.previous.in_environment:
+            status = CONFIGURATION_EXIT
+            name = places.previous.name
+            self._told.append(f"STILL VALID: {name} of the environment. Take it out there, and restart the API.")
+        if chosen.json:
+            self._told += self._record()
+            return self._end(status, written=True, new=new)
+        # The new secret is shown before the database is awaited.
+        self._end(status, written=True, new=new)
+        for line in self._record():
+            print(line)
+        return status
+
+    def _text(self, template: str) -> str:
+        places = self._places
+        rest = "" if places.previous.in_environment else f", and no other secret signs for {self._tenant} any more"
+        return template.format(
+            tenant=self._tenant,
+            current=places.current.name,
+            previous=places.previous.name,
+            retired=places.retired.name,
+            token=places.token.name,
+            all="both webhook secrets" if places.is_open else "the webhook secret",
+            rest=rest,
+        )
+
+    def _insist_on_step(self) -> None:
+        places, step, tenant = self._places, self._step, self._tenant
+        if step is RotationStep.TOKEN:
+            if not places.token.secret:
+                raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
+            return
+        if not (places.current.secret or places.previous.secret):
+            other = f": its webhooks bring a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
+            none = f": there is no setting of a tenant {tenant}" if not places.tenant_known else ""
+            why = other if places.token.secret else none
+            raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
+        if step is RotationStep.BEGIN and not places.current.secret:
+            says = f"{places.current.name} is missing, but {places.previous.name} is set: put one there, or `--leaked`."
+            raise NotRotatedError(CONFIGURATION_EXIT, says)
+        if step is RotationStep.BEGIN and places.is_open:
+            again = "It is not begun again: the old secret would end unannounced."
+            end = f"Then {FINISH.format(tenant=tenant)} ends the old one."
+            lost = f"If the new one got lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
+            raise NotRotatedError(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
+        if step is RotationStep.FINISH and not places.is_open:
+            raise NotRotatedError(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
+
+    def _how_it_stands(self) -> list[str]:
+        both = f"{self._places.current.name} and {self._places.previous.name} are both valid."
+        try:
+            uses = _uses_of(self._tenant, self._places)
+        except UsesUnknownError as untold:
+            return [f"A rotation is open: {both}", f"Who signs with which is not known: {untold}."]
+        new = uses.get(CURRENT)
+        since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
+        return [f"A rotation is open{since}: {both}", *self._who_signs(uses)]
+
+    def _who_signs(self, uses: dict[str, Remembered]) -> list[str]:
+        lines = []
+        for what, place, known in (
+            ("the new one", self._places.current, uses.get(CURRENT)),
+            ("the old one", self._places.previous, uses.get(PREVIOUS)),
+        ):
+            signed = "no webhook that we know of."
+            if known is not None and known.last_used_at is not None:
+                many = f"{known.uses} webhooks of the last {LATELY_HOURS} hours"
+                signed = f"{many}, the last one {last_used(known)}."
+            lines.append(f"{place.name} ({what}) has signed {signed}")
+        return lines
+
+    def _insist_on_end(self) -> None:
+        """Raise NotRotatedError if the old secret may not be ended.
+
+        Without `--force`: it is used, the new one is unused, or the use is unknown. With SECRETS_DIR also an old secret
+        in the environment, which would be valid again once its file is gone.
+        """
+        force, previous = self._chosen.force, self._places.previous
+        why = ""
+        try:
+            uses = _uses_of(self._tenant, self._places)
+        except UsesUnknownError as untold:
+            if not force:
+                says = f"Not ended: who signs with which is not known: {untold}. To end the old one all the same: "
+                raise NotRotatedError(AWAY_EXIT, f"{says}--force.") from None
+            why = f"who signs with which is not known: {untold}"
+        else:
+            new, old = uses.get(CURRENT), uses.get(PREVIOUS)
+            if still_signs(old, new):
+                why = "the old secret still signs webhooks"
+            elif new is None or new.last_used_at is None:
+                why = "nobody has signed with the new secret yet"
+            elif used_lately(old):
+                why = "the old secret has signed webhooks within a day"
+            if why and not force:
+                retry = "Have the desk's admin set the new one, and try it; to end the old one all the same: --force."
+                raise NotRotatedError(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
+        self._told += [f"Forced: {why}."] if why else []
+        if self._folder is not None and previous.in_environment:
+            kept = f"keep it as {self._places.retired.name}"
+            says = f"{previous.name} stands in the environment: take it out there, {kept}, and restart the API, which"
+            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} ends it.")
+
+    def _write(self, folder: Path, new: str) -> None:
+        out = Path(self._chosen.out) if new and self._chosen.out else None
+        counts = False
+        try:
+            with alone(folder):
+                if read_places(self._tenant, self._folder).secrets != self._places.secrets:
+                    raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant))
+                try:
+                    if out is not None:
+                        write_new(out, f"{new}\n")
+                except OSError as failure:
+                    says = f"Nothing was changed: {out} can't be made: {failure.strerror}."
+                    raise NotRotatedError(NOT_DONE_EXIT, says) from None
+                try:
+                    for write in writes(self._step, self._places, new):
+                        write(folder)
+                        sync_directory(folder)
+                except BaseException:
+                    counts = new in read_places(self._tenant, self._folder).secrets.values()
+                    if counts:
+                        self._show(new)
+                    elif out is not None:
+                        out.unlink(missing_ok=True)
+                    raise
+        except BlockingIOError:
+            raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
+        except (OSError, UnicodeEncodeError) as failure:
+            why = getattr(failure, "strerror", None) or "the secret before is no UTF-8"
+            again = "The new one counts by now: run this again only to end that one, too."
+            then = again if counts else "Run this again: it goes on from where it stands."
+            raise NotRotatedError(NOT_DONE_EXIT, f"Not done to its end: {why}. {then}") from None
+
+    def _show(self, new: str) -> None:
+        if self._chosen.out:
+            print(f"The new secret is in {self._chosen.out}.", file=sys.stderr if self._chosen.json else sys.stdout)
+        else:
+            print(f"The new secret, which is not shown again:\n\n{new}\n")
+
+    def _record(self) -> list[str]:
+        try:
+            present = read_places(self._tenant, self._folder).secrets
+            seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
+            _ask(lambda database: known_secrets.know(database, seen))
+        except (UsesUnknownError, PlacesUnusableError) as untold:
+            why = str(untold)
+        except KeyboardInterrupt:
+            why = "it was interrupted"
+        else:
+            return []
+        return [f"Not recorded: {why}. Since when the new one is there is known from when a process tells of it."]
+
+    def _by_hand(self, why: str) -> int:
+        lines = commands(self._step, self._tenant)
+        # `--yes` expects the step to be done, and it was not.
+        status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0
+        if self._chosen.json:
+            return self._end(status, written=False, why=why, lines=lines)
+        texts = _TEXTS[self._step]
+        told = [*self._told, f"Not written: {why}. This would {self._text(texts.would)}:"]
+        if self._folder is None:
+            by_hand = self._text(texts.by_hand)
+            told.append(f"Where variables are all there is: {by_hand}; then start the processes anew. In a cluster:")
+        print("\n".join(told), file=sys.stderr)
+        print("\n".join(lines))
+        return status
+
+    def _end(self, status: int, *, written: bool, new: str = "", why: str = "", lines: list[str] | None = None) -> int:
+        if self._chosen.json:
+            told = {"tenant_id": self._tenant, "step": self._step.value, "written": written, "says": self._told}
+            out = self._chosen.out if new else None
+            print(as_json({**told, "not_written": why or None, "commands": lines or [], "out": out}))
+            return status
+        print("\n".join(self._told))
+        if new:
+            self._show(new)
+        return status
+
+
+def commands(step: RotationStep, tenant_id: str) -> list[str]:
+    return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]
+
+
+def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
+    return _ask(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
+
+
+def _ask(question: Callable[[Database], Awaitable[Result]]) -> Result:
+    try:
+        asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
+        return run_within(_DATABASE_SECONDS, asked)
+    except SettingsError as refused:
+        raise UsesUnknownError("; ".join(refused.problems)) from None
+    except (DatabaseUnfitError, DatabaseUnreachableError) as refused:
+        raise UsesUnknownError(str(refused)) from None
+    except (*DATABASE_FAILURES, TimeoutError):
+        raise UsesUnknownError("the database does not answer") from None

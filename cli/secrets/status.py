@@ -1,0 +1,163 @@
+"""`ai-agents secrets status`: age, last use and action of each secret; no values.
+
+The secrets come from the settings here; for a tenant without any here, and for keys of processes, from the processes'
+reports.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from cli.runner import ask
+from cli.tables import age, as_json, table, terminal_width
+from config.exits import NOT_UNDERSTOOD_EXIT
+from config.secrets import NOT_LISTED, UNREADABLE, unreadable
+from config.settings import ByHandSettings
+from config.tenant_directory import read_environment, secrets_in
+from db import known_secrets
+from db.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
+from db.session import Database
+
+QUIET = timedelta(hours=LATELY_HOURS)
+"""How long nobody may have signed with the old secret before it is ended without a word."""
+STATUS = "`ai-agents secrets status --tenant {tenant}`"
+FINISH = "`ai-agents secrets rotate --tenant {tenant} --finish`"
+OLD = timedelta(days=90)
+"""From this age on a secret is to be changed."""
+KEPT_FOR = {"FEEDBACK_PREVIOUS_KEY": OLD, "CONSOLE_PREVIOUS_KEY": timedelta(days=1)}
+"""How long a key is kept beside the one that came: links in notes are used for so long, and sessions end sooner."""
+_RUNBOOK = "docs/runbooks/secret-rotation.md"
+_FROM_AFAR = (
+    "No secret of {tenant} is set here: this is what processes have told within two hours. What was taken away since "
+    "may be among it."
+)
+_ASK_FOR_ONE = ", and --tenant tells what processes have told."
+_HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO DO")
+
+
+class SecretRow(NamedTuple):
+    """One secret of a tenant; `known` is None if no process has reported it."""
+
+    tenant_id: str
+    setting: str
+    known: Remembered | None
+    to_do: str
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the table; return 2 if nothing is known of the tenant."""
+
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        values = read_environment(settings.secrets_dir)()
+        for name in (name for name, value in values.items() if value == UNREADABLE):
+            print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
+        there = secrets_in(values)
+        by_tenant: dict[str, dict[str, str]] = {}
+        for (tenant_id, setting), secret in there.items():
+            if chosen.tenant in (None, tenant_id):
+                by_tenant.setdefault(tenant_id, {})[setting] = secret
+        rows = [] if chosen.tenant else await _here(database, OF_PROCESS, by_tenant.pop("", {}))
+        rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
+        if not rows and chosen.tenant is not None:
+            rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
+            if rows:
+                print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
+        if not rows:
+            whose = f" of a tenant {chosen.tenant}" if chosen.tenant else ""
+            print(f"No secret{whose} is set here{_ASK_FOR_ONE}", file=sys.stderr)
+            return NOT_UNDERSTOOD_EXIT
+        if not by_tenant and chosen.tenant is None:
+            print(f"No tenant's secret is set here{_ASK_FOR_ONE}", file=sys.stderr)
+        print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
+        return 0
+
+    return ask(work)
+
+
+async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
+    known = await known_secrets.remembered(database, tenant_id, places)
+    told = await known_secrets.last_seen(database, tenant_id)
+    kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
+    elsewhere = {one: told[one] for one in told if one not in places and _kind(one) not in kinds}
+    return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)
+
+
+def _kind(setting: str) -> str:
+    return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
+
+
+def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
+    return [SecretRow(tenant_id, setting, one, to_do(tenant_id, setting, known)) for setting, one in known.items()]
+
+
+def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | None]) -> str:
+    """Return the operator's action for a secret, empty for none.
+
+    `all_known`: all secrets that are set.
+    """
+    known = all_known[setting]
+    if setting == PREVIOUS:
+        return _about_previous(tenant_id, known, all_known.get(CURRENT))
+    if setting == RETIRED:
+        told = "its desk still signs with it, and is refused: have its admin set the current one"
+        return told if used_lately(known) else ""
+    if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
+        return "nobody signs with it yet: have the desk's admin set it"
+    if setting in KEPT_KEYS:
+        new = all_known.get(KEPT_KEYS[setting])
+        needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
+        return "" if needed else f"take it out: {_RUNBOOK}"
+    if known is None or known.asked_at - known.first_seen_at < OLD:
+        return ""
+    token = " --secret token" if setting == TOKEN else ""
+    ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
+    return ours if setting in (CURRENT, TOKEN) else f"change it: {_RUNBOOK}"
+
+
+def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:
+    if known is not None and new is not None and known.fingerprint == new.fingerprint:
+        return f"the same as the current one: `ai-agents secrets rotate --tenant {tenant_id}` was stopped, and goes on"
+    if still_signs(known, new):
+        return "its desk still signs with it: have its admin set the current one"
+    if used_lately(known):
+        return "wait: it signed within a day, though not since the current one came"
+    if new is None or new.last_used_at is None:
+        return "nobody signs with it, nor with the current one"
+    return f"nobody signs with it: {FINISH.format(tenant=tenant_id)} ends it"
+
+
+def used_lately(secret: Remembered | None) -> bool:
+    if secret is None or secret.last_used_at is None:
+        return False
+    return secret.asked_at - secret.last_used_at < QUIET
+
+
+def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
+    if old is None or old.last_used_at is None or not used_lately(old):
+        return False
+    return new is None or old.last_used_at > new.first_seen_at
+
+
+def last_used(secret: Remembered | None) -> str:
+    if secret is None or secret.last_used_at is None:
+        return "-"
+    return f"{age((secret.asked_at - secret.last_used_at).total_seconds())} ago"
+
+
+def _for_people(rows: list[SecretRow]) -> str:
+    told = []
+    for row in rows:
+        known = row.known
+        since = "unknown" if known is None else age((known.asked_at - known.first_seen_at).total_seconds())
+        uses = str(known.uses) if known is not None and row.setting.endswith(("WEBHOOK_SECRET", TOKEN)) else "-"
+        told.append((row.tenant_id, row.setting, since, last_used(known), uses, row.to_do or "nothing"))
+    return table(_HEAD, told, terminal_width())
+
+
+def _for_machines(row: SecretRow) -> dict[str, object]:
+    known = row.known
+    moments = {name: getattr(known, name, None) for name in ("first_seen_at", "last_seen_at", "last_used_at")}
+    uses = known.uses if known else 0
+    return {"tenant_id": row.tenant_id, "setting": row.setting, **moments, "uses": uses, "to_do": row.to_do}

@@ -1,0 +1,188 @@
+"""`ai-agents show JOB`: history and next step of one job.
+
+It reads no text of ticket or answer, except the note that a dry run did not post.
+"""
+
+import argparse
+import html
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from cli.runner import ask
+from cli.tables import as_json, duration, table, when
+from config.exits import NOT_DONE_EXIT
+from config.settings import ByHandSettings
+from config.tenants import setting_suffix
+from db.models import JobState
+from db.session import Database
+from integrations.resilience import DeskHoldReason, HoldReason
+from jobs import queries
+from jobs.queries import Details, Happened
+from jobs.repository import (
+    ALREADY_ENHANCED,
+    DRY_RUN,
+    DUPLICATE,
+    FORGOTTEN,
+    LEFT_OUT,
+    NOTHING_FOUND,
+    REFRESHED_LATELY,
+    SIGNED_BY_PREVIOUS,
+    Event,
+)
+from observability.identifiers import other_numbers
+from workflow.answer import Content
+from workflow.note import to_html
+
+# The relay publishes within a second or two; past this it does not.
+_RELAY_SECONDS = 10
+_KEY = "SERVICEDESK_API_KEY_{suffix}, in the cloud SERVICEDESK_REFRESH_TOKEN_{suffix}"
+# Fixes that end a hold of the model or the desk.
+_MENDS: dict[str, str] = {
+    HoldReason.KEY_REFUSED: "give the model's service a valid key",
+    HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
+    HoldReason.NOT_FOUND: "mend the model's name or its address",
+    HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
+    DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key ({_KEY})",
+    DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk ({_KEY}) the right to add notes",
+}
+# Next steps of skipped jobs.
+_SKIPPED = {
+    DUPLICATE: "nothing: another job does the work of its webhook",
+    ALREADY_ENHANCED: "nothing: another job did this ticket, or its note may be there though it failed; if a second "
+    "note is wanted, {retry}{tried}",
+    DRY_RUN: "look at the note; once the tenant is live, {retry} {paid}",
+    REFRESHED_LATELY: "nothing: a ticket is refreshed once an hour; later, {retry}",
+    FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
+    LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since: {retry}",
+    NOTHING_FOUND: "nothing, unless more is copied of its desk since: {retry}",
+}
+_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
+_TAGS = re.compile("<[^>]*>")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    async def work(database: Database, _settings: ByHandSettings) -> int:
+        job = await queries.details(database, chosen.job)
+        if job is None:
+            print(f"No job has the id {chosen.job}, or it was purged by age.", file=sys.stderr)
+            return NOT_DONE_EXIT
+        happened = await queries.events(database, job)
+        events, remark = happened if chosen.events else None, queries.remark_of(happened)
+        answer = await queries.answer_of(database, job.tenant_id, job.id)
+        note = None if answer is None else note_text(answer, job)
+        told = as_json(for_machines(job, events, note, remark)) if chosen.json else story(job, events, note, remark)
+        print(told)
+        return 0
+
+    return ask(work)
+
+
+def story(
+    job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
+) -> str:
+    """Return the row's history, the events if given, and a dry run's note.
+
+    `remark` is the remark on its webhook.
+    """
+
+    def past(moment: datetime) -> str:
+        return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
+
+    known_as = {"desk_id": "in the desk {}", "display_id": "shown to people as {}"}
+    others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    ticket = [f"{job.ticket_id} of tenant {job.tenant_id}"]
+    ticket += [known_as[name].format(number) for name, number in others.items()]
+    ticket += [f"event {job.event}"] if job.event else []
+    by_old = f", {remark}: the desk still had the old one" if remark == SIGNED_BY_PREVIOUS else ""
+    note_is = f"not confirmed: posting began {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
+    note_is = f"in the ticket, as {job.note_id}" if job.note_id else note_is
+    ended = "no"
+    if job.finished_at is not None:
+        took = duration((job.finished_at - job.accepted_at).total_seconds())
+        ended = f"{past(job.finished_at)}, {took} after it was accepted"
+    left = (job.deadline_at - job.asked_at).total_seconds()
+    lines = [
+        ("ticket", ", ".join(ticket)),
+        ("accepted", f"{past(job.accepted_at)}{by_old}"),
+        ("queued", past(job.published_at) if job.published_at else "no"),
+        ("started", f"{past(job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
+        ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
+        ("note", f"{note_is}, a further one: {job.refresh}" if job.refresh else note_is),
+        ("ended", ended),
+        ("reason", job.reason or "none"),
+        ("deadline", past(job.deadline_at) if left <= 0 else f"{when(job.deadline_at)}, in {duration(left)}"),
+        ("trace", trace_id(job) or "none"),
+        ("lease", f"{job.lease_owner}, until {when(job.lease_until)}" if job.lease_until else "none"),
+        ("next", next_step(job)),
+    ]
+    told = table(("Job", f"{job.id}: {job.state}"), lines, None)
+    if events is not None:
+        happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
+        told += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+    return told if note is None else f"{told}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+
+
+def note_text(answer: dict[str, Any], job: Details) -> str:
+    note = to_html(Content.model_validate(answer), job.id, job.model or "", updated_because=job.refresh or "")
+    lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
+    return "\n".join(html.unescape(line) for line in lines if line.strip())
+
+
+def trace_id(job: Details | Event) -> str | None:
+    """Return the 32 digits of the trace in `version-trace-span-flags`."""
+    parts = (job.traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 else None
+
+
+def next_step(job: Details) -> str:
+    retry = f"`ai-agents retry {job.id}`"
+    match job.state:
+        case JobState.WAITING:
+            return _next_of_waiting(job)
+        case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.asked_at:
+            return f"a worker is at attempt {job.attempt}: wait"
+        case JobState.RUNNING:
+            return "its worker fell silent: the relay, in the API, queues it again within seconds"
+        case JobState.COMPLETED:
+            return "nothing: the note is in the ticket"
+        case JobState.SKIPPED:
+            told = _SKIPPED.get(job.reason or "", "nothing, unless the ticket is open again: {retry}")
+            tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
+            paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
+            return told.format(retry=retry, tried=tried, paid=paid)
+    kept = " (the answer of GPT-4 is kept)" if job.answered else ""
+    return f"mend what the reason names, then {retry}{kept}"
+
+
+def _next_of_waiting(job: Details) -> str:
+    attempt = f"attempt {job.attempt + 1}"
+    seconds = (job.asked_at - job.due_at).total_seconds()
+    if job.deadline_at <= job.asked_at:
+        return "its deadline has passed: the relay, in the API, ends it"
+    if seconds < 0:
+        mends = _MENDS.get(job.reason or "", "").format(suffix=setting_suffix(job.tenant_id))
+        mend = f": {mends}, and it goes on by itself" if mends else ""
+        return f"waits for {attempt}, due in {duration(-seconds)}{mend}"
+    if job.published_at is not None:
+        return (
+            f"in the queue for {attempt} for {duration(seconds)}, behind older jobs of its tenant; if that lasts, see"
+            " whether workers run and are free"
+        )
+    if seconds < _RELAY_SECONDS:
+        return f"due for {attempt}: the relay, in the API, queues it within seconds"
+    return f"due for {duration(seconds)} and not queued: see whether the API runs and Redis answers"
+
+
+def for_machines(
+    job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
+) -> dict[str, Any]:
+    fields = asdict(job)
+    del fields["asked_at"], fields["traceparent"]
+    told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}
+    if note is not None:
+        told["dry_run_note"] = note
+    return told if events is None else {**told, "events": [asdict(event) for event in events]}

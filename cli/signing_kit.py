@@ -1,0 +1,67 @@
+"""`ai-agents signing-kit`: webhook texts to paste into a desk; needs no server.
+
+Templates are in `cli/kit/`. `@URL@` and the like are filled in, `@FILE name@` is another file of that folder.
+"""
+
+import argparse
+import re
+import sys
+from importlib import resources
+
+from config.addresses import address_problem
+from config.environment import secrets_dir
+from config.tenant_directory import parse_tenants, read_environment
+from config.tenants import Tenant, setting_suffix
+
+ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"
+SECRET_PLACE = "PASTE-THE-SECRET"  # noqa: S105 -- the opposite of one
+TOKEN_PLACE = "PASTE-THE-TOKEN"  # noqa: S105
+_FILE = re.compile(r"@FILE (\S+)@\n")
+# Characters that are literal between the quotes of Python, PowerShell, Deluge and a shell.
+_PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the kit; return 0. Problems with the secret go to standard error."""
+    secret = None
+    if chosen.show_secret:
+        secret, problem = _secret(chosen.tenant, chosen.form)
+        if problem:
+            print(problem, file=sys.stderr)
+    url = chosen.url or ADDRESS_PLACE
+    if url.startswith("http:") and address_problem(url, secure=True):
+        why = "whoever is on the way reads which tickets there are and may keep them; which secret signs is not sent"
+        if chosen.form == "token":
+            why = "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant"
+        print(f"--url must begin with https://: {why}.", file=sys.stderr)
+    print(kit(chosen.form, chosen.tenant, url, secret), end="")
+    return 0
+
+
+def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
+    word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
+    probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
+    if secret is not None:
+        probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
+    text = _FILE.sub(lambda named: _read(named[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
+    values = {"TENANT": tenant_id, "NAME": setting_suffix(tenant_id), "URL": url, "SECRET": secret or place}
+    values["HOW"] = f" (paste it all, then the {word.lower()}, then Enter)" if secret is None else ""
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+
+
+def _read(name: str) -> str:
+    return (resources.files("cli") / "kit" / name).read_text(encoding="utf-8")
+
+
+def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
+    tenants, _ = parse_tenants(read_environment(secrets_dir())(), keys=())
+    tenant = tenants.get(tenant_id, Tenant(tenant_id))
+    token = form == "token"
+    found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
+    setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{setting_suffix(tenant_id)}"
+    make = "make one with `openssl rand -base64 32` (docs/support/faq/faq-webhook-setup.md has the rest)"
+    if not found:
+        return None, f"{setting} is not set here, or the tenant's settings can't be used. If there is none, {make}."
+    if not _PLAIN.fullmatch(found):
+        return None, f"{setting} has a blank, a quote, $, ` or \\ in it, or a letter beyond ASCII: {make}."
+    return found, ""

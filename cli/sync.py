@@ -1,0 +1,124 @@
+"""`ai-agents sync`: copied extent of each desk, and a complete copy of one.
+
+The copying is housekeeping's code, loaded by name; its process is not needed.
+"""
+
+import argparse
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pkgutil import resolve_name
+from typing import Any
+
+from tqdm import tqdm
+
+from cli.runner import ask_with
+from cli.tables import age, as_json, duration, table, terminal_width
+from config.exits import NOT_DONE_EXIT
+from config.settings import SyncSettings
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenants import Tenant
+from db.session import Database
+from integrations.errors import DeferredError, ExternalError
+from integrations.servicedesk.clients import Desks
+from jobs.queue import open_redis
+from knowledge import listings
+from knowledge.listings import Extent, HeldByAnotherError
+
+_ROUND_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
+# Pages of lists included.
+_CALLS_A_READING = 1.25
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Copy a named desk and print the extents; return 1 if a copy is incomplete."""
+
+    async def work(database: Database, settings: SyncSettings) -> int:
+        tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
+        known = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
+        if chosen.tenant is not None and chosen.tenant not in known:
+            print(f"No desk is set for {chosen.tenant}: see SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
+            return NOT_DONE_EXIT
+        status = 0
+        if chosen.tenant is not None:
+            known = {chosen.tenant: known[chosen.tenant]}
+            status = await _copy(database, settings, tenants, Tenant(chosen.tenant, desk=known[chosen.tenant]))
+        seconds = resolve_name("knowledge.rounds:call_seconds")
+        found = []
+        for tenant_id, desk in sorted(known.items()):
+            extent = await listings.extent(database, tenant_id)
+            found.append((tenant_id, extent, float(_CALLS_A_READING * extent.to_read * seconds(desk))))
+        if chosen.json:
+            print(
+                as_json([{"tenant_id": one, **extent._asdict(), "seconds_left": left} for one, extent, left in found])
+            )
+        elif found:
+            head = ("TENANT", "TICKETS", "SOLUTIONS", "TO READ", "TAKES", "BACK TO", "LAST READ", "UNSEEN FOR")
+            print(table(head, [_cells(*row) for row in found], terminal_width()))
+        else:
+            print("No tenant has a desk.", file=sys.stderr)
+        return status
+
+    return ask_with(SyncSettings, work)
+
+
+async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
+    redis = open_redis(settings.redis_url, seconds=2)
+    desks = Desks(tenants, settings, redis, connections=4, yields=True)
+    copies = resolve_name("knowledge.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
+    bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
+    try:
+        reason = await _to_its_end(database, copies, tenant, bar)
+    finally:
+        bar.close()
+        await desks.close()
+        await redis.aclose()
+    if reason:
+        print(f"Not all is copied: {reason}. Run it again: it goes on from there.", file=sys.stderr)
+    return NOT_DONE_EXIT if reason else 0
+
+
+async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any) -> str:
+    refused, reason = 0, ""
+    while True:
+        copying = asyncio.create_task(copies.copy(tenant.id, tenant.desk, _ROUND_SECONDS))
+        try:
+            while True:
+                ended, _ = await asyncio.wait([copying], timeout=_LOOK_SECONDS)
+                extent = await listings.extent(database, tenant.id)
+                read = extent.tickets + extent.solutions
+                bar.total, bar.n = read + extent.to_read, read
+                bar.refresh()
+                if ended:
+                    break
+            synced = await copying
+        except HeldByAnotherError:
+            # The other process does the same work.
+            bar.set_postfix_str("another process copies it")
+            await asyncio.sleep(_LOOK_SECONDS)
+            continue
+        except (ExternalError, DeferredError) as failure:
+            return str(failure.reason)
+        finally:
+            copying.cancel()
+            await asyncio.gather(copying, return_exceptions=True)
+        refused, reason = refused + synced.refused, synced.stopped or reason
+        if synced.done and not extent.to_read:
+            reason = reason or ("" if extent.listed else "its list was not read to its end")
+            return reason or (f"the desk refused {refused} of them" if refused else "")
+
+
+def _cells(tenant_id: str, extent: Extent, seconds_left: float) -> tuple[str, ...]:
+    # There may be more until the desk's list was read to its end.
+    more = "" if extent.listed else "+"
+    now = datetime.now(UTC)
+    return (
+        tenant_id,
+        str(extent.tickets),
+        str(extent.solutions),
+        f"{extent.to_read}{more}",
+        f"{duration(seconds_left)}{more}",
+        "-" if extent.reaches_back_to is None else f"{extent.reaches_back_to:%Y-%m-%d}",
+        *("-" if at is None else age((now - at).total_seconds()) for at in (extent.read_at, extent.oldest_seen)),
+    )

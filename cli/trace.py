@@ -1,0 +1,138 @@
+"""`ai-agents trace`: a job's spans as a tree, from files or from its events."""
+
+import argparse
+import json
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from cli.runner import ask_with, load_or_exit
+from cli.show import trace_id
+from cli.tables import as_json, clean, when
+from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from config.settings import TraceFileSettings, TraceSettings
+from db.session import Database
+from jobs import queries
+from jobs.diagnosis.facts import DiagnosisSubject, find_job
+from jobs.diagnosis.timeline import timeline
+from observability.tracing import GPT4, WORKER
+
+FROM_EVENTS = "from the job's events: no spans are kept here"
+# A span as the SDK's `to_json` writes it, or a line of the tree in `--json` (no end: still open).
+Span = dict[str, Any]
+
+
+def run(chosen: argparse.Namespace) -> int:
+    asked, why = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
+    if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
+        try:
+            traces = find(place, asked)
+        except OSError as failure:
+            traces, why = [], f"can't be read ({failure.strerror})"
+        if traces:
+            return _tell_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
+        print(f"{clean(str(place))} {why}: the database is asked.", file=sys.stderr)
+    return ask_with(TraceSettings, lambda database, _: _tell_events(database, asked, is_json=chosen.json))
+
+
+def find(place: Path, asked: DiagnosisSubject) -> list[list[Span]]:
+    spans: dict[str, dict[str, Span]] = {}
+    for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, TypeError, KeyError):  # a killed process leaves half of a line
+                span = json.loads(line)
+                spans.setdefault(span["context"]["trace_id"], {})[span["context"]["span_id"]] = span
+    traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
+    names = ["job_id"] if asked.job_id else ["ticket_id", "desk_id", "display_id"]
+    for wanted, among in (str(asked.job_id or asked.ticket_id), names), (asked.tenant_id, ["tenant_id"]):
+        traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, *among)]
+    return sorted(traces, key=lambda trace: str(trace[0]["start_time"]), reverse=True)
+
+
+def _tags(trace: list[Span], *names: str) -> list[str]:
+    return [str(span["attributes"][name]) for span in trace for name in names if name in span["attributes"]]
+
+
+def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
+    # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
+    best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
+    about: dict[str, Any] = {name: next(iter(_tags(best, name)), None) for name in ("job_id", "tenant_id", "ticket_id")}
+    about |= {"trace_id": best[0]["context"]["trace_id"].removeprefix("0x"), "source": source}
+    about["others"] = sorted({job for trace in traces for job in _tags(trace, "job_id")[:1]} - {about["job_id"]})
+    lines = lines_of(best)
+    owners = {owner for trace in traces for owner in _tags(trace, "tenant_id")[:1]}
+    return _tell(owners, about, lines, max(line["end"] for line in lines), is_json=is_json)
+
+
+def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> list[Span]:
+    """Return each span below its parent; one without its parent is at the left."""
+    known, lines = {span["context"]["span_id"] for span in trace}, []
+    for span in (one for one in trace if (one["parent_id"] if one["parent_id"] in known else None) == parent):
+        tags, failed = span["attributes"], span["status"]["status_code"] == "ERROR"
+        notes = ["its parent has not ended, or is not kept"] if span["parent_id"] and depth == 0 else []
+        notes += [f"exception.message={span['status'].get('description', '')}"] if failed else []
+        notes += [f"outcome={tags['outcome']}"] if "outcome" in tags else []
+        notes += [f"link to trace {link['context']['trace_id'].removeprefix('0x')}" for link in span["links"]]
+        name = f"{span['name']} (attempt {tags['attempt']})" if "attempt" in tags else span["name"]
+        start, end = (datetime.fromisoformat(span[key]) for key in ("start_time", "end_time"))
+        line = {"depth": depth, "name": name, "start": start, "end": end, "state": "failed" if failed else "ok"}
+        lines.append(line | {"notes": notes, "process": span["resource"]["attributes"].get("service.name", "")})
+        lines += lines_of(trace, span["context"]["span_id"], depth + 1)
+    return lines
+
+
+async def _tell_events(database: Database, asked: DiagnosisSubject, *, is_json: bool) -> int:
+    job, jobs = await find_job(database, asked)
+    if job is None:
+        print("Nothing is known of it, or it was purged by age.", file=sys.stderr)
+        return NOT_DONE_EXIT
+    told = timeline(job, await queries.events(database, job), job.asked_at)
+    lines = []
+    for place, span in enumerate(told.spans):
+        by = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""
+        name = f"{span.name} (attempt {span.attempt})" if span.name == WORKER else span.name
+        # All is below the first span, as in a trace.
+        line = {"depth": span.level + (place > 0), "name": name, "start": span.start, "end": span.end}
+        lines.append(line | {"state": span.state, "notes": [by + span.words] if span.words else [], "process": ""})
+    about = {"job_id": str(job.id), "tenant_id": job.tenant_id, "ticket_id": job.ticket_id, "trace_id": trace_id(job)}
+    told_of = {**about, "source": FROM_EVENTS, "others": [str(other.id) for other in jobs if other.id != job.id]}
+    return _tell({one.tenant_id for one in jobs}, told_of, lines, told.end, is_json=is_json)
+
+
+def _tell(owners: set[str], about: dict[str, Any], lines: list[Span], until: datetime, *, is_json: bool) -> int:
+    if len(owners) > 1:
+        print(f"Whose ticket is it? Say --tenant: {clean(', '.join(sorted(owners)))}", file=sys.stderr)
+        return NOT_UNDERSTOOD_EXIT
+    if is_json:
+        print(as_json({**about, "spans": lines}))
+        return 0
+    start, job = min(line["start"] for line in lines), f"job {about['job_id']}, " if about["job_id"] else ""
+    print(clean(f"Trace {about['trace_id']}: {job}ticket {about['ticket_id']} of tenant {about['tenant_id']}"))
+    print(clean(f"{about['source']}; from {when(start)}, {(until - start).total_seconds():.1f} s"))
+    if about["others"]:
+        print(clean(f"other jobs of the ticket, see --job: {', '.join(about['others'])}"))
+    console = Console(width=None if sys.stdout.isatty() else 300)  # a pipe gets whole lines, for grep
+    console.print("", tree(lines, until, min(console.width, 110)), sep="\n")
+    return 0
+
+
+def tree(lines: list[Span], until: datetime, width: int) -> Tree:
+    start, longest = min(line["start"] for line in lines), max(4 * line["depth"] + len(line["name"]) for line in lines)
+    scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
+    above = [Tree("", hide_root=True)]
+    for line in lines:
+        depth, state = line["depth"], line["state"] if line["end"] else "goes on"
+        begin = (line["start"] - start).total_seconds()
+        lasted = ((line["end"] or until) - line["start"]).total_seconds()
+        row = f"{line['name'].ljust(longest - 4 * depth)} {begin:>+9.3f}s{lasted:>9.3f}s  {state:<7} "
+        row += f"{line['process'].removeprefix('ai-agents-'):<6} |"
+        row += " " * int(begin * scale) + "#" * max(1, round(lasted * scale))
+        text = Text("\n".join(map(clean, [row, *line["notes"]])), "red" if state == "failed" else "")
+        above[depth + 1 :] = [above[depth].add(text)]
+    return above[0]

@@ -1,0 +1,120 @@
+"""Dependencies of routes: user, stores, and validation of queries and forms."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Form, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import is_tenant_id
+from console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
+from console.sessions import Sessions, User
+from db.session import Database
+from jobs.diagnosis.probes import Outside
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Stores of the routes. `outside` checks desk and model."""
+
+    database: Database
+    redis: Redis
+    tenants: TenantDirectory
+    outside: Outside
+    jaeger_url: str | None = None
+    job_deadline_seconds: int = 1800
+
+
+class ConsoleRoute(APIRoute):
+    """A route with HEAD beside GET, and a time limit."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
+        methods = {*(methods or ["GET"])}
+        super().__init__(path, endpoint, methods=methods | ({"HEAD"} if "GET" in methods else set()), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            async with asyncio.timeout(request.app.state.page_seconds):
+                return await handle(request)
+
+        return limited
+
+
+def of_app(name: str) -> Any:
+    """Return a dependency on a part of the application's state."""
+
+    def part(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(part)
+
+
+def current_user(request: Request) -> User:
+    user: User = request.state.session.user
+    return user
+
+
+ServicesDep = Annotated[Services, of_app("services")]
+SessionsDep = Annotated[Sessions, of_app("sessions")]
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+def require_operator(user: CurrentUser) -> None:
+    if user.role != "operator":
+        raise Forbidden("This takes the role of an operator.")
+
+
+def check_origin(request: Request, sessions: SessionsDep) -> None:
+    if not sessions.address.is_own(request):
+        raise CsrfFailed
+
+
+def verify_csrf(
+    request: Request,
+    sessions: SessionsDep,
+    _: Annotated[None, Depends(check_origin)],
+    csrf: Annotated[str, Form()] = "",
+) -> None:
+    """Refuse a form of another session; from here on the request counts as a change."""
+    if not sessions.is_csrf(csrf, request.state.session.id):
+        raise CsrfFailed
+    request.state.is_change = True
+
+
+def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
+    """Return the tenant of the URL. Raises NotFound for hidden and unknown ones alike."""
+    if not is_tenant_id(tenant_id) or not user.sees(tenant_id):
+        raise NotFound
+    return tenant_id
+
+
+def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
+    """Return the tenant of the query, else the user's own; None for all tenants."""
+    return visible_tenant(user, tenant.strip()) if tenant.strip() else user.tenant_id
+
+
+def parse_ticket_id(given: str) -> str:
+    if not TICKET_ID.fullmatch(given):
+        raise NotFound
+    return given
+
+
+def parse_job_id(given: str) -> UUID:
+    if not JOB_ID.fullmatch(given):
+        raise NotFound
+    return UUID(given)
+
+
+VisibleTenant = Annotated[str, Depends(visible_tenant)]
+TenantScope = Annotated[str | None, Depends(tenant_scope)]
+TicketId = Annotated[str, BeforeValidator(parse_ticket_id)]
+JobId = Annotated[UUID, BeforeValidator(parse_job_id)]

@@ -1,0 +1,231 @@
+"""Login by token or OpenID provider, and logout."""
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from authlib.integrations.base_client.errors import MismatchingStateError
+from fastapi import APIRouter, Depends, Form, Query, Request
+from starlette.responses import Response
+
+from config.console_access import ConsoleRole, OidcSettings
+from console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
+from console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
+from console.oidc import LoginError, Provider, ProviderError
+from console.sessions import Account, Sessions
+from console.templating import csrf_field, templates
+from db.session import DATABASE_FAILURES
+from observability import log_events, metrics
+from observability.logging import Outage, log_event
+
+MOST_FAILURES = 10
+_MOST_AT_ONCE = 8
+WINDOW_SECONDS = 60.0
+PATHS = ("/login", "/logout", "/login/provider", "/login/provider/back")
+"""Those that need no session."""
+_BACK = "/login/provider/back"
+_BEGIN_AGAIN = "It was begun in another browser, or too long ago. Log in once more; cookies have to be allowed."
+_COPY_IS_VALID = (
+    "This browser is logged out. But the database does not answer, so the session itself is not ended: a copy of its "
+    "cookie in another place works again with the database, for eight hours at most. If there may be a copy, have your "
+    "token or CONSOLE_KEY changed."
+)
+
+
+class Login:
+    """The provider, and the failed logins of the last minute.
+
+    A token has at least 32 characters, 10 of them different: guessing finds none at any speed. Excess failures
+    therefore limit log lines and answers, but never reject a valid token, which others' failures could otherwise block.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.outage = Outage(log_events.CONSOLE_PROVIDER_FAILED)
+        self._times: deque[float] = deque(maxlen=MOST_FAILURES)
+        self._unlogged = 0
+        self._logged_at = float("-inf")
+        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    def refuse(self, reason: str, result: str = "") -> bool:
+        """Count a failure and log it; return False if there were too many to log each."""
+        now = time.monotonic()
+        too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
+        self._times.append(now)
+        if not too_many:
+            metrics.CONSOLE_LOGINS.labels(result or reason).inc()
+            log_event(log_events.CONSOLE_LOGIN_REFUSED, reason=reason)
+            return True
+        metrics.CONSOLE_LOGINS.labels("too many failures").inc()
+        self._unlogged += 1
+        if now - self._logged_at >= WINDOW_SECONDS:
+            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES + self._unlogged)
+            self._unlogged, self._logged_at = 0, now
+        return False
+
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Let few logins wait for the provider; raise an ErrorPage if it is away.
+
+        Anyone may start a login, and each one holds a connection.
+        """
+        if self._places.locked():
+            raise self._away("too many logins at once")
+        try:
+            async with self._places:
+                yield
+        except ProviderError as failure:
+            raise self._away(str(failure)) from failure
+
+    def _away(self, reason: str) -> ErrorPage:
+        metrics.CONSOLE_LOGINS.labels("provider away").inc()
+        self.outage.seen(reason)
+        sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
+        return unavailable("The login server is away", sentence, 60)
+
+
+def get_oidc(sessions: SessionsDep) -> OidcSettings:
+    if (oidc := sessions.access.now().oidc) is None:
+        raise ErrorPage(404, "Not here", "Nobody logs in by a provider here.")
+    return oidc
+
+
+LoginDep = Annotated[Login, of_app("login")]
+OidcDep = Annotated[OidcSettings, Depends(get_oidc)]
+NextQuery = Annotated[str, Query(alias="next")]
+router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/login")
+async def login_page(request: Request, sessions: SessionsDep, to: NextQuery = "") -> Response:
+    session = sessions.read(request)
+    if session is not None and not await sessions.is_ended(session):
+        return redirect(local_path(to))
+    return _login_page(request, sessions, to)
+
+
+@router.post("/login", dependencies=[Depends(check_origin)])
+async def log_in(
+    request: Request,
+    sessions: SessionsDep,
+    login: LoginDep,
+    token: Annotated[str, Form()] = "",
+    csrf: Annotated[str, Form()] = "",
+    to: Annotated[str, Form(alias="next")] = "",
+) -> Response:
+    login_id = sessions.read_login(request).get("id")
+    if not login_id or not sessions.is_csrf(csrf, login_id):
+        return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
+    sent = token.strip().encode("utf-8", "replace")
+    # All tokens are compared, so that the time reveals nothing.
+    holders = [one for one in sessions.access.now().tokens if hmac.compare_digest(sent, one.token.encode())]
+    if holders:
+        return await _enter(request, sessions, sessions.account_of_token(holders[0]), holders[0].role, to)
+    if login.refuse("wrong token"):
+        return _login_page(request, sessions, to, "This is nobody's token, or it was withdrawn.", 403)
+    problem = "Nobody's token. There were many of these just now: look at yours, and try again in a minute."
+    response = _login_page(request, sessions, to, problem, 429)
+    response.headers["Retry-After"] = str(round(WINDOW_SECONDS))
+    return response
+
+
+@router.get("/login/provider")
+async def to_provider(
+    request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
+) -> Response:
+    # Authlib keeps state, nonce and verifier in the request's session.
+    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
+    async with login.asking():
+        response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
+    login.outage.over()
+    sessions.write_login(response, begun)
+    return response
+
+
+@router.get(_BACK)
+async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep) -> Response:
+    begun = request.scope["session"] = sessions.read_login(request)
+    to = begun.get("next", "")
+    try:
+        async with login.asking():
+            person = await login.provider.person(request, oidc)
+    except MismatchingStateError:
+        raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
+    except LoginError as failure:
+        login.refuse(str(failure), "not vouched for")
+        sentence = "The login server did not say who you are. Log in once more."
+        raise ErrorPage(403, "Not logged in", sentence) from failure
+    # The first value in the settings' order counts.
+    value = next((value for value in oidc.roles if value in person.values), None)
+    if value is None:
+        login.refuse("no role")
+        sentence = (
+            f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
+            "Ask those who run it."
+        )
+        raise ErrorPage(403, "No role here", sentence)
+    account = sessions.account_of_person(oidc, person.subject, person.name, value)
+    return await _enter(request, sessions, account, oidc.roles[value], to)
+
+
+@router.post("/logout")
+async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> Response:
+    session = sessions.read(request)
+    if session is None:
+        return redirect("/login")
+    check_origin(request, sessions)
+    if not sessions.is_csrf(csrf, session.id):
+        raise CsrfFailed
+    try:
+        await sessions.end(session)
+    except (*DATABASE_FAILURES, TimeoutError) as failure:
+        # The browser loses its cookie in any case.
+        response = error_page(request, ErrorPage(503, "The logout did not count yet", _COPY_IS_VALID))
+        metrics.CONSOLE_LOGINS.labels("logout not recorded").inc()
+        log_event(log_events.CONSOLE_LOGOUT_LOST, visitor=session.account.id, failure=failure)
+    else:
+        response = redirect("/login")
+        metrics.CONSOLE_LOGINS.labels("logout").inc()
+        log_event(log_events.CONSOLE_LOGOUT, visitor=session.account.id)
+    sessions.forget(response)
+    return response
+
+
+def _login_page(request: Request, sessions: Sessions, to: str, problem: str = "", status: int = 200) -> Response:
+    # Keeps the id, so that a login page in another tab stays valid.
+    login_id = _login_id(request, sessions)
+    access = sessions.access.now()
+    context = {
+        "login_field": csrf_field(sessions.csrf(login_id)),
+        "next": local_path(to),
+        "problem": problem,
+        "by_token": bool(access.tokens),
+        "by_provider": access.oidc is not None,
+    }
+    response = templates.TemplateResponse(request, "login.html", context, status)
+    # Keeps a provider login that was started in another tab.
+    sessions.write_login(response, sessions.read_login(request) | {"id": login_id})
+    return response
+
+
+def _login_id(request: Request, sessions: Sessions) -> str:
+    # No session has such an id.
+    return str(sessions.read_login(request).get("id") or f"login {secrets.token_urlsafe(18)}")
+
+
+async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:
+    if (before := sessions.read(request)) is not None:
+        await sessions.end(before)
+    response = redirect(local_path(to))
+    sessions.begin(account, response)
+    # Keeps the id of a login form that is open in another tab.
+    sessions.write_login(response, {"id": _login_id(request, sessions)})
+    metrics.CONSOLE_LOGINS.labels("ok").inc()
+    of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
+    log_event(log_events.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)
+    return response

@@ -1,0 +1,137 @@
+"""Process of `ai-agents console`."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+
+from api.server import Crowd, Port, serve
+from config.console_access import AccessDirectory, read_access
+from config.environment import secrets_dir
+from config.own_secrets import own_secrets
+from config.settings import ConsoleSettings, SettingsError
+from config.tenant_directory import TenantDirectory
+from console.app import create_app
+from console.dependencies import Services
+from console.oidc import Provider
+from console.sessions import ConsoleAddress, ConsoleKeys, EndedSessions, Sessions
+from db.known_secrets import telling
+from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
+from db.session import Database
+from integrations.http import EgressConfig
+from jobs.diagnosis.probes import SchedulerProbes
+from jobs.probe_requests import ProbeClient
+from jobs.queue import open_redis
+from observability import log_events, metrics_server
+from observability.health import Readiness
+from observability.logging import log_event
+from observability.startup import end_loading, end_refused, start_process
+from observability.tracing import Tracing
+
+_NAME = "Console"
+MOST_CONNECTIONS = 200
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; return 0, or 78 with the reasons in the log.
+
+    `chosen` has `host` and `port`. An unreachable database does not prevent the start: pages show it.
+    """
+    settings, tenants = start_process(ConsoleSettings, needs="nothing")
+    access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
+    if problems := _problems(chosen.host, settings, access):
+        end_refused(problems)
+    for problem in access.now().problems:
+        _say(problem)
+    # A tenant's id may be mistyped.
+    for tenant_id in sorted(access.now().tenant_ids):
+        if not tenants.names(tenant_id):
+            _say(f"a role names the tenant {tenant_id}, which has no settings")
+    try:
+        check_now(settings.database_url)
+    except DatabaseUnfitError as unfit:
+        end_refused([str(unfit)])
+    except DatabaseUnreachableError:
+        log_event(log_events.SERVER_AWAITED, server="the database")
+    try:
+        listener = _listen(chosen.host, chosen.port)
+        asyncio.run(_main(settings, tenants, access, listener))
+    except (SettingsError, metrics_server.PortError) as unfit:
+        end_refused([str(unfit)])
+    return 0
+
+
+def _say(problem: str) -> None:
+    log_event(log_events.CONSOLE_SETTINGS, reason=problem)
+
+
+def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
+    now = access.now()
+    problems = []
+    if settings.console_url is None and not ConsoleAddress(None).knows(f"[{host}]" if ":" in host else host):
+        problems.append("CONSOLE_URL is missing: it is needed where the console listens on more than this machine")
+    if not now.tokens and now.oidc is None:
+        problems += now.problems or ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]
+    return problems
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError, UnicodeError) as failure:
+        in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
+        what = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
+        raise SettingsError([what]) from None
+
+
+def console_port(seconds: float = 10.0) -> Port:
+    return Port(seconds, Crowd(MOST_CONNECTIONS, in_a_rush=300))
+
+
+async def _main(
+    settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, listener: socket.socket
+) -> None:
+    log_event(log_events.PROCESS_STARTING, process=_NAME)
+    readiness = Readiness()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(Tracing("ai-agents-console").close)
+        stack.callback(metrics_server.serve("console", settings.metrics_port, readiness))
+        # No store is checked: pages report an unavailable one, and are needed most then.
+        readiness.ask(asyncio.get_running_loop(), {})
+        database = Database(
+            settings.database_url,
+            application_name="ai-agents console",
+            pool_size=8,
+            statement_seconds=5.0,
+            lock_seconds=2.0,
+            pool_seconds=3.0,
+        )
+        stack.push_async_callback(database.close)
+        secrets = telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
+        await stack.enter_async_context(secrets)
+        redis = open_redis(settings.redis_url, seconds=1.0)
+        stack.push_async_callback(redis.aclose)
+        asker = ProbeClient(settings.redis_url)
+        stack.push_async_callback(asker.close)
+        outside = SchedulerProbes(asker)
+        services = Services(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
+        keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
+        address = ConsoleAddress(settings.console_url)
+        sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
+        console = create_app(
+            services, sessions, provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle))
+        )
+        await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
+        end_loading()
+        told_to_stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        readiness.start()
+        log_event(log_events.PROCESS_READY, process=_NAME)
+        await told_to_stop.wait()
+        readiness.stop()
+        log_event(log_events.PROCESS_STOPPING, process=_NAME)
+    log_event(log_events.PROCESS_STOPPED, process=_NAME)

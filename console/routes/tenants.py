@@ -1,0 +1,89 @@
+"""Overview (search, polled queue, failures, tenants), and tenants as a list and one by one."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
+from console.errors import NotFound, redirect
+from console.queries import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_health
+from console.templating import templates
+from jobs.statistics import figures_of
+
+_MOST_TENANTS = 20
+"""Of more tenants, only those that need a look are shown on the overview."""
+_PAGE = 25
+_ALL_SECONDS = 4.0
+"""For the figures of a page's tenants; later ones are "not known just now"."""
+router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/")
+async def overview(request: Request, user: CurrentUser, services: ServicesDep, still: str = "") -> Response:
+    database, sees_all = services.database, user.tenant_id is None
+    queue, causes = await asyncio.gather(
+        queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
+    )
+    known = services.tenants.all() if sees_all else []
+    tenants, is_told = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
+    unwell = [each for each in tenants if each.health.tone != "ok"]
+    context = {
+        "queue": queue,
+        "still": bool(still),
+        **causes_table(causes),
+        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unwell[:_MOST_TENANTS],
+        "tenant_count": len(tenants),
+        "unwell_count": len(unwell),
+        "tenants_told": is_told,
+        "is_whole": sees_all,
+    }
+    return templates.TemplateResponse(request, "overview.html", context)
+
+
+@router.get("/live/queue")
+async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
+    return templates.TemplateResponse(request, "queue.html", context)
+
+
+@router.get("/tenants")
+async def tenants(request: Request, user: CurrentUser, services: ServicesDep, after: str = "") -> Response:
+    if user.tenant_id is not None:
+        return redirect(f"/tenants/{user.tenant_id}")
+    known = sorted(services.tenants.all(), key=lambda each: each.id)
+    behind = [tenant for tenant in known if tenant.id > after]
+    shown = behind[:_PAGE]
+    database = services.database
+    healths, is_told = await health_of_all(database, known, await lacking(database, services.redis))
+    # Last, because they take all connections for a moment.
+    figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in shown))
+    context = {
+        "tenants": [tenant_health(*one, own=False) for one in zip(shown, figures, strict=True)],
+        "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
+        "next": shown[-1].id if len(behind) > len(shown) else "",
+        "is_first": not after,
+    }
+    return templates.TemplateResponse(request, "tenants.html", context)
+
+
+@router.get("/tenants/{tenant_id}")
+async def tenant(request: Request, user: CurrentUser, services: ServicesDep, tenant_id: VisibleTenant) -> Response:
+    found = services.tenants.get(tenant_id)
+    if found is None:
+        raise NotFound
+    own = user.tenant_id is not None
+    figures, causes, lacks = await asyncio.gather(
+        in_time(figures_of(services.database, tenant_id)),
+        causes_lately(services.database, tenant_id),
+        lacking(services.database, services.redis),
+    )
+    problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
+    context = {
+        "tenant_id": tenant_id,
+        "tenant": tenant_health(found, figures, own=own, lacks=lacks),
+        # A problem may name a setting of another tenant.
+        "problems": [] if own else problems,
+        **causes_table(causes),
+    }
+    return templates.TemplateResponse(request, "tenant.html", context)

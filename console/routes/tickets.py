@@ -1,0 +1,249 @@
+"""A ticket: search, verdict with evidence and jobs, and the texts that a model was told."""
+
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from cli.show import note_text
+from console.dependencies import (
+    ConsoleRoute,
+    CurrentUser,
+    JobId,
+    ServicesDep,
+    TenantScope,
+    TicketId,
+    VisibleTenant,
+    parse_job_id,
+    visible_tenant,
+)
+from console.errors import Forbidden, NotFound, redirect
+from console.queries import in_time, own_words
+from console.templating import Tone, templates
+from console.timeline import NARROW, WIDE, draw
+from db.models import AuditRecord, JobState
+from db.session import Database
+from jobs import queries, rejections
+from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, reading_of
+from jobs.diagnosis.reasons import cause_of
+from jobs.diagnosis.report import evidence, for_machines
+from jobs.diagnosis.rules import judge
+from jobs.diagnosis.timeline import timeline
+from jobs.diagnosis.verdicts import VerdictCode
+from jobs.queries import Details, Listed, answer_in_row
+from jobs.rejections import RefusedLately
+from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from observability import log_events
+from observability.logging import log_event
+from privacy import audit
+
+_JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
+_TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
+_LONGEST_SEARCH = 100
+_MOST_RECORDS = 20
+_TONES: dict[VerdictCode, Tone] = {
+    VerdictCode.DELIVERED: "ok",
+    VerdictCode.ALREADY_ENHANCED: "ok",
+    VerdictCode.IN_PROGRESS: "info",
+    VerdictCode.RATE_HELD: "warn",
+    VerdictCode.WAITING_BACKLOG: "warn",
+    VerdictCode.ANOTHER_JOB: "warn",
+    VerdictCode.TICKET_GONE: "warn",
+    VerdictCode.LEFT_OUT: "warn",
+    VerdictCode.NOTHING_FOUND: "warn",
+    VerdictCode.DRY_RUN: "warn",
+    VerdictCode.FORGOTTEN: "warn",
+    VerdictCode.NOTE_REMOVED: "warn",
+}
+"""All other verdicts need a fix."""
+router = APIRouter(route_class=ConsoleRoute)
+
+
+@router.get("/search")
+async def search(
+    request: Request, user: CurrentUser, services: ServicesDep, scope: TenantScope, q: str = ""
+) -> Response:
+    given = q.strip()
+    if not given:
+        return redirect("/")
+    if job := _JOB.fullmatch(given):
+        return redirect(f"/jobs/{UUID(job[1])}")
+    ticket = _TICKET.fullmatch(given)
+    if ticket is None:
+        context = {"ticket_id": "", "given": given[:_LONGEST_SEARCH], "tenants": [], "is_known": False}
+        return templates.TemplateResponse(request, "search.html", context, 400)
+    ticket_id = ticket[2]
+    tenant_id = visible_tenant(user, ticket[1].lower()) if ticket[1] else scope
+    if tenant_id is not None:
+        return redirect(f"/tickets/{tenant_id}/{ticket_id}")
+    known = [tenant.id for tenant in services.tenants.all()]
+    owners = await queries.owners(services.database, ticket_id)
+    if not owners:
+        owners = await in_time(_heard_of(services.database, known, ticket_id)) or []
+    found = sorted(owners) or known
+    if len(found) == 1:
+        return redirect(f"/tickets/{found[0]}/{ticket_id}")
+    if not found:
+        raise NotFound
+    context = {"ticket_id": ticket_id, "given": ticket_id, "tenants": found, "is_known": bool(owners)}
+    return templates.TemplateResponse(request, "search.html", context)
+
+
+async def _heard_of(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
+    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
+
+
+async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
+    """Return a job that the user may see. Raises NotFound.
+
+    The error and its time are the same for a missing job and one of another tenant.
+    """
+    database = services.database
+    if user.tenant_id is not None and not await queries.is_of(database, user.tenant_id, job_id):
+        raise NotFound
+    found = await queries.details(database, job_id)
+    if found is None or not user.sees(found.tenant_id):
+        raise NotFound
+    return found
+
+
+VisibleJob = Annotated[Details, Depends(visible_job)]
+
+
+@router.get("/tickets/{tenant_id}/{ticket_id}")
+async def ticket(
+    request: Request,
+    user: CurrentUser,
+    services: ServicesDep,
+    tenant_id: VisibleTenant,
+    ticket_id: TicketId,
+    job: str = "",
+) -> Response:
+    job_id = parse_job_id(job) if job else None
+    if job_id is not None:
+        found = await visible_job(services, user, job_id)
+        if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
+            raise NotFound
+    gatherer = FactCollector(services.database, services.redis, services.tenants, services.outside)
+    try:
+        facts = await gatherer.facts(DiagnosisSubject(None if job_id else ticket_id, tenant_id, job_id))
+    except UnknownTenantError:
+        raise NotFound from None
+    if facts is None:
+        raise NotFound
+    pictures = []
+    if facts.job is not None and facts.events is not None:
+        line = timeline(facts.job, facts.events, facts.asked_at)
+        pictures = [draw(line, shape) for shape in (WIDE, NARROW)]
+    context = {
+        "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
+        "pictures": pictures,
+        "texts": facts.job is not None and user.reads_texts,
+        "tenant_id": tenant_id,
+        "ticket_id": ticket_id,
+    }
+    return templates.TemplateResponse(request, "ticket.html", context)
+
+
+@router.get("/jobs/{job_id}")
+async def job(found: VisibleJob) -> Response:
+    return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
+
+
+@router.get("/jobs/{job_id}/texts")
+async def texts(request: Request, user: CurrentUser, services: ServicesDep, job: VisibleJob) -> Response:
+    """Show prompts and answers of a job. Each view is logged."""
+    if not user.reads_texts:
+        raise Forbidden("Reading what a model was told takes the right to read texts (`+texts`).")
+    # Logged before reading, so that each view has its line.
+    ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
+    log_event(log_events.TEXTS_READ, ids, visitor=user.account)
+    answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    note = ""
+    # A later release may have another format.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        note = note_text(answer, job) if answer else ""
+    tenant = services.tenants.get(job.tenant_id)
+    days = tenant.audit_days if tenant is not None and tenant.usable else None
+    records: list[AuditRecord] = []
+    async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS):
+        records.append(record)
+        if len(records) == _MOST_RECORDS:
+            break
+    context = {
+        "job": job,
+        "records": records,
+        "keeps_records": days != 0,
+        "note": note,
+        "answer": answer,
+    }
+    return templates.TemplateResponse(request, "texts.html", context)
+
+
+def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
+    """Return the result of `diagnose --json` and more; `own` hides other tenants' data."""
+    if own:
+        facts = _without_causes(facts)
+    diagnosis = judge(facts)
+    # Jaeger shows the traces of all tenants to every visitor.
+    told = for_machines(facts, diagnosis, None if own else jaeger_url)
+    if own:
+        shown = replace(facts, queue=None, work=None)
+        again = judge(shown)
+        is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
+        # Otherwise the viewer may not know the evidence.
+        meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
+        told["says"] = again.says if is_same else meaning
+        told["because"] = [{"at": line.at, "what": line.what} for line in evidence(shown)]
+        if facts.queue is not None:
+            told["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
+    job = facts.job
+    numbers = [*([job.ticket_id, job.desk_id, job.display_id] if job else []), *facts.desk.numbers]
+    jobs: list[Details | Listed] = [*facts.others, *([job] if job else [])]
+    return told | {
+        "tone": _TONES.get(diagnosis.verdict, "bad"),
+        "means": diagnosis.verdict.means,
+        "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
+        "jobs": sorted(jobs, key=lambda each: (each.accepted_at, each.id), reverse=True),
+        "job": job,
+        "caution": None if job is None else retry_caution(job),
+    }
+
+
+def _without_causes(facts: Facts) -> Facts:
+    """Remove causes of signature mismatches that reveal another tenant."""
+    webhooks = facts.webhooks
+    if webhooks is None:
+        return facts
+    refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
+    # Merged, because two identical lines would reveal that they differ.
+    unread: dict[tuple[int, str], RefusedLately] = {}
+    for each in webhooks.unread:
+        reason = own_words(each.reason)
+        before = unread.get((each.status, reason))
+        count, last = (before.count, before.last_at) if before else (0, each.last_at)
+        told = replace(each, reason=reason, count=count + each.count, last_at=max(last, each.last_at))
+        unread[each.status, reason] = told
+    return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
+
+
+def retry_caution(job: Details) -> str | None:
+    """Return the argument against a job's retry; None if that is impossible or useless."""
+    is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
+    return caution(job.reason) if is_useful else None
+
+
+def caution(reason: str | None) -> str:
+    cause = cause_of(reason)
+    if cause.verdict is VerdictCode.WORKER_LOST:
+        return "It ended each worker that took it: do not retry it before Engineering has looked at it."
+    if reason == ALREADY_ENHANCED:
+        return "The ticket has its enhancement, or may have it: this makes a further note."
+    if cause.retried:
+        return ""
+    return "It ends like this again, unless the ticket or its tenant's rules have changed since."

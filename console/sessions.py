@@ -1,0 +1,256 @@
+"""Sessions and pending logins in signed cookies; only ended sessions are stored (docs/adr/0037).
+
+Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import Response
+
+from config.console_access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
+from db.session import Database
+
+_SECONDS = 2.0
+_END = text(
+    "INSERT INTO ended_sessions (id, expires_at) VALUES (:id, now() + CAST(:lasts AS interval)) ON CONFLICT DO NOTHING"
+)
+_HAS = text("SELECT EXISTS (SELECT FROM ended_sessions WHERE id = :id)")
+
+
+class EndedSessions:
+    """Ids of ended sessions; raises one of DATABASE_FAILURES, or TimeoutError (2 s)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def end(self, session_id: str, lasts: timedelta) -> None:
+        """End a session; `lasts` is the longest validity of its cookie."""
+        async with asyncio.timeout(_SECONDS):
+            await self._database.call(_END, id=session_id, lasts=lasts)
+
+    async def has(self, session_id: str) -> bool:
+        async with asyncio.timeout(_SECONDS):
+            return bool(await self._database.call_for_one(_HAS, id=session_id))
+
+
+LASTS_SECONDS = 8 * 3600
+IDLE_SECONDS = 3600
+LOGIN_SECONDS = 600
+CLOCK_SKEW_SECONDS = 60
+"""The clock of another console may be ahead so far, or ours before it was set."""
+_RENEWED_AFTER_SECONDS = 60
+_SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
+_OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
+_HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
+
+
+class ConsoleAddress:
+    """The console's address: `CONSOLE_URL`, or any local name without it.
+
+    The host check prevents DNS rebinding: a foreign page under a name that resolves to this machine has another host.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        parts = urlsplit(url or "")
+        # Some proxies include the default port.
+        default_port = 443 if parts.scheme == "https" else 80
+        self._hosts = {parts.netloc, parts.netloc if parts.port else f"{parts.netloc}:{default_port}"}
+
+    @property
+    def is_secure(self) -> bool:
+        return self._url is not None and self._url.startswith("https:")
+
+    def knows(self, host: str) -> bool:
+        return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
+
+    def origin(self, request: Request) -> str:
+        return self._url or f"http://{request.headers.get('host', '').lower()}"
+
+    def is_own(self, request: Request) -> bool:
+        """Return False if the browser reports another origin.
+
+        Other clients report none, and have no cookie of another person.
+        """
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        return site in (None, "same-origin") and origin in (None, self.origin(request))
+
+
+class ConsoleKeys:
+    """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
+
+    def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
+        self._keys = [key.encode() for key in keys]
+        self.now = now
+
+    def sign(self, purpose: str, content: object) -> str:
+        signed: str = self._serializer(purpose).dumps([int(self.now()), content])
+        return signed
+
+    def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int] | None:
+        """Return a signed text's content and time; None if no key has signed it within `seconds`."""
+        try:
+            at, content = self._serializer(purpose).loads(text)
+        except BadData:
+            return None
+        return (content, at) if -CLOCK_SKEW_SECONDS <= int(self.now()) - at <= seconds else None
+
+    def mark(self, purpose: str, secret: str) -> str:
+        """Return a keyed hash that identifies the secret without revealing it."""
+        return self._marks(purpose, secret)[0]
+
+    def is_mark(self, given: str, purpose: str, secret: str) -> bool:
+        sent = given.encode("utf-8", "replace")
+        return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
+
+    def _marks(self, purpose: str, secret: str) -> list[str]:
+        message = f"ai-agents console {purpose}\0{secret}".encode()
+        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
+
+    def _serializer(self, purpose: str) -> URLSafeSerializer:
+        # itsdangerous signs with the last key.
+        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        return URLSafeSerializer(self._keys[::-1], salt=f"ai-agents console {purpose}".encode(), signer_kwargs=options)
+
+
+class Account(NamedTuple):
+    """The proof of a login.
+
+    `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
+    provider's subject, replaced by a keyed hash if it could be an address or more than an id. `value` is the value of
+    the provider's claim.
+    """
+
+    kind: str
+    id: str
+    mark: str
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user with current rights.
+
+    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models. Only an
+    operator may change several jobs at once. `account` is the user in log lines, which never contain the name.
+    """
+
+    name: str
+    role: str
+    tenant_id: str | None = None
+    reads_texts: bool = False
+    account: str = ""
+
+    def sees(self, tenant_id: str) -> bool:
+        return self.tenant_id is None or self.tenant_id == tenant_id
+
+
+class Session(NamedTuple):
+    """A session, issued and last renewed at Unix seconds. Its forms contain `csrf`."""
+
+    id: str
+    account: Account
+    issued_at: int
+    signed_at: int
+    user: User
+    csrf: str
+
+
+class Sessions:
+    """Reads and writes the two cookies."""
+
+    def __init__(
+        self, keys: ConsoleKeys, access: AccessDirectory, ended: EndedSessions, address: ConsoleAddress
+    ) -> None:
+        self.access = access
+        self.address = address
+        self._keys = keys
+        self._ended = ended
+        # Only a TLS origin can set a cookie of that name, for itself and all of its paths.
+        prefix = "__Host-" if address.is_secure else ""
+        self._cookie, self._login_cookie = f"{prefix}console", f"{prefix}console-login"
+
+    def read(self, request: Request) -> Session | None:
+        """Return the request's valid session. Check `is_ended` before granting access."""
+        found = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
+        if found is None:
+            return None
+        content, signed_at = found
+        session_id, issued_at, account = content[0], content[1], Account(*content[2])
+        role = self._role(account, self.access.now())
+        if role is None or self._keys.now() - issued_at >= LASTS_SECONDS:
+            return None
+        user = User(account.name, role.kind, role.tenant_id, role.reads_texts, account.id)
+        return Session(session_id, account, issued_at, signed_at, user, self.csrf(session_id))
+
+    async def is_ended(self, session: Session) -> bool:
+        """Return True after a logout. Raises DATABASE_FAILURES or TimeoutError."""
+        return await self._ended.has(session.id)
+
+    async def end(self, session: Session) -> None:
+        await self._ended.end(session.id, timedelta(seconds=LASTS_SECONDS))
+
+    def begin(self, account: Account, response: Response) -> None:
+        self._write(response, secrets.token_urlsafe(18), int(self._keys.now()), account)
+
+    def renew(self, session: Session, response: Response) -> None:
+        """Restart the idle time of a session, at most once a minute."""
+        if self._keys.now() - session.signed_at >= _RENEWED_AFTER_SECONDS:
+            self._write(response, session.id, session.issued_at, session.account)
+
+    def forget(self, response: Response) -> None:
+        response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
+
+    def read_login(self, request: Request) -> dict[str, Any]:
+        found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
+        return {} if found is None else dict(found[0])
+
+    def write_login(self, response: Response, login: dict[str, Any]) -> None:
+        self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
+
+    def csrf(self, session_id: str) -> str:
+        return self._keys.mark(_CSRF, session_id)
+
+    def is_csrf(self, given: str, session_id: str) -> bool:
+        return self._keys.is_mark(given, _CSRF, session_id)
+
+    def account_of_token(self, token: ConsoleToken) -> Account:
+        return Account(_TOKEN, token.name, self._keys.mark(_TOKEN, token.token), token.name)
+
+    def account_of_person(self, oidc: OidcSettings, subject: str, name: str, value: str) -> Account:
+        is_id = _OPAQUE.fullmatch(subject) is not None and "error" not in subject.lower()
+        person = subject if is_id else self._keys.mark(_PERSON, subject)
+        return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
+
+    def _role(self, account: Account, access: ConsoleAccess) -> ConsoleRole | None:
+        oidc = access.oidc
+        if account.kind == _TOKEN:
+            proofs = [(token.token, token.role) for token in access.tokens if token.name == account.id]
+        else:
+            proofs = [(_provider(oidc), oidc.roles[account.value])] if oidc and account.value in oidc.roles else []
+        is_mark = self._keys.is_mark
+        return next((role for proof, role in proofs if is_mark(account.mark, account.kind, proof)), None)
+
+    def _write(self, response: Response, session_id: str, issued_at: int, account: Account) -> None:
+        self._set(response, self._cookie, self._keys.sign(_SESSION, [session_id, issued_at, account]))
+
+    def _set(self, response: Response, name: str, value: str) -> None:
+        response.set_cookie(name, value, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
+
+
+def _provider(oidc: OidcSettings) -> str:
+    return "\0".join((oidc.issuer, oidc.client_id, oidc.claim))

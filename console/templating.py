@@ -1,0 +1,96 @@
+"""Templates with their shared context and filters, and URLs of static files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.templating import Jinja2Templates
+
+from cli.audit import dollars
+from cli.tables import age, duration, when
+from db.models import JobState
+from jobs.statistics import MOST_COUNTED
+
+_FOLDER = Path(__file__).parent
+STATIC = _FOLDER / "static"
+_CONTENT = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
+STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
+"""Has a hash of all files, so that a browser may keep them for ever."""
+Tone = Literal["ok", "warn", "bad", "info"]
+"""The colour of a word, which says the same without it."""
+_TONES: dict[str, Tone] = {JobState.COMPLETED: "ok", JobState.FAILED: "bad", JobState.WAITING: "warn"}
+
+
+class StateWord(NamedTuple):
+    """A word with its tone."""
+
+    text: str
+    tone: Tone
+
+
+def counted(count: int, most: int | None = None) -> str:
+    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
+
+
+def percent(part: float | None) -> str:
+    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
+    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
+
+
+def csrf_field(csrf: str) -> Markup:
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
+
+
+def _ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+_FILTERS = {
+    "ago": _ago,
+    "clock": _clock,
+    "counted": counted,
+    "dollars": dollars,
+    "duration": duration,
+    "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    "state_word": lambda state: StateWord(state, _TONES.get(state, "info")),
+    "when": when,
+}
+
+
+def _around(request: Request) -> dict[str, Any]:
+    session = request.state.session
+    return {
+        "user": session.user if session else None,
+        "csrf_field": csrf_field(session.csrf) if session else "",
+        "here": request.scope["path"],
+        "static": lambda name: f"{STATIC_PATH}/{name}",
+    }
+
+
+def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
+    environment = Environment(
+        loader=FileSystemLoader([*folders, _FOLDER / "templates"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= _FILTERS
+    environment.globals["most_counted"] = MOST_COUNTED
+    return Jinja2Templates(env=environment, context_processors=[_around])
+
+
+templates = create_templates()

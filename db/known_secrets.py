@@ -1,0 +1,204 @@
+"""Known secrets by fingerprint: their age and last use, never their text.
+
+A fingerprint is a hash of a secret with a random key of its tenant (`privacy.tombstones`). The text is hashed once
+before it leaves the process, so that a server which logs its statements never receives it. Each process reports its
+secrets.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from db.session import DATABASE_FAILURES, Database, is_away, is_locked, split
+from jobs.repository import SECRETS_KEPT, USES_KEPT
+from observability import log_events, metrics, tracing
+from observability.logging import log_event
+from privacy.tombstones import new_key
+
+OF_PROCESS = "(process)"
+"""Stands for the tenant of a secret that is no tenant's; no tenant's id can be that."""
+CURRENT, PREVIOUS, RETIRED = "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"
+TOKEN = "WEBHOOK_TOKEN"  # noqa: S105 -- a setting's name
+KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "CONSOLE_KEY"}
+"""Where a process has its key from before the last change -> where it has the one that came."""
+# A rotated secret stays the same in its new place; so does a personal token under another name.
+_KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
+_NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
+
+_KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
+_PURGE = text("SELECT purge_secrets(:uses, :secrets)")
+_KEY = text("SELECT key FROM tombstone_keys")
+_REMEMBERED = text("""
+    SELECT k.setting, k.fingerprint, k.first_seen_at, k.last_seen_at, k.last_used_at, now() AS asked_at,
+           (SELECT coalesce(sum(u.uses), 0)::bigint FROM secret_uses u
+            WHERE u.tenant_id = k.tenant_id AND u.fingerprint = k.fingerprint
+            AND u.hour >= date_trunc('hour', now() - make_interval(hours => :hours))) AS uses
+    FROM known_secrets k WHERE k.tenant_id = current_setting('app.tenant_id') ORDER BY k.last_seen_at DESC
+""")
+LATELY_HOURS = 24
+# Set secrets are reported once an hour; after this time without a report they count as gone.
+_TOLD_WITHIN = timedelta(hours=2)
+AT_ONCE = 500
+
+
+class SecretSeen(NamedTuple):
+    """A secret of a process; `uses`: webhooks it proved since the last report."""
+
+    tenant_id: str
+    setting: str
+    digest: bytes
+    uses: int = 0
+
+
+class Remembered(NamedTuple):
+    """A known secret; `uses` within a day, whose first hour counts whole."""
+
+    setting: str
+    fingerprint: bytes
+    first_seen_at: datetime
+    last_seen_at: datetime
+    last_used_at: datetime | None
+    asked_at: datetime
+    uses: int
+
+
+def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen:
+    return SecretSeen(tenant_id or OF_PROCESS, setting, digest(setting, secret), uses)
+
+
+def digest(setting: str, secret: str) -> bytes:
+    """Return the hash sent to the database: the same in each place of a secret."""
+    kind = _NAMED_TOKEN if setting.startswith(_NAMED_TOKEN) else _KIND.get(setting, setting)
+    # An environment variable may be invalid UTF-8.
+    return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
+
+
+async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
+    """Record secrets and uses; return the time since when each is known."""
+    told: dict[tuple[str, bytes], dict[str, object]] = {}
+    for secret in secrets:
+        row = told.setdefault(
+            (secret.tenant_id, secret.digest),
+            {"tenant": secret.tenant_id, "setting": secret.setting, "digest": secret.digest.hex(), "uses": 0},
+        )
+        row |= {"uses": int(str(row["uses"])) + secret.uses, "key": new_key().hex()}
+    since: dict[tuple[str, str], datetime] = {}
+    # In batches: concurrent reports of the same secrets wait for their rows.
+    for some in split(list(told.values()), AT_ONCE):
+        rows = await database.call(_KNOW, secrets=json.dumps(some))
+        since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in rows}
+    return since
+
+
+async def remembered(database: Database, tenant_id: str, places: Mapping[str, str]) -> dict[str, Remembered]:
+    key, rows = await database.call_as(tenant_id or OF_PROCESS, _KEY, _REMEMBERED, hours=LATELY_HOURS)
+    by_fingerprint = {bytes(row["fingerprint"]): Remembered(**row) for row in rows}
+    known = {
+        setting: by_fingerprint.get(sha256(bytes(one["key"]) + digest(setting, secret)).digest())
+        for one in key
+        for setting, secret in places.items()
+    }
+    return {setting: found for setting, found in known.items() if found is not None}
+
+
+async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
+    (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
+    found: dict[str, list[Remembered]] = {}
+    for row in rows:
+        if row["asked_at"] - row["last_seen_at"] < _TOLD_WITHIN:
+            found.setdefault(row["setting"], []).append(Remembered(**row))
+    return {setting: _oldest_in_use(told) for setting, told in found.items()}
+
+
+def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
+    """Return the oldest secret that a process not yet restarted may use."""
+    *older, newest = sorted(told, key=lambda one: one.first_seen_at)
+    return next((one for one in older if one.last_seen_at >= newest.first_seen_at), newest)
+
+
+async def purge(database: Database) -> None:
+    await database.call(_PURGE, uses=USES_KEPT, secrets=SECRETS_KEPT)
+
+
+LOOK_SECONDS = 15.0
+_TELL_SECONDS = 3600.0
+_ANSWER_SECONDS = 30.0
+
+
+@contextlib.asynccontextmanager
+async def telling(
+    database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
+) -> AsyncIterator["SecretUsage"]:
+    """Report the `secrets` beside the caller's work, later if the database is away.
+
+    The ages of tenants' secrets are exported as a metric. The leader of housekeeping exports those of the processes.
+    """
+    told = SecretUsage(database, secrets)
+
+    async def tell() -> None:
+        while True:
+            # Other parts of the process report that the database is away.
+            with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                before = told.since
+                await told.look()
+                if told.since is not before:
+                    of_tenants = {whose: since for whose, since in told.since.items() if whose[0] != OF_PROCESS}
+                    metrics.secret_ages(of_tenants)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class SecretUsage:
+    """Checks the secrets every some seconds; reports changes, and all once an hour.
+
+    `secrets` returns each secret by tenant and setting; the tenant is empty for one of the process itself. `since`:
+    when each became known, as of the last report.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._monotonic = monotonic
+        self._told: Mapping[tuple[str, str], str] | None = None
+        self._again_at = 0.0
+        self.since: Mapping[tuple[str, str], datetime] = {}
+
+    async def look(self) -> None:
+        """Report if due. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        there, now = self._secrets(), self._monotonic()
+        if there == self._told and now < self._again_at:
+            return
+        told = [seen(*whose, secret) for whose, secret in there.items()]
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    self.since = await know(self._database, told)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            log_event(log_events.SECRET_AGES_UNKNOWN, reason="not recorded", failure=failure)
+            return
+        self._told, self._again_at = there, now + _TELL_SECONDS
+
+    def forget(self) -> None:
+        self._told = None

@@ -1,0 +1,400 @@
+"""Connections to Postgres: pool, transactions of a tenant, spans of statements.
+
+Statements of jobs go directly to the driver, over SQLAlchemy's pooled connections: SQLAlchemy takes 0.4 ms more of CPU
+for a statement, and a job has a dozen (`make bench ARGS=alternatives`). The spans are our own (docs/adr/0009): the
+instrumentation for SQLAlchemy counts each checkout of a pool and costs more.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
+from select import POLLIN, poll
+from typing import Any, TypeVar
+
+import psycopg
+from opentelemetry.trace import Span
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    ExceptionContext,
+    TextClause,
+    any_,
+    event,
+    literal,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine import AdaptedConnection, make_url
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
+
+from observability import tracing
+
+_SPAN = "ai-agents span"
+# Our functions have names of several words.
+_CALL = re.compile(r"SELECT (?:\* FROM )?(\w+_\w+)\(")
+Row = Mapping[str, Any]
+_dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+
+def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
+    if tracing.is_untraced():
+        return None
+    operation = name = statement.split(None, 1)[0].upper()
+    attributes = {**server, "db.operation.name": operation, "db.query.text": statement}
+    if called := _CALL.match(statement):
+        attributes["db.stored_procedure.name"] = called[1]
+        name = f"{operation} {called[1]}"
+    return tracing.call_span(name, attributes)
+
+
+def _fail_span(span: Span, failure: BaseException) -> None:
+    # Without the server's message, which may quote a row.
+    state = getattr(failure, "sqlstate", None)
+    if state is not None:
+        span.set_attribute("db.response.status_code", str(state))
+    tracing.record_failure(span, failure)
+
+
+def _trace_statements(engine: Engine, server: Mapping[str, str | int]) -> None:
+    def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if span := _begin_span(server, statement):
+            connection.info[_SPAN] = span
+
+    def end(connection: Connection, *_: Any) -> None:
+        if span := connection.info.pop(_SPAN, None):
+            span.end()
+
+    def fail(failure: ExceptionContext) -> None:
+        if failure.connection is not None and (span := failure.connection.info.pop(_SPAN, None)):
+            _fail_span(span, failure.original_exception)
+            span.end()
+
+    event.listen(engine, "before_cursor_execute", begin)
+    event.listen(engine, "after_cursor_execute", end)
+    event.listen(engine, "handle_error", fail)
+
+
+@lru_cache
+def _for_driver(question: TextClause) -> str:
+    return str(question.compile(dialect=_dialect))
+
+
+def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
+    gone = connection is not None and connection.closed
+    return DBAPIError.instance(
+        None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=gone, dialect=_dialect
+    )
+
+
+DATABASE_FAILURES = (DBAPIError, PoolTimeout)
+"""What a statement raises when the database refuses it or is away."""
+
+# psycopg takes whole seconds, at least 2; callers with a tighter budget set their own timeout.
+_CONNECT_SECONDS = 2
+_IDLE_TRANSACTION_SECONDS = 10
+"""No transaction of ours waits for anything but the next statement: one that is silent for so long has lost its peer,
+and its locks would keep everybody waiting."""
+_LOCK_SECONDS = 5
+_KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
+"""Seconds, seconds, probes: a peer that vanished without a word is noticed in 11 seconds, at either end."""
+_UNANSWERED_MS = 10_000
+_NOTHING = text("SELECT 1")
+_SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
+INSISTED_ON = ("idle_in_transaction_session_timeout", "lock_timeout")
+"""Settings without which a peer that vanished could hold everybody up: a process does not start if it lacks them."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
+
+
+def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
+    """Return the settings of each session; times in milliseconds."""
+    return {
+        "statement_timeout": str(round(statement_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
+        "lock_timeout": str(round(lock_seconds * 1000)),
+        **{f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
+        "tcp_user_timeout": str(_UNANSWERED_MS),
+        "timezone": "UTC",
+    }
+
+
+def as_arguments(options: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in options.items())
+
+
+def driver_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def is_away(failure: Exception) -> bool:
+    """Return True if the server is unavailable, so that a retry may succeed.
+
+    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that is held
+    (55P03), a transaction ended for its silence (25P03), a server that became a standby (25006); none without a
+    connection. Failures of the driver itself have no SQLSTATE either, but are the statement's fault.
+    """
+    if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
+        return isinstance(failure, PoolTimeout)
+    state = getattr(failure.orig, "sqlstate", None)
+    return failure.connection_invalidated or state is None or str(state).startswith(_AWAY)
+
+
+def is_locked(failure: Exception) -> bool:
+    """Return True if the statement timed out waiting for a lock."""
+    return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+
+
+def is_refused(failure: Exception) -> bool:
+    """Return True if values are at fault: SQLSTATE class 22, 23 or 54."""
+    state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
+    return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
+
+
+def _insist_on_silence(
+    connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
+) -> None:
+    if entry.info.get("used"):
+        waiting = poll()
+        waiting.register(connection.driver_connection.fileno(), POLLIN)
+        if waiting.poll(0):
+            raise DisconnectionError
+    entry.info["used"] = True
+
+
+def _leave_autocommit(connection: Connection) -> None:
+    lent: Any = connection.connection.dbapi_connection
+    if lent.driver_connection.autocommit:
+        lent.autocommit = False
+
+
+class Database:
+    """The connection pool of one process.
+
+    Rows of a tenant are visible only inside `tenant(...)`; elsewhere only the functions of the database work: `call`
+    them. `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: statements
+    make spans.
+
+    A connection that died while idle (a restarted server) is replaced before use, without a query. One whose end was
+    not signalled fails at its first statement, as if the server were away.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        application_name: str,
+        pool_size: int = 10,
+        statement_seconds: float = 30,
+        lock_seconds: float = _LOCK_SECONDS,
+        pool_seconds: float = 5,
+        traced: bool = False,
+    ) -> None:
+        arguments: dict[str, Any] = {
+            "connect_timeout": _CONNECT_SECONDS,
+            "application_name": application_name,
+            "client_encoding": "utf8",
+            "options": as_arguments(session_options(statement_seconds, lock_seconds)),
+            **{f"keepalives_{name}": value for name, value in _KEEPALIVE.items()},
+            "tcp_user_timeout": _UNANSWERED_MS,
+        }
+        self._engine = create_async_engine(
+            driver_url(url),
+            connect_args=arguments,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_seconds,
+            # The owner of a transaction ends it: SQLAlchemy's sessions do, and `_direct` returns none open.
+            pool_reset_on_return=None,
+            hide_parameters=True,
+        )
+        engine = self._engine.sync_engine
+        event.listen(engine, "checkout", _insist_on_silence)
+        event.listen(engine, "engine_connect", _leave_autocommit)
+        self._traced: dict[str, str | int] = {}
+        if traced:
+            self._traced = {
+                "db.system.name": "postgresql",
+                "db.namespace": engine.url.database or "",
+                "server.address": engine.url.host or "",
+                "server.port": engine.url.port or 5432,
+            }
+            _trace_statements(engine, self._traced)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        """Yield a transaction on one tenant's rows; committed at the end of the block."""
+        async with self._sessions.begin() as session:
+            # Equivalent to BEGIN, which has no span either.
+            with tracing.untraced():
+                await session.execute(_SET_TENANT, {"tenant": tenant_id})
+            yield session
+
+    async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
+        """Return each statement's rows, in one transaction and round trip.
+
+        It takes a third of the CPU of `tenant`: a pipeline is a transaction without BEGIN
+        (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html). Statements with the execution option
+        `binary` return bytes instead of text, a quarter of the time for large results.
+        """
+        statements, values = [_for_driver(question) for question in questions], values | {"tenant": tenant_id}
+        async with self._direct(statements[0], piped=True) as driver:
+            cursors = []
+            async with driver.pipeline():
+                await driver.execute(_for_driver(_SET_TENANT), values)
+                for question, statement in zip(questions, statements, strict=True):
+                    binary = bool(question.get_execution_options().get("binary"))
+                    cursors.append(driver.cursor(row_factory=dict_row, binary=binary))
+                    await cursors[-1].execute(statement, values)
+            return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        """Return the rows of a database function, in one transaction and round trip."""
+        statement = _for_driver(question)
+        async with self._direct(statement) as driver:
+            cursor = driver.cursor(row_factory=dict_row)
+            await cursor.execute(statement, values)
+            return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def _direct(self, statement: str, *, piped: bool = False) -> AsyncIterator[Any]:
+        try:
+            lent = await self._engine.raw_connection()
+        except psycopg.Error as failure:
+            raise _as_sqlalchemy(failure) from failure
+        driver: Any = lent.driver_connection
+        span, done = None, False
+        try:
+            if not driver.autocommit:
+                await driver.set_autocommit(True)
+            span = _begin_span(self._traced, statement) if self._traced else None
+            yield driver
+            done = True
+        except psycopg.Error as failure:
+            if span is not None:
+                _fail_span(span, failure)
+            raise _as_sqlalchemy(failure, driver) from failure
+        finally:
+            if span is not None:
+                span.end()
+            # A cancelled caller may have left answers behind, which the next caller would take for its own; what the
+            # driver knows of a pipeline that broke off need not be so.
+            if driver.info.transaction_status == TransactionStatus.IDLE and (done or not piped):
+                lent.close()
+            else:
+                driver.pgconn.finish()
+                # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
+                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
+
+    async def call_for_one(self, question: TextClause, **values: Any) -> Any:
+        rows = await self.call(question, **values)
+        return next(iter(rows[0].values())) if rows else None
+
+    @asynccontextmanager
+    async def across_tenants(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a separate connection in autocommit, for locks of its lifetime."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection
+            finally:
+                # Not returned to the pool, where the session's locks would survive.
+                await connection.invalidate()
+
+    async def ask(self) -> None:
+        """Check that the database answers. Raises one of DATABASE_FAILURES."""
+        await self.call(_NOTHING)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+_LEAD_PAUSE_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Wait for the lead, and hold it in this block, by a lock of its connection.
+
+    Await the yielded function before each round, from any number of tasks: it raises one of DATABASE_FAILURES when the
+    connection, and so the lead, is lost. Both raise TimeoutError if the database does not answer for 10 s.
+    """
+    question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
+    async with AsyncExitStack() as stack:
+        with tracing.untraced():
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                connection = await stack.enter_async_context(database.connection())
+            while True:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if await connection.scalar(question, {"office": f"ai-agents {office}"}):
+                        break
+                await asyncio.sleep(_LEAD_PAUSE_SECONDS)
+
+        one_at_a_time = asyncio.Lock()
+        lost = False
+
+        async def still_leads() -> None:
+            nonlocal lost
+            async with one_at_a_time:
+                # The failed connection cannot show why.
+                if lost:
+                    raise TimeoutError
+                lost = True
+                with tracing.untraced():
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        await connection.execute(text("SELECT 1"))
+                lost = False
+
+        yield still_leads
+
+
+PAGE = 1000
+Item = TypeVar("Item")
+
+
+def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]
+
+
+async def pages(
+    database: Database, tenant_id: str, column: InstrumentedAttribute[Any], size: int = PAGE
+) -> AsyncIterator[ColumnElement[bool]]:
+    """Yield conditions for pages of about `size` rows, in the order of `column`.
+
+    `column` needs an index. Rows of one value are in one page. Rows removed meanwhile do no harm; rows added behind the
+    position are not seen.
+    """
+    rest: ColumnElement[bool] = true()
+    while True:
+        page = select(column.label("value")).where(rest).order_by(column).limit(size).subquery()
+        last = select(page.c.value).order_by(page.c.value.desc()).limit(1)
+        async with database.tenant(tenant_id) as session:
+            upper = await session.scalar(last)
+        if upper is None:
+            return
+        yield rest & (column <= upper)
+        rest = column > upper
+
+
+def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    return column == any_(literal(list(values), ARRAY(column.type)))

@@ -1,0 +1,1 @@
+"""Simulators, the local stack, benchmarks: never shipped."""

@@ -1,0 +1,99 @@
+"""`make bench`: all benchmarks, or those that are named; their tables go into the documents.
+
+A number of a benchmark is changed by NAME=VALUE, such as `webhooks rounds=1 seconds=0.5`. Tables are written between
+their marks in `docs/benchmarks.md`, all figures into `docs/benchmarks/results.json`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dev.benchmarks import growth, held, jobs, starts, webhooks
+from dev.benchmarks.ours import MeasurementError
+from dev.benchmarks.report import Benchmark, Goal, Report, table
+from dev.benchmarks.retrieval import benchmark as retrieval
+from dev.stack.processes import ProcessFailedError
+from dev.stack.programs import PROJECT
+
+_USUAL = (webhooks, jobs, held, growth, starts)
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in (*_USUAL, retrieval)}
+_GOALS_HEAD = ("figure", "measured", "goal", "met")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the benchmarks in turn; return 2 if one could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m dev.benchmarks", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="NAME", help="; ".join(map(_usage, BENCHMARKS.values())))
+    parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
+    parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
+    given = parser.parse_args(words)
+    changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in given.words) if value}
+    names = [word for word in given.words if "=" not in word]
+    # Retrieval measures quality, not cost, and has a verb of its own.
+    names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (given.size == "full")
+    known = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
+    if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    status = 0
+    for name in names:
+        on, benchmark = machine(), BENCHMARKS[name]
+        numbers = {"tiny": benchmark.tiny, "usual": {}, "full": benchmark.full}[given.size]
+        try:
+            found = benchmark.measure({**numbers, **changed})
+        except (MeasurementError, ProcessFailedError) as failure:
+            sys.stderr.write(f"{name}: {failure}\n")
+            status = 2
+            continue
+        sys.stdout.write("\n".join((f"## {name}", "", *found.lines, "", "")))
+        sys.stdout.flush()
+        write(given.documents, name, found, on)
+    return status
+
+
+def _usage(benchmark: Benchmark) -> str:
+    numbers = ", ".join(f"{name}={json.dumps(value)}" for name, value in benchmark.usual.items())
+    return f"{benchmark.name} ({numbers})" if numbers else benchmark.name
+
+
+def machine() -> dict[str, str]:
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "day": datetime.now(UTC).date().isoformat(),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
+    """Write table and figures of one benchmark, and the table of all goals."""
+    page, results = documents / "benchmarks.md", documents / "benchmarks" / "results.json"
+    results.parent.mkdir(exist_ok=True)
+    where = (
+        f"Measured on {on['day']}: {on['cores']} cores, {on['system']}, Python {on['python']}, "
+        f"load {on['load']} when it began."
+    )
+    _fill(page, name, [where, "", *found.lines])
+    known = json.loads(results.read_text("utf-8")) if results.exists() else {}
+    goals = [asdict(goal) for goal in found.goals]
+    known[name] = {"machine": dict(on), "figures": found.figures, "goals": goals}
+    results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+    rows = [Goal(**goal).row() for each in BENCHMARKS for goal in known.get(each, {}).get("goals", ())]
+    _fill(page, "goals", table(_GOALS_HEAD, rows))
+
+
+def _fill(page: Path, name: str, lines: Sequence[str]) -> None:
+    filled = "\n".join((f"<!-- measured: {name} -->", "", *lines, "", "<!-- measured end -->"))
+    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured end -->", re.DOTALL)
+    page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

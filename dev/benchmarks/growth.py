@@ -1,0 +1,237 @@
+"""Cost of the frequent statements as the table of jobs grows.
+
+The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres;
+they alternate, so that other load on the machine affects both. A tenth of the rows waits.
+"""
+
+import asyncio
+import statistics
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import LiteralString, Self
+
+import psycopg
+
+from db.migrate import migrate
+from db.session import Database
+from dev.benchmarks.report import Benchmark, Goal, Report, table
+from dev.stack.postgres import Postgres
+from jobs import queries, repository
+from jobs import statistics as job_statistics
+from jobs.claims import Claim, Shares, claim_next, complete
+
+_TENANTS = (1, 16, 1_000)
+_BATCH = 20
+# The driver prepares a statement at its sixth run, and the server then makes five custom plans.
+_WARM_UP = 12
+# The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
+_MOST, _MOST_LATE, _SHOWN = 100, 500, 51
+# Assumed length of the message list, so that both sizes count equally far.
+_LISTED = 200
+
+# A tenant with jobs in every table.
+TENANT, TICKET = "tenant-7", "1007"
+PLACES = 128
+_OPEN_SHARE = 10
+_LEASE_SECONDS = 3600.0
+# Of a hundred tenants, over the last month; one in a hundred has failed.
+_ENDED = (
+    "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, attempt, accepted_at, due_at, deadline_at,"
+    " published_at, started_at, finished_at, enhancement, model, note_attempted_at, note_id)"
+    " SELECT gen_random_uuid(), 'tenant-' || n %% 100, n, CASE WHEN failed THEN 'failed' ELSE 'completed' END,"
+    " CASE WHEN failed THEN 'a reason' END, 1, t, t, t + interval '1 hour', t, t, t + interval '45 s',"
+    " CASE WHEN NOT failed THEN '{\"summary\": \"S\"}'::jsonb END, 'gpt', t, CASE WHEN NOT failed THEN n END"
+    " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 101 = 0 AS failed,"
+    " now() - interval '1 day' - (%(rows)s - n) * (interval '30 days' / %(rows)s) AS t) x"
+)
+# One in ten waits for a later time without a message: half were held back, half failed an attempt.
+_OPEN = (
+    "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
+    " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"
+    " CASE WHEN later THEN now() + interval '6 hours' + n * interval '1 ms' ELSE t END, t + interval '1 day',"
+    " CASE n %% 20 WHEN 0 THEN 'held' WHEN 10 THEN 'timeout' END, CASE WHEN n %% 20 = 10 THEN 1 ELSE 0 END,"
+    " CASE WHEN NOT later THEN t END"
+    " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 10 = 0 AS later,"
+    " now() - interval '1 hour' + n * interval '1 ms' AS t) x"
+)
+_EVENTS = (
+    "INSERT INTO job_events (job_id, tenant_id, attempt, what, reason) SELECT j.id, j.tenant_id, j.attempt,"
+    " CASE j.reason WHEN 'held' THEN 'held back' WHEN 'timeout' THEN 'retried' ELSE 'accepted' END, j.reason"
+    " FROM jobs j WHERE j.state = 'waiting'"
+)
+
+
+class Filled:
+    """The server and one connection like a worker's."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.rows = rows
+        self._server = Postgres(folder)
+        self._running: list[Claim] = []
+        self.database: Database
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        migrate(self._server.admin_url, self._server.url)
+        self._as_owner(_ENDED, rows=self.rows - self.rows // _OPEN_SHARE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.discard()
+
+    def _as_owner(self, *statements: LiteralString, **values: int) -> None:
+        with psycopg.connect(self._server.superuser_url, autocommit=True) as owner:
+            for statement in statements:
+                owner.execute(statement, values or None)
+
+    def open_for(self, tenants: int) -> None:
+        """Refill the waiting tenth with jobs of `tenants` tenants."""
+        self._as_owner("DELETE FROM jobs WHERE state IN ('waiting', 'running')", "TRUNCATE job_events")
+        self._as_owner(_OPEN, rows=self.rows // _OPEN_SHARE, tenants=tenants)
+        self._as_owner(_EVENTS, "VACUUM ANALYZE jobs", "VACUUM ANALYZE job_events", "CHECKPOINT")
+        self._running.clear()
+
+    async def connect(self) -> None:
+        """Reconnect, and claim as many jobs as a worker has slots."""
+        self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
+        await self.claim(PLACES)
+
+    async def claim(self, jobs: int = 1) -> None:
+        for _ in range(jobs):
+            claimed = await claim_next(self.database, "benchmark", _LEASE_SECONDS, Shares())
+            assert claimed is not None  # noqa: S101 -- there are more waiting jobs than claims
+            self._running.append(claimed)
+
+    async def complete(self) -> None:
+        await complete(self.database, self._running.pop(0), "n")
+
+
+Ask = Callable[[Filled], Awaitable[object]]
+Times = list[list[float]]
+"""Milliseconds of each run, by table."""
+
+
+def _day_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=1)
+
+
+ASKED: dict[str, Ask] = {
+    "due jobs without a message": lambda on: repository.take_due(on.database, _MOST),
+    "jobs whose worker fell silent": lambda on: repository.recover(on.database, _MOST),
+    "the same in their last attempt": lambda on: repository.fail_lost(on.database, _MOST, "lost"),
+    "jobs past their deadline": lambda on: repository.expire(on.database, _MOST_LATE, "expired"),
+    "deadlines of tenants at their limit": lambda on: repository.put_off_deadlines(
+        on.database, {TENANT: 1}, 1800, _MOST_LATE
+    ),
+    "how many messages there should be": lambda on: repository.count_listed(on.database, _LISTED + _MOST_LATE),
+    "a message that was lost": lambda on: repository.take_without_message(on.database, _LISTED, 1),
+    "jobs that wait and run, for metrics": lambda on: job_statistics.job_figures(on.database),
+    "jobs that are held back, for metrics": lambda on: job_statistics.jobs_held_back(on.database),
+    "the console: the queue": lambda on: job_statistics.open_jobs(on.database),
+    "the console: why jobs wait": lambda on: job_statistics.reasons_of_waiting(on.database),
+    "the console: failures by cause": lambda on: job_statistics.causes(on.database, None, "failed", _day_ago()),
+    "the console: the same of a tenant": lambda on: job_statistics.causes(on.database, TENANT, "failed", _day_ago()),
+    "the console: failed jobs": lambda on: job_statistics.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
+    "the console: the same of a tenant and a cause": lambda on: job_statistics.ended(
+        on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
+    ),
+    "the console: a tenant's figures": lambda on: job_statistics.figures_of(on.database, TENANT),
+    "`ai-agents jobs`": lambda on: queries.listed(on.database, most=_SHOWN),
+    "`ai-agents jobs --state failed`": lambda on: queries.listed(on.database, states=["failed"], most=_SHOWN),
+    "`ai-agents jobs --tenant tenant-7`": lambda on: queries.listed(on.database, tenant_id=TENANT, most=_SHOWN),
+    "`ai-agents jobs --ticket 1007`": lambda on: queries.listed(on.database, ticket_id=TICKET, most=_SHOWN),
+}
+LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
+"""What counts jobs that have not ended, each of them."""
+BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console: a tenant's figures"}
+"""What counts them until there are many, so that it is dearer with a thousand than with a hundred, and then no more."""
+
+
+async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
+    """Return the milliseconds of each run."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        await ask(on)
+        times.append((time.perf_counter() - began) * 1000)
+    return times
+
+
+async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
+    claiming, ending = ([list[float]() for _ in tables] for _ in range(2))
+    for _ in range(claims // _BATCH):
+        for number, on in enumerate(tables):
+            claiming[number] += await _timed(Filled.claim, on, _BATCH)
+            ending[number] += await _timed(Filled.complete, on, _BATCH)
+    return {"a claim": claiming, "the end of a job": ending}
+
+
+async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
+    """Return each statement's times on each table, over `runs` runs or at most `seconds`."""
+    found: dict[str, Times] = {}
+    for name, ask in ASKED.items():
+        for on in tables:
+            await _timed(ask, on, _WARM_UP)
+        found[name] = [list[float]() for _ in tables]
+        until = time.monotonic() + seconds
+        while len(found[name][0]) < runs and time.monotonic() < until:
+            for times, on in zip(found[name], tables, strict=True):
+                times.extend(await _timed(ask, on, _BATCH // 4))
+    return found
+
+
+async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
+    for on in tables:
+        await on.connect()
+    found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
+    for name, times in (await _claims(tables, given.claims)).items():
+        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
+    for on in tables:
+        await on.database.close()
+    return found
+
+
+def measure(folder: Path, given: Namespace) -> dict[str, list[float]]:
+    """Return the median milliseconds of each statement by number of rows."""
+    found: dict[str, Times] = {}
+    with ExitStack() as stack:
+        tables = []
+        for rows in given.rows:
+            began = time.monotonic()
+            (own := folder / str(rows)).mkdir()
+            tables.append(stack.enter_context(Filled(own, rows)))
+            sys.stderr.write(f"{rows:,} rows: filled in {time.monotonic() - began:.0f} s\n")
+        for tenants in _TENANTS:
+            for on in tables:
+                on.open_for(tenants)
+            found |= asyncio.run(_measured(tables, given, tenants))
+    return {name: [statistics.median(each) for each in times] for name, times in found.items()}
+
+
+def _report(folder: Path, given: Namespace) -> Report:
+    found = measure(folder, given)
+    ratios = {name: medians[-1] / medians[0] for name, medians in found.items()}
+    first, *others = sizes = [f"{rows:,}" for rows in given.rows]
+    head = ["statement", f"p50 ms at {first} rows", *others, "ratio"]
+    rows = [[name, *(f"{one:.2f}" for one in medians), f"{ratios[name]:.2f}"] for name, medians in found.items()]
+    worst = max(ratio for name, ratio in ratios.items() if name not in LINEAR | BOUNDED)
+    counting = max(ratios[name] for name in LINEAR)
+    goals = [
+        Goal(f"claims, relay and lists with {sizes[-1]} rows, to {sizes[0]}: the worst", worst, most=1.3),
+        Goal(f"what counts waiting jobs for metrics with {sizes[-1]} rows, to {sizes[0]}", counting, most=1.3),
+    ]
+    return Report(table(head, rows), {"rows": given.rows, **found}, goals)
+
+
+BENCHMARK = Benchmark(
+    "growth",
+    _report,
+    {"rows": [10_000, 300_000], "claims": 400, "runs": 100, "seconds": 5},
+    full={"rows": [10_000, 10_000_000], "seconds": 30},
+    tiny={"rows": [3000, 6000], "claims": 40, "runs": 10},
+)

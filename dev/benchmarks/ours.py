@@ -1,0 +1,161 @@
+"""The production system for benchmarks, with a cheap desk and model."""
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.benchmarks import load
+from dev.benchmarks.load import LoadResult, Plan
+from dev.stack.environment import machine_environment
+from dev.stack.free_ports import free_port
+from dev.stack.processes import Process
+from dev.stack.programs import PROJECT, answers
+from dev.stack.system import System
+
+PIECES = 98
+"""Pieces of a streamed answer: one a token, as OpenAI sends it."""
+_POLL_SECONDS = 0.05
+_LONGEST_SECONDS = 240
+# Spans leave a process at most 5 s after the last one; a busy process takes longer.
+_SPANS_SECONDS = 30.0
+
+
+class MeasurementError(Exception):
+    """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
+
+
+@contextmanager
+def ours_running(
+    folder: Path,
+    *,
+    workers: int = 1,
+    housekeeping: bool = False,
+    seconds: float = 0.0,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator["Ours"]:
+    """Run Postgres, Redis, API and workers, with spans and JSON lines as in production.
+
+    The model streams an answer for `seconds`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # the postgres user must reach it
+    port = free_port()
+    collector = Process(
+        "collector",
+        [sys.executable, "-m", "dev.benchmarks.outside", str(port)],
+        log_path=folder / "collector.log",
+        environment=machine_environment(),
+        ready=answers(port, "/_sim/spans"),
+        folder=PROJECT,
+    )
+    given = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
+    given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    system = System(folder / "system", settings=given, workers=workers, tenants=("acme",), housekeeping=housekeeping)
+    system.postgres.is_durable = True
+    for process in (system.desk, system.openai):
+        own = process.command[process.command.index("--port") + 1]
+        outside = ["-m", "dev.benchmarks.outside", own, "--seconds", str(seconds), "--pieces", str(PIECES)]
+        process.command = [sys.executable, *outside]
+    collector.start()
+    try:
+        collector.wait_ready()
+        with system:
+            yield Ours(system, given["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    finally:
+        collector.stop(2)
+
+
+@dataclass
+class Ours:
+    """The running system; `next_ticket` is the next unused number."""
+
+    system: System
+    collector: str
+    next_ticket: int = 1_000_000
+
+    @property
+    def worker(self) -> Process:
+        return self.system.workers[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.system.state["api_url"].rpartition(":")[2])
+
+    def take(self, count: int) -> int:
+        """Reserve ticket numbers; return the first."""
+        self.next_ticket += count
+        return self.next_ticket - count
+
+    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> LoadResult:
+        """Send up to `requests` webhooks in `seconds`. Raises MeasurementError."""
+        of = self.system.tenants[0]
+        first = self.take(requests)
+        # An idle connection is closed after 5 s.
+        connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
+        return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
+
+    def notes(self) -> int:
+        return int(self._outside("desk", "count")["notes"])
+
+    def moments(self) -> dict[str, float]:
+        """Return when each ticket's note came, in `time.monotonic()`."""
+        return self._outside("desk", "moments")
+
+    def rate_of(self, first: int, jobs: int) -> float:
+        """Return these tickets' jobs a second, from the first note to the last."""
+        moments = self.moments()
+        came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
+        return (jobs - 1) / max(came[-1] - came[0], 1e-3)
+
+    def asking(self) -> int:
+        return int(self._outside("openai", "count")["waiting"])
+
+    def _outside(self, server: str, what: str) -> dict[str, Any]:
+        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
+
+    def await_notes(self, count: int) -> None:
+        """Wait for this total of notes. Raises MeasurementError after some minutes."""
+        give_up_at = time.monotonic() + _LONGEST_SECONDS
+        while self.notes() < count:
+            if time.monotonic() > give_up_at:
+                raise MeasurementError(f"not within {_LONGEST_SECONDS} s: {count} notes")
+            time.sleep(_POLL_SECONDS)
+
+    def scrape(self) -> None:
+        for address in self.system.state["metrics"].values():
+            urllib.request.urlopen(address, timeout=60).read()
+
+    def spans(self) -> dict[str, int]:
+        return _get(f"{self.collector}/_sim/spans")
+
+    def await_spans(self, name: str, count: int) -> None:
+        """Wait for this total of spans of a name: exporting them is part of the cost."""
+        give_up_at = time.monotonic() + _SPANS_SECONDS
+        while (missing := count - self.spans().get(name, 0)) > 0:
+            if time.monotonic() > give_up_at:
+                sys.stderr.write(f"{missing} of {count} spans did not reach the collector: {name}\n")
+                return
+            time.sleep(0.1)
+
+    def requeued(self) -> int:
+        """Return the requeues since the worker's start: they add work beyond one job each."""
+        return self.worker.output().count("Job requeued")
+
+
+def sent(plan: Plan, most_refused: float = 0.0) -> LoadResult:
+    """Run a plan of webhooks. Raises MeasurementError above that share of refusals."""
+    found = load.run(plan)
+    if sum(found.refused.values()) > most_refused * found.answers:
+        raise MeasurementError(f"of {found.answers} answers these were no 202, by status: {found.refused}")
+    return found
+
+
+def _get(address: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.load(urllib.request.urlopen(address, timeout=30))
+    return answer

@@ -1,0 +1,147 @@
+"""Retrieval methods: ours, Postgres' full text, and the peers' environment."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import psycopg
+
+from db.migrate import migrate
+from db.session import Database
+from dev.benchmarks.machine import python_of
+from dev.benchmarks.retrieval.sets import Article, Incoming, Resolved
+from dev.stack.postgres import Postgres
+from dev.stack.programs import PROJECT
+from integrations.servicedesk.plain_text import lines_of, unwrapped
+from integrations.values import Document, SimilarTicket
+from knowledge import repository
+from knowledge.embedding_sync import embed_some
+from knowledge.embeddings import Embedder, LocalModel, QueryText
+from knowledge.search import Ask, SearchInPostgres, ask_for_none
+
+TENANT = "acme"
+MOST = 10
+_WORDS = """
+    SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
+    WHERE to_tsvector('english', t.subject || ' ' || t.description || ' ' || t.resolution) @@ query
+    ORDER BY ts_rank(to_tsvector('english', t.subject || ' ' || t.description || ' ' || t.resolution), query) DESC,
+        t.ticket_id LIMIT %s
+"""
+
+
+class Found(NamedTuple):
+    """The finds of one query."""
+
+    tickets: Sequence[SimilarTicket]
+    documents: Sequence[Document]
+
+
+def said(text: str) -> str:
+    """Return a text as from a desk's answer: HTML as lines, without its wrapping."""
+    return unwrapped(lines_of(text))
+
+
+@cache
+def embedded() -> Embedder:
+    return Embedder(LocalModel())
+
+
+async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> QueryText:
+    return await embedded().asked(text, language)
+
+
+class CopiesInPostgres:
+    """Tickets and documents in an embedded Postgres, copied and searched as in production."""
+
+    def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
+        self.server = Postgres(folder)
+        self._tickets, self._articles = tickets, articles
+        self._embedding_of: Ask = ask_for_none
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        migrate(self.server.admin_url, self.server.url)
+        asyncio.run(self._fill())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.discard()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        database = Database(self.server.url, application_name="benchmark")
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    async def _fill(self) -> None:
+        async with self._database() as database:
+            for one in self._tickets:
+                copy = {"ticket_id": one.id, "subject": one.subject, "description": said(one.description)}
+                copy |= {"resolution": said(one.resolution), "status": "Closed"}
+                await repository.save_ticket(database, TENANT, copy)
+            for article in self._articles:
+                await repository.save_passages(database, TENANT, article.id, article.title, [article.text])
+
+    def embed(self) -> None:
+        """Embed all texts as housekeeping does, and search by them too."""
+        asyncio.run(self._embed())
+        self._embedding_of = _ask
+
+    async def _embed(self) -> None:
+        async with self._database() as database:
+            while (await embed_some(database, TENANT, embedded()))[1]:
+                pass
+
+    def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
+        """Return the finds of each query, by default those that a worker passes to the model."""
+        return asyncio.run(self._found(queries, limits))
+
+    async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
+        found = {}
+        async with self._database() as database:
+            search = SearchInPostgres(database, 2, embedding_of=self._embedding_of, **limits)
+            for asked in queries:
+                about = (asked.subject, said(asked.description))
+                alike = await search.similar_tickets(TENANT, "", *about, {})
+                found[asked.id] = Found(alike, await search.documents(TENANT, *about))
+        return found
+
+    def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
+        """Return ticket ids found by Postgres' full text for any of the words, best first."""
+        found = {}
+        with psycopg.connect(self.server.superuser_url) as connection:
+            for asked in queries:
+                words = dict.fromkeys(f"{asked.subject} {asked.description}".lower().split())
+                query = " | ".join("".join(filter(str.isalnum, word)) for word in words)
+                query = " | ".join(word for word in query.split(" | ") if word) or "nothing"
+                found[asked.id] = [str(row[0]) for row in connection.execute(_WORDS, (query, MOST))]
+        return found
+
+
+def peers(
+    tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
+) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Return each peer's ticket ids by query; `unwrap` gives them the same input as ours."""
+    clean = said if unwrap else str
+    given = {
+        "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],
+        "queries": [[asked.subject, clean(asked.description)] for asked in queries],
+    }
+    answer = subprocess.run(
+        [str(python_of("bench")), str(PROJECT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        name: {asked.id: [tickets[at].id for at in places] for asked, places in zip(queries, rankings, strict=True)}
+        for name, rankings in json.loads(answer.stdout).items()
+    }

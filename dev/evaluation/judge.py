@@ -1,0 +1,141 @@
+"""The judge of a note, by rules alone: equal answers get equal judgements.
+
+Fix, sources and inventions are judged on the model's own answer with placeholders resolved, because parts dropped
+from the note are still the model's fault. The parts that reached the note are reported separately.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dev.evaluation.runner import AskedTicket
+from dev.evaluation.things import KnownTexts, Thing, things_of
+from dev.evaluation.truth import names_fix
+from integrations.values import Document
+from workflow.answer import Content, Enhancement, Statement
+from workflow.note_words import WORDS
+from workflow.prompt import FoundSource
+
+# A link as defanged by `workflow.defanging`.
+_HARMLESS = re.compile(r"^hxx|\[[.:]\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The findings on one note."""
+
+    ticket: str
+    kind: str
+    language: str
+    family: str | None
+    fix_named: bool | None = None
+    """None where nothing solves the ticket, or there is no answer."""
+    right: int = 0
+    """Of the claims: those all of whose sources are of the ticket's family."""
+    wrong: int = 0
+    """Those with a source of another family, or one that was not found."""
+    unsourced: int = 0
+    inventions: list[Thing] = field(default_factory=list)
+    """What stands neither in the ticket nor in what was found for it."""
+    in_note: list[Thing] = field(default_factory=list)
+    """What of that the note has still."""
+    left_out: int = 0
+    """How often something was left out visibly."""
+    confidence: str = ""
+    repaired: bool = False
+    failed: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    dollars: float | None = None
+    seconds: float = 0.0
+    claims: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+def judged(asked: AskedTicket) -> Judgement:
+    one, usage = asked.case.asked, asked.usage
+    told: dict[str, Any] = {
+        "repaired": asked.repaired,
+        "failed": asked.failed,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "dollars": usage.cost,
+        "seconds": asked.seconds,
+    }
+    answer, content = asked.answer, asked.content
+    if answer is None or content is None:
+        return Judgement(one.id, one.kind, one.language, one.family, **told)
+    claims = [each.text for each in (content.likely_cause, *content.next_steps) if each.text]
+    known = KnownTexts(asked.case.known)
+    inventions = _inventions(asked, answer, content.language, known)
+    if one.family is not None:
+        told["fix_named"] = names_fix(one.family, claims, content.language)
+    told |= _sources(asked, answer) | {
+        "inventions": inventions,
+        "in_note": [thing for thing in _of_note(content) if not known.has(thing)],
+        "left_out": _left_out(content),
+        "confidence": answer.confidence,
+        "claims": claims,
+        "note": asked.note,
+    }
+    return Judgement(one.id, one.kind, one.language, one.family, **told)
+
+
+def _inventions(asked: AskedTicket, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
+    placeholders = asked.question.placeholders
+    found: dict[Thing, None] = {}
+    for text in _texts(answer):
+        for thing in things_of(text, language):
+            if thing.kind == "placeholder" and thing.text not in placeholders:
+                found[thing] = None
+        for thing in things_of(asked.question.grounding.restore(text), language):
+            if thing.kind != "placeholder" and not known.has(thing):
+                found[thing] = None
+    return list(found)
+
+
+def _texts(answer: Enhancement) -> Iterator[str]:
+    yield answer.summary
+    yield from (claim.text for claim in _claims(answer))
+    yield from (source.gives for source in answer.sources)
+    yield from answer.questions
+
+
+def _claims(answer: Enhancement) -> list[Statement]:
+    return [each for each in (answer.likely_cause, *answer.next_steps) if each.text]
+
+
+def _sources(asked: AskedTicket, answer: Enhancement) -> dict[str, int]:
+    case = asked.case
+    right = {each.id for each in asked.question.grounding.case.sources if case.is_right(_name(each))}
+    counts = {"right": 0, "wrong": 0, "unsourced": 0}
+    for claim in _claims(answer):
+        verdict = "unsourced" if not claim.sources else "right" if right.issuperset(claim.sources) else "wrong"
+        counts[verdict] += 1
+    return counts
+
+
+def _name(source: FoundSource) -> str:
+    return source.found.title if isinstance(source.found, Document) else source.found.shown
+
+
+def _of_note(content: Content) -> Iterator[Thing]:
+    """Yield the things of the note's texts, except our own words and defanged links."""
+    words = WORDS[content.language]
+    ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
+    mark = re.compile(rf" \((?:{words.no_source}|{words.not_in_ticket}|{words.not_in_it})(?:: [^()]*)?\)")
+    texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
+    texts += [*(each.gives for each in content.sources), *content.questions]
+    for text in texts:
+        plain_text = mark.sub(" ", text)
+        for each in ours:
+            plain_text = plain_text.replace(each, " … ")
+        yield from (thing for thing in things_of(plain_text, content.language) if not _HARMLESS.search(thing.text))
+
+
+def _left_out(content: Content) -> int:
+    words = WORDS[content.language]
+    texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
+    marks = (words.command_left_out, words.claim_left_out, words.no_ticket)
+    return content.left_out + sum(text.count(mark) for text in texts for mark in marks)

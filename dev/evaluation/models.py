@@ -1,0 +1,139 @@
+"""The evaluated models, each through the product's client, and their figures by prompt version."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from config.settings import WorkerSettings
+from dev.benchmarks.report import table
+from dev.evaluation.cases import EvaluatedTicket
+from dev.evaluation.judge import Judgement, judged
+from dev.evaluation.runner import ask_about_all, question_about
+from integrations.errors import MODEL_UNAVAILABLE
+from integrations.http import EgressConfig
+from integrations.llm.client import ModelClient
+from integrations.resilience import Breaker
+from workflow.prompt import count_tokens
+
+_CONFIDENCES = ("high", "medium", "low")
+HEAD = (
+    "model",
+    "prompt",
+    "tickets",
+    "fix named",
+    "sources right",
+    "answers with an invention",
+    "notes with one",
+    "something left out",
+    *(f"fix named, {each}" for each in _CONFIDENCES),
+    "repaired / no answer",
+    "tokens in / out",
+    "dollars",
+    "s p50 / p95",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """A model with a prompt version and its judgements."""
+
+    model: str
+    prompt: str
+    judgements: Sequence[Judgement]
+
+    def row(self) -> list[str]:
+        answered = [one for one in self.judgements if not one.failed]
+        dollars = [one.dollars for one in self.judgements if one.dollars is not None]
+        seconds = [one.seconds for one in self.judgements]
+        return [
+            self.model,
+            self.prompt,
+            str(len(self.judgements)),
+            share(self.judgements, fix_named),
+            share(answered, sources_right),
+            share(answered, lambda one: float(bool(one.inventions))),
+            share(answered, lambda one: float(bool(one.in_note))),
+            share(answered, lambda one: float(one.left_out > 0)),
+            *(self._of_confidence(each) for each in _CONFIDENCES),
+            f"{sum(one.repaired for one in self.judgements)} / {len(self.judgements) - len(answered)}",
+            f"{_mean([one.input_tokens for one in answered])} / {_mean([one.output_tokens for one in answered])}",
+            f"{sum(dollars):.4f}" if dollars else "unknown",
+            f"{_at(seconds, 0.5):.1f} / {_at(seconds, 0.95):.1f}",
+        ]
+
+    def _of_confidence(self, confidence: str) -> str:
+        values = [fix_named(one) for one in self.judgements if one.confidence == confidence]
+        known = [value for value in values if value is not None]
+        return f"{fmean(known):.2f} of {len(known)}" if known else "none"
+
+
+def fix_named(one: Judgement) -> float | None:
+    """Return 1 if the fix is named, else 0; None for a ticket without a solution."""
+    if one.family is None:
+        return None
+    return float(bool(one.fix_named))
+
+
+def sources_right(one: Judgement) -> float | None:
+    """Return the share of source-citing claims with right sources only; None without any."""
+    named = one.right + one.wrong
+    return one.right / named if named else None
+
+
+def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
+    """Return the mean over the tickets that have a value."""
+    values = [value for value in map(of, judgements) if value is not None]
+    return f"{fmean(values):.2f}" if values else "none"
+
+
+def _mean(values: Sequence[int]) -> int:
+    return round(fmean(values)) if values else 0
+
+
+def _at(values: Sequence[float], share_below: float) -> float:
+    return sorted(values)[int(len(values) * share_below)] if values else 0.0
+
+
+def rows_of(models: Sequence[AskedModel]) -> list[str]:
+    return table(HEAD, [one.row() for one in models])
+
+
+async def ask_models(
+    cases: Sequence[EvaluatedTicket],
+    models: Sequence[str],
+    versions: Sequence[str],
+    settings: WorkerSettings,
+    at_once: int,
+) -> list[AskedModel]:
+    """Query each model in each version in turn, after printing the number of paid requests."""
+    clients = [_client(name, settings, at_once) for name in models]
+    try:
+        runs = [(client, version) for client in clients for version in versions]
+        prompts = [question_about(case, client.name, version).prompt for client, version in runs for case in cases]
+        size = sum(count_tokens(prompt.system + prompt.user) for prompt in prompts)
+        sys.stderr.write(
+            f"{len(cases)} tickets, {len(runs)} of model and prompt: {len(prompts)} answers are paid for, about "
+            f"{size:,} tokens to read; one that has to be repaired is a second call.\n"
+        )
+        asked = []
+        for client, version in runs:
+            answers = await ask_about_all(cases, client, version, at_once)
+            asked.append(AskedModel(client.name, version, [judged(answer) for answer in answers]))
+        return asked
+    finally:
+        for client in clients:
+            await client.close()
+
+
+def _client(name: str, settings: WorkerSettings, at_once: int) -> ModelClient:
+    return ModelClient(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=name,
+        idle_seconds=settings.openai_timeout_seconds,
+        total_seconds=settings.openai_deadline_seconds,
+        connections=at_once,
+        breaker=Breaker(f"model {name}", MODEL_UNAVAILABLE),
+        egress=EgressConfig.of(settings, settings.openai_ca_bundle),
+    )

@@ -1,0 +1,153 @@
+"""Chat completion requests: parsing, validation with OpenAI's reasons for refusal, and the client's context.
+
+Source: OpenAI's API reference for chat completions and its error format.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_model, check_names, check_parts
+
+Document = dict[str, Any]
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+class Context(NamedTuple):
+    """The client's ticket with its similar tickets and documents, unmodified."""
+
+    ticket: Document
+    similar_tickets: Sequence[Document] = ()
+    documents: Sequence[Document] = ()
+
+    @property
+    def ticket_id(self) -> str | None:
+        value = self.ticket.get("id")
+        return str(value) if value is not None else None
+
+    @property
+    def subject(self) -> str:
+        return str(self.ticket.get("subject") or "the reported problem")
+
+    @property
+    def words(self) -> str:
+        return f"{self.subject} {self.ticket.get('description') or ''} {self.ticket.get('category') or ''}"
+
+
+def message_text(message: Any) -> str:
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def find_context(messages: Sequence[Any]) -> Context | None:
+    """Return the context from the last user message that is a JSON document with a ticket, or None."""
+    for message in reversed(messages):
+        document = parse_body(message_text(message)) or {}
+        if message.get("role") == "user" and isinstance(document.get("ticket"), dict):
+            sources = [source for source in document.get("sources") or () if isinstance(source, dict)]
+            of_kind = ([one for one in sources if one.get("kind") == kind] for kind in ("ticket", "document"))
+            return Context(document["ticket"], *of_kind)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A valid chat completion request. `schema` is that of `json_schema`, or None."""
+
+    model: str
+    messages: list[Any]
+    stream: bool
+    include_usage: bool
+    schema: Document | None
+    context: Context | None
+
+    @property
+    def prompt_text(self) -> str:
+        return "\n".join(message_text(message) for message in self.messages)
+
+
+def _response_format(body: Document) -> tuple[str, Document | None]:
+    wanted = body.get("response_format") or {"type": "text"}
+    name = wanted.get("type") if isinstance(wanted, dict) else None
+    if name not in _FORMATS:
+        raise ApiError(400, "Invalid value for 'response_format.type'.", param="response_format")
+    if name != "json_schema":
+        return str(name), None
+    inner = wanted.get("json_schema")
+    if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
+        message = "Missing required parameter: 'response_format.json_schema'."
+        raise ApiError(400, message, param="response_format.json_schema")
+    if not _SCHEMA_NAME.match(str(inner.get("name", ""))):
+        message = "Invalid 'response_format.json_schema.name'."
+        raise ApiError(400, message, param="response_format.json_schema.name")
+    if inner.get("strict"):
+        _check_strict(inner["name"], inner["schema"])
+    return "json_schema", inner["schema"]
+
+
+def parse_body(raw: bytes | str) -> Document | None:
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def check_request(body: Document | None, config: OpenAIConfig) -> ChatRequest:
+    """Return the validated request. Raises ApiError."""
+    if body is None:
+        raise ApiError(400, "We could not parse the JSON body of your request.")
+    model, messages = body.get("model"), body.get("messages")
+    if not isinstance(model, str) or not model:
+        raise ApiError(400, "you must provide a model parameter", param="model")
+    check_model(config, model)
+    check_names(config, body)
+    check_parts(config, body)
+    if not isinstance(messages, list) or not messages:
+        raise ApiError(400, "Missing required parameter: 'messages'.", param="messages")
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        raise ApiError(400, message, code="invalid_parameter_combination")
+    format_name, schema = _response_format(body)
+    request = ChatRequest(
+        model=model,
+        messages=messages,
+        stream=body.get("stream") is True,
+        include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        schema=schema,
+        context=find_context(messages),
+    )
+    if format_name == "json_object" and "json" not in request.prompt_text.lower():
+        message = (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
+        )
+        raise ApiError(400, message, param="messages")
+    return request
+
+
+def _check_strict(name: str, schema: Any, path: str = "()") -> None:
+    """Raise ApiError for an object with optional keys or open properties.
+
+    Open: without `additionalProperties: false`. Source: OpenAI's guide to structured outputs, "supported schemas".
+    """
+    if not isinstance(schema, dict):
+        return
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        wrong = f"Invalid schema for response_format '{name}': In context={path}, "
+        if schema.get("additionalProperties") is not False:
+            told = "'additionalProperties' is required to be supplied and to be false."
+            raise ApiError(400, wrong + told, param="response_format")
+        missing = sorted(set(properties or {}) - set(schema.get("required") or []))
+        if missing:
+            told = "'required' is required to be supplied and to be an array including every key in properties."
+            raise ApiError(400, f"{wrong}{told} Missing '{missing[0]}'.", param="response_format")
+    for group in ("properties", "$defs", "definitions"):
+        for key, inner in (schema.get(group) or {}).items():
+            _check_strict(name, inner, f"('{group}', '{key}')")
+    _check_strict(name, schema.get("items"), "('items',)")
+    for alternative in schema.get("anyOf") or []:
+        _check_strict(name, alternative, "('anyOf',)")

@@ -1,0 +1,190 @@
+"""`python -m dev.stack demo`: sample tickets through the whole system, shown by its log lines."""
+
+import json
+import re
+import shlex
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from cli.trace import find, lines_of, tree
+from dev.stack.desk_client import DeskClient, as_text
+from dev.stack.processes import Process
+from dev.stack.summary import command, relative
+from dev.stack.system import System
+from jobs.diagnosis.facts import DiagnosisSubject
+from observability import log_events
+from observability.tracing import WEBHOOK, WORKER
+
+DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))
+OPENAI_SECONDS = 2.0
+# Text format and INFO, so that the demo reads all lines.
+SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
+STAGES = {
+    "received": log_events.WEBHOOK_RECEIVED,
+    "queued": log_events.JOB_QUEUED,
+    "context": log_events.CONTEXT_GATHERED,
+    "GPT-4": log_events.GPT4_ANSWERED,
+    "note": log_events.TICKET_UPDATED,
+    "completed": log_events.TASK_COMPLETED,
+}
+# A failed attempt may be retried: the line contains which.
+_FAILED = log_events.TASK_FAILED.template.partition(":")[0]
+_IDS = re.compile(r"\| ticket_id: ([^\s,]+), tenant_id: ([^\s,]+)(?:, job_id: ([^\s,]+))?")
+_SYNC_SECONDS = 8
+_JOB_SECONDS = 14
+_SPANS_SECONDS = 4
+_POLL_SECONDS = 0.05
+_BETWEEN_TICKETS_SECONDS = 0.4
+NEXT = """
+Where to look next:
+  make dev         the same system, left running: write tickets in your browser, and see them in the console
+  docs/running.md  how to point it at a real desk and a real key
+  CONTRIBUTING.md  how to change it
+  make test        the tests"""
+
+
+@dataclass
+class TicketStory:
+    """A ticket's logged stages; `came` is the last one, or the phrase of a failure."""
+
+    tenant_id: str
+    ticket_id: str
+    subject: str
+    created_at: float = field(default_factory=time.monotonic)
+    job_id: str | None = None
+    came: str = ""
+
+
+def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
+    """Update the ticket's story from a log line; return it if the line begins a new stage."""
+    ids = _IDS.search(line)
+    story = stories.get((ids[2], ids[1])) if ids else None
+    if ids is None or story is None:
+        return None
+    story.job_id = ids[3] or story.job_id
+    told = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
+    if _FAILED in line:
+        told = line[line.index(_FAILED) :].partition(" | ")[0]
+    if told in ("", story.came):
+        return None
+    story.came = told
+    return story
+
+
+def play(system: System, console: Console) -> bool:
+    """Start the system, create the tickets and show the results.
+
+    Returns True if each ticket got its note. Raises the errors of `System.start`. The system is left running.
+    """
+    began = time.monotonic()
+    _say(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
+    system.start()
+    _say(console, f"All of it is ready after {time.monotonic() - began:.1f} s.")
+    _await_context(system, console)
+    keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
+    try:
+        with DeskClient(system.state["desk_url"], keys) as desk:
+            complete = _tell(system, desk, console)
+    except httpx2.HTTPError as failure:
+        _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
+        return False
+    if complete:
+        _say(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
+        _say(console, NEXT)
+    return complete
+
+
+def _tell(system: System, desk: DeskClient, console: Console) -> bool:
+    _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
+    stories = _watch(system, desk, console)
+    # From the desk, not from the log.
+    notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
+    own = {ticket: note for ticket, found in notes.items() for note in found if "Ref " in note}
+    shown = next((story for story in stories if story.ticket_id in own), None)
+    if shown is not None:
+        title = Text(f"The note in ticket {shown.ticket_id}: {shown.subject}")
+        note = Text(as_text(own[shown.ticket_id]))
+        _say(console, "")
+        console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
+        _show_lines(system, shown, console)
+        _show_trace(system, shown, console)
+    missing = [story for story in stories if story.ticket_id not in own]
+    for story in missing:
+        far = f"It came as far as '{story.came}'." if story.came else "No log has a line of it: no webhook arrived."
+        _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
+        for process in (system.api, *system.workers):
+            _say(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
+    if (dead := system.died()) is not None:
+        _say(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
+    return bool(stories) and not missing
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _await_context(system: System, console: Console) -> None:
+    """Wait until each desk's history is synced, because context comes from it."""
+    phrase = log_events.SYNC_COMPLETED.template.partition(",")[0]
+    wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
+    deadline = time.monotonic() + _SYNC_SECONDS
+    while not all(line in system.housekeeping.output() for line in wanted):
+        if time.monotonic() > deadline:
+            _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
+    stories: dict[tuple[str, str], TicketStory] = {}
+    read: dict[str, int] = {}
+    began = time.monotonic()
+    while time.monotonic() < began + _JOB_SECONDS:
+        due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
+        for ticket in DEMO_TICKETS[len(stories) : due]:
+            story = TicketStory(ticket["tenant"], desk.create_ticket(ticket), ticket["subject"])
+            stories[story.tenant_id, story.ticket_id] = story
+        for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
+            if story_told := follow(line, stories):
+                about = f"ticket {story_told.ticket_id} ({story_told.tenant_id})"
+                _say(console, f"  {time.monotonic() - story_told.created_at:5.1f} s  {about:<22} {story_told.came}")
+        if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
+            break
+        time.sleep(_POLL_SECONDS)
+    return list(stories.values())
+
+
+def _new_lines(process: Process, read: dict[str, int]) -> list[str]:
+    lines = process.output().split("\n")[read.get(process.name, 0) : -1]
+    read[process.name] = read.get(process.name, 0) + len(lines)
+    return lines
+
+
+def _show_lines(system: System, story: TicketStory, console: Console) -> None:
+    wanted = f"ticket_id: {story.ticket_id}"
+    processes = (system.api, system.workers[0])
+    shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
+    _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
+    for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
+        _say(console, line)
+
+
+def _show_trace(system: System, story: TicketStory, console: Console) -> None:
+    folder = Path(system.state["traces"])
+    asked = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
+    deadline = time.monotonic() + _SPANS_SECONDS
+    while not (
+        found := [trace for trace in find(folder, asked) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
+    ):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_SECONDS)
+    lines = lines_of(found[0])
+    _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
+    console.print(tree(lines, max(line["end"] for line in lines), console.width))

@@ -1,0 +1,200 @@
+"""Tables in the documents, generated from the code: `make tables`.
+
+Each is between `<!-- table: NAME -->` and `<!-- end -->`. The texts come from the code: a field's description, a
+metric's help, an alert's summary, a panel's description.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import combinations
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic_core import PydanticUndefined
+
+from api.webhooks import ANSWERS
+from cli.check.findings import CHECKS
+from config import exits, settings
+from config.console_access import ACCESS_SETTINGS
+from config.settings import LogSettings
+from config.tenants import FIELDS, TENANT_SETTINGS
+from jobs.diagnosis.verdicts import FAQ, VerdictCode
+from observability import metrics, metrics_server
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
+ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
+FUNCTIONS = ROOT / "db" / "functions.sql"
+_TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
+_COMMAND = re.compile(r"`(?:ai-agents )?([a-z]+)`")
+_MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
+
+Row = tuple[str, ...]
+
+
+def setting_rows() -> list[Row]:
+    """Return one row per setting; the docstring of a class of settings names its commands."""
+    kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
+    processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
+    found: dict[str, tuple[str, str, list[str]]] = {}
+    for process, kind in processes.items():
+        for name, field in kind.model_fields.items():
+            given = "required" if field.default is PydanticUndefined else f"`{field.default}`"
+            default = "" if field.default is None else given
+            found.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
+    rows = [
+        (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)
+        for name, (default, description, users) in found.items()
+    ]
+    return [("setting", "used by", "default", "meaning"), *rows]
+
+
+def words(head: Row, meanings: Mapping[str, str], suffix: str = "") -> list[Row]:
+    return [head, *((f"`{name}{suffix}`", meaning) for name, meaning in meanings.items())]
+
+
+def tenant_keys() -> list[Row]:
+    rows: list[Row] = [("key", "default", "meaning")]
+    for path, field in FIELDS.items():
+        default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
+        shown = f"`{default}`" if default not in ("", '""', "[]", "{}") else ""
+        rows.append((f"`{path}`", shown, " ".join(str(field.description).split())))
+    return rows
+
+
+def metric_rows() -> list[Row]:
+    rows = []
+    for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
+        (family,) = metric.describe()
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in _labels_of(metric))
+        givers = ", ".join(process for process, given in metrics_server.PROCESSES.items() if metric in given)
+        rows.append((f"`{name}`", family.type, labels, givers, family.documentation))
+    return [("metric", "type", "labels", "given by", "meaning"), *rows]
+
+
+def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
+    # There is no public way to ask for them, but a child is made of exactly these.
+    for names in (names for count in range(1, 5) for names in combinations(metrics.LABELS, count)):
+        labels = dict.fromkeys(names, "")
+        with suppress(ValueError):
+            metric.labels(**labels)
+            metric.remove_by_labels(labels)
+            return names
+    return ()
+
+
+def panels(page: str) -> list[Row]:
+    described = re.compile(r"(?s)\*\*Normal:\*\* (.+?)\n\n.*`docs/(runbooks/\S+)`")
+    of_page = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
+    found = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in of_page)
+    return [("panel", "normally", "runbook"), *((title, one[1], _link(one[2])) for title, one in found if one)]
+
+
+def _link(runbook: str) -> str:
+    title = (ROOT / "docs" / runbook).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    return f"[{title.removeprefix('Runbook: ')}]({runbook})"
+
+
+def alerts() -> list[Row]:
+    rows: list[Row] = [("alert", "says", "for", "severity")]
+    for rule in _rules():
+        says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
+        runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
+        alert = f"[{rule['alert']}]({runbook}#{rule['alert'].lower()})"
+        rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", says), rule["for"], rule["labels"]["severity"]))
+    return rows
+
+
+def runbooks() -> list[Row]:
+    led: dict[str, list[str]] = {}
+    for rule in _rules():
+        led.setdefault(rule["annotations"]["runbook_url"].removeprefix("docs/"), []).append(f"`{rule['alert']}`")
+    pages = [f"runbooks/{path.name}" for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))]
+    return [("runbook", "alerts"), *((_link(page), ", ".join(led.get(page, ""))) for page in pages)]
+
+
+def _rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    return [rule for rule in group["rules"] if "alert" in rule]
+
+
+def statuses() -> list[Row]:
+    meanings = {"202": "Taken, or known already: `job_id` is what the logs call it"}
+    meanings |= {"404": "Another address", "405": "Another method than POST"}
+    meanings |= {str(status): answer["description"] for status, answer in ANSWERS.items()}
+    return [("status", "means"), *sorted(meanings.items())]
+
+
+def exit_rows() -> list[Row]:
+    one, other = exits.OF_COMMANDS, exits.OF_PROCESSES
+    rows = [(str(status), one.get(status, ""), other.get(status, "")) for status in sorted(one | other)]
+    return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
+
+
+def verdict_rows() -> list[Row]:
+    faq = FAQ.removeprefix("docs/")
+    rows = [(f"`{one}`", str(one.status), one.means, f"[{one.anchor}]({faq}#{one.anchor})") for one in VerdictCode]
+    return [("verdict", "status", "means", "the FAQ goes on at"), *rows]
+
+
+def transitions() -> list[Row]:
+    """Return before, after, event and function of each transition in `db/functions.sql`."""
+    found: list[Row] = []
+    of_next: list[Row] = []
+    for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
+        found += [(*each, function) for each in of_next if function]
+        of_next = [] if function else [*of_next, (before, after, what)]
+    return found
+
+
+def transition_rows() -> list[Row]:
+    rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
+    return [("before", "after", "what happened", "function"), *rows]
+
+
+TABLES: dict[str, Callable[[], list[Row]]] = {
+    "checks": lambda: words(("row", "in order when"), CHECKS),
+    "settings": setting_rows,
+    "tenant settings": lambda: words(("setting", "meaning"), TENANT_SETTINGS, "<TENANT>"),
+    "tenant keys": tenant_keys,
+    "console access": lambda: words(("setting", "is"), ACCESS_SETTINGS),
+    "metrics": metric_rows,
+    "labels": lambda: words(("label", "values"), metrics.LABELS),
+    "operations": lambda: panels("operations.json"),
+    "baseline": lambda: panels("baseline.json"),
+    "alerts": alerts,
+    "runbooks": runbooks,
+    "statuses": statuses,
+    "exits": exit_rows,
+    "verdicts": verdict_rows,
+    "transitions": transition_rows,
+    "redaction": lambda: list(resolve_name("tests.privacy.measure:rows")()),
+}
+
+
+def filled(text: str) -> str:
+    """Return the text with each table generated. Raises KeyError for an unknown name."""
+    return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(TABLES[found[2]]())}\n\n{found[3]}", text)
+
+
+def markdown(rows: list[Row]) -> str:
+    head, *lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
+
+
+def documents() -> list[Path]:
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+if __name__ == "__main__":
+    for path in documents():
+        before = path.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"written: {path.relative_to(ROOT)}")

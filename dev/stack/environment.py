@@ -1,0 +1,162 @@
+"""Environment of each process, without the caller's settings."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from config.tenants import setting_suffix
+
+OPENAI_MODEL = "gpt-6-luna"
+_PORTAL = "itdesk"
+
+# The machine's variables that programs need.
+_MACHINE = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+# Developers may change these for one start; documented in CONTRIBUTING.md.
+_PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
+_PASSED_ON_PREFIXES = ("LC_", "OTEL_")
+# Higher than a customer's desk, whose rate would limit every experiment.
+_DESK_RATE_PER_MINUTE = 30_000
+
+
+class EnvironmentSettingsError(Exception):
+    """The caller's server variables are unusable; the text contains the fix."""
+
+
+@dataclass(frozen=True)
+class SimulatedTenant:
+    """A simulated customer, with new secrets for each start.
+
+    A cloud desk's secrets are derived from `desk_key`.
+    """
+
+    id: str
+    webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    desk_key: str = field(default_factory=lambda: secrets.token_hex(16).upper(), repr=False)
+    edition: Literal["onpremises", "cloud"] = "onpremises"
+
+    @property
+    def suffix(self) -> str:
+        return setting_suffix(self.id)
+
+    @property
+    def oauth(self) -> dict[str, str]:
+        """Return the OAuth credentials of a cloud desk; empty for a desk on premises."""
+        if self.edition == "onpremises":
+            return {}
+        return {
+            "client_id": f"1000.{self.id}",
+            "client_secret": f"client-{self.desk_key}",
+            "refresh_token": f"refresh-{self.desk_key}",
+        }
+
+
+class ExternalServers(NamedTuple):
+    """The caller's own servers; None means the embedded one."""
+
+    database_url: str | None = None
+    database_admin_url: str | None = None
+    redis_url: str | None = None
+
+
+def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
+    """Return the caller's servers. Raises EnvironmentSettingsError for half a pair."""
+    url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
+    if (url is None) != (admin_url is None):
+        given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
+        raise EnvironmentSettingsError(
+            f"{given} is set but {missing} is not: set both to use your own Postgres, or neither for the embedded one"
+        )
+    return ExternalServers(url, admin_url, environ.get("REDIS_URL") or None)
+
+
+def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    # Unbuffered, so that lines are in the log file at once.
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:
+    """Return the settings shared by all processes, without addresses; the desks are below `desk_url`."""
+    settings = {
+        "OPENAI_MODEL": OPENAI_MODEL,
+        "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
+        "FEEDBACK_KEY": secrets.token_urlsafe(32),
+        "FEEDBACK_PORT": str(feedback_port),
+        "WORKER_CONCURRENCY": "16",
+        # A development system should stop within seconds; running jobs are returned.
+        "WORKER_GRACE_SECONDS": "3",
+    }
+    for tenant in tenants:
+        settings[f"WEBHOOK_SECRET_{tenant.suffix}"] = tenant.webhook_secret
+        address = f"{desk_url}/{tenant.id}"
+        settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = tenant.edition
+        if tenant.edition == "cloud":
+            settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{address}/app/{_PORTAL}"
+            for name in ("client_secret", "refresh_token"):
+                settings[f"SERVICEDESK_{name.upper()}_{tenant.suffix}"] = tenant.oauth[name]
+        else:
+            settings[f"SERVICEDESK_URL_{tenant.suffix}"] = address
+            settings[f"SERVICEDESK_API_KEY_{tenant.suffix}"] = tenant.desk_key
+    return settings
+
+
+def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, object]:
+    """Return the tenants' keys of `tenants.toml` by path; desks are below `desk_url`."""
+    keys: dict[str, object] = {}
+    for tenant in tenants:
+        keys[f"{tenant.id}.servicedesk.rate_per_minute"] = _DESK_RATE_PER_MINUTE
+        if tenant.edition == "cloud":
+            keys[f"{tenant.id}.servicedesk.client_id"] = tenant.oauth["client_id"]
+            keys[f"{tenant.id}.servicedesk.accounts_url"] = f"{desk_url}/{tenant.id}"
+    return keys
+
+
+def parted(settings: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
+    """Split `settings` into variables and keys of `tenants.toml`, which are paths."""
+    keys = {name: value for name, value in settings.items() if "." in name}
+    return {name: str(value) for name, value in settings.items() if name not in keys}, keys
+
+
+def toml_of(keys: Mapping[str, object]) -> str:
+    """Return TOML with one line per path (`acme.note.rules`).
+
+    JSON's strings, numbers and lists are valid TOML.
+    """
+    return "".join(f"{path} = {json.dumps(value, ensure_ascii=False)}\n" for path, value in keys.items())
+
+
+def console_environment(port: int) -> dict[str, str]:
+    """Return the console's own settings: a new token with all rights."""
+    return {
+        "CONSOLE_URL": f"http://127.0.0.1:{port}",
+        "CONSOLE_KEY": secrets.token_urlsafe(32),
+        "CONSOLE_TOKEN_DEVELOPER": secrets.token_urlsafe(32),
+        "CONSOLE_ROLE_DEVELOPER": "operator+texts",
+    }
+
+
+def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[str, Any]:
+    """Return the desk simulator's configuration: one desk per tenant, signed webhooks."""
+    return {
+        "desks": {
+            tenant.id: {
+                "api_key": tenant.desk_key,
+                "edition": tenant.edition,
+                "portal": _PORTAL,
+                **tenant.oauth,
+                "webhook_url": webhook_url,
+                "webhook_secret": tenant.webhook_secret,
+            }
+            for tenant in tenants
+        }
+    }

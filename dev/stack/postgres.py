@@ -1,0 +1,189 @@
+"""Embedded Postgres: a new cluster with the system's roles and database."""
+
+import os
+import secrets
+import signal
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from dev.stack.free_ports import free_port
+from dev.stack.postgres_binaries import (
+    find_binaries,
+    has_library,
+    major_version,
+    reachable_folder,
+    remove_reachable,
+    server_user,
+)
+from dev.stack.processes import Process, Server
+
+DATABASE = "ai_agents"
+OWNER_ROLE = "ai_agents_owner"
+APPLICATION_ROLE = "ai_agents"
+_SUPERUSER = "postgres"
+_LIBRARY = "pg_stat_statements"
+# A password of 24 random bytes needs no slow hash, which each connection would repeat; since Postgres 16.
+_ITERATIONS = {"scram_iterations": "1"}
+_READY_LINE = "database system is ready to accept connections"
+
+
+class Postgres(Server):
+    """A server on 127.0.0.1 with its own data, from the first `start` to `discard`.
+
+    `folder` gets the data and the log (as root the data is in a folder that the server's user can reach). `binaries`
+    replaces the result of `find_binaries`. `process` and `data` (its folder) exist from the first start on. Commits
+    survive a killed server; they survive a machine crash only if `is_durable` was set before the start.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, log_folder: Path | None = None, binaries: Path | None = None
+    ):
+        self.port = port or free_port()
+        self._folder = folder
+        self._binaries = binaries
+        self._logs = log_folder or folder
+        self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
+        self.data: Path | None = None
+        self.is_durable = False
+
+    @property
+    def url(self) -> str:
+        """Return the URL of the application's role: no owner, no bypass of row security."""
+        return self._url(APPLICATION_ROLE)
+
+    @property
+    def admin_url(self) -> str:
+        """Return the URL of the database's owner, for migrations."""
+        return self._url(OWNER_ROLE)
+
+    @property
+    def superuser_url(self) -> str:
+        """Return the URL of the superuser, for tests that need to read everything."""
+        return self._url(_SUPERUSER)
+
+    def start(self) -> None:
+        """Start and wait for connections; the first start creates the cluster (0.5 s).
+
+        Raises ProcessFailedError with the server's last lines, PostgresMissingError without a server.
+        """
+        fresh = self.data is None
+        if fresh:
+            self._prepare()
+        self.process.start()
+        self.process.wait_ready(30)
+        if fresh:
+            self._create_database()
+
+    def stop(self) -> None:
+        """Shut down without waiting for clients to disconnect."""
+        if self.data is not None:
+            self.process.stop(10)
+
+    def discard(self) -> None:
+        self.stop()
+        if self.data is not None:
+            remove_reachable(self.data)
+        self.data = None
+
+    def _url(self, role: str) -> str:
+        return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def _prepare(self) -> None:
+        binaries = self._binaries or find_binaries()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.data = data = reachable_folder(self._folder / "data")
+        self.process = Process(
+            "postgres",
+            [str(binaries / "postgres"), "-D", str(data), *self._server_options(binaries)],
+            log_path=self._logs / "postgres.log",
+            environment=_environment(),
+            ready=lambda process: _READY_LINE in process.output(),
+            folder=data,
+            # SIGTERM would wait for every client to leave.
+            stop_signal=signal.SIGINT,
+            # A killed postmaster would leave its children running until they notice; SIGINT stops them too.
+            death_signal=signal.SIGINT,
+            user=server_user(),
+        )
+        self._initialise(binaries, data)
+
+    def _initialise(self, binaries: Path, data: Path) -> None:
+        password_file = data.with_name(f"{data.name}.password")
+        password_file.unlink(missing_ok=True)
+        password_file.touch(0o600)
+        password_file.write_text(self._passwords[_SUPERUSER])
+        if (user := server_user()) is not None:
+            os.chown(password_file, user, user)
+        options = [f"--username={_SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256"]
+        options += ["--encoding=UTF8", "--no-sync", "--no-instructions", "-D", str(data)]
+        if major_version(binaries) >= 16:
+            options += _as_options(_ITERATIONS)
+        initdb = Process(
+            "initdb",
+            [str(binaries / "initdb"), *_locale_options(binaries), *options],
+            log_path=self._logs / "initdb.log",
+            environment=_environment(),
+            folder=data,
+            user=user,
+        )
+        try:
+            initdb.run(60)
+        finally:
+            password_file.unlink()
+
+    def _server_options(self, binaries: Path) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            # The path of a socket would be too long in a deep folder.
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "password_encryption": "scram-sha-256",
+            "fsync": "on" if self.is_durable else "off",
+            "lc_messages": "C",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+        }
+        if major_version(binaries) >= 16:
+            settings |= _ITERATIONS
+        if has_library(binaries, _LIBRARY):
+            settings["shared_preload_libraries"] = _LIBRARY
+        return _as_options(settings)
+
+    def _create_database(self) -> None:
+        outside = self.superuser_url.removesuffix(DATABASE) + "postgres"
+        with psycopg.connect(outside, autocommit=True) as connection:
+            for role in (OWNER_ROLE, APPLICATION_ROLE):
+                statement = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD {}"
+                connection.execute(_fill(statement, sql.Identifier(role), sql.Literal(self._passwords[role])))
+            names = sql.Identifier(DATABASE), sql.Identifier(OWNER_ROLE), sql.Identifier(APPLICATION_ROLE)
+            connection.execute(_fill("CREATE DATABASE {} OWNER {}", *names[:2]))
+            connection.execute(_fill("REVOKE ALL ON DATABASE {} FROM PUBLIC", names[0]))
+            connection.execute(_fill("GRANT CONNECT ON DATABASE {} TO {}", names[0], names[2]))
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            connection.execute(_fill("ALTER SCHEMA public OWNER TO {}", names[1]))
+            if connection.execute("SHOW shared_preload_libraries").fetchone() == (_LIBRARY,):
+                connection.execute(_fill("CREATE EXTENSION {}", sql.Identifier(_LIBRARY)))
+
+
+def _as_options(settings: dict[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _fill(statement: LiteralString, *parts: sql.Composable) -> sql.Composed:
+    return sql.SQL(statement).format(*parts)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+def _locale_options(binaries: Path) -> list[str]:
+    """Return the locale options: UTF-8 with full case mapping, portable if possible."""
+    if major_version(binaries) >= 17:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    return ["--locale=C.UTF-8"]

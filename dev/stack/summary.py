@@ -1,0 +1,54 @@
+"""Summary printed by `python -m dev.stack up`."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from dev.stack.state_file import SETTINGS_FILE, STATE_FILE
+from dev.stack.system import System
+
+
+def summarise(system: System, seconds: float) -> str:
+    state, folder = system.state, relative(system.folder)
+    database = re.sub(r":[^:@/]+@", "@", state["database_url"])
+    settings = shlex.quote(str(folder / SETTINGS_FILE))
+    rows = {
+        "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
+        "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
+        "Feedback": f"{state['feedback_url']}  (the page behind a note's link)",
+        "GPT-4": f"{state['openai_url']}  (simulated)",
+        "Redis": state["redis_url"],
+        "Postgres": f"{database}  (passwords are in {STATE_FILE})",
+        "Tenants": ", ".join(entry.id for entry in system.tenants),
+        "Logs": f"{relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
+        "Settings": f"set -a; . {settings}; set +a  (in another terminal, before `{command()} ...`)",
+        "State, secrets": str(folder / STATE_FILE),
+    }
+    if url := state.get("console_url"):
+        rows["Console"] = f"{url}  (log in with `console_token` of {STATE_FILE})"
+    if traces := state["traces"]:
+        rows["Traces"] = f"{command()} trace --ticket <ID> --traces {relative(Path(traces))}"
+    ticket = f'{{"tenant": "{system.tenants[0].id}", "subject": "VPN drops", "description": "Every few minutes."}}'
+    return "\n".join(
+        [
+            f"Everything is ready after {seconds:.1f} s.",
+            "",
+            *(f"  {name:<14}  {value}" for name, value in rows.items()),
+            "",
+            "A ticket, whose signed webhook the desk sends by itself:",
+            "",
+            f"  curl -H 'Content-Type: application/json' -d '{ticket}' {state['desk_url']}/_sim/tickets",
+            "",
+            "Ctrl-C ends everything.",
+        ]
+    )
+
+
+def command() -> Path:
+    """Return the path of `ai-agents` to type in this folder, since it is not on PATH."""
+    return relative(Path(sys.executable).with_name("ai-agents"))
+
+
+def relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

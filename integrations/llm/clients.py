@@ -1,0 +1,250 @@
+"""The models of all tenants: their own, the process's, and its fallback (ADR 21).
+
+The fallback answers at once, in the same attempt, if the first model is held or down; not after a 429, an answer or a
+refusal, because the first is up then. A tenant with an address or a key of its own has none: its texts may be meant for
+that model only. If the fallback fails too, the job waits for the first: a misconfigured fallback must not end jobs.
+Only paid calls count: an unusable answer or a refusal of the fallback ends the job, and a broken answer is an attempt.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from integrations.errors import MODEL_UNAVAILABLE, DeferredError, ExternalError, TemporaryError
+from integrations.http import EgressConfig
+from integrations.llm.client import ModelClient
+from integrations.llm.spending import Book, SpendingLimits
+from integrations.resilience import Breaker
+from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
+from observability import log_events, metrics
+from observability.logging import log_event
+
+_CLOSED_SECONDS = 30.0
+_QUIET_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at an address, with a key; `server` names it in logs and metrics."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    name: str
+    server: str
+
+
+class Models:
+    """The models by tenant; `close()` them. `connections` are for each endpoint.
+
+    Each endpoint has a client, its connections and its breaker, from its first use until its settings are gone.
+    """
+
+    def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
+        self._tenants = tenants
+        self._settings = settings
+        self._connections = connections
+        self.clients: dict[Endpoint, ModelClient] = {}
+        self._calls: Counter[ModelClient] = Counter()
+        self._retired: set[ModelClient] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._replaced_at: dict[str, float] = {}
+        self._kept_for: tuple[Sequence[Tenant], int] = ((), 0)
+        self.limits = SpendingLimits(tenants, book)
+
+    def of(self, tenant_id: str) -> "TenantModel":
+        return TenantModel(self, tenant_id)
+
+    def first(self, tenant_id: str) -> Endpoint:
+        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none.
+
+        Without the process's key, the endpoint has none, which holds its jobs as a refused key does.
+        """
+        tenant = self._tenants.get(tenant_id)
+        endpoint = None if tenant is None else self._first(tenant)
+        if endpoint is None:
+            raise DeferredError("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
+        return endpoint
+
+    def _first(self, tenant: Tenant) -> Endpoint | None:
+        own, process = tenant.model, self._settings
+        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_directory`).
+        key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
+        if own.withdrawn:
+            return None
+        base_url = own.base_url or process.openai_base_url
+        name = own.model or process.openai_model
+        server = f"model at {urlsplit(base_url).hostname}"
+        if own.api_key:
+            server = f"model of {tenant.id}"
+        elif name != process.openai_model:
+            server = f"model {name} at {urlsplit(base_url).hostname}"
+        return Endpoint(base_url, key, name, server)
+
+    def fallback(self, tenant_id: str) -> Endpoint | None:
+        """Return the fallback; None for a tenant whose texts must not be sent there."""
+        tenant, process = self._tenants.get(tenant_id), self._settings
+        own = None if tenant is None else tenant.model
+        if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
+            return None
+        base_url = process.openai_fallback_base_url or process.openai_base_url
+        key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
+        if key is None:
+            key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
+        # A missing fallback key is not replaced by the first's: that must not be sent to another address.
+        server = f"fallback model at {urlsplit(base_url).hostname}"
+        return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
+
+    def _process_key(self, name: str, at_start: str | None) -> str | None:
+        now = self._tenants.process_key(name)
+        return at_start if now is None else now
+
+    def client(self, endpoint: Endpoint) -> ModelClient:
+        if endpoint not in self.clients:
+            self.clients[endpoint] = ModelClient(
+                api_key=endpoint.api_key,
+                base_url=endpoint.base_url,
+                model=endpoint.name,
+                idle_seconds=self._settings.openai_timeout_seconds,
+                total_seconds=self._settings.openai_deadline_seconds,
+                connections=self._connections,
+                breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
+                egress=EgressConfig.of(self._settings, self._settings.openai_ca_bundle),
+            )
+        return self.clients[endpoint]
+
+    @contextmanager
+    def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
+        client = self.client(endpoint)
+        self._calls[client] += 1
+        try:
+            yield client
+        finally:
+            self._calls[client] -= 1
+            self._close_gone()
+
+    def _close_gone(self) -> None:
+        tenants = self._tenants.all()
+        # An endpoint that was chosen before a change may have been opened after it.
+        if tenants is not self._kept_for[0] or len(self.clients) != self._kept_for[1]:
+            wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
+            gone = self.clients.keys() - wanted
+            self._retired |= {self.clients.pop(endpoint) for endpoint in gone}
+            # An endpoint with another key has the same name, and the metric is its own now.
+            for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
+                metrics.server_gone(server)
+            self._kept_for = (tenants, len(self.clients))
+        for client in [client for client in self._retired if not self._calls[client]]:
+            self._retired.remove(client)
+            del self._calls[client]
+            task = asyncio.create_task(client.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
+        now = time.monotonic()
+        if now - self._replaced_at.get(first.server, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            log_event(log_events.FALLBACK_USED, server=first.server, fallback=fallback.server)
+        self._replaced_at[first.server] = now
+
+    async def close(self) -> None:
+        for client in self.clients.values():
+            await client.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+class TenantModel:
+    """The model for a tenant, within its spending limit: see `workflow.ports.Model`."""
+
+    provider = ModelClient.provider
+
+    def __init__(self, models: Models, tenant_id: str) -> None:
+        self._models = models
+        self._tenant_id = tenant_id
+
+    @property
+    def name(self) -> str:
+        return self._models.first(self._tenant_id).name
+
+    @property
+    def base_url(self) -> str:
+        return self._models.first(self._tenant_id).base_url
+
+    def check(self) -> None:
+        first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
+        self._models.limits.check(self._tenant_id)
+        try:
+            self._models.client(first).check()
+        except DeferredError as held:
+            if fallback is None:
+                raise
+            try:
+                self._models.client(fallback).check()
+            except DeferredError:
+                raise held from None
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Usage], None],
+        *,
+        unusable: str | None,
+        on_unusable: Callable[[str], Awaitable[None]],
+        on_unanswered: Callable[[Unanswered], None] = lambda _: None,
+    ) -> ModelAnswer[Structured]:
+        """Return an answer, of the fallback if the first model fails.
+
+        Raises as `ModelClient.ask` does; DeferredError, before anything is sent, past the day's limit.
+        """
+        await self._models.limits.ask(self._tenant_id)
+        paid_for: set[Endpoint] = set()
+
+        async def keep(text: str) -> None:
+            nonlocal unusable
+            unusable = text
+            await on_unusable(text)
+
+        async def of(endpoint: Endpoint) -> ModelAnswer[Structured]:
+            def paid(usage: Usage) -> None:
+                paid_for.add(endpoint)
+                self._models.limits.paid(self._tenant_id, usage)
+                on_paid(replace(usage, model=endpoint.name))
+
+            with self._models.call(endpoint) as client:
+                return await client.ask(
+                    prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
+                )
+
+        first = self._models.first(self._tenant_id)
+        try:
+            return await of(first)
+        except (DeferredError, TemporaryError) as failure:
+            # Read again: the tenant may have got a key or an address of its own during the first call.
+            fallback = self._models.fallback(self._tenant_id)
+            if fallback is None or (isinstance(failure, TemporaryError) and not failure.down):
+                raise
+            failed = failure
+        try:
+            answer = await of(fallback)
+        except (DeferredError, ExternalError) as failure:
+            if fallback in paid_for:
+                _say(failed)
+                raise
+            _say(failure)
+            raise failed from None
+        _say(failed)
+        self._models.say_fallback(first, fallback)
+        metrics.FALLBACK_ANSWERS.labels(self._tenant_id).inc()
+        return answer
+
+
+def _say(failure: DeferredError | ExternalError) -> None:
+    if isinstance(failure, ExternalError):
+        log_event(failure.phrase, failure.values, also=failure.also)

@@ -1,0 +1,209 @@
+"""The daily (UTC) spending limit of a tenant, past which its jobs wait.
+
+It is checked before a call is paid for. Jobs past that point go on: each one in flight may pay for one more answer and
+its repair.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import text
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import ModelSettings
+from db.session import DATABASE_FAILURES, Database, is_away
+from integrations.errors import DeferredError
+from integrations.values import Spent, Usage
+from observability import log_events, metrics, tracing
+from observability.logging import log_event
+
+_READ_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
+_PAUSE_SECONDS = 1.0
+_NOTHING = Spent()
+_ADD = text("""
+    INSERT INTO spending AS s (tenant_id, day, tokens, dollars) VALUES (:tenant, :day, :tokens, :dollars)
+    ON CONFLICT (tenant_id, day)
+    DO UPDATE SET tokens = s.tokens + excluded.tokens, dollars = s.dollars + excluded.dollars
+    RETURNING tokens, dollars
+""")
+_SPENT = text("SELECT tokens, dollars FROM spending WHERE day = :day")
+_PURGE = text("DELETE FROM spending WHERE day <= current_date - CAST(:days AS integer)")
+
+
+class SpendingBook:
+    """Spending known to one process, by its clock; `close()` it before the database."""
+
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        pause_seconds: float = _PAUSE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._pause = pause_seconds
+        self._now = now
+        self._known: dict[str, tuple[date, Spent]] = {}
+        self._unwritten: dict[tuple[str, date], Spent] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        key = (tenant_id, self._now().date())
+        self._unwritten[key] = self._unwritten.get(key, _NOTHING).plus(spent)
+        if self._writing is None or self._writing.done():
+            # A separate context: it also writes other jobs' spending.
+            self._writing = asyncio.create_task(self._write(), context=Context())
+
+    def known(self, tenant_id: str) -> Spent:
+        today = self._now().date()
+        day, total = self._known.get(tenant_id, (today, _NOTHING))
+        unwritten = self._unwritten.get((tenant_id, today), _NOTHING)
+        return (total if day == today else _NOTHING).plus(unwritten)
+
+    async def read(self, tenant_id: str) -> Spent:
+        """Return today's spending of all workers; the known part if the database fails."""
+        today = self._now().date()
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_READ_SECONDS):
+                    (rows,) = await self._database.call_as(tenant_id, _SPENT, day=today)
+        except (*DATABASE_FAILURES, TimeoutError):
+            return self.known(tenant_id)
+        told = Spent(**rows[0]) if rows else _NOTHING
+        day, known = self._known.get(tenant_id, (today, _NOTHING))
+        # Values written during the read are known already; a day's sum only grows.
+        self._known[tenant_id] = today, told.at_least(known) if day == today else told
+        return self.known(tenant_id)
+
+    async def close(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
+            self._writing.cancel()
+
+    async def _write(self) -> None:
+        with tracing.untraced():
+            while self._unwritten:
+                key, spent = next(iter(self._unwritten.items()))
+                try:
+                    total = await _add(self._database, *key, spent)
+                except DATABASE_FAILURES as failure:
+                    if not is_away(failure):
+                        log_event(log_events.DATABASE_UNREACHABLE, reason="spending not written", failure=failure)
+                        return  # retried with the next paid call
+                    await asyncio.sleep(self._pause)
+                    continue
+                left = self._unwritten.pop(key)
+                if left != spent:
+                    more = Spent(left.tokens - spent.tokens, left.dollars - spent.dollars)
+                    self._unwritten[key] = more
+                self._known[key[0]] = key[1], total
+
+
+async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
+    ((total,),) = await database.call_as(tenant_id, _ADD, day=day, tokens=spent.tokens, dollars=spent.dollars)
+    return Spent(**total)
+
+
+async def purge(database: Database, tenant_id: str, days: int) -> None:
+    await database.call_as(tenant_id, _PURGE, days=days)
+
+
+SPENDING_LIMIT = "spending limit of today reached"
+"""Why a job is held back past it."""
+
+_LOOK_SECONDS = 3600.0
+"""Longest hold at once: a limit that was raised counts for the jobs that wait, too."""
+
+
+class Book(Protocol):
+    """Today's spending of each tenant. No method raises."""
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        """Record the cost of one call."""
+
+    def known(self, tenant_id: str) -> Spent:
+        """Return today's spending, as far as this process knows."""
+
+    async def read(self, tenant_id: str) -> Spent:
+        """Return today's spending of all processes, if available."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SpendingLimits:
+    """The limits of all tenants, by their current settings."""
+
+    def __init__(self, tenants: TenantDirectory, book: Book, now: Callable[[], datetime] = _now) -> None:
+        self._tenants = tenants
+        self._book = book
+        self._now = now
+        self._reached: set[str] = set()
+        self._untold: set[str] = set()
+        self._price: dict[str, float] = {}
+        """Dollars for a token, by tenant, as the last call that told both has cost."""
+        metrics.SPENDING_USED.ask = self._used
+
+    def check(self, tenant_id: str) -> None:
+        self._insist(tenant_id, self._book.known(tenant_id))
+
+    async def ask(self, tenant_id: str) -> None:
+        limits = self._limits(tenant_id)
+        if limits.daily_tokens is not None or limits.daily_dollars is not None:
+            self._insist(tenant_id, await self._book.read(tenant_id))
+
+    def paid(self, tenant_id: str, usage: Usage) -> None:
+        """Record a paid call; an unreported cost is not limited, and logged once.
+
+        For a broken call the tokens are an estimate, and the price per token is the last call's.
+        """
+        tokens = usage.input_tokens + usage.output_tokens
+        if usage.estimated:
+            self._book.paid(tenant_id, Spent(tokens, tokens * self._price.get(tenant_id, 0.0)))
+            return
+        if usage.cost is not None and tokens:
+            self._price[tenant_id] = usage.cost / tokens
+        self._book.paid(tenant_id, Spent(tokens, usage.cost or 0.0))
+        limits = self._limits(tenant_id)
+        for limit, untold, unit in (
+            (limits.daily_tokens, not tokens, "tokens"),
+            (limits.daily_dollars, usage.cost is None, "dollars"),
+        ):
+            if limit is not None and untold and tenant_id not in self._untold:
+                self._untold.add(tenant_id)
+                log_event(log_events.SPENDING_UNTOLD, tenant_id=tenant_id, unit=unit)
+
+    def _limits(self, tenant_id: str) -> ModelSettings:
+        tenant = self._tenants.get(tenant_id)
+        return ModelSettings() if tenant is None else tenant.model
+
+    def _insist(self, tenant_id: str, spent: Spent) -> None:
+        if used(self._limits(tenant_id), spent) < 1:
+            self._reached.discard(tenant_id)
+            return
+        if tenant_id not in self._reached:
+            self._reached.add(tenant_id)
+            dollars = f"{spent.dollars:.2f}"
+            log_event(log_events.SPENDING_LIMIT_REACHED, tenant_id=tenant_id, tokens=spent.tokens, dollars=dollars)
+        now = self._now()
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        raise DeferredError(SPENDING_LIMIT, min(_LOOK_SECONDS, (tomorrow - now).total_seconds() + 1))
+
+    def _used(self) -> dict[str, float]:
+        limits = {tenant.id: tenant.model for tenant in self._tenants.all()}
+        return {
+            tenant_id: used(model, self._book.known(tenant_id))
+            for tenant_id, model in limits.items()
+            if model.daily_tokens is not None or model.daily_dollars is not None
+        }
+
+
+def used(limits: ModelSettings, spent: Spent) -> float:
+    tokens = spent.tokens / limits.daily_tokens if limits.daily_tokens else 0.0
+    dollars = spent.dollars / limits.daily_dollars if limits.daily_dollars else 0.0
+    return max(tokens, dollars)

@@ -1,0 +1,183 @@
+"""One chat completion, assembled from its stream.
+
+The stream is read here and not by the openai package or httpx2's `EventSource`: their objects for each piece are most
+of an answer's CPU cost (`make bench ARGS=alternatives`).
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from math import ceil
+
+import httpx2
+
+from integrations.errors import ExternalError, ModelUnavailableError
+from integrations.llm.errors import of_error
+from integrations.values import Usage, storable
+
+_LONGEST_ANSWER = 100_000
+_LONGEST_WORD = 200
+_LARGEST_NUMBER = 1_000_000_000
+_CHARACTERS_OF_A_TOKEN = 4
+"""OpenAI's rule of thumb: https://help.openai.com/en/articles/4936856"""
+
+
+@dataclass(slots=True)
+class Completion:
+    """The result of one call, as far as it has come."""
+
+    status: int = 0
+    chunks: int = 0
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    refused: bool = False
+    model: str = ""
+    response_id: str = ""
+    finish_reason: str = ""
+    reported: object = None
+    usage: Usage = field(default_factory=Usage)
+    first_seconds: float = 0.0
+    """Until the first content of a stream came."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.finish_reason not in ("", "error")
+
+    @property
+    def has_content(self) -> bool:
+        return self.size > 0 or self.refused
+
+    def add(self, chunk: object) -> bool:
+        """Add a chunk and return True if it has content.
+
+        Raises ValueError for anything else, and the failure of an error: OpenRouter reports those of its upstream in
+        the middle of a stream or under 200.
+        """
+        if not isinstance(chunk, dict):
+            raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
+        if chunk.get("error"):
+            raise _failure(chunk["error"])
+        choices = chunk.get("choices", 0)
+        if not isinstance(choices, list | None):
+            raise ValueError("not a chunk")  # noqa: TRY004 -- as above
+        self.chunks += 1
+        self.model = _word(chunk.get("model")) or self.model
+        self.response_id = _word(chunk.get("id")) or self.response_id
+        if chunk.get("usage"):
+            self.reported = chunk["usage"]
+            self.usage = _usage_of(self.reported)
+        found = [self._add_choice(choice) for choice in choices or []]
+        return any(found)
+
+    def _add_choice(self, choice: object) -> bool:
+        # Compatible endpoints send chunks without a delta.
+        delta = choice.get("delta") if isinstance(choice, dict) else choice
+        if not isinstance(choice, dict) or not isinstance(delta, dict | None):
+            raise ValueError("not a choice")  # noqa: TRY004 -- as above
+        delta = delta or {}
+        piece = delta.get("content")
+        if not isinstance(piece, str | None):
+            raise ValueError("not a text")  # noqa: TRY004 -- as above
+        piece = storable(piece or "")
+        refusal = bool(delta.get("refusal"))
+        self.refused = self.refused or refusal
+        self.finish_reason = _word(choice.get("finish_reason")) or self.finish_reason
+        self.parts.append(piece)
+        self.size += len(piece)
+        return bool(piece) or refusal
+
+    def add_whole(self, body: bytes) -> None:
+        """Add an answer that was not streamed. Raises as `add`, but ModelUnavailableError."""
+        try:
+            data = json.loads(body)
+            if not data.get("error"):
+                choice = data["choices"][0]
+                data |= {"choices": [{**choice, "delta": {**choice["message"]}}]}
+            self.add(data)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            raise ModelUnavailableError("invalid answer") from None
+
+    def estimate(self, asked: int) -> None:
+        if self.reported is None:
+            asked, answered = ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN)
+            self.usage = Usage(asked, answered, estimated=True)
+
+
+async def read_completion(response: httpx2.Response, completion: Completion, on_content: Callable[[], None]) -> None:
+    """Read the answer to its end; `on_content` is called for each piece of content.
+
+    `completion` has the received part of a stream, however the reading ends. Raises as `Completion.add`.
+    """
+    completion.status = response.status_code
+    if "text/event-stream" not in response.headers.get("content-type", ""):
+        completion.add_whole(await response.aread())
+        return
+    try:
+        async for event in _events(response):
+            if completion.add(json.loads(event)):
+                on_content()
+            if completion.size > _LONGEST_ANSWER:
+                completion.finish_reason = "length"
+                break
+    except RecursionError:  # deeply nested brackets
+        raise ValueError("not a chunk") from None
+    finally:
+        await response.aclose()
+    if not completion.chunks:
+        raise ValueError("an empty stream")
+
+
+async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield the data of each event until `[DONE]`.
+
+    The rest is read so that the connection can be reused. The format:
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known to end
+    its lines with a CR alone.
+    """
+    data: list[bytes] = []
+    begun: list[bytes] = []
+    done = False
+    async for part in response.aiter_raw():
+        begun.append(part)
+        if b"\n" not in part:
+            continue
+        *lines, rest = b"".join(begun).split(b"\n")
+        begun = [rest]
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].strip())
+            elif data and not line.strip():
+                event = b"\n".join(data)
+                data.clear()
+                done = done or event.startswith(b"[DONE]")
+                if not done:
+                    yield event
+
+
+def _word(value: object) -> str:
+    return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    """Return a count or a price; None for other values (NaN fails both comparisons)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
+        return None
+    return float(value)
+
+
+def _usage_of(reported: object) -> Usage:
+    told: dict[str, object] = reported if isinstance(reported, dict) else {}
+    return Usage(
+        input_tokens=int(_number(told.get("prompt_tokens")) or 0),
+        output_tokens=int(_number(told.get("completion_tokens")) or 0),
+        cost=_number(told.get("cost")),
+    )
+
+
+def _failure(error: object) -> ExternalError:
+    told: dict[str, object] = error if isinstance(error, dict) else {}
+    return of_error(told.get("code"), told.get("type"), told.get("message"), told.get("param"))

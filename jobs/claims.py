@@ -1,0 +1,387 @@
+"""Attempts at a job: claim, lease, answer, hold and end, by database functions.
+
+A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
+since, they raise LeaseLostError and change nothing.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
+
+from db.models import Job, JobState
+from db.session import DATABASE_FAILURES, Database, is_locked
+from jobs.repository import (
+    ANOTHER_FIRST,
+    ANOTHER_FIRST_WAIT,
+    CONTEXT_INCOMPLETE,
+    ECHO,
+    FORGOTTEN,
+    LAST_LOOK,
+    LONGEST_LIFE,
+    MOST_ATTEMPTS,
+    NOTE_MISSING,
+    SEEN_OPEN,
+    TURN_LOOKS,
+    Event,
+)
+from privacy import tombstones
+
+
+class LeaseLostError(Exception):
+    """This worker's claim expired or was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's hold on a job."""
+
+    job_id: UUID
+    token: UUID
+    """This claim's own; the owner, a process, may claim the same job again, and with the same number of attempts."""
+    owner: str
+    tenant_id: str
+    ticket_id: str
+    attempt: int
+    traceparent: str | None
+    waiting_since: datetime
+    claimed_at: datetime
+    deadline_at: datetime
+    started_before: bool
+    answered: bool
+    note_attempted_at: datetime | None
+    seen_open_at: datetime | None
+    """When an attempt that was then held back saw the ticket open."""
+    enhanced: bool
+    """True if another job has put its note into this ticket, or may have; of a job retried by hand, since then."""
+    echo: bool
+    """True if another job has just left a failure note in this ticket; False for one that was retried by hand."""
+    another_first: bool
+    """True if another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
+    desk_id: str | None = None
+    """The ticket's id in the desk. None, as the next one, while `ticket_id` is the only number that is known."""
+    display_id: str | None = None
+    asked_at: float = field(default_factory=time.monotonic, compare=False)
+    """`time.monotonic()` right before the claim, so that the time since then is measured without the wall clock."""
+
+    @property
+    def id_in_desk(self) -> str:
+        return self.desk_id or self.ticket_id
+
+    def seconds_left(self) -> float:
+        """Return the seconds to the job's deadline; a worker's clock may be minutes off."""
+        at_claim = (self.deadline_at - self.claimed_at).total_seconds()
+        return at_claim - (time.monotonic() - self.asked_at)
+
+    def saw_open_lately(self) -> bool:
+        """Return True if the ticket was seen open within an hour, with only holds since."""
+        seen = self.seen_open_at
+        return seen is not None and self.claimed_at - seen < SEEN_OPEN
+
+
+_KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
+
+
+async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
+    """Store both numbers of the ticket; return the updated claim.
+
+    `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLostError.
+    """
+    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
+    rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
+    if not rows:
+        raise LeaseLostError
+    return replace(held, desk_id=desk_id, display_id=display_id, **rows[0])
+
+
+@lru_cache
+def _call(function: str, *parameters: str) -> TextClause:
+    return text(f"SELECT {function}({', '.join(f':{name}' for name in parameters)})")
+
+
+async def _change(database: Database, held: Claim, function: str, **values: Any) -> bool:
+    values = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, **values}
+    return bool(await database.call_for_one(_call(function, *values), **values))
+
+
+async def _write(database: Database, held: Claim, function: str, **values: Any) -> None:
+    if not await _change(database, held, function, attempt=held.attempt, **values):
+        raise LeaseLostError
+
+
+async def _read(database: Database, held: Claim, *columns: Any) -> Any:
+    async with database.tenant(held.tenant_id) as session:
+        return (await session.execute(select(*columns).where(Job.id == held.job_id))).one_or_none()
+
+
+async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
+    row = await _read(database, held, Job.enhancement, Job.model)
+    return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
+
+
+async def event_of(database: Database, held: Claim) -> str:
+    row = await _read(database, held, Job.event)
+    return (row and row.event) or ""
+
+
+async def may_have_posted(database: Database, held: Claim) -> bool:
+    row = await _read(database, held, Job.note_attempted_at)
+    return row is not None and row.note_attempted_at is not None
+
+
+async def was_forgotten(database: Database, held: Claim) -> bool:
+    row = await _read(database, held, Job.state, Job.reason)
+    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, FORGOTTEN)
+
+
+async def erase_answer(database: Database, held: Claim) -> None:
+    erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(erased.values(enhancement=None))
+
+
+async def save_answer(
+    database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
+) -> None:
+    """Commit GPT-4's answer before it is used. Raises LeaseLostError.
+
+    `took_seconds`: since the request; None for an answer of an earlier attempt.
+    """
+    took = None if took_seconds is None else timedelta(seconds=took_seconds)
+    await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
+
+
+async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
+    await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
+
+
+async def not_posted(database: Database, held: Claim) -> None:
+    """Undo `about_to_post` if the desk surely has no note."""
+    await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
+
+
+async def note_not_there(database: Database, held: Claim) -> None:
+    await _write(database, held, "end_posting", what="note not there", before=None)
+
+
+async def seen_open(database: Database, held: Claim) -> None:
+    """Record the ticket as open, for the attempt after a hold."""
+    if not await _change(database, held, "see_open"):
+        raise LeaseLostError
+
+
+async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
+    await _write(database, held, "tell_of_attempt", what=CONTEXT_INCOMPLETE, reason=reason)
+
+
+async def complete(database: Database, held: Claim, note_id: str) -> None:
+    await _write(database, held, "complete_job", note=note_id)
+
+
+async def skip(database: Database, held: Claim, reason: str) -> None:
+    await _write(database, held, "skip_job", reason=reason)
+
+
+async def fail(database: Database, held: Claim, reason: str) -> None:
+    await _write(database, held, "fail_job", reason=reason)
+
+
+async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    await _write(database, held, "retry_job_later", later=timedelta(seconds=seconds), reason=reason)
+
+
+async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    """Schedule a last attempt, past all limits, that only looks for the note."""
+    later = timedelta(seconds=seconds)
+    await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
+
+
+async def hold_back(
+    database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
+) -> None:
+    """Undo the claim; the relay publishes the job in `seconds`.
+
+    `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
+    last manual retry.
+    """
+    lasts = timedelta(seconds=seconds)
+    longer = lasts if extends_deadline else timedelta(0)
+    await _write(database, held, "hold_job_back", lasts=lasts, reason=reason, longer=longer, longest=LONGEST_LIFE)
+
+
+async def may_leave_failure_note(database: Database, held: Claim) -> bool:
+    """Record that a failed job leaves its failure note; return False if it must not.
+
+    A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, nor if
+    another job has, or may have, posted its enhancement. The claim has the ticket's numbers.
+    """
+    values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
+    return await _change(database, held, "begin_failure_note", **values)
+
+
+async def failure_note_not_left(database: Database, held: Claim) -> None:
+    await _change(database, held, "end_failure_note", attempt=held.attempt)
+
+
+_HELD = (
+    "unnest(CAST(:tenants AS text[]), CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:attempts AS integer[]))"
+    " WITH ORDINALITY AS h (tenant, id, token, attempt, number) ORDER BY h.number"
+)
+_RENEW = text(f"SELECT renew_lease(h.tenant, h.id, h.token, :lease) AS changed FROM {_HELD}")  # noqa: S608 -- text above
+_GIVE_BACK = text(f"SELECT give_job_back(h.tenant, h.id, h.token, h.attempt) AS changed FROM {_HELD}")  # noqa: S608
+_LOCKED = text(
+    "WITH free AS (SELECT j.id FROM jobs j WHERE j.id = ANY (:ids) FOR NO KEY UPDATE SKIP LOCKED)"
+    " SELECT j.id FROM jobs j WHERE j.id = ANY (:ids) AND NOT EXISTS (SELECT FROM free f WHERE f.id = j.id)"
+)
+
+
+async def renew(database: Database, held: Sequence[Claim], lease_seconds: float) -> list[bool | Exception]:
+    """Renew leases; return False for lost claims, an exception for locked rows."""
+    return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
+
+
+async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
+    return await _change_held(database, held, _GIVE_BACK)
+
+
+async def _change_held(
+    database: Database, held: Sequence[Claim], change: TextClause, **values: Any
+) -> list[bool | Exception]:
+    try:
+        return [*await _change_all(database, held, change, **values)]
+    except DATABASE_FAILURES as failure:
+        if len(held) == 1 or not is_locked(failure):
+            raise
+        refused = failure
+    # One row is locked, and the others should not wait. Row-level security needs a query for each tenant.
+    locked: set[UUID] = set()
+    for tenant_id in {claim.tenant_id for claim in held}:
+        ids = [claim.job_id for claim in held if claim.tenant_id == tenant_id]
+        (found,) = await database.call_as(tenant_id, _LOCKED, ids=ids)
+        locked.update(row["id"] for row in found)
+    free = [claim for claim in held if claim.job_id not in locked]
+    changed = iter(await _change_all(database, free, change, **values))
+    return [refused if claim.job_id in locked else next(changed) for claim in held]
+
+
+async def _change_all(database: Database, held: Sequence[Claim], change: TextClause, **values: Any) -> list[bool]:
+    of_each = {
+        "tenants": [one.tenant_id for one in held],
+        "ids": [one.job_id for one in held],
+        "tokens": [one.token for one in held],
+        "attempts": [one.attempt for one in held],
+    }
+    return [bool(row["changed"]) for row in await database.call(change, **of_each, **values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Tenants' limits and weights for a claim; only tenants that have them."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    most_running: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)
+    """Places that count as taken, though their jobs have ended: they ended at once."""
+
+
+class NoStartableJobError(Exception):
+    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
+
+
+_CLAIM = text(
+    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
+    " :weights, :most, :charged, :looks)"
+)
+
+
+_IS_FULL = text(
+    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
+    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
+    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
+)
+
+
+_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
+async def is_queue_full(database: Database, event: Event, most: int) -> bool:
+    """Return True if the tenant's queue is full and this delivery would add a job."""
+    keys = list(event.dedupe_keys)
+    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
+    return bool(row["is_full"])
+
+
+async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
+    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
+    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
+
+
+async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
+    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
+    token, asked_at = uuid4(), time.monotonic()
+    rows = await database.call(
+        _CLAIM,
+        owner=owner,
+        token=token,
+        lease=timedelta(seconds=lease_seconds),
+        attempts=MOST_ATTEMPTS,
+        wait=ANOTHER_FIRST_WAIT,
+        longest=LONGEST_LIFE,
+        echo=ECHO,
+        another_first=ANOTHER_FIRST,
+        missing=NOTE_MISSING,
+        weights=json.dumps(shares.weights),
+        most=json.dumps(shares.most_running),
+        charged=json.dumps(shares.charged),
+        looks=TURN_LOOKS,
+    )
+    if not rows:
+        return None
+    row = dict(rows[0])
+    if (job_id := row.pop("id")) is None:
+        raise NoStartableJobError
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
+
+
+_ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
+
+
+async def come_first(database: Database, held: Claim) -> bool:
+    """Return True if a waiting job of the ticket has posted or is older."""
+    async with database.tenant(held.tenant_id) as session:
+        return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
+
+
+async def erase_answers(database: Database, held: Claim) -> None:
+    """Erase GPT-4's answers from ended jobs of a forgotten ticket."""
+    numbers = (held.ticket_id, held.id_in_desk)
+    erased = update(Job).where(
+        Job.tenant_id == held.tenant_id,
+        Job.id != held.job_id,
+        or_(Job.ticket_id.in_(numbers), Job.desk_id.in_(numbers)),
+        Job.finished_at.is_not(None),
+        Job.enhancement.is_not(None),
+    )
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(erased.values(enhancement=None))
+
+
+_NOTE = text(
+    f"UPDATE jobs SET requester = {tombstones.OF_REQUESTER} WHERE id = :id AND claim_token = :token"  # noqa: S608
+).bindparams(bindparam("folded", type_=Text))
+
+
+async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
+    """Store the requester; return True if it or the ticket was forgotten."""
+    numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
+    values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
+    questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)
+    *_, (row,) = await database.call_as(held.tenant_id, *questions, key=tombstones.new_key(), **values)
+    return bool(row["are_left"])

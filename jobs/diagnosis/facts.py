@@ -1,0 +1,463 @@
+"""Gathering of a ticket's facts from stores, desk and model, each with a timeout.
+
+A source that fails or times out is not checked; the verdict rests on the others.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal, TypeVar
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from db.models import JobState
+from db.session import DATABASE_FAILURES, Database
+from integrations.probes import DeskProbe, ModelProbe, Sought
+from integrations.resilience import HoldReason
+from jobs import queries, rejections, statistics
+from jobs.diagnosis.probes import DirectProbes, Outside
+from jobs.diagnosis.reasons import BEHIND_ANOTHER
+from jobs.inbox import Inbox
+from jobs.queries import Details, Happened, Listed
+from jobs.queue import QUEUE, UNACKED, QueueUnavailableError
+from jobs.reconcile import SeenWithoutWebhook, seen_without_webhook
+from jobs.rejections import Receiving
+from jobs.repository import Event
+from jobs.statistics import LATELY, HeldJobs, WorkerActivity
+from privacy.tombstones import forgotten_among
+
+REDIS_REFUSES = "it refuses our password"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSigns:
+    """Messages that wait and are held, and workers that listen (None: unknown).
+
+    `quiet`: connections of workers that stopped listening, full or stuck; a killed worker has none. `takes_nothing`:
+    Redis has no memory left, can't write to its disk, or is a read-only replica.
+    """
+
+    waiting: int
+    held: int
+    listening: int | None
+    takes_nothing: bool = False
+    quiet: int = 0
+
+
+def nobody_works(queue: QueueSigns | None, work: WorkerActivity | None) -> bool:
+    """Return True if no worker listens or holds a job; False if that is unknown.
+
+    A worker counts as dead only without a session in Postgres and without a connection to Redis.
+    """
+    if queue is None or queue.listening != 0:
+        return False
+    if queue.quiet:
+        # Leases of a healthy worker may expire while Postgres is away.
+        return work is not None and not work.workers and not work.silent
+    return work is None or not work.workers or not work.connected
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts; `asked_at` is the database's clock, `job` the most informative job."""
+
+    asked_at: datetime
+    tenant_id: str | None
+    ticket_id: str
+    job: Details | None = None
+    events: Sequence[Happened] | None = ()
+    """What happened to the job; None where the database did not tell in time."""
+    others: Sequence[Listed] = ()
+    inbox: Event | None = None
+    """Its accepted webhook, which Redis keeps until Postgres has it."""
+    webhooks: Receiving | None = None
+    missing: SeenWithoutWebhook | None = None
+    """What reconciliation has seen of it, if it has no job that came of a webhook."""
+    reconcile: Literal["report", "on", "poll"] | None = None
+    """What the tenant wants done about a webhook that never came; None of a tenant that this process does not know."""
+    has_rules: bool = False
+    """True if the tenant has settings that leave tickets out."""
+    forgotten: bool = False
+    """True if the ticket, of which there is no job, was erased at somebody's word."""
+    tenant_closed: bool | None = None
+    """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
+    queue: QueueSigns | None = None
+    queue_failure: str = ""
+    """Why Redis was asked and said nothing; empty where it was not asked."""
+    database_failure: str = ""
+    """Why Postgres said nothing at all; empty where it answers."""
+    work: WorkerActivity | None = None
+    held: Mapping[str, HeldJobs] = field(default_factory=dict)
+    """Jobs of the tenant that wait held back, by reason."""
+    held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)
+    """When the model last held back a job of another tenant that shares the process's key, by reason."""
+    most_running: int | None = None
+    """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
+    desk: DeskProbe = field(default_factory=DeskProbe)
+    model: ModelProbe = field(default_factory=ModelProbe)
+
+    @property
+    def last_started_at(self) -> datetime | None:
+        """Last start of a job within ten minutes, the diagnosed job's included."""
+        own = [event.at for event in self.events or () if event.what == "claimed"]
+        started = [at for at in own if self.asked_at - at < LATELY]
+        if self.work is not None and self.work.last_started_at is not None:
+            started.append(self.work.last_started_at)
+        return max(started, default=None)
+
+
+Reading = Literal["normal", "moderate", "high", "critical"]
+MODERATE, HIGH, CRITICAL = 20, 50, 100
+
+
+def reading_of(waiting: int) -> Reading:
+    if waiting > CRITICAL:
+        return "critical"
+    return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
+
+
+# A listening worker polls each second: one that has not for so long is full, stopped or gone.
+_LISTENS_SECONDS = 10
+
+
+async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await queue_signs(redis), ""
+    except AuthenticationError:
+        return None, REDIS_REFUSES
+    except (RedisError, OSError, TimeoutError):
+        return None, "it does not answer"
+
+
+async def queue_signs(redis: Redis) -> QueueSigns:
+    """Return the queue's length, its listeners and whether Redis accepts writes.
+
+    An external Redis may permit the length only: the rest is unknown then. Raises RedisError, OSError or TimeoutError.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.llen(QUEUE)
+        pipeline.hlen(UNACKED)
+        waiting, held = await pipeline.execute()
+    listening, quiet, takes_nothing = None, 0, False
+    with contextlib.suppress(ResponseError):
+        clients = await redis.client_list()
+        database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
+        idle = [int(client["idle"]) for client in clients if client["cmd"] == "brpop" and client["db"] == database]
+        listening = sum(seconds <= _LISTENS_SECONDS for seconds in idle)
+        quiet = len(idle) - listening
+    with contextlib.suppress(ResponseError):
+        memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]
+        is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
+        follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
+        takes_nothing = is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"
+    return QueueSigns(int(waiting), int(held), listening, takes_nothing, quiet)
+
+
+STORE_SECONDS = 0.5
+_JOB_SECONDS = 1.0
+_MOST_JOBS = 50
+_MOST_TENANTS = 200
+_MOST_SHARING = 5
+_MODEL_HOLDS = frozenset(HoldReason)
+_OPEN = (JobState.WAITING, JobState.RUNNING)
+
+Part = TypeVar("Part")
+
+
+class AmbiguousTenantError(Exception):
+    """Several tenants have a ticket of this number, and none was named."""
+
+    def __init__(self, tenants: Sequence[str]) -> None:
+        super().__init__(", ".join(tenants))
+        self.tenants = list(tenants)
+
+
+class UnknownTenantError(AmbiguousTenantError):
+    """The named tenant has no job of the ticket and no settings here; `tenants` do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisSubject:
+    """Subject of a diagnosis: a ticket, of one or any tenant, or one job."""
+
+    ticket_id: str | None
+    tenant_id: str | None
+    job_id: UUID | None
+
+
+async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Listed]:
+    """List the newest jobs of a ticket, newest first.
+
+    The newest completed and the newest open job are included, however old.
+    """
+    listed = partial(queries.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
+    jobs = await listed(most=_MOST_JOBS)
+    if len(jobs) < _MOST_JOBS:
+        return jobs
+    found = {job.id: job for job in jobs}
+    for states in ([JobState.COMPLETED], _OPEN):
+        found |= {job.id: job for job in await listed(states=states, most=1)}
+    return sorted(found.values(), key=lambda job: (job.accepted_at, job.id), reverse=True)
+
+
+async def find_job(database: Database, asked: DiagnosisSubject) -> tuple[Details | None, list[Listed]]:
+    """Return the most informative job, and all jobs of a requested ticket.
+
+    Without `asked.tenant_id` the jobs are of any tenant.
+    """
+    jobs = [] if asked.job_id else await queries.listed(database, tenant_id=asked.tenant_id, ticket_id=asked.ticket_id)
+    best = choose(jobs)
+    job_id = best.id if best else asked.job_id
+    job = await queries.details(database, job_id) if job_id else None
+    return (None if job and asked.tenant_id not in (None, job.tenant_id) else job), jobs
+
+
+def choose(jobs: Sequence[Listed]) -> Listed | None:
+    """Return the most informative of a ticket's jobs, given newest first.
+
+    Completed jobs rank first, then open ones; a job behind another one ranks last.
+    """
+
+    def rank(job: Listed) -> int:
+        if job.state == JobState.COMPLETED:
+            return 0
+        if job.reason in BEHIND_ANOTHER:
+            return 3
+        return 1 if job.state in _OPEN else 2
+
+    return min(jobs, key=rank, default=None)
+
+
+def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | None:
+    """Return the newest job that may bring the ticket another note, or None.
+
+    It is open, or accepted after the completed one.
+    """
+    for job in jobs:
+        since = (job.accepted_at, job.id) > (completed.accepted_at, completed.id)
+        if job.id != completed.id and (job.state in _OPEN or (since and job.reason not in BEHIND_ANOTHER)):
+            return job
+    return None
+
+
+class FactCollector:
+    """Gathers facts; `redis` is None without an address."""
+
+    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, outside: Outside) -> None:
+        self._database = database
+        self._redis = redis
+        self._tenants = tenants
+        self._outside = outside
+
+    async def facts(self, asked: DiagnosisSubject) -> Facts | None:
+        """Return the facts; None if there is no such job.
+
+        Raises AmbiguousTenantError or UnknownTenantError, and TimeoutError or one of DATABASE_FAILURES if the jobs
+        can't be read.
+        """
+        now = datetime.now(UTC)
+        async with asyncio.timeout(_JOB_SECONDS):
+            if asked.job_id is not None:
+                job = await queries.details(self._database, asked.job_id)
+                if job is None or asked.tenant_id not in (None, job.tenant_id):
+                    return None
+                jobs = await jobs_of(self._database, job.tenant_id, job.ticket_id)
+                facts = Facts(now, job.tenant_id, job.ticket_id, job=job)
+            else:
+                ticket_id = asked.ticket_id or ""
+                tenant_id = asked.tenant_id or await self._tenant(ticket_id)
+                jobs = await self._jobs(tenant_id, ticket_id)
+                known = [tenant.id for tenant in self._tenants.all()]
+                if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
+                    raise UnknownTenantError(known)
+                facts = Facts(now, tenant_id, ticket_id, job=await self._details(jobs))
+        facts = await self._around(facts, jobs)
+        other = next((number for number in facts.desk.numbers if number != facts.ticket_id), None)
+        if facts.job is None and other is not None:
+            # A webhook may have named the ticket's other number, which no job has revealed yet.
+            jobs = await within(self._jobs(facts.tenant_id, other)) or []
+            facts = replace(facts, job=await within(self._details(jobs)))
+        if asked.job_id is None:
+            facts = await self._after_removal(facts, jobs)
+        return await self._of_rows(facts, jobs)
+
+    async def _after_removal(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        removed = next((job for job in jobs if facts.job is not None and job.id == facts.job.id), None)
+        if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
+            return facts
+        later = choose_after_removal(jobs, removed)
+        job = None if later is None else await within(queries.details(self._database, later.id))
+        if job is None:
+            return facts
+        desk = await self._outside.desk(job.tenant_id, facts.ticket_id, job)
+        return replace(facts, job=job, desk=desk if desk.asked else replace(facts.desk, note=None))
+
+    async def _jobs(self, tenant_id: str | None, ticket_id: str) -> list[Listed]:
+        return [] if tenant_id is None else await jobs_of(self._database, tenant_id, ticket_id)
+
+    async def _details(self, jobs: Sequence[Listed]) -> Details | None:
+        chosen = choose(jobs)
+        return None if chosen is None else await queries.details(self._database, chosen.id)
+
+    async def _tenant(self, ticket_id: str) -> str | None:
+        known = [tenant.id for tenant in self._tenants.all()]
+        owners = set(await queries.owners(self._database, ticket_id))
+
+        async def add_heard_of() -> None:
+            for tenant in known[:_MOST_TENANTS]:
+                if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
+                    owners.add(tenant)
+
+        await within(add_heard_of())
+        if len(owners) > 1:
+            raise AmbiguousTenantError(sorted(owners))
+        return owners.pop() if owners else known[0] if len(known) == 1 else None
+
+    async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        tenant_id = facts.tenant_id
+        tenant = self._tenants.get(tenant_id) if tenant_id else None
+        rows = asyncio.gather(
+            within(statistics.signs_of_work(self._database)),
+            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else _nothing(),
+            within(self._limit_reached(tenant)) if tenant is not None else _nothing(),
+            within(self._held_elsewhere(tenant)) if tenant is not None else _nothing(),
+        )
+        others = asyncio.gather(
+            _queue(self._redis),
+            within(_inbox(self._redis, facts)) if not jobs else _nothing(),
+            self._outside.desk(tenant_id, facts.ticket_id, facts.job),
+            self._outside.model(tenant_id),
+        )
+        work, held, at_limit, held_elsewhere = await rows
+        (queue, failure), inbox, desk, model = await others
+        if tenant is not None:
+            facts = replace(
+                facts,
+                tenant_closed=not (tenant.usable or tenant.opens_webhook),
+                reconcile="poll" if tenant.polled else "on" if tenant.recovers else "report",
+                has_rules=bool(tenant.rules.only or tenant.rules.never),
+            )
+        return replace(
+            facts,
+            work=work,
+            held=held or {},
+            held_elsewhere=held_elsewhere or {},
+            queue=queue,
+            queue_failure=failure,
+            inbox=inbox,
+            most_running=at_limit,
+            desk=desk,
+            model=model,
+        )
+
+    async def _limit_reached(self, tenant: Tenant) -> int | None:
+        most = tenant.share.most_running
+        if most is None:
+            return None
+        running = await queries.listed(self._database, tenant_id=tenant.id, states=[JobState.RUNNING], most=most)
+        return most if len(running) >= most else None
+
+    async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
+        """Return by reason the last model hold of tenants that share the key.
+
+        Empty if the process's key is unknown: tenants with a key of their own can't be recognised then.
+        """
+        if not self._tenants.process_key("OPENAI_API_KEY"):
+            return {}
+        shared = [each for each in self._tenants.all() if not (each.model.api_key or each.model.withdrawn)]
+        same = {each.id for each in shared if each.model.model == tenant.model.model}
+        sharing = same - {tenant.id} if tenant.id in same else set()
+        waiting = await statistics.jobs_held_back(self._database) if sharing else {}
+        found: dict[str, datetime] = {}
+        for other in sorted({of for of, reason in waiting if of in sharing and reason in _MODEL_HOLDS})[:_MOST_SHARING]:
+            for reason, held in (await statistics.held_back_of(self._database, other)).items():
+                if reason in _MODEL_HOLDS:
+                    found[reason] = max(held.last_at, found.get(reason, held.last_at))
+        return found
+
+    async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        job, tenant_id, database = facts.job, facts.tenant_id, self._database
+        numbers = {facts.ticket_id, *facts.desk.numbers}
+        if job is not None:
+            numbers |= {number for number in (job.ticket_id, job.desk_id, job.display_id) if number}
+        if tenant_id is not None:
+            webhooks, missing, forgotten, events = await asyncio.gather(
+                within(rejections.receiving(database, tenant_id, sorted(numbers))),
+                within(seen_without_webhook(database, tenant_id, sorted(numbers))),
+                within(forgotten_among(database, tenant_id, numbers)) if job is None else _nothing(),
+                within(queries.events(database, job)) if job is not None else _nothing(),
+            )
+            facts = replace(facts, webhooks=webhooks, missing=missing, forgotten=bool(forgotten))
+            if job is not None:
+                facts = replace(facts, asked_at=job.asked_at, events=events)
+        return replace(facts, others=[other for other in jobs if job is None or other.id != job.id])
+
+
+async def facts_without_database(
+    asked: DiagnosisSubject, redis: Redis | None, tenants: TenantDirectory, outside: DirectProbes
+) -> Facts:
+    """Return the facts that need no Postgres: from Redis, the desk and the model.
+
+    Raises AmbiguousTenantError if the inbox has the ticket of more than one tenant.
+    """
+    (queue, failure), found = await asyncio.gather(
+        _queue(redis), within(Inbox(redis).all()) if redis is not None else _nothing()
+    )
+    events = [
+        event
+        for event in found or ()
+        if asked.tenant_id in (None, event.tenant_id)
+        and (event.job_id == asked.job_id if asked.job_id else event.ticket_id == asked.ticket_id)
+    ]
+    owners = sorted({event.tenant_id for event in events})
+    if len(owners) > 1:
+        raise AmbiguousTenantError(owners)
+    event = events[0] if events else None
+    known = [tenant.id for tenant in tenants.all()]
+    tenant_id = event.tenant_id if event else asked.tenant_id or (known[0] if len(known) == 1 else None)
+    ticket_id = event.ticket_id if event else asked.ticket_id or ""
+    # Any job's note: without rows the ticket's job is unknown.
+    desk = outside.look_for(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else _nothing()
+    seen, model = await asyncio.gather(desk, outside.model(tenant_id))
+    return Facts(
+        datetime.now(UTC),
+        tenant_id,
+        ticket_id,
+        inbox=event,
+        queue=queue,
+        queue_failure=failure,
+        database_failure="it does not answer",
+        desk=seen or DeskProbe(failure="only the database knows the job's ticket"),
+        model=model,
+    )
+
+
+async def _queue(redis: Redis | None) -> tuple[QueueSigns | None, str]:
+    return (None, "") if redis is None else await look_at_queue(redis, STORE_SECONDS)
+
+
+async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:
+    if redis is None or facts.tenant_id is None:
+        return None
+    events = await Inbox(redis).of_tenant(facts.tenant_id)
+    return next((event for event in events if event.ticket_id == facts.ticket_id), None)
+
+
+async def within(part: Awaitable[Part]) -> Part | None:
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            return await part
+    except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnavailableError):
+        return None
+
+
+async def _nothing() -> None:
+    """Return None for a part that is not queried."""

@@ -1,0 +1,277 @@
+"""Output of a diagnosis: evidence, and text with a first line for the client, or JSON."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from cli.show import trace_id
+from cli.tables import clean, duration, when
+from db.models import JobState
+from jobs.diagnosis.facts import Facts, nobody_works, reading_of
+from jobs.diagnosis.reasons import ENDED_UNHELD
+from jobs.diagnosis.rules import unread_since
+from jobs.diagnosis.verdicts import FAQ, Diagnosis
+from jobs.queries import Details, remark_of
+from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
+from jobs.statistics import MOST_COUNTED
+from observability import log_events
+from observability.log_events import Phrase
+
+_FIRST, _LAST = 4, 10
+_PRECISE_SECONDS = 60
+_STEPS = {
+    "claimed": "begun by a worker",
+    "asked": "GPT-4 was asked",
+    "answered": "GPT-4 has answered",
+    "posting": "the note is being posted",
+    "completed": "the note is in the ticket",
+    "retried": "failed, and is tried again",
+}
+"""How an event is said, where its own word is short."""
+_TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "it has no such ticket"}
+_NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
+_INDENT = 10
+_LOGS = (
+    "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
+)
+_OF_STATES: dict[str, tuple[str, Phrase]] = {
+    JobState.COMPLETED: ("worker", log_events.TASK_COMPLETED),
+    JobState.SKIPPED: ("worker", log_events.TASK_SKIPPED),
+    JobState.FAILED: ("worker", log_events.TASK_FAILED),
+    JobState.RUNNING: ("worker", log_events.TASK_STARTED),
+    JobState.WAITING: ("api", log_events.JOB_QUEUED),
+}
+_OF_EVENTS = {"held back": log_events.JOB_REQUEUED, "retried": log_events.TASK_FAILED}
+# The database appends the reason before, which no log line has.
+_KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
+
+
+class Evidence(NamedTuple):
+    """One fact; `at` is None for the present state."""
+
+    at: datetime | None
+    what: str
+
+
+def evidence(facts: Facts) -> list[Evidence]:
+    past = [*_of_webhooks(facts), *_of_attempts(facts)]
+    return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *(Evidence(None, what) for what in _now(facts))]
+
+
+def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
+    webhooks, job, missing = facts.webhooks, facts.job, facts.missing
+    if facts.inbox is not None:
+        yield Evidence(facts.inbox.accepted_at, f"its webhook was accepted, as job {facts.inbox.job_id}")
+    for refused in webhooks.refused[:3] if webhooks is not None else ():
+        yield Evidence(refused.at, f"its webhook was refused: {refused.status} {refused.reason}")
+    if missing is not None:
+        yield Evidence(missing.created_at, "it was created, by the desk's clock")
+        yield Evidence(missing.seen_at, "the desk listed it, and no webhook of it had come")
+        if missing.missed_at is not None:
+            yield Evidence(missing.missed_at, "its webhook counts as missed")
+    if job is not None:
+        own = "no webhook came, and it was found in the desk" if job.event == RECOVERED else job.event
+        how = own if job.event in OWN_EVENTS else "its webhook was accepted"
+        yield Evidence(job.accepted_at, f"{how}, as job {job.id}")
+        if remark_of(facts.events or ()) == SIGNED_BY_PREVIOUS:
+            old = "the desk still had the old one"
+            yield Evidence(job.accepted_at, f"its webhook was {SIGNED_BY_PREVIOUS}: {old}")
+    elif webhooks is not None:
+        for unread in webhooks.unread:
+            what = f"a webhook whose ticket can't be read was refused: {unread.reason} ({unread.count} since a day ago)"
+            yield Evidence(unread.last_at, what)
+        if webhooks.last_accepted_at is not None:
+            yield Evidence(webhooks.last_accepted_at, "the last webhook of the client was accepted")
+
+
+def _of_attempts(facts: Facts) -> Iterator[Evidence]:
+    # The first is the webhook's, which has its own line.
+    events = [event for event in facts.events or () if event.what not in ("accepted", "accepted late")]
+    before = facts.job.accepted_at if facts.job else facts.asked_at
+    for number, event in enumerate(events):
+        if number < _FIRST or number >= len(events) - _LAST:
+            why = f": {event.reason}" if event.reason else ""
+            seconds = (event.at - before).total_seconds()
+            took = f"{seconds:.1f}s" if seconds < _PRECISE_SECONDS else duration(seconds)
+            what = f"attempt {event.attempt}: {_STEPS.get(event.what, event.what)}{why} (after {took})"
+            yield Evidence(event.at, what)
+        elif number == _FIRST:
+            yield Evidence(event.at, f"and {len(events) - _FIRST - _LAST} events more: `ai-agents show --events`")
+        before = event.at
+
+
+def _now(facts: Facts) -> Iterator[str]:
+    webhooks = facts.webhooks
+    if facts.database_failure:
+        yield f"Postgres was asked, and {facts.database_failure}"
+    if facts.inbox is not None:
+        yield "Redis keeps its webhook until Postgres has it"
+    if facts.job is None and webhooks is not None:
+        if facts.inbox is None and not webhooks.refused:
+            yield "no webhook of it is known, neither accepted nor refused"
+        if webhooks.shares_used_up:
+            yield "more webhooks were refused in the last hour than are kept: the API's log has all of them"
+    yield from _queue_and_workers(facts)
+    if facts.most_running is not None:
+        yield f"{facts.most_running} of the client's jobs run, and no more may at a time"
+    for reason, held in facts.held.items():
+        many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
+        yield f"{many} of the client's jobs wait: {reason}"
+    for reason in facts.held_elsewhere:
+        yield f"jobs with the same model key wait: {reason}"
+    if facts.desk.asked:
+        said = [facts.desk.failure or "it answers", _TICKETS[facts.desk.ticket], _NOTES[facts.desk.note]]
+        yield f"desk: {', '.join(filter(None, said))}"
+    if facts.model.asked:
+        yield f"model: {facts.model.failure or 'its server answers (no question was asked)'}"
+
+
+def _queue_and_workers(facts: Facts) -> Iterator[str]:
+    work, queue, started = facts.work, facts.queue, facts.last_started_at
+    if queue is not None:
+        yield f"queue: {queue.waiting} jobs wait ({reading_of(queue.waiting)}), {queue.held} are with workers"
+    if facts.queue_failure:
+        yield f"queue: Redis was asked, and {facts.queue_failure}"
+    if work is None:
+        return
+    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
+    silent = f", {work.silent} of which have fallen silent" if work.silent else ""
+    gone = ", but no worker is connected to Postgres any more" if work.workers and nobody_works(queue, work) else ""
+    last = "none was begun in the last ten minutes"
+    if started:
+        last = f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"
+    yield f"workers: {listen}{work.workers} have jobs, {work.running} jobs run{silent}{gone}; {last}"
+
+
+def not_checked(facts: Facts) -> list[str]:
+    away, late = facts.database_failure, "the database did not tell in time"
+    no_webhooks = ""
+    if facts.webhooks is None and not away:
+        no_webhooks = late if facts.tenant_id else "of tenants that this process does not know"
+    parts = {
+        "jobs, refused webhooks and workers": f"Postgres: {away}" if away else "",
+        "desk": "" if facts.desk.asked else facts.desk.failure,
+        "model": "" if facts.model.asked else facts.model.failure,
+        "queue": "the address of Redis is not here" if facts.queue is None and not facts.queue_failure else "",
+        "workers that listen": "Redis does not tell" if facts.queue and facts.queue.listening is None else "",
+        "jobs at work": "" if facts.work is not None or away else late,
+        "events of the job": late if facts.events is None else "",
+        "refused webhooks": no_webhooks,
+    }
+    return [f"{part}: {why}" for part, why in parts.items() if why]
+
+
+def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
+    others = []
+    if facts.others:
+        told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
+        more = len(facts.others) - len(told)
+        rest = f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else ""
+        others = [", ".join(told) + rest]
+    parts = [
+        ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
+        ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
+        ("unchecked", not_checked(facts)),
+        ("do", diagnosis.mends or ["nothing"]),
+        ("document", [document(diagnosis)]),
+        ("trace", [part for part in _trace(facts, jaeger_url) if part]),
+        ("log", log_line(facts)),
+        ("others", others),
+    ]
+    lines = [clean(diagnosis.says), ""]
+    for name, texts in parts:
+        lines += [f"{name if not number else '':<{_INDENT}}{clean(each)}" for number, each in enumerate(texts)]
+    return "\n".join(lines)
+
+
+def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+    line, command = log_line(facts)
+    trace, link = _trace(facts, jaeger_url)
+    job = facts.job
+    return {
+        "verdict": diagnosis.verdict.value,
+        "exit_status": diagnosis.verdict.status,
+        "says": diagnosis.says,
+        "do": list(diagnosis.mends),
+        "tenant_id": facts.tenant_id,
+        "ticket_id": facts.ticket_id or None,
+        "job_id": job.id if job else facts.inbox.job_id if facts.inbox else None,
+        "state": job.state if job else None,
+        "reason": job.reason if job else None,
+        "document": document(diagnosis),
+        "trace_id": trace or None,
+        "trace_url": link or None,
+        "log_line": line,
+        "log_command": command,
+        "because": [{"at": fact.at, "what": fact.what} for fact in evidence(facts)],
+        "not_checked": not_checked(facts),
+        "events": [asdict(event) for event in facts.events or ()],
+        "others": [{"job_id": other.id, "state": other.state, "reason": other.reason} for other in facts.others],
+    }
+
+
+def document(diagnosis: Diagnosis) -> str:
+    return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
+
+
+def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
+    known = facts.job or facts.inbox
+    found = trace_id(known) if known else None
+    return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
+
+
+def log_line(facts: Facts) -> tuple[str, str]:
+    of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
+    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
+    line = phrase.template.format(**values)
+    if phrase is log_events.TASK_COMPLETED:
+        line = line.removesuffix("s")
+    by = f'"ticket_id: {values["ticket_id"]},"'
+    if facts.job is not None:
+        by = f'"job_id: {facts.job.id}"'
+    elif phrase is log_events.WEBHOOK_REJECTED and "ticket_id" not in known:
+        # The line names no ticket.
+        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+    return line, f"{_LOGS.format(of=of)} | grep {by}"
+
+
+_Line = tuple[str, Phrase, Mapping[str, object]]
+"""Component, phrase and values of a log line."""
+
+
+def _of_job(facts: Facts, job: Details) -> _Line:
+    of, phrase = _OF_STATES[job.state]
+    last = facts.events[-1].what if facts.events else ""
+    if last in _OF_EVENTS:
+        of, phrase = "worker", _OF_EVENTS[last]
+    elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
+        # No worker held it: the relay, in the API, ended it.
+        of = "api"
+    reason = _KEPT.sub("", job.reason or "...")
+    return of, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
+
+
+def _of_no_job(facts: Facts) -> _Line:
+    missing, webhooks = facts.missing, facts.webhooks
+    # The desk's list has the id, whichever number was given.
+    listed = {"ticket_id": missing.ticket_id} if missing is not None else {}
+    if facts.inbox is not None or facts.forgotten or facts.database_failure:
+        # Earlier evidence does not concern an accepted webhook, and an erased ticket gets no job.
+        return "api", log_events.WEBHOOK_RECEIVED, {}
+    if facts.reconcile == "poll":
+        return "housekeeping", log_events.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"}
+    if webhooks is not None and webhooks.refused:
+        refused = webhooks.refused[0]
+        reason = refused.reason.partition(":")[0]
+        values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
+        return "api", log_events.WEBHOOK_REJECTED, values
+    if webhooks is not None and facts.desk.ticket != "gone" and (unread := unread_since(webhooks)):
+        values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
+        return "api", log_events.WEBHOOK_REJECTED, values
+    if missing is not None and missing.missed_at is not None:
+        created = f"{missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
+        values = {**listed, "created": created, "reconcile": facts.reconcile or "..."}
+        return "housekeeping", log_events.WEBHOOK_MISSED, values
+    return "api", log_events.WEBHOOK_RECEIVED, {}

@@ -1,0 +1,185 @@
+"""Feedback on notes: votes, and the part taken up by the resolution.
+
+One row a job, without text or person. The note's prompt and model are copied from the job's row, whose answer is purged
+much earlier.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import TEXT
+
+from db.session import Database
+from jobs.refresh import OF_TICKET
+from jobs.repository import FORGOTTEN
+from privacy import tombstones
+
+
+class Vote(StrEnum):
+    """A vote on a note."""
+
+    USEFUL = "useful"
+    NOT_USEFUL = "not useful"
+
+
+class VoteReason(StrEnum):
+    """Reason of a vote against a note; no free text."""
+
+    WRONG_CAUSE = "wrong cause"
+    STEPS_DO_NOT_FIT = "steps do not fit"
+    NOTHING_NEW = "nothing new"
+    UNCLEAR = "unclear or too long"
+    OTHER = "other"
+
+
+class NoteVersion(NamedTuple):
+    """Prompt and model of a note; empty if unknown."""
+
+    prompt: str
+    model: str
+
+
+class RecordedVote(NamedTuple):
+    """A stored vote. `changed`: it is new or differs from the one before."""
+
+    version: NoteVersion
+    changed: bool
+
+
+class UnmeasuredNote(NamedTuple):
+    """A completed job whose note's use is not measured yet."""
+
+    job_id: UUID
+    steps: Sequence[str]
+
+
+class FeedbackFigures(NamedTuple):
+    """Feedback on the notes of one tenant, prompt and model."""
+
+    version: NoteVersion
+    notes: int
+    votes: int
+    useful: int
+    reasons: dict[str, int]
+    measured: int
+    taken_up: float | None
+
+    @property
+    def useful_share(self) -> float | None:
+        return self.useful / self.votes if self.votes else None
+
+
+# The job's row, if its note is or may be in the ticket, and the ticket was not forgotten by any of its numbers. The
+# transaction shares the tenant's key.
+_OF_JOB = """
+    SELECT j.id, coalesce(j.enhancement ->> 'prompt', '') AS prompt, coalesce(j.model, '') AS model FROM jobs j
+    WHERE j.id = :id AND (j.state = 'completed' OR j.note_attempted_at IS NOT NULL)
+    AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
+        SELECT FROM tombstones WHERE hash = ANY (ARRAY(
+            SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k,
+            unnest(array_remove(ARRAY[j.ticket_id, j.desk_id, j.display_id], NULL)) n)))
+"""
+_SAME = "(excluded.prompt IN ('', f.prompt) OR f.prompt = '') AND (excluded.model IN ('', f.model) OR f.model = '')"
+_VERSION = """
+    prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
+    model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
+"""
+# Serialises concurrent votes: otherwise both would count as the first one.
+_IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")
+# A manually retried job may have another note than the one that was measured or voted on.
+_VOTE = text(f"""
+    WITH job AS ({_OF_JOB}), before AS (SELECT vote, reason FROM feedback WHERE job_id = :id), voted AS (
+        INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, vote, reason, voted_at)
+        SELECT current_setting('app.tenant_id'), id, prompt, model, :vote, :reason, now() FROM job
+        ON CONFLICT (job_id) DO UPDATE SET
+            vote = excluded.vote, reason = excluded.reason, voted_at = excluded.voted_at,
+            taken_up = CASE WHEN {_SAME} THEN f.taken_up END,
+            taken_up_at = CASE WHEN {_SAME} THEN f.taken_up_at END, {_VERSION}
+        RETURNING prompt, model, vote)
+    SELECT v.prompt, v.model, b.vote IS DISTINCT FROM v.vote AS changed FROM voted v LEFT JOIN before b ON true
+""").bindparams(bindparam("vote", type_=TEXT), bindparam("reason", type_=TEXT))  # noqa: S608 -- constants
+_MEASURE = text(f"""
+    WITH job AS ({_OF_JOB})
+    INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, taken_up, taken_up_at)
+    SELECT current_setting('app.tenant_id'), id, prompt, model, :taken_up, now() FROM job
+    ON CONFLICT (job_id) DO UPDATE SET
+        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_VERSION}
+        WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
+    RETURNING prompt, model
+""")  # noqa: S608 -- constants
+# Not if the resolution is older than the note: closing the ticket again left it unchanged. A step is a text or
+# contains it.
+_UNMEASURED = text(f"""
+    SELECT l.id AS job_id, ARRAY(
+        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{{}}' ELSE s ->> 'text' END
+        FROM jsonb_array_elements(
+            CASE jsonb_typeof(l.enhancement -> 'next_steps')
+            WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
+    FROM (SELECT j.id, j.enhancement, j.finished_at FROM {OF_TICKET} j
+    WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
+    WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
+        AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
+""").bindparams(bindparam("ticket", type_=TEXT))  # noqa: S608
+_FIGURES = text("""
+    SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
+        coalesce(nullif(f.model, ''), j.model, '') AS model,
+        count(*) AS notes, count(f.vote) AS votes, count(*) FILTER (WHERE f.vote = 'useful') AS useful,
+        array_remove(array_agg(f.reason), NULL) AS reasons,
+        count(f.taken_up) AS measured, avg(f.taken_up)::double precision AS taken_up
+    FROM jobs j LEFT JOIN feedback f ON f.job_id = j.id
+    WHERE j.tenant_id = current_setting('app.tenant_id') AND j.accepted_at >= :since
+    AND (j.state = 'completed' OR f.job_id IS NOT NULL)
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+
+
+async def record_vote(
+    database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
+) -> RecordedVote | None:
+    """Store a vote on a job's note, replacing the earlier one.
+
+    Return None without such a note or for a forgotten ticket. A measurement of another note of the job is deleted.
+    Raises one of DATABASE_FAILURES.
+    """
+    values = {"vote": vote.value, "reason": None if reason is None else reason.value}
+    row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
+    return None if row is None else RecordedVote(NoteVersion(row["prompt"], row["model"]), row["changed"])
+
+
+async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
+    """Return a ticket's last unmeasured note, unless its resolution is older."""
+    (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
+    for row in rows:
+        return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
+    return None
+
+
+async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
+    row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
+    return None if row is None else NoteVersion(row["prompt"], row["model"])
+
+
+async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
+    (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
+    return [
+        FeedbackFigures(
+            NoteVersion(row["prompt"], row["model"]),
+            **{name: row[name] for name in ("notes", "votes", "useful", "measured", "taken_up")},
+            reasons=dict(Counter(row["reasons"] or ()).most_common()),
+        )
+        for row in rows
+    ]
+
+
+async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
+    values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
+    *_, rows = await database.call_as(tenant_id, *before, statement, **values)
+    return rows[0] if rows else None

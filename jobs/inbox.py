@@ -1,0 +1,133 @@
+"""Events in Redis while Postgres is away: the hash `inbox`, job id -> event.
+
+An event is written before its message is published and deleted after its row is committed, so one of the two stores
+always has it.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
+
+from jobs.batching import Batcher
+from jobs.queue import reaching_redis
+from jobs.repository import DELIVERY_KNOWN, Event, is_signed_key
+from observability import log_events, metrics
+from observability.logging import log_event
+
+INBOX = "inbox"
+"""The hash."""
+DELIVERY = "delivery:"
+"""How the delivery keys begin; the tenant's id and a colon follow."""
+_MOST_PUT = 100
+_PUT_SECONDS = 1.0
+_EVENT = TypeAdapter(Event)
+# Bytes. Our events are less than half as long. Postgres cannot index a text over 2,704.
+_LONGEST_EVENT = 2_000
+_DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
+# KEYS: the hash and the event's delivery keys; ARGV: its job's id, its text, seconds, and for each key whether it is of
+# the signed bytes. The owner of a key whose row is in Postgres may have ended without a note, which frees all its keys
+# except that one: such an event is stored, and Postgres decides.
+_PUT = """
+local first
+for i = 2, #KEYS do
+  local owner = redis.call('GET', KEYS[i])
+  local decides = owner and (ARGV[i + 2] == '1' or redis.call('HEXISTS', KEYS[1], owner) == 1)
+  if decides and (not first or owner < first) then
+    first = owner
+  end
+end
+first = first or ARGV[1]
+for i = 2, #KEYS do
+  redis.call('SET', KEYS[i], first, 'NX', 'EX', ARGV[3])
+end
+if first == ARGV[1] then
+  redis.call('HSET', KEYS[1], first, ARGV[2])
+else
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+return first
+"""
+
+
+class Inbox:
+    """The hash and its delivery keys. Each method raises QueueUnavailableError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._putting: Batcher[Event, UUID] = Batcher(self._put_all, _MOST_PUT)
+
+    async def put(self, event: Event) -> UUID:
+        """Store an event and return its job's id: the first one's for a duplicate."""
+        return await self._putting.put(event)
+
+    async def _put_all(self, events: list[Event]) -> list[UUID]:
+        # One limit for all; each answer has the same limit by itself.
+        with reaching_redis():
+            async with asyncio.timeout(_PUT_SECONDS), self._redis.pipeline(transaction=False) as pipeline:
+                for event in events:
+                    keys = sorted(set(event.dedupe_keys))
+                    names = [INBOX, *(f"{DELIVERY}{event.tenant_id}:{key}" for key in keys)]
+                    signed = [int(is_signed_key(key)) for key in keys]
+                    stored = json.dumps(event.to_json())
+                    pipeline.eval(_PUT, len(names), *names, str(event.job_id), stored, _DUPLICATE_SECONDS, *signed)
+                firsts = await pipeline.execute()
+        return [UUID(first) for first in firsts]
+
+    async def get(self, job_id: UUID) -> Event | None:
+        key = str(job_id)
+        with reaching_redis():
+            value = await self._redis.hget(INBOX, key)
+            events = [] if value is None else await self._events({key: value})
+        return events[0] if events else None
+
+    async def some(self, most: int) -> list[Event]:
+        with reaching_redis():
+            if not await self._redis.hlen(INBOX):
+                return []
+            _, found = await self._redis.hscan(INBOX, count=most)
+            return await self._events(found if isinstance(found, dict) else {})
+
+    async def all(self) -> list[Event]:
+        with reaching_redis():
+            found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
+        return [event for event in found if event is not None]
+
+    async def of_tenant(self, tenant_id: str) -> list[Event]:
+        return [event for event in await self.all() if event.tenant_id == tenant_id]
+
+    async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
+        events = {key: _event(key, value) for key, value in found.items()}
+        unreadable = [key for key, event in events.items() if event is None]
+        if unreadable:
+            await self.discard(unreadable)
+        return [event for event in events.values() if event is not None]
+
+    async def discard(self, keys: Sequence[Any]) -> None:
+        with reaching_redis():
+            removed = await self._redis.hdel(INBOX, *keys)
+        # The relay or worker that removes an entry counts it.
+        if removed:
+            metrics.INBOX_UNREADABLE.inc(removed)
+            log_event(log_events.INBOX_UNREADABLE, count=removed)
+
+    async def remove(self, job_id: UUID) -> bool:
+        """Delete the event of a committed job; return False if it was already gone."""
+        with reaching_redis():
+            return bool(await self._redis.hdel(INBOX, str(job_id)))
+
+
+def _event(key: str, stored: str) -> Event | None:
+    if len(stored.encode(errors="replace")) > _LONGEST_EVENT:
+        return None
+    try:
+        event = _EVENT.validate_json(stored)
+    except ValidationError:
+        return None
+    named = (event.tenant_id, event.ticket_id, *event.dedupe_keys)
+    storable = not any("\0" in text for text in (*named, event.event or "", event.traceparent))
+    return event if str(event.job_id) == key and storable and event.dedupe_keys and all(named) else None

@@ -1,0 +1,273 @@
+"""Intake of events: a row in Postgres, then a message in Redis.
+
+Without Postgres, Redis stores both. An event is refused only if neither store takes it. Rows and messages are written
+in batches (`jobs.batching`), but each event has its own result.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from uuid_utils.compat import uuid7
+
+from db.session import DATABASE_FAILURES, Database, is_away, is_locked
+from jobs import reconcile, repository
+from jobs.batching import Batcher, BatchTimeoutError
+from jobs.inbox import Inbox
+from jobs.queue import JobQueue, QueueUnavailableError
+from jobs.reconcile import SeenTicket
+from jobs.repository import RECOVERED, Event
+from observability import log_events, metrics, tracing
+from observability.identifiers import bind, bound, other_numbers
+from observability.logging import Outage, log_event
+
+_DATABASE_SECONDS = 2.0
+# Longest wait of one webhook, counted from its arrival, so that a batch under way is included. Its own batch's failure,
+# which shows that Postgres is away, comes after that.
+_PATIENCE_SECONDS = 0.25
+_WHOLE_SECONDS = 3.0
+_LEAST_SECONDS = 0.25
+_MOST_RECORDED = 100
+_REFRESH_SPAN = "Refresh"
+_RECOVER_SPAN = "Recover"
+
+Result = TypeVar("Result")
+WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
+
+
+class NotAcceptedError(Exception):
+    """Neither Postgres nor Redis could take the event just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The job of a webhook; `duplicate` if an earlier delivery made it."""
+
+    job_id: UUID
+    duplicate: bool
+
+
+class Budget:
+    """Limits the time of work, and keeps references to late tasks."""
+
+    def __init__(self) -> None:
+        self._left_behind: set[asyncio.Task[Any]] = set()
+
+    async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return the result of `work`, or raise TimeoutError after `seconds`.
+
+        Late work is not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent server.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if done:
+            return task.result()
+        self._left_behind.add(task)
+        task.add_done_callback(self._forget)
+        task.cancel()
+        raise TimeoutError
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not warn; the caller has gone on without it
+
+
+class StoreBreaker:
+    """Open for `rest_seconds` after a failure; then one call tries first."""
+
+    def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rest = rest_seconds
+        self._monotonic = monotonic
+        self._next_try_at: float | None = None
+
+    def lets_try(self) -> bool:
+        """Return True if closed, and once every `rest_seconds` if open."""
+        if self._next_try_at is None:
+            return True
+        lets = self._monotonic() >= self._next_try_at
+        if lets:
+            self.failed()
+        return lets
+
+    def failed(self) -> None:
+        self._next_try_at = self._monotonic() + self._rest
+
+    def worked(self) -> None:
+        self._next_try_at = None
+
+
+class Acceptance:
+    """Acceptance of events, one per API process; `database_seconds` for each batch."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        inbox: Inbox,
+        job_deadline_seconds: int,
+        *,
+        database_seconds: float = _DATABASE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._inbox = inbox
+        self._deadline = job_deadline_seconds
+        self._database_seconds = database_seconds
+        self._budget = Budget()
+        self._rows = Batcher(self._record_all, _MOST_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
+        self.database_breaker = StoreBreaker()
+        self.queue_breaker = StoreBreaker()
+        self.database_outage = Outage(log_events.DATABASE_UNREACHABLE)
+        self.queue_outage = Outage(log_events.REDIS_UNREACHABLE)
+
+    async def take(self, event: Event) -> Taken:
+        """Record the event and queue its job within about 3 s. Raises NotAcceptedError."""
+        until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
+        skipped_database = not self.database_breaker.lets_try()
+        first_id = None if skipped_database else await self._record(event, until)
+        if first_id is None:
+            first_id = await self._keep_in_redis(event)
+        if first_id is None and skipped_database:
+            # The breaker saves time; it never refuses.
+            first_id = await self._record(event, until)
+        if first_id is None:
+            raise NotAcceptedError
+        return Taken(first_id, duplicate=first_id != event.job_id)
+
+    async def _record(self, event: Event, until: float) -> UUID | None:
+        try:
+            first_id, published = await self._rows.put(event)
+        except BatchTimeoutError:
+            return None  # behind other events: no outage, and a late row does no harm
+        except (*DATABASE_FAILURES, TimeoutError) as failure:
+            if not is_locked(failure):
+                self.database_breaker.failed()
+            self.database_outage.seen("webhooks wait in Redis", failure)
+            return None
+        self.database_breaker.worked()
+        self.database_outage.over()
+        if first_id == event.job_id:
+            bind(job_id=str(event.job_id))
+            if published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
+                await self._leave_to_relay(event.job_id, until)
+        return first_id
+
+    async def _record_all(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
+        """Record events together, or one by one if one is refused.
+
+        Return each one's (first) job id, and whether its row is marked as published.
+        """
+        publishes = self.queue_breaker.lets_try()
+
+        async def record(some: list[Event]) -> list[tuple[UUID, bool]]:
+            firsts = await self._accept(some, publishes)
+            return [(firsts[event.job_id], publishes) for event in some]
+
+        async def alone(event: Event) -> tuple[UUID, bool] | Exception:
+            try:
+                return (await record([event]))[0]
+            except DATABASE_FAILURES as failure:
+                return failure
+
+        async def all_of_them() -> list[tuple[UUID, bool] | Exception]:
+            try:
+                return [*await record(events)]
+            except DATABASE_FAILURES as failure:
+                if is_away(failure) and not is_locked(failure):
+                    raise
+                return [failure] if len(events) == 1 else await asyncio.gather(*map(alone, events))
+
+        with tracing.untraced():
+            return await self._budget.within(self._database_seconds, all_of_them())
+
+    async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
+        try:
+            return await repository.accept_all(self._database, events, self._deadline, published=publishes)
+        except DBAPIError as failure:
+            if not failure.connection_invalidated:
+                raise
+        return await repository.accept_all(self._database, events, self._deadline, published=publishes)
+
+    async def publish(
+        self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
+    ) -> bool:
+        """Publish and log a job's message; return True if Redis took it."""
+        try:
+            await self._queue.publish(job_id, traceparent)
+        except QueueUnavailableError as failure:
+            self.queue_breaker.failed()
+            self.queue_outage.seen("jobs wait in the database", failure)
+            return False
+        self.queue_breaker.worked()
+        self.queue_outage.over()
+        metrics.series(metrics.JOBS_QUEUED, why).inc()
+        log_event(log_events.JOB_QUEUED, job_id=str(job_id), ticket_id=ticket_id)
+        return True
+
+    async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
+        left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
+        try:
+            await self._budget.within(left, repository.unpublish(self._database, [job_id]))
+        except (*DATABASE_FAILURES, TimeoutError):
+            return  # the relay notices that the list is too short
+
+    async def _keep_in_redis(self, event: Event) -> UUID | None:
+        """Store the event and its message; return the (first) job's id, or None."""
+        try:
+            first_id = await self._inbox.put(event)
+        except QueueUnavailableError as failure:
+            self.queue_breaker.failed()
+            self.queue_outage.seen("webhooks can't wait there", failure)
+            return None
+        if first_id == event.job_id:
+            bind(job_id=str(event.job_id))
+            log_event(log_events.INBOX_USED)
+            await self.publish(event.job_id, event.ticket_id, event.traceparent)
+        return first_id
+
+
+async def ask_for_refresh(
+    database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
+) -> UUID:
+    """Make the job of a further enhancement and return its id; the relay publishes it.
+
+    `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
+    """
+    with _without_webhook(_REFRESH_SPAN, tenant_id, ticket_id, event) as made:
+        await repository.accept_all(database, [made], job_deadline_seconds, published=False)
+        log_event(log_events.REFRESH_ASKED, job_id=made.job_id, ticket_id=ticket_id, reason=event)
+    return made.job_id
+
+
+async def recover_job(
+    database: Database, tenant_id: str, ticket: SeenTicket, why: WhyRecovered, job_deadline_seconds: int
+) -> UUID | None:
+    """Make the job of a missed ticket and return its id; None if it has one by now.
+
+    The relay publishes it. Raises one of DATABASE_FAILURES.
+    """
+    others = other_numbers(ticket.ticket_id, None, ticket.display_id)
+    with _without_webhook(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as made:
+        if not await reconcile.recover(database, made, timedelta(seconds=job_deadline_seconds)):
+            return None
+        log_event(log_events.JOB_RECOVERED, job_id=made.job_id, ticket_id=ticket.ticket_id, reason=why)
+    return made.job_id
+
+
+@contextmanager
+def _without_webhook(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
+    job_id = uuid7()
+    ids = {"ticket_id": ticket_id, "tenant_id": tenant_id, "job_id": str(job_id)}
+    with bound(**ids, **others), tracing.span(span, parent=tracing.own_trace()):
+        yield Event(job_id, tenant_id, ticket_id, event, (), tracing.traceparent(), datetime.now(UTC))

@@ -1,0 +1,164 @@
+"""Outcomes of attempts and jobs, in the row, the log, the metrics and the trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from opentelemetry import trace
+
+from db.models import JobState
+from db.session import Database
+from jobs import claims
+from jobs.claims import Claim
+from jobs.queries import Retried
+from jobs.repository import Event, Published
+from observability import log_events, metrics, tracing
+from observability.identifiers import bound, tags
+from observability.log_events import Phrase
+from observability.logging import log_event
+
+
+class OutcomeKind(StrEnum):
+    """Outcomes: first those of an attempt, then those of a job that no worker holds."""
+
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    RETRIED = "retried"
+    LOOKED_FOR = "looked for once more"
+    """Its note may be in the ticket: the last attempt of all only looks for it."""
+    HELD_BACK = "held back"
+    GIVEN_BACK = "given back"
+    CLAIM_LOST = "claim lost"
+
+    DUPLICATE = "duplicate"
+    """Of an event that waited in Redis and was answered with an id of its own."""
+    FORGOTTEN = "forgotten"
+    RETRIED_BY_HAND = "retried by hand"
+    RECOVERED = "recovered"
+    """Its worker fell silent, and it has attempts left."""
+    WORKER_LOST = "worker lost"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Outcome of an attempt or job: `reason` for the row, `words` for the log line."""
+
+    how: OutcomeKind
+    reason: str = ""
+    words: str = "not retried"
+    seconds: float = 0.0
+    """Of a completed job, how long its last attempt took; of one that waits again, how long until it is due."""
+    note_id: str = ""
+    extends_deadline: bool = True
+    """True if a hold's time is added to the job's deadline: those seconds, and what it took to find the hold again."""
+    failure: BaseException | None = None
+    """What the span shows; it turns red."""
+    unforeseen: bool = False
+    """True if the line shows it too."""
+
+
+class _Telling(NamedTuple):
+    state: JobState | None
+    """None where the row is another's to change."""
+    phrase: Phrase
+    attempts: str | None = None
+    """The `result` of the attempt's metric; None where there was no attempt of this process."""
+    line: str = "{reason}"
+    span: str = "{how}"
+
+
+_FAILURE = "{reason}; {words}"
+_TELLINGS = {
+    OutcomeKind.COMPLETED: _Telling(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
+    OutcomeKind.SKIPPED: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
+    OutcomeKind.FAILED: _Telling(JobState.FAILED, log_events.TASK_FAILED, "failed", _FAILURE),
+    OutcomeKind.RETRIED: _Telling(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
+    OutcomeKind.LOOKED_FOR: _Telling(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
+    OutcomeKind.HELD_BACK: _Telling(
+        JobState.WAITING,
+        log_events.JOB_REQUEUED,
+        "held back",
+        "{reason}, held back for {seconds:.0f}s",
+        "{how}: {reason}",
+    ),
+    OutcomeKind.GIVEN_BACK: _Telling(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
+    OutcomeKind.CLAIM_LOST: _Telling(None, log_events.TASK_FAILED, "claim lost", _FAILURE),
+    OutcomeKind.DUPLICATE: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
+    OutcomeKind.FORGOTTEN: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
+    OutcomeKind.RETRIED_BY_HAND: _Telling(JobState.WAITING, log_events.JOB_REQUEUED),
+    OutcomeKind.RECOVERED: _Telling(JobState.WAITING, log_events.JOB_REQUEUED, span="{reason}"),
+    OutcomeKind.WORKER_LOST: _Telling(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
+    OutcomeKind.EXPIRED: _Telling(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
+}
+
+
+JobRef = Claim | Event | Published | Retried
+"""A job's identifiers."""
+
+
+async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
+    """Write an attempt's outcome into the row. Raises LeaseLostError, and ValueError for an outcome of no attempt."""
+    reason, seconds = outcome.reason, outcome.seconds
+    match outcome.how:
+        case OutcomeKind.COMPLETED:
+            await claims.complete(database, claim, outcome.note_id)
+        case OutcomeKind.SKIPPED:
+            await claims.skip(database, claim, reason)
+        case OutcomeKind.FAILED:
+            await claims.fail(database, claim, reason)
+        case OutcomeKind.RETRIED:
+            await claims.retry_later(database, claim, seconds, reason)
+        case OutcomeKind.LOOKED_FOR:
+            await claims.look_once_more(database, claim, seconds, reason)
+        case OutcomeKind.HELD_BACK:
+            await claims.hold_back(database, claim, seconds, reason, extends_deadline=outcome.extends_deadline)
+        case _:
+            raise ValueError(outcome.how)
+
+
+def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
+    """Report a recorded outcome in the log, the metrics and the span."""
+    how = outcome.how
+    telling = _TELLINGS[how]
+    values = {"how": how, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
+    reason = telling.line.format(**values)
+    span.set_attribute("outcome", telling.span.format(**values))
+    # The attempt's span began before these were known.
+    span.set_attributes(dict(tags()))
+    if how is OutcomeKind.HELD_BACK:
+        span.set_attribute("held_back_seconds", outcome.seconds)
+    if outcome.failure is not None:
+        tracing.record_failure(span, outcome.failure, reason)
+    if telling.attempts is not None:
+        metrics.ATTEMPTS.labels(job.tenant_id, telling.attempts).inc()
+    if how is OutcomeKind.RECOVERED:
+        metrics.JOBS_RECOVERED.inc()
+    if telling.state is not None and telling.state in metrics.OUTCOMES:
+        metrics.job_ended(job.tenant_id, job.job_id, telling.state.value, outcome.reason)
+    log_event(
+        telling.phrase,
+        job_id=job.job_id,
+        ticket_id=job.ticket_id,
+        reason=reason,
+        seconds=round(outcome.seconds),
+        failure=outcome.failure if outcome.unforeseen else None,
+    )
+
+
+def report_apart(span_name: str, job: JobRef, outcome: Outcome, **identifiers: str) -> None:
+    """Report a job that this process does not run, in a separate span."""
+    with in_its_trace(span_name, job, **identifiers) as span:
+        report(job, outcome, span)
+
+
+@contextmanager
+def in_its_trace(span_name: str, job: JobRef, **identifiers: str) -> Iterator[trace.Span]:
+    """Open a span in the trace of the job's webhook, with the job's identifiers."""
+    ids = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
+    parent = tracing.context_of(job.traceparent)
+    with bound(**ids, **identifiers), tracing.span(span_name, parent=parent) as span:
+        yield span

@@ -1,0 +1,105 @@
+"""Questions over Redis from the console to housekeeping, which reaches desks.
+
+A question is a short JSON text in a list, with ids only: no secret, no ticket text. The console waits for the answer at
+a key of the question; housekeeping drops expired questions. Times are by the clock of Redis.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from jobs.queue import open_redis, reaching_redis
+
+QUESTIONS = "housekeeping:questions"
+ANSWER = "housekeeping:answer:"
+"""How the key of an answer begins; the question's id follows."""
+ASK_SECONDS = 2.0
+_MOST_WAITING = 32
+_KEPT_SECONDS = 10
+_TAKE_SECONDS = 1.0
+# A question's, with a margin for an answer at the last moment.
+_ASKED_SECONDS = ASK_SECONDS - 0.1
+
+Kind = Literal["desk", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """A request to look at something; `about` is JSON, `until` in Unix seconds."""
+
+    id: UUID
+    kind: Kind
+    tenant_id: Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,63}$")]
+    about: Annotated[str, StringConstraints(max_length=1000)]
+    until: float
+
+
+_QUESTION = TypeAdapter(ProbeRequest)
+
+
+class NoAnswerError(Exception):
+    """No answer came; the text has the reason."""
+
+
+class ProbeClient:
+    """The console's side; `close()` it."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
+
+    async def ask(self, kind: Kind, tenant_id: str, about: str = "") -> str:
+        """Return the answer (JSON). Raises NoAnswerError after at most two seconds."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                question = ProbeRequest(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
+                async with self._redis.pipeline() as pipeline:
+                    pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
+                    # Keep the newest: the oldest callers time out first.
+                    pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
+                    pipeline.expire(QUESTIONS, _KEPT_SECONDS)
+                    await pipeline.execute()
+                found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
+        except TimeoutError:
+            found = None
+        except (RedisError, OSError) as failure:
+            raise NoAnswerError("Redis does not answer") from failure
+        if found is None:
+            raise NoAnswerError(f"housekeeping did not answer within {ASK_SECONDS:g} s")
+        return str(found[1])
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+class ProbeRequests:
+    """Housekeeping's side, over a client whose timeout is longer than a second."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def take(self) -> ProbeRequest | None:
+        with reaching_redis(), suppress(ValidationError):
+            # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
+            found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
+            question = None if found is None else _QUESTION.validate_json(found[1])
+            return question if question and await _now(self._redis) < question.until else None
+        return None
+
+    async def answer(self, question: ProbeRequest, answer: str) -> None:
+        key = f"{ANSWER}{question.id}"
+        with reaching_redis():
+            async with self._redis.pipeline() as pipeline:
+                pipeline.rpush(key, answer)
+                pipeline.expire(key, _KEPT_SECONDS)
+                await pipeline.execute()
+
+
+async def _now(redis: Redis) -> float:
+    seconds, microseconds = await redis.time()
+    return float(seconds) + float(microseconds) / 1_000_000

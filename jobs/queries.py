@@ -1,0 +1,235 @@
+"""Operators' queries of the jobs, and their one change: retrying a job.
+
+Queries across tenants use `list_jobs`: ids, states and times. A job's details, the answer in its row and its retry are
+under row-level security.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy.orm import aliased
+
+from db.models import Job, JobEvent, JobState
+from db.session import Database
+from jobs.repository import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
+
+_Other = aliased(Job)
+_NUMBERS = (Job.ticket_id, Job.desk_id)
+OTHER_OF_TICKET = (
+    select(_Other.id)
+    .where(
+        _Other.tenant_id == Job.tenant_id,
+        _Other.id != Job.id,
+        or_(_Other.ticket_id.in_(_NUMBERS), _Other.desk_id.in_(_NUMBERS)),
+        _Other.state == JobState.SKIPPED,
+        _Other.reason == DRY_RUN,
+        _Other.enhancement.is_not(None),
+        # As for a note, a manual retry ignores earlier jobs (`other_jobs_of_ticket`).
+        or_(Job.retried_at.is_(None), _Other.finished_at > Job.retried_at),
+    )
+    .order_by(_Other.finished_at.desc())
+    .limit(1)
+    .correlate(Job)
+    .scalar_subquery()
+)
+"""In a question about a job: the last other job of its ticket whose dry run has left its answer; or null."""
+
+
+async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
+    found: UUID | None = await _of_job(database, tenant_id, job_id, OTHER_OF_TICKET)
+    return found
+
+
+async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    of_dry_run = (Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement, *of_dry_run)
+    return answer
+
+
+async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    """Return GPT-4's answer of any job; None before it came and after its purge."""
+    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement)
+    return answer
+
+
+async def _of_job(database: Database, tenant_id: str, job_id: UUID, column: Any, *conditions: Any) -> Any:
+    async with database.tenant(tenant_id) as session:
+        return await session.scalar(select(column).where(Job.id == job_id, *conditions))
+
+
+_RETRY = text(
+    "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
+    " LEFT JOIN LATERAL numbers_of_job(:tenant, :id) n ON true"
+)
+_TENANT = text("SELECT tenant_id FROM job_state(:id)")
+_IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
+_LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
+_OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One job in a list."""
+
+    asked_at: datetime
+    """The database's clock, to which the other times belong."""
+    id: UUID
+    tenant_id: str
+    ticket_id: str
+    state: str
+    attempt: int
+    reason: str | None
+    accepted_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The row of one job, without the answer's text."""
+
+    asked_at: datetime
+    id: UUID
+    tenant_id: str
+    ticket_id: str
+    desk_id: str | None
+    display_id: str | None
+    """The ticket's numbers in the desk and for people; None where `ticket_id` is the only one, or is not known."""
+    event: str | None
+    state: str
+    attempt: int
+    reason: str | None
+    traceparent: str | None
+    accepted_at: datetime
+    due_at: datetime
+    deadline_at: datetime
+    published_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    answered: bool
+    model: str | None
+    note_attempted_at: datetime | None
+    note_id: str | None
+    refresh: str | None
+    """Why it makes a further note for a ticket that has one; None for a first one."""
+    dry_run_job: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of a job."""
+
+    at: datetime
+    attempt: int
+    what: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A job that waits again, and the reason of its earlier end."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    traceparent: str | None
+    was: str
+    desk_id: str | None = None
+    display_id: str | None = None
+
+
+class NotRetriedError(Exception):
+    """The job can't be retried; the text has the reason."""
+
+
+async def listed(
+    database: Database,
+    *,
+    tenant_id: str | None = None,
+    ticket_id: str | None = None,
+    states: Sequence[str] | None = None,
+    since: datetime | None = None,
+    most: int | None = None,
+) -> list[Listed]:
+    """Return jobs that meet all given conditions, newest first."""
+    conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
+    rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
+    return [Listed(**row) for row in rows]
+
+
+async def owners(database: Database, ticket_id: str) -> list[str]:
+    return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
+
+
+async def details(database: Database, job_id: UUID) -> Details | None:
+    tenant_id = await _tenant_of(database, job_id)
+    if tenant_id is None:
+        return None
+    computed: dict[str, ColumnElement[Any]] = {
+        "asked_at": func.now(),
+        "answered": Job.enhancement.is_not(None),
+        "dry_run_job": OTHER_OF_TICKET,
+    }
+    columns = [
+        computed[name].label(name) if name in computed else Job.__table__.c[name]
+        for name in Details.__dataclass_fields__
+    ]
+    async with database.tenant(tenant_id) as session:
+        row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
+    return None if row is None else Details(**row)
+
+
+async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
+    """Return True if the tenant has this job, without revealing other tenants' jobs."""
+    (found,) = await database.call_as(tenant_id, _IS_THEIRS, id=job_id)
+    return bool(found)
+
+
+async def events(database: Database, job: Details) -> list[Happened]:
+    columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
+    async with database.tenant(job.tenant_id) as session:
+        rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
+    return [Happened(*row) for row in rows]
+
+
+def remark_of(events: Sequence[Happened]) -> str | None:
+    return next((event.reason for event in events if event.what == "accepted"), None)
+
+
+async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
+    """Let a failed or skipped job wait again, due now, with all its attempts.
+
+    It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
+    NotRetriedError.
+    """
+    tenant_id = await _tenant_of(database, job_id)
+    values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
+    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
+    if tenant_id is None or not rows:
+        raise NotRetriedError("no job has this id")
+    (found,) = rows
+    if not found["retried"]:
+        raise NotRetriedError(why_not(found["state"]))
+    was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
+    other = found["desk_id"], found["display_id"]
+    return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *other)
+
+
+def why_not(state: str) -> str:
+    return {
+        JobState.COMPLETED: "it is completed: its note is in the ticket",
+        JobState.RUNNING: "it is running: a worker has it",
+        JobState.WAITING: "it is waiting already",
+    }.get(JobState(state), "it is a duplicate: another job does the work of its webhook")
+
+
+async def _tenant_of(database: Database, job_id: UUID) -> str | None:
+    tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
+    return tenant_id

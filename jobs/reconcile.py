@@ -1,0 +1,364 @@
+"""A tenant's new tickets compared with its jobs, and what became of both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+
+from db.session import Database
+from jobs.refresh import OF_TICKET
+from jobs.repository import DELIVERY_KNOWN, MOST_RECOVERED_A_MINUTE, OWN_EVENTS, Event
+
+_LOAD = text("""
+    SELECT now() AS now, r.since, r.compared_until, r.notes_until,
+           greatest(r.since - r.first_seen_at, interval '0') AS ahead FROM reconciliations r
+""")
+# The last webhook is searched in all jobs once; later, in those of a day.
+_BEGIN = text("""
+    INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)
+    SELECT current_setting('app.tenant_id'), coalesce(:newest, now() - interval '1 minute'), coalesce(:newest, now()), (
+        SELECT j.accepted_at FROM jobs j WHERE j.tenant_id = current_setting('app.tenant_id')
+        AND coalesce(j.event, '') <> ALL (CAST(:own AS text[])) ORDER BY j.accepted_at DESC LIMIT 1)
+    ON CONFLICT DO NOTHING
+""")
+HAS_JOB = """(
+    EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
+    OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id))"""
+"""Whether a row `m` has a job by one of its numbers: each by an index of its own."""
+_NOTE_SEEN = text(f"""
+    INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all)
+    SELECT m.tenant_id, m.ticket_id, m.display_id, m.created_at, :seen_at, m.tells_all
+    FROM (SELECT current_setting('app.tenant_id') AS tenant_id, r.* FROM jsonb_to_recordset(:tickets)
+        AS r (ticket_id text, display_id text, created_at timestamptz, tells_all boolean)) m
+    WHERE NOT {HAS_JOB}
+    ON CONFLICT DO NOTHING
+""")  # noqa: S608 -- constants
+_CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
+# A future ticket must not hide earlier ones.
+_COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
+_ALL_DONE = text("UPDATE reconciliations SET compared_at = now()")
+_OVERDUE = text("""
+    SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
+    WHERE m.missed_at IS NULL AND NOT m.left_out AND m.seen_at <= :before AND m.created_at >= :oldest
+    ORDER BY m.created_at, m.ticket_id LIMIT :most
+""")
+_COUNT_MISSED = text(f"""
+    WITH missed AS (
+        UPDATE missing_webhooks m SET missed_at = CASE WHEN :counts = 1 THEN now() ELSE m.seen_at END
+        WHERE m.ticket_id = :ticket AND m.missed_at IS NULL AND NOT {HAS_JOB} RETURNING 1
+    ), counted AS (
+        UPDATE reconciliations SET missed = missed + :counts WHERE EXISTS (SELECT FROM missed)
+    ) SELECT 1 AS one FROM missed
+""")  # noqa: S608
+_LEAVE_OUT = text("UPDATE missing_webhooks SET left_out = true WHERE ticket_id = :ticket AND missed_at IS NULL")
+_FORGET = text("DELETE FROM missing_webhooks WHERE ticket_id = ANY (CAST(:tickets AS text[])) AND job_id IS NULL")
+_TO_RECOVER = text(f"""
+    WITH lately AS (
+        SELECT count(*) AS made, min(recovered_at) AS first_at FROM missing_webhooks
+        WHERE recovered_at > now() - interval '1 minute'
+    ), refused AS (
+        SELECT r.ticket_id FROM rejections r WHERE r.status = 429
+    ), missed AS (
+        SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
+        WHERE m.missed_at IS NOT NULL AND m.job_id IS NULL AND m.created_at >= :oldest AND NOT {HAS_JOB}
+        AND (NOT :only_refused OR m.ticket_id IN (SELECT r.ticket_id FROM refused r)
+             OR m.display_id IN (SELECT r.ticket_id FROM refused r))
+        ORDER BY m.created_at, m.ticket_id LIMIT :most
+    )
+    SELECT m.*, l.made, extract(epoch FROM l.first_at + interval '1 minute' - now())::float8 AS room_in
+    FROM missed m CROSS JOIN lately l ORDER BY m.created_at, m.ticket_id
+""")  # noqa: S608
+# Taking the row and making the job are one statement: a concurrent one waits, then finds it taken.
+_RECOVER = text(f"""
+    WITH taken AS (
+        UPDATE missing_webhooks m SET job_id = :id, recovered_at = now()
+        WHERE m.ticket_id = :ticket AND m.missed_at IS NOT NULL AND m.job_id IS NULL AND NOT {HAS_JOB}
+        RETURNING m.tenant_id, m.ticket_id
+    ), counted AS (
+        UPDATE reconciliations SET recovered = recovered + 1 WHERE EXISTS (SELECT FROM taken)
+    )
+    SELECT a.id FROM taken t CROSS JOIN LATERAL accept_jobs(jsonb_build_array(jsonb_build_object(
+        'id', :id, 'tenant', t.tenant_id, 'ticket', t.ticket_id, 'event', CAST(:event AS text),
+        'traceparent', CAST(:traceparent AS text), 'keys', jsonb_build_array())), false, :known, :deadline) a
+""")  # noqa: S608
+
+
+class Compared(NamedTuple):
+    """Progress of a tenant's comparison; `now` is by the database's clock.
+
+    `since` and `compared_until` are by the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`:
+    lead of the desk's clock, at least, when the tenant was first seen.
+    """
+
+    now: datetime
+    since: datetime
+    compared_until: datetime
+    notes_until: datetime
+    ahead: timedelta
+
+
+class SeenTicket(NamedTuple):
+    """A listed ticket. `tells_all`: the list has all fields that the rules need."""
+
+    ticket_id: str
+    display_id: str | None
+    created_at: datetime
+    tells_all: bool = True
+
+    @property
+    def numbers(self) -> set[str]:
+        return {self.ticket_id, self.display_id or self.ticket_id}
+
+
+class ToRecover(NamedTuple):
+    """Tickets to recover now, oldest first; `more_in`: seconds until more may follow."""
+
+    tickets: Sequence[SeenTicket]
+    more_in: float | None
+
+
+async def load(database: Database, tenant_id: str) -> Compared | None:
+    (rows,) = await database.call_as(tenant_id, _LOAD)
+    return Compared(**rows[0]) if rows else None
+
+
+async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
+    await database.call_as(tenant_id, _BEGIN, newest=newest, own=sorted(OWN_EVENTS))
+
+
+async def compare(
+    database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
+) -> None:
+    """Record tickets `until` then without a job; drop those with a webhook."""
+    told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
+    await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
+
+
+async def all_done(database: Database, tenant_id: str) -> None:
+    await database.call_as(tenant_id, _ALL_DONE)
+
+
+async def overdue(
+    database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
+) -> list[SeenTicket]:
+    """Return tickets without a job since `before`, oldest first."""
+    (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
+    return [SeenTicket(**row) for row in rows]
+
+
+async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
+    """Count the webhook as missed; return False if it has come or was counted.
+
+    `counts`: a webhook was expected. Otherwise the ticket is marked without a count, as of when it was seen.
+    """
+    (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
+    return bool(rows)
+
+
+async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
+    await database.call_as(tenant_id, _LEAVE_OUT, ticket=ticket_id)
+
+
+async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
+    await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
+
+
+async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
+    """Return missed tickets within the minute's limit; `only_refused`: with 429."""
+    values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
+    (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
+    if not rows:
+        return ToRecover([], None)
+    made, in_seconds = rows[0]["made"], rows[0]["room_in"]
+    room = max(0, MOST_RECOVERED_A_MINUTE - made)
+    tickets = [SeenTicket(*(row[name] for name in SeenTicket._fields)) for row in rows]
+    # The first of a full minute's may be of this moment.
+    more_in = None if len(tickets) <= room else 60.0 if in_seconds is None else max(0.0, in_seconds)
+    return ToRecover(tickets[:room], more_in)
+
+
+async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
+    """Make the job of a missed ticket, for the relay; return False if it has one."""
+    values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
+    limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
+    (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)
+    return bool(rows)
+
+
+_REOPENED = text(f"""
+    WITH found AS {OF_TICKET}, last AS (
+        SELECT f.* FROM found f ORDER BY f.accepted_at DESC, f.id DESC LIMIT 1
+    ), reopened AS (
+        SELECT l.* FROM last l WHERE l.state = 'skipped' AND l.reason = ANY (CAST(:reasons AS text[]))
+        AND l.finished_at BETWEEN now() - :window AND now() - :ago
+        AND NOT EXISTS (SELECT FROM found f WHERE f.state = 'completed')
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what)
+        SELECT r.tenant_id, r.id, r.attempt, 'seen open again' FROM reopened r
+        WHERE NOT EXISTS (SELECT FROM job_events e WHERE e.job_id = r.id AND e.what = 'seen open again'
+            AND e.at >= r.finished_at)
+        RETURNING 1
+    ), counted AS (
+        UPDATE reconciliations SET reopened = reopened + 1 WHERE EXISTS (SELECT FROM told)
+    ) SELECT r.id AS job_id, EXISTS (SELECT FROM told) AS is_new FROM reopened r
+""")  # noqa: S608
+_NOTED = text("""
+    SELECT j.id AS job_id, j.ticket_id, coalesce(j.desk_id, j.ticket_id) AS desk_id, j.note_id, j.note_attempted_at,
+           j.finished_at
+    FROM jobs j WHERE j.tenant_id = current_setting('app.tenant_id') AND j.state = 'completed' AND j.note_id <> ''
+    AND j.finished_at > :after AND j.finished_at <= :until ORDER BY j.finished_at DESC LIMIT :most
+""")
+_NOTES_UNTIL = text("""
+    UPDATE reconciliations SET notes_until = greatest(notes_until, :until), notes_removed = notes_removed + :removed
+""")
+_LAST_WEBHOOK = text("""
+    UPDATE reconciliations SET last_webhook_at = greatest(last_webhook_at, (
+        SELECT j.accepted_at FROM jobs j WHERE j.tenant_id = current_setting('app.tenant_id')
+        AND j.accepted_at > now() - interval '1 day' AND coalesce(j.event, '') <> ALL (CAST(:own AS text[]))
+        ORDER BY j.accepted_at DESC LIMIT 1))
+    RETURNING last_webhook_at
+""")
+_FIGURES = text(f"""
+    SELECT count(*) FILTER (WHERE m.missed_at > now() - interval '1 hour' AND m.missed_at <> m.seen_at
+                            AND m.job_id IS NULL AND NOT {HAS_JOB})
+               AS missed,
+           -- Of a desk that was polled then, none was to come.
+           count(*) FILTER (WHERE m.missed_at <> m.seen_at AND m.seen_at > r.last_webhook_at) AS since_webhook,
+           r.last_webhook_at, r.compared_at
+    FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at, r.compared_at
+""")  # noqa: S608
+_TAKE_FOUND = text("""
+    WITH before AS (
+        SELECT r.told_at, r.missed, r.recovered, r.notes_removed, r.reopened FROM reconciliations r
+        WHERE r.told_at <= now() - interval '1 hour' FOR UPDATE
+    ), told AS (
+        UPDATE reconciliations SET told_at = now(), missed = 0, recovered = 0, notes_removed = 0, reopened = 0
+        WHERE EXISTS (SELECT FROM before)
+    ) SELECT * FROM before
+""")
+MISSED_LATELY = text(f"""
+    SELECT count(*) FILTER (WHERE l.is_missed) AS missed, max(l.missed_at) FILTER (WHERE l.is_missed) AS last_at,
+           count(*) >= :most_missed AS is_cut
+    FROM (SELECT m.missed_at, NOT {HAS_JOB} AS is_missed FROM missing_webhooks m
+          WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = :tenant
+          AND m.missed_at > now() - interval '1 day' ORDER BY m.missed_at DESC LIMIT :most_missed) l
+""")  # noqa: S608
+_MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
+MOST_MISSED = 1_000
+"""Of so many newest ones of a tenant a page of it looks whether a job has come of them since."""
+MOST_MISSED_OF_EACH = 100
+_MOST_TENANTS = 2_000
+_ABOUT = text("""
+    SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
+    FROM missing_webhooks m
+    WHERE m.ticket_id = ANY (CAST(:numbers AS text[])) OR m.display_id = ANY (CAST(:numbers AS text[])) LIMIT 1
+""")
+
+
+class OpenAgain(NamedTuple):
+    """A job skipped for a closed ticket, now open; `is_new`: not seen before."""
+
+    job_id: UUID
+    is_new: bool
+
+
+class Noted(NamedTuple):
+    """A job whose note the desk accepted."""
+
+    job_id: UUID
+    ticket_id: str
+    desk_id: str
+    note_id: str
+    note_attempted_at: datetime | None
+    finished_at: datetime
+
+
+class ReconcileFigures(NamedTuple):
+    """Missed tickets without a job: within the hour, and since the last webhook."""
+
+    missed: int
+    since_webhook: int
+    last_webhook_at: datetime | None
+    compared_at: datetime
+
+
+class MissedLately(NamedTuple):
+    """Missed tickets without a job, the last time, and whether there may be more."""
+
+    missed: int = 0
+    last_at: datetime | None = None
+    is_cut: bool = False
+
+
+class FoundInAnHour(NamedTuple):
+    """Findings since `told_at`."""
+
+    told_at: datetime
+    missed: int
+    recovered: int
+    notes_removed: int
+    reopened: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWithoutWebhook:
+    """A ticket in the desk's list whose webhook had not come by then.
+
+    `ticket_id` is its id in the desk, whichever number was queried. `missed_at` is None while a webhook may come, and
+    if none was expected.
+    """
+
+    ticket_id: str
+    created_at: datetime
+    seen_at: datetime
+    missed_at: datetime | None
+    left_out: bool
+    job_id: UUID | None
+
+
+async def seen_open_again(
+    database: Database, tenant_id: str, ticket_id: str, *, reasons: Sequence[str], window: timedelta, ago: timedelta
+) -> OpenAgain | None:
+    """Return the last job of a ticket now open, if skipped for one of `reasons`.
+
+    It ended within the `window` and at least `ago` before now: the desk may have shown the ticket open for that long.
+    """
+    values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
+    (rows,) = await database.call_as(tenant_id, _REOPENED, **values)
+    return OpenAgain(**rows[0]) if rows else None
+
+
+async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[Noted]:
+    (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
+    return [Noted(**row) for row in reversed(rows)]
+
+
+async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
+    await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
+
+
+async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None:
+    _, rows = await database.call_as(tenant_id, _LAST_WEBHOOK, _FIGURES, own=sorted(OWN_EVENTS))
+    return ReconcileFigures(**rows[0]) if rows else None
+
+
+async def take_found(database: Database, tenant_id: str) -> FoundInAnHour | None:
+    """Return and reset the findings once an hour; None in between."""
+    (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
+    return FoundInAnHour(**rows[0]) if rows else None
+
+
+async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
+    """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros."""
+    rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
+    return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
+
+
+async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:
+    """Return facts of a ticket by its numbers; None unless its webhook is missing."""
+    (rows,) = await database.call_as(tenant_id, _ABOUT, numbers=list(numbers))
+    return SeenWithoutWebhook(**rows[0]) if rows else None

@@ -1,0 +1,76 @@
+"""Further notes for a ticket: reasons of a job, and detection of reopening."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.session import Database
+from jobs.claims import Claim, LeaseLostError
+from jobs.repository import NOTE_MISSING, REFRESH_APART, REFRESHED_LATELY, SEEN_REOPENED
+
+_BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
+# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
+OF_TICKET = """(
+    SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+    UNION
+    SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
+"""
+# A running job has read the ticket before, and its note will be there.
+_CLOSED = text(f"""
+    WITH found AS {OF_TICKET}
+    UPDATE jobs SET seen_closed_at = now() WHERE id IN (
+        SELECT f.id FROM found f WHERE f.state = 'running' AND f.started_at < now() - :ago
+        UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
+                   ORDER BY f.finished_at DESC LIMIT 1))
+""")  # noqa: S608 -- constants
+_LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
+_REOPENED = text(f"""
+    WITH found AS {OF_TICKET}, last_note AS ({_LAST_NOTE})
+    SELECT n.id FROM last_note n WHERE n.seen_closed_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM found f
+        WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
+""")  # noqa: S608
+_NOT_WANTED = text(f"""
+    WITH found AS {OF_TICKET}
+    UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
+""")  # noqa: S608
+_LATELY = text("""
+    SELECT max(j.finished_at) AS at FROM jobs j WHERE j.id = ANY (CAST(:ids AS uuid[])) AND j.state = 'completed'
+    AND j.refresh IS NOT NULL AND j.finished_at > now() - CAST(:apart AS interval)
+""")
+
+
+async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
+    """Return and store why a claimed job makes a further note: `asked` or `reopened`.
+
+    REFRESHED_LATELY if its ticket had one within the hour; None if none is wanted. `reopened`: the tenant wants notes
+    for reopened tickets. Raises LeaseLostError.
+    """
+    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
+    limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
+    rows = await database.call(_BEGIN, **given, **limits, reopened=reopened)
+    if not rows:
+        raise LeaseLostError
+    why: str | None = rows[0]["why"]
+    return why
+
+
+async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
+    await database.call_as(tenant_id, _CLOSED, ticket=ticket_id, ago=timedelta(seconds=seconds_ago))
+
+
+async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    (rows,) = await database.call_as(tenant_id, _REOPENED, ticket=ticket_id, event=SEEN_REOPENED)
+    return bool(rows)
+
+
+async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
+    await database.call_as(tenant_id, _NOT_WANTED, ticket=ticket_id)
+
+
+async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
+    ((row,),) = await database.call_as(tenant_id, _LATELY, ids=list(job_ids), apart=REFRESH_APART)
+    at: datetime | None = row["at"]
+    return at

@@ -1,0 +1,163 @@
+"""Rejected webhooks, kept for some days for support."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from db.session import Database
+from jobs.repository import MOST_RECOVERED_A_MINUTE, OWN_EVENTS
+
+MOST_PER_HOUR = 200
+MOST_OF_ANYONE_PER_HOUR = 50
+MOST_FULL_PER_HOUR = 60 * MOST_RECOVERED_A_MINUTE
+"""Tickets refused with 429 in an hour that are recorded: reconciliation makes no more jobs in that time."""
+_RECORD = text("""
+    INSERT INTO rejections (tenant_id, ticket_id, status, reason)
+    SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), :status, n.reason
+    FROM (SELECT CAST(:reason AS text) AS reason) n
+    WHERE :most > (
+        SELECT count(*) FROM rejections r WHERE r.rejected_at > now() - interval '1 hour'
+        AND split_part(r.reason, ':', 1) = split_part(n.reason, ':', 1)
+        AND (position(':' IN r.reason) > 0) = (position(':' IN n.reason) > 0))
+""")
+_RECORD_FULL = text("""
+    WITH earlier AS (
+        DELETE FROM rejections r
+        WHERE r.ticket_id = :ticket AND r.status = 429 AND r.rejected_at > now() - interval '1 hour'
+    )
+    INSERT INTO rejections (tenant_id, ticket_id, status, reason)
+    SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), 429, CAST(:reason AS text)
+    WHERE :most > (
+        SELECT count(*) FROM rejections r
+        WHERE r.ticket_id <> :ticket AND r.status = 429 AND r.rejected_at > now() - interval '1 hour')
+""")
+
+
+async def record(
+    database: Database, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool
+) -> None:
+    """Store a rejection of a known tenant, within an hourly share against floods.
+
+    Each reason has a share, and another one with a cause. Rejections without a valid secret (not `proved`) have a
+    smaller share, so that strangers do not use up the desk's.
+    """
+    most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
+    values = {"ticket": ticket_id, "status": status, "reason": reason, "most": most}
+    await database.call_as(tenant_id, _RECORD, **values)
+
+
+async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
+    values = {"ticket": ticket_id, "reason": reason, "most": MOST_FULL_PER_HOUR}
+    await database.call_as(tenant_id, _RECORD_FULL, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedWebhook:
+    """A refused webhook with a ticket; `reason` includes the cause after a colon."""
+
+    at: datetime
+    ticket_id: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLately:
+    """Refused webhooks of a day without a readable ticket, by reason."""
+
+    status: int
+    reason: str
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """Recent results of a tenant's webhooks. `shares_used_up`: some were not stored."""
+
+    refused: Sequence[RefusedWebhook]
+    since: datetime | None
+    """Since when the newest one's reason is met without that any webhook was accepted in between."""
+    unread: Sequence[RefusedLately]
+    last_accepted_at: datetime | None
+    shares_used_up: bool
+
+
+_REFUSED = text(
+    "SELECT rejected_at AS at, ticket_id, status, reason FROM rejections WHERE tenant_id = :tenant"
+    " AND ticket_id = ANY (CAST(:numbers AS text[])) ORDER BY rejected_at DESC LIMIT 20"
+)
+_UNREAD = text(
+    "SELECT status, reason, count(*) AS count, max(rejected_at) AS last_at FROM rejections WHERE tenant_id = :tenant"
+    " AND ticket_id IS NULL AND rejected_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY last_at DESC LIMIT 5"
+)
+# By the reason without its cause: viewers without access to the cause must not infer it from the time. A polled desk
+# may have no webhook in very many jobs, so only the newest ones are searched.
+_SINCE = text("""
+    SELECT min(r.rejected_at) AS since FROM rejections r,
+        (SELECT split_part(x.reason, ':', 1) AS kind, x.rejected_at FROM rejections x WHERE x.tenant_id = :tenant
+         AND x.ticket_id = ANY (CAST(:numbers AS text[])) ORDER BY x.rejected_at DESC LIMIT 1) n
+    WHERE r.tenant_id = :tenant AND split_part(r.reason, ':', 1) = n.kind AND r.rejected_at > coalesce((
+        SELECT max(l.accepted_at) FROM (
+            SELECT j.accepted_at, j.event FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at < n.rejected_at
+            ORDER BY j.accepted_at DESC LIMIT :newest) l
+        WHERE coalesce(l.event, '') <> ALL (CAST(:own AS text[]))), '-infinity')
+""")
+LAST_ACCEPTED = text("""
+    SELECT greatest((
+        SELECT l.accepted_at FROM (
+            SELECT j.accepted_at, j.event FROM jobs j WHERE j.tenant_id = :tenant
+            ORDER BY j.accepted_at DESC LIMIT :newest) l
+        WHERE coalesce(l.event, '') <> ALL (CAST(:own AS text[])) ORDER BY l.accepted_at DESC LIMIT 1),
+        (SELECT r.last_webhook_at FROM reconciliations r WHERE r.tenant_id = :tenant)) AS accepted_at
+""")
+"""When the tenant's last webhook was accepted; of a desk that is compared with us, what was seen of it counts, too."""
+OF_WEBHOOKS = {"own": sorted(OWN_EVENTS), "newest": 10_000}
+"""Which jobs came without a webhook, and how many of a tenant's newest are looked through for one that has."""
+_USED_UP = text(
+    "SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND rejected_at > now() - interval '1 hour'"
+    " GROUP BY split_part(reason, ':', 1), position(':' IN reason) > 0 HAVING count(*) >= :most LIMIT 1"
+)
+
+
+_REFUSED_TENANTS = text("SELECT * FROM refused_tenants(:since, CAST(:own AS text[]), :most)")
+_MOST_TENANTS = 2_000
+_HEARD_OF = text("""
+    SELECT EXISTS (SELECT FROM rejections r WHERE r.tenant_id = :tenant AND r.ticket_id = :ticket)
+        OR EXISTS (SELECT FROM missing_webhooks m WHERE m.tenant_id = :tenant AND m.job_id IS NULL
+            AND :ticket IN (m.ticket_id, m.display_id)) AS heard_of
+""")
+
+
+class RefusedTenant(NamedTuple):
+    """A tenant whose last webhook was refused and none accepted since."""
+
+    tenant_id: str
+    reason: str
+    rejected_at: datetime
+
+
+async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
+    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MOST_TENANTS)
+    return [RefusedTenant(**row) for row in rows]
+
+
+async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
+    return bool(row["heard_of"])
+
+
+async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
+    questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
+    values = {"numbers": list(numbers), "most": MOST_OF_ANYONE_PER_HOUR, **OF_WEBHOOKS}
+    refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)
+    return Receiving(
+        refused=[RefusedWebhook(**row) for row in refused],
+        since=since[0]["since"],
+        unread=[RefusedLately(**row) for row in unread],
+        last_accepted_at=last["accepted_at"],
+        shares_used_up=bool(full),
+    )

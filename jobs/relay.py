@@ -1,0 +1,261 @@
+"""The relay: publishes recorded jobs that are due, and ends overdue ones.
+
+Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each step has its own limit
+of a few seconds: a lock left behind by a dead process delays only its row.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal
+
+from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
+from jobs import repository
+from jobs.inbox import Inbox
+from jobs.intake import Acceptance
+from jobs.outcomes import Outcome, OutcomeKind, in_its_trace, report_apart
+from jobs.queue import JobQueue, QueueUnavailableError
+from jobs.repository import RETRIED_BY_HAND, Published
+from observability import log_events, metrics, tracing
+from observability.identifiers import other_numbers
+from observability.logging import log_event
+
+_PAUSE_SECONDS = 1.0
+# The server allows a statement that waits for a lock a second more.
+_STEP_SECONDS = 4.0
+_LAST_ROUND_SECONDS = 3.0
+_LOST_CHECK_SECONDS = 5.0
+_PURGE_SECONDS = 60.0
+_BATCH = 100
+# Ended jobs and lost messages: numerous only after a failure, and each second of delay costs.
+_LARGE_BATCH = 500
+# So many messages keep all workers busy, which saves counting a million jobs every few seconds.
+_LONG_LIST = 10_000
+# A worker claims a job with a message or gives it back within half a minute, unless it died.
+_SURE_SECONDS = 40.0
+_SPAN = "Relay"
+_DEADLINE_PASSED = "deadline passed"
+_WORKER_LOST = "worker lost at its last attempt"
+
+
+class DeadlinePassedError(Exception):
+    """A job past its deadline; never raised, only recorded in the trace."""
+
+
+class WorkerLostError(Exception):
+    """A job whose worker fell silent in its last attempt; never raised either."""
+
+
+class Shortage:
+    """The number of messages missing at every check for long enough."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def lost(self, short: int, *, unclaimed: int) -> int:
+        """Return how many of the `short` missing messages were lost.
+
+        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a shortage
+        that lasts counts as lost too.
+        """
+        now = self._monotonic()
+        if short <= 0:
+            self._seen.clear()
+            return 0
+        self._seen.append((now, short))
+        lasted = now - self._seen[0][0] >= _SURE_SECONDS
+        while now - self._seen[0][0] > _SURE_SECONDS:
+            self._seen.popleft()
+        always = min(seen for _, seen in self._seen) if lasted else 0
+        found = max(short - unclaimed, always)
+        if found > 0:
+            self._seen.clear()
+        return max(found, 0)
+
+
+class Relay:
+    """The loop; `run()` it until cancelled. `step_seconds` limits each step.
+
+    `most_running` returns the limits of jobs in flight of the tenants that have one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        inbox: Inbox,
+        acceptance: Acceptance,
+        job_deadline_seconds: int,
+        *,
+        most_running: Callable[[], Mapping[str, int]] = dict,
+        step_seconds: float = _STEP_SECONDS,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._inbox = inbox
+        self._acceptance = acceptance
+        self._deadline = job_deadline_seconds
+        self._most_running = most_running
+        self._step_seconds = step_seconds
+        self._lost_checked_at = self._purged_at = 0.0
+        self._shortage = Shortage()
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+
+    async def run(self) -> None:
+        """Relay until cancelled, retrying an unavailable store each second.
+
+        A round under way then gets some seconds to finish: it may have ended jobs without reporting them yet.
+        """
+        while True:
+            under_way = asyncio.ensure_future(self.once())
+            try:
+                await asyncio.shield(under_way)
+            except asyncio.CancelledError:
+                await asyncio.wait({under_way}, timeout=_LAST_ROUND_SECONDS)
+                under_way.cancel()
+                for step in self._under_way.values():
+                    step.cancel()
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def once(self) -> bool:
+        """Run each step once; return True if all succeeded.
+
+        A step that waits for a lock or takes too long does not block the others. An unavailable store ends the round.
+        """
+        worked = True
+        for step in (
+            self._end_overdue,
+            self._recover,
+            self._fail_lost,
+            self._empty_inbox,
+            self._publish_due,
+            self._publish_lost,
+            self._purge,
+        ):
+            try:
+                with tracing.untraced():
+                    await self._within_its_time(step)
+            except (*DATABASE_FAILURES, TimeoutError) as failure:
+                worked = False
+                self._acceptance.database_outage.seen(_words(failure), failure)
+                if is_away(failure) and not is_locked(failure):
+                    break
+            except QueueUnavailableError as failure:
+                worked = False
+                self._acceptance.queue_outage.seen("the relay waits", failure)
+            except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
+                worked = False
+                log_event(log_events.RELAY_FAILED, failure=failure)
+        if worked:
+            self._acceptance.database_outage.over()
+            metrics.RELAYED_AT.set_to_current_time()
+        return worked
+
+    async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step, or await it if it is still running.
+
+        Raises TimeoutError, and the step's exceptions. A late step continues and is not restarted: it may have ended
+        jobs without reporting them yet.
+        """
+        name = step.__name__
+        if name not in self._under_way:
+            self._under_way[name] = asyncio.ensure_future(step())
+        under_way = self._under_way[name]
+        done, _ = await asyncio.wait({under_way}, timeout=self._step_seconds)
+        if not done:
+            raise TimeoutError
+        del self._under_way[name]
+        under_way.result()
+
+    async def _recover(self) -> None:
+        for job in await repository.recover(self._database, _BATCH):
+            _report(job, Outcome(OutcomeKind.RECOVERED, repository.WORKER_LOST))
+
+    async def _fail_lost(self) -> None:
+        for job in await repository.fail_lost(self._database, _BATCH, _WORKER_LOST):
+            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=WorkerLostError()))
+
+    async def _publish_due(self) -> None:
+        await self._publish(await repository.take_due(self._database, _BATCH), "due")
+
+    async def _purge(self) -> None:
+        if time.monotonic() - self._purged_at >= _PURGE_SECONDS:
+            self._purged_at = time.monotonic()
+            await repository.purge_short_lived(self._database)
+
+    async def _end_overdue(self) -> None:
+        if most := self._most_running():
+            await repository.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
+        for job in await repository.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
+            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassedError()))
+
+    async def _empty_inbox(self) -> None:
+        """Move events into rows.
+
+        Other replicas and workers move the same events: the one that removes an event reports it.
+        """
+        moved = 0
+        events = await self._inbox.some(_BATCH)
+        # In another order each time, so that no stuck event blocks others for ever.
+        random.shuffle(events)
+        for event in events:
+            try:
+                first = await repository.accept_late(self._database, event, self._deadline)
+            except DATABASE_FAILURES as failure:
+                if is_refused(failure):
+                    await self._inbox.discard([str(event.job_id)])
+                elif not is_locked(failure):
+                    raise
+                continue  # no job, or another process is recording the delivery or died while recording it
+            if not await self._inbox.remove(event.job_id):
+                continue
+            moved += 1
+            metrics.INBOX_MOVED.inc()
+            if not first:
+                report_apart(_SPAN, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE), attempt="0")
+        if moved:
+            log_event(log_events.INBOX_EMPTIED, count=moved)
+
+    async def _publish_lost(self) -> None:
+        if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
+            return
+        self._lost_checked_at = time.monotonic()
+        # The list first: jobs claimed in between are then no longer counted as waiting.
+        listed, held = await self._queue.sizes()
+        if listed >= _LONG_LIST:
+            return
+        waiting, running = await repository.count_listed(self._database, listed + held + _LARGE_BATCH)
+        lost = min(self._shortage.lost(waiting - listed, unclaimed=max(0, held - running)), _LARGE_BATCH)
+        if lost > 0:
+            await self._publish(await repository.take_without_message(self._database, waiting - lost, lost), "lost")
+        if lost == _LARGE_BATCH:
+            self._lost_checked_at = 0.0  # more are left for the next round
+
+    async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
+        published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
+        if left := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
+            await repository.unpublish(self._database, left)
+
+    async def _publish_one(self, job: Published, why: Literal["due", "lost"]) -> bool:
+        with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
+            return await self._acceptance.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
+
+
+def _words(failure: Exception) -> str:
+    if is_locked(failure):
+        return "the relay waits for a locked row"
+    return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
+
+
+def _report(job: Published, outcome: Outcome) -> None:
+    report_apart(_SPAN, job, outcome, **_identifiers(job, job.attempt))
+
+
+def _identifiers(job: Published, attempt: int) -> dict[str, str]:
+    # The log line gives the reason if a job that ended long ago is published again.
+    told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
+    return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

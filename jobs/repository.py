@@ -1,0 +1,250 @@
+"""Acceptance and state of jobs; each is one function of `functions.sql`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+
+from db.models import JobState
+from db.session import Database
+
+MOST_ATTEMPTS = 8
+LAST_LOOK = timedelta(minutes=5)  # for the last look at a ticket that may have the note
+LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
+PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
+SEEN_OPEN = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
+ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
+ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
+REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
+DELIVERY_KNOWN = timedelta(minutes=10)  # from the first one on
+KEYS_KEPT = timedelta(hours=1)  # after that, for events that waited in Redis
+REJECTIONS_KEPT = timedelta(days=7)  # and tickets without a webhook
+USES_KEPT = timedelta(days=7)  # of secrets, by the hour
+SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
+MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
+PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
+OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
+TURN_LOOKS = 16  # tenants that a claim compares
+SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
+
+
+def signed_key(digest: str) -> str:
+    """Return the key of the signed bytes: it stays known whatever became of the job."""
+    return f"signed:{digest}"
+
+
+def is_signed_key(key: str) -> bool:
+    return key.startswith("signed:")
+
+
+DUPLICATE = "duplicate webhook"
+ALREADY_ENHANCED = "already enhanced"
+REFRESHED_LATELY = "refreshed within the hour"
+FORGOTTEN = "forgotten"
+LEFT_OUT = "left out by the tenant's rules"
+NOTHING_FOUND = "nothing found"
+DRY_RUN = "dry run"
+NAMED_FORGOTTEN = "its answer named what was forgotten"
+OWN_FAILURE_NOTE = "own failure note"
+ANOTHER_FIRST = "another job of this ticket"
+NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"
+"""Why a job failed whose last look found no note in the ticket."""
+WORKER_LOST = "worker lost"
+CONTEXT_INCOMPLETE = "context incomplete"
+"""An event of an attempt that went on without all that could have helped; the next two are its reasons."""
+CONTEXT_LATE = "context gathering timeout"
+CONTEXT_FAILED = "context not searched"
+RETRIED_BY_HAND = "retried by hand"
+SIGNED_BY_PREVIOUS = "signed by the previous secret"
+"""What the first event of a job says of its webhook, where that is so."""
+ASKED_BY_HAND = "(by hand) refresh"
+SEEN_REOPENED = "(by its copy) reopened"
+RECOVERED = "(by reconciliation) recovered"
+"""The last three are events of jobs without a webhook, which none may name; their last word is read as any event's."""
+OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An accepted webhook and its job."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    event: str | None
+    dedupe_keys: tuple[str, ...]
+    """What makes another delivery the same one: any of these that is known (`signed_key`)."""
+    traceparent: str
+    accepted_at: datetime
+    remark: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON for the `inbox`, without the remark: the last release rejects it."""
+        values = asdict(self)
+        del values["remark"]
+        values["job_id"] = str(self.job_id)
+        values["accepted_at"] = self.accepted_at.isoformat()
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Values for publishing a job; never its content."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    attempt: int
+    traceparent: str | None
+    by_hand: bool = False
+    """True if nothing has happened to it since a person had it retried."""
+    desk_id: str | None = None
+    display_id: str | None = None
+
+
+# Duplicates only: creating two UUIDs for each row would take 1 % of a webhook.
+_ACCEPT = text(
+    "SELECT id, first_id FROM accept_jobs(CAST(:events AS jsonb), :published, :known, :deadline) WHERE first_id <> id"
+)
+_ACCEPT_LATE = text(
+    "SELECT accept_late_job(:tenant, :id, :ticket, :event, :traceparent, :keys,"
+    " :accepted_at, :known, :deadline, :duplicate)"
+)
+_STATE = text("SELECT state FROM job_state(:id)")
+
+
+async def accept_all(
+    database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
+) -> dict[UUID, UUID]:
+    """Record webhooks; return each one's job id, the first one's for duplicates.
+
+    `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
+    Postgres fails the whole batch. Raises one of DATABASE_FAILURES.
+    """
+    firsts = {event.job_id: event.job_id for event in events}
+    deadline = timedelta(seconds=deadline_seconds)
+    for apart in _without_a_common_key(events):
+        given = json.dumps([_given(event) | {"remark": event.remark} for event in apart])
+        rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
+        firsts |= {row["id"]: row["first_id"] for row in rows}
+    return firsts
+
+
+def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
+    parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
+    for event in events:
+        keys = {(event.tenant_id, key) for key in event.dedupe_keys}
+        # After the last part with a common key, to preserve their order.
+        place = max((number for number, (_, seen) in enumerate(parts, 1) if seen & keys), default=0)
+        if place == len(parts):
+            parts.append(([], set()))
+        parts[place][0].append(event)
+        parts[place][1].update(keys)
+    return [part for part, _ in parts]
+
+
+def _given(event: Event) -> dict[str, Any]:
+    return {
+        "id": str(event.job_id),
+        "tenant": event.tenant_id,
+        "ticket": event.ticket_id,
+        "event": event.event,
+        "traceparent": event.traceparent or None,
+        "keys": sorted(set(event.dedupe_keys)),
+    }
+
+
+async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
+    """Record a webhook from the inbox; return False for a recorded duplicate.
+
+    A duplicate was answered with its own id, so it gets a row too, and ends as skipped. Its message was published with
+    the inbox entry; if that is lost, the relay publishes another. Raises one of DATABASE_FAILURES soon if the delivery
+    is locked, so that others do not wait.
+    """
+    late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
+    deadline = timedelta(seconds=deadline_seconds)
+    return bool(
+        await database.call_for_one(_ACCEPT_LATE, **{**_given(event), "id": event.job_id}, **late, deadline=deadline)
+    )
+
+
+async def state_of(database: Database, job_id: UUID) -> JobState | None:
+    state = await database.call_for_one(_STATE, id=job_id)
+    return None if state is None else JobState(state)
+
+
+def _with_numbers(call: str) -> TextClause:
+    numbers = "LEFT JOIN LATERAL numbers_of_job(j.tenant_id, j.id) n ON true"
+    return text(f"SELECT j.*, n.* FROM {call} j {numbers}")  # noqa: S608 -- one of those below
+
+
+_TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
+_RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
+_FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
+_EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
+_PUT_OFF = text("SELECT put_off_deadlines(CAST(:most AS jsonb), :ahead, :by, :longest, :rows)")
+_TAKE_WITHOUT_MESSAGE = _with_numbers("take_jobs_without_message(:messages, :most, :lately, :by_hand)")
+_COUNT = text("SELECT * FROM count_listed_jobs(:lately, :most)")
+_UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
+_PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
+
+
+async def _published(database: Database, question: Any, **values: object) -> list[Published]:
+    rows = await database.call(question, **values)
+    return [Published(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
+
+
+async def take_due(database: Database, most: int) -> list[Published]:
+    return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
+
+
+async def recover(database: Database, most: int) -> list[Published]:
+    return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
+
+
+async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
+    """Fail and return jobs lost in their last attempt, or look for a posted note."""
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
+    return await _published(database, _FAIL_LOST, most=most, **values)
+
+
+async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
+    """Put off the deadlines of jobs whose tenants have their `most` in flight.
+
+    In time: an attempt that begins just before has some minutes, or half of `deadline_seconds`.
+    """
+    by = timedelta(seconds=deadline_seconds)
+    ahead = min(PUT_OFF_AHEAD, by / 2)
+    await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=LONGEST_LIFE, rows=rows)
+
+
+async def expire(database: Database, most: int, reason: str) -> list[Published]:
+    """Fail and return jobs past their deadline, or look for a posted note."""
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
+    return await _published(database, _EXPIRE, most=most, **values)
+
+
+async def count_listed(database: Database, most: int) -> tuple[int, int]:
+    """Return how many jobs should have a message, up to `most`, and how many run."""
+    (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
+    return row["waiting"], row["running"]
+
+
+async def take_without_message(database: Database, messages: int, most: int) -> list[Published]:
+    """Mark the oldest jobs in excess of `messages` as published again; return them."""
+    values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
+    return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
+
+
+async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
+    """Mark jobs as unpublished after a failure of Redis: they are due again."""
+    await database.call(_UNPUBLISH, ids=list(job_ids))
+
+
+async def purge_short_lived(database: Database) -> None:
+    """Delete expired delivery keys and sessions, old rejections and missed webhooks."""
+    await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

@@ -1,0 +1,149 @@
+"""Embeddings of copies: missing ones, storage, and pgvector's index (0.8).
+
+An embedding goes with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text that
+the model refused has an empty one, so that it is not sent again. The migration creates an index for each model that has
+embeddings by then, since only the tables' owner can (https://github.com/pgvector/pgvector).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from db.session import Database
+from knowledge.listings import COLLECTIONS, Collection
+
+_EXTENSION = text("SELECT to_regtype('halfvec') IS NOT NULL")
+_MODELS = text("SELECT model, max(octet_length(embedding)) AS dimensions FROM embeddings GROUP BY model")
+_THERE = text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'i' AND starts_with(c.relname, :beginning)")
+_BEGINNING = "embeddings_near_"
+# pgvector's limit for an index of half-precision vectors.
+_MOST_DIMENSIONS = 4000
+_FUNCTION = """
+CREATE OR REPLACE FUNCTION embedding_vector(p_embedding bytea) RETURNS public.halfvec
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT array_agg(CASE WHEN b.value > 127 THEN b.value - 256 ELSE b.value END ORDER BY b.at)::real[]::public.halfvec
+    FROM (SELECT n.at, get_byte(p_embedding, n.at) AS value
+          FROM generate_series(0, octet_length(p_embedding) - 1) n (at)) b
+$$;
+REVOKE ALL ON FUNCTION embedding_vector(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION embedding_vector(bytea) TO {role};
+"""
+BY_INDEX = text("SELECT to_regclass(:name) IS NOT NULL")
+SCAN_WELL = text(
+    "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)"
+)
+"""For one transaction: rows of other tenants lie between those that are sought."""
+
+
+def name_of(model: int) -> str:
+    return f"{_BEGINNING}{model + (1 << 31)}"
+
+
+def distance(dimensions: int) -> str:
+    return f"{_indexed(dimensions)} <=> CAST(:vector AS halfvec({dimensions}))"
+
+
+def _indexed(dimensions: int) -> str:
+    return f"(embedding_vector(embedding)::halfvec({dimensions}))"
+
+
+def index_embeddings(connection: Connection, role: str) -> None:
+    """Create missing indexes and drop unused ones, where pgvector is installed."""
+    if not connection.scalar(_EXTENSION):
+        return
+    connection.exec_driver_sql(_FUNCTION.format(role=role))
+    models = {name_of(row.model): row for row in connection.execute(_MODELS) if row.dimensions <= _MOST_DIMENSIONS}
+    there = set(connection.scalars(_THERE, {"beginning": _BEGINNING}))
+    for name in there - models.keys():
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    for name in models.keys() - there:
+        model, dimensions = models[name]
+        connection.exec_driver_sql(
+            f"CREATE INDEX {name} ON embeddings USING hnsw ({_indexed(dimensions)} halfvec_cosine_ops)"
+            f" WHERE model = {model}"
+        )
+
+
+_TEXTS = {
+    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.resolution, ''), t.conversation) AS helped,"
+    " t.people FROM tickets t",
+    "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped, '[]'::jsonb AS people"
+    " FROM passages t",
+}
+# Only searchable copies. The newest first, since they are likeliest to be of use.
+_LACKING = """
+    t.terms <> '{{}}' AND NOT EXISTS (SELECT FROM embeddings e WHERE e.collection = '{collection}'
+        AND e.document = t.search_id AND e.model = :model)
+"""
+_NEXT = {
+    of: text(f"""
+        SELECT t.search_id AS document, t.synced_at, {_TEXTS[of]}
+        WHERE {_LACKING.format(collection=of)} ORDER BY t.search_id DESC LIMIT :most
+    """)
+    for of in COLLECTIONS
+}
+_LEFT = text(f"""
+    SELECT (SELECT count(*) FROM tickets t WHERE {_LACKING.format(collection="t")})
+        + (SELECT count(*) FROM passages t WHERE {_LACKING.format(collection="p")}) AS copies
+""")  # noqa: S608 -- constants
+# A text that changed or disappeared since it was read gets none.
+_SAVE = {
+    of: text(f"""
+        INSERT INTO embeddings (tenant_id, collection, document, model, language, embedding)
+        SELECT current_setting('app.tenant_id'), '{of}', n.document, :model, n.language, n.embedding
+        FROM unnest(CAST(:documents AS bigint[]), CAST(:synced AS timestamptz[]), CAST(:languages AS text[]),
+            CAST(:embeddings AS bytea[])) n (document, synced_at, language, embedding)
+        JOIN {table} t ON t.search_id = n.document AND t.synced_at = n.synced_at
+        ORDER BY n.document FOR SHARE OF t
+        ON CONFLICT (tenant_id, collection, document) DO UPDATE
+        SET model = excluded.model, language = excluded.language, embedding = excluded.embedding
+    """)  # noqa: S608 -- constants
+    for of, table in (("t", "tickets"), ("p", "passages"))
+}
+_REMOVE = text("DELETE FROM embeddings")
+
+
+class ToEmbed(NamedTuple):
+    """A copy that has no embedding of a model."""
+
+    document: int
+    synced_at: datetime
+    name: str
+    subject: str
+    description: str
+    helped: str
+    people: Sequence[list[Any]] = ()
+
+
+async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:
+    (rows,) = await database.call_as(tenant_id, _NEXT[collection], model=model, most=most)
+    return [ToEmbed(**row) for row in rows]
+
+
+async def count_left(database: Database, tenant_id: str, model: int) -> int:
+    ((row,),) = await database.call_as(tenant_id, _LEFT, model=model)
+    return int(row["copies"])
+
+
+async def save(
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    model: int,
+    made: Sequence[tuple[ToEmbed, str, bytes]],
+) -> None:
+    await database.call_as(
+        tenant_id,
+        _SAVE[collection],
+        model=model,
+        documents=[copy.document for copy, _, _ in made],
+        synced=[copy.synced_at for copy, _, _ in made],
+        languages=[language for _, language, _ in made],
+        embeddings=[embedding for _, _, embedding in made],
+    )
+
+
+async def remove_all(database: Database, tenant_id: str) -> None:
+    await database.call_as(tenant_id, _REMOVE)

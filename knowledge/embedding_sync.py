@@ -1,0 +1,125 @@
+"""Embeddings of copies, made in the background: new, changed, or of a new model."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from db.session import DATABASE_FAILURES, Database, split
+from integrations.errors import DeferredError, EmbeddingsUnavailableError
+from knowledge import embedding_repository
+from knowledge.embedding_repository import ToEmbed
+from knowledge.embeddings import Embedder
+from knowledge.language import LANGUAGES, languages_of
+from knowledge.listings import COLLECTIONS
+from knowledge.models import people_kept
+from observability import log_events, metrics, tracing
+from observability.logging import log_event
+from privacy.redaction.people import Person
+
+# Tickets, and passages, of a tenant before the next tenant's turn: a large desk's first embeddings take hours.
+_MOST_A_TURN = 80
+# The two ends of a long ticket: the question and the solution.
+_DESCRIPTION, _HELPED = 800, 400
+_LONGEST_VALUE = 200
+
+Mask = Callable[[str, Iterable[Person]], str]
+"""What is done with a text, which is of some people, before it is embedded."""
+
+
+def as_it_is(text: str, _people: Iterable[Person]) -> str:
+    return text
+
+
+class EmbeddingTurns:
+    """Makes missing embeddings, tenant by tenant.
+
+    `embedder_of` returns a tenant's embedder or None; `mask_of` returns the masking of its texts.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        embedder_of: Callable[[str], Embedder | None],
+        mask_of: Callable[[str], Mask] = lambda _: as_it_is,
+    ) -> None:
+        self._tenants = tenants
+        self._database = database
+        self._embedder_of = embedder_of
+        self._mask_of = mask_of
+
+    async def turn(self) -> bool:
+        """Make some embeddings for each tenant; return True if more are missing.
+
+        Failures are logged only: copying and purging detect an unavailable database themselves.
+        """
+        more = False
+        with tracing.untraced():
+            for tenant in self._tenants.all():
+                try:
+                    more |= await self._some(tenant)
+                except (EmbeddingsUnavailableError, DeferredError):
+                    continue  # logged by the embedder
+                except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
+                    refused = isinstance(failure, DATABASE_FAILURES)
+                    reason = "refused by the database" if refused else "unexpected failure"
+                    log_event(
+                        log_events.EMBEDDINGS_FAILED, reason=reason, failure=failure, also={"tenant_id": tenant.id}
+                    )
+        return more
+
+    async def _some(self, tenant: Tenant) -> bool:
+        if tenant.desk is not None and tenant.desk.embeddings == "none":
+            await embedding_repository.remove_all(self._database, tenant.id)
+            metrics.COPIES_TO_EMBED.labels(tenant.id).set(0)
+        embedder = self._embedder_of(tenant.id)
+        if embedder is None:
+            return False
+        model = await embedder.model_id()
+        to_make = await embedding_repository.count_left(self._database, tenant.id, model)
+        metrics.COPIES_TO_EMBED.labels(tenant.id).set(to_make)
+        if not to_make:
+            return False
+        languages = (tenant.desk.languages if tenant.desk else ()) or LANGUAGES
+        made, left = await embed_some(self._database, tenant.id, embedder, languages, self._mask_of(tenant.id))
+        metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
+        log_event(log_events.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
+        return bool(made) and left > 0
+
+
+async def embed_some(
+    database: Database,
+    tenant_id: str,
+    embedder: Embedder,
+    languages: Sequence[str] = LANGUAGES,
+    mask: Mask = as_it_is,
+) -> tuple[int, int]:
+    """Make some missing embeddings; return how many were made and how many are left.
+
+    Raises EmbeddingsUnavailableError or DeferredError, or one of DATABASE_FAILURES.
+    """
+    made, model = 0, await embedder.model_id()
+    for collection in COLLECTIONS:
+        copies = await embedding_repository.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
+        for some in split(copies, embedder.texts_at_once):
+            texts = await asyncio.to_thread(lambda batch: [_told(copy, languages, mask) for copy in batch], some)
+            kept = await embedder.kept(texts)
+            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
+            for copy, _, each in rows:
+                if not each:
+                    also = {"tenant_id": tenant_id, "copy": copy.name}
+                    reason = "the model refuses a text, which is found by its words"
+                    log_event(log_events.EMBEDDINGS_FAILED, reason=reason, also=also)
+            await embedding_repository.save(database, tenant_id, collection, model, rows)
+        made += len(copies)
+    return made, await embedding_repository.count_left(database, tenant_id, model)
+
+
+def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
+    text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
+    people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
+    # Each part is masked with a margin that is cut off later: half a number would not be recognised.
+    masked = [mask(part[: most + _LONGEST_VALUE], people)[:most] for part, most in parts]
+    told = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
+    return told, languages_of(text, languages)[0]

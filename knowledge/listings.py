@@ -1,0 +1,337 @@
+"""Items in a desk's lists, tickets and solutions, and progress of copying.
+
+An item is stored as its id and a hash of its list values; only the copy has its text.
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+
+from db.session import DATABASE_FAILURES, Database
+from privacy import tombstones
+
+Collection = Literal["t", "p"]
+COLLECTIONS: tuple[Collection, ...] = ("t", "p")
+# Each solution has up to twenty passages.
+_ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
+_COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
+
+# Times must not lie in the future, whatever the desk's clock shows. Postponed items come when they are due; items read
+# again only for lack of list values come last.
+_TAKE_IN = text("""
+    WITH told AS (
+        SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,
+            r.created_at, r.changed_at, r.tells_all, CASE WHEN :in_pass THEN now() END AS listed_at
+        FROM tombstone_keys k, jsonb_to_recordset(:rows)
+            AS r (id text, told text, created_at timestamptz, changed_at timestamptz, tells_all boolean)
+    ), before AS (
+        SELECT l.item_id, l.listed_at FROM listings l, told r WHERE l.collection = :collection AND l.item_id = r.id
+    ), written AS (
+        INSERT INTO listings AS l
+            (tenant_id, collection, item_id, told, created_at, changed_at, listed_at, seen_at, to_read)
+        SELECT current_setting('app.tenant_id'), :collection, r.id, r.told, r.created_at, r.changed_at, r.listed_at,
+               now(), least(coalesce(r.changed_at, r.created_at, now()), now())
+        FROM told r ORDER BY r.id
+        ON CONFLICT (tenant_id, collection, item_id) DO UPDATE SET
+            told = excluded.told, seen_at = now(), listed_at = coalesce(excluded.listed_at, l.listed_at),
+            created_at = coalesce(excluded.created_at, l.created_at),
+            changed_at = coalesce(excluded.changed_at, l.changed_at),
+            to_read = CASE
+                WHEN l.to_read > now() THEN l.to_read
+                WHEN l.told <> excluded.told OR excluded.changed_at <> l.changed_at
+                THEN greatest(l.to_read, least(coalesce(excluded.changed_at, now()), now()))
+                WHEN l.read_at IS NULL OR (l.read_at < now() - make_interval(hours => :hours) AND NOT (
+                    SELECT r.tells_all FROM told r WHERE r.id = excluded.item_id))
+                THEN coalesce(l.to_read, CASE WHEN l.read_at IS NULL THEN coalesce(l.created_at, now())
+                    ELSE to_timestamp(0) END)
+                ELSE l.to_read END
+    ) SELECT count(*) AS news FROM told r LEFT JOIN before b ON b.item_id = r.id
+      WHERE b.listed_at IS NULL OR b.listed_at < :since
+""")
+_NEXT = text("""
+    SELECT item_id FROM listings WHERE collection = :collection AND to_read <= now() ORDER BY to_read DESC LIMIT :most
+""")
+_READ = text("""
+    UPDATE listings SET read_at = now(), seen_at = now(), to_read = NULL,
+        changed_at = coalesce(:changed_at, changed_at), created_at = coalesce(:created_at, created_at)
+    WHERE collection = :collection AND item_id = :item
+""")
+_PUT_OFF = text("""
+    UPDATE listings SET seen_at = now(), to_read = now() + make_interval(hours => :hours)
+    WHERE collection = :collection AND item_id = :item
+""")
+_LEFT_OUT = """
+    WITH gone AS MATERIALIZED (
+        SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND l.{column} < :moment LIMIT :most
+        FOR UPDATE SKIP LOCKED
+    ), listed AS (
+        DELETE FROM listings l USING gone g WHERE l.collection = '{collection}' AND l.item_id = g.item_id RETURNING 1
+    ), copied AS (
+        DELETE FROM {table} c USING gone g WHERE c.{key} = g.item_id RETURNING 1
+    ) SELECT (SELECT count(*) FROM listed) AS listed, (SELECT count(*) FROM copied) AS copied
+"""
+_REMOVE = {
+    (collection, column): text(_LEFT_OUT.format(collection=collection, table=table, key=key, column=column))
+    for collection, (table, key) in _COPIES.items()
+    for column in ("seen_at", "created_at")
+}
+_REMOVE_NAMED = {
+    collection: (
+        text(f"DELETE FROM listings WHERE collection = '{collection}' AND item_id = ANY (CAST(:items AS text[]))"),  # noqa: S608
+        text(f"DELETE FROM {table} WHERE {key} = ANY (CAST(:items AS text[])) RETURNING 1"),  # noqa: S608
+    )
+    for collection, (table, key) in _COPIES.items()
+}
+_COUNT_MISSING = text("SELECT count(*) AS missing FROM listings WHERE collection = :collection AND seen_at < :moment")
+_OTHER_RULES = {
+    collection: text(f"""
+        UPDATE listings l SET to_read = least(coalesce(l.changed_at, l.created_at, now()), now())
+        WHERE l.collection = '{collection}' AND l.to_read IS NULL
+        AND NOT EXISTS (SELECT FROM {table} c WHERE c.{key} = l.item_id)
+    """)  # noqa: S608 -- names above
+    for collection, (table, key) in _COPIES.items()
+}
+
+
+class ListedItem(NamedTuple):
+    """List values of an item. `told`: their hash; times are the desk's.
+
+    `tells_all`: the list has all fields that the rules need, so no daily reading is necessary.
+    """
+
+    item_id: str
+    told: str
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    tells_all: bool = True
+
+
+async def take_in(
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    rows: Sequence[ListedItem],
+    *,
+    hours: int,
+    pass_from: datetime | None = None,
+) -> int:
+    """Record listed items; return how many are new to the pass from `pass_from`."""
+    told = [
+        {
+            "id": row.item_id,
+            "told": row.told,
+            "created_at": row.created_at and row.created_at.isoformat(),
+            "changed_at": row.changed_at and row.changed_at.isoformat(),
+            "tells_all": row.tells_all,
+        }
+        for row in {row.item_id: row for row in rows}.values()
+    ]
+    values = {"collection": collection, "rows": Jsonb(told), "since": pass_from, "hours": hours}
+    of_pass, key = pass_from is not None, tombstones.new_key()
+    questions = (tombstones.MAKE_KEY, _TAKE_IN)
+    *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
+    return int(counted["news"])
+
+
+async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
+    (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
+    return [str(row["item_id"]) for row in rows]
+
+
+async def was_read(
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    item_id: str,
+    *,
+    created_at: datetime | None = None,
+    changed_at: datetime | None = None,
+) -> None:
+    values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
+    await database.call_as(tenant_id, _READ, **values)
+
+
+async def put_off(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
+    """Postpone an item that the desk did not return by `hours`."""
+    await database.call_as(tenant_id, _PUT_OFF, collection=collection, item=item_id, hours=hours)
+
+
+async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    return await _remove(database, tenant_id, collection, "seen_at", moment)
+
+
+async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    return await _remove(database, tenant_id, collection, "created_at", moment)
+
+
+async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
+    """Delete items with their copies, listed or not; return the count."""
+    if not items:
+        return 0
+    _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))
+    return len(copies)
+
+
+async def _remove(database: Database, tenant_id: str, collection: Collection, column: str, moment: datetime) -> int:
+    """Delete in pages: each deletes postings, which blocks other writers."""
+    copies, most = 0, _ROWS_AT_ONCE[collection]
+    listed = most
+    while listed == most:
+        question = _REMOVE[collection, column]
+        ((counted,),) = await database.call_as(tenant_id, question, most=most, moment=moment)
+        copies, listed = copies + counted["copied"], counted["listed"]
+    return copies
+
+
+async def count_missing(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    ((counted,),) = await database.call_as(tenant_id, _COUNT_MISSING, collection=collection, moment=moment)
+    return int(counted["missing"])
+
+
+async def read_what_was_left_out(database: Database, tenant_id: str, collection: Collection) -> None:
+    await database.call_as(tenant_id, _OTHER_RULES[collection])
+
+
+class Extent(NamedTuple):
+    """The copied part of a desk."""
+
+    tickets: int
+    to_read: int
+    """Items of either kind, but for those that are put off."""
+    reaches_back_to: datetime | None
+    """Each ticket that was created since is read, but for those that the desk refuses to give."""
+    solutions: int
+    oldest_seen: datetime | None
+    """When the desk last showed what was read and it has not shown for the longest."""
+    listed: bool
+    """True if the desk's list was read to its end at least once: before that there may be more to read."""
+    read_at: datetime | None
+
+
+_EXTENT = text("""
+    SELECT (SELECT count(*) FROM tickets) AS tickets,
+        count(*) FILTER (WHERE to_read <= now()) AS to_read,
+        coalesce(max(created_at) FILTER (WHERE collection = 't' AND read_at IS NULL AND to_read <= now()),
+                 min(created_at) FILTER (WHERE collection = 't' AND read_at IS NOT NULL)) AS reaches_back_to,
+        (SELECT count(DISTINCT source_id) FROM passages WHERE NOT starts_with(source_id, 'file:')) AS solutions,
+        min(seen_at) FILTER (WHERE read_at IS NOT NULL) AS oldest_seen,
+        EXISTS (SELECT FROM passes WHERE collection = 't' AND complete_at IS NOT NULL) AS listed,
+        max(read_at) AS read_at
+    FROM listings
+""")
+
+
+async def extent(database: Database, tenant_id: str) -> Extent:
+    ((row,),) = await database.call_as(tenant_id, _EXTENT)
+    return Extent(**row)
+
+
+_LOAD = text("""
+    SELECT now() AS now, p.began_at, coalesce(p.next_start, 1) AS next_start, p.last_created,
+           coalesce(p.in_order, true) AS in_order, p.complete_from, p.complete_at, p.ended_at,
+           coalesce(p.missing, 0) AS missing, p.changes_until, coalesce(p.rules, '') AS rules
+    FROM (SELECT) one LEFT JOIN passes p ON p.collection = :collection
+""")
+_HOLD = text("""
+    INSERT INTO passes AS p (tenant_id, collection, held_by, held_until)
+    VALUES (current_setting('app.tenant_id'), 't', :holder, now() + make_interval(secs => :seconds))
+    ON CONFLICT (tenant_id, collection) DO UPDATE
+        SET held_by = excluded.held_by, held_until = excluded.held_until
+        WHERE p.held_by IS NOT DISTINCT FROM excluded.held_by OR coalesce(p.held_until < now(), true)
+    RETURNING 1
+""")
+_FREE = text("UPDATE passes SET held_by = NULL, held_until = NULL WHERE collection = 't' AND held_by = :holder")
+
+
+class HeldByAnotherError(Exception):
+    """Another process is copying this desk."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """The row of one collection (table `passes`) and the database's time."""
+
+    now: datetime
+    began_at: datetime | None
+    next_start: int
+    last_created: datetime | None
+    in_order: bool
+    complete_from: datetime | None
+    complete_at: datetime | None
+    ended_at: datetime | None
+    missing: int
+    changes_until: datetime | None
+    rules: str
+
+    def begun(self) -> "PassState":
+        return replace(self, began_at=self.now, next_start=1, last_created=None, in_order=True)
+
+    def ended(self, missing: int | None = None) -> "PassState":
+        if missing is None:
+            return replace(self, began_at=None, ended_at=self.now)
+        ended = replace(self, began_at=None, ended_at=self.now, missing=missing)
+        return replace(ended, complete_from=self.began_at, complete_at=self.now)
+
+
+_KEPT = [name for name in PassState.__dataclass_fields__ if name != "now"]
+_SAVE = text(f"""
+    INSERT INTO passes (tenant_id, collection, {", ".join(_KEPT)})
+    SELECT current_setting('app.tenant_id'), :collection, {", ".join(f":{name}" for name in _KEPT)}
+    FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
+    ON CONFLICT (tenant_id, collection) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+""")  # noqa: S608 -- names above
+
+
+async def load_pass(database: Database, tenant_id: str, collection: Collection) -> PassState:
+    ((row,),) = await database.call_as(tenant_id, _LOAD, collection=collection)
+    return PassState(**row)
+
+
+async def save_pass(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
+    values = {name: getattr(state, name) for name in _KEPT}
+    await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
+
+
+class Holder:
+    """A holder of a desk, by `id` in its row."""
+
+    def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
+        self.id = uuid4()
+        self._database = database
+        self._tenant_id = tenant_id
+        self._seconds = seconds
+        self._renew_at = 0.0
+
+    async def renew(self) -> None:
+        """Renew the hold after half its time. Raises HeldByAnotherError."""
+        if time.monotonic() < self._renew_at:
+            return
+        values = {"holder": self.id, "seconds": self._seconds}
+        (rows,) = await self._database.call_as(self._tenant_id, _HOLD, **values)
+        if not rows:
+            raise HeldByAnotherError
+        self._renew_at = time.monotonic() + self._seconds / 2
+
+
+@asynccontextmanager
+async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
+    """Hold this desk for the block; call `renew` at least every `seconds` / 2.
+
+    Raises HeldByAnotherError if another process holds it, or has taken it since. It may after `seconds`, so a killed
+    process does not block longer.
+    """
+    holder = Holder(database, tenant_id, seconds)
+    await holder.renew()
+    try:
+        yield holder
+    finally:
+        # Without the database the hold expires by itself.
+        with suppress(*DATABASE_FAILURES):
+            await database.call_as(tenant_id, _FREE, holder=holder.id)

@@ -1,0 +1,296 @@
+"""Copies of a desk's tickets and solutions, and documents added from files.
+
+`knowledge.search` searches them. The database keeps postings of their terms (`keep_postings`).
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence, Set
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import ColumnElement, Text, bindparam, delete, func, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.session import Database, split
+from integrations.values import storable
+from knowledge.language import LANGUAGES, languages_of
+from knowledge.models import Passage, Ticket, people_to_keep
+from knowledge.terms import weighed_terms
+from privacy import tombstones
+from privacy.redaction.people import Person
+
+VERSION = 1
+"""Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
+# Rows in a short transaction: other tenants' syncs wait for its connection.
+_INDEXED_AT_ONCE = 20
+
+
+def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
+    return {"terms": list(terms), "weights": list(terms.values()), "indexed": way_of(languages)}
+
+
+def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    helped = ticket["resolution"] or ticket["conversation"]
+    text = f"{ticket['description']}\n{helped}" if helped else ""
+    return indexed(ticket["subject"] if text else "", text, languages)
+
+
+def way_of(languages: Sequence[str]) -> int:
+    return VERSION * 256 + zlib.crc32(",".join(languages).encode()) % 256
+
+
+async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
+    done = 0
+    both: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
+    for copies in both:
+        count, left = _INDEXED_AT_ONCE, most
+        while count == _INDEXED_AT_ONCE and left > 0:
+            async with database.tenant(tenant_id) as session:
+                count = await _index_some(session, copies, languages)
+            done += count
+            left -= count
+    return done
+
+
+async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
+    # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
+    others = or_(copies.indexed < way_of(languages), copies.indexed > way_of(languages))
+    some = select(copies).where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
+    rows: Sequence[Any] = (await session.scalars(some)).all()
+    for row in rows:
+        if isinstance(row, Ticket):
+            texts = ("subject", "description", "resolution", "conversation")
+            columns = indexed_ticket({name: getattr(row, name) for name in texts}, languages)
+        else:
+            columns = indexed(row.title, row.body, languages)
+        row.terms, row.weights, row.indexed = columns["terms"], columns["weights"], columns["indexed"]
+    return len(rows)
+
+
+_FILE = "file:"
+"""What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+_PASSAGES_AT_ONCE = 25
+
+
+class AddedDocument(NamedTuple):
+    """An added document."""
+
+    path: str
+    parts: int
+    added_at: datetime
+
+
+async def delete_passages(database: Database, tenant_id: str, *conditions: ColumnElement[bool]) -> int:
+    """Delete some passages; return their number.
+
+    A few in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
+    """
+    key = tuple_(Passage.source_id, Passage.position)
+    some = select(Passage.source_id, Passage.position).where(*conditions).limit(_PASSAGES_AT_ONCE)
+    deleted, count = 0, _PASSAGES_AT_ONCE
+    while count == _PASSAGES_AT_ONCE:
+        async with database.tenant(tenant_id) as session:
+            gone = delete(Passage).where(key.in_(some)).returning(Passage.position)
+            count = len((await session.scalars(gone)).all())
+        deleted += count
+    return deleted
+
+
+async def save_document(
+    database: Database,
+    tenant_id: str,
+    path: str,
+    parts: Sequence[tuple[str, str]],
+    languages: Sequence[str] = LANGUAGES,
+) -> int:
+    """Replace a document by these parts (title, text); return the old count.
+
+    In several transactions: after an interruption, saving the document again completes it.
+    """
+    source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
+    rows = [
+        {**source, "position": position, "title": title, "body": body} | indexed(title, body, languages)
+        for position, (title, body) in enumerate((storable(title), storable(text)) for title, text in parts)
+    ]
+    before = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
+    for some in split(rows, _PASSAGES_AT_ONCE):
+        async with database.tenant(tenant_id) as session:
+            await session.execute(insert(Passage).values(synced_at=func.now()), list(some))
+    return before
+
+
+async def remove_document(database: Database, tenant_id: str, path: str) -> int:
+    return await save_document(database, tenant_id, path, ())
+
+
+async def added_documents(database: Database, tenant_id: str) -> list[AddedDocument]:
+    path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
+    question = (
+        select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
+        .where(Passage.source_id.like(f"{_FILE}%"))
+        .group_by(path)
+        .order_by(path)
+    )
+    async with database.tenant(tenant_id) as session:
+        return [AddedDocument(*row) for row in await session.execute(question)]
+
+
+# Rows in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
+_AT_ONCE = 100
+_SAVE = text(f"""
+    WITH forgotten AS ({tombstones.ARE_LEFT})
+    INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
+        conversation, people, terms, weights, indexed, requester, synced_at, resolution_seen_at)
+    SELECT current_setting('app.tenant_id'), :ticket_id, :display_id, :subject, :description, :resolution, :status,
+        CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation, CAST(:people AS jsonb),
+        CAST(:terms AS integer[]), CAST(:weights AS real[]), :indexed,
+        {tombstones.OF_REQUESTER}, now(), now()
+    FROM forgotten WHERE NOT are_left
+    ON CONFLICT (tenant_id, ticket_id) DO UPDATE SET display_id = excluded.display_id, subject = excluded.subject,
+        description = excluded.description, resolution = excluded.resolution, status = excluded.status,
+        kinds = excluded.kinds, created_at = excluded.created_at, conversation = excluded.conversation,
+        people = excluded.people, terms = excluded.terms, weights = excluded.weights,
+        indexed = excluded.indexed, requester = excluded.requester, synced_at = now(),
+        resolution_seen_at = CASE WHEN tickets.resolution = excluded.resolution THEN tickets.resolution_seen_at
+            ELSE now() END
+    RETURNING 1
+""").bindparams(  # noqa: S608 -- constants
+    bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text)
+)
+
+UNLIST = text("DELETE FROM listings WHERE collection = 't' AND item_id = ANY (:tickets)")
+_REMOVE_TICKET = text("""
+    WITH gone AS (
+        DELETE FROM tickets WHERE ticket_id = :number OR display_id = :number RETURNING ticket_id
+    ), listed AS (
+        UPDATE listings SET to_read = now() + interval '1 day' WHERE collection = 't'
+        AND item_id = ANY (ARRAY(SELECT :number UNION ALL SELECT ticket_id FROM gone))
+    ) SELECT count(*) AS copies FROM gone
+""").bindparams(bindparam("number", type_=Text))
+# Their listings go too: if the rule is removed before a list was read by it, they count as new.
+_REMOVE_FORBIDDEN = text("""
+    WITH gone AS MATERIALIZED (
+        SELECT t.ticket_id FROM tickets t
+        WHERE EXISTS (SELECT FROM jsonb_each(:forbidden) f (kind, names) WHERE f.names ? (t.kinds ->> f.kind))
+        LIMIT :most
+    ), listed AS (
+        DELETE FROM listings l USING gone g WHERE l.collection = 't' AND l.item_id = g.ticket_id
+    ), copied AS (
+        DELETE FROM tickets t USING gone g WHERE t.ticket_id = g.ticket_id RETURNING 1
+    ) SELECT count(*) AS copies FROM copied
+""")
+_NOTE_KINDS = text("""
+    UPDATE tickets t SET kinds = coalesce(t.kinds, '{}') || l.value FROM jsonb_each(:listed) l
+    WHERE t.ticket_id = l.key AND t.kinds IS DISTINCT FROM coalesce(t.kinds, '{}') || l.value
+""")
+_NUMBER = text("""
+    UPDATE tickets t SET display_id = l.value FROM jsonb_each_text(:listed) l
+    WHERE t.ticket_id = l.key AND t.display_id IS DISTINCT FROM l.value
+""")
+_HIDE_KINDS = text("UPDATE tickets SET kinds = NULL WHERE ticket_id = :ticket")
+
+
+async def save_ticket(
+    database: Database,
+    tenant_id: str,
+    ticket: dict[str, str],
+    requester: str = "",
+    *,
+    kinds: Mapping[str, str] | None = None,
+    created_at: datetime | None = None,
+    people: Sequence[Person] = (),
+    languages: Sequence[str] = LANGUAGES,
+) -> bool:
+    """Insert or refresh the copy of a ticket; return False if it was forgotten.
+
+    `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
+    differs; `conversation` if the tenant wants it. `requester`: an address, of which only a keyed hash is stored; a
+    forgotten one prevents the copy. `kinds`: category, group, site and template, normalised as in
+    `config.tenants.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
+    `languages`: possible languages of the tenant's texts.
+    """
+    shown = ticket.get("display_id") or None
+    columns = {"conversation": "", **ticket}
+    values = columns | indexed_ticket(columns, languages)
+    values |= {"display_id": shown, "created_at": created_at, "people": Jsonb(people_to_keep(people))}
+    values |= {"kinds": None if kinds is None else Jsonb(dict(kinds)), "folded": tombstones.fold(requester)}
+    values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
+    # One round trip: a desk's history is hundreds of thousands of them.
+    *_, saved = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _SAVE, **values)
+    if saved:
+        return True
+    async with database.tenant(tenant_id) as session:
+        await tombstones.bars_copy(session, tenant_id, values["numbers"], requester)
+    return False
+
+
+async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
+    """Delete a copy by either number; a listed ticket is read again in a day."""
+    ((row,),) = await database.call_as(tenant_id, _REMOVE_TICKET, number=number)
+    return int(row["copies"])
+
+
+async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
+    names = Jsonb({kind: list(those) for kind, those in forbidden.items()})
+    removed, count = 0, _AT_ONCE
+    while forbidden and count == _AT_ONCE:
+        ((row,),) = await database.call_as(tenant_id, _REMOVE_FORBIDDEN, forbidden=names, most=_AT_ONCE)
+        count = row["copies"]
+        removed += count
+    return removed
+
+
+async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
+    await database.call_as(tenant_id, _NOTE_KINDS, listed=Jsonb(listed))
+
+
+async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+    await database.call_as(tenant_id, _NUMBER, listed=Jsonb(listed))
+
+
+async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
+    await database.call_as(tenant_id, _HIDE_KINDS, ticket=ticket_id)
+
+
+async def save_passages(
+    database: Database,
+    tenant_id: str,
+    source_id: str,
+    title: str,
+    bodies: Sequence[str],
+    *,
+    topic: str | None = None,
+    expires_at: datetime | None = None,
+    languages: Sequence[str] = LANGUAGES,
+) -> None:
+    """Replace the passages of one solution, keeping unchanged ones and their index.
+
+    `topic` is normalised as rules are; `languages` as for a ticket. No search finds them from `expires_at` on.
+    """
+    source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
+    rows = [
+        {**source, "position": position, "body": body} | indexed(title, body, languages)
+        for position, body in enumerate(bodies)
+    ]
+    told = (Passage.position, Passage.title, Passage.body, Passage.topic, Passage.indexed)
+    theirs = Passage.source_id == source_id
+    async with database.tenant(tenant_id) as session:
+        there = (await session.execute(select(*told).where(theirs).order_by(Passage.position))).all()
+        if [each._asdict() for each in there] == [{column.key: row[column.key] for column in told} for row in rows]:
+            kept = {"synced_at": func.now(), "expires_at": expires_at}
+            await session.execute(update(Passage).where(theirs).values(kept))
+            return
+        await session.execute(delete(Passage).where(theirs))
+        if rows:
+            await session.execute(insert(Passage).values(synced_at=func.now()), rows)
+
+
+async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:
+    return await delete_passages(database, tenant_id, Passage.source_id == source_id)
+
+
+async def remove_expired(database: Database, tenant_id: str) -> int:
+    return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

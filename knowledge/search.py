@@ -1,0 +1,291 @@
+"""Search in the copies of a desk: BM25 in Postgres, and embeddings.
+
+A search reads at most 12,000 postings, rarest terms first, so its cost does not grow from ten thousand to a million
+tickets (`find_texts` in functions.sql). It runs under row-level security.
+
+Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
+index if there is one, else its newest 5,000 and those with common words. No embedding is cached in the process.
+"""
+
+import asyncio
+import heapq
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import TextClause, text
+
+from db.session import Database, Row
+from integrations.values import Document, SimilarTicket
+from knowledge.embedding_repository import BY_INDEX, SCAN_WELL, distance, name_of
+from knowledge.language import LANGUAGES, languages_of
+from knowledge.models import people_kept
+from knowledge.terms import LEAST, asked_terms, strength, strength_by_both
+from privacy.redaction.people import Person
+
+
+class TenantSlots:
+    """A semaphore that serves tenants in turn, and a tenant's callers in order."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The tenant whose turn it is first. A slot is free only while nobody waits."""
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str) -> AsyncIterator[None]:
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(tenant_id)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, tenant_id: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant_id, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()  # the slot was assigned just when its task was cancelled
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            tenant_id, line = next(iter(self._waiting.items()))
+            turn = line.popleft()
+            if not line:
+                del self._waiting[tenant_id]
+            if not turn.done():
+                if line:
+                    self._waiting.move_to_end(tenant_id)
+                turn.set_result(None)
+                return
+            # Callers that have left use no turn of their tenant.
+        self._free += 1
+
+
+COMPARED = 5000
+_LOOK_SECONDS = 60.0
+# Words cannot help one without common words, so none of the others comes first.
+_NEAREST = 2
+_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
+FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
+FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
+_KEPT = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
+NEWEST = text(f"{_KEPT} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
+_THESE = text(f"{_KEPT} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
+_LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collection AND s.documents > :compared)"
+
+
+@lru_cache
+def _nearest(model: int, dimensions: int) -> TextClause:
+    # A literal: the partial index of this model must be visible to the planner.
+    return text(f"""
+        ({_KEPT} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
+        ({_KEPT} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
+    """).execution_options(binary=True)
+
+
+class QueryEmbedding(Protocol):
+    """The embedding of a search text."""
+
+    model: int
+    language: str
+
+    @property
+    def vector(self) -> Sequence[float]:
+        """Its direction, a number a dimension."""
+        ...
+
+    def nearness(self, kept: bytes) -> Sequence[float]:
+        """Return the nearness to each of the concatenated embeddings."""
+        ...
+
+
+Ask = Callable[[str, str, str, Sequence[Person]], Awaitable[QueryEmbedding | None]]
+"""Gives the embedding of a tenant's text in a language, which is of these people.
+
+None for a tenant that has none, or while none can be had.
+"""
+
+
+class Weighed(NamedTuple):
+    """Copies with their strengths, best first."""
+
+    documents: list[int]
+    strengths: list[float]
+
+
+async def ask_for_none(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
+    """Return no embedding, for any tenant."""
+
+
+class Meaning:
+    """Ranks copies by words and embeddings; compares at most `compared` one by one."""
+
+    def __init__(self, database: Database, *, compared: int = COMPARED) -> None:
+        self._database = database
+        self._compared = compared
+        self._indexed: dict[int, tuple[bool, float]] = {}
+
+    async def weigh(self, tenant_id: str, asked: QueryEmbedding, words: Mapping[str, Any]) -> Weighed:
+        values = {**words, "model": asked.model, "compared": self._compared}
+        questions = [FOUND, NEWEST]
+        if await self._is_indexed(asked.model):
+            questions = [FOUND, SCAN_WELL, _nearest(asked.model, len(asked.vector))]
+            values["vector"] = str(list(asked.vector))
+        found, *_, compared = await self._database.call_as(tenant_id, *questions, **values)
+        weighed = {row["document"]: strength(row["score"], row["asked"]) for row in found}
+        missing = list(weighed.keys() - {row["document"] for row in compared})
+        if missing:
+            (others,) = await self._database.call_as(tenant_id, _THESE, **values, documents=missing)
+            compared = [*compared, *others]
+        # Embeddings of refused texts are empty.
+        compared = [row for row in compared if row["embedding"]]
+        nearness = await asyncio.to_thread(asked.nearness, b"".join(row["embedding"] for row in compared))
+        nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
+        by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
+        for near, at in {*nearest, *by_words}:
+            document, same = compared[at]["document"], compared[at]["language"] == asked.language
+            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=same)
+        best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
+        return Weighed(best, [weighed[document] for document in best])
+
+    async def _is_indexed(self, model: int) -> bool:
+        found, until = self._indexed.get(model, (False, 0.0))
+        if time.monotonic() >= until:
+            found = bool(await self._database.call_for_one(BY_INDEX, name=name_of(model)))
+            self._indexed[model] = found, time.monotonic() + _LOOK_SECONDS
+        return found
+
+
+_MOST_FOUND = 3
+_BUDGET = 12_000
+"""Postings that one search reads, each half a microsecond; with 2,000 it finds less by .04 of recall."""
+# Candidates, from which the ticket itself and excluded ones are removed.
+_MOST_LOOKED_THROUGH = 100
+
+_WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
+# A copy without one of the kinds is not found: its name may be forbidden.
+_TICKETS = """
+    SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
+        coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
+        coalesce(t.kinds ->> 'group', '') AS "group", t.people, {strength}
+    FROM {found} JOIN tickets t ON t.search_id = f.document
+    WHERE t.ticket_id <> :ticket_id
+    AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)
+         FROM jsonb_each(:forbidden) k (kind, names))
+    ORDER BY f.score DESC, t.ticket_id LIMIT :most
+"""
+_DOCUMENTS = """
+    SELECT p.title, p.body AS text, p.expires_at, {strength}
+    FROM {found} JOIN passages p ON p.search_id = f.document
+    WHERE (p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[])))
+    AND (p.expires_at IS NULL OR p.expires_at > now())
+    ORDER BY f.score DESC, p.source_id, p.position LIMIT :most
+"""
+_QUESTIONS = {"t": _TICKETS, "p": _DOCUMENTS}
+_BY_WORDS = {
+    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked")) for of, each in _QUESTIONS.items()
+}
+_AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
+
+# Both searches of a job use the same text at nearly the same time: a hundredth of its CPU.
+_asked_terms = lru_cache(maxsize=16)(asked_terms)
+
+
+class SearchInPostgres:
+    """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
+
+    Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
+    languages of its texts, `embedding_of` makes its embeddings. A search returns `most` at most, of a strength of
+    `least` or more. Each method raises one of DATABASE_FAILURES.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        most_at_once: int,
+        languages_of_tenant: Callable[[str], Sequence[str]] = lambda _: LANGUAGES,
+        embedding_of: Ask = ask_for_none,
+        *,
+        most: int = _MOST_FOUND,
+        least: float = LEAST,
+    ) -> None:
+        self._database = database
+        self._slots = TenantSlots(most_at_once)
+        self._languages = languages_of_tenant
+        self._embedding_of = embedding_of
+        self._meaning = Meaning(database)
+        self._most, self._least = most, least
+
+    async def similar_tickets(
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        subject: str,
+        description: str,
+        forbidden: Mapping[str, Set[str]],
+        people: Sequence[Person] = (),
+    ) -> list[SimilarTicket]:
+        """Return the tenant's most similar resolved tickets, best first.
+
+        `ticket_id`: the desk's id, by which tickets are copied. Tickets with a name in `forbidden` (kind -> names), or
+        without a known name of that kind, are left out. `people`: those of the ticket, whose names no endpoint of
+        embeddings sees.
+        """
+        named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
+        about = (subject, description)
+        rows = await self._find("t", tenant_id, about, people, ticket_id=ticket_id, forbidden=named)
+        return [SimilarTicket(**row | {"people": people_kept(row["people"])}) for row in rows]
+
+    async def documents(
+        self,
+        tenant_id: str,
+        subject: str,
+        description: str,
+        never_topics: Set[str] = frozenset(),
+        people: Sequence[Person] = (),
+    ) -> list[Document]:
+        """Return the best passages of the tenant's knowledge base, best first.
+
+        Expired solutions, and topics in `never_topics` (normalised as in rules), are left out.
+        """
+        rows = await self._find("p", tenant_id, (subject, description), people, topics=list(never_topics))
+        return [Document(**row) for row in rows]
+
+    async def _find(
+        self, collection: str, tenant_id: str, about: tuple[str, str], people: Sequence[Person], **values: Any
+    ) -> list[dict[str, Any]]:
+        languages = languages_of(" ".join(about), self._languages(tenant_id))
+        asked = _asked_terms(*about, tuple(languages))
+        words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MOST_LOOKED_THROUGH}
+        words |= asked._asdict()
+        embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
+        if not asked.terms and embedding is None:
+            return []
+        values |= {"most": self._most}
+        async with self._slots.take(tenant_id):
+            if embedding is None:
+                (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **words, **values)
+                found = [_weighed(row) for row in rows]
+            else:
+                weighed = await self._meaning.weigh(tenant_id, embedding, words)
+                (rows,) = await self._database.call_as(
+                    tenant_id, _AS_WEIGHED[collection], **weighed._asdict(), **values
+                )
+                found = [dict(row) for row in rows]
+        return [each for each in found if each["strength"] >= self._least]
+
+
+def _weighed(row: Row) -> dict[str, Any]:
+    found = dict(row)
+    return found | {"strength": strength(found.pop("score"), found.pop("asked"))}

@@ -1,0 +1,192 @@
+"""The terms of a text, for the search by common terms, their weights, and the strength of a find.
+
+A term is a word's stem, or a code as written. It is stored as a 32-bit number: a hundred million of them are small, and
+do not reveal the text.
+"""
+
+import math
+import re
+import tomllib
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import Stemmer
+
+from knowledge.language import LANGUAGES, languages_of
+
+# A word, or joined parts of a code: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
+_TOKEN = re.compile(r"[^\W_]+(?:[._\-/@:\\][^\W_]+)*")
+_PARTS = re.compile(r"[^\W_]+")
+# An address inside a token with a port, a name or a path.
+_WHOLES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
+# Scripts without spaces between words: pairs of characters are the terms.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
+# A drive letter is a word; A and I are common words.
+_LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
+_LONGEST = 64
+_MOST = 1000
+# Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
+_MOST_ASKED = 8000
+_SUBJECT = 3.0
+"""How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
+# Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
+# other texts. All three were chosen on the training half of benchmarks/retrieval.
+_SATURATION = 2.0
+_BY_LENGTH = 0.75
+_USUAL_LENGTH = 60.0
+# A pasted log must not hide the rest of the ticket.
+_LONGEST_LENGTH = 240.0
+_STEMMED = frozenset(["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ro", "ru", "sv", "tr"])
+_STOP_WORDS = {
+    language: frozenset(words.split())
+    for language, words in tomllib.loads(Path(__file__).with_name("stop_words.toml").read_text("utf-8")).items()
+}
+# Weaker finds count as none. One in ten of the best right finds is lost by that.
+LEAST = 0.35
+# A logistic regression over the training half of the set in benchmarks/retrieval, among 475, 200, 60 and 15 earlier
+# tickets; docs/benchmarks.md has the results on the other half.
+_BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
+# Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
+_BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
+_NO_WORDS = -6.0
+_LEAST_TERMS = 3
+_LONGEST_COMPARED = 8000
+
+
+def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
+    """Return the weight of each term in a document: the text's part of BM25.
+
+    It is between 0 and 3, more for a term that is frequent or in the subject, less in a long text. A text has at most
+    1,000 terms, the first ones.
+    """
+    counts = {term: count for term, (count, _) in _counts(subject, text, [language]).items()}
+    length = min(sum(counts.values()), _LONGEST_LENGTH) / _USUAL_LENGTH
+    norm = _SATURATION * (1 - _BY_LENGTH + _BY_LENGTH * length)
+    return {term: count * (_SATURATION + 1) / (count + norm) for term, count in counts.items()}
+
+
+class QueryTerms(NamedTuple):
+    """The terms of a query, as parallel lists."""
+
+    terms: list[int]
+    weights: list[float]
+    """How often each counts."""
+    words: list[int]
+    """The word that it is a stem of: one is worth as much as the best of its stems."""
+
+
+def asked_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
+    """Return the terms of a query text.
+
+    With several `languages` each word is stemmed in each of them: two words may be of any, and a copy has the stem of
+    its own language alone.
+    """
+    counts = _counts(subject, text[:_MOST_ASKED], languages)
+    weights = [count**0.5 for count, _ in counts.values()]
+    return QueryTerms(list(counts), weights, [number for _, number in counts.values()])
+
+
+def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tuple[float, int]]:
+    counts: dict[int, tuple[float, int]] = {}
+    numbers: dict[str, int] = {}
+    for part, weight in ((subject, _SUBJECT), (text, 1.0)):
+        for word in _words(part):
+            number = numbers.setdefault(word, len(numbers))
+            for term in map(_number, _stems(word, languages)):
+                if term in counts or len(counts) < _MOST:
+                    count, number = counts.get(term, (0.0, number))
+                    counts[term] = (count + weight, number)
+    return counts
+
+
+def _words(text: str) -> Iterator[str]:
+    for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
+        token = found.group()
+        parts = _PARTS.findall(token)
+        if unspaced := _UNSPACED.findall(token):
+            yield from (run[at : at + 2] for run in unspaced for at in range(len(run) - 1))
+            parts = [part for run in parts for part in _UNSPACED.split(run) if part]
+        elif len(token) <= _LONGEST:
+            yield token
+        if len(parts) > 1 or unspaced:
+            wholes = _WHOLES.findall(token)
+            yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
+            # The figures of dates and versions are too common alone; a code's part has at least four.
+            yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
+
+
+def _stems(word: str, languages: Sequence[str]) -> set[str]:
+    if len(word) == 1:
+        return {word.casefold()} if word in _LETTERS or word.isdecimal() else set()
+    low = word.casefold()
+    if not low.isalpha() or (len(word) == 2 and word.isupper()):
+        return {low}  # IT, US and AD are not "it", "us" and "ad"
+    # In an uncertain language, stop words of the likeliest one are skipped.
+    if low in _STOP_WORDS.get(languages[0], ()):
+        return set()
+    return {_stem(low, language) for language in languages if low not in _STOP_WORDS.get(language, ())}
+
+
+def _stem(word: str, language: str) -> str:
+    return str(_stemmer(language).stemWord(word)) if language in _STEMMED else word
+
+
+@cache
+def _stemmer(language: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(language)
+
+
+def _number(stem: str) -> int:
+    number = zlib.crc32(stem.encode(errors="replace"))
+    return number - (1 << 32) if number >= 1 << 31 else number
+
+
+def strength(score: float, asked: float) -> float:
+    """Return the probability, 0 to 1, that a text is about the same matter.
+
+    `score` is its BM25, `asked` the total weight of the query: a long query shares more with any text by chance.
+    """
+    if score <= 0 or asked <= 0:
+        return 0.0
+    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_ASKED * math.log(asked) + _SHIFT)))
+
+
+def logit_of_words(by_words: float) -> float:
+    likely = min(max(by_words, 0.0), 1 - 1e-9)
+    return max(math.log(likely / (1 - likely)), _NO_WORDS) if likely > 0 else _NO_WORDS
+
+
+def strength_by_both(by_words: float, nearness: float, *, one_language: bool) -> float:
+    """Return the strength of a text with an embedding, by words and by nearness.
+
+    `by_words` is its `strength`, 0 without common words; `nearness` is that of `knowledge.embedding_space`.
+    """
+    weight = _BY_WORDS + _BY_WORDS_OF_ONE_LANGUAGE * one_language
+    return 1 / (1 + math.exp(-(weight * logit_of_words(by_words) + _BY_NEARNESS * nearness + _BOTH_SHIFT)))
+
+
+def taken_up(steps: Sequence[str], resolution: str, ticket: str, among: Sequence[str] = LANGUAGES) -> float | None:
+    """Return the share of a resolution's terms in the steps of a note, 0 to 1.
+
+    It is |R ∩ S| / |R|: S are the terms of the steps, R those of the resolution that the `ticket` itself does not have,
+    because they prove nothing about the note. Each term counts once. None if R has fewer than 3 ("fixed", "done"), or
+    there are no steps. `among` are the possible languages of the texts; all three are read as the resolution's.
+
+    Limits: it compares words. A resolution in another language than the note, or in other words, counts as not taken
+    up. One that names the same things counts as taken up, from any source, and so does "it was not the driver". A
+    pasted note gives 1. So it compares prompts, models and tenants over many notes, and is meaningless for a single
+    one.
+    """
+    language = languages_of(resolution, among)[0]
+
+    def terms(text: str) -> set[int]:
+        return set(weighed_terms("", text[:_LONGEST_COMPARED], language))
+
+    told, proposed = terms(resolution) - terms(ticket), terms("\n".join(steps))
+    if len(told) < _LEAST_TERMS or not proposed:
+        return None
+    return len(told & proposed) / len(told)

@@ -1,0 +1,139 @@
+"""Tombstones: keyed hashes of forgotten tickets and requesters.
+
+The key is random for each tenant. Without it, a hash reveals no number or address and none can be tried out. The key's
+row is also the lock between writers of copies (shared) and an eraser (exclusive).
+"""
+
+import secrets
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Tombstone
+from db.session import Database
+from knowledge.models import Ticket
+
+_KEY_BYTES = 32
+_NOBODY = b""
+# A subquery: it is read once, however many are hashed.
+_KEY = literal_column("(SELECT key FROM tombstone_keys)", BYTEA)
+_BY_INDEX = text("SET LOCAL enable_seqscan = off")
+
+
+def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
+    """Return the keyed hash of a ticket; null while the tenant has no key."""
+    return _hash("ticket", ticket_id)
+
+
+def of_requester(address: str) -> ColumnElement[bytes]:
+    """Return the keyed hash of a mail address: empty for none, null without a key."""
+    folded = fold(address)
+    return _hash("requester", folded) if folded else literal(_NOBODY)
+
+
+def fold(address: str) -> str:
+    return address.strip().casefold()
+
+
+def _hash(kind: str, value: str | ColumnElement[str]) -> ColumnElement[Any]:
+    told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
+    return func.sha256(_KEY.op("||")(told))
+
+
+async def lock(session: AsyncSession, *, shared: bool) -> None:
+    """Lock the tenant's key, made if missing, to the transaction's end.
+
+    Shared to copy, exclusive to erase: no copy misses a tombstone, and no eraser misses a copy.
+    """
+    await make_key(session)
+    await session.execute(SHARE_KEY if shared else _KEEP_KEY)
+
+
+MAKE_KEY = text("""
+    INSERT INTO tombstone_keys (tenant_id, key) VALUES (current_setting('app.tenant_id'), :key) ON CONFLICT DO NOTHING
+""")
+SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
+"""As `lock` to copy, for a transaction that is one round trip; `key` is a `new_key`."""
+_KEEP_KEY = text("SELECT tenant_id FROM tombstone_keys FOR UPDATE")
+
+
+def new_key() -> bytes:
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+async def make_key(session: AsyncSession) -> None:
+    await session.execute(MAKE_KEY, {"key": new_key()})
+
+
+async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
+    for of_what in hashes:
+        stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
+        await session.execute(stone.on_conflict_do_nothing())
+
+
+async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Select[Any]) -> None:
+    listed = numbers.subquery()
+    stones = select(literal(tenant_id), of_ticket(listed.c.number), func.now()).select_from(listed)
+    stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
+    await session.execute(stone.on_conflict_do_nothing())
+
+
+OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
+    (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END"""
+"""As `of_requester`, of an address that is folded already."""
+ARE_LEFT = text("""
+    SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
+        ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)
+        || ARRAY(SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k
+                 WHERE :folded <> ''))) AS are_left
+""").bindparams(bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text))
+"""Whether one of the `numbers` of a ticket, or the address of whoever asked, `folded`, was forgotten."""
+
+
+async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
+    return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
+
+
+async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
+    async with database.tenant(tenant_id) as session:
+        return await among(session, ticket_ids)
+
+
+async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
+    """Return the forgotten tickets; use indexes, since statistics may be old."""
+    listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
+    hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
+    tickets = {bytes(of_one): ticket_id for of_one, ticket_id in hashed}
+    await session.execute(_BY_INDEX)
+    left = select(Tombstone.hash).where(Tombstone.hash == any_(literal(list(tickets), ARRAY(BYTEA))))
+    return {tickets[bytes(found)] for found in await session.scalars(left)}
+
+
+async def bars_copy(session: AsyncSession, tenant_id: str, numbers: Sequence[str], requester: str) -> bool:
+    """Return True if a ticket must not be copied; its copy is removed.
+
+    It need not be read again. `numbers`: the ticket's, its id first; it is forgotten by all of them from then on. Call
+    it in the transaction that writes the copy, before the write.
+    """
+    await lock(session, shared=True)
+    if not await are_left(session, numbers, requester):
+        return False
+    await leave(session, tenant_id, [of_ticket(number) for number in numbers])
+    await session.execute(delete(Ticket).where(Ticket.ticket_id == numbers[0]))
+    return True

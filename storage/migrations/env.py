@@ -1,7 +1,0 @@
-"""Alembic's entry, on the connection opened by `storage.migrating.migrate`."""
-
-from alembic import context
-
-context.configure(connection=context.config.attributes["connection"])
-with context.begin_transaction():
-    context.run_migrations()

@@ -1,1 +1,0 @@
-"""`ai-agents documents`: knowledge base files, found beside the desk's solutions."""

@@ -1,0 +1,274 @@
+"""Input and output of the command: times, tables, job histories, next actions, exit statuses."""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from cli.arguments import moment
+from cli.main import main
+from cli.runner import run_within
+from cli.show import for_machines, next_step, note_text, story
+from cli.tables import age, as_json, duration, table
+from dev.stack.postgres import Postgres
+from integrations.resilience import DeskHoldReason, HoldReason
+from jobs.queries import Details, Happened
+from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
+from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job
+
+MARCH = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
+
+
+def test_a_time_is_so_long_ago_or_an_iso_time_in_utc_unless_it_names_a_zone() -> None:
+    for given, seconds in (("45s", 45), ("30m", 1800), ("2h", 7200), ("3d", 259_200)):
+        assert abs((datetime.now(UTC) - moment(given)).total_seconds() - seconds) < 5
+    for given in ("2026-03-01T03:00", "2026-03-01 03:00:00Z", "2026-03-01T04:00:00+01:00"):
+        assert (moment(given), moment("2026-03-01")) == (MARCH, MARCH.replace(hour=0))
+    for given in ("", "2", "h", "2w", "-2h", "1.5h", "yesterday", "999999d", "9999999h", "2026-13-01"):
+        with pytest.raises(argparse.ArgumentTypeError, match="neither like 2h, 30m or 3d nor an ISO time"):
+            moment(given)
+
+
+def test_spans_of_time_are_short_and_never_negative() -> None:
+    told = ["0s", "0s", "59s", "1m05s", "2h10m", "4d03h"]
+    assert [duration(seconds) for seconds in (-1, 0, 59.9, 65, 7800, 356_400)] == told
+    assert [age(seconds) for seconds in (-1, 9, 200, 7800, 356_400)] == ["0s", "9s", "3m", "2h", "4d"]
+
+
+def test_a_table_has_one_line_a_row_and_a_second_in_a_narrow_terminal() -> None:
+    rows = [("1", "acme", "short"), ("22", "a", "a reason of some length"), ("3", "globex", "")]
+    assert table(("JOB", "TENANT", "REASON"), rows, None).splitlines() == [
+        "JOB  TENANT  REASON",
+        "1    acme    short",
+        "22   a       a reason of some length",
+        "3    globex",
+    ]
+    narrow = table(("JOB", "TENANT", "REASON"), rows, 25).splitlines()
+    assert narrow[2:] == ["22   a", "    a reason of some length", "3    globex"]
+
+
+WAITING = job("waiting")
+FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
+SOON: dict[str, Any] = {"due_at": NOW + timedelta(seconds=12)}
+AT_WORK: dict[str, Any] = {"state": "running", "attempt": 1}
+
+
+def skipped(reason: str, **more: Any) -> Details:
+    return replace(WAITING, state="skipped", reason=reason, **more)
+
+
+KEY = "SERVICEDESK_API_KEY_ACME, in the cloud SERVICEDESK_REFRESH_TOKEN_ACME"
+MENDS = ["give the model", "add credit", "mend", "ask"]
+DESK_MENDS = [f"tenant's desk a valid key ({KEY}), and it goes on by itself", f"({KEY}) the right to add notes, and it"]
+NEXT = [
+    (WAITING, "in the queue for attempt 1 for 3s"),
+    (replace(WAITING, attempt=2, **SOON), "waits for attempt 3, due in 12s"),
+    *((replace(WAITING, reason=each, **SOON), mend) for each, mend in zip(HoldReason, MENDS, strict=True)),
+    *((replace(WAITING, reason=each, **SOON), mend) for each, mend in zip(DeskHoldReason, DESK_MENDS, strict=True)),
+    (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
+    (replace(WAITING, published_at=None, due_at=ago(40)), "due for 40s and not queued: see whether the API runs"),
+    (replace(WAITING, deadline_at=NOW), "its deadline has passed"),
+    (replace(WAITING, lease_until=NOW + timedelta(seconds=9), **AT_WORK), "a worker is at attempt 1: wait"),
+    (replace(WAITING, lease_until=NOW, **AT_WORK), "its worker fell silent"),
+    (replace(WAITING, state="completed"), "nothing: the note is in the ticket"),
+    (skipped(DUPLICATE), "nothing: another job does the work"),
+    (skipped(FORGOTTEN), "its ticket was forgotten"),
+    (skipped("closed"), f"`ai-agents retry {JOB_ID}`"),
+    (skipped(LEFT_OUT), "unless the ticket or its tenant's rules have changed since"),
+    (skipped(ALREADY_ENHANCED), f"wanted, `ai-agents retry {JOB_ID}`"),
+    (skipped(ALREADY_ENHANCED, dry_run_job=UUID(int=7)), f"; a dry run of it: `ai-agents show {UUID(int=7)}`"),
+    (skipped(DRY_RUN, answered=True), "posts this answer unpaid"),
+    (skipped(DRY_RUN), "asks GPT-4 again"),
+    (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),
+    (replace(FAILED, answered=True), "the answer of GPT-4 is kept"),
+]
+
+
+@pytest.mark.parametrize(("job", "says"), NEXT)
+def test_one_sentence_says_what_follows_or_what_to_do(job: Details, says: str) -> None:
+    assert says in next_step(job)
+    assert f"next      {next_step(job)}" in story(job)
+
+
+def test_a_story_tells_each_step() -> None:
+    ended = replace(FAILED, started_at=ago(2), model="gpt-6-luna", note_attempted_at=ago(1))
+    ended = replace(ended, lease_owner="host:1", lease_until=NOW)
+    assert story(ended).splitlines()[:-1] == [
+        f"Job       {JOB_ID}: failed",
+        "ticket    124 of tenant acme, event ticket.created",
+        "accepted  2026-03-01 09:29:57 UTC, 3s ago",
+        "queued    2026-03-01 09:29:57 UTC, 3s ago",
+        "started   2026-03-01 09:29:58 UTC, 2s ago, attempt 8",
+        "answered  yes, erased since",
+        "note      not confirmed: posting began 2026-03-01 09:29:59 UTC, 1s ago",
+        "ended     2026-03-01 09:30:00 UTC, 0s ago, 3s after it was accepted",
+        "reason    ServiceDesk Plus API error: 401",
+        "deadline  2026-03-01 10:00:00 UTC, in 30m00s",
+        "trace     0af7651916cd43dd8448eb211c80319c",
+        "lease     host:1, until 2026-03-01 09:30:00 UTC",
+    ]
+    assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
+    assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
+    assert "a further one: asked" in story(replace(ended, refresh="asked"))
+    of_cloud = replace(ended, desk_id="123640000000240013", display_id="124")
+    assert "124 of tenant acme, in the desk 123640000000240013, event" in story(of_cloud)
+    assert for_machines(of_cloud).items() >= {"desk_id": "123640000000240013", "display_id": "124"}.items()
+    assert "124 of tenant acme, shown to people as 7, event" in story(replace(ended, desk_id="124", display_id="7"))
+
+
+def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
+    events = [Happened(NOW, 0, "accepted", None), Happened(NOW, 1, "held back", "desk unavailable")]
+    assert story(FAILED, events).removeprefix(story(FAILED)).splitlines()[2:] == [
+        "AT                       TRY  WHAT       REASON",
+        "2026-03-01 09:30:00 UTC  0    accepted",
+        "2026-03-01 09:30:00 UTC  1    held back  desk unavailable",
+    ]
+    told = json.loads(as_json(for_machines(FAILED, events)))
+    held_back = {"at": "2026-03-01T09:30:00.000Z", "attempt": 1, "what": "held back", "reason": "desk unavailable"}
+    assert told.pop("events")[1] == held_back
+    assert told == json.loads(as_json(for_machines(FAILED)))
+    by_previous = story(FAILED, None, None, SIGNED_BY_PREVIOUS)
+    assert ", 3s ago, signed by the previous secret: the desk still had the old one" in by_previous
+    assert for_machines(FAILED, None, None, SIGNED_BY_PREVIOUS)["remark"] == SIGNED_BY_PREVIOUS
+    assert "previous secret" not in story(FAILED)
+
+
+# Line ends, cursor commands, direction marks, invisible characters, and a lone surrogate.
+COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028\ud800"
+
+
+def test_nothing_from_outside_speaks_to_the_terminal() -> None:
+    """The model's name and the note's id are external."""
+    job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
+    told = story(job)
+    assert not any(character in told for character in COMMANDS if character != "\n")
+    assert told.count("\n") == story(replace(job, model="gpt", note_id="7")).count("\n")
+    machine = as_json({"model": job.model, "name": "Zoë"})
+    assert not any(character in machine for character in COMMANDS if character != "\n")
+    assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
+    machine.encode()
+
+
+def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
+    """The model's text must be neither markup nor a terminal command."""
+    sources = [{"id": "T1", "kind": "ticket", "number": "7", "gives": "The same."}]
+    answer: dict[str, Any] = {"next_steps": [{"text": "One"}, {"text": "Two"}], "sources": sources}
+    answer["summary"] = f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines"
+    job = replace(FAILED, model="gpt")
+    note = note_text(answer, replace(job, model=f"gpt{COMMANDS[1:]}"))
+    first, *lines = note.splitlines()
+    assert first.startswith("Enhancement (written by gpt;")
+    assert lines == [
+        *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
+        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
+    ]
+    asked = note_text(answer, replace(job, refresh="asked"))
+    assert asked.startswith("Updated because it was asked for.\nEnhancement")
+    assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("show 12345", "retry", "retry 12345", "retry --failed", f"retry {JOB_ID} --failed --since 2h"),
+        *(f"retry {JOB_ID} --tenant acme", "jobs --since yesterday", "jobs --state lost", "jobs --limit 0"),
+        *("documents add handbook.md", "documents add --tenant acme", "documents remove --tenant acme"),
+        *("documents list handbook.md --tenant acme", "documents delete handbook.md --tenant acme"),
+        *("diagnose", "diagnose --tenant acme", "diagnose --ticket 12a", "diagnose --job 7"),
+        *(f"diagnose --ticket 7 --job {JOB_ID}", "diagnose --ticket 7 --tenant A!", "trace", "trace --ticket 12a"),
+        *("trace --job 1", f"trace --ticket 1 --job {JOB_ID}", "trace --traces="),
+        *("forget", "forget --tenant acme", "forget --ticket 7", "forget --tenant Acme! --ticket 7"),
+        *("forget --tenant acme --ticket= ", "forget --tenant acme --requester Robin"),
+        *("forget --tenant acme --ticket 7 --all", "forget --tenant acme --ticket 7 --json"),
+        *("signing-kit --tenant acme --form script --url api.example.com/webhook",),
+        *(f"signing-kit --tenant acme --form script --url https://{url}" for url in ("a.b", "a.b/webhook?x=1")),
+        "signing-kit --tenant acme --form script --url https://a'b/webhook",
+    ],
+)
+def test_what_is_not_understood_is_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any setting is read; the output omits the address of a person."""
+    with pytest.raises(SystemExit) as ended:
+        main(words.split(" "))
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert "error: " in printed.err
+    assert "Robin" not in printed.err
+    assert ("ending in /webhook" in printed.err) == ("--url" in words)
+
+
+FULL = Path("/dev/full")
+KIT = "signing-kit --tenant acme --url https://api.example.com/webhook --form"
+
+
+def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command, error = [sys.executable, "-m", "cli.main", *words.split()], subprocess.PIPE
+    settings["PATH"] = os.environ["PATH"]
+    return subprocess.run(command, env=settings, stdout=output, stderr=error, text=True, check=False, timeout=60)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("words", "unbuffered"), [(f"{KIT} token", ""), ("migrate", ""), ("jobs --json", "1"), (f"{KIT} script", "1")]
+)
+def test_a_full_disk_is_status_70_with_its_reason(words: str, unbuffered: str, server: Postgres) -> None:
+    settings = {"DATABASE_URL": server.url, "DATABASE_ADMIN_URL": server.admin_url, "PYTHONUNBUFFERED": unbuffered}
+    with FULL.open("wb") as full:
+        told = printed(words, full.fileno(), **settings)
+    assert (told.returncode, "Traceback" in told.stderr, "Exception ignored" in told.stderr) == (70, False, False)
+    assert told.stderr.endswith("The output can't be written: No space left on device.\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [(f"{KIT} script", 0), ("check --json", 78)])
+def test_a_reader_that_has_left_changes_no_status(words: str, status: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = printed(words, writing)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (status, "")
+
+
+def test_a_closed_output_is_refused_before_anything_is_done() -> None:
+    command = ["sh", "-c", '"$@" >&-', "-", sys.executable, "-m", "cli.main", "migrate"]
+    told = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (told.returncode, told.stderr) == (70, "The output can't be written: it is closed.\n")
+
+
+async def look_up(hangs: threading.Event | None = None) -> str:
+    """Return a value from a thread of the loop; a hanging thread is abandoned."""
+    loop = asyncio.get_running_loop()
+    if hangs is not None:
+        loop.run_in_executor(None, hangs.wait)
+    return await loop.run_in_executor(None, lambda: "found")
+
+
+async def hang(until: threading.Event) -> None:
+    """Block the loop and ignore cancellation, like a driver whose server is frozen."""
+    until.wait()
+
+
+def test_work_leaves_with_its_result_or_failure_and_waits_for_nothing() -> None:
+    assert run_within(60, look_up()) == "found"
+    with pytest.raises(LookupError, match="of the work"):
+        run_within(60, fail())
+    until = threading.Event()
+    try:
+        assert run_within(60, look_up(until)) == "found"
+        with pytest.raises(TimeoutError):
+            run_within(0.01, hang(until))
+    finally:
+        until.set()
+
+
+async def fail() -> None:
+    raise LookupError("of the work")

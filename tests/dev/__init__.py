@@ -1,0 +1,1 @@
+"""Tests of the simulators, the local stack and the benchmarks."""

@@ -1,1 +1,0 @@
-"""The link in a note, and the page behind it."""

@@ -1,0 +1,178 @@
+"""Printed diagnoses: client's sentence, cause, action, next document; and JSON."""
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cli.tables import as_json
+from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from dev.stack.postgres import Postgres
+from integrations.probes import ModelProbe
+from jobs.diagnosis.report import evidence, for_machines, for_people
+from jobs.diagnosis.rules import judge
+from jobs.diagnosis.verdicts import FAQ
+from jobs.rejections import RefusedLately
+from jobs.repository import RECOVERED, SIGNED_BY_PREVIOUS
+from observability import log_events
+from tests.jobs.diagnosis.known import EVENT, JOB_ID, MISSED, NO_WEBHOOK, RETIRED, ago, facts, happened, job, listed
+from tests.kit.postgres import Store
+from tests.system.by_hand import here
+
+
+def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where() -> None:
+    events = happened(("accepted", None), ("claimed", None), ("failed", "ServiceDesk Plus timeout"))
+    known = facts(job("failed", "ServiceDesk Plus timeout"), events=events, others=[listed(9, "skipped", "dry run")])
+    printed = for_people(known, judge(known), "http://jaeger:16686").splitlines()
+    assert printed[0] == "Ticket 124 of acme has no enhancement: the desk did not answer in time."
+    whole = "\n".join(printed)
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    for part in (
+        "verdict   desk_failing (exit status 10)",
+        "attempt 1: begun by a worker (after",
+        "attempt 1: failed: ServiceDesk Plus timeout (after 1.0s)",
+        "now                      queue: 3 jobs wait (normal), 3 are with workers",
+        "workers: 2 listen at the queue, 1 have jobs, 3 jobs run; the last one was begun 2s ago",
+        f"          then `ai-agents retry {JOB_ID}`",
+        f"document  {FAQ}#2-servicedesk-plus-api-unavailable",
+        f"trace     {trace_id}",
+        f"          http://jaeger:16686/trace/{trace_id}",
+        f"log       Task failed: job_id={JOB_ID}, ticket_id=124, reason=ServiceDesk Plus timeout",
+        f'| grep "job_id: {JOB_ID}"',
+        "others    00000000-0000-0000-0000-000000000009 skipped (dry run)",
+    ):
+        assert part in whole
+
+
+def test_for_machines_it_is_the_same_as_json() -> None:
+    known = facts(job("completed"), queue=None, model=ModelProbe(failure="a worker's settings are not here"))
+    said = json.loads(as_json(for_machines(known, judge(known), None)))
+    assert (said["verdict"], said["exit_status"], said["trace_url"]) == ("delivered", 0, None)
+    assert [part.partition(":")[0] for part in said["not_checked"]] == ["model", "queue"]
+    assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
+
+
+def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
+    for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
+        told = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
+        assert sum("signed by the previous secret: the desk still had the old one" in what for what in told) == count
+    events = happened(*[("held back", f"reason {number}") for number in range(40)])
+    told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
+    assert "and 26 events more: `ai-agents show --events`" in told
+    seen = [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)]
+    assert seen == [True, True, False, False, True, True]
+
+
+def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
+    told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
+    for words in ("it was created, by the desk's clock", "no webhook of it had come", "its webhook counts as missed"):
+        assert words in told
+    recovered = facts(job("running", event=RECOVERED), missing=MISSED)
+    told = "\n".join(fact.what for fact in evidence(recovered))
+    assert f"no webhook came, and it was found in the desk, as job {JOB_ID}" in told
+    assert "its webhook was accepted" not in told
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
+    told = "\n".join(fact.what for fact in evidence(known))
+    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
+    assert "the last webhook of the client was accepted" in told
+    assert "than are kept: the API's log has all of them" in told
+
+
+def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
+    for mode, words in (
+        ("report", "acme.reconcile in tenants.toml is report: with on"),
+        ("on", "acme.reconcile in tenants.toml is on: its job is made"),
+    ):
+        mends = judge(facts(missing=MISSED, reconcile=mode)).mends
+        assert words in mends[0]
+        assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
+    left_out = replace(MISSED, left_out=True)
+    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
+    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
+    # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
+    told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
+    for mode in ("report", "on", "poll"):
+        assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
+        assert told not in judge(facts(reconcile=mode)).mends
+        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).mends
+
+
+def test_the_lines_to_look_for_are_those_of_the_log() -> None:
+    for known, phrase in (
+        (facts(), log_events.WEBHOOK_RECEIVED),
+        (facts(webhooks=RETIRED), log_events.WEBHOOK_REJECTED),
+        (facts(missing=MISSED, reconcile="report"), log_events.WEBHOOK_MISSED),
+        (facts(missing=replace(MISSED, missed_at=None), reconcile="report"), log_events.WEBHOOK_RECEIVED),
+        (facts(missing=MISSED, reconcile="poll"), log_events.JOB_RECOVERED),
+        (facts(webhooks=RETIRED, reconcile="poll"), log_events.JOB_RECOVERED),
+        (facts(webhooks=RETIRED, inbox=EVENT), log_events.WEBHOOK_RECEIVED),
+        (facts(reconcile="poll", forgotten=True), log_events.WEBHOOK_RECEIVED),
+        (facts(job("waiting")), log_events.JOB_QUEUED),
+        (facts(job("waiting", "x"), events=happened(("held back", "x"))), log_events.JOB_REQUEUED),
+        (facts(job("waiting", "x"), events=happened(("retried", "x"))), log_events.TASK_FAILED),
+        (facts(job("running")), log_events.TASK_STARTED),
+        (facts(job("completed")), log_events.TASK_COMPLETED),
+        (facts(job("skipped", "x")), log_events.TASK_SKIPPED),
+    ):
+        said: dict[str, Any] = for_machines(known, judge(known), None)
+        assert said["log_line"].startswith(phrase.template.partition("{")[0])
+        assert "{" not in said["log_line"]
+
+
+def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
+    known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
+    said = for_machines(known, judge(known), None)
+    assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
+    assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
+    # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
+    said = for_machines(known, judge(known), None)
+    assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
+    assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
+
+
+def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
+    """The relay in the API ends a job that no worker held."""
+    for reason, event, of in (
+        ("deadline passed (last: desk unavailable)", "expired", "api"),
+        ("worker lost at its last attempt (before: x)", "failed", "api"),
+        ("deadline passed", "failed", "worker"),
+        ("unexpected failure", "failed", "worker"),
+    ):
+        known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
+        said = for_machines(known, judge(known), None)
+        assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
+        line = reason.partition(" (")[0]
+        assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
+
+
+pytestmark = pytest.mark.usefixtures("untouched_logging")
+SECRETS = {f"WEBHOOK_SECRET_{tenant}": f"secret of {tenant}, which is long" for tenant in ("ACME", "GLOBEX")}
+BOTH = ["acme", "globex"]
+NOBODYS = "01936b2e-7c1a-7000-8000-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says", "tenants"),
+    [
+        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Whose ticket is it? Say --tenant: acme, globex", BOTH),
+        (["--ticket", "124", "--tenant", "nobody"], NOT_UNDERSTOOD_EXIT, "No tenant nobody is known here", BOTH),
+        (["--job", NOBODYS], NOT_DONE_EXIT, "No job has the id", []),
+    ],
+)
+async def test_without_a_verdict_there_is_json_all_the_same(
+    words: list[str], status: int, says: str, tenants: list[str], store: Store, server: Postgres
+) -> None:
+    for tenant_id in BOTH:
+        await store.accept(ticket_id="124", tenant_id=tenant_id)
+    settings = {"DATABASE_URL": server.url, **SECRETS}
+    answer = await asyncio.to_thread(here, "diagnose", *words, "--json", **settings)
+    said: dict[str, Any] = json.loads(answer.stdout)
+    assert (answer.returncode, said["exit_status"], said["verdict"]) == (status, status, None)
+    assert said["tenants"] == tenants
+    assert says in said["says"]
+    assert said["says"] in answer.stderr

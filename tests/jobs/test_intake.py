@@ -1,0 +1,252 @@
+"""Batched recording of concurrent webhooks, each with its own result."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import TextClause
+
+from db.migrate import migrate
+from db.session import Database, Row
+from dev.stack.postgres import Postgres
+from dev.stack.valkey import Valkey
+from jobs.inbox import INBOX, Inbox
+from jobs.intake import Acceptance, Budget, NotAcceptedError, Taken
+from jobs.queue import QUEUE, JobQueue, open_redis
+from jobs.relay import Relay
+from jobs.repository import Event
+from tests.kit.postgres import DEADLINE, NewEvent, Store
+
+COUNT = 30
+
+
+class Taking:
+    """Accepts events on stores that may become unavailable."""
+
+    def __init__(self, database: Database, redis_url: str) -> None:
+        self.database = database
+        self.queue, self.redis = JobQueue(redis_url), open_redis(redis_url)
+        self.inbox = Inbox(self.redis)
+        self.acceptance = Acceptance(database, self.queue, self.inbox, DEADLINE)
+
+    async def take(self, events: Sequence[Event]) -> list[Taken | BaseException]:
+        return await asyncio.gather(*map(self.acceptance.take, events), return_exceptions=True)
+
+    async def relay(self) -> None:
+        await Relay(self.database, self.queue, self.inbox, self.acceptance, DEADLINE).once()
+
+    async def waiting(self) -> set[UUID]:
+        return {UUID(str(job_id)) for job_id in await self.redis.hkeys(INBOX)}
+
+    async def messages(self) -> list[UUID]:
+        found = await self.redis.lrange(QUEUE, 0, -1)
+        return [UUID(json.loads(message)["headers"]["id"]) for message in reversed(found)]
+
+
+@asynccontextmanager
+async def opened(database: Database, redis_url: str) -> AsyncIterator[Taking]:
+    place = Taking(database, redis_url)
+    yield place
+    await place.queue.close()
+    await place.redis.aclose()
+
+
+@pytest.fixture
+async def place(database: Database, redis: Redis, redis_url: str) -> AsyncIterator[Taking]:  # noqa: ARG001 -- emptied by it
+    async with opened(database, redis_url) as ready:
+        yield ready
+
+
+def recorded(store: Store) -> dict[UUID, object]:
+    return {row["id"]: row["published_at"] for row in store.table.run("SELECT id, published_at FROM jobs")}
+
+
+async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(place: Taking, store: Store) -> None:
+    events = [store.new_event(ticket_id=str(number)) for number in range(250)]
+    assert await place.take(events) == [Taken(event.job_id, duplicate=False) for event in events]
+    rows = recorded(store)
+    assert rows.keys() == {event.job_id for event in events}
+    assert all(rows.values())
+    assert await place.messages() == [event.job_id for event in events]
+    # A transaction takes at most one hundred.
+    assert len(store.table.run("SELECT DISTINCT accepted_at FROM jobs")) == 3
+
+
+async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Taking, store: Store) -> None:
+    events = [store.new_event() for _ in range(COUNT)]
+    bad = store.new_event(ticket_id="12\x0045")
+    # A time limit that suits a busy machine.
+    place.acceptance = Acceptance(place.database, place.queue, place.inbox, DEADLINE, database_seconds=60)
+    taken = await place.take([*events[:10], bad, *events[10:]])
+    assert all(isinstance(answer, Taken) for answer in taken)
+    assert recorded(store).keys() == {event.job_id for event in events}
+    assert await place.waiting() == {bad.job_id}
+
+
+async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: Store, server: Postgres) -> None:
+    """The event waits in Redis, and Postgres is not considered unavailable."""
+    held = store.new_event(dedupe_keys=("held",))
+    events = [store.new_event() for _ in range(COUNT)]
+    with psycopg.connect(server.superuser_url) as other:
+        other.execute("INSERT INTO delivery_keys VALUES ('acme', 'held', gen_random_uuid(), now() + interval '1 hour')")
+        began = asyncio.get_running_loop().time()
+        taken = await place.take([*events, held])
+        assert asyncio.get_running_loop().time() - began < 5
+        other.rollback()
+    assert taken == [Taken(event.job_id, duplicate=False) for event in [*events, held]]
+    assert recorded(store).keys() == {event.job_id for event in events}
+    assert await place.waiting() == {held.job_id}
+    assert place.acceptance.database_breaker.lets_try()
+    await place.relay()
+    assert recorded(store).keys() == {event.job_id for event in [*events, held]}
+
+
+Own = tuple[Postgres, Valkey, Taking]
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Own]:
+    with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
+        migrate(postgres.admin_url, postgres.url)
+        database = Database(postgres.url, application_name="own", pool_size=10)
+        async with opened(database, valkey.url) as place:
+            yield postgres, valkey, place
+        await database.close()
+        postgres.discard()
+
+
+def rows_of(postgres: Postgres) -> dict[UUID, object]:
+    with psycopg.connect(postgres.superuser_url) as connection:
+        return dict(connection.execute("SELECT id, published_at FROM jobs").fetchall())
+
+
+async def test_a_batch_cut_by_postgres_waits_in_redis(own: Own, new_event: NewEvent) -> None:
+    postgres, _, place = own
+    events = [new_event() for _ in range(COUNT)]
+    await place.acceptance.take(events[0])
+    with closing(psycopg.connect(postgres.superuser_url)) as other:
+        other.execute("LOCK TABLE jobs")
+        under_way = asyncio.ensure_future(place.take(events[1:]))
+        await asyncio.sleep(0.2)
+        postgres.process.kill()
+    assert await under_way == [Taken(event.job_id, duplicate=False) for event in events[1:]]
+    assert await place.waiting() == {event.job_id for event in events[1:]}
+    postgres.restart()
+    await place.relay()
+    assert rows_of(postgres).keys() == {event.job_id for event in events}
+    assert sorted(await place.messages()) == sorted(event.job_id for event in events)
+
+
+async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(own: Own, new_event: NewEvent) -> None:
+    postgres, valkey, place = own
+    events = [new_event() for _ in range(COUNT)]
+    await place.acceptance.take(new_event())
+    valkey.process.pause()
+    taken = await place.take(events)
+    valkey.process.resume()
+    assert taken == [Taken(event.job_id, duplicate=False) for event in events]
+    left = {job_id for job_id, published_at in rows_of(postgres).items() if published_at is None}
+    assert left == {event.job_id for event in events}
+    await place.relay()
+    assert all(rows_of(postgres).values())
+    assert {event.job_id for event in events} <= set(await place.messages())
+
+
+async def test_with_both_away_no_event_is_taken(own: Own, new_event: NewEvent) -> None:
+    postgres, valkey, place = own
+    await place.acceptance.take(new_event())
+    postgres.process.kill()
+    valkey.process.kill()
+    answers = await place.take([new_event() for _ in range(COUNT)])
+    assert {type(answer) for answer in answers} == {NotAcceptedError}
+
+
+class SlowThenSilent(Database):
+    calls = 0
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        self.calls += 1
+        await asyncio.sleep(1.7 if self.calls == 1 else 60)
+        return await super().call(question, **values)
+
+
+@pytest.mark.usefixtures("redis")
+async def test_an_event_behind_a_slow_batch_has_one_budget(server: Postgres, store: Store, redis_url: str) -> None:
+    """Its own batch hangs too, so it goes to Redis when its time is over."""
+    database = SlowThenSilent(server.url, application_name="own")
+    first, second = store.new_event(), store.new_event()
+    async with opened(database, redis_url) as place:
+        slow = asyncio.ensure_future(place.acceptance.take(first))
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        assert await place.acceptance.take(second) == Taken(second.job_id, duplicate=False)
+        assert asyncio.get_running_loop().time() - began < 3
+        assert await slow == Taken(first.job_id, duplicate=False)
+        assert await place.waiting() == {second.job_id}
+        assert await place.messages() == [first.job_id, second.job_id]
+        # A slow batch is not an outage.
+        assert place.acceptance.database_breaker.lets_try()
+    await database.close()
+
+
+async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_event: NewEvent) -> None:
+    """Later events wait behind the unanswered ones."""
+    postgres, valkey, place = own
+    await place.acceptance.take(new_event())
+    postgres.process.pause()
+    valkey.process.pause()
+
+    async def late(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NotAcceptedError):
+            await place.acceptance.take(new_event())
+        return asyncio.get_running_loop().time() - began
+
+    try:
+        assert max(await asyncio.gather(*(late(number / 10) for number in range(COUNT)))) < 3.7
+    finally:
+        valkey.process.resume()
+        postgres.process.resume()
+
+
+async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
+    """Its failure afterwards is nobody's."""
+    let_go = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await let_go.wait()
+            raise RuntimeError
+
+    with pytest.raises(TimeoutError):
+        await Budget().within(0.01, stubborn())
+    let_go.set()
+    await asyncio.sleep(0.01)
+
+
+async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            cancelled.set()
+
+    caller = asyncio.create_task(Budget().within(30, work()))
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    async with asyncio.timeout(5):
+        await cancelled.wait()

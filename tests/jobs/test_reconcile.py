@@ -1,0 +1,278 @@
+"""Webhooks that were refused or never came: rows without a body, capped, and one job each for missed tickets."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.rejections import RejectionRecorder
+from db.session import Database
+from jobs import reconcile, rejections, repository
+from jobs.reconcile import OpenAgain, SeenTicket
+from jobs.repository import ASKED_BY_HAND, MOST_RECOVERED_A_MINUTE, RECOVERED, Event
+from privacy import erasure
+from privacy.erasure import Which
+from tests.kit.postgres import Store, Table
+from tests.kit.world import wait_for
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+
+
+def tickets(count: int) -> list[SeenTicket]:
+    return [SeenTicket(str(number), None, NOW - timedelta(minutes=count - number)) for number in range(count)]
+
+
+async def missed(database: Database, count: int = 1, tenant_id: str = "acme") -> None:
+    await reconcile.begin(database, tenant_id, NOW - HOUR)
+    await reconcile.compare(database, tenant_id, tickets(count), seen_at=NOW, until=NOW)
+    for each in tickets(count):
+        assert await reconcile.count_missed(database, tenant_id, each.ticket_id, counts=True)
+
+
+def event(ticket_id: str = "0", tenant_id: str = "acme") -> Event:
+    return Event(uuid4(), tenant_id, ticket_id, RECOVERED, (), "00-1-2-01", NOW)
+
+
+async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None:
+    """For example two leaders, one of which has not noticed its replacement."""
+    await missed(store.database)
+    made = await asyncio.gather(*(reconcile.recover(store.database, event(), HOUR) for _ in range(5)))
+    assert sorted(made) == [False] * 4 + [True]
+    (job,) = store.table.run("SELECT * FROM jobs")
+    assert (job["ticket_id"], job["event"], job["state"], job["published_at"]) == ("0", RECOVERED, "waiting", None)
+    (row,) = store.table.run("SELECT * FROM missing_webhooks")
+    assert row["job_id"] == job["id"]
+    assert store.table.run("SELECT missed, recovered FROM reconciliations") == [{"missed": 1, "recovered": 1}]
+    assert [row["what"] for row in store.table.run("SELECT what FROM job_events")] == ["accepted"]
+    (due,) = await repository.take_due(store.database, 9)
+    assert due.job_id == job["id"]
+
+
+async def test_what_nobody_missed_or_a_webhook_told_meanwhile_is_not_made(store: Store) -> None:
+    await reconcile.begin(store.database, "acme", NOW - HOUR)
+    await reconcile.compare(store.database, "acme", tickets(1), seen_at=NOW, until=NOW)
+    assert not await reconcile.recover(store.database, event(), HOUR)
+    assert not await reconcile.recover(store.database, event(tenant_id="globex"), HOUR)
+    assert store.table.run("SELECT * FROM jobs") == []
+    await missed(store.database)
+    await store.accept(ticket_id="0")
+    assert not await reconcile.recover(store.database, event(), HOUR)
+    assert (await reconcile.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
+    assert len(store.table.run("SELECT * FROM jobs")) == 1
+
+
+async def test_there_is_room_for_so_many_a_minute(database: Database, table: Table) -> None:
+    await missed(database, MOST_RECOVERED_A_MINUTE + 5)
+    await missed(database, 1, "globex")
+    first = await reconcile.to_recover(database, "acme", NOW - 2 * HOUR)
+    assert (len(first.tickets), first.more_in) == (MOST_RECOVERED_A_MINUTE, 60)
+    assert [each.ticket_id for each in first.tickets[:3]] == ["0", "1", "2"]
+    for each in first.tickets[:50]:
+        assert await reconcile.recover(database, event(each.ticket_id), HOUR)
+    table.run("UPDATE missing_webhooks SET recovered_at = now() - interval '20 seconds' WHERE job_id IS NOT NULL")
+    more = await reconcile.to_recover(database, "acme", NOW - 2 * HOUR)
+    assert (len(more.tickets), more.tickets[0].ticket_id) == (10, "50")
+    assert more.more_in == pytest.approx(40, abs=5)
+    table.run("UPDATE missing_webhooks SET recovered_at = recovered_at - interval '1 minute'")
+    assert await reconcile.to_recover(database, "acme", NOW - 2 * HOUR) == ([*more.tickets, *tickets(65)[60:]], None)
+    assert len((await reconcile.to_recover(database, "globex", NOW - HOUR)).tickets) == 1
+
+
+async def test_a_tenant_is_first_seen_once(database: Database, table: Table) -> None:
+    assert await reconcile.load(database, "acme") is None
+    assert await reconcile.figures(database, "acme") is None
+    await reconcile.begin(database, "acme", NOW - HOUR)
+    await reconcile.begin(database, "acme", NOW)
+    state = await reconcile.load(database, "acme")
+    assert state is not None
+    assert (state.since, state.compared_until) == (NOW - HOUR, NOW - HOUR)
+    await reconcile.compare(database, "acme", [], seen_at=NOW, until=NOW + timedelta(days=9))
+    await reconcile.compare(database, "acme", [], seen_at=NOW, until=NOW - timedelta(days=9))
+    (row,) = table.run("SELECT compared_until <= now() AS ours, compared_until > %s AS moved FROM reconciliations", NOW)
+    assert row == {"ours": True, "moved": True}
+
+
+async def last_webhook_at(store: Store) -> datetime | None:
+    figures = await reconcile.figures(store.database, "acme")
+    return figures and figures.last_webhook_at
+
+
+async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_none(store: Store) -> None:
+    """Also once that was forgotten."""
+    webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '3 days'")
+    store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
+    await reconcile.begin(store.database, "acme", NOW - HOUR)
+    assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
+    await erasure.erase(store.database, Which("acme", ticket_id="2"))
+    assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
+    newer = await store.accept(ticket_id="3")
+    assert await last_webhook_at(store) == store.table.job(newer)["accepted_at"]
+
+
+async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
+    await missed(database, 3)
+    await reconcile.looked_for_notes(database, "acme", NOW, removed=True)
+    assert await reconcile.take_found(database, "acme") is None
+    for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
+        table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
+        told = await reconcile.take_found(database, "acme")
+        assert told is not None
+        assert told[1:] == found
+
+
+async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
+    await reconcile.begin(database, "acme", NOW - HOUR)
+    both = [SeenTicket("123640000000240013", "102", NOW)]
+    await reconcile.compare(database, "acme", both, seen_at=NOW, until=NOW)
+    for number in ("102", "123640000000240013"):
+        seen = await reconcile.seen_without_webhook(database, "acme", ["7", number])
+        assert seen is not None
+        assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
+    assert await reconcile.seen_without_webhook(database, "acme", ["7"]) is None
+    assert await reconcile.seen_without_webhook(database, "globex", ["102"]) is None
+    heard_of = [await rejections.is_heard_of(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
+    assert heard_of == [True, False]
+
+
+async def test_they_go_when_refused_webhooks_do(store: Store) -> None:
+    await missed(store.database, 3)
+    await missed(store.database, 1, "globex")
+    store.table.run("UPDATE missing_webhooks SET seen_at = now() - interval '8 days' WHERE ticket_id = '1'")
+    await repository.purge_short_lived(store.database)
+    left = "SELECT tenant_id, ticket_id FROM missing_webhooks ORDER BY 1, 2"
+    assert [tuple(row.values()) for row in store.table.run(left)] == [("acme", "0"), ("acme", "2"), ("globex", "0")]
+
+
+async def skipped(store: Store, **columns: Any) -> UUID:
+    values: dict[str, Any] = {"state": "skipped", "reason": "ticket deleted or closed", "finished_at": "now()"}
+    return await store.accept(ticket_id="7", **values | columns)
+
+
+async def seen_open(store: Store, seconds_ago: float = 0) -> OpenAgain | None:
+    window, ago = timedelta(days=1), timedelta(seconds=seconds_ago)
+    about = (store.database, "acme", "7")
+    return await reconcile.seen_open_again(*about, reasons=["ticket deleted or closed"], window=window, ago=ago)
+
+
+async def test_a_skip_is_mended_by_a_later_reading_and_once(store: Store) -> None:
+    job_id = await skipped(store)
+    # Data read before the skip does not count.
+    assert await seen_open(store, 60) is None
+    assert await seen_open(store) == OpenAgain(job_id, is_new=True)
+    assert await seen_open(store) == OpenAgain(job_id, is_new=False)
+    # The same job was retried, and skipped again.
+    store.table.run("UPDATE job_events SET at = at - interval '1 hour'")
+    assert await seen_open(store) == OpenAgain(job_id, is_new=True)
+
+
+@pytest.mark.parametrize("state", ["completed", "waiting"])
+async def test_a_ticket_with_a_note_or_a_later_job_needs_no_other(state: str, store: Store) -> None:
+    if state == "completed":
+        await store.accept(ticket_id="7", state=state, finished_at="now()")
+    await skipped(store)
+    if state == "waiting":
+        await store.accept(ticket_id="0", desk_id="7")
+    assert await seen_open(store) is None
+
+
+FLOOD = "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)"
+
+
+@pytest.mark.parametrize(
+    ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
+)
+async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, database: Database, table: Table) -> None:
+    table.run(FLOOD, most - 1)
+    others = [("acme", "flood: known cause"), ("acme", "malformed payload: line 1"), ("globex", "flood")]
+    for tenant_id, reason in [("acme", "flood")] * 3 + others:
+        await rejections.record(database, tenant_id, "1", 403, reason, proved=proved)
+    counts = table.run("SELECT tenant_id, reason, count(*) FROM rejections GROUP BY 1, 2 ORDER BY 1, 2")
+    assert [tuple(row.values()) for row in counts] == [("acme", "flood", most), *((*other, 1) for other in others)]
+    table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
+    await rejections.record(database, "acme", "1", 403, "flood", proved=proved)
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
+
+
+async def test_a_ticket_refused_with_429_has_a_row_an_hour_within_a_limit(database: Database, table: Table) -> None:
+    """The cap equals the number of jobs that reconciliation makes in that time."""
+    table.run(
+        "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
+        " SELECT 'acme', number::text, 429, 'full' FROM generate_series(1, %s) AS number",
+        rejections.MOST_FULL_PER_HOUR - 1,
+    )
+    for tenant_id, ticket_id in (("acme", "a"), ("acme", "a"), ("acme", "b"), ("globex", "b")):
+        await rejections.record_full(database, tenant_id, ticket_id, "full")
+    question = "SELECT tenant_id, ticket_id FROM rejections WHERE ticket_id IN ('a', 'b') ORDER BY id"
+    assert [tuple(row.values()) for row in table.run(question)] == [("acme", "a"), ("globex", "b")]
+    table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
+    for ticket_id in ("a", "b"):
+        await rejections.record_full(database, "acme", ticket_id, "full")
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE ticket_id IN ('a', 'b')") == [{"kept": 4}]
+
+
+async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Database, table: Table) -> None:
+    recorder = RejectionRecorder(database)
+    for _ in range(200):
+        recorder.record("acme", None, 403, "token mismatch", proved=False)
+    recorder.record("acme", "77", 403, "signature mismatch: signed with a line break behind the secret", proved=True)
+    work = asyncio.create_task(recorder.run())
+    await asyncio.to_thread(wait_for, lambda: table.run("SELECT 1 FROM rejections WHERE ticket_id = '77'"))
+    work.cancel()
+
+
+async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -> None:
+    """Since the last accepted one; nothing of another tenant's."""
+    table, retired = store.table, "signature mismatch: signed with the retired secret"
+    for tenant_id, ticket_id, reason, minutes in (
+        ("acme", "1", retired, 90),
+        ("acme", "2", retired, 30),
+        ("acme", "3", "stale timestamp", 25),
+        ("acme", "1", retired, 20),
+        ("acme", None, "malformed payload", 10),
+        ("globex", "1", "token mismatch", 5),
+    ):
+        insert = "INSERT INTO rejections (tenant_id, ticket_id, status, reason, rejected_at)"
+        values = " VALUES (%s, %s, 403, %s, now() - make_interval(mins => %s))"
+        table.run(insert + values, tenant_id, ticket_id, reason, minutes)
+    accepted = await store.accept(ticket_id="9")
+    table.change(accepted, accepted_at="now() - interval '1 hour'")
+    told = await rejections.receiving(store.database, "acme", ["1", "11"])
+    assert [refused.reason for refused in told.refused] == [retired, retired]
+    assert told.since is not None
+    assert 29 < (told.refused[0].at - told.since).total_seconds() / 60 + 20 < 31
+    assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
+    assert told.last_accepted_at == table.job(accepted)["accepted_at"]
+    assert not told.shares_used_up
+    # A job requested by hand is not a webhook.
+    table.change(accepted, event=ASKED_BY_HAND)
+    told = await rejections.receiving(store.database, "acme", ["1"])
+    assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
+    assert [await rejections.is_heard_of(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
+    nothing = await rejections.receiving(store.database, "initech", ["1"])
+    assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
+
+
+async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:
+    table.run(FLOOD, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
+    assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+    table.run(FLOOD, 1)
+    assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+
+
+async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(store: Store) -> None:
+    """A job that was made without a webhook does not show that one was accepted."""
+    for tenant_id, status, reason in (
+        ("acme", 403, "signature mismatch"),
+        ("acme", 422, "malformed payload"),
+        ("globex", 403, "token mismatch"),
+        ("initech", 403, "stale timestamp"),
+    ):
+        await rejections.record(store.database, tenant_id, "1", status, reason, proved=True)
+    store.table.run("UPDATE rejections SET rejected_at = now() - interval '2 days' WHERE tenant_id = 'initech'")
+    store.table.change(await store.accept(), event=ASKED_BY_HAND)
+    await store.accept(tenant_id="globex")
+    (told,) = await rejections.refused_tenants(store.database, datetime.now(UTC) - timedelta(days=1))
+    assert (told.tenant_id, told.reason) == ("acme", "malformed payload")

@@ -1,0 +1,175 @@
+"""Terms: stemmed words, literal codes, their weights, and the measures made of them."""
+
+import numpy as np
+import pytest
+
+from knowledge.embedding_space import Space, parallel_texts
+from knowledge.language import LANGUAGES, languages_of
+from knowledge.terms import LEAST, asked_terms, strength_by_both, taken_up, weighed_terms
+
+STEPS = ["Reset the WAN Miniport (IKEv2) in the device manager.", "Then dial again."]
+TICKET = "VPN fails with error 720"
+
+
+def common(one: str, other: str, language: str = "en") -> int:
+    return len(set(asked_terms(one, "", [language]).terms) & weighed_terms("", other, language).keys())
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("SID_37", "code sid_37 appears"),
+        ("IE", "opens in ie only"),
+        ("U drive", "the U: is gone"),
+        ("0x80070005", "Fehler 0x80070005."),
+        ("srv-fs02", "SRV-FS02.acme.example is down"),
+        ("ORA-12541", "ORA-12541: TNS:no listener"),
+        ("10.1.1.5", "ping 10.1.1.5 fails"),
+        ("printers", "PRINTER"),
+        ("ﬁle", "file"),
+        ("打印机", "打印机坏了"),
+    ],
+)
+def test_what_people_search_for_is_found(asked: str, text: str) -> None:
+    assert common(asked, text) >= 1
+
+
+@pytest.mark.parametrize("text", ["the of and", "I have a", "", "!!! ???", "x" * 65])
+def test_what_tells_nothing_apart_is_no_term(text: str) -> None:
+    assert common(text, text) == 0
+
+
+def test_words_of_a_language_have_its_stems_and_of_an_uncertain_text_each_is_asked_for() -> None:
+    assert common("die Druckern melden Fehler", "der Drucker meldet Fehler", "de") == 3
+    assert common("les imprimantes", "imprimante", "fr") == 1
+    asked = asked_terms("installations", "", ["en", "de", "fr"])
+    assert len(asked.terms) > 1
+    assert set(asked.words) == {0}
+
+
+def test_a_subject_counts_more_and_a_long_text_less() -> None:
+    plain, subject = weighed_terms("", "vpn", "en"), weighed_terms("vpn", "", "en")
+    long = weighed_terms("", "vpn " + " ".join(f"word{number}" for number in range(300)), "en")
+    (term,) = plain
+    assert subject[term] > plain[term] > long[term] > 0
+
+
+def test_a_text_has_a_thousand_terms_at_most() -> None:
+    text = " ".join(f"word{number}" for number in range(5000))
+    assert len(weighed_terms("first", text, "en")) == 1000
+    assert set(asked_terms("first", "", ["en"]).terms) <= weighed_terms("first", text, "en").keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The printer on the second floor is offline again", "en"),
+        ("Der Drucker im zweiten Stock geht schon wieder nicht", "de"),
+        ("La impresora del segundo piso no responde", "es"),
+        ("DER DRUCKER IM ZWEITEN STOCK GEHT NICHT MEHR", "de"),
+    ],
+)
+def test_the_language_of_a_sentence_is_told(text: str, language: str) -> None:
+    assert languages_of(text) == [language]
+    # What is too short may be of any.
+    assert set(languages_of("SID_37")) == set(LANGUAGES)
+    assert languages_of("", ["de", "en"]) in (["de", "en"], ["en", "de"])
+    assert languages_of("The printer is offline", ["de"]) == ["de"]
+
+
+def test_words_and_nearness_add_and_either_alone_can_be_enough() -> None:
+    assert strength_by_both(0.0, 6.0, one_language=False) > LEAST > strength_by_both(0.0, 0.0, one_language=False)
+    assert strength_by_both(0.9, 2.5, one_language=True) > LEAST > strength_by_both(0.0, 2.5, one_language=True)
+    assert strength_by_both(0.5, 3.0, one_language=True) > strength_by_both(0.1, 3.0, one_language=True)
+    # No words in common say less where the languages differ.
+    assert strength_by_both(0.0, 3.0, one_language=False) > strength_by_both(0.0, 3.0, one_language=True)
+
+
+@pytest.mark.parametrize("by_words", [-1.0, 0.0, 1e-300, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("nearness", [-40.0, 0.0, 40.0])
+def test_it_is_a_likelihood_whatever_comes(by_words: float, nearness: float) -> None:
+    assert 0 <= strength_by_both(by_words, nearness, one_language=True) <= 1
+
+
+@pytest.mark.parametrize(
+    ("resolution", "least", "most"),
+    [
+        ("Reset the WAN miniport in the device manager; dials again.", 0.9, 1),
+        ("Resetting WAN Miniports helped; also replaced the network card.", 0.3, 0.6),
+        ("Replaced the network card, the old one was broken.", 0, 0.1),
+        ("Sperrte das Konto und richtete ein neues Kennwort ein.", 0, 0.1),
+        ("Reset the WAN Miniport in the device manager. " + "x " * 1_000_000, 0.5, 1),
+    ],
+    ids=["all", "half", "nothing", "another language", "too long"],
+)
+def test_a_note_is_measured_by_the_share_of_the_resolutions_terms_that_its_steps_have(
+    resolution: str, least: float, most: float
+) -> None:
+    share = taken_up(STEPS, resolution, TICKET)
+    assert share is not None
+    assert least <= share <= most
+
+
+@pytest.mark.parametrize(
+    ("steps", "resolution", "share"),
+    [
+        (["VPN error 720: fails at the miniport."], "VPN fails with error 720: replaced cable, port and switch.", 0),
+        *((STEPS, each, None) for each in ("", "fixed", "Done, as discussed.", TICKET, "?!", "\ud83d")),
+        ([], "Reset the WAN Miniport in the device manager.", None),
+    ],
+)
+def test_words_of_the_ticket_prove_nothing_and_a_few_words_are_not_measured(
+    steps: list[str], resolution: str, share: float | None
+) -> None:
+    assert taken_up(steps, resolution, TICKET) == share
+
+
+RANDOM = np.random.default_rng(5)
+MATTERS = RANDOM.normal(size=(24, 96))
+OFFSETS = {language: 4 * RANDOM.normal(size=96) for language in ("en", "de", "fr")}
+
+
+def said(matter: int, language: str, scale: float = 1.0) -> list[float]:
+    text: list[float] = (scale * (MATTERS[matter] + OFFSETS[language])).tolist()
+    return text
+
+
+def a_space(scale: float = 1.0) -> Space:
+    texts = {language: [said(matter, language, scale) for matter in range(24)] for language in OFFSETS}
+    return Space(texts, texts)
+
+
+def test_the_same_is_near_in_any_language_and_another_matter_is_not_in_the_same() -> None:
+    space = a_space()
+    kept = [space.stored(said(matter, language), language) for matter, language in ((3, "de"), (4, "en"), (3, "en"))]
+    in_german, another, in_english = space.nearness(space.asked(said(3, "en"), "en"), b"".join(kept))
+    assert in_german == pytest.approx(in_english, rel=0.1)
+    assert abs(another) < 3 < in_german
+    # A language without sentences has what is common to all taken off.
+    assert space.nearness(space.asked(said(3, "en"), "ru"), space.stored(said(3, "en"), "ru"))[0] > 3
+
+
+def test_nearness_is_in_deviations_of_texts_that_have_nothing_in_common() -> None:
+    """Comparable between models with vectors of any length."""
+    space, longer = a_space(), a_space(50.0)
+    kept = b"".join(space.stored(said(n, "en"), "en") for n in range(24))
+    near = np.array([space.nearness(space.asked(said(n, "fr"), "fr"), kept) for n in range(24)])
+    others = near[~np.eye(24, dtype=bool)]
+    assert abs(others.mean()) < 1
+    assert 0.5 < others.std() < 1.5
+    assert longer.nearness(longer.asked(said(3, "fr", 50), "fr"), kept) == pytest.approx(near[3], abs=1e-3)
+
+
+def test_a_byte_a_dimension_is_kept_and_nothing_comes_of_nothing() -> None:
+    space = a_space()
+    assert len(space.stored(said(1, "en"), "en")) == space.dimensions == 96
+    assert space.nearness(space.asked(said(1, "en"), "en"), b"") == []
+    nothing = OFFSETS["en"].tolist()
+    assert all(np.isfinite(space.nearness(space.asked(nothing, "en"), space.stored(nothing, "en"))))
+
+
+def test_the_sentences_say_the_same_in_each_of_our_languages() -> None:
+    texts = parallel_texts()
+    assert set(texts) == {"en", "de", "fr", "es", "it", "nl", "pt"}
+    assert {len(each) for each in texts.values()} == {24}
+    assert all("\n" in text for each in texts.values() for text in each)

@@ -1,1 +1,0 @@
-"""Form of a desk's webhook: bodies, fields and signatures."""

@@ -1,1 +1,0 @@
-"""Format and signature of a desk's webhooks, for readers and senders."""

@@ -1,0 +1,357 @@
+"""Reconciliation: each desk's new tickets compared with the jobs, and notes that a ticket lacks.
+
+Missed tickets are reported, and their jobs made if the tenant wants that.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from statistics import median_low
+from typing import Any
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
+from db.session import Database
+from integrations.errors import ExternalError, TicketGoneError
+from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
+from integrations.servicedesk.clients import Desks
+from integrations.servicedesk.parsing import ListedTicket, is_number
+from jobs import reconcile
+from jobs.claims import has_room
+from jobs.inbox import Inbox
+from jobs.intake import WhyRecovered, recover_job
+from jobs.queue import QueueUnavailableError
+from jobs.reconcile import Compared, Noted, SeenTicket
+from knowledge.rounds import DeskRounds, SyncThrottle, SyncThrottles, is_its_own
+from observability import log_events, metrics
+from observability.identifiers import bound, other_numbers
+from observability.logging import log_event
+from privacy import tombstones
+from workflow.note import is_note_of
+
+_RESULTS = ("missed", "recovered", "note removed", "reopened")
+_KINDS = ("category", "group", "site", "template")
+# Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
+_WHOLE_INTERVAL = 0.75
+_MOST_OVERDUE = 1000
+# Single tickets read in a round, if the desk's list lacks fields that the tenant's rules need.
+_MOST_READ = 20
+MOST_PAGES = 10
+# A desk may show a ticket after a later one.
+_OVERLAP = timedelta(minutes=15)
+# Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
+_ROWS_AGAIN = 5
+_SOME = 5
+# A ticket that was created later than that by the desk's clock has a wrong time.
+MOST_AHEAD = timedelta(days=1)
+# The newest notes, in a round.
+MOST_LOOKED_FOR = 2
+# By then a technician has seen it.
+_SETTLED = timedelta(minutes=15)
+
+Listed = dict[str, tuple[ListedTicket, datetime]]
+"""Listed tickets by id, with the time of each."""
+
+
+class Reconciling(DeskRounds):
+    """The rounds under way; `stop()` it. Its calls share the copying's rate."""
+
+    span = "Reconcile"
+    failure_phrase = log_events.RECONCILE_FAILED
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        desks: Desks,
+        inbox: Inbox,
+        paces: SyncThrottles,
+        settings: HousekeepingSettings,
+        **limits: Any,
+    ) -> None:
+        super().__init__(tenants, **limits)
+        self._database = database
+        self._desks = desks
+        self._inbox = inbox
+        self._paces = paces
+        self._expected: set[str] = set()
+        # A purged job must not look like one that was never made. Half the time, since a desk's clock may be ahead:
+        # then a ticket looks younger than its job.
+        hours = min(settings.reconcile_window_hours, settings.keep_jobs_days * 12)
+        self._window = timedelta(hours=hours)
+        self._interval = timedelta(seconds=settings.reconcile_interval_seconds)
+        self._deadline = settings.job_deadline_seconds
+
+    async def round(self, seconds: float) -> None:
+        self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
+        await super().round(seconds)
+
+    async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._expect(tenant.id)
+        turn = self._paces.setdefault((tenant.id, desk.rate_per_minute), SyncThrottle(desk.rate_per_minute)).wait
+        client, where = self._desks.of(tenant.id), (self._database, tenant.id)
+        now = partial(self._tenants.get, tenant.id)
+        limits = (self._interval, self._window, self._deadline)
+        missed = MissedTickets(self._database, client, self._inbox, tenant, now, turn, *limits)
+        try:
+            if not_compared := await missed.look():
+                log_event(log_events.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
+            await missed.recover(until)
+            # Not before: listed tickets that could not be counted as missed would go unnoticed.
+            await reconcile.all_done(*where)
+        finally:
+            # While the desk's API is down, webhooks and jobs continue: the old figures would raise an alarm.
+            await self._tell(tenant)
+        if state := await reconcile.load(*where):
+            about = (self._database, client, tenant.id, turn)
+            await look_for_notes(*about, after=state.notes_until, now=state.now)
+
+    def _expect(self, tenant_id: str) -> None:
+        if tenant_id not in self._expected:
+            self._expected.add(tenant_id)
+            for result in _RESULTS:
+                metrics.RECONCILE_FOUND.labels(tenant_id, result)
+            metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
+
+    async def _tell(self, tenant: Tenant) -> None:
+        told = await reconcile.figures(self._database, tenant.id)
+        if told is None:
+            return
+        # From the database, so that every leader exports the same.
+        metrics.RECONCILED_AT.labels(tenant.id).set(told.compared_at.timestamp())
+        metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else told.missed)
+        metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
+        if told.last_webhook_at is not None:
+            metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(told.last_webhook_at.timestamp())
+        found = await reconcile.take_found(self._database, tenant.id)
+        if found is not None and any(found[1:]):
+            since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
+            log_event(log_events.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
+
+    async def stop(self) -> None:
+        await super().stop()
+        self._expected.clear()
+        for gauge in metrics.OF_RECONCILING:
+            gauge.clear()
+
+
+@dataclass(slots=True)
+class MissedTickets:
+    """Missed tickets of one desk in one round.
+
+    `now` returns the tenant's current settings, None if it has left; `turn` returns when the desk may be called. Each
+    step raises the desk's failures or one of DATABASE_FAILURES, and the next round resumes there.
+    """
+
+    database: Database
+    desk: ServiceDeskPlus
+    inbox: Inbox
+    tenant: Tenant
+    now: Callable[[], Tenant | None]
+    turn: Callable[[], Awaitable[None]]
+    interval: timedelta
+    """A webhook that takes longer is missed."""
+    window: timedelta
+    """Older tickets are ignored."""
+    job_deadline_seconds: int
+
+    async def look(self) -> str:
+        """Record new tickets without a job; return why some were not compared, or "".
+
+        A new tenant is compared from now on: its existing tickets are ignored.
+        """
+        state = await reconcile.load(self.database, self.tenant.id)
+        if state is None:
+            # Its first page.
+            listed, not_compared = await list_new(self.desk.lists, self.turn, datetime.max.replace(tzinfo=UTC))
+            now = datetime.now(UTC)
+            newest = _newest_by(now, listed)
+            # If the newest may be missing, nothing before this moment counts.
+            newest = max(newest or now, now) if not_compared else newest
+            await reconcile.begin(self.database, self.tenant.id, newest)
+            return not_compared
+        oldest = max(state.since, state.now - self.window)
+        until = max(state.compared_until - _OVERLAP, oldest)
+        listed, not_compared = await list_new(self.desk.lists, self.turn, until)
+        latest = state.now + state.ahead + MOST_AHEAD
+        new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
+        tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
+        compared_until = max((at for _, at in listed.values()), default=state.compared_until)
+        await reconcile.compare(self.database, self.tenant.id, tickets, seen_at=state.now, until=compared_until)
+        await self._count_overdue(state)
+        return not_compared
+
+    def _wanted(self, listed: ListedTicket, created_at: datetime) -> SeenTicket | None:
+        rules = self.tenant.rules
+        # Only numbers may appear in log lines and addresses, as for webhooks.
+        if listed.is_trashed or rules.leave_out(listed.kinds) or not is_number(listed.ticket_id):
+            return None
+        tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
+        return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
+
+    async def _without_forgotten(self, tickets: Sequence[SeenTicket]) -> list[SeenTicket]:
+        numbers = set().union(*(each.numbers for each in tickets))
+        left = await tombstones.forgotten_among(self.database, self.tenant.id, numbers) if numbers else set()
+        if left:
+            gone = [each.ticket_id for each in tickets if not left.isdisjoint(each.numbers)]
+            await reconcile.forget(self.database, self.tenant.id, gone)
+        return [each for each in tickets if left.isdisjoint(each.numbers)]
+
+    async def _count_overdue(self, state: Compared) -> None:
+        waits = timedelta() if self.tenant.polled else self.interval * _WHOLE_INTERVAL
+        limits = {"before": state.now - waits, "oldest": state.now - self.window}
+        tickets = await reconcile.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
+        if not tickets:
+            return
+        try:
+            kept = {event.ticket_id for event in await self.inbox.of_tenant(self.tenant.id)}
+        except QueueUnavailableError:
+            return  # a webhook may wait there
+        read = 0
+        for ticket in await self._without_forgotten(tickets):
+            if not kept.isdisjoint(ticket.numbers):
+                continue
+            if not ticket.tells_all:
+                read += 1
+                if read > _MOST_READ or not await self._is_wanted(ticket):
+                    continue
+            await self._count(ticket)
+
+    async def _is_wanted(self, ticket: SeenTicket) -> bool:
+        await self.turn()
+        try:
+            found = await self.desk.read_ticket(ticket.ticket_id)
+        except TicketGoneError:
+            await reconcile.forget(self.database, self.tenant.id, [ticket.ticket_id])
+            return False
+        except ExternalError as failure:
+            if not is_its_own(failure):
+                raise
+            wanted = False
+        else:
+            wanted = not self.tenant.rules.leave_out(found.kinds)
+        if not wanted:
+            await reconcile.leave_out(self.database, self.tenant.id, ticket.ticket_id)
+        return wanted
+
+    async def _count(self, ticket: SeenTicket) -> None:
+        database, tenant, missed = self.database, self.tenant, not self.tenant.polled
+        if await reconcile.count_missed(database, tenant.id, ticket.ticket_id, counts=missed) and missed:
+            metrics.RECONCILE_FOUND.labels(tenant.id, "missed").inc()
+            created = f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}"
+            mode = "on" if tenant.recovers else "report"
+            about = {"ticket_id": ticket.ticket_id, "tenant_id": tenant.id, "created": created, "reconcile": mode}
+            log_event(log_events.WEBHOOK_MISSED, about, also=other_numbers(ticket.ticket_id, None, ticket.display_id))
+
+    async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Make jobs of missed tickets until `until` (monotonic), oldest first.
+
+        Within the minute's limit, and the tenant's of waiting jobs. A tenant that only wants reports gets the jobs of
+        webhooks refused with 429: its desk sent them.
+        """
+        database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
+        while begun := self.now():
+            everything = begun.recovers
+            why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
+            oldest = datetime.now(UTC) - self.window
+            found = await reconcile.to_recover(database, tenant_id, oldest, only_refused=not everything)
+            for ticket in await self._without_forgotten(found.tickets):
+                # A change of these settings counts at once.
+                tenant = self.now()
+                if tenant is None or tenant.recovers != everything:
+                    return
+                if not await has_room(database, tenant_id, tenant.share.most_waiting):
+                    return
+                if await recover_job(database, tenant_id, ticket, "polled" if tenant.polled else why, deadline):
+                    metrics.RECONCILE_FOUND.labels(tenant_id, "recovered").inc()
+            if found.more_in is None or time.monotonic() + found.more_in >= until:
+                return
+            await sleep(found.more_in)
+
+
+async def list_new(lists: DeskLists, turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
+    """List tickets down to those created before `until`, and why some new ones are missing, or "".
+
+    `turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
+    ticket of it.
+    """
+    listed: Listed = {}
+    start, last, in_order = 1, None, True
+    for _ in range(MOST_PAGES):
+        await turn()
+        page = await lists.tickets(start)
+        fresh = [each for each in page.items if each.ticket_id not in listed]
+        # A ticket without a time does not exclude the others.
+        timed = {each.ticket_id: (each, each.created_at) for each in fresh if each.created_at is not None}
+        if fresh and not timed:
+            return listed, "its list tells no times"
+        listed |= timed
+        moments = [at for _, at in timed.values()]
+        in_order = in_order and moments == sorted(moments, reverse=True) and (last is None or moments[:1] <= [last])
+        last = moments[-1] if moments else last
+        if not page.has_more or (in_order and last is not None and last < until):
+            return listed, ""
+        if not fresh:
+            return listed, "its list repeats itself"
+        start += max(1, len(page.items) - _ROWS_AGAIN)
+    return listed, "more are new than are listed" if in_order else "its list is in no order"
+
+
+def _newest_by(now: datetime, listed: Listed) -> datetime | None:
+    """Return when the newest was created, ignoring times more than a day ahead.
+
+    Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its clock.
+    """
+    numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
+    last = [at for _, at in numbered[-_SOME:]]
+    latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
+    return max((at for _, at in listed.values() if at <= latest), default=None)
+
+
+async def look_for_notes(
+    database: Database,
+    desk: ServiceDeskPlus,
+    tenant_id: str,
+    turn: Callable[[], Awaitable[None]],
+    *,
+    after: datetime,
+    now: datetime,
+) -> None:
+    """Look once for the notes of some jobs that ended after `after`.
+
+    Missing ones are logged. Raises the desk's failures, or one of DATABASE_FAILURES.
+    """
+    until = now - _SETTLED
+    for job in await reconcile.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
+        with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
+            removed = await _is_removed(desk, job, turn)
+            # One by one: a reported note is not reported again if the desk fails at the next.
+            await reconcile.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            if removed:
+                metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
+                log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
+    await reconcile.looked_for_notes(database, tenant_id, until)
+
+
+async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:
+    is_ours = partial(is_note_of, job.job_id)
+    await turn()
+    try:
+        if await desk.has_note(job.desk_id, job.note_id, is_ours):
+            return False
+        # One call in the normal case. The note may have another id, or its ticket is gone too.
+        await turn()
+        await desk.read_ticket(job.desk_id)
+        await turn()
+        return await desk.find_note(job.desk_id, is_ours, job.note_attempted_at) is None
+    except TicketGoneError:
+        return False
+    except ExternalError as failure:
+        if not is_its_own(failure):
+            raise
+        return False

@@ -1,0 +1,103 @@
+"""Reasons to add no note, which end the job as skipped."""
+
+from collections.abc import Callable
+
+from config.tenants import Tenant
+from db.session import Database
+from integrations.values import DeskTicket
+from jobs import claims, queries, refresh
+from jobs.claims import Claim, is_forgotten
+from jobs.repository import ALREADY_ENHANCED, FORGOTTEN, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
+from knowledge import repository
+from workflow.lease import retry_until_available
+from workflow.state import Attempt
+
+
+class NoNoteWantedError(Exception):
+    """The ticket must not get a note from this job.
+
+    The reason is one of `jobs.repository`.
+    ALREADY_ENHANCED: another job has noted the ticket, or may have. Our own note changes the ticket, and a desk may
+    send a webhook for each change. In a dry run the other job's answer counts.
+    REFRESHED_LATELY: a further note is requested, but the ticket had one within the hour.
+    OWN_FAILURE_NOTE: another job has just left a failure note, which may have caused this webhook.
+    FORGOTTEN: the ticket or its requester was erased on request.
+    LEFT_OUT: the tenant's rules exclude the ticket.
+    NOTHING_FOUND: no similar ticket or document was found, and the tenant then wants no note.
+    DRY_RUN: the tenant is in a dry run; the answer stays in the row.
+    """
+
+    expected = True
+    result = "skipped"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def refuse_event(attempt: Attempt) -> None:
+    """Refuse a webhook whose event is excluded by the tenant's rules; none is an empty name.
+
+    A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
+    first: nothing of the ticket is kept.
+    """
+    if not attempt.wishes().rules.ask_for("event"):
+        return
+    event = await retry_until_available(claims.event_of, attempt.database, attempt.claim)
+    if event not in OWN_EVENTS and attempt.wishes().rules.leave_out({"event": event}):
+        if attempt.claim.answered:
+            await retry_until_available(claims.erase_answer, attempt.database, attempt.claim)
+        raise NoNoteWantedError(LEFT_OUT)
+
+
+async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Refuse a ticket, which was just read, that the tenant's rules exclude.
+
+    If nothing of a ticket may be kept, its copy and the answers of earlier jobs are erased at once; housekeeping makes
+    no other copy.
+    """
+    rules = attempt.wishes().rules
+    if rules.forbid(ticket.kinds):
+        await retry_until_available(
+            repository.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id
+        )
+        await retry_until_available(claims.erase_answers, attempt.database, attempt.claim)
+    if rules.leave_out(ticket.kinds):
+        raise NoNoteWantedError(LEFT_OUT)
+
+
+async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
+    if await retry_until_available(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester):
+        raise NoNoteWantedError(FORGOTTEN)
+
+
+async def refuse_second_dry_run(attempt: Attempt) -> None:
+    """In a dry run, refuse a ticket that another job answered: one paid answer a ticket."""
+    if attempt.wishes().dry_run:
+        claim = attempt.claim
+        if (
+            await retry_until_available(queries.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+            is not None
+        ):
+            raise NoNoteWantedError(ALREADY_ENHANCED)
+
+
+async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Tenant]) -> str:
+    """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0032).
+
+    Refuses the job if the ticket has a note, or an echo is likely, and no further one is wanted, or if it had one
+    within the hour.
+    """
+    if not (claim.enhanced or claim.echo):
+        return ""
+    why = await retry_until_available(refresh.begin, database, claim, reopened=wishes().note.if_reopened)
+    if why == REFRESHED_LATELY:
+        raise NoNoteWantedError(REFRESHED_LATELY)
+    if why is None:
+        raise NoNoteWantedError(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
+    return why
+
+
+async def refuse_second_note(attempt: Attempt) -> None:
+    """Refuse as `why_refresh` does, or set the reason of a further note."""
+    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.wishes) or attempt.refresh

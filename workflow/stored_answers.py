@@ -1,0 +1,86 @@
+"""Results that an attempt stores in Redis for the next one: Postgres was down, or the worker had to stop."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from privacy.audit import ModelExchange
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedCheck:
+    """A search for an earlier attempt's note, held back between two desk calls."""
+
+    posted_at: str
+    """The time of that posting: another posting needs another search."""
+    listed_at: str
+    """The time at which the desk listed the notes; both in ISO 8601, by the database's clock."""
+    unread: list[str]
+    """Ids of the unread notes."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableAnswer:
+    """An answer to repair: its text, and its placeholders (`privacy.redaction`)."""
+
+    text: str
+    placeholders: dict[str, str]
+    sources: list[dict[str, str]] = field(default_factory=list)
+    """The sources of its question, as in an audit record; empty without records."""
+
+
+class Kept(StrEnum):
+    """The kinds of values stored for a job's next attempt."""
+
+    ANSWER = "answer"
+    """A paid answer that could not be committed, and its model's name."""
+    UNUSABLE = "masked-unusable"
+    """An UnusableAnswer whose repair failed for now."""
+    RECORD = "record"
+    """A list of ModelExchange, whose audit records a stopping worker could not write."""
+    LOOK = "look"
+    """An UnfinishedCheck."""
+
+
+_FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError)
+_READ: dict[Kept, Callable[[Any], Any]] = {
+    Kept.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
+    Kept.UNUSABLE: lambda stored: UnusableAnswer(**stored),
+    Kept.RECORD: lambda stored: [ModelExchange(**each) for each in stored],
+    Kept.LOOK: lambda stored: UnfinishedCheck(**stored),
+}
+
+
+class AnswersInRedis:
+    """One key for each value, which expires after `seconds`. No method raises.
+
+    Not before the longest life of a job, or GPT-4 would be paid again. Without Redis a value is lost: GPT-4 is called
+    again, and a search for a note restarts.
+    """
+
+    def __init__(self, redis: Redis, seconds: int) -> None:
+        self._redis = redis
+        self._seconds = seconds
+
+    async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
+        with suppress(*_FAILURES):
+            stored = json.dumps(value, ensure_ascii=False, default=asdict)
+            await self._redis.set(f"{what}:{job_id}", stored, ex=self._seconds)
+
+    async def get(self, what: Kept, job_id: UUID) -> Any:
+        try:
+            stored = await self._redis.get(f"{what}:{job_id}")
+            return None if stored is None else _READ[what](json.loads(stored))
+        except _FAILURES:
+            return None
+
+    async def drop(self, job_id: UUID, *what: Kept) -> None:
+        with suppress(*_FAILURES):
+            await self._redis.delete(*(f"{each}:{job_id}" for each in what or Kept))
