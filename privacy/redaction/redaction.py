@@ -14,7 +14,7 @@ from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Placeholders, looked
 from privacy.redaction.recognizers import Detection, recognize, settled, table
-from privacy.redaction.secrets import secrets
+from privacy.redaction.secrets import secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
@@ -120,10 +120,11 @@ class Finder:
         found += phones(read)
         if self._network:
             found += addresses(read)
-        found += logins(read, [each.begin for each in found if each.kind == "SECRET"])
+        further = list(shaped(read))
+        found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
-        found += names
+        found += [*further, *names]
         return settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
 
 

@@ -1,11 +1,12 @@
 """Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
 
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator
-from functools import cache
-from itertools import pairwise
+from functools import cache, lru_cache
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
+from privacy.redaction.network import is_host
 from privacy.redaction.people import spelled_words
 from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
@@ -18,13 +19,15 @@ _ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "aske
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
-_MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
-_PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
+_NO_CODE_WORD, _CODE_BEFORE = patterns("secrets", "no_code_word code_before")
+_MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
+_PHRASE, _TRIED, _LISTED, _LOOSE = patterns("secrets", "phrase tried listed loose")
+_TOKEN, _SHAPED, _CODED, _NO_SHAPE = patterns("secrets", "token shaped coded no_shape")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
-_OF_WIFI, _BRACKETED, _TOLD = patterns("secrets", "of_wifi bracketed told")
+_OF_WIFI, _JOINED = patterns("secrets", "of_wifi joined")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
+_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 400, 120, 90  # characters behind a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -33,7 +36,7 @@ def _beginning(label: str) -> Callable[[str], bool]:
     return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
 
 
-_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "question"))
+_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_CUE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "cue", "question"))
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
@@ -59,8 +62,6 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
     yield from _pairs(read, is_of_logins=is_of_logins)
-    yield from _near(read, labels)
-    yield from _codes(read)
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
@@ -114,12 +115,12 @@ def _answered(read: ReadText, at: int) -> list[tuple[int, int]]:
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
     phrase = _PHRASE.match(read.text, end)
     parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
-    plain = list(map(_is_word_of_sentence, parts))
-    is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
+    plain = sum(map(_is_word_of_sentence, parts))
+    is_sentence = plain * 2 >= len(parts) or _is_name(parts[0]) or (_is_word_of_sentence(parts[0]) and len(parts) < 4)
     is_sentence = is_sentence or (
         read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else ""))
     )
-    return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
+    return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 2) else None
 
 
 def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
@@ -176,8 +177,9 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
-    is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
+    is_unheard = bool(_JOINED.fullmatch(value)) and len(value) > 4 and not any(map(str.isdigit, gap))
+    is_unheard = is_unheard and (form is _SAID or (form is _ADJACENT and value[0].islower() and value.isalpha()))
+    is_unheard = is_unheard and not all(map(is_known, parts))
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
@@ -199,49 +201,54 @@ def _is_like(value: str) -> bool:
     return _is_mixed(value) and value.count(":") < 2 and not is_other
 
 
-def _is_joined(value: str) -> bool:
-    is_even = value.lower() == value or value.upper() == value or re.fullmatch(r"[^-_]+", value)
-    return not is_even and not any(map(is_known, spelled_words(value)))
-
-
 def _is_composed(value: str) -> bool:
     """Return True for letters, digits and signs together, as hardly anything but a password has them."""
     return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
 
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
     end = 0
-    for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
+    for start in read.starts(filter(_BEGINS_CODE, read.places)):
+        word = _CODE_WORD.match(read.text, start)
+        if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
+            continue
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
             if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield found.span()
+        if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
+            yield before.span("value")
 
 
-def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
-    """Find what looks like a password where the text speaks of one: "I tried Summer24! and Winter25!"."""
-    borders = [*(second for _, second in pairwise(labels)), len(read.text) + 1]
-    place = 0
-    for found in _TOKEN.finditer(read.text) if labels or not _SIGNS.isdisjoint(read.text) else ():
-        begin, value = found.start(), found[0].rstrip(".,:;")
-        while borders[place] <= begin:
-            place += 1
-        gap = min([abs(begin - label) for label in labels[place : place + 2]], default=_REACH_OF_CODES)
-        is_composed = _is_composed(value)
-        is_secret = is_composed and (gap < _REACH or value.lower() != value != value.upper())
-        if not is_secret and gap < _REACH:
-            is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
-            is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
-            is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
-            is_told = _BRACKETED.match(read.text, begin) or (_TOLD.match(read.low, begin) and _is_like(value))
-            is_secret = is_secret or bool(is_told and _is_mixed(value))
-        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low or "códig" in read.low):
-            is_secret = bool(_BACKUP_CODE.fullmatch(value))
-        if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
-            yield begin, begin + len(value)
-            yield from _further(read, begin + len(value))
+def shaped(read: ReadText) -> Iterator[Detection]:
+    """Find what has the shape of a password or code, where the text speaks of access: "tried summer24 and mersey-9-fox"."""
+    yield from (Detection(*span, "SECRET") for span in _codes(read))
+    cues = read.starts(filter(_BEGINS_CUE, read.places))
+    for found in _TOKEN.finditer(read.text) if cues or not _SIGNS.isdisjoint(read.text) else ():
+        begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
+        value = read.text[begin:end]
+        place = bisect(cues, begin)
+        gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_REACH)
+        if gap > _reach_of(value) or _OF_USER.search(read.low, max(0, begin - 16), begin):
+            continue
+        if not (_OF_HASH.search(read.low, max(0, begin - 30), begin) or is_host(read, value, begin)):
+            yield Detection(begin, end, "SECRET")
+
+
+@lru_cache(20_000)
+def _reach_of(value: str) -> int:
+    """Return how far from a word about access a value of its shape is a secret, in characters."""
+    if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
+        return -1
+    if _is_composed(value) and value.lower() != value != value.upper():
+        return len(value) + 10**9
+    parts = spelled_words(value)
+    if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
+        return -1
+    return _REACH if _SHAPED.fullmatch(value) else _REACH_OF_CODES if _CODED.fullmatch(value) else -1
 
 
 def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
