@@ -14,7 +14,7 @@ from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Placeholders, looked
 from privacy.redaction.recognizers import Detection, recognize, settled, table
-from privacy.redaction.secrets import secrets, shaped
+from privacy.redaction.secrets import codes, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
@@ -117,7 +117,7 @@ class Finder:
         if self._network:
             found += hosts(read)
         found += self.desk.values(read)
-        found += phones(read)
+        found += [*codes(read), *phones(read)]
         if self._network:
             found += addresses(read)
         further = list(shaped(read))

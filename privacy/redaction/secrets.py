@@ -19,7 +19,9 @@ _ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "aske
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
-_NO_CODE_WORD, _CODE_BEFORE = patterns("secrets", "no_code_word code_before")
+_NO_CODE_WORD, _CODE_BEFORE, _NO_CODE_NUMBER, _NO_SINGLE_CODE = patterns(
+    "secrets", "no_code_word code_before year no_single_code"
+)
 _MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
 _PHRASE, _TRIED, _LISTED, _LOOSE = patterns("secrets", "phrase tried listed loose")
 _TOKEN, _SHAPED, _CODED, _NO_SHAPE = patterns("secrets", "token shaped coded no_shape")
@@ -206,7 +208,7 @@ def _is_composed(value: str) -> bool:
     return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
 
 
-def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
+def codes(read: ReadText) -> Iterator[Detection]:
     """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
     end = 0
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
@@ -216,16 +218,16 @@ def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
-            is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
-            if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
-                yield found.span()
+            is_other = _NO_CODE_NUMBER.fullmatch(found[0]) if word[0].endswith("s") else _NO_SINGLE_CODE.fullmatch(found[0])
+            is_other = is_other or read.text[end : end + 1].isalnum()
+            if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
+                yield Detection(*found.span(), "SECRET")
         if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
-            yield before.span("value")
+            yield Detection(*before.span("value"), "SECRET")
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
     """Find what has the shape of a password or code, where the text speaks of access: "tried summer24 and mersey-9-fox"."""
-    yield from (Detection(*span, "SECRET") for span in _codes(read))
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text) if cues or not _SIGNS.isdisjoint(read.text) else ():
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
