@@ -11,7 +11,9 @@ from privacy.redaction.recognizers import Detection, fragment, patterns, recogni
 from privacy.redaction.text import ReadText
 
 _FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
+_CUES = _FIRSTS | terms("login_cues")
 _LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
+_SHAPED, _SENTENCE = patterns("logins", "shaped sentence")
 _LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
@@ -51,15 +53,26 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         is_word = user and any(part in words() for part in re.split(r"[\W_]", user["value"].lower()))
         if user and ("_" in user["value"] or not is_word):
             yield Detection(*user.span("value"), "LOGIN")
+    end = 0
+    for start in read.starts(_CUES):
+        for near in _SHAPED.finditer(read.text, max(start, end), _sentence_end(read.text, start)):
+            end = near.end()
+            if spelled(_DIGITS.sub("", near[0])) not in products()[0]:
+                yield Detection(*near.span(), "LOGIN")
     for cell in read.column(_HEAD):
         is_name = _LOGIN.fullmatch(read.text, cell.begin, cell.end)
         if is_name and _is_login(read, cell.begin, cell.end, is_signed=True):
             yield Detection(cell.begin, cell.end, "LOGIN")
 
 
+def _sentence_end(text: str, start: int) -> int:
+    found = _SENTENCE.search(text, start, start + 60)
+    return found.start() + 1 if found else start + 60
+
+
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
     place, small = bisect_right(secrets, end), read.low[begin:end]
-    if place == len(secrets) or not _is_personal(small) or small in terms("no_secret"):
+    if place == len(secrets) or small in terms("no_secret"):
         return False
     label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
     return bool(label and label[1] in terms("secret_firsts"))
