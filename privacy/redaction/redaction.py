@@ -6,7 +6,7 @@ from itertools import islice
 from privacy.redaction.accounts import accounts, cards
 from privacy.redaction.desk import DeskPeople
 from privacy.redaction.identities import Identities, key_of
-from privacy.redaction.ids import alike, beside_names, birth_dates, ids
+from privacy.redaction.ids import alike, beside_names, birth_dates, far_ids, ids
 from privacy.redaction.logins import derived, logins
 from privacy.redaction.names import persons
 from privacy.redaction.network import addresses, hosts
@@ -124,7 +124,7 @@ class Finder:
         found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
-        found += [*further, *names]
+        found += [*further, *far_ids(read), *names]
         return settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
 
 
