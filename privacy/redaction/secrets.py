@@ -15,7 +15,7 @@ _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
 _FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _ = patterns("secrets", "strong said quote adjacent said_far")
-_ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
+_AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
@@ -23,13 +23,13 @@ _NO_CODE_WORD, _CODE_BEFORE, _NO_CODE_NUMBER, _NO_SINGLE_CODE = patterns(
     "secrets", "no_code_word code_before year no_single_code"
 )
 _MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
-_PHRASE, _TRIED, _LISTED, _LOOSE = patterns("secrets", "phrase tried listed loose")
-_TOKEN, _SHAPED, _CODED, _NO_SHAPE = patterns("secrets", "token shaped coded no_shape")
+_PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
+_SHAPED, _CODED, _NO_SHAPE = patterns("secrets", "shaped coded no_shape")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
 _OF_WIFI, _JOINED = patterns("secrets", "of_wifi joined")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 400, 120, 90  # characters behind a word for it
+_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters behind a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -52,18 +52,13 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
             yield find[:2]
     yield from _of_cells(read)
     yield from _answers(read)
-    is_of_logins = any(map(read.low.__contains__, terms("login_hints")))
-    if is_of_logins:
-        yield from (*_tried(read), *_listed(read))
-    labels, at = [], 0
+    at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
-            if found["weak"] is None:
-                labels.append(start)
             spans = _labelled(read, found)
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
-    yield from _pairs(read, is_of_logins=is_of_logins)
+    yield from _pairs(read)
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
@@ -103,15 +98,7 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             further = list(_further(read, end))
             is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
             return further if is_user else [(begin, end), *further]
-    return _answered(read, label.end()) if label["any"] else []
-
-
-def _answered(read: ReadText, at: int) -> list[tuple[int, int]]:
-    asked = _ASKED.match(read.text, at)
-    value = asked["value"].rstrip(".,") if asked else ""
-    if not asked or _is_word_of_sentence(value) or _is_name(value) or (value.lower() in words() and not asked["end"]):
-        return []
-    return [(asked.start("value"), asked.start("value") + len(value)), *_further(read, asked.end("value"))]
+    return []
 
 
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
@@ -169,21 +156,25 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if label["digits"]:
         value = value.rstrip("?!")
         is_code = bool(_CODE_VALUE.fullmatch(value)) and (
-            form is _STRONG or len(value) > 3 or label["digits"][:2] == "cv"
+            form is _STRONG or len(value) > 3 or label["digits"][:2] in {"cv", "cr"}
         )
         return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
     if label["weak"]:
         is_of_wifi = _OF_WIFI.search(label.string, max(0, label.start() - 60), label.start())
         is_random = is_of_wifi or re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value)
-        return len(value) >= 8 and _is_mixed(value) and bool(is_random)
+        is_random = (is_random and _is_mixed(value)) or (form is _SAID and _is_unheard(value))
+        return len(value) >= 8 and bool(is_random)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = bool(_JOINED.fullmatch(value)) and len(value) > 4 and not any(map(str.isdigit, gap))
-    is_unheard = is_unheard and (form is _SAID or (form is _ADJACENT and value[0].islower() and value.isalpha()))
-    is_unheard = is_unheard and not all(map(is_known, parts))
+    is_unheard = form is _SAID or (form is _ADJACENT and value[0].islower() and value.isalpha())
+    is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
+
+
+def _is_unheard(value: str) -> bool:
+    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not all(map(is_known, spelled_words(value)))
 
 
 def _is_mixed(value: str) -> bool:
@@ -218,7 +209,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
-            is_other = _NO_CODE_NUMBER.fullmatch(found[0]) if word[0].endswith("s") else _NO_SINGLE_CODE.fullmatch(found[0])
+            is_other = _NO_CODE_NUMBER.fullmatch(found[0]) if word[0][-1] in "sS" else _NO_SINGLE_CODE.fullmatch(found[0])
             is_other = is_other or read.text[end : end + 1].isalnum()
             if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield Detection(*found.span(), "SECRET")
@@ -229,11 +220,11 @@ def codes(read: ReadText) -> Iterator[Detection]:
 def shaped(read: ReadText) -> Iterator[Detection]:
     """Find what has the shape of a password or code, where the text speaks of access: "tried summer24 and mersey-9-fox"."""
     cues = read.starts(filter(_BEGINS_CUE, read.places))
-    for found in _TOKEN.finditer(read.text) if cues or not _SIGNS.isdisjoint(read.text) else ():
+    for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
         value = read.text[begin:end]
         place = bisect(cues, begin)
-        gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_REACH)
+        gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_ANYWHERE)
         if gap > _reach_of(value) or _OF_USER.search(read.low, max(0, begin - 16), begin):
             continue
         if not (_OF_HASH.search(read.low, max(0, begin - 30), begin) or is_host(read, value, begin)):
@@ -243,17 +234,21 @@ def shaped(read: ReadText) -> Iterator[Detection]:
 @lru_cache(20_000)
 def _reach_of(value: str) -> int:
     """Return how far from a word about access a value of its shape is a secret, in characters."""
+    if _RANDOM.fullmatch(value):
+        return _ANYWHERE
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
         return -1
     if _is_composed(value) and value.lower() != value != value.upper():
-        return len(value) + 10**9
+        return _ANYWHERE
     parts = spelled_words(value)
     if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
         return -1
+    if _SURE.fullmatch(value):
+        return _ANYWHERE
     return _REACH if _SHAPED.fullmatch(value) else _REACH_OF_CODES if _CODED.fullmatch(value) else -1
 
 
-def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
+def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
     for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
@@ -262,30 +257,6 @@ def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
             is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
             if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
                 yield begin, begin + len(value)
-    for found in _SLASHED.finditer(read.text) if is_of_logins else ():
-        value = found["value"].rstrip(".,:;)")
-        if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
-            yield found.start("value"), found.start("value") + len(value)
-
-
-def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
-    for found in read.after(terms("tried_firsts"), _TRIED):
-        begin, end = found.span("value")
-        end = _trimmed(read.text, begin, end)
-        if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
-            yield from ((begin, end), *_further(read, end))
-
-
-def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the last column of a list of accounts, and "name: secret"."""
-    lines = list(_LISTED.finditer(read.text))
-    for sign in " / ", " - ":
-        values = [line for line in lines if line["sign"] == sign]
-        if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
-            yield from (line.span("value") for line in values)
-    for line in lines:
-        if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
-            yield line.span("value")
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
