@@ -13,7 +13,7 @@ from privacy.redaction.text import ReadText
 _FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
 _CUES = _FIRSTS | terms("login_cues")
 _LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
-_SHAPED, _SENTENCE = patterns("logins", "shaped sentence")
+_SHAPED, _SENTENCE, _OF_SECRET = patterns("logins", "shaped sentence of_secret")
 _LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
@@ -57,7 +57,8 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     for start in read.starts(_CUES):
         for near in _SHAPED.finditer(read.text, max(start, end), _sentence_end(read.text, start)):
             end = near.end()
-            if spelled(_DIGITS.sub("", near[0])) not in products()[0]:
+            is_of_secret = _OF_SECRET.search(read.low, start, near.start())
+            if not is_of_secret and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
                 yield Detection(*near.span(), "LOGIN")
     for cell in read.column(_HEAD):
         is_name = _LOGIN.fullmatch(read.text, cell.begin, cell.end)

@@ -19,12 +19,13 @@ _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign que
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
+_PIN = re.compile(r"(?i)(?:pin|nip|puk)$")
 _NO_CODE_WORD, _CODE_BEFORE, _NO_CODE_NUMBER, _NO_SINGLE_CODE = patterns(
     "secrets", "no_code_word code_before year no_single_code"
 )
 _MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
-_SHAPED, _CODED, _NO_SHAPE = patterns("secrets", "shaped coded no_shape")
+_SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
 _OF_WIFI, _JOINED = patterns("secrets", "of_wifi joined")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
@@ -76,6 +77,8 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
                 continue
             end = begin + len(found[name].split(" ")[0])
         elif name != "value":
+            if form is _QUOTE and found["gap"] and " " in found[name]:
+                continue
             is_code = (bool(_CODE_VALUE.fullmatch(found[name])) or _is_mixed(found[name])) and not is_of_thing
             is_plain = _is_word_of_sentence(found[name]) or _is_name(found[name])
             is_any = bool(label["any"]) and not (is_plain or found[name].startswith(_NO_VALUE))
@@ -167,7 +170,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID or (form is _ADJACENT and value[0].islower() and value.isalpha())
+    is_unheard = form is _SAID or (form is _ADJACENT and value.islower() and value.isalpha() and label[0].lower() in {"pw", "pwd", "mdp", "pass", "psk"})
     is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
@@ -206,11 +209,10 @@ def codes(read: ReadText) -> Iterator[Detection]:
         word = _CODE_WORD.match(read.text, start)
         if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
             continue
-        reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
+        reach, no_number = _REACH_OF_DIGITS * (1 + word[0].endswith("s")), _NO_CODE_NUMBER if word[0][-1] in "sS" else _NO_SINGLE_CODE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
-            is_other = _NO_CODE_NUMBER.fullmatch(found[0]) if word[0][-1] in "sS" else _NO_SINGLE_CODE.fullmatch(found[0])
-            is_other = is_other or read.text[end : end + 1].isalnum()
+            is_other = (no_number.fullmatch(found[0]) and not _PIN.search(word[0])) or read.text[end : end + 1].isalnum()
             if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield Detection(*found.span(), "SECRET")
         if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
@@ -227,7 +229,9 @@ def shaped(read: ReadText) -> Iterator[Detection]:
         gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_ANYWHERE)
         if gap > _reach_of(value) or _OF_USER.search(read.low, max(0, begin - 16), begin):
             continue
-        if not (_OF_HASH.search(read.low, max(0, begin - 30), begin) or is_host(read, value, begin)):
+        against = _OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM
+        is_name = _HOST.fullmatch(value) and is_host(read, value, begin)
+        if not (is_name or against.search(read.low, max(0, begin - 30), begin)):
             yield Detection(begin, end, "SECRET")
 
 
