@@ -19,6 +19,7 @@ _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign que
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
+_PARTICIPLE = re.compile(r"(?:ed|ing|en|ert|é|ée|és|ado|ada|ido|ida|able|ible|bar|ly|ment|ig|lich|isch|ous|ful|less|ive|al|ant|ent|urd?|ours?)$")
 _PIN = re.compile(r"(?i)(?:pin|nip|puk)$")
 _NO_CODE_WORD, _CODE_BEFORE, _NO_CODE_NUMBER, _NO_SINGLE_CODE = patterns(
     "secrets", "no_code_word code_before year no_single_code"
@@ -171,6 +172,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_unheard = form is _SAID or (form is _ADJACENT and value.islower() and value.isalpha() and label[0].lower() in {"pw", "pwd", "mdp", "pass", "psk"})
+    if form is _SAID and not gap and value.isalpha() and value.islower() and len(value) > 4 and not _PARTICIPLE.search(value):
+        return True
     is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
