@@ -171,7 +171,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID or (form is _ADJACENT and value.islower() and value.isalpha() and label[0].lower() in {"pw", "pwd", "mdp", "pass", "psk"})
+    is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and value.islower() and value.isalpha() and label[0].lower() in {"pw", "pwd", "mdp", "pass", "psk"})
     if form is _SAID and not gap and value.isalpha() and value.islower() and len(value) > 4 and not _PARTICIPLE.search(value):
         return True
     is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
@@ -180,7 +180,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
 
 
 def _is_unheard(value: str) -> bool:
-    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not all(map(is_known, spelled_words(value)))
+    parts = spelled_words(value)
+    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not (len(parts) < 3 and all(map(is_known, parts)))
 
 
 def _is_mixed(value: str) -> bool:
