@@ -76,8 +76,9 @@ def far_ids(read: ReadText) -> Iterator[Detection]:
         sentence = _SENTENCE.search(read.text, begin, begin + 80)
         for found in _FAR.finditer(read.text, max(begin, end), sentence.start() + 1 if sentence else begin + 80):
             end = found.end()
-            is_other = _NO_ID.fullmatch(found[0]) or _OF_THINGS.search(read.low, max(0, found.start() - 24), found.start())
-            if sum(map(str.isdigit, found[0])) > 5 and not (is_other or read.text[end : end + 1].isalnum()):
+            is_cut = read.text[end : end + 1].isalnum() or sum(map(str.isdigit, found[0])) < 6
+            is_thing = _OF_THINGS.search(read.low, max(0, found.start() - 24), found.start())
+            if not (is_cut or is_thing or _NO_ID.fullmatch(found[0])):
                 yield Detection(*found.span(), "ID")
 
 

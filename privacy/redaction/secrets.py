@@ -19,11 +19,10 @@ _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign que
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
-_PARTICIPLE = re.compile(r"(?:ed|ing|en|ert|é|ée|és|ado|ada|ido|ida|able|ible|bar|ly|ment|ig|lich|isch|ous|ful|less|ive|al|ant|ent|urd?|ours?)$")
-_PIN = re.compile(r"(?i)(?:pin|nip|puk)$")
-_NO_CODE_WORD, _CODE_BEFORE, _NO_CODE_NUMBER, _NO_SINGLE_CODE = patterns(
+_NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE_CODE = patterns(
     "secrets", "no_code_word code_before year no_single_code"
 )
+_PIN, _SHORT_LABEL, _ADJECTIVE = patterns("secrets", "pin short_label adjective")
 _MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
@@ -171,9 +170,10 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and value.islower() and value.isalpha() and label[0].lower() in {"pw", "pwd", "mdp", "pass", "psk"})
-    if form is _SAID and not gap and value.isalpha() and value.islower() and len(value) > 4 and not _PARTICIPLE.search(value):
+    is_lower = value.islower() and value.isalpha() and len(value) > 4
+    if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
         return True
+    is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
     is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
@@ -213,10 +213,12 @@ def codes(read: ReadText) -> Iterator[Detection]:
         word = _CODE_WORD.match(read.text, start)
         if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
             continue
-        reach, no_number = _REACH_OF_DIGITS * (1 + word[0].endswith("s")), _NO_CODE_NUMBER if word[0][-1] in "sS" else _NO_SINGLE_CODE
+        is_list = word[0].endswith("s")
+        reach = _REACH_OF_DIGITS * (1 + is_list)
+        no_number = None if _PIN.search(word[0]) else _YEAR if is_list else _NO_SINGLE_CODE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
-            is_other = (no_number.fullmatch(found[0]) and not _PIN.search(word[0])) or read.text[end : end + 1].isalnum()
+            is_other = read.text[end : end + 1].isalnum() or (no_number and no_number.fullmatch(found[0]))
             if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield Detection(*found.span(), "SECRET")
         if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
@@ -261,9 +263,10 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
-            is_shared = "/" in read.text[found.end("user") : begin] and found["user"].lower() in terms("roles_accounts")
-            is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
-            if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
+            is_shared = (found["user"] or found["role"]).lower() in terms("roles_accounts")
+            is_slashed = "/" in found["sign"]
+            is_secret = is_slashed and (value.isalnum() if is_shared else _is_mixed(value) and value.lower() != value)
+            if is_secret or _is_like(value) or (is_shared and _is_unheard(value)):
                 yield begin, begin + len(value)
 
 
