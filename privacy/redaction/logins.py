@@ -53,22 +53,22 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         is_word = user and any(part in words() for part in re.split(r"[\W_]", user["value"].lower()))
         if user and ("_" in user["value"] or not is_word):
             yield Detection(*user.span("value"), "LOGIN")
-    end = 0
-    for start in read.starts(_CUES):
-        for near in _SHAPED.finditer(read.text, max(start, end), _sentence_end(read.text, start)):
-            end = near.end()
-            is_of_secret = _OF_SECRET.search(read.low, start, near.start())
-            if not is_of_secret and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
-                yield Detection(*near.span(), "LOGIN")
+    yield from _near(read)
     for cell in read.column(_HEAD):
         is_name = _LOGIN.fullmatch(read.text, cell.begin, cell.end)
         if is_name and _is_login(read, cell.begin, cell.end, is_signed=True):
             yield Detection(cell.begin, cell.end, "LOGIN")
 
 
-def _sentence_end(text: str, start: int) -> int:
-    found = _SENTENCE.search(text, start, start + 60)
-    return found.start() + 1 if found else start + 60
+def _near(read: ReadText) -> Iterator[Detection]:
+    end = 0
+    for start in read.starts(_CUES):
+        sentence = _SENTENCE.search(read.text, start, start + 60)
+        for near in _SHAPED.finditer(read.text, max(start, end), sentence.start() + 1 if sentence else start + 60):
+            end = near.end()
+            is_of_secret = _OF_SECRET.search(read.low, start, near.start())
+            if not is_of_secret and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
+                yield Detection(*near.span(), "LOGIN")
 
 
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:

@@ -19,15 +19,11 @@ _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign que
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
-_NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE_CODE = patterns(
-    "secrets", "no_code_word code_before year no_single_code"
-)
+_NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
 _PIN, _SHORT_LABEL, _ADJECTIVE = patterns("secrets", "pin short_label adjective")
-_MIXED_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code word_number")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
-_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
-_OF_WIFI, _JOINED = patterns("secrets", "of_wifi joined")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _JOINED = patterns("secrets", "of_phrase of_user of_both of_phone joined")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters behind a word for it
@@ -88,14 +84,9 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = (
-            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9) or read.text[begin - 1] == "("
-        )
-        if (
-            (form is _STRONG or is_of_phrase)
-            and label["any"]
-            and (phrase := _phrase_end(read, begin, end, found["gap"]))
-        ):
+        is_of_phrase = form is _STRONG or read.text[begin - 1] == "("
+        is_of_phrase = is_of_phrase or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             further = list(_further(read, end))
@@ -105,14 +96,13 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
 
 
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
-    phrase = _PHRASE.match(read.text, end)
-    parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
+    if not (phrase := _PHRASE.match(read.text, end)):
+        return None
+    parts = read.text[begin : phrase.end()].split()
     plain = sum(map(_is_word_of_sentence, parts))
     is_sentence = plain * 2 >= len(parts) or _is_name(parts[0]) or (_is_word_of_sentence(parts[0]) and len(parts) < 4)
-    is_sentence = is_sentence or (
-        read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else ""))
-    )
-    return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 2) else None
+    is_aside = read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0]))
+    return None if is_sentence or is_aside or (len(gap.split()) > 1 and len(parts) < 3) else phrase.end()
 
 
 def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
@@ -157,16 +147,10 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
-        value = value.rstrip("?!")
-        is_code = bool(_CODE_VALUE.fullmatch(value)) and (
-            form is _STRONG or len(value) > 3 or label["digits"][:2] in {"cv", "cr"}
-        )
-        return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
+        is_short = form is not _STRONG and len(value) < 4 and label["digits"][:2] not in {"cv", "cr"}
+        return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
-        is_of_wifi = _OF_WIFI.search(label.string, max(0, label.start() - 60), label.start())
-        is_random = is_of_wifi or re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value)
-        is_random = (is_random and _is_mixed(value)) or (form is _SAID and _is_unheard(value))
-        return len(value) >= 8 and bool(is_random)
+        return len(value) > 7 and (_reach_of(value) > 0 or (form is _SAID and _is_unheard(value)))
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
@@ -215,7 +199,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
             continue
         is_list = word[0].endswith("s")
         reach = _REACH_OF_DIGITS * (1 + is_list)
-        no_number = None if _PIN.search(word[0]) else _YEAR if is_list else _NO_SINGLE_CODE
+        no_number = None if _PIN.search(word[0]) else _YEAR if is_list else _NO_SINGLE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
             is_other = read.text[end : end + 1].isalnum() or (no_number and no_number.fullmatch(found[0]))
@@ -226,7 +210,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
-    """Find what has the shape of a password or code, where the text speaks of access: "tried summer24 and mersey-9-fox"."""
+    """Find what has the shape of a password or code, near words about access: "tried summer24 and mersey-9-fox"."""
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
