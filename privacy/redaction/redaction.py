@@ -117,7 +117,7 @@ class Finder:
         if self._network:
             found += hosts(read)
         found += self.desk.values(read)
-        found += [*codes(read), *phones(read)]
+        found += [*_repeated(found, text), *codes(read), *phones(read)]
         if self._network:
             found += addresses(read)
         further = list(shaped(read))

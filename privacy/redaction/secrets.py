@@ -14,7 +14,7 @@ from privacy.redaction.text import ReadText
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _ = patterns("secrets", "strong said quote adjacent said_far")
+_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _, _ASKED = patterns("secrets", "strong said quote adjacent said_far asked")
 _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
@@ -151,6 +151,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
         return len(value) > 7 and (_reach_of(value) > 0 or (form is _SAID and _is_unheard(value)))
+    if form is _ASKED:
+        return not _is_name(value)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
@@ -197,9 +199,8 @@ def codes(read: ReadText) -> Iterator[Detection]:
         word = _CODE_WORD.match(read.text, start)
         if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
             continue
-        is_list = word[0].endswith("s")
-        reach = _REACH_OF_DIGITS * (1 + is_list)
-        no_number = None if _PIN.search(word[0]) else _YEAR if is_list else _NO_SINGLE
+        reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
+        no_number = None if _PIN.search(word[0]) else _YEAR if reach > _REACH_OF_DIGITS else _NO_SINGLE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
             is_other = read.text[end : end + 1].isalnum() or (no_number and no_number.fullmatch(found[0]))
@@ -232,12 +233,10 @@ def _reach_of(value: str) -> int:
         return _ANYWHERE
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
         return -1
-    if _is_composed(value) and value.lower() != value != value.upper():
-        return _ANYWHERE
     parts = spelled_words(value)
     if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
         return -1
-    if _SURE.fullmatch(value):
+    if _SURE.fullmatch(value) or (_is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE
     return _REACH if _SHAPED.fullmatch(value) else _REACH_OF_CODES if _CODED.fullmatch(value) else -1
 
