@@ -14,7 +14,7 @@ from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Placeholders, looked
 from privacy.redaction.recognizers import Detection, recognize, settled, table
-from privacy.redaction.secrets import codes, secrets, shaped
+from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
@@ -112,7 +112,9 @@ class Finder:
         """Return the values of a folded text; what comes first here wins a place that two of them claim."""
         read = reading(text)
         found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
+        further = list(shaped(read))
         found += [*accounts(read), *cards(read), *secrets(read), *recognize(_MAILS, read)]
+        found += [each for each in further if is_composed(text[each.begin : each.end])]
         found += [*birth_dates(read), *ids(read)]
         if self._network:
             found += hosts(read)
@@ -120,7 +122,6 @@ class Finder:
         found += [*_repeated(found, text), *codes(read), *phones(read)]
         if self._network:
             found += addresses(read)
-        further = list(shaped(read))
         found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])

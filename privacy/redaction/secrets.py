@@ -20,13 +20,13 @@ _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign que
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
 _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
-_PIN, _SHORT_LABEL, _ADJECTIVE = patterns("secrets", "pin short_label adjective")
+_PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label adjective joined")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
-_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _JOINED = patterns("secrets", "of_phrase of_user of_both of_phone joined")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _OF_PAIR = patterns("secrets", "of_phrase of_user of_both of_phone of_pair")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters behind a word for it
+_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -119,7 +119,7 @@ def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> in
     value = (value if "(" in value[1:] else value.rstrip(".,;:)]}")).rstrip(".,;:'\"”“»")
     for mark in ("/"[is_setting:], ",", ";"):
         head, _, rest = value.partition(mark or ",")
-        value = head if rest and len(head) > 5 and _is_composed(head) else value
+        value = head if rest and len(head) > 5 and is_composed(head) else value
     return begin + len(value)
 
 
@@ -151,7 +151,8 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
         return len(value) > 7 and (_reach_of(value) > 0 or (form is _SAID and _is_unheard(value)))
-    if form is _ASKED:
+    is_pair = form is _ADJACENT and _OF_PAIR.search(label.string, max(0, label.start() - 60), label.start())
+    if form is _ASKED or is_pair:
         return not _is_name(value)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
@@ -187,7 +188,7 @@ def _is_like(value: str) -> bool:
     return _is_mixed(value) and value.count(":") < 2 and not is_other
 
 
-def _is_composed(value: str) -> bool:
+def is_composed(value: str) -> bool:
     """Return True for letters, digits and signs together, as hardly anything but a password has them."""
     return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
 
@@ -236,7 +237,7 @@ def _reach_of(value: str) -> int:
     parts = spelled_words(value)
     if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
         return -1
-    if _SURE.fullmatch(value) or (_is_composed(value) and value.lower() != value != value.upper()):
+    if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE
     return _REACH if _SHAPED.fullmatch(value) else _REACH_OF_CODES if _CODED.fullmatch(value) else -1
 

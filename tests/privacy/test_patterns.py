@@ -18,9 +18,8 @@ MODULES = [path.stem for path in Path(privacy.redaction.__file__).parent.glob("*
 # Compared with a single value, or the head of a column: texts of at most 100 characters.
 OF_SHORT_TEXTS = {
     *("secrets._OTHERS.0", "secrets._PLAIN_MIX.0", "secrets._NO_SHAPE.0", "secrets._HEAD.0", "secrets._NO_HEAD.0"),
-    *("ids._HEAD.0", "ids._BORN_HEAD.0", "ids._NO_ID.0", "names._NAME_HEAD.0", "names._OTHER_HEAD.0"),
-    *("network._HOST_HEAD.0", "logins._HEAD.0", "phones._NO_NUMBER.0", "phones._HEAD.0", "network._CODE.0"),
-    "network._FILE.0",
+    *("ids._HEAD.0", "ids._BORN_HEAD.0", "ids._NO_ID.0", "names._NAME_HEAD.0", "names._OTHER_HEAD.0", "logins._HEAD.0"),
+    *("network._HOST_HEAD.0", "phones._NO_NUMBER.0", "phones._HEAD.0", "network._CODE.0", "network._FILE.0"),
 }
 # Each of their repeats begins with a character that the others exclude.
 DISJOINT = {"network._NAMES.0", "desk._TOKEN.0"}
