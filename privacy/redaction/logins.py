@@ -41,8 +41,8 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
         is_file = read.text[end - 4 : end - 3] == "." and read.text[end - 3 : end] not in {"ext", "adm"}
-        is_word = _is_plain(read.low[begin:end]) or (not is_path and _DIGITS.sub("", read.low[begin:end]) in words())
-        if not (is_file or is_word) and _is_personal(read.text[begin:end]):
+        is_usual = not is_path and _DIGITS.sub("", read.low[begin:end]) in words()
+        if not (is_file or is_usual or _is_plain(read.low[begin:end])) and _is_personal(read.text[begin:end]):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
         user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)

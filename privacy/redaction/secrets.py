@@ -47,8 +47,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
         # A variable holds no secret; a hash begins with the same sign.
         if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
             yield find[:2]
-    yield from _of_cells(read)
-    yield from _answers(read)
+    yield from (*_of_cells(read), *_answers(read))
     at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
@@ -61,7 +60,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
-    for form in _FORMS:
+    for form in _FORMS if "?" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
         if not (found := form.match(read.text, label.end())):
             continue
         name = next(name for name in _GROUPS if found[name])
@@ -84,9 +83,9 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = form is _STRONG or read.text[begin - 1] == "("
-        is_of_phrase = is_of_phrase or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
-        if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
+        is_sure = form is _STRONG or read.text[begin - 1] == "("
+        is_phrase = is_sure or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             further = list(_further(read, end))
@@ -216,10 +215,11 @@ def shaped(read: ReadText) -> Iterator[Detection]:
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
-        value = read.text[begin:end]
-        place = bisect(cues, begin)
+        value, place = read.text[begin:end], bisect(cues, begin)
+        if (reach := _reach_of(value)) < 0:
+            continue
         gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_ANYWHERE)
-        if gap > _reach_of(value) or _OF_USER.search(read.low, max(0, begin - 16), begin):
+        if gap > reach or _OF_USER.search(read.low, max(0, begin - 16), begin):
             continue
         against = _OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM
         is_name = _HOST.fullmatch(value) and is_host(read, value, begin)
