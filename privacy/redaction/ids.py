@@ -27,6 +27,7 @@ _ANY_DATE = re.compile(rf"(?i){DATE}")
 _NO_ID = pattern("ids.no_id")
 _HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_LABEL}|(?:{_OF_PERSON})(?:[ _./-]?{_NUMBER_WORD})?)(?:[\s_).:-].*)?")
 _CELL = re.compile(r"(?=[^\n]{0,14}\d)[A-Za-z]{0,4}[-./ ]?\d[\dA-Za-z ./-]{2,20}")
+_FAR, _SENTENCE = pattern("ids.far"), re.compile(r"[^\W\d][.!?] |\n")
 _DIGIT, _BORN_FIRSTS = re.compile(r"\d"), terms("birth_firsts")
 
 
@@ -66,6 +67,19 @@ def ids(read: ReadText) -> Iterator[Detection]:
         value = read.text[cell.begin : cell.end]
         if _CELL.fullmatch(value) and not _NO_ID.fullmatch(value):
             yield Detection(cell.begin, cell.end, "ID")
+
+
+def far_ids(read: ReadText) -> Iterator[Detection]:
+    """Find long numbers in the sentence of a word for a number of a person: "her tax office has it as 83 041 772"."""
+    end = 0
+    for begin in read.starts(filter(_may_begin, read.places)):
+        sentence = _SENTENCE.search(read.text, begin, begin + 80)
+        for found in _FAR.finditer(read.text, max(begin, end), sentence.start() + 1 if sentence else begin + 80):
+            end = found.end()
+            is_cut = read.text[end : end + 1].isalnum() or sum(map(str.isdigit, found[0])) < 6
+            is_thing = _OF_THINGS.search(read.low, max(0, found.start() - 24), found.start())
+            if not (is_cut or is_thing or _NO_ID.fullmatch(found[0])):
+                yield Detection(*found.span(), "ID")
 
 
 @cache

@@ -11,7 +11,9 @@ from privacy.redaction.recognizers import Detection, fragment, patterns, recogni
 from privacy.redaction.text import ReadText
 
 _FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
+_CUES = _FIRSTS | terms("login_cues")
 _LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
+_SHAPED, _SENTENCE, _OF_SECRET = patterns("logins", "shaped sentence of_secret")
 _LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
@@ -39,27 +41,35 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
         is_file = read.text[end - 4 : end - 3] == "." and read.text[end - 3 : end] not in {"ext", "adm"}
-        if (
-            not is_file
-            and not _is_plain(read.low[begin:end])
-            and _is_personal(read.text[begin:end])
-            and (is_path or _DIGITS.sub("", read.low[begin:end]) not in words())
-        ):
+        is_usual = not is_path and _DIGITS.sub("", read.low[begin:end]) in words()
+        if not (is_file or is_usual or _is_plain(read.low[begin:end])) and _is_personal(read.text[begin:end]):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
         user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)
         is_word = user and any(part in words() for part in re.split(r"[\W_]", user["value"].lower()))
         if user and ("_" in user["value"] or not is_word):
             yield Detection(*user.span("value"), "LOGIN")
+    yield from _near(read)
     for cell in read.column(_HEAD):
         is_name = _LOGIN.fullmatch(read.text, cell.begin, cell.end)
         if is_name and _is_login(read, cell.begin, cell.end, is_signed=True):
             yield Detection(cell.begin, cell.end, "LOGIN")
 
 
+def _near(read: ReadText) -> Iterator[Detection]:
+    end = 0
+    for start in read.starts(_CUES):
+        sentence = _SENTENCE.search(read.text, start, start + 60)
+        for near in _SHAPED.finditer(read.text, max(start, end), sentence.start() + 1 if sentence else start + 60):
+            end = near.end()
+            is_of_secret = _OF_SECRET.search(read.low, start, near.start())
+            if not is_of_secret and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
+                yield Detection(*near.span(), "LOGIN")
+
+
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
     place, small = bisect_right(secrets, end), read.low[begin:end]
-    if place == len(secrets) or not _is_personal(small) or small in terms("no_secret"):
+    if place == len(secrets) or small in terms("no_secret"):
         return False
     label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
     return bool(label and label[1] in terms("secret_firsts"))

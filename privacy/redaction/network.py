@@ -20,14 +20,14 @@ def hosts(read: ReadText) -> Iterator[Detection]:
         if len(name) > 3 and len(name) < 121 and ("-" in name or "." in name or any(map(str.isdigit, name))):
             begin, end = found.span()
             is_free = read.text[end : end + 1] != "@" and read.text[begin - 1 : begin] not in {"#", "\\"}
-            if is_free and _is_host(read, name, begin):
+            if is_free and is_host(read, name, begin):
                 yield Detection(begin, end, "HOST")
     for cell in read.column(_HOST_HEAD):
         if _CELL.fullmatch(read.text[cell.begin : cell.end]):
             yield Detection(cell.begin, cell.end, "HOST")
 
 
-def _is_host(read: ReadText, name: str, begin: int) -> bool:
+def is_host(read: ReadText, name: str, begin: int) -> bool:
     labels = name.lower().split(".")
     if len(labels) > 1:
         return _is_qualified(labels)

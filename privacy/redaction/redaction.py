@@ -6,7 +6,7 @@ from itertools import islice
 from privacy.redaction.accounts import accounts, cards
 from privacy.redaction.desk import DeskPeople
 from privacy.redaction.identities import Identities, key_of
-from privacy.redaction.ids import alike, beside_names, birth_dates, ids
+from privacy.redaction.ids import alike, beside_names, birth_dates, far_ids, ids
 from privacy.redaction.logins import derived, logins
 from privacy.redaction.names import persons
 from privacy.redaction.network import addresses, hosts
@@ -14,7 +14,7 @@ from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Placeholders, looked
 from privacy.redaction.recognizers import Detection, recognize, settled, table
-from privacy.redaction.secrets import secrets
+from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
@@ -112,18 +112,20 @@ class Finder:
         """Return the values of a folded text; what comes first here wins a place that two of them claim."""
         read = reading(text)
         found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
+        further = list(shaped(read))
         found += [*accounts(read), *cards(read), *secrets(read), *recognize(_MAILS, read)]
+        found += [each for each in further if is_composed(text[each.begin : each.end])]
         found += [*birth_dates(read), *ids(read)]
         if self._network:
             found += hosts(read)
         found += self.desk.values(read)
-        found += phones(read)
+        found += [*_repeated(found, text), *codes(read), *phones(read)]
         if self._network:
             found += addresses(read)
-        found += logins(read, [each.begin for each in found if each.kind == "SECRET"])
+        found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
-        found += names
+        found += [*further, *far_ids(read), *names]
         return settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
 
 

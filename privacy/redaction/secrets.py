@@ -1,11 +1,12 @@
 """Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
 
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator
-from functools import cache
-from itertools import pairwise
+from functools import cache, lru_cache
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
+from privacy.redaction.network import is_host
 from privacy.redaction.people import spelled_words
 from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
@@ -13,18 +14,19 @@ from privacy.redaction.text import ReadText
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
 # The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _ = patterns("secrets", "strong said quote adjacent said_far")
-_ASKED, _AND, _PAIR, _PAIR_SIGN, _SLASHED, _QUESTION = patterns("secrets", "asked and pair pair_sign slashed question")
+_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _, _ASKED = patterns("secrets", "strong said quote adjacent said_far asked")
+_AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign question")
 # Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
-_MIXED_CODE, _BACKUP_CODE, _WORD_NUMBER = patterns("secrets", "mixed_code backup_code word_number")
-_PHRASE, _TRIED, _TOKEN, _RANDOM, _LISTED, _LOOSE = patterns("secrets", "phrase tried token random listed loose")
-_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
-_OF_WIFI, _BRACKETED, _TOLD = patterns("secrets", "of_wifi bracketed told")
+_NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
+_PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label adjective joined")
+_PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
+_SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _OF_PAIR = patterns("secrets", "of_phrase of_user of_both of_phone of_pair")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
+_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -33,7 +35,7 @@ def _beginning(label: str) -> Callable[[str], bool]:
     return cache(lambda word: word in firsts or word.endswith(ends) or word.startswith(starts))
 
 
-_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "question"))
+_BEGINS_SECRET, _BEGINS_CODE, _BEGINS_CUE, _BEGINS_QUESTION = map(_beginning, ("secret", "code", "cue", "question"))
 
 
 def secrets(read: ReadText) -> Iterator[Detection]:
@@ -45,28 +47,20 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
         # A variable holds no secret; a hash begins with the same sign.
         if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
             yield find[:2]
-    yield from _of_cells(read)
-    yield from _answers(read)
-    is_of_logins = any(map(read.low.__contains__, terms("login_hints")))
-    if is_of_logins:
-        yield from (*_tried(read), *_listed(read))
-    labels, at = [], 0
+    yield from (*_of_cells(read), *_answers(read))
+    at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
-            if found["weak"] is None:
-                labels.append(start)
             spans = _labelled(read, found)
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
-    yield from _pairs(read, is_of_logins=is_of_logins)
-    yield from _near(read, labels)
-    yield from _codes(read)
+    yield from _pairs(read)
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(read, label)
-    for form in _FORMS:
+    for form in _FORMS if "?" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
         if not (found := form.match(read.text, label.end())):
             continue
         name = next(name for name in _GROUPS if found[name])
@@ -78,6 +72,8 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
                 continue
             end = begin + len(found[name].split(" ")[0])
         elif name != "value":
+            if form is _QUOTE and found["gap"] and " " in found[name]:
+                continue
             is_code = (bool(_CODE_VALUE.fullmatch(found[name])) or _is_mixed(found[name])) and not is_of_thing
             is_plain = _is_word_of_sentence(found[name]) or _is_name(found[name])
             is_any = bool(label["any"]) and not (is_plain or found[name].startswith(_NO_VALUE))
@@ -87,39 +83,25 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = (
-            _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9) or read.text[begin - 1] == "("
-        )
-        if (
-            (form is _STRONG or is_of_phrase)
-            and label["any"]
-            and (phrase := _phrase_end(read, begin, end, found["gap"]))
-        ):
+        is_sure = form is _STRONG or read.text[begin - 1] == "("
+        is_phrase = is_sure or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             further = list(_further(read, end))
             is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
             return further if is_user else [(begin, end), *further]
-    return _answered(read, label.end()) if label["any"] else []
-
-
-def _answered(read: ReadText, at: int) -> list[tuple[int, int]]:
-    asked = _ASKED.match(read.text, at)
-    value = asked["value"].rstrip(".,") if asked else ""
-    if not asked or _is_word_of_sentence(value) or _is_name(value) or (value.lower() in words() and not asked["end"]):
-        return []
-    return [(asked.start("value"), asked.start("value") + len(value)), *_further(read, asked.end("value"))]
+    return []
 
 
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
-    phrase = _PHRASE.match(read.text, end)
-    parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
-    plain = list(map(_is_word_of_sentence, parts))
-    is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
-    is_sentence = is_sentence or (
-        read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0] if phrase else ""))
-    )
-    return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
+    if not (phrase := _PHRASE.match(read.text, end)):
+        return None
+    parts = read.text[begin : phrase.end()].split()
+    plain = sum(map(_is_word_of_sentence, parts))
+    is_sentence = plain * 2 >= len(parts) or _is_name(parts[0]) or (_is_word_of_sentence(parts[0]) and len(parts) < 4)
+    is_aside = read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0]))
+    return None if is_sentence or is_aside or (len(gap.split()) > 1 and len(parts) < 3) else phrase.end()
 
 
 def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
@@ -136,7 +118,7 @@ def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> in
     value = (value if "(" in value[1:] else value.rstrip(".,;:)]}")).rstrip(".,;:'\"”“»")
     for mark in ("/"[is_setting:], ",", ";"):
         head, _, rest = value.partition(mark or ",")
-        value = head if rest and len(head) > 5 and _is_composed(head) else value
+        value = head if rest and len(head) > 5 and is_composed(head) else value
     return begin + len(value)
 
 
@@ -164,22 +146,28 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
-        value = value.rstrip("?!")
-        is_code = bool(_CODE_VALUE.fullmatch(value)) and (
-            form is _STRONG or len(value) > 3 or label["digits"][:2] == "cv"
-        )
-        return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
+        is_short = form is not _STRONG and len(value) < 4 and label["digits"][:2] not in {"cv", "cr"}
+        return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
-        is_of_wifi = _OF_WIFI.search(label.string, max(0, label.start() - 60), label.start())
-        is_random = is_of_wifi or re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value)
-        return len(value) >= 8 and _is_mixed(value) and bool(is_random)
+        return len(value) > 7 and (_reach_of(value) > 0 or (form is _SAID and _is_unheard(value)))
+    is_pair = form is _ADJACENT and _OF_PAIR.search(label.string, max(0, label.start() - 60), label.start())
+    if form is _ASKED or is_pair:
+        return not _is_name(value)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_unheard = form is _SAID and value.isalpha() and len(value) > 4 and not any(map(str.isdigit, gap))
-    is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
+    is_lower = value.islower() and value.isalpha() and len(value) > 4
+    if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
+        return True
+    is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
+    is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
+
+
+def _is_unheard(value: str) -> bool:
+    parts = spelled_words(value)
+    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not (len(parts) < 3 and all(map(is_known, parts)))
 
 
 def _is_mixed(value: str) -> bool:
@@ -199,84 +187,71 @@ def _is_like(value: str) -> bool:
     return _is_mixed(value) and value.count(":") < 2 and not is_other
 
 
-def _is_joined(value: str) -> bool:
-    is_even = value.lower() == value or value.upper() == value or re.fullmatch(r"[^-_]+", value)
-    return not is_even and not any(map(is_known, spelled_words(value)))
-
-
-def _is_composed(value: str) -> bool:
+def is_composed(value: str) -> bool:
     """Return True for letters, digits and signs together, as hardly anything but a password has them."""
     return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
 
 
-def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
+def codes(read: ReadText) -> Iterator[Detection]:
+    """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
     end = 0
-    for word in read.after(filter(_BEGINS_CODE, read.places), _CODE_WORD):
+    for start in read.starts(filter(_BEGINS_CODE, read.places)):
+        word = _CODE_WORD.match(read.text, start)
+        if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
+            continue
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
+        no_number = None if _PIN.search(word[0]) else _YEAR if reach > _REACH_OF_DIGITS else _NO_SINGLE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
             end = found.end()
-            is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
-            if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
-                yield found.span()
+            is_other = read.text[end : end + 1].isalnum() or (no_number and no_number.fullmatch(found[0]))
+            if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
+                yield Detection(*found.span(), "SECRET")
+        if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
+            yield Detection(*before.span("value"), "SECRET")
 
 
-def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
-    """Find what looks like a password where the text speaks of one: "I tried Summer24! and Winter25!"."""
-    borders = [*(second for _, second in pairwise(labels)), len(read.text) + 1]
-    place = 0
-    for found in _TOKEN.finditer(read.text) if labels or not _SIGNS.isdisjoint(read.text) else ():
-        begin, value = found.start(), found[0].rstrip(".,:;")
-        while borders[place] <= begin:
-            place += 1
-        gap = min([abs(begin - label) for label in labels[place : place + 2]], default=_REACH_OF_CODES)
-        is_composed = _is_composed(value)
-        is_secret = is_composed and (gap < _REACH or value.lower() != value != value.upper())
-        if not is_secret and gap < _REACH:
-            is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
-            is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
-            is_secret = is_random or (_is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value)))
-            is_told = _BRACKETED.match(read.text, begin) or (_TOLD.match(read.low, begin) and _is_like(value))
-            is_secret = is_secret or bool(is_told and _is_mixed(value))
-        if not is_secret and gap < _REACH_OF_CODES and (value.isupper() or "code" in read.low or "códig" in read.low):
-            is_secret = bool(_BACKUP_CODE.fullmatch(value))
-        if is_secret and not _OF_USER.search(read.low, max(0, begin - 16), begin):
-            yield begin, begin + len(value)
-            yield from _further(read, begin + len(value))
+def shaped(read: ReadText) -> Iterator[Detection]:
+    """Find what has the shape of a password or code, near words about access: "tried summer24 and mersey-9-fox"."""
+    cues = read.starts(filter(_BEGINS_CUE, read.places))
+    for found in _TOKEN.finditer(read.text):
+        begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
+        value, place = read.text[begin:end], bisect(cues, begin)
+        if (reach := _reach_of(value)) < 0:
+            continue
+        gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_ANYWHERE)
+        if gap > reach or _OF_USER.search(read.low, max(0, begin - 16), begin):
+            continue
+        against = _OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM
+        is_name = _HOST.fullmatch(value) and is_host(read, value, begin)
+        if not (is_name or against.search(read.low, max(0, begin - 30), begin)):
+            yield Detection(begin, end, "SECRET")
 
 
-def _pairs(read: ReadText, *, is_of_logins: bool) -> Iterator[tuple[int, int]]:
+@lru_cache(20_000)
+def _reach_of(value: str) -> int:
+    """Return how far from a word about access a value of its shape is a secret, in characters."""
+    if _RANDOM.fullmatch(value):
+        return _ANYWHERE
+    if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
+        return -1
+    parts = spelled_words(value)
+    if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
+        return -1
+    if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
+        return _ANYWHERE
+    return _REACH if _SHAPED.fullmatch(value) else _REACH_OF_CODES if _CODED.fullmatch(value) else -1
+
+
+def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
     for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
-            is_shared = "/" in read.text[found.end("user") : begin] and found["user"].lower() in terms("roles_accounts")
-            is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
-            if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
+            is_shared = (found["user"] or found["role"]).lower() in terms("roles_accounts")
+            is_slashed = "/" in found["sign"]
+            is_secret = is_slashed and (value.isalnum() if is_shared else _is_mixed(value) and value.lower() != value)
+            if is_secret or _is_like(value) or (is_shared and _is_unheard(value)):
                 yield begin, begin + len(value)
-    for found in _SLASHED.finditer(read.text) if is_of_logins else ():
-        value = found["value"].rstrip(".,:;)")
-        if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
-            yield found.start("value"), found.start("value") + len(value)
-
-
-def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
-    for found in read.after(terms("tried_firsts"), _TRIED):
-        begin, end = found.span("value")
-        end = _trimmed(read.text, begin, end)
-        if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
-            yield from ((begin, end), *_further(read, end))
-
-
-def _listed(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the last column of a list of accounts, and "name: secret"."""
-    lines = list(_LISTED.finditer(read.text))
-    for sign in " / ", " - ":
-        values = [line for line in lines if line["sign"] == sign]
-        if len(values) > 1 and sum(_is_mixed(line["value"]) for line in values) * 2 > len(values):
-            yield from (line.span("value") for line in values)
-    for line in lines:
-        if line["sign"] == ": " and _LOOSE.fullmatch(line["value"]) and _is_mixed(line["value"]):
-            yield line.span("value")
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
