@@ -50,7 +50,9 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from (*_of_cells(read), *_answers(read))
     at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
-        if start >= at and (found := _LABEL.match(read.text, start)):
+        found = _LABEL.match(read.text, start) if start >= at else None
+        # Of labels in a row the last one has the value.
+        if found and not (read.text.startswith(" ", found.end()) and _LABEL.match(read.text, found.end() + 1)):
             spans = _labelled(read, found)
             yield from spans
             at = max([found.end(), *(end for _, end in spans)])
@@ -59,7 +61,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
-    is_of_thing = _is_of_things(read, label)
+    is_of_thing = _is_of_things(label["digits"] or "", read.low[max(0, label.start() - 14) : label.start()])
     for form in _FORMS if "?" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
         if not (found := form.match(read.text, label.end())):
             continue
@@ -104,11 +106,11 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
     return None if is_sentence or is_aside or (len(gap.split()) > 1 and len(parts) < 3) else phrase.end()
 
 
-def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
-    things, parts = terms("no_codes"), spelled_words(label["digits"] or "")
-    before = read.low[max(0, label.start() - 14) : label.start()].split()[-1:]
+@lru_cache(2_000)
+def _is_of_things(label: str, before: str) -> bool:
+    things, parts = terms("no_codes"), spelled_words(label)
     is_compound = any(parts[-1].startswith(thing) and parts[-1] != thing for thing in things) if parts else False
-    return bool(parts) and (is_compound or not things.isdisjoint([*parts[:-1], *before]))
+    return bool(parts) and (is_compound or not things.isdisjoint([*parts[:-1], *before.split()[-1:]]))
 
 
 def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> int:
@@ -194,9 +196,9 @@ def is_composed(value: str) -> bool:
 
 def codes(read: ReadText) -> Iterator[Detection]:
     """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
-    end = 0
+    end, digit = 0, re.compile(r"\d")
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
-        word = _CODE_WORD.match(read.text, start)
+        word = _CODE_WORD.match(read.text, start) if digit.search(read.text, max(0, start - 60), start + 300) else None
         if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
             continue
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
