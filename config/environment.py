@@ -1,5 +1,6 @@
 """Environment variables of libraries and of programs that replace this process."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def secrets_dir() -> Path | None:
     """Return `SECRETS_DIR` unchecked, for callers that load no other settings."""
     folder = os.environ.get("SECRETS_DIR")
     return Path(folder) if folder else None
+
+
+def names_given() -> set[str]:
+    """Return the names of non-empty variables and files of `SECRETS_DIR`."""
+    names = {name for name, value in os.environ.items() if value.strip()}
+    folder = secrets_dir()
+    # An unlisted directory has its own report.
+    with contextlib.suppress(OSError):
+        names |= {path.name for path in folder.iterdir() if path.stat().st_size} if folder else set()
+    return names
 
 
 def tenants_file() -> Path | None:

@@ -25,7 +25,6 @@ from config.addresses import (
     address_problem,
     may_be_sent,
 )
-from config.console_access import FEWEST_CHARACTERS
 
 
 class SettingsError(Exception):
@@ -131,6 +130,8 @@ class TraceFileSettings(LogSettings):
 
 
 _SHORTEST_KEY = 32
+FEWEST_CHARACTERS = 10
+"""Different characters of a key or token that cannot be guessed."""
 # Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 

@@ -2,15 +2,30 @@
 
 import gc
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Literal, NoReturn
 
-from config.environment import settle_environment
+from config.environment import secrets_dir, settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.settings import ProcessSettings, SettingsError
-from config.tenant_directory import Needs, TenantDirectory, TenantProblem, load_with_tenants
-from config.tenants import is_tenant_id
+from config.settings import ProcessSettings, SettingsError, load
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_validation import TenantProblem
+from config.tenants import ALL_KEYS, Keys, Tenant, is_tenant_id
 from observability import log_events, metrics
 from observability.logging import log_event, refuse_start, start_logging
+
+_NEEDS: dict[str, Callable[[Tenant], bool]] = {
+    # The API also queues the jobs of polled desks.
+    "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
+    "desk": lambda tenant: tenant.desk is not None,
+    "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
+}
+_MISSING = {
+    "secret": "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
+    "desk": "SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk",
+}
+Needs = Literal["secret", "desk", "nothing"]
+"""Setting that at least one tenant must have; `nothing` requires no tenant."""
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
@@ -26,6 +41,40 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
+
+
+def load_with_tenants(
+    kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
+) -> tuple[ProcessSettings, TenantDirectory]:
+    """Load settings and tenants, of which at least one must meet `needs`.
+
+    Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
+    problems: settings that became unusable, changed files that are not applied. Raises SettingsError with a sentence
+    for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
+    """
+    read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
+    there = _NEEDS[needs]
+    # Kubernetes mounts no other kinds of keys than those that the process uses.
+    keys: Keys = () if needs != "desk" else ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
+    tenants = TenantDirectory(read, needs=there, keys=keys, on_problem=on_problem)
+    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
+    problems: list[str] = []
+    try:
+        settings = load(kind, **not_needed(tenants))
+        if enough and tenants.file_problem is None:
+            return settings, tenants
+    except SettingsError as refused:
+        problems += refused.problems
+    problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
+    if not enough and not tenants.problems:
+        problems.append(_MISSING[needs])
+    raise SettingsError(problems)
+
+
+def not_needed(tenants: TenantDirectory) -> dict[str, str]:
+    """Return an empty model key if each tenant with a desk has its own."""
+    with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
+    return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}
 
 
 def begin_loading() -> None:

@@ -17,7 +17,7 @@ import uvloop
 from redis import Redis
 
 from config.environment import messages_go_into_spans
-from config.own_secrets import own_secrets
+from config.secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import MODEL_KEYS, Tenant

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from integrations.errors import DeferredError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
 from integrations.llm import spending
