@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, get_args, get_origin
 
-from config.environment import secrets_dir
 from config.exits import CONFIGURATION_EXIT
-from config.secret_files import UNREADABLE, unreadable
+from config.secret_files import UNREADABLE, secrets_dir, unreadable
 from config.tenant_directory import read_environment
 from config.tenant_validation import TenantsFileError, has_path, settings_of, tables_in
 from config.tenants import FIELDS, KINDS, REMOVED, TENANTS_TOML, Names, by_tenant, fold, json_schema, setting_suffix

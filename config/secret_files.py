@@ -26,6 +26,12 @@ NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 """Problem reported until the directory can be listed."""
 
 
+def secrets_dir() -> Path | None:
+    """Return `SECRETS_DIR` unchecked, for callers that load no other settings."""
+    folder = os.environ.get("SECRETS_DIR")
+    return Path(folder) if folder else None
+
+
 class _File(NamedTuple):
     text: str
     changed: float

@@ -1,10 +1,13 @@
 """Secrets of a process: its keys and the passwords in its addresses."""
 
+import contextlib
+import os
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from config.secret_files import secrets_dir
 from config.settings import LogSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DESK_KEYS, MODEL_KEYS, PROCESS_KEYS, owner
@@ -41,6 +44,16 @@ def not_for_the_api(names: Iterable[str]) -> list[str]:
 
     # A name with "error" belongs to no tenant or token, and would match support's grep.
     return [name for name in sorted(names) if is_foreign(name) and "error" not in name.lower()]
+
+
+def names_given() -> set[str]:
+    """Return the names of non-empty variables and files of `SECRETS_DIR`."""
+    names = {name for name, value in os.environ.items() if value.strip()}
+    folder = secrets_dir()
+    # An unlisted directory has its own report.
+    with contextlib.suppress(OSError):
+        names |= {path.name for path in folder.iterdir() if path.stat().st_size} if folder else set()
+    return names
 
 
 def _password(url: str | None) -> str | None:

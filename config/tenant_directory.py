@@ -4,13 +4,13 @@ The environment, `SECRETS_DIR` and `tenants.toml` are read again every few secon
 secret needs no restart. A file is applied after its write has finished (`config.secret_files`).
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from config.environment import tenants_file
 from config.secret_files import DIRECTORY, UNREADABLE, SecretFiles
 from config.tenant_validation import Tables, TenantProblem, TenantsFileError, keys_after, tables_in, tenants_after
 from config.tenants import ALL_KEYS, PROCESS_KEYS, SECRETS, TENANTS_TOML, Keys, Tenant, owner, secrets_in
@@ -36,7 +36,8 @@ def read_environment(
         on_problem=on_problem,
         now=now,
     )
-    path = tenants_file()
+    named = os.environ.get("TENANTS_FILE")
+    path = Path(named) if named else None
     file = SecretFiles(
         path.parent if path else None,
         setting="TENANTS_FILE",

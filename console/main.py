@@ -8,7 +8,7 @@ import signal
 import socket
 
 from api.server import Crowd, Port, serve
-from config.environment import secrets_dir
+from config.secret_files import secrets_dir
 from config.secrets import own_secrets
 from config.settings import ConsoleSettings, SettingsError
 from config.tenant_directory import TenantDirectory
