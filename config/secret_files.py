@@ -76,7 +76,7 @@ class SecretFiles:
         self._there = self._unlisted = False
         self._values: dict[str, str] = {}
         self._changes: dict[str, _Change] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     @property
     def never_listed(self) -> bool:
@@ -102,10 +102,10 @@ class SecretFiles:
             # A network share that is briefly unavailable must not close tenants.
             self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
             if self._there:
-                self._tell(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
+                self._report(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
         else:
             self._there = True
-            self._told.pop(self._setting, None)
+            self._reported.pop(self._setting, None)
             values = self._settled_values(found) if self._started else {name: file.text for name, file in found.items()}
             self._values = {name: text for name, text in values.items() if text}
         self._started = not self.never_listed
@@ -135,8 +135,8 @@ class SecretFiles:
                 waiting.remove(name)
                 del self._changes[name]
             elif problem:
-                self._tell(name, problem)
-        self._told = {name: sentence for name, sentence in self._told.items() if name in waiting}
+                self._report(name, problem)
+        self._reported = {name: sentence for name, sentence in self._reported.items() if name in waiting}
         return values
 
     def _change(self, name: str, text: str, now: float) -> _Change:
@@ -169,9 +169,9 @@ class SecretFiles:
             return f"{name}: its file has only the beginning of the secret; that counts after a minute"
         return None
 
-    def _tell(self, name: str, sentence: str) -> None:
-        if self._told.get(name) != sentence:
-            self._told[name] = sentence
+    def _report(self, name: str, sentence: str) -> None:
+        if self._reported.get(name) != sentence:
+            self._reported[name] = sentence
             self._on_problem(sentence)
 
 

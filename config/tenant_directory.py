@@ -126,8 +126,8 @@ class TenantDirectory:
 
     def unusable(self) -> dict[str, bool]:
         """Return tenant id -> True if its settings are unusable; invalid ids count as ""."""
-        told = {tenant.id: not tenant.usable for tenant in self.all()}
-        return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
+        found = {tenant.id: not tenant.usable for tenant in self.all()}
+        return found | ({"": True} if any(problem.tenant_id not in found for problem in self.problems) else {})
 
     def _refresh(self) -> None:
         now = self._monotonic()
@@ -154,7 +154,7 @@ class TenantDirectory:
             self.file_problem = str(unusable)
         tenants, problems = tenants_after(self._tenants, values, self._tables, self._keys_used)
         closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
-        told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
+        found = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
         keys, of_keys = keys_after(self._keys, values)
         of_file = [TenantProblem("", self.file_problem)] if self.file_problem is not None else []
-        return tenants, keys, told + of_keys + of_file
+        return tenants, keys, found + of_keys + of_file

@@ -94,9 +94,9 @@ class FileExporter(SpanExporter):
 
 
 def _line(span: ReadableSpan) -> str:
-    told = json.loads(span.to_json(indent=None))
-    told["attributes"] = {name: value for name, value in told["attributes"].items() if name not in _TEXTS}
-    return f"\n{json.dumps(told)}"  # the line break ends a line cut by a full disk
+    shown = json.loads(span.to_json(indent=None))
+    shown["attributes"] = {name: value for name, value in shown["attributes"].items() if name not in _TEXTS}
+    return f"\n{json.dumps(shown)}"  # the line break ends a line cut by a full disk
 
 
 def spans_leave_the_process() -> bool:
