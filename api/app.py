@@ -16,7 +16,7 @@ from api.feedback import server as feedback_server
 from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
-from config.own_secrets import names_given, not_for_the_api, own_secrets
+from config.secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory
 from db.known_secrets import telling

@@ -7,24 +7,11 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, get_args, get_origin
 
-from config.environment import secrets_dir
 from config.exits import CONFIGURATION_EXIT
-from config.secrets import UNREADABLE, unreadable
+from config.secret_files import UNREADABLE, secrets_dir, unreadable
 from config.tenant_directory import read_environment
-from config.tenants import (
-    FIELDS,
-    REMOVED,
-    TENANTS_TOML,
-    RulesError,
-    TenantsFileError,
-    by_tenant,
-    has_path,
-    json_schema,
-    parse_names,
-    setting_suffix,
-    settings_of,
-    tables_in,
-)
+from config.tenant_validation import TenantsFileError, has_path, settings_of, tables_in
+from config.tenants import FIELDS, KINDS, REMOVED, TENANTS_TOML, Names, by_tenant, fold, json_schema, setting_suffix
 
 _WORDS = {"true": True, "write": True, "copy": True, "context": True, "false": False, "none": False}
 
@@ -79,10 +66,7 @@ def _value(kind: object, text: str) -> object:
     """
     origin, kinds = get_origin(kind), set(_types(kind))
     if origin is dict:
-        try:
-            return {name: sorted(names) for name, names in parse_names(text).items()}
-        except RulesError as failure:
-            raise ValueError(str(failure)) from None
+        return {name: sorted(names) for name, names in parse_names(text).items()}
     if origin in (tuple, frozenset):
         return [part.strip() for part in text.split(",") if part.strip()]
     if bool in kinds:
@@ -93,6 +77,17 @@ def _value(kind: object, text: str) -> object:
         except ValueError:
             raise ValueError("must be a number") from None
     return text.lower() if origin is Literal else text
+
+
+def parse_names(text: str) -> Names:
+    """Parse `KIND:NAME, KIND:NAME`. Raises ValueError."""
+    found: dict[str, set[str]] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        kind, colon, name = map(fold, entry.partition(":"))
+        if kind not in KINDS or not colon or not name:
+            raise ValueError(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
+        found.setdefault(kind, set()).add(name)
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def _types(kind: object) -> Iterator[object]:

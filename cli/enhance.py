@@ -12,7 +12,8 @@ from cli.runner import ask
 from cli.tables import as_json, when
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from config.tenant_directory import parse_tenants, read_environment
+from config.tenant_directory import read_environment
+from config.tenant_validation import parse_tenants
 from db.models import JobState
 from db.session import Database
 from jobs import queries, refresh

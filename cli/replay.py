@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from cli.audit import dollars, sources_told
 from cli.runner import ask_with
 from cli.tables import as_json, clean, terminal_width, when
-from config.environment import secrets_dir
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.secret_files import secrets_dir
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant, key_name, setting_suffix

@@ -9,8 +9,9 @@ import sys
 from importlib import resources
 
 from config.addresses import address_problem
-from config.environment import secrets_dir
-from config.tenant_directory import parse_tenants, read_environment
+from config.secret_files import secrets_dir
+from config.tenant_directory import read_environment
+from config.tenant_validation import parse_tenants
 from config.tenants import Tenant, setting_suffix
 
 ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"

@@ -1,1 +1,1 @@
-"""Settings and tenants; only this package reads the environment."""
+"""Settings and tenants; no other room reads our settings from the environment."""

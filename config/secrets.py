@@ -1,190 +1,65 @@
-"""Settings from files that may change: `SECRETS_DIR`, `TENANTS_FILE`.
+"""Secrets of a process: its keys and the passwords in its addresses."""
 
-A read may happen during a write and return a partial value. A new text is therefore applied only after its file is
-unchanged for 2 seconds; the earlier value stays in force until then. An atomic replacement (a rename, or Kubernetes'
-`..data`) also waits 2 seconds.
-
-A secret that became a prefix of the earlier one may be an interrupted write, so it waits 60 seconds. An empty one is
-never applied. To revoke a secret, delete its file: that takes effect at once, even during other writes. An unreadable
-file keeps its earlier value.
-"""
-
+import contextlib
 import os
-import stat
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
-SETTLED_SECONDS = 2.0
-LONG_SECONDS = 60.0
-"""Longest time that a write in progress delays the other files of its group."""
-UNREADABLE = "\0"
-"""Value of a file that was never readable. Unset could be a less strict value."""
-DIRECTORY = "SECRETS_DIR"
-NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
-"""Problem reported until the directory can be listed."""
+from psycopg.conninfo import conninfo_to_dict
+
+from config.secret_files import secrets_dir
+from config.settings import LogSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import DESK_KEYS, MODEL_KEYS, PROCESS_KEYS, owner
+
+_KEYS = ("embeddings_api_key", "feedback_key", "feedback_previous_key", "console_key", "console_previous_key")
+_ADDRESSES = ("redis_url", "https_proxy")
+_NEVER_OF_THE_API = (
+    *PROCESS_KEYS,
+    "EMBEDDINGS_API_KEY",
+    "CONSOLE_KEY",
+    "CONSOLE_PREVIOUS_KEY",
+    "CONSOLE_OIDC_CLIENT_SECRET",
+    "DATABASE_ADMIN_URL",
+)
 
 
-class _File(NamedTuple):
-    text: str
-    changed: float
+def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
+    """Return the process's own secrets, with the current model keys.
 
-
-class _Change(NamedTuple):
-    """A file that differs from the value in force: since when with this `text`, and at all.
-
-    By this process's clock: the file's time may be ahead, or set repeatedly by a copy program.
+    Keys are ("", setting), as in `TenantDirectory.secrets`. The secret of an address is its password.
     """
-
-    text: str
-    since: float
-    began: float
-
-
-class SecretFiles:
-    """Files of a folder as settings, name -> text; a folder of None has none.
-
-    `setting` names the folder. Files of one `group` change together, e.g. an address and its key; by default each file
-    is its own group. Files with an empty group are ignored. `secret` selects files that are revoked only by deleting
-    them. `on_problem` is called once for each problem of a file that is not applied.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        *,
-        setting: str = DIRECTORY,
-        group: Callable[[str], str] = lambda name: name,
-        secret: Callable[[str], bool] = lambda _: True,
-        on_problem: Callable[[str], None] = lambda _: None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._folder = folder
-        self._setting = setting
-        self._group = group
-        self._secret = secret
-        self._on_problem = on_problem
-        self._now = now
-        self._started = False
-        self._there = self._unlisted = False
-        self._values: dict[str, str] = {}
-        self._changes: dict[str, _Change] = {}
-        self._told: dict[str, str] = {}
-
-    @property
-    def never_listed(self) -> bool:
-        """True if the folder exists but every attempt to list it has failed."""
-        return self._unlisted and not self._there
-
-    def over_environment(self) -> dict[str, str]:
-        """Return the environment variables that have a group, overridden by the files.
-
-        Empty variables count as unset. `SECRETS_DIR` is UNREADABLE until its files can be listed.
-        """
-        values = {name: value.strip() for name, value in os.environ.items() if value.strip() and self._group(name)}
-        return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
-
-    def read(self) -> dict[str, str]:
-        """Return the settings in force. The first read applies all files without delay.
-
-        A read that cannot list an existing folder does not count as the first.
-        """
-        try:
-            found = self._found()
-        except OSError as failure:
-            # A network share that is briefly unavailable must not close tenants.
-            self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
-            if self._there:
-                self._tell(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
-        else:
-            self._there = True
-            self._told.pop(self._setting, None)
-            values = self._settled_values(found) if self._started else {name: file.text for name, file in found.items()}
-            self._values = {name: text for name, text in values.items() if text}
-        self._started = not self.never_listed
-        return dict(self._values)
-
-    def _found(self) -> dict[str, _File]:
-        if self._folder is None:
-            return {}
-        names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
-        files = {name: _file(self._folder / name) for name in names if self._group(name)}
-        return {name: file for name, file in files.items() if file is not None}
-
-    def _settled_values(self, found: dict[str, _File]) -> dict[str, str]:
-        # Taken after the texts, so that a write in between is recognised as new.
-        now = self._now()
-        values = {name: self._values.get(name, "") for name in found}
-        changed = {name: file for name, file in found.items() if file.text != values[name]}
-        self._changes = {name: self._change(name, file.text, now) for name, file in changed.items()}
-        held = {self._group(name) for name, file in changed.items() if self._holds(name, file, now)}
-        waiting = set(changed)
-        for name, file in changed.items():
-            # "" during a write, None if it applies.
-            problem = "" if self._holds(name, file, now) else self._problem(name, file, now)
-            new = file.text == UNREADABLE and not values[name]
-            if self._group(name) not in held and (new or problem is None):
-                values[name] = file.text
-                waiting.remove(name)
-                del self._changes[name]
-            elif problem:
-                self._tell(name, problem)
-        self._told = {name: sentence for name, sentence in self._told.items() if name in waiting}
-        return values
-
-    def _change(self, name: str, text: str, now: float) -> _Change:
-        known = self._changes.get(name, _Change(text, now, now))
-        return _Change(text, known.since if known.text == text else now, known.began)
-
-    def _holds(self, name: str, file: _File, now: float) -> bool:
-        return not self._is_settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
-
-    def _is_settled(self, name: str, file: _File, now: float) -> bool:
-        # If the file's clock is ahead, two reads of the same text are enough.
-        again = file.changed > now and self._changes[name].since < now
-        return again or now - file.changed >= SETTLED_SECONDS or self._is_old(name, file, now)
-
-    def _is_old(self, name: str, file: _File, now: float) -> bool:
-        """Return True if the text is 60 seconds old, even if it is written repeatedly."""
-        return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
-
-    def _problem(self, name: str, file: _File, now: float) -> str | None:
-        if file.text == UNREADABLE:
-            return unreadable(name)
-        if not self._is_settled(name, file, now):
-            return f"{name}: its file does not stop changing"
-        before = self._values.get(name, "")
-        if not self._secret(name) or before == UNREADABLE or not before.startswith(file.text):
-            return None
-        if not file.text:
-            return f"{name}: its file is empty; delete it to withdraw the secret"
-        if not self._is_old(name, file, now):
-            return f"{name}: its file has only the beginning of the secret; that counts after a minute"
-        return None
-
-    def _tell(self, name: str, sentence: str) -> None:
-        if self._told.get(name) != sentence:
-            self._told[name] = sentence
-            self._on_problem(sentence)
+    found = {name: getattr(settings, name, None) for name in _KEYS}
+    found |= {name: _password(getattr(settings, name, None)) for name in _ADDRESSES}
+    found["database_url"] = _password_of_postgres(getattr(settings, "database_url", None))
+    of_its_start = {("", name.upper()): secret for name, secret in found.items() if secret}
+    return of_its_start | {whose: secret for whose, secret in tenants.secrets().items() if not whose[0]}
 
 
-def unreadable(name: str) -> str:
-    return f"{name}: its file can't be read as text"
+def not_for_the_api(names: Iterable[str]) -> list[str]:
+
+    def is_foreign(name: str) -> bool:
+        keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}
+        return keys_of or name in _NEVER_OF_THE_API or name.startswith("CONSOLE_TOKEN_")
+
+    # A name with "error" belongs to no tenant or token, and would match support's grep.
+    return [name for name in sorted(names) if is_foreign(name) and "error" not in name.lower()]
 
 
-def _file(path: Path) -> _File | None:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
-        content = path.read_bytes()
-        # Taken after the content, so that a write in between is recognised as new.
-        changed = path.stat().st_mtime
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return _File(UNREADABLE, 0.0)
-    try:
-        return _File(content.decode("utf-8").strip(), changed)
-    except UnicodeDecodeError:
-        return _File(UNREADABLE, changed)
+def names_given() -> set[str]:
+    """Return the names of non-empty variables and files of `SECRETS_DIR`."""
+    names = {name for name, value in os.environ.items() if value.strip()}
+    folder = secrets_dir()
+    # An unlisted directory has its own report.
+    with contextlib.suppress(OSError):
+        names |= {path.name for path in folder.iterdir() if path.stat().st_size} if folder else set()
+    return names
+
+
+def _password(url: str | None) -> str | None:
+    return unquote(urlsplit(url).password or "") if url else None
+
+
+def _password_of_postgres(url: str | None) -> str | None:
+    # libpq accepts the password in the query as well.
+    return str(conninfo_to_dict(url).get("password") or "") if url else None

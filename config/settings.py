@@ -25,7 +25,7 @@ from config.addresses import (
     address_problem,
     may_be_sent,
 )
-from config.console_access import FEWEST_CHARACTERS
+from config.secret_files import secrets_dir
 
 
 class SettingsError(Exception):
@@ -40,10 +40,9 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        folder = os.environ.get("SECRETS_DIR")
-        path = Path(folder or "") / field_name.upper()
+        folder = secrets_dir()
         try:
-            if not folder or not path.is_file():
+            if folder is None or not (path := folder / field_name.upper()).is_file():
                 return None, field_name, False
             return path.read_text(encoding="utf-8").strip() or None, field_name, False
         except (OSError, UnicodeDecodeError):
@@ -97,8 +96,8 @@ def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
     Raises SettingsError with one sentence per missing or wrong setting.
     """
     problems: list[str] = []
-    folder = os.environ.get("SECRETS_DIR")
-    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
+    folder = secrets_dir()
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
         problems.append("SECRETS_DIR is not a directory")
     try:
         settings = kind(**defaults)
@@ -131,6 +130,8 @@ class TraceFileSettings(LogSettings):
 
 
 _SHORTEST_KEY = 32
+FEWEST_CHARACTERS = 10
+"""Different characters of a key or token that cannot be guessed."""
 # Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 

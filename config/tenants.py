@@ -8,40 +8,22 @@ schema derive from it.
 """
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from config.addresses import ODD_KEY, address_problem, may_be_sent
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 
 KINDS = ("event", "category", "group", "site", "template")
 
 Names = Mapping[str, frozenset[str]]
 """Kind -> names, folded (`fold`)."""
-
-
-class RulesError(ValueError):
-    """Invalid `KIND:NAME` list. The message completes a sentence that starts with the setting's name."""
-
-
-def parse_names(text: str) -> Names:
-    """Parse `KIND:NAME, KIND:NAME`. Raises RulesError."""
-    found: dict[str, set[str]] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        kind, colon, name = map(fold, entry.partition(":"))
-        if kind not in KINDS or not colon or not name:
-            raise RulesError(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
-        found.setdefault(kind, set()).add(name)
-    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +287,8 @@ DESK_KEYS = ("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_RE
 MODEL_KEYS = ("OPENAI_API_KEY",)
 SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", *DESK_KEYS, *MODEL_KEYS)
 """Secrets that are revoked only by deleting them. A retired secret grants no access, so it is not listed."""
+PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
+"""Process settings that are read again like tenants' keys, because they are rotated too."""
 Keys = Collection[Literal["desk", "model"]]
 ALL_KEYS: Keys = ("desk", "model")
 """All kinds of tenants' keys. Kinds that a process does not use may be missing in its environment."""
@@ -357,32 +341,22 @@ def id_problem(tenant_id: str) -> str | None:
     return None if is_tenant_id(tenant_id) else "a tenant id must not contain 'error', since support greps for it"
 
 
+def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Return the secrets in `values` by (tenant, setting without suffix).
+
+    The tenant is empty for PROCESS_KEYS. Order: current secret, previous secret, retired secret. Unreadable values and
+    values of no tenant are omitted.
+    """
+    found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
+    for tenant_id, settings in sorted(by_tenant(values).items()):
+        if is_tenant_id(tenant_id):
+            own = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
+            found |= {(tenant_id, name): settings[name] for name in own}
+    return {whose: secret for whose, secret in found.items() if secret != UNREADABLE}
+
+
 TENANTS_TOML = "tenants.toml"
 """Name of the file in messages, and key of its text among the tenants' values."""
-Tables = Mapping[str, object]
-
-
-class TenantsFileError(ValueError):
-    """Unreadable `tenants.toml`. The message has the reason and quotes one character at most."""
-
-
-@lru_cache(maxsize=4)
-def tables_in(text: str) -> Tables:
-    """Parse the file into tenant id -> table. Raises TenantsFileError."""
-    if text == UNREADABLE:
-        raise TenantsFileError(f"TENANTS_FILE: {TENANTS_TOML} is missing, is empty or can't be read as text")
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as failure:
-        # TOMLDecodeError's message has a position and quotes one character at most.
-        raise TenantsFileError(f"{TENANTS_TOML} is no TOML: {str(failure)[:80]}") from None
-
-
-def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:
-    try:
-        return TenantSettings.model_validate({} if table is None else table), []
-    except ValidationError as failure:
-        return None, [_sentence(tenant_id, problem) for problem in failure.errors(include_url=False)]
 
 
 def json_schema() -> dict[str, Any]:
@@ -393,33 +367,6 @@ def json_schema() -> dict[str, Any]:
 def key_name(tenant_id: str | None, path: str) -> str:
     """Format a key for messages: `acme.note.language in tenants.toml`."""
     return f"{tenant_id or '<TENANT>'}.{path} in {TENANTS_TOML}"
-
-
-def has_path(table: object, path: str) -> bool:
-    for key in path.split("."):
-        if not isinstance(table, Mapping) or key not in table:
-            return False
-        table = table[key]
-    return True
-
-
-def _sentence(tenant_id: str, problem: ErrorDetails) -> str:
-    keys = [str(key) for key in problem["loc"] if key != "[key]"]
-    where = ".".join([tenant_id, *(key if key.isascii() and key.isprintable() else "?" for key in keys)])
-    reason = problem["msg"].removeprefix("Value error, ").replace("frozenset", "list").replace("tuple", "list")
-    if problem["type"] == "extra_forbidden":
-        reason = _unknown(tenant_id, ".".join(keys))
-    elif problem["type"] == "model_type":
-        reason = "must be a table"
-    return f"{where[:120]} in {TENANTS_TOML}: {reason[0].lower()}{reason[1:]}"
-
-
-def _unknown(tenant_id: str, path: str) -> str:
-    variable = f"{path.replace('.', '_').upper()}_"
-    if variable in TENANT_SETTINGS:
-        return f"belongs in the environment or SECRETS_DIR, as {variable}{setting_suffix(tenant_id)}"
-    near = get_close_matches(path, FIELDS, n=1)
-    return "is no setting" + (f"; near: {near[0]}" if near else "")
 
 
 _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}

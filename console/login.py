@@ -13,7 +13,7 @@ from authlib.integrations.base_client.errors import MismatchingStateError
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
-from config.console_access import ConsoleRole, OidcSettings
+from console.access import ConsoleRole, OidcSettings
 from console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
 from console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
 from console.oidc import LoginError, Provider, ProviderError

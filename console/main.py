@@ -8,11 +8,11 @@ import signal
 import socket
 
 from api.server import Crowd, Port, serve
-from config.console_access import AccessDirectory, read_access
-from config.environment import secrets_dir
-from config.own_secrets import own_secrets
+from config.secret_files import secrets_dir
+from config.secrets import own_secrets
 from config.settings import ConsoleSettings, SettingsError
 from config.tenant_directory import TenantDirectory
+from console.access import AccessDirectory, read_access
 from console.app import create_app
 from console.dependencies import Services
 from console.oidc import Provider

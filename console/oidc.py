@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.addresses import address_problem
-from config.console_access import OidcSettings
+from console.access import OidcSettings
 from integrations.http import (
     PLAIN,
     STRAIGHT,

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.console_access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
+from console.access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
 from db.session import Database
 
 _SECONDS = 2.0

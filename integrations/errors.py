@@ -28,6 +28,7 @@ from types import MappingProxyType
 
 from observability import log_events
 from observability.log_events import Phrase
+from observability.logging import log_event
 
 MODEL_UNAVAILABLE = "model unavailable"
 """Why a job is held back while the model is known to be down."""
@@ -47,6 +48,9 @@ class ExternalError(Exception):
         super().__init__(f"{self.server}: {what}" if self.server else what)
         self.reason = str(self)
         self.values: dict[str, object] = {"reason": what}
+
+    def log(self) -> None:
+        log_event(self.phrase, self.values, also=self.also)
 
 
 class TemporaryError(ExternalError):

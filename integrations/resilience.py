@@ -86,15 +86,15 @@ class Breaker:
         try:
             yield
         except ExternalError as failure:
-            self._heard(era, down=isinstance(failure, TemporaryError) and failure.down)
+            self._record(era, down=isinstance(failure, TemporaryError) and failure.down)
             raise
         else:
-            self._heard(era, down=False)
+            self._record(era, down=False)
         finally:
             if trial and era == self._era:
                 self._trying = False  # no outcome: the next call probes
 
-    def _heard(self, era: int, *, down: bool) -> None:
+    def _record(self, era: int, *, down: bool) -> None:
         if era != self._era:
             return
         if not down:
@@ -219,7 +219,7 @@ class Hold:
 
     def _refused(self, denied: DeniedError, reason: StrEnum) -> None:
         # Logged here, once per probe, because no attempt of a job has failed.
-        log_event(denied.phrase, denied.values)
+        denied.log()
         now = self._monotonic()
         self._refused_at, self._try_at = now, now + self._probe
         if self._reason is None:

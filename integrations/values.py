@@ -2,14 +2,17 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from privacy.redaction.people import Person
 
+Item = TypeVar("Item")
 Structured = TypeVar("Structured", bound=BaseModel)
 
 
@@ -50,6 +53,48 @@ class DeskTicket:
     @property
     def shown(self) -> str:
         return self.display_id or self.ticket_id
+
+
+class ListedTicket(NamedTuple):
+    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
+
+    ticket_id: str
+    status: str
+    is_trashed: bool = False
+    display_id: str = ""
+    kinds: Mapping[str, str] = MappingProxyType({})
+    subject: str = ""
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+class ListedSolution(NamedTuple):
+    """A solution in a list; `text` is HTML, and None if the list does not have it."""
+
+    solution_id: str
+    title: str = ""
+    topic: str = ""
+    changed_at: datetime | None = None
+    text: str | None = None
+    expires_at: datetime | None = None
+
+
+class ListPage(NamedTuple, Generic[Item]):
+    """A page of one of the desk's lists."""
+
+    items: Sequence[Item]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An article of the desk's knowledge base, as plain text."""
+
+    solution_id: str
+    title: str
+    text: str
+    topic: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +165,6 @@ class Unanswered:
     reason: str
     usage: Usage
     milliseconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The total cost of a tenant's jobs."""
-
-    tokens: int = 0
-    dollars: float = 0.0
-
-    def plus(self, other: "Spent") -> "Spent":
-        return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
-
-    def at_least(self, other: "Spent") -> "Spent":
-        """Return the larger of both, for tokens and for dollars."""
-        return Spent(max(self.tokens, other.tokens), max(self.dollars, other.dollars))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
 from db.session import Database
 from integrations.errors import DeskRefusedError, ExternalError, TicketClosedError, TicketGoneError, TicketNotFoundError
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
-from integrations.values import DeskTicket
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 from jobs import feedback, reconcile, refresh
 from jobs.intake import ask_for_refresh
 from jobs.repository import SEEN_REOPENED
@@ -196,7 +195,7 @@ class TicketSource:
 
     async def _take(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
         copy = self._copy
-        numbers = numbers_in(listed)
+        numbers = {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
         await repository.number_tickets(*copy.where, numbers)
         kinds = {each.ticket_id: fold_all(each.kinds) for each in listed}
         await repository.note_kinds(*copy.where, kinds)

@@ -20,12 +20,12 @@ from observability import tracing
 
 _CHECK_SECONDS = 1.5
 LOOP_SECONDS = 2.5
-"""Longest time until a probe is answered: the stores are asked at once, the rest is for a busy loop."""
+"""Longest time until a probe is answered: the stores are checked at once, the rest is for a busy loop."""
 _GIVE_UP_SECONDS = 10.0
 
 STUCK_EXIT = AWAY_EXIT
 _ROUNDS = 10
-Question = Callable[[], Awaitable[object]]
+Check = Callable[[], Awaitable[object]]
 
 
 class Readiness:
@@ -37,9 +37,9 @@ class Readiness:
         self._works: Callable[[], bool] | None = None
         self._stopping = False
 
-    def ask(self, loop: asyncio.AbstractEventLoop, stores: Mapping[str, Question]) -> None:
+    def ask(self, loop: asyncio.AbstractEventLoop, stores: Mapping[str, Check]) -> None:
         """Check these stores in this loop: name -> a check that raises if unavailable."""
-        self._stores = {name: _Store(question) for name, question in stores.items()}
+        self._stores = {name: _Store(check) for name, check in stores.items()}
         self._loop = loop
 
     def start(self, works: Callable[[], bool] = lambda: True) -> None:
@@ -54,7 +54,7 @@ class Readiness:
         if self._stopping or self._loop is None:
             return _answer(self._phase(), {})
         try:
-            stores = self._ask_stores(self._loop)
+            stores = self._check_stores(self._loop)
         except CancelledError:
             # The loop ended and cancelled the check.
             return _answer("stopping", {})
@@ -67,18 +67,18 @@ class Readiness:
             return "starting"
         return "working" if self._works() else "reconnecting"
 
-    def _ask_stores(self, loop: asyncio.AbstractEventLoop) -> dict[str, bool] | None:
+    def _check_stores(self, loop: asyncio.AbstractEventLoop) -> dict[str, bool] | None:
         """Return each store's state; None if the loop is blocked.
 
         Raises CancelledError if the loop ends meanwhile.
         """
-        asking = self._all()
+        checks = self._all()
         try:
-            return asyncio.run_coroutine_threadsafe(asking, loop).result(LOOP_SECONDS)
+            return asyncio.run_coroutine_threadsafe(checks, loop).result(LOOP_SECONDS)
         except TimeoutError:
             return None
         except RuntimeError:
-            asking.close()  # the loop was closed meanwhile
+            checks.close()  # the loop was closed meanwhile
             return None
 
     async def _all(self) -> dict[str, bool]:
@@ -89,8 +89,8 @@ class Readiness:
 
 def _answer(process: str, stores: Mapping[str, bool]) -> tuple[bool, dict[str, str]]:
     is_ready = process == "working" and all(stores.values())
-    told = {name: "ok" if answers else "unreachable" for name, answers in stores.items()}
-    return is_ready, {"status": "ready" if is_ready else "not ready", "process": process, **told}
+    states = {name: "ok" if answers else "unreachable" for name, answers in stores.items()}
+    return is_ready, {"status": "ready" if is_ready else "not ready", "process": process, **states}
 
 
 class _Store:
@@ -99,22 +99,22 @@ class _Store:
     Checks therefore hold one connection at most.
     """
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
-        self._asking: asyncio.Task[bool] | None = None
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._running: asyncio.Task[bool] | None = None
 
     async def answers(self) -> bool:
         """Return True if the store answers within 1.5 s."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        done, _ = await asyncio.wait({self._asking}, timeout=_CHECK_SECONDS)
-        return bool(done) and not self._asking.cancelled() and self._asking.result()
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run_check())
+        done, _ = await asyncio.wait({self._running}, timeout=_CHECK_SECONDS)
+        return bool(done) and not self._running.cancelled() and self._running.result()
 
-    async def _ask(self) -> bool:
+    async def _run_check(self) -> bool:
         try:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
-                await self._question()
-        except Exception:  # noqa: BLE001 -- whatever it is, who works with the store tells of it
+                await self._check()
+        except Exception:  # noqa: BLE001 -- users of the store log the cause
             return False
         return True
 

@@ -59,7 +59,7 @@ _QUIET = {
     "celery.app.trace": logging.CRITICAL,
 }
 _EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
-_TOLD_AGAIN_SECONDS = 60.0
+_LOG_AGAIN_SECONDS = 60.0
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/\s]*@")
 _BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
 
@@ -268,7 +268,7 @@ def _calm(handler: logging.Handler) -> None:
 class _Fit(logging.Filter):
     """Drops or shortens records of libraries, and removes passwords from addresses."""
 
-    _collector_told: float | None = None
+    _collector_logged: float | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith(_EXPORTERS):
@@ -290,9 +290,9 @@ class _Fit(logging.Filter):
         """Rewrite a failed export as our own phrase; return True once a minute."""
         if record.levelno < logging.WARNING:
             return False
-        if self._collector_told is not None and record.created - self._collector_told < _TOLD_AGAIN_SECONDS:
+        if self._collector_logged is not None and record.created - self._collector_logged < _LOG_AGAIN_SECONDS:
             return False
-        self._collector_told = record.created
+        self._collector_logged = record.created
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info = log_events.EXPORT_FAILING.template, None, None
         return True
@@ -330,14 +330,14 @@ class Outage:
         self._phrase = phrase
         self._again = again_seconds
         self._monotonic = monotonic
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
 
     def seen(self, reason: str, failure: BaseException | None = None) -> None:
         """Record a failed call; log it at once, then at most once a minute."""
         now = self._monotonic()
-        if self._told_at is None or now - self._told_at >= self._again:
-            self._told_at = now
+        if self._logged_at is None or now - self._logged_at >= self._again:
+            self._logged_at = now
             log_event(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
-        self._told_at = None
+        self._logged_at = None

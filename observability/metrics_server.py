@@ -133,15 +133,15 @@ def _app(process: str, ready: Ready) -> WSGIApplication:
     def app(environment: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/ready":
             return metrics_of_it(environment, start_response)  # type: ignore[no-any-return]  # the library does not say
-        is_ready, told = _ask(ready)
+        is_ready, state = _readiness(ready)
         status = "200 OK" if is_ready else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json")])
-        return [json.dumps(told).encode()]
+        return [json.dumps(state).encode()]
 
     return app
 
 
-def _ask(ready: Ready) -> tuple[bool, Mapping[str, str]]:
+def _readiness(ready: Ready) -> tuple[bool, Mapping[str, str]]:
     try:
         return ready()
     except Exception as failure:  # noqa: BLE001 -- wsgiref would print it, not in the log's format

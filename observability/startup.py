@@ -1,16 +1,36 @@
 """Start of a process: settings, logging and tenants."""
 
 import gc
+import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Literal, NoReturn
 
-from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.settings import ProcessSettings, SettingsError
-from config.tenant_directory import Needs, TenantDirectory, TenantProblem, load_with_tenants
-from config.tenants import is_tenant_id
+from config.secret_files import secrets_dir
+from config.settings import ProcessSettings, SettingsError, load
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_validation import TenantProblem
+from config.tenants import ALL_KEYS, Keys, Tenant, is_tenant_id
 from observability import log_events, metrics
 from observability.logging import log_event, refuse_start, start_logging
+
+# langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
+_OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
+# Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
+_MOST_SENT = 256
+_NEEDS: dict[str, Callable[[Tenant], bool]] = {
+    # The API also queues the jobs of polled desks.
+    "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
+    "desk": lambda tenant: tenant.desk is not None,
+    "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
+}
+_MISSING = {
+    "secret": "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
+    "desk": "SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk",
+}
+Needs = Literal["secret", "desk", "nothing"]
+"""Setting that at least one tenant must have; `nothing` requires no tenant."""
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
@@ -18,14 +38,63 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
 
     Exits with the reasons if they are refused. Call it first in a process: it sets variables that libraries read.
     """
-    settle_environment()
+    set_library_defaults()
     try:
-        settings, tenants = load_with_tenants(kind, needs=needs, on_problem=say_unusable)
+        settings, tenants = load_with_tenants(kind, needs=needs, on_problem=log_tenant_problem)
     except SettingsError as refused:
         end_refused(refused.problems)
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
+
+
+def set_library_defaults() -> None:
+    """Disable uploads to LangSmith and lower OpenTelemetry's defaults.
+
+    Call this before the first use of LangSmith or OpenTelemetry: both read the variables then, and LangSmith caches
+    them.
+    """
+    os.environ.update(dict.fromkeys(_OFF, "false"))
+    # Seconds. Limits how long an unresponsive collector delays the end of a process.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+    # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
+    queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
+    most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT
+    os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
+
+
+def load_with_tenants(
+    kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
+) -> tuple[ProcessSettings, TenantDirectory]:
+    """Load settings and tenants, of which at least one must meet `needs`.
+
+    Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
+    problems: settings that became unusable, changed files that are not applied. Raises SettingsError with a sentence
+    for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
+    """
+    read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
+    there = _NEEDS[needs]
+    # Kubernetes mounts no other kinds of keys than those that the process uses.
+    keys: Keys = () if needs != "desk" else ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
+    tenants = TenantDirectory(read, needs=there, keys=keys, on_problem=on_problem)
+    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
+    problems: list[str] = []
+    try:
+        settings = load(kind, **not_needed(tenants))
+        if enough and tenants.file_problem is None:
+            return settings, tenants
+    except SettingsError as refused:
+        problems += refused.problems
+    problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
+    if not enough and not tenants.problems:
+        problems.append(_MISSING[needs])
+    raise SettingsError(problems)
+
+
+def not_needed(tenants: TenantDirectory) -> dict[str, str]:
+    """Return an empty model key if each tenant with a desk has its own."""
+    with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
+    return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}
 
 
 def begin_loading() -> None:
@@ -49,13 +118,13 @@ def end_refused(problems: list[str]) -> NoReturn:
 
 def follow_tenants(tenants: TenantDirectory) -> None:
     for problem in tenants.problems:
-        say_unusable(problem)
+        log_tenant_problem(problem)
     metrics.TENANT_UNUSABLE.ask = lambda: {
         tenant_id or metrics.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
     }
 
 
-def say_unusable(problem: TenantProblem) -> None:
+def log_tenant_problem(problem: TenantProblem) -> None:
     phrase = log_events.TENANT_CLOSED if problem.closed else log_events.TENANT_UNUSABLE
     also = {"tenant_id": problem.tenant_id} if is_tenant_id(problem.tenant_id) else None
     log_event(phrase, reason=problem.sentence, also=also)

@@ -27,7 +27,6 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from config.environment import spans_leave_the_process
 from observability import log_events, metrics
 from observability.identifiers import tags
 from observability.logging import Outage, exception_trail
@@ -95,9 +94,24 @@ class FileExporter(SpanExporter):
 
 
 def _line(span: ReadableSpan) -> str:
-    told = json.loads(span.to_json(indent=None))
-    told["attributes"] = {name: value for name, value in told["attributes"].items() if name not in _TEXTS}
-    return f"\n{json.dumps(told)}"  # the line break ends a line cut by a full disk
+    shown = json.loads(span.to_json(indent=None))
+    shown["attributes"] = {name: value for name, value in shown["attributes"].items() if name not in _TEXTS}
+    return f"\n{json.dumps(shown)}"  # the line break ends a line cut by a full disk
+
+
+def spans_leave_the_process() -> bool:
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
+    )
+    return named and not off
+
+
+def messages_go_into_spans() -> bool:
+    """Return True if spans include prompts and answers (default: off)."""
+    chosen = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
+    return chosen.lower() in ("true", "span_only", "span_and_event")
 
 
 class Tracing:

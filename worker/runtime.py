@@ -16,8 +16,7 @@ from uuid import UUID
 import uvloop
 from redis import Redis
 
-from config.environment import messages_go_into_spans
-from config.own_secrets import own_secrets
+from config.secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import MODEL_KEYS, Tenant
@@ -40,7 +39,7 @@ from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
 from observability.startup import end_loading, end_refused
-from observability.tracing import Tracing
+from observability.tracing import Tracing, messages_go_into_spans
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph

@@ -1,6 +1,7 @@
 """Findings of the checks, and those of settings, Postgres and Redis."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -8,12 +9,23 @@ from typing import TypeVar
 from redis.exceptions import AuthenticationError, RedisError
 
 from config.settings import DeskClientSettings, LogSettings, SettingsError, StoreSettings, WorkerSettings, load
-from config.tenant_directory import TenantDirectory, keys_here, not_needed, read_environment
-from config.tenants import ALL_KEYS, Keys, Tenant, key_name, setting_suffix
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenants import (
+    ALL_KEYS,
+    DESK_KEYS,
+    MODEL_KEYS,
+    PROCESS_KEYS,
+    Keys,
+    Tenant,
+    key_name,
+    secrets_in,
+    setting_suffix,
+)
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from db.session import Database
 from jobs.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
 from jobs.signing import WINDOW_SECONDS
+from observability.startup import not_needed
 
 _SHORTEST_SECRET = 24
 _FEWEST_CHARACTERS = 10
@@ -161,6 +173,12 @@ class Loaded:
     def has_no_keys(self) -> str:
         """The reason why desks and models are not called, as in an API pod; else empty."""
         return "" if self.keys else "no key of a desk or a model is here: look where a worker runs"
+
+
+def keys_here(values: Mapping[str, str]) -> Keys:
+    """Return the kinds of keys to require: none if only webhook secrets are set."""
+    kinds = {setting for _, setting in secrets_in(values)}
+    return ALL_KEYS if not kinds or kinds & {*DESK_KEYS, *MODEL_KEYS, *PROCESS_KEYS} else ()
 
 
 def load_parts() -> tuple[Loaded, list[Finding]]:

@@ -17,8 +17,9 @@ from integrations.errors import (
     TextRefusedError,
 )
 from integrations.llm.clients import Endpoint, Models
+from integrations.llm.spending import Spent
 from integrations.resilience import HoldReason
-from integrations.values import Prompt, Spent
+from integrations.values import Prompt
 from knowledge.embeddings import Embedders
 
 _PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')

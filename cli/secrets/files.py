@@ -1,7 +1,7 @@
 """Secrets in files of `SECRETS_DIR` and in the environment: places, and the writes of each step.
 
 Files are replaced atomically and durably. Readers load a tenant's changed files together, after a moment without
-changes (`config.secrets`).
+changes (`config.secret_files`).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from config.secrets import NOT_LISTED, UNREADABLE, unreadable
+from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.tenant_directory import names_tenant, read_environment
 from config.tenants import setting_suffix
 from db.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN

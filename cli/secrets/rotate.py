@@ -28,7 +28,6 @@ from cli.secrets.files import (
 )
 from cli.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
 from cli.tables import age, as_json, stop_printing
-from config.environment import secrets_dir
 from config.exits import (
     AWAY_EXIT,
     CONFIGURATION_EXIT,
@@ -37,6 +36,7 @@ from config.exits import (
     NOT_UNDERSTOOD_EXIT,
     UNFORESEEN_EXIT,
 )
+from config.secret_files import secrets_dir
 from config.settings import ByHandSettings, LogSettings, SettingsError, load
 from config.tenants import setting_suffix
 from db import known_secrets

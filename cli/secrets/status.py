@@ -13,9 +13,10 @@ from typing import NamedTuple
 from cli.runner import ask
 from cli.tables import age, as_json, table, terminal_width
 from config.exits import NOT_UNDERSTOOD_EXIT
-from config.secrets import NOT_LISTED, UNREADABLE, unreadable
+from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
-from config.tenant_directory import read_environment, secrets_in
+from config.tenant_directory import read_environment
+from config.tenants import secrets_in
 from db import known_secrets
 from db.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from db.session import Database

@@ -20,9 +20,9 @@ from pydantic_core import PydanticUndefined
 from api.webhooks import ANSWERS
 from cli.check.findings import CHECKS
 from config import exits, settings
-from config.console_access import ACCESS_SETTINGS
 from config.settings import LogSettings
 from config.tenants import FIELDS, TENANT_SETTINGS
+from console.access import ACCESS_SETTINGS
 from jobs.diagnosis.verdicts import FAQ, VerdictCode
 from observability import metrics, metrics_server
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.own_secrets import not_for_the_api
+from config.secrets import not_for_the_api
 from dev.stack.environment import console_environment, machine_environment
 from dev.stack.processes import Launch, Process, start_afresh
 

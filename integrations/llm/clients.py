@@ -147,7 +147,7 @@ class Models:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
+    def log_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         now = time.monotonic()
         if now - self._replaced_at.get(first.server, -_QUIET_SECONDS) >= _QUIET_SECONDS:
             log_event(log_events.FALLBACK_USED, server=first.server, fallback=fallback.server)
@@ -234,17 +234,16 @@ class TenantModel:
         try:
             answer = await of(fallback)
         except (DeferredError, ExternalError) as failure:
+            _log(failed if fallback in paid_for else failure)
             if fallback in paid_for:
-                _say(failed)
                 raise
-            _say(failure)
             raise failed from None
-        _say(failed)
-        self._models.say_fallback(first, fallback)
+        _log(failed)
+        self._models.log_fallback(first, fallback)
         metrics.FALLBACK_ANSWERS.labels(self._tenant_id).inc()
         return answer
 
 
-def _say(failure: DeferredError | ExternalError) -> None:
+def _log(failure: DeferredError | ExternalError) -> None:
     if isinstance(failure, ExternalError):
-        log_event(failure.phrase, failure.values, also=failure.also)
+        failure.log()

@@ -96,8 +96,8 @@ def _named_part(codes: list[str], param: object) -> str:
     """Return the refused part: ` (code unsupported_value, param temperature)`."""
     root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
     code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
-    told = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
-    return f" ({told})" if told else ""
+    parts = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
+    return f" ({parts})" if parts else ""
 
 
 def of_error(code: object, kind: object, message: object = None, param: object = None) -> ExternalError:
@@ -137,8 +137,8 @@ def message_of(failure: openai.APIStatusError) -> str:
     LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
     """
     body: object = failure.body
-    told: object = body.get("message") if isinstance(body, dict) else body
-    return told if isinstance(told, str) else failure.message
+    message: object = body.get("message") if isinstance(body, dict) else body
+    return message if isinstance(message, str) else failure.message
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> float | None:

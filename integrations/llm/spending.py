@@ -7,6 +7,7 @@ its repair.
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -16,14 +17,17 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import ModelSettings
 from db.session import DATABASE_FAILURES, Database, is_away
 from integrations.errors import DeferredError
-from integrations.values import Spent, Usage
+from integrations.values import Usage
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
 
+SPENDING_LIMIT = "spending limit of today reached"
+"""Why a job is held back past it."""
+_LOOK_SECONDS = 3600.0
+"""Longest hold at once: a limit that was raised counts for the jobs that wait, too."""
 _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
-_NOTHING = Spent()
 _ADD = text("""
     INSERT INTO spending AS s (tenant_id, day, tokens, dollars) VALUES (:tenant, :day, :tokens, :dollars)
     ON CONFLICT (tenant_id, day)
@@ -32,6 +36,24 @@ _ADD = text("""
 """)
 _SPENT = text("SELECT tokens, dollars FROM spending WHERE day = :day")
 _PURGE = text("DELETE FROM spending WHERE day <= current_date - CAST(:days AS integer)")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The total cost of a tenant's jobs."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def plus(self, other: "Spent") -> "Spent":
+        return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
+
+    def at_least(self, other: "Spent") -> "Spent":
+        """Return the larger of both, for tokens and for dollars."""
+        return Spent(max(self.tokens, other.tokens), max(self.dollars, other.dollars))
+
+
+_NOTHING = Spent()
 
 
 class SpendingBook:
@@ -73,10 +95,10 @@ class SpendingBook:
                     (rows,) = await self._database.call_as(tenant_id, _SPENT, day=today)
         except (*DATABASE_FAILURES, TimeoutError):
             return self.known(tenant_id)
-        told = Spent(**rows[0]) if rows else _NOTHING
+        stored = Spent(**rows[0]) if rows else _NOTHING
         day, known = self._known.get(tenant_id, (today, _NOTHING))
         # Values written during the read are known already; a day's sum only grows.
-        self._known[tenant_id] = today, told.at_least(known) if day == today else told
+        self._known[tenant_id] = today, stored.at_least(known) if day == today else stored
         return self.known(tenant_id)
 
     async def close(self) -> None:
@@ -112,13 +134,6 @@ async def purge(database: Database, tenant_id: str, days: int) -> None:
     await database.call_as(tenant_id, _PURGE, days=days)
 
 
-SPENDING_LIMIT = "spending limit of today reached"
-"""Why a job is held back past it."""
-
-_LOOK_SECONDS = 3600.0
-"""Longest hold at once: a limit that was raised counts for the jobs that wait, too."""
-
-
 class Book(Protocol):
     """Today's spending of each tenant. No method raises."""
 
@@ -132,30 +147,28 @@ class Book(Protocol):
         """Return today's spending of all processes, if available."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class SpendingLimits:
     """The limits of all tenants, by their current settings."""
 
-    def __init__(self, tenants: TenantDirectory, book: Book, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, tenants: TenantDirectory, book: Book, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._tenants = tenants
         self._book = book
         self._now = now
         self._reached: set[str] = set()
-        self._untold: set[str] = set()
+        self._unreported: set[str] = set()
         self._price: dict[str, float] = {}
-        """Dollars for a token, by tenant, as the last call that told both has cost."""
+        """Dollars for a token, by tenant, of the last call that reported both."""
         metrics.SPENDING_USED.ask = self._used
 
     def check(self, tenant_id: str) -> None:
-        self._insist(tenant_id, self._book.known(tenant_id))
+        self._check_limit(tenant_id, self._book.known(tenant_id))
 
     async def ask(self, tenant_id: str) -> None:
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
-            self._insist(tenant_id, await self._book.read(tenant_id))
+            self._check_limit(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
         """Record a paid call; an unreported cost is not limited, and logged once.
@@ -170,19 +183,19 @@ class SpendingLimits:
             self._price[tenant_id] = usage.cost / tokens
         self._book.paid(tenant_id, Spent(tokens, usage.cost or 0.0))
         limits = self._limits(tenant_id)
-        for limit, untold, unit in (
+        for limit, unreported, unit in (
             (limits.daily_tokens, not tokens, "tokens"),
             (limits.daily_dollars, usage.cost is None, "dollars"),
         ):
-            if limit is not None and untold and tenant_id not in self._untold:
-                self._untold.add(tenant_id)
+            if limit is not None and unreported and tenant_id not in self._unreported:
+                self._unreported.add(tenant_id)
                 log_event(log_events.SPENDING_UNTOLD, tenant_id=tenant_id, unit=unit)
 
     def _limits(self, tenant_id: str) -> ModelSettings:
         tenant = self._tenants.get(tenant_id)
         return ModelSettings() if tenant is None else tenant.model
 
-    def _insist(self, tenant_id: str, spent: Spent) -> None:
+    def _check_limit(self, tenant_id: str, spent: Spent) -> None:
         if used(self._limits(tenant_id), spent) < 1:
             self._reached.discard(tenant_id)
             return

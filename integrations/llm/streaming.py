@@ -170,14 +170,14 @@ def _number(value: object) -> float | None:
 
 
 def _usage_of(reported: object) -> Usage:
-    told: dict[str, object] = reported if isinstance(reported, dict) else {}
+    counts: dict[str, object] = reported if isinstance(reported, dict) else {}
     return Usage(
-        input_tokens=int(_number(told.get("prompt_tokens")) or 0),
-        output_tokens=int(_number(told.get("completion_tokens")) or 0),
-        cost=_number(told.get("cost")),
+        input_tokens=int(_number(counts.get("prompt_tokens")) or 0),
+        output_tokens=int(_number(counts.get("completion_tokens")) or 0),
+        cost=_number(counts.get("cost")),
     )
 
 
 def _failure(error: object) -> ExternalError:
-    told: dict[str, object] = error if isinstance(error, dict) else {}
-    return of_error(told.get("code"), told.get("type"), told.get("message"), told.get("param"))
+    body: dict[str, object] = error if isinstance(error, dict) else {}
+    return of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))

@@ -26,10 +26,10 @@ from integrations.errors import (
 )
 from integrations.servicedesk import parsing
 from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.parsing import DeskAnswer, ListedSolution, ListedTicket, ListPage, Solution, checked
-from integrations.servicedesk.plain_text import lines_of, unwrapped
+from integrations.servicedesk.parsing import DeskAnswer, checked
+from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
 from integrations.servicedesk.transport import DeskCalls, Limits
-from integrations.values import DeskTicket
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 
 NOTE_KEYS = ("note", "request_note")
 """What a note is called in a body: on premises, and in the cloud. Builds differ."""
@@ -272,7 +272,7 @@ class ServiceDeskPlus:
                 if on_held_back is not None:
                     await on_held_back([left for left, _ in notes[number:]])
                 raise
-            if is_ours(parsing.plain_text(text)):
+            if is_ours(plain_text(text)):
                 return note_id
         return None
 
@@ -297,7 +297,7 @@ class ServiceDeskPlus:
         return str(note.get("description") or "")
 
     async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
-        return is_ours(parsing.plain_text(await self._note_text(ticket_id, note_id)))
+        return is_ours(plain_text(await self._note_text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
         """Return the last mails and notes of a ticket, oldest first, each by one call.
@@ -329,7 +329,7 @@ class ServiceDeskPlus:
         if ticket.has_notes:
             for note in (await self._listed_notes(ticket.ticket_id))[:_MOST_NOTES]:
                 text = str(note.get("description") or "") or await self._note_text(ticket.ticket_id, str(note["id"]))
-                if not is_ours(parsing.plain_text(text)):
+                if not is_ours(plain_text(text)):
                     yield _written_at(note), unwrapped(lines_of(text)[:_LONGEST_TEXT])
 
     async def read_solution(self, solution_id: str) -> Solution | None:

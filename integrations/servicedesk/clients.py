@@ -79,7 +79,7 @@ class Desks:
                 breaker,
                 rate,
                 self._most_at_once,
-                check=partial(self._insist, tenant_id, tenant.desk),
+                check=partial(self._check_credentials, tenant_id, tenant.desk),
                 hold=hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
                 note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
             )
@@ -97,7 +97,7 @@ class Desks:
             del self._made[tenant_id]
             metrics.server_gone(_server(tenant_id))
 
-    def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
+    def _check_credentials(self, tenant_id: str, desk: DeskSettings) -> None:
         self.of(tenant_id)
         if self._made[tenant_id][0].credentials != desk.credentials:
             raise DeferredError("desk key changed", _CHANGED_SECONDS)

@@ -9,14 +9,11 @@ Each field of a content may be missing or of another kind than documented; texts
 length.
 """
 
-import html
 import json
-import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 from integrations.errors import (
     DeskDeniedError,
@@ -27,8 +24,8 @@ from integrations.errors import (
     TicketTrashedError,
 )
 from integrations.http import known_status, retry_after_seconds
-from integrations.servicedesk.plain_text import lines_of, unwrapped
-from integrations.values import DeskTicket, load_json
+from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, Solution, load_json
 from privacy.redaction.people import Person
 
 SUCCESS = 2000
@@ -48,7 +45,6 @@ _HTTP_OF_CODE |= {4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _NOT_DONE = {"failed", "failure", "error", "warning"}
 _MOST_DIGITS = 9
-_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # The safe limit of a text index, for description and resolution together: it has room for 1,048,575 bytes of words, and
 # a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
 _LONGEST_TEXT = 50_000
@@ -65,7 +61,6 @@ _THINGS = (
 )
 _LONGEST_PERSONAL = 300
 _MOST_PEOPLE, _MOST_TERMS = 20, 50
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +129,9 @@ class DeskAnswer:
         elif self.put_off or 500 <= status < 600:
             # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
             failure = DeskUnavailableError(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
-        told = self.code if 200 <= self.status < 300 else self.status
-        if told not in (UNCLEAR, status) and told not in _HTTP_OF_CODE:
-            failure.also = {"desk_code": told}
+        shown = self.code if 200 <= self.status < 300 else self.status
+        if shown not in (UNCLEAR, status) and shown not in _HTTP_OF_CODE:
+            failure.also = {"desk_code": shown}
         return failure
 
 
@@ -210,48 +205,6 @@ def _number(value: object) -> int:
     if not text.isdecimal():
         return 0
     return int(text) if len(text) <= _MOST_DIGITS else UNCLEAR
-
-
-class ListedTicket(NamedTuple):
-    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
-
-    ticket_id: str
-    status: str
-    is_trashed: bool = False
-    display_id: str = ""
-    kinds: Mapping[str, str] = MappingProxyType({})
-    subject: str = ""
-    created_at: datetime | None = None
-    changed_at: datetime | None = None
-
-
-class ListedSolution(NamedTuple):
-    """A solution in a list; `text` is HTML, and None if the list does not have it."""
-
-    solution_id: str
-    title: str = ""
-    topic: str = ""
-    changed_at: datetime | None = None
-    text: str | None = None
-    expires_at: datetime | None = None
-
-
-class ListPage(NamedTuple, Generic[Item]):
-    """A page of one of the desk's lists."""
-
-    items: Sequence[Item]
-    has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """An article of the desk's knowledge base, as plain text."""
-
-    solution_id: str
-    title: str
-    text: str
-    topic: str = ""
-    expires_at: datetime | None = None
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
@@ -350,10 +303,6 @@ def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
     )
 
 
-def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
-    return {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
-
-
 def solution_of(solution_id: str, body: Any) -> Solution:
     if not isinstance(body, dict):
         raise DeskUnavailableError("invalid answer")
@@ -373,11 +322,11 @@ def _expiry_of(body: dict[str, Any]) -> datetime | None:
 
 def moment_of(value: Any) -> datetime | None:
     """Return the time of `{"value": "<epoch ms>"}`, or in some builds the number."""
-    told = str(value.get("value") if isinstance(value, dict) else value)
+    text = str(value.get("value") if isinstance(value, dict) else value)
     shortest = 1 if isinstance(value, dict) else _SHORTEST_BARE_TIME
-    if not (told.isascii() and told.isdecimal() and shortest <= len(told) <= _LONGEST_TIME):
+    if not (text.isascii() and text.isdecimal() and shortest <= len(text) <= _LONGEST_TIME):
         return None
-    return datetime.fromtimestamp(int(told) / 1000, UTC)
+    return datetime.fromtimestamp(int(text) / 1000, UTC)
 
 
 def _other_number(body: dict[str, Any]) -> str:
@@ -401,14 +350,9 @@ def _truth(value: Any) -> bool | None:
     return {"true": True, "false": False}.get(str(value).lower())
 
 
-def plain_text(markup: str) -> str:
-    """Return HTML as plain text: tags removed, entities resolved, white space folded."""
-    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())
-
-
 def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
-    told = map(_person, _objects_in(ticket, _ROLES))
-    return tuple(dict.fromkeys(person for person in told if any(person)))[:_MOST_PEOPLE]
+    people = map(_person, _objects_in(ticket, _ROLES))
+    return tuple(dict.fromkeys(person for person in people if any(person)))[:_MOST_PEOPLE]
 
 
 def _objects_in(ticket: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:

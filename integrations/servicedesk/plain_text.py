@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>|<[/!?][^<>]*>")
 _BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
 _BREAKS = frozenset(_BLOCKS.split())
@@ -56,6 +57,11 @@ _MOST_OF_NOTICE = 8
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3
+
+
+def plain_text(markup: str) -> str:
+    """Return HTML as plain text: tags removed, entities resolved, white space folded."""
+    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())
 
 
 def lines_of(markup: str) -> str:

@@ -27,7 +27,6 @@ from integrations.resilience import Breaker, DeskHoldReason, Hold
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.parsing import DeskAnswer, decode
 from observability import metrics
-from observability.logging import log_event
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
@@ -136,8 +135,7 @@ class DeskCalls:
                     # A sender without permission for notes may get these other answers too.
                     one.granted = answer.succeeded if each is limits.note_hold else not answer.put_off
         if answer.throttled:
-            failure = answer.failure()
-            log_event(failure.phrase, failure.values, also=failure.also)
+            answer.failure().log()
             asked = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
             until = self._monotonic() + min(asked, LONGEST_THROTTLE_SECONDS)
             self._throttled_until = max(self._throttled_until, until)

@@ -20,7 +20,8 @@ import pytest
 
 from cli.secrets.files import RotationStep, read_places, writes
 from cli.secrets.rotate import commands
-from config.tenant_directory import parse_tenants, read_environment
+from config.tenant_directory import read_environment
+from config.tenant_validation import parse_tenants
 from config.tenants import Tenant
 from db import known_secrets
 from db.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN, seen

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from config.tenant_directory import TenantDirectory, TenantProblem, parse_tenants
+from config.tenant_directory import TenantDirectory
+from config.tenant_validation import TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import ApiSettings, SettingsError
-from config.tenant_directory import TenantDirectory, TenantProblem, load_with_tenants, read_environment
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_validation import TenantProblem
 from config.tenants import SECRETS, Tenant
+from observability.startup import load_with_tenants
 from tests.config.given import asked
 from tests.kit.clock import Clock
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.tenant_directory import TenantDirectory, TenantProblem, parse_tenants
+from config.tenant_directory import TenantDirectory
+from config.tenant_validation import TenantProblem, parse_tenants
 from config.tenants import Tenant
 from tests.config.given import ACME, CLOUD, Process, asked
 from tests.kit.clock import Clock

@@ -2,9 +2,11 @@
 
 import pytest
 
-from config.secrets import UNREADABLE
-from config.tenant_directory import names_tenant, parse_tenants
-from config.tenants import DeskSettings, TicketRules, parse_names
+from cli.config import parse_names
+from config.secret_files import UNREADABLE
+from config.tenant_directory import names_tenant
+from config.tenant_validation import parse_tenants
+from config.tenants import DeskSettings, TicketRules
 from tests.config.given import ACME, CLOUD, sentences, tenant
 from tests.kit.tenants_toml import filed
 

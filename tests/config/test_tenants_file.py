@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 from config.settings import ApiSettings, SettingsError
-from config.tenant_directory import TenantDirectory, load_with_tenants, parse_tenants, read_environment
+from config.tenant_directory import TenantDirectory, read_environment
+from config.tenant_validation import parse_tenants
 from config.tenants import FIELDS, REMOVED, TENANTS_TOML, Tenant, json_schema
+from observability.startup import load_with_tenants
 from tests.config.given import ACME, CLOUD, Process, asked, sentences
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed

@@ -19,8 +19,8 @@ from starlette.responses import Response
 
 from api.server import serve
 from cli.check.findings import Loaded
-from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
+from console.access import AccessDirectory
 from console.app import create_app
 from console.dependencies import ConsoleRoute, CurrentUser, Services, ServicesDep, require_operator, verify_csrf
 from console.errors import BadRequest, Forbidden, NotFound, redirect

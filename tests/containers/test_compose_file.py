@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from config.own_secrets import not_for_the_api
+from config.secrets import not_for_the_api
 from config.settings import WorkerSettings
-from config.tenant_directory import parse_tenants
+from config.tenant_validation import parse_tenants
 from dev.simulators.servicedesk import create_desk
 from dev.simulators.serving import serve_in_thread
 from dev.stack.free_ports import free_port

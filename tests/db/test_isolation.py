@@ -13,8 +13,7 @@ from db import known_secrets
 from db.models import Job
 from db.session import Database
 from dev.stack.postgres import Postgres
-from integrations.llm.spending import SpendingBook
-from integrations.values import Spent
+from integrations.llm.spending import SpendingBook, Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
 from jobs.reconcile import SeenTicket

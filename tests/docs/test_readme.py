@@ -5,7 +5,7 @@ import re
 import psycopg
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
-from config.tenant_directory import parse_tenants
+from config.tenant_validation import parse_tenants
 from config.tenants import TENANTS_TOML
 from dev.stack.postgres import Postgres
 from tests.docs.readme import blocks

@@ -17,8 +17,9 @@ from config.settings import DeskClientSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from dev.simulators.serving import serve_in_thread
 from integrations.llm.clients import Models, TenantModel
+from integrations.llm.spending import Spent
 from integrations.servicedesk.clients import Desks
-from integrations.values import ModelAnswer, Spent, Unanswered, Usage
+from integrations.values import ModelAnswer, Unanswered, Usage
 from jobs.queue import open_redis
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import ADVICE

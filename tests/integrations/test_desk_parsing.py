@@ -22,7 +22,8 @@ from integrations.errors import (
 from integrations.http import retry_after_of
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, is_closed, plain_text, ticket_of
+from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, is_closed, ticket_of
+from integrations.servicedesk.plain_text import plain_text
 from tests.kit.desk import Edition, RecordedAnswer, line_of, opened, recorded_answers, settings
 
 RECORDED = recorded_answers()

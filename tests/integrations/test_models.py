@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from integrations.errors import DeferredError, ModelRefusedError, ModelTimeoutError, ModelUnavailableError
 from integrations.llm import spending
+from integrations.llm.spending import Spent
 from integrations.resilience import HoldReason
-from integrations.values import Spent, Unanswered, Usage
+from integrations.values import Unanswered, Usage
 from tests.config.given import ACME
 from tests.integrations.street import OWN, BookInMemory, Street, asked, at, town
 from tests.kit.clock import Clock

@@ -11,8 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from db.session import Database, Row
 from dev.stack.postgres import Postgres
-from integrations.llm.spending import SpendingBook
-from integrations.values import Spent
+from integrations.llm.spending import SpendingBook, Spent
 from tests.kit.postgres import Table
 
 ROWS = "SELECT tenant_id, day, tokens, dollars FROM spending ORDER BY 1, 2"

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, MutableMapping
 
-from config.console_access import ACCESS_SETTINGS
 from config.settings import LogSettings
 from config.tenants import owner
+from console.access import ACCESS_SETTINGS
 
 # Without them some machines reach neither registry nor desk.
 _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}

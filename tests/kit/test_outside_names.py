@@ -21,9 +21,9 @@ from prometheus_client.metrics import MetricWrapperBase
 import config
 from cli.main import build_parser
 from config import exits
-from config.console_access import ACCESS_SETTINGS
 from config.settings import LogSettings
 from config.tenants import TENANT_SETTINGS
+from console.access import ACCESS_SETTINGS
 from dev.stack.postgres import Postgres
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens

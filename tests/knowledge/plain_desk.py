@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from integrations.errors import DeskRefusedError, ExternalError
-from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution
-from integrations.values import DeskTicket
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 
 NOW = datetime.now(UTC)
 SOON = timedelta(minutes=-1)

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 from prometheus_client import REGISTRY
 
-from config.tenants import TicketRules, parse_names
+from cli.config import parse_names
+from config.tenants import TicketRules
 from db.session import Database
 from integrations.errors import DeskTimeoutError, DeskUnavailableError
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.parsing import ListedTicket, ListPage
+from integrations.values import ListedTicket, ListPage
 from knowledge import listings, repository
 from knowledge.listings import HeldByAnotherError
 from knowledge.sources import Synced

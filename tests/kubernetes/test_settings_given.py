@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.own_secrets import not_for_the_api
+from config.secrets import not_for_the_api
 from config.settings import (
     ApiSettings,
     ConsoleSettings,
@@ -16,7 +16,8 @@ from config.settings import (
     WorkerSettings,
     load,
 )
-from config.tenant_directory import TenantProblem, load_with_tenants
+from config.tenant_validation import TenantProblem
+from observability.startup import load_with_tenants
 from tests.kubernetes.rendering import (
     PROCESSES,
     ROOT,

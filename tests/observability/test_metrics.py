@@ -24,7 +24,7 @@ from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketClosedError
 from integrations.resilience import Breaker
 from observability import metrics, metrics_server
-from observability.startup import follow_tenants, say_unusable
+from observability.startup import follow_tenants, log_tenant_problem
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
@@ -79,7 +79,7 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     clock = Clock()
     stream = start_log()
     monkeypatch.setattr(metrics.TENANT_UNUSABLE, "ask", None)
-    tenants = TenantDirectory(lambda: values, monotonic=clock, on_problem=say_unusable)
+    tenants = TenantDirectory(lambda: values, monotonic=clock, on_problem=log_tenant_problem)
     follow_tenants(tenants)
     name = "ai_agents_tenant_settings_unusable"
     for process in metrics_server.PROCESSES:

@@ -65,13 +65,13 @@ def test_a_silent_collector_is_given_seconds_and_spans_a_queue_unless_the_operat
     """A queue that is shorter than what we would send at once must not prevent a start."""
     program = (
         "import json, os\n"
-        "from config.environment import settle_environment\n"
+        "from observability.startup import set_library_defaults\n"
         "from observability.tracing import Tracing\n"
-        "def settled(**given):\n"
-        "    os.environ.clear(); os.environ.update(given); settle_environment(); Tracing('api').close()\n"
+        "def after(**given):\n"
+        "    os.environ.clear(); os.environ.update(given); set_library_defaults(); Tracing('api').close()\n"
         "    return [os.environ['OTEL_EXPORTER_OTLP_TIMEOUT'], os.environ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE']]\n"
         "collector = {'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://127.0.0.1:9'}\n"
         "own = {'OTEL_EXPORTER_OTLP_TIMEOUT': '9', 'OTEL_BSP_MAX_QUEUE_SIZE': '128'}\n"
-        "print(json.dumps([settled(**collector), settled(**collector, **own)]))"
+        "print(json.dumps([after(**collector), after(**collector, **own)]))"
     )
     assert in_a_fresh_process(program) == [["3", "256"], ["9", "128"]]

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from config.tenants import Tenant, TicketRules, parse_names
+from cli.config import parse_names
+from config.tenants import Tenant, TicketRules
 from integrations.resilience import Hold
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4

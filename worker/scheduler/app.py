@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from config.own_secrets import own_secrets
+from config.secrets import own_secrets
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from db import known_secrets

@@ -19,7 +19,8 @@ from db.session import Database
 from integrations.errors import ExternalError, TicketGoneError
 from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
-from integrations.servicedesk.parsing import ListedTicket, is_number
+from integrations.servicedesk.parsing import is_number
+from integrations.values import ListedTicket
 from jobs import reconcile
 from jobs.claims import has_room
 from jobs.inbox import Inbox

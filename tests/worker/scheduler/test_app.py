@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from db.known_secrets import know, seen
 from db.session import DATABASE_FAILURES, Database

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from config.tenants import JobShare, Tenant, TicketRules, parse_names
+from cli.config import parse_names
+from config.tenants import JobShare, Tenant, TicketRules
 from jobs import rejections
 from jobs.inbox import Inbox
 from jobs.queue import open_redis

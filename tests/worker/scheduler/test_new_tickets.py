@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from db.session import Database
-from integrations.servicedesk.parsing import ListedTicket, ListPage
+from integrations.values import ListedTicket, ListPage
 from tests.kit.postgres import Store, Table
 from tests.knowledge.plain_desk import SOON, PlainDesk, PlainTicket, add, newest_first
 from tests.worker.scheduler.comparing import Comparing

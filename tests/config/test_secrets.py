@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import config
-from config.own_secrets import own_secrets
+from config.secrets import own_secrets
 from config.settings import LogSettings, WorkerSettings
-from config.tenant_directory import PROCESS_KEYS, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import PROCESS_KEYS
 
 # The owner's, for migrations only.
 UNTOLD = {"DATABASE_ADMIN_URL"}

@@ -10,37 +10,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from config.addresses import address_problem, may_be_sent
-from config.secrets import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
+from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
+from config.settings import FEWEST_CHARACTERS
 
-SHORTEST_TOKEN = 32
-FEWEST_CHARACTERS = 10
+_SHORTEST_TOKEN = 32
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
-_CLIENT_SECRET = f"{_OIDC}CLIENT_SECRET"
-ACCESS_SETTINGS: dict[str, str] = {
-    "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
-    "whose it is, and stands in the log.",
-    "CONSOLE_ROLE_<NAME>": "What that one may: `support` (all tenants), `support:acme` (of one tenant) or `operator` "
-    "(changes several jobs at once, too); `+texts` behind it: sees what a model was told.",
-    "CONSOLE_OIDC_ISSUER": "An OpenID provider to log in by, `https://login.example.com/realms/acme`: what its "
-    "tokens name as their issuer.",
-    "CONSOLE_OIDC_CLIENT_ID": "As what the console is registered there.",
-    "CONSOLE_OIDC_CLIENT_SECRET": "Its secret; unset for a public client, which has PKCE alone.",
-    "CONSOLE_OIDC_CLAIM": "The claim of the ID token that roles are read from, a text or a list of them: `groups` "
-    "(default).",
-    "CONSOLE_OIDC_ROLES": "Which of its values has which role: `desk-ops=operator+texts, acme-helpdesk=support:acme`. "
-    "Of several that somebody has the first one counts.",
-}
-"""Login settings, each with its text for the documents."""
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
 _ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P<texts>\+texts)?")
-
-
 _ROLES_FORM = "must be VALUE=ROLE entries separated by commas"
-Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +35,34 @@ class ConsoleRole:
     reads_texts: bool = False
 
 
+def _parse_role(text: str) -> ConsoleRole:
+    found = _ROLE_TEXT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("must be support, support:TENANT or operator, each with +texts behind it or without")
+    kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
+    return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
+
+
+def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
+    roles: dict[str, ConsoleRole] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        value, _, role = entry.rpartition("=")
+        if not value.strip():
+            raise ValueError(_ROLES_FORM)
+        if value.strip() in roles:
+            raise ValueError("must name each value once")
+        roles[value.strip()] = _parse_role(role)
+    if not roles:
+        raise ValueError(_ROLES_FORM)
+    return roles
+
+
+def _issuer(url: str) -> str:
+    if (problem := address_problem(url, secure=True)) is not None:
+        raise ValueError(problem)
+    return url
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleToken:
     """A console token. `name` is the setting's suffix in lower case with `-` for `_`."""
@@ -61,15 +72,38 @@ class ConsoleToken:
     role: ConsoleRole
 
 
-@dataclass(frozen=True, slots=True)
-class OidcSettings:
+class OidcSettings(BaseModel):
     """An OpenID provider. `roles`: value of `claim` -> role, in order of precedence."""
 
-    issuer: str
+    model_config = ConfigDict(
+        alias_generator=lambda name: f"{_OIDC}{name.upper()}",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    """An OpenID provider to log in by, `https://login.example.com/realms/acme`: what its tokens name as their
+    issuer."""
     client_id: str
-    client_secret: str = field(repr=False)
-    claim: str
-    roles: Mapping[str, ConsoleRole]
+    """As what the console is registered there."""
+    client_secret: str = Field("", repr=False)
+    """Its secret; unset for a public client, which has PKCE alone."""
+    claim: str = "groups"
+    """The claim of the ID token that roles are read from, a text or a list of them: `groups` (default)."""
+    roles: Annotated[Mapping[str, ConsoleRole], BeforeValidator(_parse_roles)]
+    """Which of its values has which role: `desk-ops=operator+texts, acme-helpdesk=support:acme`. Of several that
+    somebody has the first one counts."""
+
+
+ACCESS_SETTINGS: dict[str, str] = {
+    "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
+    "whose it is, and stands in the log.",
+    "CONSOLE_ROLE_<NAME>": "What that one may: `support` (all tenants), `support:acme` (of one tenant) or `operator` "
+    "(changes several jobs at once, too); `+texts` behind it: sees what a model was told.",
+} | {str(field.alias): " ".join(str(field.description).split()) for field in OidcSettings.model_fields.values()}
+"""Login settings, each with its text for the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +119,7 @@ class ConsoleAccess:
         """Login secrets by ("", setting), in the form of `own_secrets`."""
         found = {f"{_TOKEN}{one.name.upper().replace('-', '_')}": one.token for one in self.tokens}
         if self.oidc and self.oidc.client_secret:
-            found[_CLIENT_SECRET] = self.oidc.client_secret
+            found[f"{_OIDC}CLIENT_SECRET"] = self.oidc.client_secret
         return {("", setting): secret for setting, secret in found.items()}
 
     @property
@@ -106,7 +140,7 @@ def read_access(
     """
 
     def is_secret(name: str) -> bool:
-        return name.startswith(_TOKEN) or name == _CLIENT_SECRET
+        return name.startswith(_TOKEN) or name == f"{_OIDC}CLIENT_SECRET"
 
     return SecretFiles(secrets_dir, group=_group, secret=is_secret, on_problem=on_problem, now=now).over_environment
 
@@ -169,8 +203,8 @@ def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToke
     for suffix, token in given.items():
         try:
             _check_token(suffix, token, is_shared=list(given.values()).count(token) > 1)
-            role = _read(_parse_role, f"{_ROLE}{suffix}", values)
-            found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, role))
+            name = suffix.lower().replace("_", "-")
+            found.append(ConsoleToken(name, token, _role_of(f"{_ROLE}{suffix}", values)))
         except ValueError as wrong:
             problems.append(f"{wrong}: the token lets nobody in")
     alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
@@ -182,8 +216,8 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
     name = f"{_TOKEN}{suffix}"
     if token == UNREADABLE:
         raise ValueError(unreadable(name))
-    if len(token) < SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        raise ValueError(f"{name} must be {SHORTEST_TOKEN} characters at least, without blanks")
+    if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
+        raise ValueError(f"{name} must be {_SHORTEST_TOKEN} characters at least, without blanks")
     if len(set(token)) < FEWEST_CHARACTERS:
         raise ValueError(f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
     if is_shared:
@@ -194,65 +228,29 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
         )
 
 
-def _read(parse: Callable[[str], Parsed], name: str, values: Mapping[str, str]) -> Parsed:
+def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
     if name not in values:
         raise ValueError(f"{name} is missing")
     if values[name] == UNREADABLE:
         raise ValueError(unreadable(name))
     try:
-        return parse(values[name])
+        return _parse_role(values[name])
     except ValueError as wrong:
         raise ValueError(f"{name} {wrong}") from None
-
-
-def _parse_role(text: str) -> ConsoleRole:
-    found = _ROLE_TEXT.fullmatch(text.strip())
-    if found is None:
-        raise ValueError("must be support, support:TENANT or operator, each with +texts behind it or without")
-    kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
-    return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
-
-
-def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
-    roles: dict[str, ConsoleRole] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        value, _, role = entry.rpartition("=")
-        if not value.strip():
-            raise ValueError(_ROLES_FORM)
-        if value.strip() in roles:
-            raise ValueError("must name each value once")
-        roles[value.strip()] = _parse_role(role)
-    if not roles:
-        raise ValueError(_ROLES_FORM)
-    return roles
-
-
-def _issuer(url: str) -> str:
-    if (problem := address_problem(url, secure=True)) is not None:
-        raise ValueError(problem)
-    return url
-
-
-# In the order of the fields of OidcSettings.
-_OIDC_PARSERS: dict[str, Callable[[str], Any]] = {
-    f"{_OIDC}ISSUER": _issuer,
-    f"{_OIDC}CLIENT_ID": str,
-    _CLIENT_SECRET: str,
-    f"{_OIDC}CLAIM": str,
-    f"{_OIDC}ROLES": _parse_roles,
-}
 
 
 def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:
     given = {name: value for name, value in values.items() if name.startswith(_OIDC)}
     if not given:
         return None
-    wrong = [f"{name} is no setting" for name in sorted(given) if name not in _OIDC_PARSERS]
-    parts: list[Any] = []
-    for name, parse in _OIDC_PARSERS.items():
-        try:
-            parts.append(_read(parse, name, {_CLIENT_SECRET: "", f"{_OIDC}CLAIM": "groups"} | given))
-        except ValueError as failure:
-            wrong.append(str(failure))
-    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong]
-    return None if wrong else OidcSettings(*parts)
+    wrong = {name: unreadable(name) for name, value in given.items() if value == UNREADABLE}
+    oidc = None
+    try:
+        oidc = OidcSettings.model_validate(given)
+    except ValidationError as failure:
+        for problem in failure.errors(include_url=False):
+            name = str(problem["loc"][0])
+            reason = {"missing": "is missing", "extra_forbidden": "is no setting"}.get(problem["type"])
+            wrong.setdefault(name, f"{name} {reason or problem['msg'].removeprefix('Value error, ')}")
+    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong.values()]
+    return None if wrong else oidc

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from config.console_access import AccessDirectory, ConsoleRole, parse_access, read_access
-from config.secrets import UNREADABLE
+from config.secret_files import UNREADABLE
 from config.settings import ConsoleSettings
 from config.tenants import owner
+from console.access import AccessDirectory, ConsoleRole, parse_access, read_access
 from tests.kit.clock import Clock
 
 TOKEN, OTHER = "anna-0123456789-abcdefghijklmnop", "olga-0123456789-abcdefghijklmnop"

@@ -6,7 +6,8 @@ import pytest
 
 from cli.check.findings import State, load_parts
 from config.settings import ApiSettings, ProcessSettings, SettingsError, WorkerSettings
-from config.tenant_directory import Needs, TenantDirectory, load_with_tenants
+from config.tenant_directory import TenantDirectory
+from observability.startup import Needs, load_with_tenants
 from tests.config.given import ACME
 
 COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL": "redis://redis:6379/0"}
