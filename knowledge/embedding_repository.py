@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.session import Database
-from knowledge.listings import COLLECTIONS, Collection
+from knowledge.sync_repository import COLLECTIONS, Collection
 
 _EXTENSION = text("SELECT to_regtype('halfvec') IS NOT NULL")
 _MODELS = text("SELECT model, max(octet_length(embedding)) AS dimensions FROM embeddings GROUP BY model")

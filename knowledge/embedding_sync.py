@@ -10,9 +10,9 @@ from integrations.errors import DeferredError, EmbeddingsUnavailableError
 from knowledge import embedding_repository
 from knowledge.embedding_repository import ToEmbed
 from knowledge.embeddings import Embedder
-from knowledge.language import LANGUAGES, languages_of
-from knowledge.listings import COLLECTIONS
+from knowledge.language import LANGUAGES, languages_of, languages_of_tenant
 from knowledge.models import people_kept
+from knowledge.sync_repository import COLLECTIONS
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy.redaction.people import Person
@@ -31,7 +31,7 @@ def as_it_is(text: str, _people: Iterable[Person]) -> str:
     return text
 
 
-class EmbeddingTurns:
+class EmbeddingSync:
     """Makes missing embeddings, tenant by tenant.
 
     `embedder_of` returns a tenant's embedder or None; `mask_of` returns the masking of its texts.
@@ -49,7 +49,7 @@ class EmbeddingTurns:
         self._embedder_of = embedder_of
         self._mask_of = mask_of
 
-    async def turn(self) -> bool:
+    async def run_once(self) -> bool:
         """Make some embeddings for each tenant; return True if more are missing.
 
         Failures are logged only: copying and purging detect an unavailable database themselves.
@@ -81,8 +81,8 @@ class EmbeddingTurns:
         metrics.COPIES_TO_EMBED.labels(tenant.id).set(to_make)
         if not to_make:
             return False
-        languages = (tenant.desk.languages if tenant.desk else ()) or LANGUAGES
-        made, left = await embed_some(self._database, tenant.id, embedder, languages, self._mask_of(tenant.id))
+        languages, mask = languages_of_tenant(tenant), self._mask_of(tenant.id)
+        made, left = await embed_some(self._database, tenant.id, embedder, languages, mask)
         metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
         log_event(log_events.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
         return bool(made) and left > 0
