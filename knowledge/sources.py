@@ -51,13 +51,13 @@ class SyncResult:
     to_read: int = 0
     """Tickets and solutions that are still to be read."""
     with_solutions: bool = True
-    """False key the desk refuses to list them."""
+    """False if the desk refuses to list them."""
     refused: int = 0
-    """Single ones that the desk did not give."""
+    """Single items that the desk refused."""
     done: bool = True
-    """False if there was more to do when its time was over."""
+    """False if more was to be done when the time was over."""
     stopped: str = ""
-    """Why a list was not read as far as there was time for, if it was not."""
+    """Reason why a list was not read further; empty if it was."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class SyncRun:
     """Tickets created earlier are not copied."""
     result: SyncResult = field(default_factory=SyncResult)
     lists_changes: bool = True
-    """False key the desk's list does not tell what was changed since a time."""
+    """False if the desk's list cannot be filtered by change time."""
     items_read: int = 0
     """Single tickets and solutions that the desk returned, or reported as gone."""
     last_failure: ExternalError | None = None

@@ -141,8 +141,8 @@ class Resources:
         self._stack.push_async_callback(desks.close)
         embedders = Embedders(tenants, settings)
         self._stack.push_async_callback(embedders.close)
-        for embedder in embedders.used():
-            embedder.begin()
+        for embedder in embedders.in_use():
+            embedder.start()
         links = FeedbackLinks.of(settings)
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
@@ -157,7 +157,7 @@ class Resources:
                 database,
                 DATABASE_CONNECTIONS - 1,
                 lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),
-                embedders.asked,
+                embedders.embed_query,
             ),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
