@@ -16,7 +16,7 @@ from config.tenant_directory import read_environment
 from config.tenants import by_tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from knowledge import repository
-from knowledge.extract import MOST_SECONDS, READERS, Part, UnreadableError
+from knowledge.document_parser import MOST_SECONDS, READERS, Part, UnreadableError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LARGEST = 100 * 1024 * 1024
@@ -143,7 +143,7 @@ def read(path: Path) -> list[Part]:
             raise UnreadableError(f"it is larger than {_LARGEST >> 20} MiB")
         done = subprocess.run(
             # Without modules of the current folder, and without our settings.
-            [sys.executable, "-P", "-m", "knowledge.extract", str(path.absolute())],
+            [sys.executable, "-P", "-m", "knowledge.document_parser", str(path.absolute())],
             env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT)},
             capture_output=True,
             timeout=2 * MOST_SECONDS,

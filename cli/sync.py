@@ -22,8 +22,8 @@ from db.session import Database
 from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.clients import Desks
 from jobs.queue import open_redis
-from knowledge import listings
-from knowledge.listings import Extent, HeldByAnotherError
+from knowledge import sync_repository
+from knowledge.sync_repository import Extent, HeldByAnotherError
 
 _ROUND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -44,10 +44,10 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.tenant is not None:
             known = {chosen.tenant: known[chosen.tenant]}
             status = await _copy(database, settings, tenants, Tenant(chosen.tenant, desk=known[chosen.tenant]))
-        seconds = resolve_name("knowledge.rounds:call_seconds")
+        seconds = resolve_name("knowledge.throttle:call_seconds")
         found = []
         for tenant_id, desk in sorted(known.items()):
-            extent = await listings.extent(database, tenant_id)
+            extent = await sync_repository.extent(database, tenant_id)
             found.append((tenant_id, extent, float(_CALLS_A_READING * extent.to_read * seconds(desk))))
         if chosen.json:
             print(
@@ -66,7 +66,8 @@ def run(chosen: argparse.Namespace) -> int:
 async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    copies = resolve_name("knowledge.sync:Copying")(tenants, database, desks, settings.job_deadline_seconds)
+    follow_up = resolve_name("worker.scheduler.note_followup:NoteFollowUp")(database, settings.job_deadline_seconds)
+    copies = resolve_name("knowledge.sync:DeskSync")(tenants, database, desks, follow_up)
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
         reason = await _to_its_end(database, copies, tenant, bar)
@@ -82,11 +83,11 @@ async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirec
 async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any) -> str:
     refused, reason = 0, ""
     while True:
-        copying = asyncio.create_task(copies.copy(tenant.id, tenant.desk, _ROUND_SECONDS))
+        copying = asyncio.create_task(copies.sync(tenant.id, tenant.desk, _ROUND_SECONDS))
         try:
             while True:
                 ended, _ = await asyncio.wait([copying], timeout=_LOOK_SECONDS)
-                extent = await listings.extent(database, tenant.id)
+                extent = await sync_repository.extent(database, tenant.id)
                 read = extent.tickets + extent.solutions
                 bar.total, bar.n = read + extent.to_read, read
                 bar.refresh()

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from db.session import Database
-from knowledge.listings import COLLECTIONS, Collection
+from knowledge.sync_repository import COLLECTIONS, Collection
 
 _EXTENSION = text("SELECT to_regtype('halfvec') IS NOT NULL")
 _MODELS = text("SELECT model, max(octet_length(embedding)) AS dimensions FROM embeddings GROUP BY model")
-_THERE = text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'i' AND starts_with(c.relname, :beginning)")
-_BEGINNING = "embeddings_near_"
+_INDEXES = text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'i' AND starts_with(c.relname, :beginning)")
+_PREFIX = "embeddings_near_"
 # pgvector's limit for an index of half-precision vectors.
 _MOST_DIMENSIONS = 4000
 _FUNCTION = """
@@ -30,15 +30,15 @@ $$;
 REVOKE ALL ON FUNCTION embedding_vector(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION embedding_vector(bytea) TO {role};
 """
-BY_INDEX = text("SELECT to_regclass(:name) IS NOT NULL")
-SCAN_WELL = text(
+INDEX_EXISTS = text("SELECT to_regclass(:name) IS NOT NULL")
+SCAN_SETTINGS = text(
     "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)"
 )
-"""For one transaction: rows of other tenants lie between those that are sought."""
+"""For one transaction: rows of other tenants lie between the sought ones."""
 
 
-def name_of(model: int) -> str:
-    return f"{_BEGINNING}{model + (1 << 31)}"
+def index_name(model: int) -> str:
+    return f"{_PREFIX}{model + (1 << 31)}"
 
 
 def distance(dimensions: int) -> str:
@@ -54,11 +54,11 @@ def index_embeddings(connection: Connection, role: str) -> None:
     if not connection.scalar(_EXTENSION):
         return
     connection.exec_driver_sql(_FUNCTION.format(role=role))
-    models = {name_of(row.model): row for row in connection.execute(_MODELS) if row.dimensions <= _MOST_DIMENSIONS}
-    there = set(connection.scalars(_THERE, {"beginning": _BEGINNING}))
-    for name in there - models.keys():
+    models = {index_name(row.model): row for row in connection.execute(_MODELS) if row.dimensions <= _MOST_DIMENSIONS}
+    existing = set(connection.scalars(_INDEXES, {"beginning": _PREFIX}))
+    for name in existing - models.keys():
         connection.exec_driver_sql(f"DROP INDEX {name}")
-    for name in models.keys() - there:
+    for name in models.keys() - existing:
         model, dimensions = models[name]
         connection.exec_driver_sql(
             f"CREATE INDEX {name} ON embeddings USING hnsw ({_indexed(dimensions)} halfvec_cosine_ops)"
@@ -73,20 +73,20 @@ _TEXTS = {
     " FROM passages t",
 }
 # Only searchable copies. The newest first, since they are likeliest to be of use.
-_LACKING = """
+_UNEMBEDDED = """
     t.terms <> '{{}}' AND NOT EXISTS (SELECT FROM embeddings e WHERE e.collection = '{collection}'
         AND e.document = t.search_id AND e.model = :model)
 """
 _NEXT = {
     of: text(f"""
         SELECT t.search_id AS document, t.synced_at, {_TEXTS[of]}
-        WHERE {_LACKING.format(collection=of)} ORDER BY t.search_id DESC LIMIT :most
+        WHERE {_UNEMBEDDED.format(collection=of)} ORDER BY t.search_id DESC LIMIT :most
     """)
     for of in COLLECTIONS
 }
 _LEFT = text(f"""
-    SELECT (SELECT count(*) FROM tickets t WHERE {_LACKING.format(collection="t")})
-        + (SELECT count(*) FROM passages t WHERE {_LACKING.format(collection="p")}) AS copies
+    SELECT (SELECT count(*) FROM tickets t WHERE {_UNEMBEDDED.format(collection="t")})
+        + (SELECT count(*) FROM passages t WHERE {_UNEMBEDDED.format(collection="p")}) AS copies
 """)  # noqa: S608 -- constants
 # A text that changed or disappeared since it was read gets none.
 _SAVE = {
@@ -105,7 +105,7 @@ _SAVE = {
 _REMOVE = text("DELETE FROM embeddings")
 
 
-class ToEmbed(NamedTuple):
+class UnembeddedCopy(NamedTuple):
     """A copy that has no embedding of a model."""
 
     document: int
@@ -117,12 +117,14 @@ class ToEmbed(NamedTuple):
     people: Sequence[list[Any]] = ()
 
 
-async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:
+async def unembedded_copies(
+    database: Database, tenant_id: str, collection: Collection, model: int, most: int
+) -> list[UnembeddedCopy]:
     (rows,) = await database.call_as(tenant_id, _NEXT[collection], model=model, most=most)
-    return [ToEmbed(**row) for row in rows]
+    return [UnembeddedCopy(**row) for row in rows]
 
 
-async def count_left(database: Database, tenant_id: str, model: int) -> int:
+async def count_unembedded(database: Database, tenant_id: str, model: int) -> int:
     ((row,),) = await database.call_as(tenant_id, _LEFT, model=model)
     return int(row["copies"])
 
@@ -132,16 +134,16 @@ async def save(
     tenant_id: str,
     collection: Collection,
     model: int,
-    made: Sequence[tuple[ToEmbed, str, bytes]],
+    embedded: Sequence[tuple[UnembeddedCopy, str, bytes]],
 ) -> None:
     await database.call_as(
         tenant_id,
         _SAVE[collection],
         model=model,
-        documents=[copy.document for copy, _, _ in made],
-        synced=[copy.synced_at for copy, _, _ in made],
-        languages=[language for _, language, _ in made],
-        embeddings=[embedding for _, _, embedding in made],
+        documents=[copy.document for copy, _, _ in embedded],
+        synced=[copy.synced_at for copy, _, _ in embedded],
+        languages=[language for _, language, _ in embedded],
+        embeddings=[embedding for _, _, embedding in embedded],
     )
 
 

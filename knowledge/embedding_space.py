@@ -33,46 +33,46 @@ def parallel_texts() -> Mapping[str, Sequence[str]]:
     return {language: [row[language] for row in rows] for language in rows[0]}
 
 
-class Space:
+class EmbeddingSpace:
     """Made of the embeddings of `parallel_texts`, as queries and as documents.
 
     Some models separate the two; for others they are equal. Raises ValueError if they discriminate no texts.
     """
 
-    def __init__(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        self._asked, self._found = _centres(asked), _centres(found)
-        self.dimensions = len(next(iter(self._found.values())))
-        self._spread = self._measured(asked, found)
+    def __init__(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> None:
+        self._queries, self._documents = _centres(queries), _centres(documents)
+        self.dimensions = len(next(iter(self._documents.values())))
+        self._spread = self._measure_spread(queries, documents)
         if not self._spread >= _LEAST_SPREAD:
             raise ValueError("its embeddings tell no text from another")
 
-    def _measured(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-        asking = np.stack([[self._unit(each, self._asked, of) for each in asked[of]] for of in asked])
-        finding = np.stack([[self._unit(each, self._found, of) for each in found[of]] for of in found])
-        cosines = np.einsum("lnd,kmd->lknm", asking, finding)
+    def _measure_spread(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> float:
+        asked = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])
+        found = np.stack([[self._unit(each, self._documents, of) for each in documents[of]] for of in documents])
+        cosines = np.einsum("lnd,kmd->lknm", asked, found)
         others = ~np.eye(cosines.shape[-1], dtype=bool)
         return float(cosines[..., others].std())
 
-    def stored(self, embedding: Any, language: str) -> bytes:
+    def document_bytes(self, embedding: Any, language: str) -> bytes:
         """Return the stored form of a document's embedding: a byte for each dimension."""
-        unit = self._unit(embedding, self._found, language)
+        unit = self._unit(embedding, self._documents, language)
         return bytes(np.rint(unit * (_LARGEST / max(float(np.abs(unit).max()), 1e-9))).astype(np.int8).tobytes())
 
-    def asked(self, embedding: Any, language: str) -> Vector:
-        return self._unit(embedding, self._asked, language)
+    def query_vector(self, embedding: Any, language: str) -> Vector:
+        return self._unit(embedding, self._queries, language)
 
-    def nearness(self, asked: Vector, stored: bytes) -> list[float]:
-        """Return the nearness of a query to each of the concatenated stored texts.
+    def nearness(self, query: Vector, documents: bytes) -> list[float]:
+        """Return the nearness of a query to each of the concatenated documents.
 
         It is the cosine, in standard deviations of unrelated texts: about 0 for those, and comparable between models.
         """
-        rows = np.frombuffer(stored, np.int8).reshape(-1, self.dimensions)
-        found = [self._near(asked, rows[at : at + _ROWS].astype(np.float32)) for at in range(0, len(rows), _ROWS)]
+        rows = np.frombuffer(documents, np.int8).reshape(-1, self.dimensions)
+        found = [self._near(query, rows[at : at + _ROWS].astype(np.float32)) for at in range(0, len(rows), _ROWS)]
         return [float(each) for each in np.concatenate([*found, np.zeros(0)])]
 
-    def _near(self, asked: Vector, rows: Vector) -> Vector:
+    def _near(self, query: Vector, rows: Vector) -> Vector:
         norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-        near: Vector = rows @ asked / np.maximum(norms, 1e-9) / self._spread
+        near: Vector = rows @ query / np.maximum(norms, 1e-9) / self._spread
         return np.clip(np.nan_to_num(near), -_MOST_NEARNESS, _MOST_NEARNESS)
 
     @staticmethod

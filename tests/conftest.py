@@ -27,7 +27,7 @@ pytest_plugins = [
     "tests.kit.parallel",
     "tests.kubernetes.rendering",
     "tests.dev.simulators.doors",
-    "tests.worker.scheduler.site",
+    "tests.knowledge.site",
     "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",

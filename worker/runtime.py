@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -33,7 +33,7 @@ from jobs.queue import QUEUE, open_redis, warn_of_eviction
 from jobs.repository import LONGEST_LIFE
 from jobs.statistics import LEASES
 from knowledge.embeddings import Embedders
-from knowledge.language import LANGUAGES
+from knowledge.language import languages_of_tenant
 from knowledge.search import SearchInPostgres
 from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
@@ -140,8 +140,8 @@ class Resources:
         self._stack.push_async_callback(desks.close)
         embedders = Embedders(tenants, settings)
         self._stack.push_async_callback(embedders.close)
-        for embedder in embedders.used():
-            embedder.begin()
+        for embedder in embedders.in_use():
+            embedder.start()
         links = FeedbackLinks.of(settings)
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
@@ -153,7 +153,10 @@ class Resources:
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
             search=SearchInPostgres(
-                database, DATABASE_CONNECTIONS - 1, partial(_languages_of, tenants), embedders.asked
+                database,
+                DATABASE_CONNECTIONS - 1,
+                lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),
+                embedders.embed_query,
             ),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
@@ -234,8 +237,3 @@ class Resources:
 def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
     keys = {whose: key for whose, key in tenants.secrets().items() if whose[1] in MODEL_KEYS}
     return own_secrets(settings, tenants) | keys
-
-
-def _languages_of(tenants: TenantDirectory, tenant_id: str) -> Sequence[str]:
-    tenant = tenants.get(tenant_id)
-    return (tenant.desk.languages if tenant and tenant.desk else ()) or LANGUAGES

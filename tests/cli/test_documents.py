@@ -9,7 +9,7 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from cli.documents import files_at, read
-from knowledge.extract import UnreadableError, most_memory, parts_of
+from knowledge.document_parser import UnreadableError, most_memory, parts_of
 
 _BODY = '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
 

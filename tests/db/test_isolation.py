@@ -17,8 +17,8 @@ from integrations.llm.spending import SpendingBook, Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
 from jobs.reconcile import SeenTicket
-from knowledge import listings, repository
-from knowledge.listings import ListedItem
+from knowledge import repository, sync_repository
+from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure
 from privacy.erasure import Which
 from tests.jobs.exchanges import exchange
@@ -39,8 +39,8 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await repository.save_ticket(database, tenant_id, ticket)
         await repository.save_passages(database, tenant_id, "1", "VPN", ["body"])
-        await listings.take_in(database, tenant_id, "t", [ListedItem("1", "as listed")], hours=20)
-        async with listings.held(database, tenant_id, 60):
+        await sync_repository.record_listed(database, tenant_id, "t", [ListedItem("1", "as listed")], hours=20)
+        async with sync_repository.desk_lease(database, tenant_id, 60):
             pass
         await erasure.erase(database, Which(tenant_id, ticket_id="2"))
         now = datetime.now(UTC)

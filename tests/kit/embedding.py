@@ -19,9 +19,9 @@ class MeaningModel:
     """Maps a word of the text to its meaning by `meanings`; other texts mean themselves."""
 
     key = server = "meanings"
-    two_sided = False
-    texts_at_once = 16
-    asked_at_once = 8
+    separate_queries = False
+    batch_size = 16
+    max_queries = 8
 
     def __init__(self, **meanings: str) -> None:
         self.meanings = meanings
@@ -34,7 +34,7 @@ class MeaningModel:
         self.says_always: list[float] = []
         self._rows = {text: (of, number) for of, texts in parallel_texts().items() for number, text in enumerate(texts)}
 
-    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
+    async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
         if self.fails:
             raise EmbeddingsUnavailableError("503")
         if self.refuses and any(self.refuses in text for text in texts):

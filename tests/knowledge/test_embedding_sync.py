@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from config.tenant_directory import TenantDirectory
 from db.session import Database
 from knowledge import repository
-from knowledge.embedding_sync import EmbeddingTurns
+from knowledge.embedding_sync import EmbeddingSync
 from tests.config.given import ACME, CLOUD
 from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel, OneEmbedder
@@ -20,9 +20,9 @@ async def copy(database: Database, tenant_id: str, number: str, **more: str) -> 
     await repository.save_ticket(database, tenant_id, ticket | {"status": "Closed"} | more)
 
 
-def embedding(database: Database, embedders: OneEmbedder, of_acme: str = "local") -> EmbeddingTurns:
+def embedding(database: Database, embedders: OneEmbedder, of_acme: str = "local") -> EmbeddingSync:
     settings = given({**ACME, **CLOUD, "acme.servicedesk.embeddings": of_acme})
-    return EmbeddingTurns(TenantDirectory(lambda: settings), database, embedders.of)
+    return EmbeddingSync(TenantDirectory(lambda: settings), database, embedders.of)
 
 
 def kept(table: Table, tenant_id: str = "acme") -> int:
@@ -37,13 +37,13 @@ async def test_copies_get_embeddings_of_what_they_say(database: Database, table:
         await repository.save_passages(database, tenant_id, "7", "Printers", ["Use the other one."])
     model = MeaningModel()
     making = embedding(database, OneEmbedder(model, "acme"))
-    assert not await making.turn()
+    assert not await making.run_once()
     assert (kept(table), kept(table, "globex")) == (2, 0)
     of_ticket, of_document = model.texts
     assert of_ticket == "\n".join(("Printer 1", "d" * 800, "h" * 400))
     assert of_document == "Printers\nUse the other one."
     assert "Embeddings made: tenant_id=acme, copies=2, left=0" in log.getvalue()
-    await making.turn()
+    await making.run_once()
     assert len(model.texts) == 2
     assert log.getvalue().count("Embeddings made") == 1
 
@@ -53,10 +53,10 @@ async def test_a_turn_makes_some_of_many_copies(database: Database, table: Table
         await copy(database, "acme", str(number))
     await copy(database, "globex", "1")
     making = embedding(database, OneEmbedder(MeaningModel(), "acme", "globex"))
-    assert await making.turn()
+    assert await making.run_once()
     assert (kept(table), kept(table, "globex")) == (80, 1)
     assert REGISTRY.get_sample_value("ai_agents_copies_to_embed", {"tenant_id": "acme"}) == 10
-    assert not await making.turn()
+    assert not await making.run_once()
     assert kept(table) == 90
 
 
@@ -64,11 +64,11 @@ async def test_where_they_are_switched_off_they_go(database: Database, table: Ta
     """A temporarily missing endpoint address deletes none."""
     await copy(database, "acme", "1")
     embedders = OneEmbedder(MeaningModel(), "acme")
-    await embedding(database, embedders).turn()
+    await embedding(database, embedders).run_once()
     embedders.tenant_ids.clear()
-    await embedding(database, embedders, "endpoint").turn()
+    await embedding(database, embedders, "endpoint").run_once()
     assert kept(table) == 1
-    await embedding(database, embedders, "none").turn()
+    await embedding(database, embedders, "none").run_once()
     assert kept(table) == 0
     assert REGISTRY.get_sample_value("ai_agents_copies_to_embed", {"tenant_id": "acme"}) == 0
 
@@ -81,15 +81,15 @@ async def test_a_refused_text_delays_no_other(database: Database, table: Table, 
     model = MeaningModel()
     model.refuses = "Printer 7"
     making = embedding(database, OneEmbedder(model, "acme", "globex"))
-    assert not await making.turn()
+    assert not await making.run_once()
     assert (kept(table), kept(table, "globex")) == (20, 1)
     assert len(table.run("SELECT 1 FROM embeddings WHERE embedding = ''")) == 1
-    await making.turn()
+    await making.run_once()
     line = "Embeddings error: the model refuses a text, which is found by its words | tenant_id: acme, copy: 7"
     assert log.getvalue().count(line) == 1
     model.refuses = ""
     await copy(database, "acme", "7", description="jams after lunch")
-    await making.turn()
+    await making.run_once()
     assert table.run("SELECT 1 FROM embeddings WHERE embedding = ''") == []
 
 
@@ -100,7 +100,7 @@ async def test_what_nobody_foresaw_is_a_line(database: Database, log: io.StringI
     await copy(database, "acme", "1")
     embedders = OneEmbedder(MeaningModel(), "acme")
     embedders.embedder.model_id = model_id  # type: ignore[method-assign]
-    assert not await embedding(database, embedders).turn()
+    assert not await embedding(database, embedders).run_once()
     assert "Embeddings error: unexpected failure | tenant_id: acme" in log.getvalue()
     assert "hunter2" not in log.getvalue()
 
@@ -113,7 +113,7 @@ async def test_a_database_that_refuses_is_a_line_too(database: Database, table: 
         " CREATE TRIGGER no_space BEFORE INSERT ON embeddings EXECUTE FUNCTION no_space()"
     )
     try:
-        assert not await embedding(database, OneEmbedder(MeaningModel(), "acme")).turn()
+        assert not await embedding(database, OneEmbedder(MeaningModel(), "acme")).run_once()
     finally:
         table.run("DROP TRIGGER no_space ON embeddings; DROP FUNCTION no_space()")
     assert "Embeddings error: refused by the database | tenant_id: acme" in log.getvalue()
@@ -125,11 +125,11 @@ async def test_a_failing_model_is_asked_again_after_a_rest(database: Database, t
     model.fails = True
     making = embedding(database, OneEmbedder(model, "acme", monotonic=clock))
     for _ in range(3):
-        assert not await making.turn()
+        assert not await making.run_once()
     assert log.getvalue().count("Embeddings error: meanings: 503") == 1
     model.fails = False
-    await making.turn()
+    await making.run_once()
     assert kept(table) == 0
     clock.now += 16
-    await making.turn()
+    await making.run_once()
     assert kept(table) == 1

@@ -16,20 +16,20 @@ from db.session import Database
 from integrations.errors import DeskTimeoutError, DeskUnavailableError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.values import ListedTicket, ListPage
-from knowledge import listings, repository
-from knowledge.listings import HeldByAnotherError
-from knowledge.sources import Synced
+from knowledge import repository, sync_repository
+from knowledge.sources import SyncResult
+from knowledge.sync_repository import HeldByAnotherError
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.desk import opened, settings
 from tests.kit.postgres import Table
 from tests.knowledge.plain_desk import NOW, PlainDesk, newest_first
-from tests.worker.scheduler.site import Site, put_back, site_of, synced, ticking
+from tests.knowledge.site import Site, put_back, site_of, synced, ticking
 
 
 async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Database, table: Table) -> None:
     async with site_of(database, table, history=120, articles=105) as site:
-        assert await site.sync() == Synced(120, 105, 0)
+        assert await site.sync() == SyncResult(120, 105, 0)
         reads = site.reads()
         assert sorted(map(int, reads)) == list(range(int(reads[0]) - 119, int(reads[0]) + 1))
         # A list page and four tickets in turns, so that tickets are read roughly in order of age.
@@ -39,7 +39,7 @@ async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Da
         (row,) = table.run("SELECT min(created_at) < now() - interval '299 days' AS old FROM tickets")
         assert row["old"]
         site.desk.forget()
-        assert await site.sync() == Synced(0, 0, 0)
+        assert await site.sync() == SyncResult(0, 0, 0)
         assert (site.reads(), len(site.desk.requests(operation="list_tickets"))) == ([], 2)
 
 
@@ -64,17 +64,17 @@ async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Da
         if not (options.get("list_criteria", True) and options.get("list_fields", True)):
             # Without a change time it is seen when all pages are read.
             site.hours_pass(21)
-        assert await site.sync() == Synced(1, 0, 0)
+        assert await site.sync() == SyncResult(1, 0, 0)
         assert table.run("SELECT subject FROM tickets WHERE status = 'Open' AND subject = 'Again'") != []
 
 
 async def test_it_goes_no_further_back_than_is_set_and_what_is_older_goes(database: Database, table: Table) -> None:
     async with site_of(database, table, history=250, history_days=250) as site:
-        assert await site.sync(history_days=120) == Synced(119, 0, 0)
+        assert await site.sync(history_days=120) == SyncResult(119, 0, 0)
         # The newest, the changed, and two pages; the second one ends with older tickets.
         assert len(site.desk.requests(operation="list_tickets")) == 4
         site.hours_pass(21)
-        assert await site.sync(history_days=100) == Synced(0, 0, 20)
+        assert await site.sync(history_days=100) == SyncResult(0, 0, 20)
         assert table.run("SELECT count(*) AS rows FROM listings") == [{"rows": 99}]
 
 
@@ -95,10 +95,10 @@ async def test_a_desk_that_repeats_its_page_ends_the_pass(database: Database, ta
         for _ in range(4):
             site.hours_pass(21)
             site.desk.forget()
-            assert await site.sync() == Synced(0, 0, 0, stopped="its list repeats itself")
+            assert await site.sync() == SyncResult(0, 0, 0, stopped="its list repeats itself")
             assert len(site.desk.requests(operation="list_tickets")) < 9
             # Not in each sync.
-            assert await site.sync() == Synced(0, 0, 0)
+            assert await site.sync() == SyncResult(0, 0, 0)
         assert len(site.copies()) == 110
 
 
@@ -111,7 +111,7 @@ async def test_what_is_deleted_goes_after_two_passes_an_hour_apart(database: Dat
         for hours, removed in ((0.9, 0), (0.2, 0), (0.9, 0), (0.2, 3)):
             assert gone < site.copies()
             site.hours_pass(hours)
-            assert await site.sync() == Synced(0, 0, removed)
+            assert await site.sync() == SyncResult(0, 0, removed)
         assert (len(site.copies()), site.copies() & gone) == (9, set())
         assert table.run("SELECT count(*) AS rows FROM listings") == [{"rows": 9}]
 
@@ -121,10 +121,10 @@ async def test_a_desk_that_forgets_half_its_tickets_for_an_hour_loses_no_copy(da
         await site.sync()
         site.set_desk(forgets=0.5)
         site.hours_pass(1.1)
-        assert await site.sync() == Synced(0, 0, 0)
+        assert await site.sync() == SyncResult(0, 0, 0)
         site.set_desk(forgets=0)
         site.hours_pass(1.1)
-        assert await site.sync() == Synced(0, 0, 0)
+        assert await site.sync() == SyncResult(0, 0, 0)
         assert len(site.copies()) == 20
 
 
@@ -132,10 +132,10 @@ async def test_a_ticket_that_was_merged_goes_and_is_asked_for_once_a_day(site: S
     parent, merged = site.new_tickets(2)
     await site.sync()
     site.change(merged, merged_into=parent)
-    assert await site.sync() == Synced(0, 0, 1)
+    assert await site.sync() == SyncResult(0, 0, 1)
     site.desk.forget()
     for hours in (2, 2, 21):
-        assert await site.sync() == Synced(0, 0, 0)
+        assert await site.sync() == SyncResult(0, 0, 0)
         assert site.asked_for() == set()
         site.hours_pass(hours)
     await site.sync()
@@ -154,19 +154,19 @@ async def test_one_in_the_trash_goes_and_is_back_when_it_is_restored(missing: bo
         await site.sync()
     assert site.copies() == {other}
     site.change(trashed, is_trashed=False)
-    assert await site.sync() == Synced(1, 0, 0)
+    assert await site.sync() == SyncResult(1, 0, 0)
     assert site.copies() == {trashed, other}
 
 
 async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
     """A killed one keeps nobody waiting for long; if it is alive after all, it learns that it lost its lead."""
     site.new_ticket()
-    async with listings.held(site.database, "acme", 0.3) as dead:
+    async with sync_repository.desk_lease(site.database, "acme", 0.3) as dead:
         with pytest.raises(HeldByAnotherError):
             await site.sync()
-        assert await synced(site.database, site.client, tenant_id="globex") == Synced(1, 0, 0)
+        assert await synced(site.database, site.client, tenant_id="globex") == SyncResult(1, 0, 0)
         site.table.run("SELECT pg_sleep(0.4)")
-        async with listings.held(site.database, "acme", 60):
+        async with sync_repository.desk_lease(site.database, "acme", 60):
             with pytest.raises(HeldByAnotherError):
                 await dead.renew()
     assert (await site.sync()).tickets == 1
@@ -193,7 +193,7 @@ Sync = Callable[..., Any]
 
 @pytest.fixture
 def sync(database: Database) -> Sync:
-    async def run(desk: PlainDesk, *args: Any, **more: Any) -> Synced:
+    async def run(desk: PlainDesk, *args: Any, **more: Any) -> SyncResult:
         return await synced(database, cast("ServiceDeskPlus", desk), *args, **more)
 
     return run
@@ -231,7 +231,7 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
     await sync(desk)
     desk.there["1000"].changed = datetime.now(UTC) + timedelta(seconds=1)
     assert (await sync(desk)).tickets == 1
-    state = await listings.load_pass(database, "acme", "t")
+    state = await sync_repository.load_pass(database, "acme", "t")
     assert state.changes_until is not None
     assert state.changes_until <= state.now
 
@@ -239,13 +239,13 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
 async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table: Table, database: Database) -> None:
     desk = PlainDesk.of(50)
     await sync(desk, seconds=6, monotonic=ticking())
-    first = await listings.load_pass(database, "acme", "t")
+    first = await sync_repository.load_pass(database, "acme", "t")
     assert first.complete_from is not None
     # Pages of what was read in this pass and is not yet listed by it.
     table.run("UPDATE listings SET seen_at = now() + interval '1 minute' WHERE item_id < '1040'")
     put_back(table, 21)
     await sync(desk, seconds=6, monotonic=ticking())
-    assert (await listings.load_pass(database, "acme", "t")).complete_from != first.complete_from
+    assert (await sync_repository.load_pass(database, "acme", "t")).complete_from != first.complete_from
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["copied", "new"])

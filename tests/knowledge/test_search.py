@@ -16,8 +16,8 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from knowledge import embedding_repository, repository, search
 from knowledge.embedding_sync import embed_some
-from knowledge.search import COMPARED, Meaning, QueryEmbedding, SearchInPostgres, TenantSlots
-from knowledge.terms import asked_terms
+from knowledge.search import COMPARED, EmbeddingRanking, QueryEmbedding, SearchInPostgres, TenantSlots
+from knowledge.terms import query_terms
 from tests.kit.embedding import DIMENSIONS, MeaningModel, OneEmbedder
 from tests.kit.postgres import Table
 
@@ -40,7 +40,7 @@ class TwoTenants:
 
     async def _asked(self, tenant_id: str, text: str, language: str, _people: object) -> QueryEmbedding | None:
         embedder = self.embedders.of(tenant_id)
-        return None if embedder is None else await embedder.asked(text, language)
+        return None if embedder is None else await embedder.embed_query(text, language)
 
     async def copy(self, number: str, subject: str, tenant_id: str = "acme", group: str = "") -> None:
         copy = {"ticket_id": number, "subject": subject, "description": subject, "resolution": "r", "status": "Closed"}
@@ -122,11 +122,11 @@ async def test_an_embedding_goes_with_its_copy_and_with_its_text(by_both: TwoTen
 async def test_what_changed_while_its_embedding_was_made_gets_none_of_the_old_text(by_both: TwoTenants) -> None:
     await by_both.copy("1", "Mousepad")
     model_id = await by_both.embedders.embedder.model_id()
-    (before,) = await embedding_repository.to_embed(by_both.database, "acme", "t", model_id, 9)
+    (before,) = await embedding_repository.unembedded_copies(by_both.database, "acme", "t", model_id, 9)
     await by_both.copy("1", "Tunnel")
     made = [(before, "en", bytes(DIMENSIONS))]
     await embedding_repository.save(by_both.database, "acme", "t", model_id, made)
-    assert await embedding_repository.count_left(by_both.database, "acme", model_id) == 1
+    assert await embedding_repository.count_unembedded(by_both.database, "acme", model_id) == 1
     await repository.remove_ticket(by_both.database, "acme", "1")
     await embedding_repository.save(by_both.database, "acme", "t", model_id, made)
 
@@ -149,12 +149,12 @@ async def test_the_newest_copies_are_compared_and_those_with_common_words(by_bot
         await by_both.copy(str(number), f"Scanner {number}")
     await by_both.embed()
     newest = [row["search_id"] for row in table.run("SELECT search_id FROM tickets ORDER BY search_id DESC LIMIT 3")]
-    asked = await by_both.embedders.embedder.asked("VPN", "en")
+    asked = await by_both.embedders.embedder.embed_query("VPN", "en")
     (rows,) = await by_both.database.call_as("acme", search.NEWEST, collection="t", model=asked.model, compared=3)
     assert [row["document"] for row in rows] == newest
     assert {len(row["embedding"]) for row in rows} == {DIMENSIONS}
-    terms = asked_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}
-    weighed = await Meaning(by_both.database, compared=3).weigh("acme", asked, terms)
+    terms = query_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}
+    weighed = await EmbeddingRanking(by_both.database, compared=3).rank("acme", asked, terms)
     (by_words,) = table.run("SELECT search_id FROM tickets WHERE ticket_id = '2'")
     assert set(weighed.documents) == {*newest, by_words["search_id"]}
     assert weighed.documents[0] == by_words["search_id"]
@@ -295,7 +295,7 @@ async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_witho
         migrate(with_vectors.admin_url, with_vectors.url)
     (made,) = indexes(with_vectors)
     assert "USING hnsw" in made
-    asked = AsyncMock(return_value=await embedders.embedder.asked("VPN drops", "en"))
+    asked = AsyncMock(return_value=await embedders.embedder.embed_query("VPN drops", "en"))
     search = SearchInPostgres(database, 2, embedding_of=asked, least=0.0)
     assert (await search.similar_tickets("acme", "", "VPN drops", "", {}))[0].ticket_id == "0"
     with psycopg.connect(with_vectors.superuser_url, autocommit=True) as connection:
@@ -316,7 +316,7 @@ async def test_the_index_of_a_model_that_nobody_has_goes(with_vectors: Postgres)
     await embed_some(database, "acme", embedders.embedder)
     migrate(with_vectors.admin_url, with_vectors.url)
     assert len(indexes(with_vectors)) == 1
-    assert embedding_repository.name_of(await embedders.embedder.model_id()) in indexes(with_vectors)[0]
+    assert embedding_repository.index_name(await embedders.embedder.model_id()) in indexes(with_vectors)[0]
     await repository.remove_ticket(database, "acme", "0")
     migrate(with_vectors.admin_url, with_vectors.url)
     assert indexes(with_vectors) == []

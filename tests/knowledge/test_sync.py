@@ -13,13 +13,13 @@ from dev.stack.postgres import Postgres
 from integrations.errors import DeskRefusedError, DeskUnavailableError
 from knowledge import repository
 from knowledge.search import SearchInPostgres
-from knowledge.sources import Synced
+from knowledge.sources import SyncResult
 from privacy import tombstones
 from tests.kit.clock import Clock
 from tests.kit.desk import holds_by, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
-from tests.worker.scheduler.site import Site, resolve, site_of
+from tests.knowledge.site import Site, resolve, site_of
 
 
 def words(count: int) -> str:
@@ -47,7 +47,7 @@ def four_byte_words(characters: int) -> str:
 async def test_the_longest_text_is_copied_and_found(description: str, log: io.StringIO, site: Site) -> None:
     ticket_id = site.new_ticket(subject="Scanner jams", description=description)
     resolve(site, ticket_id, description)
-    assert await site.sync() == Synced(1, 0, 0), log.getvalue()
+    assert await site.sync() == SyncResult(1, 0, 0), log.getvalue()
     found = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
@@ -115,10 +115,10 @@ async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, st
     for operation in ("list_solutions", "read_solution"):
         site.desk.order(kind="status", code=code, operation=operation)
     async with opened(settings(site.desk.url), holds=holds_by(Clock())) as site.client:
-        assert await site.sync() == Synced(3, 0, 0, with_solutions=False, stopped=reason)
+        assert await site.sync() == SyncResult(3, 0, 0, with_solutions=False, stopped=reason)
         tickets.append(site.new_ticket())
         site.hours_pass(25)
-        assert await site.sync() == Synced(1, 0, 0, with_solutions=False, stopped=reason)
+        assert await site.sync() == SyncResult(1, 0, 0, with_solutions=False, stopped=reason)
     assert site.copies() == set(tickets)
     assert site.table.run("SELECT count(*) AS left FROM passages") == [{"left": 1}]
     assert site.desk.requests(operation="read_solution") == []
@@ -155,7 +155,7 @@ async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) 
     async with site.database.tenant("acme") as session:
         await tombstones.lock(session, shared=False)
         await tombstones.leave(session, "acme", [tombstones.of_ticket(forgotten)])
-    assert await site.sync() == Synced(0, 0, 1)
+    assert await site.sync() == SyncResult(0, 0, 1)
     assert site.copies() == {other}
 
 
@@ -185,7 +185,7 @@ async def test_a_forbidden_ticket_is_not_copied(
     site.rules = never(names)
     forbidden = site.new_ticket(subject="Screen is dark", **of_one)
     other = site.new_ticket(subject="Screen is dark")
-    assert await site.sync() == Synced(1, 0, 0)
+    assert await site.sync() == SyncResult(1, 0, 0)
     assert site.copies() == {other}
     await site.sync()
     assert (site.reads().count(forbidden), site.reads().count(other)) == (reads, 1)
@@ -226,7 +226,7 @@ async def test_a_moved_ticket_goes_at_once_or_within_a_day(options: dict[str, An
     site.desk.change("DELETE", "/requests")
     site.change(hidden, category="Salaries")
     if options:
-        assert await site.sync() == Synced(0, 0, 0)
+        assert await site.sync() == SyncResult(0, 0, 0)
         assert site.asked_for() == set()
         site.hours_pass(21)
     assert (await site.sync()).removed == 1

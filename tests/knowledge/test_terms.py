@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from knowledge.embedding_space import Space, parallel_texts
+from knowledge.embedding_space import EmbeddingSpace, parallel_texts
 from knowledge.language import LANGUAGES, languages_of
-from knowledge.terms import LEAST, asked_terms, strength_by_both, taken_up, weighed_terms
+from knowledge.terms import LEAST, query_terms, strength_by_both, taken_up, weighed_terms
 
 STEPS = ["Reset the WAN Miniport (IKEv2) in the device manager.", "Then dial again."]
 TICKET = "VPN fails with error 720"
 
 
 def common(one: str, other: str, language: str = "en") -> int:
-    return len(set(asked_terms(one, "", [language]).terms) & weighed_terms("", other, language).keys())
+    return len(set(query_terms(one, "", [language]).terms) & weighed_terms("", other, language).keys())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_tells_nothing_apart_is_no_term(text: str) -> None:
 def test_words_of_a_language_have_its_stems_and_of_an_uncertain_text_each_is_asked_for() -> None:
     assert common("die Druckern melden Fehler", "der Drucker meldet Fehler", "de") == 3
     assert common("les imprimantes", "imprimante", "fr") == 1
-    asked = asked_terms("installations", "", ["en", "de", "fr"])
+    asked = query_terms("installations", "", ["en", "de", "fr"])
     assert len(asked.terms) > 1
     assert set(asked.words) == {0}
 
@@ -57,7 +57,7 @@ def test_a_subject_counts_more_and_a_long_text_less() -> None:
 def test_a_text_has_a_thousand_terms_at_most() -> None:
     text = " ".join(f"word{number}" for number in range(5000))
     assert len(weighed_terms("first", text, "en")) == 1000
-    assert set(asked_terms("first", "", ["en"]).terms) <= weighed_terms("first", text, "en").keys()
+    assert set(query_terms("first", "", ["en"]).terms) <= weighed_terms("first", text, "en").keys()
 
 
 @pytest.mark.parametrize(
@@ -134,38 +134,40 @@ def said(matter: int, language: str, scale: float = 1.0) -> list[float]:
     return text
 
 
-def a_space(scale: float = 1.0) -> Space:
+def a_space(scale: float = 1.0) -> EmbeddingSpace:
     texts = {language: [said(matter, language, scale) for matter in range(24)] for language in OFFSETS}
-    return Space(texts, texts)
+    return EmbeddingSpace(texts, texts)
 
 
 def test_the_same_is_near_in_any_language_and_another_matter_is_not_in_the_same() -> None:
     space = a_space()
-    kept = [space.stored(said(matter, language), language) for matter, language in ((3, "de"), (4, "en"), (3, "en"))]
-    in_german, another, in_english = space.nearness(space.asked(said(3, "en"), "en"), b"".join(kept))
+    kept = [
+        space.document_bytes(said(matter, language), language) for matter, language in ((3, "de"), (4, "en"), (3, "en"))
+    ]
+    in_german, another, in_english = space.nearness(space.query_vector(said(3, "en"), "en"), b"".join(kept))
     assert in_german == pytest.approx(in_english, rel=0.1)
     assert abs(another) < 3 < in_german
     # A language without sentences has what is common to all taken off.
-    assert space.nearness(space.asked(said(3, "en"), "ru"), space.stored(said(3, "en"), "ru"))[0] > 3
+    assert space.nearness(space.query_vector(said(3, "en"), "ru"), space.document_bytes(said(3, "en"), "ru"))[0] > 3
 
 
 def test_nearness_is_in_deviations_of_texts_that_have_nothing_in_common() -> None:
     """Comparable between models with vectors of any length."""
     space, longer = a_space(), a_space(50.0)
-    kept = b"".join(space.stored(said(n, "en"), "en") for n in range(24))
-    near = np.array([space.nearness(space.asked(said(n, "fr"), "fr"), kept) for n in range(24)])
+    kept = b"".join(space.document_bytes(said(n, "en"), "en") for n in range(24))
+    near = np.array([space.nearness(space.query_vector(said(n, "fr"), "fr"), kept) for n in range(24)])
     others = near[~np.eye(24, dtype=bool)]
     assert abs(others.mean()) < 1
     assert 0.5 < others.std() < 1.5
-    assert longer.nearness(longer.asked(said(3, "fr", 50), "fr"), kept) == pytest.approx(near[3], abs=1e-3)
+    assert longer.nearness(longer.query_vector(said(3, "fr", 50), "fr"), kept) == pytest.approx(near[3], abs=1e-3)
 
 
 def test_a_byte_a_dimension_is_kept_and_nothing_comes_of_nothing() -> None:
     space = a_space()
-    assert len(space.stored(said(1, "en"), "en")) == space.dimensions == 96
-    assert space.nearness(space.asked(said(1, "en"), "en"), b"") == []
+    assert len(space.document_bytes(said(1, "en"), "en")) == space.dimensions == 96
+    assert space.nearness(space.query_vector(said(1, "en"), "en"), b"") == []
     nothing = OFFSETS["en"].tolist()
-    assert all(np.isfinite(space.nearness(space.asked(nothing, "en"), space.stored(nothing, "en"))))
+    assert all(np.isfinite(space.nearness(space.query_vector(nothing, "en"), space.document_bytes(nothing, "en"))))
 
 
 def test_the_sentences_say_the_same_in_each_of_our_languages() -> None:

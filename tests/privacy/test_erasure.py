@@ -17,9 +17,9 @@ from db.session import Database
 from dev.stack.postgres import Postgres
 from jobs import claims
 from jobs.claims import LeaseLostError
-from knowledge import listings, repository
-from knowledge.listings import ListedItem
+from knowledge import repository, sync_repository
 from knowledge.models import Ticket
+from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure, tombstones
 from privacy.erasure import Stored, Which, jobs_among, stored
 from privacy.redaction.people import Person
@@ -418,7 +418,7 @@ async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Da
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
     table.run("UPDATE passages SET synced_at = now() - interval '31 days' WHERE source_id = '1'")
     listed = [ListedItem("2", "as it was"), ListedItem("3", "new")]
-    await listings.take_in(database, "acme", "t", listed, hours=20)
+    await sync_repository.record_listed(database, "acme", "t", listed, hours=20)
     assert await purge(database, batch=2) == Purged(answers=0, copies=7, jobs=0)
     assert table.run("SELECT tenant_id, ticket_id FROM tickets") == [{"tenant_id": "acme", "ticket_id": "2"}]
     assert {row["body"] for row in table.run("SELECT body FROM passages")} == {"c"}
@@ -428,7 +428,7 @@ async def test_what_is_known_of_lists_goes_with_the_copies(database: Database, t
     for tenant_id in ("acme", "globex"):
         for collection in ("t", "p"):
             listed = [ListedItem("1", "a"), ListedItem("2", "b")]
-            await listings.take_in(database, tenant_id, collection, listed, hours=20)
+            await sync_repository.record_listed(database, tenant_id, collection, listed, hours=20)
     table.run("UPDATE listings SET seen_at = now() - interval '31 days' WHERE item_id = '1'")
     await purge(database, batch=2)
     assert {row["item_id"] for row in table.run("SELECT item_id FROM listings")} == {"2"}

@@ -25,14 +25,14 @@ from dev.simulators.servicedesk.history import past_tickets
 from dev.stack.postgres import Postgres
 from integrations.servicedesk.clients import Desks
 from jobs.inbox import Inbox
-from knowledge.rounds import SyncThrottles
+from knowledge.throttle import SyncThrottles
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 from tests.kit.tenants_toml import filed
 from tests.knowledge.plain_desk import PlainDesk
 from tests.system.senders import memory_mb
 from worker.scheduler.app import open_database
-from worker.scheduler.reconcile import Reconciling
+from worker.scheduler.reconcile import Reconciliation
 
 pytestmark = pytest.mark.slow
 DESKS = 1000
@@ -58,11 +58,11 @@ async def test_each_of_a_thousand_is_compared(server: Postgres, table: Table, re
     desk = PlainDesk.of(20)
     desks = cast("Desks", SimpleNamespace(of=lambda _tenant_id: desk))
     tenants = TenantDirectory(lambda: values)
-    rounds = Reconciling(tenants, database, desks, Inbox(redis), SyncThrottles(), SETTINGS)
+    rounds = Reconciliation(tenants, database, desks, Inbox(redis), SyncThrottles(), SETTINGS)
     try:
         for _ in range(4):
             with suppress(*DATABASE_FAILURES):  # on a busy machine a connection may be late
-                await rounds.round(300)
+                await rounds.run_round(300)
         assert table.run("SELECT count(*) FROM reconciliations") == [{"count": DESKS}]
         assert all(REGISTRY.get_sample_value(_SUCCESS, {"tenant_id": name}) for name in names)
     finally:

@@ -1,4 +1,4 @@
-"""Looks at desks and models for the console, which has no route or credentials.
+"""Probes of desks and models for the console, which has no route or credentials.
 
 Each housekeeping process answers (`jobs.probe_requests`), leader or not, and without the database.
 """
@@ -26,51 +26,51 @@ from observability import log_events, tracing
 from observability.logging import log_event
 from workflow.note import is_note, is_note_of
 
-_AT_ONCE = 4
-# After each look, so that a flood of questions causes at most eight looks in a second. Their calls yield to all jobs.
+_MAX_CONCURRENT = 4
+# After each probe, so that a flood of requests causes at most eight probes in a second. Their calls yield to all jobs.
 _PAUSE_SECONDS = 0.5
 _WITHOUT_REDIS_SECONDS = 5.0
 _MARKS = NoteMarks(is_note_of, is_note)
 _UNKNOWN = "housekeeping does not know the tenant"
 
 
-class Answering:
-    """Answers several questions at once."""
+class ProbeServer:
+    """Answers several requests at once."""
 
     def __init__(self, tenants: TenantDirectory, settings: HousekeepingSettings, redis: Redis) -> None:
         self._tenants = tenants
         self._settings = settings
         self._redis = redis
-        self._questions = ProbeRequests(redis)
+        self._requests = ProbeRequests(redis)
 
     async def run(self) -> None:
         with tracing.untraced():
-            await asyncio.gather(*(self._answer_each() for _ in range(_AT_ONCE)))
+            await asyncio.gather(*(self._serve() for _ in range(_MAX_CONCURRENT)))
 
-    async def _answer_each(self) -> None:
+    async def _serve(self) -> None:
         while True:
             try:
-                question = await self._questions.take()
-                if question is None:
+                request = await self._requests.take()
+                if request is None:
                     continue
-                answer = await self._look(question)
+                answer = await self._probe(request)
                 if answer is not None:
-                    await self._questions.answer(question, answer.decode())
+                    await self._requests.answer(request, answer.decode())
                 await asyncio.sleep(_PAUSE_SECONDS)
             except QueueUnavailableError:
                 # Not logged: the caller gets a failure, and processes that need Redis for jobs have logged it.
                 await asyncio.sleep(_WITHOUT_REDIS_SECONDS)
-            except Exception as failure:  # noqa: BLE001 -- one odd question must not end the others
+            except Exception as failure:  # noqa: BLE001 -- one malformed request must not end the others
                 log_event(log_events.LOOK_FAILED, reason="unexpected failure", failure=failure)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _look(self, question: ProbeRequest) -> bytes | None:
-        tenant = self._tenants.get(question.tenant_id)
-        if question.kind == "model":
+    async def _probe(self, request: ProbeRequest) -> bytes | None:
+        tenant = self._tenants.get(request.tenant_id)
+        if request.kind == "model":
             model = ModelProbe(failure=_UNKNOWN) if tenant is None else await probe_model(tenant, self._settings)
             return MODEL_PROBE.dump_json(model)
         try:
-            sought = SOUGHT.validate_json(question.about)
+            sought = SOUGHT.validate_json(request.about)
         except ValidationError:
             return None
         if tenant is None:

@@ -1,6 +1,7 @@
-"""Purging by age: texts first, whole rows later, in short transactions."""
+"""Purge by age: texts first, whole rows later, in short transactions."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +9,86 @@ from functools import partial
 
 from sqlalchemy import text
 
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from integrations.llm import spending
+from observability import log_events, metrics, tracing
+from observability.health import Rounds
+from observability.logging import log_event
 from privacy import audit
 
 _BATCH = 500
-BATCH_SECONDS = 40.0
-"""Longest time for one batch; the server gives its statement less."""
+# Longest time for one batch; the server gives its statement less.
+_BATCH_SECONDS = 40.0
+_INTERVAL_SECONDS = 3600.0
+# Time for the desks to list their items, which are then no longer old.
+_FIRST_SECONDS = 5.0
+# A request is given up after 10 s; the driver needs more time to give it up.
+_REPLY_SECONDS = 30.0
+_REMOVED_SECONDS = 1800.0
+
+
+class HourlyPurge:
+    """Purges by age once an hour; the watchdog observes `progress`."""
+
+    def __init__(
+        self, settings: HousekeepingSettings, tenants: TenantDirectory, database: Database, progress: Rounds
+    ) -> None:
+        self.progress = progress
+        self._settings = settings
+        self._tenants = tenants
+        self._database = database
+        self._removed = RemovedTenants(tenants.names)
+        # Kept when the lead is lost, so that a flapping lead still reaches the purge.
+        self._next_at: float | None = None
+
+    async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
+        self._next_at = self._next_at or time.monotonic() + _FIRST_SECONDS
+        while True:
+            pause = max(0.0, self._next_at - time.monotonic())
+            self.progress.next_within(pause)
+            await asyncio.sleep(pause)
+            self.progress.next_within(_REPLY_SECONDS)
+            await check_lead()
+            await self._purge()
+            self._next_at = time.monotonic() + _INTERVAL_SECONDS
+
+    async def _purge(self) -> None:
+        with tracing.untraced():
+            purged = await purge_by_age(
+                self._database,
+                text_days=self._settings.keep_text_days,
+                job_days=self._settings.keep_jobs_days,
+                audit_days={tenant.id: tenant.audit_days if tenant.usable else None for tenant in self._tenants.all()},
+                has_left=self._removed.has_left,
+                before_each=lambda: self.progress.next_within(_BATCH_SECONDS + _REPLY_SECONDS),
+                on_failure=lambda kind, failure: log_event(
+                    log_events.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure
+                ),
+            )
+        metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+        if purged:
+            log_event(log_events.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+
+
+class RemovedTenants:
+    """Tenants whose settings have been missing for half an hour, if queried.
+
+    `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
+    """
+
+    def __init__(self, names: Callable[[str], bool], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._names = names
+        self._monotonic = monotonic
+        self._missing_since: dict[str, float] = {}
+
+    def has_left(self, tenant_id: str) -> bool:
+        if self._names(tenant_id):
+            self._missing_since.pop(tenant_id, None)
+            return False
+        now = self._monotonic()
+        return now - self._missing_since.setdefault(tenant_id, now) >= _REMOVED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +138,7 @@ async def purge_by_age(
         purged, count = 0, batch
         while count == batch:
             before_each()
-            async with asyncio.timeout(BATCH_SECONDS):
+            async with asyncio.timeout(_BATCH_SECONDS):
                 count = await one() or 0
             purged += count
         return purged
@@ -90,7 +164,7 @@ async def purge_by_age(
                 await purge_records(tenant_id, days)
     with stops_no_other("audit records"):
         before_each()
-        async with asyncio.timeout(BATCH_SECONDS):
+        async with asyncio.timeout(_BATCH_SECONDS):
             others = [tenant_id for tenant_id in await audit.tenants(database) if tenant_id not in audit_days]
         for tenant_id in filter(has_left, others):
             await purge_records(tenant_id, 0)

@@ -1,4 +1,4 @@
-"""Reconciliation: each desk's new tickets compared with the jobs, and notes that a ticket lacks.
+"""Reconciliation: each desk's new tickets compared with the jobs.
 
 Missed tickets are reported, and their jobs made if the tenant wants that.
 """
@@ -26,18 +26,20 @@ from jobs.claims import has_room
 from jobs.inbox import Inbox
 from jobs.intake import WhyRecovered, recover_job
 from jobs.queue import QueueUnavailableError
-from jobs.reconcile import Compared, Noted, SeenTicket
-from knowledge.rounds import DeskRounds, SyncThrottle, SyncThrottles, is_its_own
+from jobs.reconcile import Compared, SeenTicket
+from knowledge.desk_tasks import DeskTasks
+from knowledge.sources import is_item_failure
+from knowledge.throttle import SyncThrottles
 from observability import log_events, metrics
-from observability.identifiers import bound, other_numbers
+from observability.identifiers import other_numbers
 from observability.logging import log_event
 from privacy import tombstones
-from workflow.note import is_note_of
+from worker.scheduler.note_followup import report_removed_notes
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
 _KINDS = ("category", "group", "site", "template")
 # Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
-_WHOLE_INTERVAL = 0.75
+_INTERVAL_SHARE = 0.75
 _MOST_OVERDUE = 1000
 # Single tickets read in a round, if the desk's list lacks fields that the tenant's rules need.
 _MOST_READ = 20
@@ -45,21 +47,17 @@ MOST_PAGES = 10
 # A desk may show a ticket after a later one.
 _OVERLAP = timedelta(minutes=15)
 # Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
-_ROWS_AGAIN = 5
-_SOME = 5
+_ROWS_REPEATED = 5
+_NEWEST_NUMBERS = 5
 # A ticket that was created later than that by the desk's clock has a wrong time.
 MOST_AHEAD = timedelta(days=1)
-# The newest notes, in a round.
-MOST_LOOKED_FOR = 2
-# By then a technician has seen it.
-_SETTLED = timedelta(minutes=15)
 
 Listed = dict[str, tuple[ListedTicket, datetime]]
 """Listed tickets by id, with the time of each."""
 
 
-class Reconciling(DeskRounds):
-    """The rounds under way; `stop()` it. Its calls share the copying's rate."""
+class Reconciliation(DeskTasks):
+    """Reconciliation of each desk with its jobs; its calls share the sync's rate."""
 
     span = "Reconcile"
     failure_phrase = log_events.RECONCILE_FAILED
@@ -70,7 +68,7 @@ class Reconciling(DeskRounds):
         database: Database,
         desks: Desks,
         inbox: Inbox,
-        paces: SyncThrottles,
+        throttles: SyncThrottles,
         settings: HousekeepingSettings,
         **limits: Any,
     ) -> None:
@@ -78,7 +76,7 @@ class Reconciling(DeskRounds):
         self._database = database
         self._desks = desks
         self._inbox = inbox
-        self._paces = paces
+        self._throttles = throttles
         self._expected: set[str] = set()
         # A purged job must not look like one that was never made. Half the time, since a desk's clock may be ahead:
         # then a ticket looks younger than its job.
@@ -87,30 +85,31 @@ class Reconciling(DeskRounds):
         self._interval = timedelta(seconds=settings.reconcile_interval_seconds)
         self._deadline = settings.job_deadline_seconds
 
-    async def round(self, seconds: float) -> None:
+    async def run_round(self, seconds: float) -> None:
         self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
-        await super().round(seconds)
+        await super().run_round(seconds)
 
-    async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
+    async def run_for(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
         until = time.monotonic() + seconds
         self._expect(tenant.id)
-        turn = self._paces.setdefault((tenant.id, desk.rate_per_minute), SyncThrottle(desk.rate_per_minute)).wait
-        client, where = self._desks.of(tenant.id), (self._database, tenant.id)
-        now = partial(self._tenants.get, tenant.id)
+        wait_turn = self._throttles.of(tenant.id, desk).wait
+        client, key = self._desks.of(tenant.id), (self._database, tenant.id)
+        current = partial(self._tenants.get, tenant.id)
         limits = (self._interval, self._window, self._deadline)
-        missed = MissedTickets(self._database, client, self._inbox, tenant, now, turn, *limits)
+        missed = MissedTickets(self._database, client, self._inbox, tenant, current, wait_turn, *limits)
         try:
-            if not_compared := await missed.look():
+            if not_compared := await missed.find():
                 log_event(log_events.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
             # Not before: listed tickets that could not be counted as missed would go unnoticed.
-            await reconcile.all_done(*where)
+            await reconcile.all_done(*key)
         finally:
             # While the desk's API is down, webhooks and jobs continue: the old figures would raise an alarm.
-            await self._tell(tenant)
-        if state := await reconcile.load(*where):
-            about = (self._database, client, tenant.id, turn)
-            await look_for_notes(*about, after=state.notes_until, now=state.now)
+            await self._report(tenant)
+        if state := await reconcile.load(*key):
+            await report_removed_notes(
+                self._database, client, tenant.id, wait_turn, after=state.notes_until, now=state.now
+            )
 
     def _expect(self, tenant_id: str) -> None:
         if tenant_id not in self._expected:
@@ -119,16 +118,16 @@ class Reconciling(DeskRounds):
                 metrics.RECONCILE_FOUND.labels(tenant_id, result)
             metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
-    async def _tell(self, tenant: Tenant) -> None:
-        told = await reconcile.figures(self._database, tenant.id)
-        if told is None:
+    async def _report(self, tenant: Tenant) -> None:
+        figures = await reconcile.figures(self._database, tenant.id)
+        if figures is None:
             return
         # From the database, so that every leader exports the same.
-        metrics.RECONCILED_AT.labels(tenant.id).set(told.compared_at.timestamp())
-        metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else told.missed)
-        metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
-        if told.last_webhook_at is not None:
-            metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(told.last_webhook_at.timestamp())
+        metrics.RECONCILED_AT.labels(tenant.id).set(figures.compared_at.timestamp())
+        metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else figures.missed)
+        metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else figures.since_webhook)
+        if figures.last_webhook_at is not None:
+            metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(figures.last_webhook_at.timestamp())
         found = await reconcile.take_found(self._database, tenant.id)
         if found is not None and any(found[1:]):
             since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
@@ -145,23 +144,23 @@ class Reconciling(DeskRounds):
 class MissedTickets:
     """Missed tickets of one desk in one round.
 
-    `now` returns the tenant's current settings, None if it has left; `turn` returns when the desk may be called. Each
-    step raises the desk's failures or one of DATABASE_FAILURES, and the next round resumes there.
+    `current` returns the tenant's current settings, None if it has left; `wait_turn` returns when the desk may be
+    called. Each step raises the desk's failures or one of DATABASE_FAILURES, and the next round resumes there.
     """
 
     database: Database
     desk: ServiceDeskPlus
     inbox: Inbox
     tenant: Tenant
-    now: Callable[[], Tenant | None]
-    turn: Callable[[], Awaitable[None]]
+    current: Callable[[], Tenant | None]
+    wait_turn: Callable[[], Awaitable[None]]
     interval: timedelta
     """A webhook that takes longer is missed."""
     window: timedelta
     """Older tickets are ignored."""
     job_deadline_seconds: int
 
-    async def look(self) -> str:
+    async def find(self) -> str:
         """Record new tickets without a job; return why some were not compared, or "".
 
         A new tenant is compared from now on: its existing tickets are ignored.
@@ -169,7 +168,7 @@ class MissedTickets:
         state = await reconcile.load(self.database, self.tenant.id)
         if state is None:
             # Its first page.
-            listed, not_compared = await list_new(self.desk.lists, self.turn, datetime.max.replace(tzinfo=UTC))
+            listed, not_compared = await list_new(self.desk.lists, self.wait_turn, datetime.max.replace(tzinfo=UTC))
             now = datetime.now(UTC)
             newest = _newest_by(now, listed)
             # If the newest may be missing, nothing before this moment counts.
@@ -178,7 +177,7 @@ class MissedTickets:
             return not_compared
         oldest = max(state.since, state.now - self.window)
         until = max(state.compared_until - _OVERLAP, oldest)
-        listed, not_compared = await list_new(self.desk.lists, self.turn, until)
+        listed, not_compared = await list_new(self.desk.lists, self.wait_turn, until)
         latest = state.now + state.ahead + MOST_AHEAD
         new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
         tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
@@ -204,7 +203,7 @@ class MissedTickets:
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: Compared) -> None:
-        waits = timedelta() if self.tenant.polled else self.interval * _WHOLE_INTERVAL
+        waits = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
         limits = {"before": state.now - waits, "oldest": state.now - self.window}
         tickets = await reconcile.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
         if not tickets:
@@ -224,14 +223,14 @@ class MissedTickets:
             await self._count(ticket)
 
     async def _is_wanted(self, ticket: SeenTicket) -> bool:
-        await self.turn()
+        await self.wait_turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
         except TicketGoneError:
             await reconcile.forget(self.database, self.tenant.id, [ticket.ticket_id])
             return False
         except ExternalError as failure:
-            if not is_its_own(failure):
+            if not is_item_failure(failure):
                 raise
             wanted = False
         else:
@@ -256,14 +255,14 @@ class MissedTickets:
         webhooks refused with 429: its desk sent them.
         """
         database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
-        while begun := self.now():
+        while begun := self.current():
             everything = begun.recovers
             why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
             found = await reconcile.to_recover(database, tenant_id, oldest, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):
                 # A change of these settings counts at once.
-                tenant = self.now()
+                tenant = self.current()
                 if tenant is None or tenant.recovers != everything:
                     return
                 if not await has_room(database, tenant_id, tenant.share.most_waiting):
@@ -275,16 +274,16 @@ class MissedTickets:
             await sleep(found.more_in)
 
 
-async def list_new(lists: DeskLists, turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
+async def list_new(lists: DeskLists, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
     """List tickets down to those created before `until`, and why some new ones are missing, or "".
 
-    `turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
+    `wait_turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
     ticket of it.
     """
     listed: Listed = {}
     start, last, in_order = 1, None, True
     for _ in range(MOST_PAGES):
-        await turn()
+        await wait_turn()
         page = await lists.tickets(start)
         fresh = [each for each in page.items if each.ticket_id not in listed]
         # A ticket without a time does not exclude the others.
@@ -299,7 +298,7 @@ async def list_new(lists: DeskLists, turn: Callable[[], Awaitable[None]], until:
             return listed, ""
         if not fresh:
             return listed, "its list repeats itself"
-        start += max(1, len(page.items) - _ROWS_AGAIN)
+        start += max(1, len(page.items) - _ROWS_REPEATED)
     return listed, "more are new than are listed" if in_order else "its list is in no order"
 
 
@@ -309,50 +308,6 @@ def _newest_by(now: datetime, listed: Listed) -> datetime | None:
     Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its clock.
     """
     numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
-    last = [at for _, at in numbered[-_SOME:]]
+    last = [at for _, at in numbered[-_NEWEST_NUMBERS:]]
     latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
     return max((at for _, at in listed.values() if at <= latest), default=None)
-
-
-async def look_for_notes(
-    database: Database,
-    desk: ServiceDeskPlus,
-    tenant_id: str,
-    turn: Callable[[], Awaitable[None]],
-    *,
-    after: datetime,
-    now: datetime,
-) -> None:
-    """Look once for the notes of some jobs that ended after `after`.
-
-    Missing ones are logged. Raises the desk's failures, or one of DATABASE_FAILURES.
-    """
-    until = now - _SETTLED
-    for job in await reconcile.noted(database, tenant_id, after=after, until=until, most=MOST_LOOKED_FOR):
-        with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
-            removed = await _is_removed(desk, job, turn)
-            # One by one: a reported note is not reported again if the desk fails at the next.
-            await reconcile.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
-            if removed:
-                metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
-                log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await reconcile.looked_for_notes(database, tenant_id, until)
-
-
-async def _is_removed(desk: ServiceDeskPlus, job: Noted, turn: Callable[[], Awaitable[None]]) -> bool:
-    is_ours = partial(is_note_of, job.job_id)
-    await turn()
-    try:
-        if await desk.has_note(job.desk_id, job.note_id, is_ours):
-            return False
-        # One call in the normal case. The note may have another id, or its ticket is gone too.
-        await turn()
-        await desk.read_ticket(job.desk_id)
-        await turn()
-        return await desk.find_note(job.desk_id, is_ours, job.note_attempted_at) is None
-    except TicketGoneError:
-        return False
-    except ExternalError as failure:
-        if not is_its_own(failure):
-            raise
-        return False

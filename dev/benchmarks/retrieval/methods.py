@@ -21,8 +21,8 @@ from integrations.servicedesk.plain_text import lines_of, unwrapped
 from integrations.values import Document, SimilarTicket
 from knowledge import repository
 from knowledge.embedding_sync import embed_some
-from knowledge.embeddings import Embedder, LocalModel, QueryText
-from knowledge.search import Ask, SearchInPostgres, ask_for_none
+from knowledge.embeddings import EmbeddedQuery, Embedder, LocalModel
+from knowledge.search import EmbedQuery, SearchInPostgres, no_embedding
 
 TENANT = "acme"
 MOST = 10
@@ -51,8 +51,8 @@ def embedded() -> Embedder:
     return Embedder(LocalModel())
 
 
-async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> QueryText:
-    return await embedded().asked(text, language)
+async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> EmbeddedQuery:
+    return await embedded().embed_query(text, language)
 
 
 class CopiesInPostgres:
@@ -61,7 +61,7 @@ class CopiesInPostgres:
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
         self.server = Postgres(folder)
         self._tickets, self._articles = tickets, articles
-        self._embedding_of: Ask = ask_for_none
+        self._embedding_of: EmbedQuery = no_embedding
 
     def __enter__(self) -> Self:
         self.server.start()

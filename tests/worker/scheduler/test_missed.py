@@ -16,8 +16,8 @@ from jobs.repository import RECOVERED
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.postgres import Store
-from tests.worker.scheduler.comparing import Comparing, told
-from tests.worker.scheduler.site import Site
+from tests.knowledge.site import Site
+from tests.worker.scheduler.comparison import Comparing, told
 
 ON = Tenant("acme", recovers=True)
 POLLED = Tenant("acme", polled=True, recovers=True)

