@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from api import health, webhooks
-from api.authentication import SecretUses
+from api.authentication import SecretUsage
 from api.feedback import server as feedback_server
 from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
@@ -23,7 +23,7 @@ from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
 from db.session import Database
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.queue import JobQueue, open_redis, warn_of_eviction
 from jobs.relay import Relay
 from observability import log_events
@@ -125,15 +125,17 @@ async def _open(
     def most_running() -> dict[str, int]:
         return {tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running}
 
-    acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
+    intake = Intake(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
-    uses = SecretUses(database)
-    stack.push_async_callback(uses.close)
-    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds, most_running=most_running)
-    app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
+    secret_usage = SecretUsage(database)
+    stack.push_async_callback(secret_usage.close)
+    relay = Relay(database, queue, inbox, intake, settings.job_deadline_seconds, most_running=most_running)
+    app.state.api = ApiState(
+        tenants, database, queue, intake, rejections, secret_usage, settings.webhook_timeout_seconds
+    )
     await warn_of_eviction(redis)
     await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
-    for work in (rejections.run(), uses.run(), _relay_when_ready(database, relay)):
+    for work in (rejections.run(), secret_usage.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)
         stack.push_async_callback(_stop, task)

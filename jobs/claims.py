@@ -29,7 +29,6 @@ from jobs.repository import (
     NOTE_MISSING,
     SEEN_OPEN,
     TURN_LOOKS,
-    Event,
 )
 from privacy import tombstones
 
@@ -298,29 +297,6 @@ _CLAIM = text(
     "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
     " :weights, :most, :charged, :looks)"
 )
-
-
-_IS_FULL = text(
-    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
-    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
-    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
-    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
-)
-
-
-_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
-
-
-async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if the tenant's queue is full and this delivery would add a job."""
-    keys = list(event.dedupe_keys)
-    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
-    return bool(row["is_full"])
-
-
-async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
-    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
-    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:

@@ -14,7 +14,7 @@ from typing import Literal
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 from jobs import repository
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.outcomes import Outcome, OutcomeKind, in_its_trace, report_apart
 from jobs.queue import JobQueue, QueueUnavailableError
 from jobs.repository import RETRIED_BY_HAND, Published
@@ -87,7 +87,7 @@ class Relay:
         database: Database,
         queue: JobQueue,
         inbox: Inbox,
-        acceptance: Acceptance,
+        intake: Intake,
         job_deadline_seconds: int,
         *,
         most_running: Callable[[], Mapping[str, int]] = dict,
@@ -96,7 +96,7 @@ class Relay:
         self._database = database
         self._queue = queue
         self._inbox = inbox
-        self._acceptance = acceptance
+        self._intake = intake
         self._deadline = job_deadline_seconds
         self._most_running = most_running
         self._step_seconds = step_seconds
@@ -141,17 +141,17 @@ class Relay:
                     await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
-                self._acceptance.database_outage.seen(_words(failure), failure)
+                self._intake.database_outage.seen(_words(failure), failure)
                 if is_away(failure) and not is_locked(failure):
                     break
             except QueueUnavailableError as failure:
                 worked = False
-                self._acceptance.queue_outage.seen("the relay waits", failure)
+                self._intake.queue_outage.seen("the relay waits", failure)
             except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
                 worked = False
                 log_event(log_events.RELAY_FAILED, failure=failure)
         if worked:
-            self._acceptance.database_outage.over()
+            self._intake.database_outage.over()
             metrics.RELAYED_AT.set_to_current_time()
         return worked
 
@@ -242,7 +242,7 @@ class Relay:
 
     async def _publish_one(self, job: Published, why: Literal["due", "lost"]) -> bool:
         with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
-            return await self._acceptance.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
+            return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
 def _words(failure: Exception) -> str:

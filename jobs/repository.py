@@ -30,16 +30,8 @@ PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its wa
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
 TURN_LOOKS = 16  # tenants that a claim compares
 SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
-
-
-def signed_key(digest: str) -> str:
-    """Return the key of the signed bytes: it stays known whatever became of the job."""
-    return f"signed:{digest}"
-
-
-def is_signed_key(key: str) -> bool:
-    return key.startswith("signed:")
-
+SIGNED_KEY = "signed:"
+"""Prefix of the keys of signed bytes: these stay known, whatever became of the job."""
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
@@ -77,7 +69,7 @@ class Event:
     ticket_id: str
     event: str | None
     dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that is known (`signed_key`)."""
+    """What makes another delivery the same one: any of these that is known (SIGNED_KEY)."""
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
@@ -119,35 +111,35 @@ _STATE = text("SELECT state FROM job_state(:id)")
 
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
-) -> dict[UUID, UUID]:
+) -> list[UUID]:
     """Record webhooks; return each one's job id, the first one's for duplicates.
 
     `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
     Postgres fails the whole batch. Raises one of DATABASE_FAILURES.
     """
-    firsts = {event.job_id: event.job_id for event in events}
+    first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
-    for apart in _without_a_common_key(events):
-        given = json.dumps([_given(event) | {"remark": event.remark} for event in apart])
+    for batch in _without_common_keys(events):
+        given = json.dumps([_fields(event) | {"remark": event.remark} for event in batch])
         rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
-        firsts |= {row["id"]: row["first_id"] for row in rows}
-    return firsts
+        first_ids |= {row["id"]: row["first_id"] for row in rows}
+    return [first_ids.get(event.job_id, event.job_id) for event in events]
 
 
-def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
-    parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
+def _without_common_keys(events: Sequence[Event]) -> list[list[Event]]:
+    batches: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
-        # After the last part with a common key, to preserve their order.
-        place = max((number for number, (_, seen) in enumerate(parts, 1) if seen & keys), default=0)
-        if place == len(parts):
-            parts.append(([], set()))
-        parts[place][0].append(event)
-        parts[place][1].update(keys)
-    return [part for part, _ in parts]
+        # After the last batch with a common key, to preserve their order.
+        place = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
+        if place == len(batches):
+            batches.append(([], set()))
+        batches[place][0].append(event)
+        batches[place][1].update(keys)
+    return [batch for batch, _ in batches]
 
 
-def _given(event: Event) -> dict[str, Any]:
+def _fields(event: Event) -> dict[str, Any]:
     return {
         "id": str(event.job_id),
         "tenant": event.tenant_id,
@@ -168,8 +160,31 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
     deadline = timedelta(seconds=deadline_seconds)
     return bool(
-        await database.call_for_one(_ACCEPT_LATE, **{**_given(event), "id": event.job_id}, **late, deadline=deadline)
+        await database.call_for_one(_ACCEPT_LATE, **{**_fields(event), "id": event.job_id}, **late, deadline=deadline)
     )
+
+
+_IS_FULL = text(
+    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
+    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
+    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
+)
+
+
+_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
+async def is_queue_full(database: Database, event: Event, most: int) -> bool:
+    """Return True if the tenant's queue is full and this delivery would add a job."""
+    keys = list(event.dedupe_keys)
+    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
+    return bool(row["is_full"])
+
+
+async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
+    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
+    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:

@@ -16,7 +16,7 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import ListedSolution, ListedTicket, ListPage, Solution, numbers_in
 from integrations.values import DeskTicket
 from jobs import feedback, reconcile, refresh
-from jobs.intake import ask_for_refresh
+from jobs.intake import request_refresh
 from jobs.repository import SEEN_REOPENED
 from knowledge import listings, repository
 from knowledge.language import LANGUAGES
@@ -302,7 +302,7 @@ async def mind_reopening(
     if not tenant.note.if_reopened:
         await refresh.forget_closing(*about)
     elif await refresh.was_reopened(*about):
-        await ask_for_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
+        await request_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
     ago = timedelta(seconds=seconds_ago)
     skipped = await reconcile.seen_open_again(*about, reasons=_GONE, window=_SKIP_WINDOW, ago=ago)
     if skipped is None:
@@ -312,7 +312,7 @@ async def mind_reopening(
         mode = "on" if tenant.recovers else "report"
         log_event(log_events.TICKET_REOPENED, job_id=skipped.job_id, ticket_id=ticket.ticket_id, reconcile=mode)
     if tenant.recovers:
-        await ask_for_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
+        await request_refresh(*about, SEEN_REOPENED, job_deadline_seconds)
 
 
 class SolutionSource:

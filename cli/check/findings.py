@@ -12,8 +12,8 @@ from config.tenant_directory import TenantDirectory, keys_here, not_needed, read
 from config.tenants import ALL_KEYS, Keys, Tenant, key_name, setting_suffix
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from db.session import Database
+from jobs.payloads import WINDOW_SECONDS
 from jobs.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
-from jobs.signing import WINDOW_SECONDS
 
 _SHORTEST_SECRET = 24
 _FEWEST_CHARACTERS = 10

@@ -23,7 +23,7 @@ from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from jobs import claims
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.outcomes import OutcomeKind
 from jobs.queue import JobQueue
 from jobs.relay import Relay
@@ -127,8 +127,8 @@ class Driver:
 
     async def relay(self, job_id: UUID) -> UUID:
         queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
-        acceptance = Acceptance(self.store.database, queue, inbox, DEADLINE)
-        assert await Relay(self.store.database, queue, inbox, acceptance, DEADLINE).once()
+        intake = Intake(self.store.database, queue, inbox, DEADLINE)
+        assert await Relay(self.store.database, queue, inbox, intake, DEADLINE).once()
         await queue.close()
         return job_id
 

@@ -10,8 +10,8 @@ import pytest
 
 from db.session import Database
 from dev.stack.postgres import Postgres
-from jobs.claims import Claim, NoStartableJobError, Shares, claim_next, complete, is_queue_full
-from jobs.repository import TURN_LOOKS
+from jobs.claims import Claim, NoStartableJobError, Shares, claim_next, complete
+from jobs.repository import TURN_LOOKS, is_queue_full
 from tests.kit.postgres import LEASE, Store
 
 ALIKE = Shares()

@@ -113,7 +113,7 @@ def new_event() -> NewEvent:
 
 async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
     """Accept one event; return the id of its job or of the one it repeats."""
-    return (await repository.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
+    return (await repository.accept_all(database, [event], DEADLINE, published=published))[0]
 
 
 @dataclass(frozen=True)

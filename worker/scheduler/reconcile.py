@@ -21,11 +21,11 @@ from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
 from integrations.servicedesk.parsing import ListedTicket, is_number
 from jobs import reconcile
-from jobs.claims import has_room
 from jobs.inbox import Inbox
-from jobs.intake import WhyRecovered, recover_job
+from jobs.intake import RecoveryReason, recover_job
 from jobs.queue import QueueUnavailableError
 from jobs.reconcile import Compared, Noted, SeenTicket
+from jobs.repository import has_room
 from knowledge.rounds import DeskRounds, SyncThrottle, SyncThrottles, is_its_own
 from observability import log_events, metrics
 from observability.identifiers import bound, other_numbers
@@ -257,7 +257,7 @@ class MissedTickets:
         database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
         while begun := self.now():
             everything = begun.recovers
-            why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
+            why: RecoveryReason = "webhook missed" if everything else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
             found = await reconcile.to_recover(database, tenant_id, oldest, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):
