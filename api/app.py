@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import health, webhooks
+from api import feedback, health, webhooks
 from api.authentication import SecretUsage
-from api.feedback import server as feedback_server
 from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
@@ -48,7 +47,7 @@ def create_app() -> FastAPI:
     port = settings.api_probe_port
     try:
         listener = None if port is None else health.listen(port)
-        for_feedback = feedback_server.listen(settings)
+        for_feedback = feedback.listen(settings)
     except SettingsError as refused:
         end_refused(refused.problems)
     try:
@@ -90,7 +89,7 @@ async def _lifespan(
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
-            await stack.enter_async_context(feedback_server.serve(settings, tenants, for_feedback))
+            await stack.enter_async_context(feedback.serve(settings, tenants, for_feedback))
             if listener is not None:
                 # The port stays open until running requests have ended, before this stack is unwound.
                 port = WebhookPort(settings.webhook_timeout_seconds)

@@ -28,7 +28,7 @@ from integrations.llm.clients import Models
 from integrations.llm.spending import SpendingBook
 from integrations.servicedesk.clients import Desks
 from jobs.claims import NoStartableJobError
-from jobs.feedback_links import FeedbackLinks
+from jobs.feedback import FeedbackLinks
 from jobs.inbox import Inbox
 from jobs.queue import QUEUE, open_redis, warn_of_eviction
 from jobs.repository import LONGEST_LIFE
