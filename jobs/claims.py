@@ -22,13 +22,13 @@ from jobs.repository import (
     ANOTHER_FIRST_WAIT,
     CONTEXT_INCOMPLETE,
     ECHO,
+    FINAL_CHECK_TIME,
     FORGOTTEN,
-    LAST_LOOK,
     LONGEST_LIFE,
     MOST_ATTEMPTS,
+    MOST_TENANTS_COMPARED,
     NOTE_MISSING,
-    SEEN_OPEN,
-    TURN_LOOKS,
+    SEEN_OPEN_VALID,
 )
 from privacy import tombstones
 
@@ -78,16 +78,16 @@ class Claim:
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
-    def saw_open_lately(self) -> bool:
+    def was_recently_open(self) -> bool:
         """Return True if the ticket was seen open within an hour, with only holds since."""
         seen = self.seen_open_at
-        return seen is not None and self.claimed_at - seen < SEEN_OPEN
+        return seen is not None and self.claimed_at - seen < SEEN_OPEN_VALID
 
 
 _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
 
 
-async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
+async def store_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
     """Store both numbers of the ticket; return the updated claim.
 
     `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLostError.
@@ -160,12 +160,12 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
     await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
 
 
-async def not_posted(database: Database, held: Claim) -> None:
+async def undo_posting(database: Database, held: Claim) -> None:
     """Undo `about_to_post` if the desk surely has no note."""
     await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
 
 
-async def note_not_there(database: Database, held: Claim) -> None:
+async def note_missing(database: Database, held: Claim) -> None:
     await _write(database, held, "end_posting", what="note not there", before=None)
 
 
@@ -195,15 +195,15 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
     await _write(database, held, "retry_job_later", later=timedelta(seconds=seconds), reason=reason)
 
 
-async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
+async def schedule_final_check(database: Database, held: Claim, seconds: float, reason: str) -> None:
     """Schedule a last attempt, past all limits, that only looks for the note."""
     later = timedelta(seconds=seconds)
-    await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
+    await _write(
+        database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
+    )
 
 
-async def hold_back(
-    database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
-) -> None:
+async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
     `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
@@ -245,7 +245,7 @@ async def renew(database: Database, held: Sequence[Claim], lease_seconds: float)
     return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
-async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
+async def release(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
     return await _change_held(database, held, _GIVE_BACK)
 
 
@@ -316,7 +316,7 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
         weights=json.dumps(shares.weights),
         most=json.dumps(shares.most_running),
         charged=json.dumps(shares.charged),
-        looks=TURN_LOOKS,
+        looks=MOST_TENANTS_COMPARED,
     )
     if not rows:
         return None
@@ -329,7 +329,7 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
 _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
 
 
-async def come_first(database: Database, held: Claim) -> bool:
+async def must_wait_for_another(database: Database, held: Claim) -> bool:
     """Return True if a waiting job of the ticket has posted or is older."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))

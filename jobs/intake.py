@@ -20,7 +20,7 @@ from jobs import reconcile, repository
 from jobs.batching import Batcher, BatchTimeoutError
 from jobs.inbox import Inbox
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from jobs.repository import RECOVERED, Event
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound, other_numbers
@@ -240,7 +240,7 @@ async def request_refresh(
 
 
 async def recover_job(
-    database: Database, tenant_id: str, ticket: SeenTicket, why: RecoveryReason, job_deadline_seconds: int
+    database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
     """Make the job of a missed ticket and return its id; None if it has one by now.
 

@@ -15,9 +15,9 @@ from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refus
 from jobs import repository
 from jobs.inbox import Inbox
 from jobs.intake import Intake
-from jobs.outcomes import Outcome, OutcomeKind, in_its_trace, report_apart
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.repository import RETRIED_BY_HAND, Published
+from jobs.repository import RETRIED_BY_HAND, PublishedJob
 from observability import log_events, metrics, tracing
 from observability.identifiers import other_numbers
 from observability.logging import log_event
@@ -216,7 +216,7 @@ class Relay:
             moved += 1
             metrics.INBOX_MOVED.inc()
             if not first:
-                report_apart(_SPAN, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE), attempt="0")
+                report_in_new_span(_SPAN, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE), attempt="0")
         if moved:
             log_event(log_events.INBOX_EMPTIED, count=moved)
 
@@ -235,13 +235,13 @@ class Relay:
         if lost == _LARGE_BATCH:
             self._lost_checked_at = 0.0  # more are left for the next round
 
-    async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
+    async def _publish(self, due: Sequence[PublishedJob], why: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
         if left := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
             await repository.unpublish(self._database, left)
 
-    async def _publish_one(self, job: Published, why: Literal["due", "lost"]) -> bool:
-        with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
+    async def _publish_one(self, job: PublishedJob, why: Literal["due", "lost"]) -> bool:
+        with span_of_job(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
             return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
@@ -251,11 +251,11 @@ def _words(failure: Exception) -> str:
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
 
 
-def _report(job: Published, outcome: Outcome) -> None:
-    report_apart(_SPAN, job, outcome, **_identifiers(job, job.attempt))
+def _report(job: PublishedJob, outcome: Outcome) -> None:
+    report_in_new_span(_SPAN, job, outcome, **_identifiers(job, job.attempt))
 
 
-def _identifiers(job: Published, attempt: int) -> dict[str, str]:
+def _identifiers(job: PublishedJob, attempt: int) -> dict[str, str]:
     # The log line gives the reason if a job that ended long ago is published again.
     told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
     return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

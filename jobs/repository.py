@@ -13,10 +13,10 @@ from db.models import JobState
 from db.session import Database
 
 MOST_ATTEMPTS = 8
-LAST_LOOK = timedelta(minutes=5)  # for the last look at a ticket that may have the note
+FINAL_CHECK_TIME = timedelta(minutes=5)  # for the last look at a ticket that may have the note
 LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
 PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
-SEEN_OPEN = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
+SEEN_OPEN_VALID = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
 ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
 REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
@@ -28,7 +28,7 @@ SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-TURN_LOOKS = 16  # tenants that a claim compares
+MOST_TENANTS_COMPARED = 16  # tenants that a claim compares
 SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
 SIGNED_KEY = "signed:"
 """Prefix of the keys of signed bytes: these stay known, whatever became of the job."""
@@ -84,7 +84,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedJob:
     """Values for publishing a job; never its content."""
 
     job_id: UUID
@@ -208,22 +208,22 @@ _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
 
-async def _published(database: Database, question: Any, **values: object) -> list[Published]:
+async def _published(database: Database, question: Any, **values: object) -> list[PublishedJob]:
     rows = await database.call(question, **values)
-    return [Published(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
+    return [PublishedJob(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
 
 
-async def take_due(database: Database, most: int) -> list[Published]:
+async def take_due(database: Database, most: int) -> list[PublishedJob]:
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
-async def recover(database: Database, most: int) -> list[Published]:
+async def recover(database: Database, most: int) -> list[PublishedJob]:
     return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 
-async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
+async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
     """Fail and return jobs lost in their last attempt, or look for a posted note."""
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
@@ -237,9 +237,9 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
     await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=LONGEST_LIFE, rows=rows)
 
 
-async def expire(database: Database, most: int, reason: str) -> list[Published]:
+async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
     """Fail and return jobs past their deadline, or look for a posted note."""
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
 
@@ -249,7 +249,7 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
     return row["waiting"], row["running"]
 
 
-async def take_without_message(database: Database, messages: int, most: int) -> list[Published]:
+async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
     """Mark the oldest jobs in excess of `messages` as published again; return them."""
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)

@@ -17,7 +17,7 @@ from integrations.llm.spending import SpendingBook
 from integrations.values import Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from knowledge import listings, repository
 from knowledge.listings import ListedItem
 from privacy import audit, erasure
@@ -46,7 +46,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await erasure.erase(database, Which(tenant_id, ticket_id="2"))
         now = datetime.now(UTC)
         await reconcile.begin(database, tenant_id, now)
-        await reconcile.compare(database, tenant_id, [SeenTicket("9", None, now)], seen_at=now, until=now)
+        await reconcile.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
         await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))

@@ -168,7 +168,7 @@ def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt
     """Return an attempt for the nodes, with only the parts that a test needs."""
     nothing: Any = None
     given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
-    given.setdefault("wishes", partial(Tenant, claim.tenant_id))
+    given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,
         search=SearchInPostgres(database, 2),

@@ -272,10 +272,10 @@ async def with_job(site: Site, store: Store, *, is_closed: bool = False, **colum
     return ticket_id
 
 
-async def moved(site: Site, ticket_id: str, *statuses: str, **wishes: Any) -> None:
+async def moved(site: Site, ticket_id: str, *statuses: str, **tenant_settings: Any) -> None:
     for status in statuses:
         site.change(ticket_id, status=status)
-        await site.sync(**wishes)
+        await site.sync(**tenant_settings)
 
 
 def asked(store: Store) -> list[dict[str, Any]]:
@@ -299,7 +299,7 @@ async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, 
 
 
 @pytest.mark.parametrize(
-    ("columns", "statuses", "wishes"),
+    ("columns", "statuses", "tenant_settings"),
     [
         ({"state": "failed"}, ("Closed", "Open"), {}),
         ({"tenant_id": "globex"}, ("Closed", "Open"), {}),
@@ -311,9 +311,9 @@ async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, 
     ],
 )
 async def test_one_without_a_note_or_never_closed_or_of_another_skip_gets_none(
-    columns: dict[str, Any], statuses: tuple[str, ...], wishes: dict[str, bool], site: Site, store: Store
+    columns: dict[str, Any], statuses: tuple[str, ...], tenant_settings: dict[str, bool], site: Site, store: Store
 ) -> None:
-    await moved(site, await with_job(site, store, **columns), *statuses, **wishes)
+    await moved(site, await with_job(site, store, **columns), *statuses, **tenant_settings)
     assert asked(store) == []
 
 

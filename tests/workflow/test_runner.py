@@ -40,7 +40,7 @@ from tests.workflow.place import WorkSite
 from workflow.graph import JobGraph
 from workflow.note import to_html
 from workflow.runner import Runner, Turns, run_attempt
-from workflow.stored_answers import AnswersInRedis, Kept, UnfinishedCheck
+from workflow.stored_answers import StoredAnswers, StoredKind, UnfinishedCheck
 
 SUBJECT = "Badge reader is dark"
 COPY = {"ticket_id": "4711000000000077", "display_id": "77", "subject": SUBJECT, "description": SUBJECT}
@@ -73,7 +73,7 @@ async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, pl
         place.change(job_id, enhancement=ANSWER.model_dump_json(), model="dodo-3")
     else:
         place.change(job_id, started_at="now()")
-        await place.answers.put(Kept.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
+        await place.answers.put(StoredKind.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
     assert await place.run(job_id) == ("completed", None)
     (note,) = place.notes(ticket_id)
     assert "(written by dodo-3; " in note
@@ -260,7 +260,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
     """The note may have arrived since, and the stored list lacks it."""
     ticket_id = new_ticket(desks)
     job_id = await accept(database, new_event(ticket_id=ticket_id))
-    answers = AnswersInRedis(redis, 1000)
+    answers = StoredAnswers(redis, 1000)
     posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
     last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}
     table.change(job_id, **last, enhancement=ANSWER.model_dump_json())
@@ -269,13 +269,13 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         other = await desk.add_note(ticket_id, "<p>call back</p>")
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
         look = UnfinishedCheck(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
-        await answers.put(Kept.LOOK, job_id, look)
+        await answers.put(StoredKind.LOOK, job_id, look)
         with pytest.raises(DeskTimeoutError), breaker.watch():
             raise DeskTimeoutError
         assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
         assert table.job(job_id)["state"] == "failed"
         if kept_by == "its age":
-            await answers.put(Kept.LOOK, job_id, look)
+            await answers.put(StoredKind.LOOK, job_id, look)
         await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
         await queries.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
