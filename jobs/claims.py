@@ -6,27 +6,24 @@ since, they raise LeaseLostError and change nothing.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
 from db.models import Job, JobState
 from db.session import DATABASE_FAILURES, Database, is_locked
 from jobs.repository import (
-    ANOTHER_FIRST,
-    ANOTHER_FIRST_WAIT,
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
     FORGOTTEN,
     LONGEST_LIFE,
     MOST_ATTEMPTS,
-    MOST_TENANTS_COMPARED,
     NOTE_MISSING,
     SEEN_OPEN_VALID,
 )
@@ -277,53 +274,6 @@ async def _change_all(database: Database, held: Sequence[Claim], change: TextCla
         "attempts": [one.attempt for one in held],
     }
     return [bool(row["changed"]) for row in await database.call(change, **of_each, **values)]
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Tenants' limits and weights for a claim; only tenants that have them."""
-
-    weights: Mapping[str, float] = field(default_factory=dict)
-    most_running: Mapping[str, int] = field(default_factory=dict)
-    charged: Mapping[str, int] = field(default_factory=dict)
-    """Places that count as taken, though their jobs have ended: they ended at once."""
-
-
-class NoStartableJobError(Exception):
-    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
-
-
-_CLAIM = text(
-    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
-    " :weights, :most, :charged, :looks)"
-)
-
-
-async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
-    token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-        weights=json.dumps(shares.weights),
-        most=json.dumps(shares.most_running),
-        charged=json.dumps(shares.charged),
-        looks=MOST_TENANTS_COMPARED,
-    )
-    if not rows:
-        return None
-    row = dict(rows[0])
-    if (job_id := row.pop("id")) is None:
-        raise NoStartableJobError
-    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
 
 _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")

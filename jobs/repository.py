@@ -28,8 +28,6 @@ SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-MOST_TENANTS_COMPARED = 16  # tenants that a claim compares
-SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
 SIGNED_KEY = "signed:"
 """Prefix of the keys of signed bytes: these stay known, whatever became of the job."""
 

@@ -27,7 +27,7 @@ from db.session import Database
 from integrations.llm.clients import Models
 from integrations.llm.spending import SpendingBook
 from integrations.servicedesk.clients import Desks
-from jobs.claims import NoStartableJobError
+from jobs.fair_claim import FairShares, NoStartableJobError
 from jobs.feedback import FeedbackLinks
 from jobs.inbox import Inbox
 from jobs.queue import QUEUE, open_redis, warn_of_eviction
@@ -45,7 +45,7 @@ from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
 from workflow.lease import Leases
-from workflow.runner import Runner, Turns, run_next
+from workflow.runner import Runner, run_next
 from workflow.stored_answers import StoredAnswers
 
 DATABASE_CONNECTIONS = 3
@@ -162,7 +162,7 @@ class Resources:
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             capture_messages=messages_go_into_spans(),
-            turns=Turns(tenants.all),
+            fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,
         )
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)

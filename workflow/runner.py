@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 
@@ -15,9 +13,10 @@ from opentelemetry.util.types import AttributeValue
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database
 from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
-from jobs.claims import Claim, LeaseLostError, Shares, claim_next, was_forgotten
+from jobs.claims import Claim, LeaseLostError, was_forgotten
+from jobs.fair_claim import FairShares, claim_next
 from jobs.outcomes import Outcome, OutcomeKind, record, report
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN, SHORTEST_TURN
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN
 from knowledge import repository
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
@@ -35,47 +34,6 @@ from workflow.state import Attempt, AttemptLimit, Services
 _GIVE_BACK_SECONDS = 10.0
 
 
-class Turns:
-    """Tenant shares for each claim, so that each tenant gets its part of the worker.
-
-    A start occupies a slot for at least a second: jobs that are deferred or held back at once (a desk that is down, an
-    unknown tenant) leave no job in flight, and would get every turn.
-    """
-
-    def __init__(
-        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._tenants = tenants
-        self._monotonic = monotonic
-        self._charged: deque[tuple[float, str]] = deque()
-        self._seen: Sequence[Tenant] | None = None
-        self._shares = Shares()
-
-    def shares(self) -> Shares:
-        now = self._monotonic()
-        while self._charged and self._charged[0][0] <= now:
-            self._charged.popleft()
-        tenants = self._tenants()
-        if tenants is not self._seen:
-            self._seen = tenants
-            self._shares = Shares(
-                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
-                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
-            )
-        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
-
-    @contextmanager
-    def place(self, tenant_id: str) -> Iterator[None]:
-        """Hold a slot for one job of the tenant, for the shortest turn at least."""
-        until = self._monotonic() + SHORTEST_TURN.total_seconds()
-        try:
-            yield
-        finally:
-            if self._monotonic() < until:
-                # Ordered by their ends: none is charged for more than twice that time.
-                self._charged.append((until, tenant_id))
-
-
 @dataclass(slots=True, kw_only=True)
 class Runner(Services):
     """The dependencies of attempts; made once for each process."""
@@ -89,7 +47,7 @@ class Runner(Services):
     model_of: Callable[[str], Model]
     graph: JobGraph
     attempt_seconds: float
-    turns: Turns
+    fair_shares: FairShares
 
 
 async def run_next(runner: Runner) -> Outcome | None:
@@ -99,11 +57,11 @@ async def run_next(runner: Runner) -> Outcome | None:
     NoStartableJobError, or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
-        shares = runner.turns.shares()
+        shares = runner.fair_shares.shares()
         claim = await claim_next(runner.lease_database, runner.owner, runner.leases.lease_seconds, shares)
     if claim is None:
         return None
-    with runner.turns.place(claim.tenant_id):
+    with runner.fair_shares.slot(claim.tenant_id):
         return await run_attempt(runner, claim)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from db.session import Database
 from dev.stack.postgres import Postgres
-from jobs.claims import Claim, NoStartableJobError, Shares, claim_next, complete
-from jobs.repository import MOST_TENANTS_COMPARED, is_queue_full
+from jobs.claims import Claim, complete
+from jobs.fair_claim import MOST_TENANTS_COMPARED, NoStartableJobError, Shares, claim_next
+from jobs.repository import is_queue_full
 from tests.kit.postgres import LEASE, Store
 
 ALIKE = Shares()

@@ -8,13 +8,14 @@ from redis.asyncio import Redis
 from config.tenants import Tenant
 from db.session import Database
 from integrations.servicedesk.client import ServiceDeskPlus
+from jobs.fair_claim import FairShares
 from jobs.outcomes import Outcome
 from knowledge.search import SearchInPostgres
 from tests.kit.postgres import LEASE, Table, claim_by_id
 from workflow.answer import Content, NoteText
 from workflow.graph import build_graph
 from workflow.lease import Leases
-from workflow.runner import Runner, Turns, run_attempt
+from workflow.runner import Runner, run_attempt
 from workflow.stored_answers import StoredAnswers
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
@@ -46,7 +47,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         note_settle_seconds=60,
         answers=Nowhere(),
         capture_messages=False,
-        turns=Turns(list),
+        fair_shares=FairShares(list),
     )
 
 

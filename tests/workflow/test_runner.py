@@ -1,4 +1,4 @@
-"""Attempts run whole on a real Postgres: context, turns, time limit, outcomes and a stopping worker."""
+"""Attempts run whole on a real Postgres: context, fair_shares, time limit, outcomes and a stopping worker."""
 
 import asyncio
 import io
@@ -25,7 +25,8 @@ from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from jobs import queries, repository
-from jobs.claims import Claim, Shares
+from jobs.claims import Claim
+from jobs.fair_claim import FairShares, Shares
 from knowledge import repository as knowledge_repository
 from knowledge.search import SearchInPostgres
 from tests.integrations.street import Street, town
@@ -39,7 +40,7 @@ from tests.kit.simulators import Simulator
 from tests.workflow.place import WorkSite
 from workflow.graph import JobGraph
 from workflow.note import to_html
-from workflow.runner import Runner, Turns, run_attempt
+from workflow.runner import Runner, run_attempt
 from workflow.stored_answers import StoredAnswers, StoredKind, UnfinishedCheck
 
 SUBJECT = "Badge reader is dark"
@@ -123,22 +124,22 @@ async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goe
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
     limited = JobShare(weight=1, most_running=5, most_waiting=9)
     tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=limited)]
-    turns = Turns(lambda: tenants)
-    assert turns.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
+    fair_shares = FairShares(lambda: tenants)
+    assert fair_shares.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
     tenants = tenants[:2]
-    assert turns.shares() == Shares(weights={"globex": 3})
+    assert fair_shares.shares() == Shares(weights={"globex": 3})
 
 
 def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
     clock = Clock()
-    turns = Turns(list, clock)
+    fair_shares = FairShares(list, clock)
     charged = []
     for tenant, seconds, later in (("acme", 0.1, 0), ("acme", 0.1, 0), ("globex", 0.1, 0.85), ("acme", 1, 0)):
-        with turns.place(tenant):
+        with fair_shares.slot(tenant):
             clock.now += seconds
-        charged.append(dict(turns.shares().charged))
+        charged.append(dict(fair_shares.shares().charged))
         clock.now += later
-        charged.append(dict(turns.shares().charged))
+        charged.append(dict(fair_shares.shares().charged))
     assert charged[4:] == [{"acme": 2, "globex": 1}, {"globex": 1}, {}, {}]
 
 
